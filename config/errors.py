@@ -1,0 +1,371 @@
+"""The error tree. One class for each thing that can go wrong and that somebody can act on.
+
+It lies at the bottom of the import order so that every layer raises from the same tree; what an
+error becomes outside (problem details, a failed result, an event) is decided in pipeline/errors.py.
+
+    RylaError
+    ├── BadManifest                 the request cannot become a job as it is; permanent
+    │   ├── ManifestNotJson, ManifestTooLarge, UnsupportedVersion
+    │   ├── UnknownField, InvalidField, InvalidId, KeyMismatch, IdConflict
+    │   └── NotAvailable            a kind or field of the contract that is not built yet
+    ├── Refused                     well-formed, and still not run; permanent
+    │   ├── DeadlineExceeded, OverBudget, AttemptsExhausted
+    │   ├── MissingModel            a weight file that models.toml does not list
+    │   └── PolicyRefused           not wanted, whatever could run it
+    │       └── NsfwNotAllowed, ConsentMissing, PromptRefused
+    ├── ComfyError
+    │   ├── ComfyUnavailable, ComfyStartFailed, ComfyDied, ComfyTimeout, ComfyProtocolError
+    │   ├── GraphRejected, NodeMissing, NodeFailed, OutOfMemory
+    │   ├── OutputsMissing, OutputInvalid
+    │   └── PromptInterrupted
+    ├── StoreError
+    │   ├── StoreUnavailable, StoreDenied, StoreNotConditional
+    │   └── Superseded              another execution owns the lease now: stop, write nothing
+    ├── EngineUnavailable
+    ├── InvalidSetting
+    ├── InvalidInput                a picture or file at intake that cannot be taken
+    │   └── MissingInput            a key in the manifest with nothing behind it
+    ├── FaceError                   a face that cannot be found or compared
+    │   ├── NoFace
+    │   └── FaceModelsMissing       insightface, or its model files, are not installed
+    ├── LoraError                   a LoRA that cannot be used; permanent
+    │   └── LoraNotFound, LoraUnreadable, LoraMismatch
+    ├── ModelError                  a weight file that cannot be had or trusted
+    │   ├── ModelGated, ModelNotFound, ModelCorrupt, DiskFull
+    │   └── HubUnavailable
+    ├── UnknownJob, AlreadyFinished a job that cannot be shown or cancelled
+    └── InternalError               anything unforeseen, caught at a process's edge
+"""
+
+from typing import ClassVar
+
+
+class RylaError(Exception):
+    """Base of the tree.
+
+    `code` is stable and machine-readable, `retryable` says whether the same job may succeed on
+    another attempt, `http_status` is its status over HTTP, `hint` says what to do about it.
+    """
+
+    code: ClassVar[str] = "error"
+    retryable: ClassVar[bool] = False
+    http_status: ClassVar[int] = 500
+    default_hint: ClassVar[str | None] = None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        field: str | None = None,
+        value: object = None,
+        hint: str | None = None,
+        log_tail: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+        self.value = value
+        self.hint = hint if hint is not None else self.default_hint
+        self.log_tail = log_tail
+
+
+class BadManifest(RylaError):
+    code = "invalid_manifest"
+    http_status = 422
+    others: "tuple[BadManifest, ...]" = ()
+    """Further problems of the same manifest."""
+
+
+class ManifestNotJson(BadManifest):
+    code = "manifest_not_json"
+    http_status = 400
+    default_hint = "Write one JSON object, UTF-8 encoded."
+
+
+class ManifestTooLarge(BadManifest):
+    code = "manifest_too_large"
+    http_status = 413
+    default_hint = "A manifest has at most 256 KiB; put pictures under inputs/ and name their keys."
+
+
+class UnsupportedVersion(BadManifest):
+    code = "unsupported_version"
+    default_hint = 'Write "version": 1.'
+
+
+class UnknownField(BadManifest):
+    code = "unknown_field"
+
+
+class InvalidField(BadManifest):
+    code = "invalid_field"
+
+
+class InvalidId(BadManifest):
+    code = "invalid_id"
+
+
+class KeyMismatch(BadManifest):
+    code = "key_mismatch"
+    default_hint = "Priority, tenant and model in the key must be those of the manifest."
+
+
+class IdConflict(BadManifest):
+    code = "id_conflict"
+    http_status = 409
+    default_hint = "This id was used with another body; choose a new id."
+
+
+class NotAvailable(BadManifest):
+    code = "not_available"
+    http_status = 501
+
+
+class Refused(RylaError):
+    code = "refused"
+    http_status = 422
+
+
+class DeadlineExceeded(Refused):
+    code = "deadline_exceeded"
+    http_status = 408
+
+
+class OverBudget(Refused):
+    code = "over_budget"
+    http_status = 402
+
+
+class AttemptsExhausted(Refused):
+    code = "attempts_exhausted"
+    http_status = 500
+
+
+class MissingModel(Refused):
+    code = "missing_model"
+    http_status = 503
+
+
+class PolicyRefused(Refused):
+    code = "policy_refused"
+    http_status = 403
+
+
+class NsfwNotAllowed(PolicyRefused):
+    code = "nsfw_not_allowed"
+    default_hint = "Leave nsfw out, or have the operator name the tenant in RYLA_NSFW_TENANTS."
+
+
+class ConsentMissing(PolicyRefused):
+    code = "consent_missing"
+    default_hint = (
+        'Give "consent": {"subject": "synthetic" or "consented", "record": where that is written}.'
+    )
+
+
+class PromptRefused(PolicyRefused):
+    code = "prompt_refused"
+
+
+class ComfyError(RylaError):
+    code = "comfyui_error"
+    http_status = 502
+
+
+class ComfyUnavailable(ComfyError):
+    """Nothing answers at its address."""
+
+    code = "comfyui_unavailable"
+    retryable = True
+
+
+class ComfyStartFailed(ComfyError):
+    code = "comfyui_start_failed"
+    retryable = True
+
+
+class ComfyDied(ComfyError):
+    code = "comfyui_died"
+    retryable = True
+
+
+class ComfyTimeout(ComfyError):
+    code = "comfyui_timeout"
+    retryable = True
+
+
+class ComfyProtocolError(ComfyError):
+    """It answered something that the protocol does not know."""
+
+    code = "comfyui_protocol"
+    retryable = True
+
+
+class GraphRejected(ComfyError):
+    """The graph does not fit the node interfaces, found by us or by ComfyUI's own validation."""
+
+    code = "graph_rejected"
+    http_status = 422
+
+
+class NodeMissing(GraphRejected):
+    """A node class that this ComfyUI lacks: an older server, or a node pack not installed."""
+
+    code = "node_missing"
+    http_status = 503
+
+
+class NodeFailed(ComfyError):
+    code = "node_failed"
+
+
+class OutOfMemory(ComfyError):
+    code = "out_of_memory"
+    retryable = True
+
+
+class OutputsMissing(ComfyError):
+    code = "outputs_missing"
+    retryable = True
+
+
+class OutputInvalid(ComfyError):
+    """An output that does not decode, or is not the picture that was asked for."""
+
+    code = "output_invalid"
+    retryable = True
+
+
+class PromptInterrupted(ComfyError):
+    code = "interrupted"
+    retryable = True
+
+
+class StoreError(RylaError):
+    code = "store_error"
+    http_status = 503
+
+
+class StoreUnavailable(StoreError):
+    code = "store_unavailable"
+    retryable = True
+
+
+class StoreDenied(StoreError):
+    code = "store_denied"
+    default_hint = "Check the bucket's name, endpoint, region and credentials."
+
+
+class StoreNotConditional(StoreError):
+    """The store accepts conditional writes and does not honour them, or hides its clock."""
+
+    code = "store_not_conditional"
+
+
+class Superseded(StoreError):
+    code = "superseded"
+
+
+class EngineUnavailable(RylaError):
+    code = "engine_unavailable"
+    retryable = True
+    http_status = 503
+
+
+class InvalidSetting(RylaError):
+    code = "invalid_setting"
+
+
+class InvalidInput(RylaError):
+    code = "invalid_input"
+    http_status = 422
+
+
+class MissingInput(InvalidInput):
+    code = "missing_input"
+    default_hint = "Put the file under inputs/ first, or let `ryla submit` do it: write @path."
+
+
+class UnknownJob(RylaError):
+    code = "unknown_job"
+    http_status = 404
+    default_hint = "Check the id; entries that cannot become a job lie under rejected/."
+
+
+class AlreadyFinished(RylaError):
+    code = "already_finished"
+    http_status = 409
+
+
+class LoraError(RylaError):
+    code = "lora_error"
+    http_status = 422
+
+
+class LoraNotFound(LoraError):
+    code = "lora_not_found"
+    http_status = 404
+
+
+class LoraUnreadable(LoraError):
+    code = "lora_unreadable"
+    default_hint = "Save the LoRA as safetensors and upload it again."
+
+
+class LoraMismatch(LoraError):
+    code = "lora_mismatch"
+
+
+class InternalError(RylaError):
+    code = "internal"
+    retryable = True
+
+
+class FaceError(RylaError):
+    code = "face_error"
+
+
+class NoFace(FaceError):
+    """No face in the picture, or not so many as the index asks for."""
+
+    code = "no_face"
+    http_status = 422
+
+
+class FaceModelsMissing(FaceError):
+    code = "face_models_missing"
+    http_status = 503
+
+
+class ModelError(RylaError):
+    code = "model_error"
+
+
+class ModelGated(ModelError):
+    """Its licence must be accepted by hand first."""
+
+    code = "model_gated"
+    http_status = 403
+
+
+class ModelNotFound(ModelError):
+    code = "model_not_found"
+    http_status = 404
+
+
+class ModelCorrupt(ModelError):
+    """Other bytes than the table says."""
+
+    code = "model_corrupt"
+    http_status = 502
+
+
+class DiskFull(ModelError):
+    code = "disk_full"
+    http_status = 507
+
+
+class HubUnavailable(ModelError):
+    code = "hub_unavailable"
+    retryable = True
+    http_status = 503

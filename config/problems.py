@@ -1,0 +1,33 @@
+"""What pydantic found wrong, in words that name the place, the value and the way out."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from config.nearest import nearest
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The first thing wrong in a document."""
+
+    path: tuple[str, ...]
+    """Keys from the root to the value."""
+    value: Any
+    message: str
+    hint: str | None
+
+
+def first_problem(error: ValidationError, known: Iterable[str] = ()) -> Problem:
+    """The first error of a validation; an unknown key gets the nearest of `known` as its hint."""
+    found = error.errors(include_url=False)[0]
+    path = tuple(str(part) for part in found["loc"])
+    if found["type"] == "extra_forbidden":
+        close = nearest(path[-1], known)
+        return Problem(
+            path, found["input"], "unknown key", f"Did you mean {close}?" if close else None
+        )
+    value = None if found["type"] == "missing" else found["input"]
+    return Problem(path, value, found["msg"].removeprefix("Value error, "), None)

@@ -1,0 +1,290 @@
+"""All settings, in one table. Each is an environment variable: RYLA_ and the field's name."""
+
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+
+from config.errors import InvalidSetting
+from config.nearest import nearest
+from config.problems import first_problem
+
+PREFIX = "RYLA_"
+SECRET = "secret"
+URL = r"^https?://[^\s/]+\S*$"
+WORD = r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$"
+TENANT = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+PREFIX_IN_BUCKET = r"^([A-Za-z0-9][A-Za-z0-9._-]*/)+$"
+TENANTS = r"^([a-z0-9][a-z0-9_-]{0,62}(\s*,\s*|$))*$"
+HOSTS = r"^([A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(\s*,\s*|$))*$"
+BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
+
+
+def _version() -> str:
+    try:
+        return metadata.version("ryla-pipeline")
+    except metadata.PackageNotFoundError:
+        return "unreleased"
+
+
+def _setting(default: Any, description: str, **limits: Any) -> Any:
+    return Field(default=default, description=description, **limits)
+
+
+def _seconds(default: float, low: float, high: float, description: str) -> Any:
+    return _setting(default, description, ge=low, le=high)
+
+
+Url = Annotated[str, Field(pattern=URL)]
+Word = Annotated[str, Field(pattern=WORD)]
+Secret = Annotated[SecretStr, Field(min_length=1)]
+
+
+class Settings(BaseModel):
+    """Read once at start and passed on. Durations are in seconds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+    # The bucket
+    bucket: str = _setting("ryla", "Bucket that is the queue.", pattern=BUCKET)
+    endpoint_url: Url | None = _setting(None, "S3 endpoint; unset means AWS.")
+    region: Word = _setting("us-east-1", "Region of the bucket; `auto` on R2.")
+    access_key_id: Word | None = _setting(
+        None, "Access key; unset means boto3's own chain of credentials."
+    )
+    secret_access_key: Secret | None = _setting(None, "Its secret.")
+    addressing_style: Literal["auto", "path", "virtual"] = _setting(
+        "auto", "How the bucket is named in requests; `auto` is path where an endpoint is given."
+    )
+
+    # Who and where
+    environment: Word = _setting("local", "Name of this deployment, in every event.")
+    tenant: str = _setting("default", "Tenant that the CLI submits for.", pattern=TENANT)
+    app_version: Word = Field(
+        default_factory=_version, description="Version in results and events; that of the package."
+    )
+
+    # Leases and retries
+    claim_seconds: float = _seconds(60, 1, 3600, "Life of a claim that has not been spawned.")
+    spawned_seconds: float = _seconds(900, 1, 86_400, "Life of a job that waits for a worker.")
+    running_seconds: float = _seconds(60, 1, 3600, "Life of a running job without a renewal.")
+    renew_seconds: float = _seconds(20, 0.1, 1200, "A running job renews its lease this often.")
+    first_renew_seconds: float = _seconds(5, 0.1, 1200, "The first renewal comes after this.")
+    expiry_margin_seconds: float = _seconds(
+        5, 0, 600, "Added to a lease's life before it is taken over."
+    )
+    max_attempts: int = _setting(3, "Executions a job may use up.", ge=1, le=20)
+    backoff_base_seconds: float = _seconds(5, 0, 3600, "Longest wait before the second attempt.")
+    backoff_cap_seconds: float = _seconds(300, 0, 86_400, "Longest wait before any attempt.")
+    job_timeout_seconds: float = _seconds(600, 1, 86_400, "Longest that one execution may take.")
+
+    # The dispatcher
+    poll_active_seconds: float = _seconds(1, 0.05, 60, "Time between ticks while work is known.")
+    poll_idle_seconds: float = _seconds(15, 0.05, 600, "Time between ticks when idle.")
+    dispatch_threads: int = _setting(8, "Jobs claimed side by side in a tick.", ge=1, le=64)
+    max_list_pages: int = _setting(
+        50, "Pages of 1000 keys that a tick reads from the inbox at most.", ge=1, le=1000
+    )
+
+    local_workers: int = _setting(
+        1, "Worker processes for each route when they run on this machine.", ge=1, le=64
+    )
+
+    # ComfyUI
+    comfyui_url: Url | None = _setting(None, "A ComfyUI that runs already.")
+    comfyui_dir: Path | None = _setting(None, "Folder of a ComfyUI to start.")
+    comfyui_python: Path | None = _setting(
+        None, "Interpreter that starts it; unset means the one that runs this."
+    )
+    comfyui_ready_seconds: float = _seconds(120, 1, 3600, "Longest that its start may take.")
+    gpu: Word | None = _setting(None, "Row of gpus.toml to bill; unset asks ComfyUI's device.")
+
+    # LoRAs
+    lora_prefix: str = _setting(
+        "loras/", "Where LoRA files lie in the bucket.", pattern=PREFIX_IN_BUCKET
+    )
+    lora_dir: Path | None = _setting(
+        None, "Folder that keeps LoRAs; unset means loras in the state folder."
+    )
+    lora_file_mib: int = _setting(2048, "Largest LoRA file that is taken.", ge=1, le=65_536)
+    lora_cache_gib: float = _setting(
+        50, "Disk that kept LoRAs may take; beyond it the longest unused go.", ge=0.1, le=100_000
+    )
+
+    # Policy and pictures from elsewhere
+    nsfw_tenants: str = _setting("", "Tenants that may set `nsfw`.", pattern=TENANTS)
+    picture_hosts: str = _setting(
+        "", "Hosts that `ryla submit` fetches reference pictures from, by https.", pattern=HOSTS
+    )
+
+    # Weights
+    models_dir: Path | None = _setting(
+        None, "Folder of weights; unset means models in the folder of ComfyUI."
+    )
+    commercial_use: bool = _setting(
+        False, "Whether pictures are sold: weights that do not allow it fail `ryla doctor`."
+    )
+
+    # Faces
+    faces_dir: Path | None = _setting(
+        None, "Folder of face packs; unset means faces in the state folder."
+    )
+    faces_pack: Word = _setting(
+        "auraface-v1", "Pack that scores faces: another embedder than InstantID's own."
+    )
+    instantid_faces_pack: Word = _setting(
+        "antelopev2", "Pack that finds the face to be made anew; without it the scoring one does."
+    )
+    calibration_file: Path | None = _setting(
+        None,
+        "What `ryla faces calibrate` measured; unset means <pack>.calibration.json beside the packs.",
+    )
+
+    # Tables
+    models_file: Path | None = _setting(None, "TOML laid over the packaged models.toml.")
+    routes_file: Path | None = _setting(None, "TOML laid over the packaged routes.toml.")
+    gpus_file: Path | None = _setting(None, "TOML laid over the packaged gpus.toml.")
+
+    # Events
+    posthog_api_key: Secret | None = _setting(
+        None, "Project key; unset writes events to a file instead."
+    )
+    posthog_host: Url = _setting("https://us.i.posthog.com", "Where PostHog takes events.")
+    posthog_timeout_seconds: float = _seconds(10, 0.1, 120, "Longest that one delivery may take.")
+    event_tries: int = _setting(
+        12, "Replays of a result's events before they are given up.", ge=1, le=1000
+    )
+    events_file: Path | None = _setting(
+        None, "File for events when there is no key; unset means events.jsonl in the state folder."
+    )
+
+    # This machine
+    state_dir: Path = _setting(Path(".ryla"), "Folder in which `ryla up` keeps its state.")
+    log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "Least level shown.")
+    log_format: Literal["console", "json"] = _setting("console", "How log lines are written.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for wrong, why in (
+            (
+                self.renew_seconds * 2 >= self.running_seconds,
+                "RYLA_RENEW_SECONDS must be less than half of RYLA_RUNNING_SECONDS",
+            ),
+            (
+                self.first_renew_seconds > self.renew_seconds,
+                "RYLA_FIRST_RENEW_SECONDS must not exceed RYLA_RENEW_SECONDS",
+            ),
+            (
+                self.backoff_base_seconds > self.backoff_cap_seconds,
+                "RYLA_BACKOFF_BASE_SECONDS must not exceed RYLA_BACKOFF_CAP_SECONDS",
+            ),
+            (
+                self.poll_active_seconds > self.poll_idle_seconds,
+                "RYLA_POLL_ACTIVE_SECONDS must not exceed RYLA_POLL_IDLE_SECONDS",
+            ),
+            (
+                (self.access_key_id is None) != (self.secret_access_key is None),
+                "RYLA_ACCESS_KEY_ID and RYLA_SECRET_ACCESS_KEY are set together or not at all",
+            ),
+            (
+                self.comfyui_url is not None and self.comfyui_dir is not None,
+                "RYLA_COMFYUI_URL names a running ComfyUI, RYLA_COMFYUI_DIR one to start: set one",
+            ),
+        ):
+            if wrong:
+                raise ValueError(why)
+        return self
+
+    def environ(self) -> dict[str, str]:
+        """The variables that recreate these settings in a child process. Holds the secrets."""
+        fields = ((name, getattr(self, name)) for name in type(self).model_fields)
+        return {variable(name): _text(value) for name, value in fields if value is not None}
+
+
+def listed(value: str) -> frozenset[str]:
+    """The names in a setting that holds several, in lower case."""
+    return frozenset(name.strip().lower() for name in value.split(",") if name.strip())
+
+
+def _text(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+
+def variable(name: str) -> str:
+    """The environment variable of a field."""
+    return PREFIX + name.upper()
+
+
+def load_settings(environ: Mapping[str, str]) -> Settings:
+    """Read RYLA_* out of an environment; an empty variable counts as unset.
+
+    Raises InvalidSetting for a value out of range, and for a RYLA_* variable that is no setting.
+    """
+    known = {variable(name): name for name in Settings.model_fields}
+    values: dict[str, str] = {}
+    for name, value in environ.items():
+        if not name.startswith(PREFIX):
+            continue
+        if name not in known:
+            close = nearest(name.lower(), [each.lower() for each in known])
+            raise InvalidSetting(
+                f"{name} is no setting",
+                field=name,
+                hint=f"Did you mean {close.upper()}?" if close else "docs/settings.md lists them.",
+            )
+        if value.strip():
+            values[known[name]] = value
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise _invalid(error) from None
+
+
+def _invalid(error: ValidationError) -> InvalidSetting:
+    problem = first_problem(error)
+    if not problem.path:
+        return InvalidSetting(problem.message)
+    name = problem.path[0]
+    value = "(secret)" if allowed(name) == SECRET else problem.value
+    return InvalidSetting(
+        f"{variable(name)} = {value!r}: {problem.message}",
+        field=variable(name),
+        value=value,
+        hint=f"Allowed: {allowed(name)}.",
+    )
+
+
+def allowed(name: str) -> str:
+    """The values that a field takes, in words: its range, its choices or its form."""
+    schema = Settings.model_json_schema()["properties"][name]
+    schema = schema.get("anyOf", [schema])[0]
+    if "enum" in schema:
+        return ", ".join(schema["enum"])
+    if "minimum" in schema:
+        whole = ", whole" if schema["type"] == "integer" else ""
+        return f"{schema['minimum']:g} to {schema['maximum']:g}{whole}"
+    if schema["type"] == "boolean":
+        return "true, false"
+    if schema.get("format") in ("password", "path"):
+        return {"password": SECRET, "path": "path"}[schema["format"]]
+    return _FORMS[schema["pattern"]]
+
+
+_FORMS = {
+    URL: "http(s) URL",
+    WORD: "1 to 64 letters, digits, `.`, `_`, `+`, `-`",
+    TENANT: "1 to 63 of `a-z`, `0-9`, `_`, `-`",
+    PREFIX_IN_BUCKET: "path that ends in `/`",
+    TENANTS: "tenants, separated by commas",
+    HOSTS: "host names, separated by commas",
+    BUCKET: "3 to 63 of `a-z`, `0-9`, `.`, `-`",
+}

@@ -1,0 +1,304 @@
+"""Typed readers of the three tables: gpus.toml, routes.toml, models.toml.
+
+A file of the operator's is laid over the packaged one, key by key: it holds only what differs.
+"""
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from datetime import date
+from importlib import resources
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from config.errors import InvalidSetting, MissingModel
+from config.problems import first_problem
+
+NO_GPU = "none"
+"""Row for a machine that nobody bills by the second: a laptop, the stand-in."""
+
+
+class Row(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _named(rows: Any) -> Any:
+    """Give each row its key as its name."""
+    if not isinstance(rows, dict):
+        return rows
+    return {
+        key: {**row, "name": key} if isinstance(row, dict) else row for key, row in rows.items()
+    }
+
+
+def _none_if_empty(value: Any) -> Any:
+    return None if value == "" else value
+
+
+R = TypeVar("R")
+Rows = Annotated[Mapping[str, R], BeforeValidator(_named)]
+Positive = Annotated[float, Field(gt=0)]
+Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Hex40 = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+Hex64 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+EmptyIsNone = BeforeValidator(_none_if_empty)
+
+
+class Gpu(Row):
+    name: str
+    usd_per_second: Price
+    memory_gib: Positive | None = None
+    bf16_tflops: Positive | None = None
+    """Dense peak, as are the other two. None where the chip lacks the format or nobody looked."""
+    fp16_tflops: Positive | None = None
+    fp8_tflops: Positive | None = None
+    aliases: tuple[str, ...] = ()
+    """Other names that may be asked for in routes.toml."""
+    reports: tuple[str, ...] = ()
+    """Names under which the driver, and so ComfyUI's /system_stats, may report it."""
+    source: str
+    date: date
+
+    @property
+    def billed(self) -> bool:
+        return self.usd_per_second > 0
+
+    @property
+    def peak_tflops(self) -> float | None:
+        """Dense 16-bit peak in the format that ComfyUI picks: bf16, or fp16 on chips without it."""
+        return self.bf16_tflops or self.fp16_tflops
+
+
+class GpuTable(Row):
+    cpu_usd_per_core_second: Price
+    memory_usd_per_gib_second: Price
+    volume_usd_per_gib_month: Price
+    volume_free_gib: Price
+    """Of a workspace, for all of its volumes together."""
+    source: str
+    date: date
+    gpus: Rows[Gpu]
+
+    @model_validator(mode="after")
+    def _has_none(self) -> Self:
+        if NO_GPU not in self.gpus:
+            raise ValueError(f"a row [gpus.{NO_GPU}] is needed")
+        return self
+
+    def gpu(self, name: str) -> Gpu:
+        """The row of a GPU by the name that Modal asks for it ("L40S", "A100", "H100!").
+
+        Raises InvalidSetting for a name of no row.
+        """
+        wanted = name.removesuffix("!")
+        for row in self.gpus.values():
+            if wanted == row.name or wanted in row.aliases:
+                return row
+        raise InvalidSetting(
+            f"no GPU named {name!r} in gpus.toml",
+            field="gpu",
+            value=name,
+            hint=f"Known: {', '.join(self.gpus)}.",
+        )
+
+    def identify(self, device_name: str) -> Gpu:
+        """The row of a device by what it calls itself ("cuda:0 NVIDIA L40S : cudaMallocAsync").
+
+        A device of no row is somebody's own: the row for no GPU, under the device's name.
+        """
+        device = re.sub(r"^(cuda|mps|cpu|xpu):\d+ ", "", device_name).split(" : ")[0].strip()
+        for row in self.gpus.values():
+            if device.lower() in {each.lower() for each in (row.name, *row.aliases, *row.reports)}:
+                return row
+        return self.gpus[NO_GPU].model_copy(update={"name": device or NO_GPU})
+
+
+class Route(Row):
+    """A set of weights on a GPU; several kinds may share one."""
+
+    name: str
+    gpus: tuple[str, ...] = Field(min_length=1)
+    """In order of preference; names of gpus.toml."""
+    cpu_cores: float = Field(ge=0.125)
+    memory_gib: Positive
+    max_in_flight: int = Field(ge=1)
+    """Jobs claimed and not yet finished, over all workers."""
+    max_containers: int = Field(ge=1)
+    timeout_s: int = Field(ge=10, le=86_400)
+    """Longest that one job may run."""
+    idle_s: int = Field(ge=2, le=3600)
+    """How long a worker without work stays loaded."""
+    comfyui_flags: tuple[str, ...] = ()
+    """Further arguments of ComfyUI's main.py."""
+    snapshot: Literal["off"] = "off"
+
+
+class RouteTable(Row):
+    routes: Rows[Route]
+
+    def route(self, name: str) -> Route:
+        """Raises InvalidSetting for a name of no row."""
+        try:
+            return self.routes[name]
+        except KeyError:
+            raise InvalidSetting(
+                f"no route named {name!r} in routes.toml",
+                field="route",
+                value=name,
+                hint=f"Known: {', '.join(self.routes)}.",
+            ) from None
+
+
+class WeightFile(Row):
+    """One file of weights: where ComfyUI looks for it and where it comes from."""
+
+    name: str
+    folder: str = Field(pattern=r"^[a-z0-9_]+$")
+    """Folder under ComfyUI's models/."""
+    file: str
+    """As nodes name it; a subfolder is allowed."""
+    family: Literal["flux", "sdxl", "z-image", "face"]
+    repository: Annotated[str | None, EmptyIsNone] = None
+    path: Annotated[str | None, EmptyIsNone] = None
+    """Path in the repository. Without a repository, the operator supplies the file."""
+    revision: Annotated[Hex40 | None, EmptyIsNone] = None
+    bytes: Annotated[int | None, Field(gt=0)] = None
+    sha256: Annotated[Hex64 | None, EmptyIsNone] = None
+    licence: str
+    terms: str | None = None
+    """What the licence's name does not tell."""
+    commercial_use: bool
+    licence_note: Annotated[str | None, EmptyIsNone] = None
+    """Where the operator keeps the agreement that allows commercial use all the same."""
+    sizes: Mapping[str, int] | None = None
+    """Of a model that is not of its family's usual size; what a LoRA must fit is told from them."""
+    verified: bool = False
+    """Whether bytes and sha256 were checked on a file downloaded for this table."""
+
+    @model_validator(mode="after")
+    def _inside_its_folder(self) -> Self:
+        path = PurePosixPath(self.file)
+        if path.is_absolute() or ".." in path.parts or "\\" in self.file or not self.file:
+            raise ValueError(f"file {self.file!r} leaves its folder")
+        return self
+
+
+class ModelTable(Row):
+    weights_by_name: Rows[WeightFile] = Field(alias="weights")
+    sets: Mapping[str, Mapping[str, str]]
+    """Set name → role in the graph → name of a weight file."""
+
+    @model_validator(mode="after")
+    def _sets_name_weights(self) -> Self:
+        for set_name, roles in self.sets.items():
+            for role, name in roles.items():
+                if name not in self.weights_by_name:
+                    raise ValueError(f"[sets.{set_name}] {role} names no [weights.{name}]")
+        return self
+
+    def weights(self, set_name: str) -> Mapping[str, WeightFile]:
+        """Role → file of a set ("flux-dev" → unet, clip_l, t5, vae). Raises MissingModel."""
+        roles = self.sets.get(set_name)
+        if not roles:
+            raise MissingModel(
+                f"models.toml lists no weights for {set_name!r}",
+                field="model",
+                value=set_name,
+                hint=f"Write [sets.{set_name}] and its [weights.*] rows into a file and name it"
+                " in RYLA_MODELS_FILE.",
+            )
+        return {role: self.weights_by_name[name] for role, name in roles.items()}
+
+    def files(self, set_names: Iterable[str]) -> Mapping[str, WeightFile]:
+        """The files of these sets by name, in the table's order. Raises MissingModel."""
+        wanted = {weight.name for name in set_names for weight in self.weights(name).values()}
+        return {name: row for name, row in self.weights_by_name.items() if name in wanted}
+
+    def fingerprint(self, set_name: str) -> str:
+        """sha256 over the set's roles, files, revisions and checksums. Raises MissingModel."""
+        lines = (
+            f"{role} {weight.folder}/{weight.file} {weight.revision} {weight.sha256}\n"
+            for role, weight in sorted(self.weights(set_name).items())
+        )
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+T = TypeVar("T", bound=Row)
+
+
+def load_gpus(path: Path | None = None) -> GpuTable:
+    """gpus.toml, with `path` laid over it. Raises InvalidSetting."""
+    return _load("gpus.toml", path, GpuTable)
+
+
+def load_routes(path: Path | None = None, *, gpus: GpuTable | None = None) -> RouteTable:
+    """routes.toml, with `path` laid over it. Raises InvalidSetting, also for a GPU of no row."""
+    table = _load("routes.toml", path, RouteTable)
+    known = gpus or load_gpus()
+    for route in table.routes.values():
+        for name in route.gpus:
+            try:
+                known.gpu(name)
+            except InvalidSetting as error:
+                raise InvalidSetting(
+                    f"{path or 'routes.toml'}: routes.{route.name}.gpus: {error.message}",
+                    field=f"routes.{route.name}.gpus",
+                    value=name,
+                    hint=error.hint,
+                ) from None
+    return table
+
+
+def load_models(path: Path | None = None) -> ModelTable:
+    """models.toml, with `path` laid over it. Raises InvalidSetting."""
+    return _load("models.toml", path, ModelTable)
+
+
+def _load(packaged: str, path: Path | None, table: type[T]) -> T:
+    content = tomllib.loads((resources.files("config") / packaged).read_text("utf-8"))
+    if path is not None:
+        content = _laid_over(content, _read(path))
+    try:
+        return table.model_validate(content)
+    except ValidationError as error:
+        raise _invalid(path or Path(packaged), error) from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise InvalidSetting(f"{path}: {error.strerror}", value=str(path)) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidSetting(f"{path}: not TOML: {error}", value=str(path)) from None
+
+
+def _laid_over(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        under = merged.get(key)
+        if isinstance(under, dict) and isinstance(value, dict):
+            merged[key] = _laid_over(under, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _invalid(source: Path, error: ValidationError) -> InvalidSetting:
+    problem = first_problem(error, _KEYS)
+    key = ".".join(problem.path)
+    shown = "" if isinstance(problem.value, dict | None) else f" = {problem.value!r}"
+    where = f"{key}{shown}: " if key else ""
+    return InvalidSetting(
+        f"{source}: {where}{problem.message}", field=key, value=problem.value, hint=problem.hint
+    )
+
+
+_KEYS = [
+    field.alias or name
+    for row in (GpuTable, Gpu, RouteTable, Route, ModelTable, WeightFile)
+    for name, field in row.model_fields.items()
+]
