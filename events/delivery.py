@@ -1,0 +1,54 @@
+"""The port that events leave by."""
+
+from collections.abc import Sequence
+from threading import Lock
+from typing import Protocol
+
+from events.outbox import StoredEvent
+
+
+class NotDelivered(Exception):
+    """Nobody has confirmed to have it; the same delivery may be tried again, whole."""
+
+    def __init__(
+        self, reason: str, *, retry_after_s: float | None = None, tried: bool = True
+    ) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
+        """What the server asked for."""
+        self.tried = tried
+        """False when nothing was sent, so that it does not count as one of a bounded number."""
+
+
+class EventSink(Protocol):
+    """Returning means received: confirmed by the other side, not merely handed over.
+
+    Events come at least once: a replay, or the rest of a batch that failed half-way, brings an
+    event again with the uuid it had.
+    """
+
+    def deliver(self, events: Sequence[StoredEvent]) -> Sequence[StoredEvent]:
+        """Deliver all. Returns those that the other side will never take; the rest arrived.
+
+        Raises NotDelivered.
+        """
+
+
+class MemorySink:
+    """Keeps events in memory, for tests."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._events: dict[str, StoredEvent] = {}
+
+    def deliver(self, events: Sequence[StoredEvent]) -> Sequence[StoredEvent]:
+        with self._lock:
+            for event in events:
+                self._events.setdefault(event.uuid, event)
+        return ()
+
+    @property
+    def events(self) -> list[StoredEvent]:
+        """What arrived, each event once, in order."""
+        with self._lock:
+            return list(self._events.values())

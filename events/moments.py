@@ -1,0 +1,88 @@
+"""Which event tells of which moment of which kind."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+
+from events.catalogue import (
+    STEMS,
+    AppDeployed,
+    Asked,
+    Event,
+    FaceConsistencyMeasured,
+    GenerationCancelled,
+    GenerationCompleted,
+    GenerationFailed,
+    GenerationRequested,
+    LoraLoaded,
+    LoraLoadFailed,
+    ManifestRejected,
+    ModelLoaded,
+)
+from events.reading import error_type
+
+
+class Moment(StrEnum):
+    ADOPTED = "adopted"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    REFUSED = "refused"
+    CANCELLED = "cancelled"
+    LORA_LOADED = "lora_loaded"
+    LORA_LOAD_FAILED = "lora_load_failed"
+    FACE_MEASURED = "face_measured"
+    MODEL_LOADED = "model_loaded"
+    REJECTED = "rejected"
+    DEPLOYED = "deployed"
+
+
+TABLE: Mapping[Moment, type[Event]] = MappingProxyType(
+    {
+        Moment.ADOPTED: GenerationRequested,
+        Moment.SUCCEEDED: GenerationCompleted,
+        Moment.FAILED: GenerationFailed,
+        Moment.REFUSED: GenerationFailed,
+        Moment.CANCELLED: GenerationCancelled,
+        Moment.LORA_LOADED: LoraLoaded,
+        Moment.LORA_LOAD_FAILED: LoraLoadFailed,
+        Moment.FACE_MEASURED: FaceConsistencyMeasured,
+        Moment.MODEL_LOADED: ModelLoaded,
+        Moment.REJECTED: ManifestRejected,
+        Moment.DEPLOYED: AppDeployed,
+    }
+)
+
+
+def event_for(moment: Moment, kind: str | None) -> type[Event] | None:
+    """The event of this moment. `kind` is what the manifest names, or None if it cannot be read.
+
+    A job of no known kind has one event, its rejection; None says that this moment has none.
+    """
+    event = TABLE[moment]
+    if kind in STEMS or not event.per_kind():
+        return event
+    return None if moment is Moment.ADOPTED else ManifestRejected
+
+
+def ending(
+    moment: Moment,
+    kind: str | None,
+    asked: Asked,
+    *,
+    entry: str,
+    error_code: str | None = None,
+    field: str | None = None,
+) -> Event:
+    """The event of a job that ends without success (failed, refused, cancelled or rejected).
+
+    `entry` is its name in the inbox, for a manifest of no known kind.
+    """
+    event = event_for(moment, kind)
+    if event is ManifestRejected:
+        return ManifestRejected(entry=entry, field=field)
+    if event is GenerationCancelled:
+        return GenerationCancelled(asked=asked)
+    if event is GenerationFailed:
+        refused = moment is Moment.REFUSED
+        return GenerationFailed(asked=asked, error_type=error_type(error_code), refused=refused)
+    raise ValueError(f"{moment} is no end without success")
