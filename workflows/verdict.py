@@ -1,0 +1,54 @@
+"""What validation finds, in the form of ComfyUI's answer to POST /prompt."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One entry of a node's `errors`."""
+
+    type: str
+    message: str
+    details: str
+    extra_info: Mapping[str, Any] = field(default_factory=dict)
+
+    def api(self) -> dict[str, Any]:
+        return {
+            "type": self.type,
+            "message": self.message,
+            "details": self.details,
+            "extra_info": dict(self.extra_info),
+        }
+
+
+@dataclass(frozen=True)
+class NodeProblems:
+    node: str
+    class_type: str
+    problems: tuple[Problem, ...]
+    dependent_outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What ComfyUI would say to a graph."""
+
+    good_outputs: tuple[str, ...]
+    """Output nodes that would run. The prompt is accepted as soon as there is one."""
+    error: Problem | None
+    """Why the whole prompt is refused."""
+    nodes: tuple[NodeProblems, ...] = ()
+
+    @property
+    def node_errors(self) -> dict[str, Any]:
+        """In the form of the /prompt reply."""
+        return {
+            row.node: {
+                "errors": [problem.api() for problem in row.problems],
+                "dependent_outputs": list(row.dependent_outputs),
+                "class_type": row.class_type,
+            }
+            for row in self.nodes
+        }
