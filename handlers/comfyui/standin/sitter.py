@@ -1,0 +1,98 @@
+"""The person in the stand-in's pictures: a reference picture is pasted in, so that there is a face.
+
+A composition shows it in the wrong colours. What InstantID makes of it comes near the right ones:
+the nearer, the greater its strength, and for one seed more than for another.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from PIL import Image, ImageOps
+
+from handlers.comfyui.standin.plan import Graph, ancestry, is_link
+
+HINT = "ryla_sitter"
+"""In a prompt's `extra_data`: the input file of who is to be seen."""
+WIDTH, HEIGHT, TOP = 0.7, 0.6, 0.12
+"""Of the picture: the room that the reference may take, and where it begins."""
+LEAST_LIKENESS = 0.7
+"""Of an unlucky seed at full strength, 0 to 1."""
+
+
+def sitter(graph: Graph, node_id: str, extra_data: Mapping[str, Any]) -> str | None:
+    """The input file of who sits for what this node decodes."""
+    applied = _nearest(graph, node_id, ("ApplyInstantID", "ApplyInstantIDAdvanced"))
+    if applied is not None:
+        return _loaded(graph, graph[applied]["inputs"].get("image"))
+    hint = extra_data.get(HINT)
+    return hint if isinstance(hint, str) else None
+
+
+def likeness(graph: Graph, node_id: str, seed: int) -> float:
+    """0 is the wrong colours, 1 the reference itself."""
+    applied = _nearest(graph, node_id, ("ApplyInstantID", "ApplyInstantIDAdvanced"))
+    if applied is None:
+        return 0.0
+    inputs = graph[applied]["inputs"]
+    strength = inputs.get("ip_weight", inputs.get("weight", 1.0))
+    luck = LEAST_LIKENESS + (1 - LEAST_LIKENESS) * Random(seed).random()
+    return luck * min(1.0, float(strength) if isinstance(strength, int | float) else 1.0)
+
+
+def seated(picture: Image.Image, reference: Image.Image, likeness: float) -> Image.Image:
+    """The picture with the reference in it."""
+    room = (round(picture.width * WIDTH), round(picture.height * HEIGHT))
+    person = ImageOps.contain(reference, (max(1, room[0]), max(1, room[1])))
+    red, green, blue = person.split()
+    person = Image.blend(Image.merge("RGB", (blue, green, red)), person, likeness)
+    shown = picture.copy()
+    shown.paste(person, ((picture.width - person.width) // 2, round(picture.height * TOP)))
+    return shown
+
+
+def made_anew(
+    graph: Graph,
+    node_id: str,
+    inputs: Path,
+    encoded: Sequence[Image.Image],
+    reference: Image.Image,
+    likeness: float,
+) -> tuple[Image.Image, ...]:
+    """Encoded pictures sampled anew: a cut-out shows its part of the whole picture."""
+    cut = _nearest(graph, node_id, ("ImageCrop",))
+    whole = _loaded(graph, graph[cut]["inputs"].get("image")) if cut is not None else None
+    if cut is None or whole is None:
+        return tuple(seated(image, reference, likeness) for image in encoded)
+    x, y, width, height = (graph[cut]["inputs"][name] for name in ("x", "y", "width", "height"))
+    composed = seated(opened(inputs, whole), reference, likeness)
+    part = composed.crop((x, y, x + width, y + height))
+    return tuple(part.resize(image.size, Image.Resampling.LANCZOS) for image in encoded)
+
+
+def input_path(folder: Path, name: str) -> Path:
+    """The file of a LoadImage value. Raises FileNotFoundError for one outside the input folder."""
+    path = (folder / name.removesuffix(" [input]")).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise FileNotFoundError(name)
+    return path
+
+
+def opened(folder: Path, name: str) -> Image.Image:
+    """An input file as LoadImage takes it. Raises OSError when it is not there."""
+    with Image.open(input_path(folder, name)) as image:
+        return ImageOps.exif_transpose(image).convert("RGB")
+
+
+def _nearest(graph: Graph, node_id: str, classes: Sequence[str]) -> str | None:
+    found = (each for each in ancestry(graph, node_id) if graph[each]["class_type"] in classes)
+    return next(found, None)
+
+
+def _loaded(graph: Graph, link: Any) -> str | None:
+    """The file behind a link to a LoadImage."""
+    if not is_link(link) or graph[link[0]]["class_type"] != "LoadImage":
+        return None
+    name = graph[link[0]]["inputs"].get("image")
+    return name if isinstance(name, str) else None

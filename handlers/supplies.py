@@ -1,0 +1,43 @@
+"""What a job needs from the bucket beside its manifest, and what it was given for it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from handlers.loras.bases import Base
+from handlers.loras.refs import LoraRef
+
+
+@dataclass(frozen=True)
+class LoraWish:
+    ref: LoraRef
+    base: Base
+    """What it must fit."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    lora: LoraWish | None = None
+    pictures: Mapping[str, str] = field(default_factory=dict)
+    """Field of the input → key of its picture."""
+    face_boxes: bool = False
+    """Whether faces must be found in pictures, for which a face pack must be there."""
+
+
+@dataclass(frozen=True)
+class LoraFile:
+    """A checked LoRA where ComfyUI finds it."""
+
+    file: str
+    """Its name for ComfyUI's loader."""
+    key: str
+    """In the bucket."""
+    sha256: str
+    trigger_word: str
+    """Of the file beside it, or empty."""
+
+
+@dataclass(frozen=True)
+class Supplies:
+    lora: LoraFile | None = None
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
+    """Field of the input → its picture, decoded once, upright and with nothing but pixels in it."""

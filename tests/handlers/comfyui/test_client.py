@@ -1,0 +1,591 @@
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.errors import (
+    ComfyDied,
+    ComfyError,
+    ComfyProtocolError,
+    ComfyTimeout,
+    ComfyUnavailable,
+    GraphRejected,
+    NodeFailed,
+    NodeMissing,
+    OutOfMemory,
+    OutputsMissing,
+    PromptInterrupted,
+)
+from handlers.base import PromptRun
+from handlers.comfyui.client import ComfyClient
+from handlers.comfyui.session import Waits
+from handlers.comfyui.transport import Transport
+from tests.support.recordings import NAMES, Recording, http_probes, recording
+from tests.support.replay_server import Faults, ReplayServer
+
+WAITS = Waits(
+    connect_s=1.0,
+    reply_s=1.0,
+    poll_s=0.15,
+    poll_reply_s=0.5,
+    silence_s=1.0,
+    settle_s=0.3,
+    history_s=1.0,
+    stop_s=0.5,
+)
+FLUX = recording("flux_new_seed")
+SUCCEEDED = [name for name in NAMES if recording(name).history["status"]["completed"]]
+
+
+@contextmanager
+def replaying(
+    session: Recording = FLUX, **faults: Any
+) -> Iterator[tuple[ReplayServer, ComfyClient]]:
+    with (
+        ReplayServer(session, Faults(**faults)) as server,
+        ComfyClient(server.url, waits=WAITS, log_tail=lambda: ("last words",)) as client,
+    ):
+        yield server, client
+
+
+def run(client: ComfyClient, session: Recording = FLUX, **options: Any) -> PromptRun:
+    settings: dict[str, Any] = {"prompt_id": "job-1-a1", "deadline_s": 10.0} | options
+    return client.run(session.graph, **settings)
+
+
+# -- recorded sessions
+
+
+@pytest.mark.parametrize("name", SUCCEEDED)
+def test_a_recorded_success_gives_its_files_timings_and_progress(name: str) -> None:
+    session = recording(name)
+    progress: list[tuple[float, str | None]] = []
+    with replaying(session) as (server, client):
+        result = run(client, session, on_progress=lambda *report: progress.append(report))
+        assert [post["prompt_id"] for post in server.posts] == ["job-1-a1"]
+        assert server.posts[0]["prompt"] == session.graph
+        assert server.interrupted == []
+        assert "GET /queue" not in server.requests  # the socket told everything
+
+    assert result.prompt_id == "job-1-a1"
+    if name == "save_image_websocket":
+        assert [file.filename for file in result.files] == ["save_00001_.png"]
+        assert result.files[0].body.startswith(b"\x89PNG")
+        assert len(result.files[0].body) == 9962 - 8
+    else:
+        assert [(file.node, file.filename, file.body) for file in result.files] == [
+            ("save", filename, f"the file {filename}".encode()) for _, filename in session.files
+        ]
+    cached = session.history["status"]["messages"][1][1]["nodes"]
+    assert list(result.cached_nodes) == cached
+    sampled = any(node in {"9", "k"} for node in session.graph if node not in cached)
+    assert (result.timings.sampling > 0) == sampled
+    fractions = [fraction for fraction, _ in progress]
+    assert fractions == sorted(fractions)
+    assert progress[-1] == (1.0, None)
+    assert ("KSampler" in [node for _, node in progress]) == sampled
+
+
+def test_a_recorded_node_failure_is_told_with_node_exception_and_log() -> None:
+    with replaying(recording("runtime_error")) as (server, client):
+        with pytest.raises(NodeFailed) as caught:
+            run(client, recording("runtime_error"))
+        assert server.interrupted == []
+    assert caught.value.field == "7"
+    assert caught.value.value == "safetensors._safetensors_rust.SafetensorError"
+    assert "LoraLoaderModelOnly (node 7)" in caught.value.message
+    assert caught.value.log_tail == ("last words",)
+
+
+def test_a_recorded_interruption_by_someone_else_is_no_failure_of_a_node() -> None:
+    with (
+        replaying(recording("interrupted")) as (_, client),
+        pytest.raises(PromptInterrupted, match="KSampler"),
+    ):
+        run(client, recording("interrupted"))
+
+
+@pytest.mark.parametrize("name", ["runtime_error", "interrupted"])
+def test_an_end_that_only_history_tells_is_the_same_error(name: str) -> None:
+    expected = NodeFailed if name == "runtime_error" else PromptInterrupted
+    with (
+        replaying(recording(name), mute_after=2) as (_, client),
+        pytest.raises(expected),
+    ):
+        run(client, recording(name))
+
+
+@pytest.mark.parametrize(
+    ("exception_type", "message"),
+    [
+        ("torch.OutOfMemoryError", "CUDA out of memory. Tried to allocate 2.00 GiB"),
+        ("torch.cuda.OutOfMemoryError", "Allocation on device"),
+        ("RuntimeError", "CUDA error: out of memory"),
+    ],
+)
+def test_out_of_memory_has_its_own_error(exception_type: str, message: str) -> None:
+    data = {
+        "prompt_id": "job-1-a1",
+        "node_id": "9",
+        "node_type": "KSampler",
+        "exception_type": exception_type,
+        "exception_message": message,
+    }
+    frame = json.dumps({"type": "execution_error", "data": data})
+    with (
+        replaying(extra_frames=[frame]) as (_, client),
+        pytest.raises(OutOfMemory) as caught,
+    ):
+        run(client)
+    assert caught.value.retryable
+
+
+# -- outputs
+
+
+def test_outputs_are_read_from_the_output_folder_when_it_is_ours(tmp_path: Path) -> None:
+    (tmp_path / "video").mkdir()
+    (tmp_path / "video/w_00010_.mp4").write_bytes(b"mp4")
+    session = recording("wan_video")
+    with ReplayServer(session) as server:
+        with ComfyClient(server.url, waits=WAITS, output_folder=tmp_path) as client:
+            result = run(client, session)
+        assert "GET /view" not in server.requests
+    assert [file.body for file in result.files] == [b"mp4"]
+
+
+def test_a_file_missing_from_the_output_folder_is_outputs_missing(tmp_path: Path) -> None:
+    with (
+        ReplayServer(FLUX) as server,
+        ComfyClient(server.url, waits=WAITS, output_folder=tmp_path) as client,
+        pytest.raises(OutputsMissing, match="t2i_00052_"),
+    ):
+        run(client)
+
+
+def altered(outputs: dict[str, Any]) -> Recording:
+    history = FLUX.history | {"outputs": outputs}
+    return Recording(FLUX.name, FLUX.prompt_id, FLUX.frames, FLUX.reply, history)
+
+
+@pytest.mark.parametrize(
+    ("subfolder", "filename"), [("..", "secret.png"), ("", "/etc/hostname"), ("a", "link.png")]
+)
+def test_a_path_outside_the_output_folder_is_refused(
+    tmp_path: Path, subfolder: str, filename: str
+) -> None:
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    output = tmp_path / "output"
+    (output / "a").mkdir(parents=True)
+    (output / "a/link.png").symlink_to(tmp_path / "secret.png")
+    item = {"filename": filename, "subfolder": subfolder, "type": "output"}
+    with (
+        ReplayServer(altered({"save": {"images": [item]}})) as server,
+        ComfyClient(server.url, waits=WAITS, output_folder=output) as client,
+        pytest.raises(ComfyProtocolError, match="outside the output folder"),
+    ):
+        run(client)
+
+
+def test_a_view_of_404_is_outputs_missing() -> None:
+    fully_cached = recording("flux_fully_cached")
+    with (
+        replaying(fully_cached, lost_files=True) as (_, client),
+        pytest.raises(OutputsMissing, match="404") as caught,
+    ):
+        run(client, fully_cached)
+    assert caught.value.hint is not None
+    assert "filename_prefix" in caught.value.hint
+
+
+def test_a_success_whose_save_node_saved_nothing_is_outputs_missing() -> None:
+    with (
+        replaying(altered({})) as (_, client),
+        pytest.raises(OutputsMissing, match="SaveImage") as caught,
+    ):
+        run(client)
+    assert caught.value.field == "save"
+
+
+def test_previews_are_no_outputs() -> None:
+    kept = {"filename": "t2i_00052_.png", "subfolder": "", "type": "output"}
+    preview = {"filename": "ComfyUI_temp_00001_.png", "subfolder": "", "type": "temp"}
+    jpeg = b"\0\0\0\1\0\0\0\1\xff\xd8"
+    session = altered({"save": {"images": [kept]}, "look": {"images": [preview]}})
+    with replaying(session, extra_frames=[jpeg]) as (_, client):
+        assert [file.filename for file in run(client).files] == ["t2i_00052_.png"]
+
+
+# -- refusals
+
+
+@pytest.mark.parametrize(
+    "title", [title for title, (status, _) in http_probes().items() if status == 400]
+)
+def test_every_recorded_refusal_is_a_rejected_graph(title: str) -> None:
+    with replaying(post_answer=http_probes()[title]) as (server, client):
+        with pytest.raises(GraphRejected) as caught:
+            run(client)
+        assert server.interrupted == []  # nothing was taken
+        assert len(server.posts) == 1
+    assert caught.value.message
+    assert not caught.value.retryable
+
+
+@pytest.mark.parametrize(
+    ("title", "field", "value", "told"),
+    [
+        ("required_input_missing", "9.seed", None, "KSampler (node 9)"),
+        ("int too big", "9.steps", 99999, "bigger than max of 10000"),
+        ("enum not in list", "9.sampler_name", "nope", "list of length 44"),
+        ("model file not in list", "1.unet_name", "nope.safetensors", "UNETLoader"),
+        ("wrong link type", "9.model", None, "received_type(CLIP)"),
+        ("two bad nodes", "2.clip_name1", "nah.safetensors", "1 more"),
+        ("no output node", None, None, "Prompt has no outputs"),
+    ],
+)
+def test_a_refusal_names_node_input_and_value(
+    title: str, field: str | None, value: object, told: str
+) -> None:
+    title = {"required_input_missing": "missing required input"}.get(title, title)
+    with (
+        replaying(post_answer=http_probes()[title]) as (_, client),
+        pytest.raises(GraphRejected) as caught,
+    ):
+        run(client)
+    assert (caught.value.field, caught.value.value) == (field, value)
+    assert told in caught.value.message
+
+
+def test_a_wrong_file_name_gets_the_nearest_right_one_as_hint() -> None:
+    status, body = http_probes()["model file not in list"]
+    near = body.replace("nope.safetensors", "micro-flux-dev.safetensors")
+    with (
+        replaying(post_answer=(status, near)) as (_, client),
+        pytest.raises(GraphRejected) as caught,
+    ):
+        run(client)
+    assert caught.value.hint == "Did you mean 'micro-flux1-dev.safetensors'?"
+
+
+def test_a_node_class_that_is_not_there_is_node_missing() -> None:
+    with (
+        replaying(post_answer=http_probes()["unknown class"]) as (_, client),
+        pytest.raises(NodeMissing) as caught,
+    ):
+        run(client)
+    assert (caught.value.field, caught.value.value) == ("9", "NoSuchNode")
+
+
+def test_a_cycle_which_comfyui_refuses_without_detail_is_hinted_at() -> None:
+    error = {"type": "prompt_outputs_failed_validation", "message": "Prompt outputs failed"}
+    answer = (400, json.dumps({"error": error, "node_errors": {}}))
+    with (
+        replaying(post_answer=answer) as (_, client),
+        pytest.raises(GraphRejected) as caught,
+    ):
+        run(client)
+    assert "cycle" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    "title", ["two outputs, one bad: partial accept", "missing LoadImage file"]
+)
+def test_a_partly_accepted_graph_is_rejected_and_its_rest_taken_back(title: str) -> None:
+    with replaying(post_answer=http_probes()[title], stall_after=5) as (server, client):
+        with pytest.raises(GraphRejected):
+            run(client)
+        assert "POST /queue" in server.requests
+        assert server.interrupted == [{"prompt_id": "job-1-a1"}]
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        ((413, "413 Maximum request body size exceeded"), GraphRejected),
+        (http_probes()["bad json"], ComfyProtocolError),
+        ((403, ""), ComfyProtocolError),
+        ((404, "not found"), ComfyProtocolError),
+        ((400, "<html>"), ComfyProtocolError),
+        ((200, "nonsense"), ComfyProtocolError),
+        ((200, "[1, 2]"), ComfyProtocolError),
+        ((200, "[" * 100_000), ComfyProtocolError),
+        ((200, '{"prompt_id": "another", "node_errors": {}}'), ComfyProtocolError),
+        ((400, '{"error": "text", "node_errors": [1]}'), GraphRejected),
+        ((400, '{"error": {}, "node_errors": {"9": {"errors": [3]}}}'), GraphRejected),
+        ((400, '{"error": {}, "node_errors": {"9": 3}}'), GraphRejected),
+    ],
+)
+def test_an_odd_answer_to_the_post_is_a_named_error(
+    answer: tuple[int, str], error: type[ComfyError]
+) -> None:
+    with replaying(post_answer=answer) as (server, client):
+        with pytest.raises(error):
+            run(client)
+        assert len(server.posts) == 1
+
+
+# -- the POST that may have got through
+
+
+def test_a_lost_reply_to_an_applied_post_is_found_and_not_posted_again() -> None:
+    with replaying(lose_replies=1) as (server, client):
+        assert len(run(client).files) == 1
+        assert len(server.posts) == 1
+
+
+def test_a_lost_reply_is_found_in_history_when_the_prompt_has_ended_already() -> None:
+    with replaying(recording("flux_fully_cached"), lose_replies=1) as (server, client):
+        assert len(run(client, recording("flux_fully_cached")).files) == 1
+        assert len(server.posts) == 1
+
+
+def test_a_post_that_was_dropped_unapplied_is_posted_once_more() -> None:
+    with replaying(drop_posts=1) as (server, client):
+        assert len(run(client).files) == 1
+        assert len(server.posts) == 2
+        before_second = server.requests[
+            : len(server.requests) - server.requests[::-1].index("POST /prompt")
+        ]
+        assert any(request.startswith("GET /history/") for request in before_second)
+
+
+def test_a_post_that_is_dropped_again_and_again_is_given_up() -> None:
+    with replaying(drop_posts=9) as (server, client):
+        with pytest.raises(ComfyDied):
+            run(client)
+        assert len(server.posts) == 2
+
+
+def test_a_reply_that_comes_too_late_is_not_waited_for_when_the_prompt_is_there() -> None:
+    with replaying(reply_delay_s=1.5) as (server, client):
+        assert len(run(client).files) == 1
+        assert len(server.posts) == 1
+
+
+def test_a_slow_server_gets_no_second_post_since_the_first_may_still_be_applied() -> None:
+    with replaying(reply_delay_s=1.5, swallow=True) as (server, client):
+        with pytest.raises(ComfyTimeout):
+            run(client)
+        assert len(server.posts) == 1
+        assert "POST /queue" in server.requests  # taken back, should it come
+
+
+# -- the socket fails
+
+
+@pytest.mark.parametrize("after", [3, 8, 15])
+def test_a_dropped_socket_is_opened_again_with_the_same_client_id(after: int) -> None:
+    with replaying(drop_socket_after=after) as (server, client):
+        assert len(run(client).files) == 1
+        assert server.sockets_opened == 2
+        assert len(server.posts) == 1
+
+
+def test_a_silent_socket_is_made_up_for_by_polling() -> None:
+    progress: list[float] = []
+    with replaying(mute_after=4) as (server, client):
+        result = run(client, on_progress=lambda fraction, _: progress.append(fraction))
+        assert "GET /queue" in server.requests
+    assert len(result.files) == 1
+    assert progress[-1] == 1.0
+
+
+def test_a_pending_prompt_that_was_deleted_sends_nothing_and_is_told_as_such() -> None:
+    with (
+        replaying(swallow=True) as (_, client),
+        pytest.raises(PromptInterrupted, match="deleted from ComfyUI's queue"),
+    ):
+        run(client)
+
+
+def test_history_may_lag_behind_the_end() -> None:
+    with replaying(history_lag_s=0.3) as (_, client):
+        assert len(run(client).files) == 1
+
+
+def test_history_that_never_comes_is_a_protocol_error() -> None:
+    with (
+        replaying(history_lag_s=60) as (_, client),
+        pytest.raises(ComfyProtocolError, match="no history"),
+    ):
+        run(client)
+
+
+@pytest.mark.parametrize(
+    "frame", ["nonsense", '{"type": "executing", "data": {"node": 3}}', b"\0\0"]
+)
+def test_a_nonsense_frame_ends_the_prompt_with_a_named_error(frame: str | bytes) -> None:
+    with replaying(extra_frames=[frame], stall_after=8) as (server, client):
+        with pytest.raises(ComfyProtocolError) as caught:
+            run(client)
+        assert server.interrupted == [{"prompt_id": "job-1-a1"}]
+    assert caught.value.log_tail == ("last words",)
+
+
+def test_frames_of_unknown_types_and_of_other_prompts_are_passed_over() -> None:
+    other = {"type": "executing", "data": {"node": None, "prompt_id": "other"}}
+    odd = {"type": "pack.monitor", "data": [1]}
+    with replaying(extra_frames=[json.dumps(other), json.dumps(odd)]) as (_, client):
+        assert len(run(client).files) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/history/job-1-a1", b"{"),
+        ("/history/job-1-a1", b'{"job-1-a1": 3}'),
+        ("/history/job-1-a1", b'{"job-1-a1": {"status": "x", "outputs": {}}}'),
+    ],
+)
+def test_a_nonsense_history_is_a_protocol_error(path: str, body: bytes) -> None:
+    with (
+        replaying(garbage={path: (200, body)}) as (_, client),
+        pytest.raises(ComfyProtocolError),
+    ):
+        run(client)
+
+
+# -- stopping
+
+
+def stop_after(seconds: float) -> Callable[[], bool]:
+    at = time.monotonic() + seconds
+    return lambda: time.monotonic() >= at
+
+
+def test_should_stop_interrupts_the_prompt_and_returns_promptly() -> None:
+    with replaying(stall_after=8) as (server, client):
+        begin = time.monotonic()
+        with pytest.raises(PromptInterrupted, match=r"^Stopped on request$"):
+            run(client, should_stop=stop_after(0.1))
+        assert time.monotonic() - begin < 1.0
+        assert server.interrupted == [{"prompt_id": "job-1-a1"}]
+
+
+def test_should_stop_is_bounded_when_comfyui_ignores_the_interruption() -> None:
+    with replaying(stall_after=8, ignore_interrupt=True) as (_, client):
+        begin = time.monotonic()
+        with pytest.raises(PromptInterrupted, match="did not stop"):
+            run(client, should_stop=stop_after(0.1))
+        assert time.monotonic() - begin < 2.0
+
+
+def test_the_deadline_interrupts_the_prompt() -> None:
+    with replaying(stall_after=8) as (server, client):
+        with pytest.raises(ComfyTimeout, match=r"0\.3 s"):
+            run(client, deadline_s=0.3)
+        assert server.interrupted == [{"prompt_id": "job-1-a1"}]
+
+
+def test_an_error_of_the_callers_own_takes_the_prompt_back() -> None:
+    class LeaseLostError(Exception):
+        pass
+
+    def lose(fraction: float, node_class: str | None) -> None:
+        raise LeaseLostError
+
+    with replaying(stall_after=8) as (server, client):
+        with pytest.raises(LeaseLostError):
+            run(client, on_progress=lose)
+        assert server.interrupted == [{"prompt_id": "job-1-a1"}]
+
+
+# -- nobody there
+
+
+def test_nobody_at_the_address_is_unavailable() -> None:
+    with ReplayServer(FLUX) as server:
+        url = server.url
+    with ComfyClient(url, waits=WAITS) as client:
+        with pytest.raises(ComfyUnavailable):
+            run(client)
+        with pytest.raises(ComfyUnavailable):
+            client.system_stats()
+
+
+def test_a_server_that_goes_in_the_middle_of_a_prompt_has_died() -> None:
+    with replaying(stall_after=8) as (server, client):
+        threading.Timer(0.2, server.close).start()
+        begin = time.monotonic()
+        with pytest.raises(ComfyDied) as caught:
+            run(client)
+        assert time.monotonic() - begin < 2.0
+    assert caught.value.log_tail == ("last words",)
+
+
+def test_a_prompt_that_is_gone_after_it_started_means_a_restarted_server() -> None:
+    empty = (200, b'{"queue_running": [], "queue_pending": []}')
+    with (
+        replaying(stall_after=8, garbage={"/queue": empty}) as (_, client),
+        pytest.raises(ComfyDied, match="restarted"),
+    ):
+        run(client)
+
+
+# -- the rest of the interface
+
+
+def test_system_stats_free_interrupt_and_upload() -> None:
+    with replaying() as (server, client):
+        assert client.system_stats()["system"]["comfyui_version"] == "0.8.0"
+        assert client.upload_image(b"png", "face.png") == "sub/face (1).png"
+        client.free()
+        client.interrupt("p")
+        assert server.interrupted == [{"prompt_id": "p"}]
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"name": 3}', b'{"name": "a", "subfolder": 3}'])
+def test_an_upload_without_a_name_is_a_protocol_error(body: bytes) -> None:
+    with (
+        replaying(garbage={"/upload/image": (200, body)}) as (_, client),
+        pytest.raises(ComfyProtocolError),
+    ):
+        client.upload_image(b"png", "face.png")
+
+
+@pytest.mark.parametrize("answer", [(500, b"{}"), (200, b"nonsense"), (200, b"[]")])
+def test_a_wrong_answer_to_a_get_is_a_protocol_error(answer: tuple[int, bytes]) -> None:
+    with (
+        replaying(garbage={"/object_info": answer}) as (_, client),
+        pytest.raises(ComfyProtocolError),
+    ):
+        client.object_info()
+
+
+def test_an_answer_that_is_too_big_is_refused() -> None:
+    with (
+        replaying(garbage={"/object_info": (200, b"{" + b" " * 5000 + b"}")}) as (server, _),
+        Transport(server.url, connect_s=1.0, reply_s=1.0) as transport,
+        pytest.raises(ComfyProtocolError, match="more than 4096 bytes"),
+    ):
+        transport.call("GET", "/object_info", limit=4096)
+
+
+def test_two_threads_can_share_a_client() -> None:
+    with replaying() as (_, client):
+        results: list[PromptRun] = []
+        threads = [
+            threading.Thread(target=lambda i=i: results.append(run(client, prompt_id=f"p{i}")))
+            for i in range(2)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sorted(result.prompt_id for result in results) == ["p0", "p1"]
+
+
+def test_the_client_costs_little_beside_the_prompt() -> None:
+    with replaying() as (_, client):
+        run(client, prompt_id="warm-up")
+        begin = time.perf_counter()
+        for number in range(10):
+            run(client, prompt_id=f"p{number}")
+        # Under 15 ms on an idle machine, this server's own share included; here only the order.
+        assert (time.perf_counter() - begin) / 10 < 0.1
