@@ -1,0 +1,1 @@
+"""LoRA files in the bucket, and the workers' own store of them."""

@@ -1,0 +1,80 @@
+"""From a job's words for a LoRA to a checked file: once before a GPU starts, once on the worker."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from config.errors import LoraMismatch, LoraUnreadable
+from handlers.loras.bases import Base
+from handlers.loras.check import check
+from handlers.loras.family import Lora
+from handlers.loras.header import FileRanges
+from handlers.loras.refs import LoraRef
+from pipeline.loras.bucket import BucketRanges, Found, Replaced, Sidecar, download, read_sidecar
+from pipeline.loras.cache import Kept, LoraCache
+from pipeline.loras.resolve import LORAS, resolve
+from pipeline.store.conditional import SafeStore
+
+T = TypeVar("T")
+TRIES = 3
+
+
+@dataclass(frozen=True)
+class Examined:
+    found: Found
+    sidecar: Sidecar
+    lora: Lora
+
+
+def examine(store: SafeStore, ref: LoraRef, base: Base, prefix: str = LORAS) -> Examined:
+    """Everything that can be known without pulling the file. Raises any LoraError."""
+
+    def once() -> Examined:
+        found = resolve(store, ref, prefix)
+        sidecar = read_sidecar(store, found)
+        lora = check(BucketRanges(store, found), base)
+        return _agreed(Examined(found, sidecar, lora), base)
+
+    return _unless_replaced(once)
+
+
+def obtain(
+    store: SafeStore, cache: LoraCache, ref: LoraRef, base: Base, prefix: str = LORAS
+) -> tuple[Examined, Kept]:
+    """The file on this machine, checked where it lies. Raises any LoraError."""
+
+    def once() -> tuple[Examined, Kept]:
+        found = resolve(store, ref, prefix)
+        sidecar = read_sidecar(store, found)
+        kept = cache.fetch(found, partial(download, store))
+        if sidecar.sha256 not in (None, kept.sha256):
+            raise LoraUnreadable(
+                f"{found.key} has sha256 {kept.sha256}, the file beside it says {sidecar.sha256}",
+                hint="Upload the LoRA and its .json again, together.",
+            )
+        return _agreed(Examined(found, sidecar, check(FileRanges(kept.path), base)), base), kept
+
+    return _unless_replaced(once)
+
+
+def _agreed(examined: Examined, base: Base) -> Examined:
+    stated = examined.sidecar.family
+    if stated not in (None, base.family):
+        raise LoraMismatch(
+            f"the file beside {examined.found.key} says {stated}, the model is {base.family}",
+            hint="Correct the .json, or choose another LoRA.",
+        )
+    return examined
+
+
+def _unless_replaced(once: Callable[[], T]) -> T:
+    """A file replaced between two looks is looked for again."""
+    for _ in range(TRIES):
+        try:
+            return once()
+        except Replaced as error:
+            last = error
+    raise LoraUnreadable(
+        f"the LoRA was replaced {TRIES} times while it was read: {last}", hint="Submit again later."
+    )

@@ -1,0 +1,90 @@
+"""Which file a job's LoRA is.
+
+lora_id X             loras/character-X.safetensors, else loras/flux-character-X.safetensors,
+                      else the newest under loras/flux-character-X/ (where training puts them)
+lora_id X, version V  loras/flux-character-X/V.safetensors
+lora_name N           loras/N.safetensors; N may have the ending already
+lora_name N, version  loras/N/V.safetensors
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from config.errors import InvalidField, LoraNotFound, LoraUnreadable
+from config.nearest import nearest
+from handlers.loras.refs import ById, ByName, LoraRef
+from pipeline.keys import clip
+from pipeline.loras.bucket import ENDING, Found, every, find
+from pipeline.store.conditional import SafeStore
+
+LORAS = "loras/"
+
+_SEGMENT = r"[A-Za-z0-9][A-Za-z0-9._ -]{0,127}"
+_PART = re.compile(_SEGMENT + r"\Z")
+_PATH = re.compile(rf"{_SEGMENT}(/{_SEGMENT}){{0,3}}\Z")
+_CHARACTER = re.compile(r"(?:flux-)?character-([^/]+)(?:/.*|\.safetensors)\Z")
+_PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
+
+
+def places(ref: LoraRef, prefix: str = LORAS) -> Sequence[str]:
+    """Where to look, in order; a place that ends in / stands for the newest file under it.
+
+    Raises InvalidField for what cannot be in a key, LoraUnreadable for the name of a pickle.
+    """
+    if ref.version is not None:
+        _require("lora_version", ref.version, _PART)
+    if isinstance(ref, ByName):
+        return (_place_of_name(ref, prefix),)
+    _require("lora_id", ref.id, _PART)
+    nested = f"{prefix}flux-character-{ref.id}/"
+    if ref.version is not None:
+        return (f"{nested}{ref.version.removesuffix(ENDING)}{ENDING}",)
+    flat = tuple(f"{prefix}{habit}-{ref.id}{ENDING}" for habit in ("character", "flux-character"))
+    return (*flat, nested)
+
+
+def resolve(store: SafeStore, ref: LoraRef, prefix: str = LORAS) -> Found:
+    """The file to use. Raises LoraNotFound with the places that were looked at."""
+    looked = places(ref, prefix)
+    for place in looked:
+        found = _newest(every(store, place)) if place.endswith("/") else find(store, place)
+        if found is not None:
+            return found
+    asked = ref.id if isinstance(ref, ById) else ref.name
+    near = nearest(asked, _known(ref, [each.key[len(prefix) :] for each in every(store, prefix)]))
+    raise LoraNotFound(
+        f"no LoRA {clip(asked)!r}: looked for {', '.join(looked)}",
+        value=clip(asked),
+        hint=f"Did you mean {near}?" if near else f"Upload it as {looked[0]}.",
+    )
+
+
+def _known(ref: LoraRef, files: Iterable[str]) -> list[str]:
+    """What could have been meant, in the words that were used."""
+    if isinstance(ref, ByName):
+        return [file.removesuffix(ENDING) for file in files]
+    return sorted({found[1] for file in files if (found := _CHARACTER.match(file))})
+
+
+def _place_of_name(ref: ByName, prefix: str) -> str:
+    _require("lora_name", ref.name, _PATH)
+    if ref.name.endswith(_PICKLES):
+        raise LoraUnreadable(f"{ref.name} would be a pickle; only safetensors is loaded")
+    name = ref.name.removesuffix(ENDING)
+    if ref.version is None:
+        return f"{prefix}{name}{ENDING}"
+    return f"{prefix}{name}/{ref.version.removesuffix(ENDING)}{ENDING}"
+
+
+def _require(field: str, value: str, pattern: re.Pattern[str]) -> None:
+    if not pattern.match(value):
+        raise InvalidField(
+            f"{clip(value)!r} cannot be a {field}",
+            field=field,
+            value=clip(value),
+            hint="Letters, digits, dots, dashes, underscores and blanks, a letter or digit first.",
+        )
+
+
+def _newest(files: Iterable[Found]) -> Found | None:
+    return max(files, key=lambda each: (each.last_modified, each.key), default=None)

@@ -1,0 +1,125 @@
+"""LoRAs put into the bucket, looked at, and taken out again: what `ryla loras` does."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from config.errors import InvalidInput, LoraError, LoraMismatch, LoraNotFound, LoraUnreadable
+from config.tables import ModelTable
+from handlers.lora_fields import TakesLora, lora_base
+from handlers.loras.bases import Base
+from handlers.loras.check import require_fit
+from handlers.loras.family import Lora, describe
+from handlers.loras.header import Ranges, read_header
+from handlers.loras.refs import LoraRef
+from handlers.registry import KINDS
+from pipeline.loras.bucket import ENDING, Found, Sidecar, find, read_sidecar
+from pipeline.loras.resolve import places
+from pipeline.reading import listed
+from pipeline.store.base import Entry
+from pipeline.store.conditional import Lost, SafeStore
+
+BINARY = "application/octet-stream"
+
+
+@dataclass(frozen=True)
+class Shelved:
+    """A LoRA in the bucket with what lies beside it."""
+
+    found: Found
+    sidecar: Sidecar
+    error: LoraError | None = None
+    """Why the sidecar could not be read; jobs are refused with it."""
+
+
+def bases(models: ModelTable) -> dict[str, Base]:
+    """What a LoRA may be made for, by the name of the base model: those of kinds that take one."""
+    sets = {kind.weight_set for kind in KINDS.values() if isinstance(kind, TakesLora)}
+    return {name: lora_base(models.weights(name)["unet"]) for name in sorted(sets)}
+
+
+def look(file: Ranges) -> Lora:
+    """What a file says it is, whatever it fits. Raises LoraUnreadable or LoraMismatch."""
+    return describe(read_header(file))
+
+
+def fitting(lora: Lora, known: Mapping[str, Base], name: str | None = None) -> str:
+    """The base model that a LoRA fits: `name`, else the one of its family. Raises LoraMismatch."""
+    if name is None:
+        name = next((each for each, base in known.items() if base.family is lora.family), None)
+    if name is None:
+        takes = ", ".join(known)
+        raise LoraMismatch(
+            f"the LoRA is one for {lora.family}, and no kind takes such a one",
+            value=lora.family.value,
+            hint=f"Kinds that take a LoRA run on {takes}; name one to see what does not fit.",
+        )
+    require_fit(lora, known[name])
+    return name
+
+
+def place(ref: LoraRef, prefix: str) -> str:
+    """The key under which a LoRA for these words is found first."""
+    return places(ref, prefix)[0]
+
+
+def add(
+    store: SafeStore, key: str, body: bytes, sidecar: Sidecar, *, replace: bool = False
+) -> None:
+    """Write a checked LoRA and its sidecar.
+
+    The file comes first: a sidecar that names another sha256 gets jobs refused, never run wrongly.
+    Raises InvalidInput when something else is there, unless `replace`.
+    """
+    beside = _sidecar_key(key)
+    said = sidecar.model_dump_json(exclude_none=True, indent=1).encode()
+    if replace:
+        store.write(key, body, BINARY)
+        store.write(beside, said, "application/json")
+        return
+    there = find(store, key)
+    if there is not None and there.etag != hashlib.md5(body, usedforsecurity=False).hexdigest():
+        raise _taken(key)  # told before a large body is sent
+    for each, content, kind in ((key, body, BINARY), (beside, said, "application/json")):
+        if isinstance(store.create(each, content, kind), Lost):
+            raise _taken(each)
+
+
+def _taken(key: str) -> InvalidInput:
+    return InvalidInput(
+        f"{key} is in the bucket already, with other content",
+        value=key,
+        hint="Give --replace to overwrite it, or another name.",
+    )
+
+
+def shelved(store: SafeStore, prefix: str) -> Iterator[Shelved]:
+    """Every LoRA of the bucket, in key order."""
+    entries = {entry.key: entry for entry in listed(store, prefix)}
+    for key, entry in entries.items():
+        if key.endswith(ENDING):
+            has_sidecar = _sidecar_key(key) in entries
+            yield read(store, _found(entry)) if has_sidecar else Shelved(_found(entry), Sidecar())
+
+
+def read(store: SafeStore, found: Found) -> Shelved:
+    try:
+        return Shelved(found, read_sidecar(store, found))
+    except LoraUnreadable as error:
+        return Shelved(found, Sidecar(), error)
+
+
+def remove(store: SafeStore, key: str) -> None:
+    """The file and its sidecar. Raises LoraNotFound."""
+    if find(store, key) is None:
+        raise LoraNotFound(f"there is no {key}", value=key, hint="`ryla loras list` shows all.")
+    store.delete(key)
+    store.delete(_sidecar_key(key))
+
+
+def _sidecar_key(key: str) -> str:
+    return key.removesuffix(ENDING) + ".json"
+
+
+def _found(entry: Entry) -> Found:
+    return Found(entry.key, entry.etag, entry.size, entry.last_modified)

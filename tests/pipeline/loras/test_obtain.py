@@ -1,0 +1,129 @@
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from config.errors import LoraMismatch, LoraUnreadable
+from config.settings import Settings
+from handlers.loras.refs import ById, ByName
+from pipeline.connecting import open_store
+from pipeline.loras.cache import LocalFolder, LoraCache
+from pipeline.loras.obtain import examine, obtain
+from pipeline.store.base import Stored
+from pipeline.store.conditional import SafeStore
+from pipeline.store.memory import MemoryStore
+from tests.pipeline.loras.support import TINY, Bucket, tiny_lora
+
+KEY = "loras/character-ann.safetensors"
+ANN = ById("ann")
+
+
+def cache(tmp_path: Path) -> LoraCache:
+    return LoraCache(LocalFolder(tmp_path / "volume"), tmp_path / "spare")
+
+
+def beside(bucket: Bucket, **sidecar: str) -> None:
+    bucket.upload("loras/character-ann.json", json.dumps(sidecar).encode())
+
+
+def test_a_lora_is_known_before_and_on_disk_after(tmp_path: Path) -> None:
+    bucket, body = Bucket(), tiny_lora()
+    bucket.upload(KEY, body)
+    beside(bucket, trigger_word="ohwx", family="flux", sha256=hashlib.sha256(body).hexdigest())
+    before = examine(bucket.store, ANN, TINY)
+    assert (before.found.key, before.sidecar.trigger_word, before.lora.ranks) == (
+        KEY,
+        "ohwx",
+        (2,),
+    )
+    after, kept = obtain(bucket.store, cache(tmp_path), ANN, TINY)
+    assert after.found == before.found
+    assert kept.path.read_bytes() == body
+    assert kept.downloaded
+    assert not obtain(bucket.store, cache(tmp_path), ANN, TINY)[1].downloaded
+
+
+def test_a_replaced_lora_is_fresh(tmp_path: Path) -> None:
+    bucket = Bucket()
+    bucket.upload(KEY, tiny_lora(1))
+    obtain(bucket.store, cache(tmp_path), ANN, TINY)
+    bucket.upload(KEY, tiny_lora(2))
+    assert obtain(bucket.store, cache(tmp_path), ANN, TINY)[1].path.read_bytes() == tiny_lora(2)
+
+
+def test_a_wrong_one_is_refused_before_and_on_the_worker(tmp_path: Path) -> None:
+    bucket = Bucket()
+    bucket.upload(KEY, tiny_lora(hidden=64))
+    with pytest.raises(LoraMismatch, match=r"\[2, 64\], wanted \[2, 128\]"):
+        examine(bucket.store, ANN, TINY)
+    with pytest.raises(LoraMismatch):
+        obtain(bucket.store, cache(tmp_path), ANN, TINY)
+
+
+def test_an_empty_object_is_refused() -> None:
+    bucket = Bucket()
+    bucket.upload(KEY, b"")
+    with pytest.raises(LoraUnreadable, match="empty"):
+        examine(bucket.store, ANN, TINY)
+
+
+def test_a_sidecar_of_another_family_is_refused() -> None:
+    bucket = Bucket()
+    bucket.upload(KEY, tiny_lora())
+    beside(bucket, family="sdxl")
+    with pytest.raises(LoraMismatch, match="says sdxl, the model is flux"):
+        examine(bucket.store, ANN, TINY)
+
+
+def test_a_sidecar_with_another_sha256_is_refused(tmp_path: Path) -> None:
+    bucket = Bucket()
+    bucket.upload(KEY, tiny_lora())
+    beside(bucket, sha256="0" * 64)
+    with pytest.raises(LoraUnreadable, match="the file beside it says 000"):
+        obtain(bucket.store, cache(tmp_path), ANN, TINY)
+
+
+class ReplacedOnRead(MemoryStore):
+    """Somebody else uploads between the list and the read, `times` times."""
+
+    def __init__(self, bucket: Bucket, times: int) -> None:
+        super().__init__(lambda: bucket.now)
+        self._bucket, self._times = bucket, times
+
+    def get(self, key: str, *, offset: int = 0, limit: int | None = None) -> Stored | None:
+        if self._times and key == KEY:
+            self._times -= 1
+            self._bucket.upload(KEY, tiny_lora(100 + self._times))
+        return super().get(key, offset=offset, limit=limit)
+
+
+def racing(times: int) -> SafeStore:
+    bucket = Bucket()
+    bucket.raw = ReplacedOnRead(bucket, times)
+    bucket.upload(KEY, tiny_lora())
+    return SafeStore(bucket.raw)
+
+
+def test_a_lora_replaced_in_between_is_read_again(tmp_path: Path) -> None:
+    assert examine(racing(2), ANN, TINY).lora.ranks == (2,)
+    _, kept = obtain(racing(2), cache(tmp_path), ANN, TINY)
+    assert kept.path.read_bytes() == tiny_lora(100)
+
+
+def test_a_lora_that_is_replaced_forever_is_given_up() -> None:
+    with pytest.raises(LoraUnreadable, match="replaced 3 times"):
+        examine(racing(99), ANN, TINY)
+
+
+def test_it_holds_on_a_real_store(bucket: Settings, tmp_path: Path) -> None:
+    store = open_store(bucket)
+    body = tiny_lora()
+    store.write("loras/flux-character-ann/job-1.safetensors", body, "application/octet-stream")
+    store.write("loras/empty.safetensors", b"", "application/octet-stream")
+    examined, kept = obtain(store, cache(tmp_path), ANN, TINY)
+    assert examined == examine(store, ANN, TINY)
+    assert examined.found.key == "loras/flux-character-ann/job-1.safetensors"
+    assert kept.path.read_bytes() == body
+    with pytest.raises(LoraUnreadable, match="empty"):
+        examine(store, ByName("empty"), TINY)
