@@ -1,0 +1,1 @@
+"""Faces: found, compared, measured. Only `analysis.load` imports insightface and its runtime."""

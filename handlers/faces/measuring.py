@@ -1,0 +1,115 @@
+"""Faces of a job's pictures measured against its reference, and what is kept of several tries."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from config.errors import FaceModelsMissing, NoFace
+from handlers.faces.boxes import Box, Embedding, Face, FaceFinder, choose
+from handlers.faces.scoring import Calibration, Reason, Score, best, score
+
+
+class FaceUse(StrEnum):
+    """What faces are looked for; another embedder scores than the one that InstantID is fed by."""
+
+    BOX = "box"
+    """Where a face is."""
+    SCORE = "score"
+    """Whose face it is."""
+
+
+@dataclass(frozen=True)
+class FaceTry:
+    """One picture that was made of a face."""
+
+    score: Score
+    box: Box | None
+    """The face that was scored."""
+    seed: int
+    seconds: float
+    """To make it."""
+
+
+@dataclass(frozen=True)
+class FaceReport:
+    """What is known of the face in a picture."""
+
+    tries: Sequence[FaceTry]
+    """In order; more than one where a gate asked for better. Empty without a face to make."""
+    kept: int = 0
+    """Which of them is the picture."""
+    resampled: Box | None = None
+    """The part of the picture that a face pass made anew. Nothing else in it changed."""
+
+    @property
+    def best(self) -> FaceTry | None:
+        return self.tries[self.kept] if self.tries else None
+
+
+def kept(tries: Sequence[FaceTry]) -> int:
+    return best([one.score for one in tries])
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Measures pictures against one reference."""
+
+    finder: FaceFinder | None
+    """None where the face models are missing: then nothing gets a number."""
+    references: Sequence[Embedding] = ()
+    calibration: Calibration | None = None
+
+    @classmethod
+    def of(
+        cls,
+        finder: Callable[[], FaceFinder],
+        reference: bytes,
+        calibration: Callable[[], Calibration | None],
+    ) -> "Scorer":
+        """Raises NoFace when the reference has none."""
+        try:
+            found = finder()
+        except FaceModelsMissing:
+            return cls(None)
+        return cls(found, [face_of(reference, found).embedding], calibration())
+
+    def measure(self, picture: bytes, near: Box | None = None) -> tuple[Score, Box | None]:
+        """The score of the face nearest to a box (None: of the largest), and where it is."""
+        if self.finder is None:
+            return Score(None, reason=Reason.FACE_MODELS_MISSING), None
+        faces = self.finder.find_faces(picture)
+        face = nearest(faces, near) if faces else None
+        result = score(
+            face.embedding if face else None,
+            self.references,
+            embedder=self.finder.embedder,
+            calibration=self.calibration,
+            faces_found=len(faces),
+        )
+        return result, face.box if face else None
+
+
+def face_of(reference: bytes, finder: FaceFinder) -> Face:
+    """The largest face of a reference picture, as the InstantID nodes take it. Raises NoFace."""
+    faces = finder.find_faces(reference)
+    if not faces:
+        raise NoFace(
+            "no face was found in the reference picture",
+            field="input.reference_image",
+            hint="Use a picture in which one face is large, upright and not covered.",
+        )
+    return choose(faces)
+
+
+def nearest(faces: Sequence[Face], box: Box | None) -> Face:
+    """The face whose middle is nearest to the box's, or the largest."""
+    if box is None:
+        return choose(faces)
+    x, y = _middle(box)
+    return min(
+        faces, key=lambda face: abs(_middle(face.box)[0] - x) + abs(_middle(face.box)[1] - y)
+    )
+
+
+def _middle(box: Box) -> tuple[float, float]:
+    return box.x + box.width / 2, box.y + box.height / 2
