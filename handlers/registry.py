@@ -11,6 +11,7 @@ from handlers.flux import FluxDev, FluxSchnell
 from handlers.flux_instantid import FluxInstantId
 from handlers.flux_lora import FluxLora
 from handlers.instantid import SdxlInstantId
+from handlers.workflow import Workflow
 from handlers.zimage import ZImageTurbo
 
 KINDS: Mapping[str, Kind[Any]] = MappingProxyType(
@@ -23,6 +24,7 @@ KINDS: Mapping[str, Kind[Any]] = MappingProxyType(
             FluxInstantId(),
             SdxlInstantId(),
             ZImageTurbo(),
+            Workflow(),
         )
     }
 )
@@ -30,7 +32,6 @@ KINDS: Mapping[str, Kind[Any]] = MappingProxyType(
 NOT_YET = frozenset(
     {
         "character-sheet",
-        "workflow",
         "wan-t2v",
         "seedvr2",
         "flux-fill",

@@ -77,11 +77,11 @@ class ComfyProcess:
     def running(self) -> bool:
         return self._child is not None and self._child.poll() is None
 
-    def log_tail(self) -> tuple[str, ...]:
+    def log_tail(self, lines: int = 40) -> tuple[str, ...]:
         """Its last lines of output, of this start and earlier ones."""
         if self._reader is not None and not self.running:
             self._reader.join(timeout=0.5)  # its last words may still be on their way
-        return tuple(self._log)[-40:]
+        return tuple(self._log)[-lines:]
 
     def start(self) -> None:
         """Start and wait until it answers. Raises ComfyStartFailed."""
@@ -190,6 +190,7 @@ class ComfyProcess:
             *("--temp-directory", str(self._work_dir)),  # ComfyUI adds /temp and clears that
             *("--database-url", "sqlite:///:memory:"),  # else a file in ComfyUI's own folder
             *(("--extra-model-paths-config", str(models)) if models is not None else ()),
+            "--disable-metadata",  # else the graph, prompt and all, stands in every file
             *self._flags,
         ]
 

@@ -16,6 +16,7 @@ from config.errors import (
 )
 from config.nearest import nearest
 from handlers.comfyui import frames
+from workflows.needed import why_missing
 
 Failure = frames.ExecutionError | frames.ExecutionInterrupted
 
@@ -65,7 +66,7 @@ def rejection(body: Mapping[str, Any], classes: Mapping[str, str]) -> GraphRejec
             message,
             field=_text(problem.get("details")).removeprefix("Node ID '#").rstrip("'"),
             value=found["cls"],
-            hint="Update ComfyUI or install the node pack that has this class.",
+            hint=why_missing(found["cls"]),
         )
     node_errors = body.get("node_errors")
     if isinstance(node_errors, dict) and node_errors:

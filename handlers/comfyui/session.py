@@ -109,7 +109,11 @@ class Session:
     def _submit(self) -> None:
         """POST once. It is not idempotent: the same id posted twice runs twice."""
         self._heard()
-        body: dict[str, Any] = {"prompt": self._graph, "client_id": self._client_id, "prompt_id": self._id}
+        body: dict[str, Any] = {
+            "prompt": self._graph,
+            "client_id": self._client_id,
+            "prompt_id": self._id,
+        }
         if self._extra_data:
             body["extra_data"] = self._extra_data
         for may_repeat in (True, False):

@@ -190,10 +190,7 @@ def _resized(images: Sequence[Image.Image], width: float, height: float) -> Imag
 
 def _composite(_: Job, values: dict[str, Any]) -> tuple[Any, ...]:
     pasted, source, mask = values["destination"][0].copy(), values["source"][0], values.get("mask")
-    if isinstance(mask, Image.Image):
-        mask = mask.resize(source.size)
-    else:
-        mask = None
+    mask = mask.resize(source.size) if isinstance(mask, Image.Image) else None
     pasted.paste(source, (values["x"], values["y"]), mask)
     return ((pasted,),)
 

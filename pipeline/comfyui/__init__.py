@@ -1,0 +1,1 @@
+"""Setting ComfyUI up, and looking at what a ComfyUI has."""

@@ -1,0 +1,159 @@
+"""Installs ComfyUI with comfy-cli, and the node packs at their commits. A list of commands."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from config.errors import InstallFailed
+from pipeline.comfyui.pins import COMFYUI, CONSTRAINTS, ONNXRUNTIME, PACKS, TORCH, Pack
+
+CONSTRAINTS_FILE = "ryla-constraints.txt"
+OnLine = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Wish:
+    folder: Path
+    """Where ComfyUI is put; its environment becomes .venv in there."""
+    nvidia: bool = True
+    source: str | None = None
+    """A git address or a local clone in the place of ComfyUI's own."""
+    version: str = COMFYUI
+    packs: tuple[str, ...] = tuple(name for name, pack in PACKS.items() if pack.needed)
+    pack_sources: Mapping[str, str] = field(default_factory=dict)
+    requirements: bool = True
+    """False leaves out everything that pip would fetch."""
+
+    @property
+    def python(self) -> Path:
+        return self.folder / ".venv" / "bin" / "python"
+
+
+@dataclass(frozen=True)
+class Step:
+    name: str
+    command: tuple[str, ...]
+
+
+def steps(wish: Wish, comfy: str) -> list[Step]:
+    """What is run, in order. `comfy` is comfy-cli's command."""
+    found = [Step(f"ComfyUI {wish.version}", _comfy_install(wish, comfy))]
+    for name in wish.packs:
+        found += _pack(wish, PACKS[name])
+    if wish.requirements:
+        found += _environment(wish)
+    return found
+
+
+def _comfy_install(wish: Wish, comfy: str) -> tuple[str, ...]:
+    # Packages come later: comfy-cli would take torch unpinned.
+    return (
+        *(comfy, "--skip-prompt", f"--workspace={wish.folder}", "install"),
+        *(("--url", _address(wish.source)) if wish.source else ()),
+        *("--version", wish.version),
+        "--nvidia" if wish.nvidia else "--cpu",
+        *("--skip-manager", "--skip-torch-or-directml", "--skip-requirement"),
+    )
+
+
+def _pack(wish: Wish, pack: Pack) -> list[Step]:
+    folder = wish.folder / "custom_nodes" / pack.name
+    source = _address(wish.pack_sources.get(pack.name, pack.repository))
+    clone = ("git", "clone", "--quiet", "--no-checkout", source, str(folder))
+    checkout = ("git", "-C", str(folder), "checkout", "--quiet", "--detach", pack.commit)
+    return [
+        *([] if (folder / ".git").exists() else [Step(f"{pack.name}", clone)]),
+        Step(f"{pack.name} at {pack.commit[:12]}", checkout),
+    ]
+
+
+def _environment(wish: Wish) -> list[Step]:
+    python, constraints = str(wish.python), str(wish.folder / CONSTRAINTS_FILE)
+    pip = (python, "-m", "pip", "install", "--quiet", "--constraint", constraints)
+    wanted = sorted({each for name in wish.packs for each in PACKS[name].requirements})
+    # Without what insightface asks for itself: see pins.EXCLUDED.
+    insightface = [each for each in wanted if each == "insightface"]
+    others = [each for each in wanted if each != "insightface"]
+    found = [
+        Step("environment", (sys.executable, "-m", "venv", str(wish.folder / ".venv"))),
+        Step("torch", (*pip, *TORCH)),
+        Step("ComfyUI's requirements", (*pip, "-r", str(wish.folder / "requirements.txt"))),
+    ]
+    if others:
+        found.append(Step("the packs' requirements", (*pip, *others)))
+    if insightface:
+        runtime = ONNXRUNTIME[wish.nvidia]
+        found += [
+            Step("insightface", (*pip, "--no-deps", *insightface)),
+            Step("what insightface needs", (*pip, runtime, *INSIGHTFACE_NEEDS)),
+        ]
+    return found
+
+
+INSIGHTFACE_NEEDS = ("numpy", "onnx", "requests", "scikit-image", "scipy", "tqdm")
+
+
+def run(wish: Wish, on_step: OnLine, on_line: OnLine) -> None:
+    """Raises InstallFailed with the last lines of the step that failed."""
+    comfy = find_comfy()
+    wish.folder.parent.mkdir(parents=True, exist_ok=True)
+    if wish.folder.is_dir() and not any(wish.folder.iterdir()):
+        wish.folder.rmdir()  # comfy-cli clones only into what is not there
+    for step in steps(wish, comfy):
+        on_step(step.name)
+        if step.name == "torch":
+            (wish.folder / CONSTRAINTS_FILE).write_text("\n".join(CONSTRAINTS) + "\n")
+        _run(step, on_line)
+
+
+def find_comfy() -> str:
+    """comfy-cli's command, of our own environment or on PATH. Raises InstallFailed."""
+    beside = Path(sys.executable).with_name("comfy")
+    found = str(beside) if beside.exists() else shutil.which("comfy")
+    if found is None:
+        raise InstallFailed(
+            "comfy-cli is not installed", hint="Install the extra `gpu`: it has comfy-cli."
+        )
+    return found
+
+
+def _run(step: Step, on_line: OnLine) -> None:
+    tail: deque[str] = deque(maxlen=40)
+    try:
+        child = subprocess.Popen(
+            step.command,
+            env={**os.environ, "DO_NOT_TRACK": "1", "COMFY_NO_TELEMETRY": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+    except OSError as error:
+        raise InstallFailed(f"{step.name}: {step.command[0]}: {error.strerror}") from None
+    assert child.stdout is not None
+    with child.stdout:
+        for line in child.stdout:
+            tail.append(line.rstrip())
+            on_line(line.rstrip())
+    if child.wait() != 0:
+        raise InstallFailed(
+            f"{step.name}: {_shown(step.command)} ended with {child.returncode}",
+            hint="Its last lines tell why; run the install again when that is mended.",
+            log_tail=tuple(tail),
+        )
+
+
+def _shown(command: Sequence[str]) -> str:
+    return " ".join(command)
+
+
+def _address(source: str) -> str:
+    """A folder as an address that git and comfy-cli both take."""
+    path = Path(source).expanduser()
+    return path.absolute().as_uri() if path.is_dir() else source

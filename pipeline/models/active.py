@@ -1,0 +1,48 @@
+"""Which sets of weights are needed, and what it costs to keep them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from config.tables import GpuTable, ModelTable, WeightFile
+from handlers.compatibility import Adapter, rows, sets_of
+from handlers.faces.analysis import SCORING_PACK
+from handlers.registry import KINDS
+
+GIB = 2**30
+UNCENSORED = "-uncensored"
+
+
+def active_sets(models: ModelTable) -> tuple[str, ...]:
+    """Of the kinds that are available, and of the operator's own variants of them."""
+    named = sets_of(frozenset(KINDS))
+    own = tuple(f"{name}{UNCENSORED}" for name in named if f"{name}{UNCENSORED}" in models.sets)
+    faces = any(row.adapter is not Adapter.NONE for kind in KINDS for row in rows(kind))
+    return (*named, *own, *((SCORING_PACK,) if faces else ()))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a set of files takes."""
+
+    files: tuple[WeightFile, ...]
+    bytes: int
+    unknown: tuple[str, ...]
+    """Files whose length is in no table."""
+    usd_per_month: float
+    """On a volume that has used up nothing of what is free."""
+    usd_per_month_beyond_free: float
+    """On one where the free share is used up already."""
+
+
+def plan(weights: Iterable[WeightFile], prices: GpuTable) -> Plan:
+    files = tuple(weights)
+    total = sum(weight.bytes or 0 for weight in files)
+    gib = total / GIB
+    price = prices.volume_usd_per_gib_month
+    return Plan(
+        files,
+        total,
+        tuple(weight.file for weight in files if weight.bytes is None),
+        max(gib - prices.volume_free_gib, 0) * price,
+        gib * price,
+    )

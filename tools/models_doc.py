@@ -1,0 +1,191 @@
+"""Writes docs/models.md from the tables: `python -m tools.models_doc`."""
+
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from config.tables import ModelTable, WeightFile, load_gpus, load_models
+from handlers import compatibility
+from handlers.compatibility import LORAS, Adapter, Cell, Row
+from pipeline.comfyui.pins import COMFYUI, CONSTRAINTS, PACKS
+from pipeline.models.active import GIB, plan
+from workflows.interfaces import committed
+
+ROOT = Path(__file__).parent.parent
+PATH = ROOT / "docs" / "models.md"
+RUNS = ROOT / "tests" / "comfyui" / "RUNS.toml"
+
+HEAD = """\
+# Models
+
+<!-- Written by `python -m tools.models_doc` from config/models.toml, handlers/compatibility.py,
+     pipeline/comfyui/pins.py and tests/comfyui/RUNS.toml: edit those. -->
+
+`ryla models plan` says what the weights of the available kinds take, `ryla models pull` downloads
+them, `ryla models verify` hashes what is there, and `ryla models add FILE --as flux-dev-uncensored`
+registers a checkpoint of your own. A file named in `RYLA_MODELS_FILE` is laid over
+config/models.toml, key by key; `verify`, `pull` and `add` write into it.
+"""
+
+MATRIX = """\
+## What goes with what
+
+A LoRA fits one family of models, and InstantID's ControlNet and attention weights are SDXL's: they
+cannot drive Flux or Z-Image. So `flux-instantid` is two passes: the base composes the picture, and
+SDXL with InstantID makes the face anew. What does not go together is refused before a GPU starts,
+with the error code that stands in the cell. `workflow` takes the caller's graph, which is checked
+against the node interfaces and not against this table.
+"""
+
+REFUSED = """\
+Refused too: a kind on another base than its own (of {bases}),
+a reference face for a kind that takes none, and none for one that needs it.
+"""
+
+WEIGHTS = """\
+## Weight files
+
+Sizes, checksums and revisions agree between several public sources. `verified` means that a
+downloaded file was hashed for this table; on a connected machine `ryla models verify` does that and
+fills in what is missing. With `RYLA_COMMERCIAL_USE=true`, `ryla doctor` fails on a file that does
+not allow commercial use, unless `licence_note` is written into its row: where the agreement with
+its makers is kept. A licence's name is what its publisher states; read it before you sell pictures.
+
+InsightFace loads face packs from `insightface/models` of the models folder: set `RYLA_FACES_DIR` to
+that folder.
+"""
+
+SETUP = """\
+## ComfyUI
+
+`ryla comfyui install DIR` installs ComfyUI {version} with comfy-cli, and then, at their commits:
+
+{packs}
+Packages are constrained to {constraints}.
+
+`ryla comfyui check DIR` starts a folder without a GPU and names each missing node and each pack
+that could not be imported, with the reason; `ryla comfyui interfaces` compares a ComfyUI that runs.
+The committed table of node interfaces has {nodes} classes of ComfyUI {table}.
+"""
+
+
+def render() -> str:
+    models = load_models()
+    return "\n".join([HEAD, *_matrix(), *_weights(models), *_sets(models), *_setup(), *_runs()])
+
+
+def _matrix() -> Iterator[str]:
+    yield MATRIX
+    header = ["kind", "base", "adapter", *(f"{lora} LoRA" if lora else "no LoRA" for lora in LORAS)]
+    yield _table(header, [_line(row) for row in compatibility.ROWS])
+    yield REFUSED.format(bases=", ".join(compatibility.Base))
+    yield from ("How:\n", *(f"- {row.kind} on {row.base}: {row.how}" for row in _explained()), "")
+
+
+def _explained() -> Sequence[Row]:
+    return [row for row in compatibility.ROWS if row.how]
+
+
+def _line(row: Row) -> list[str]:
+    cells = [compatibility.cell(row.kind, row.base, row.adapter, lora) for lora in LORAS]
+    adapter = "" if row.adapter is Adapter.NONE else row.adapter.value
+    return [f"`{row.kind}`", row.base.value, adapter, *map(_shown, cells)]
+
+
+def _shown(cell: Cell) -> str:
+    return "yes" if cell.refusal is None else f"`{cell.refusal.code}`"
+
+
+def _weights(models: ModelTable) -> Iterator[str]:
+    yield WEIGHTS
+    header = [
+        "file",
+        "family",
+        "bytes",
+        "sha256",
+        "source",
+        "licence",
+        "commercial use",
+        "verified",
+    ]
+    yield _table(header, [_weight(each) for each in models.weights_by_name.values()])
+
+
+def _weight(each: WeightFile) -> list[str]:
+    revision = f" at `{each.revision[:12]}`" if each.revision else ""
+    licence = f"{each.licence}: {each.terms}" if each.terms else each.licence
+    return [
+        f"`{each.folder}/{each.file}`",
+        each.family,
+        f"{each.bytes:,}" if each.bytes else "unknown",
+        f"`{each.sha256[:12]}…`" if each.sha256 else "unknown",
+        f"{each.repository}{revision}" if each.repository else "your own",
+        licence,
+        "yes" if each.commercial_use else "no",
+        "yes" if each.verified else "no",
+    ]
+
+
+def _sets(models: ModelTable) -> Iterator[str]:
+    prices = load_gpus()
+    yield "## Sets\n"
+    rows = []
+    for name, roles in models.sets.items():
+        takes = plan(models.weights(name).values(), prices)
+        kinds = ", ".join(_kinds(name)) or "by choice"
+        dollars = f"{takes.usd_per_month_beyond_free:.2f}"
+        rows.append([f"`{name}`", ", ".join(roles), f"{takes.bytes / GIB:.1f}", dollars, kinds])
+    header = ["set", "roles", "GiB", "$ a month", "kinds"]
+    yield _table(header, rows)
+    yield (
+        f"Dollars are for a Modal volume at ${prices.volume_usd_per_gib_month} a GiB and month"
+        f" ({prices.date}), once the workspace's free {prices.volume_free_gib:g} GiB are used up;"
+        " until then it costs nothing.\n"
+    )
+
+
+def _kinds(set_name: str) -> list[str]:
+    found = [row.kind for row in compatibility.ROWS if set_name in row.sets]
+    return list(dict.fromkeys(found))
+
+
+def _setup() -> Iterator[str]:
+    packs = "".join(
+        f"- {pack.name} at `{pack.commit}`{'' if pack.needed else ', with `--pack`'}\n"
+        for pack in PACKS.values()
+    )
+    table = committed()
+    yield SETUP.format(
+        version=COMFYUI,
+        packs=packs,
+        constraints=", ".join(CONSTRAINTS),
+        nodes=len(table.nodes),
+        table=table.comfyui_version,
+    )
+
+
+def _runs() -> Iterator[str]:
+    yield "## What was run on a real ComfyUI\n"
+    for run in tomllib.loads(RUNS.read_text("utf-8"))["runs"]:
+        yield from _run(run)
+
+
+def _run(run: dict[str, Any]) -> Iterator[str]:
+    packs = "".join(f", {name} `{commit[:12]}`" for name, commit in run.get("packs", {}).items())
+    yield (
+        f"{run['date']}, ComfyUI {run['comfyui']} `{run['commit'][:12]}`{packs}, {run['device']}:"
+        f" `{run['command']}`\n"
+    )
+    yield from (f"- {each}" for each in run["covered"])
+    yield from (f"- Not: {each}" for each in run.get("not_covered", ()))
+    yield ""
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    PATH.write_text(render(), encoding="utf-8")
