@@ -22,6 +22,7 @@ error becomes outside (problem details, a failed result, an event) is decided in
     │   ├── StoreUnavailable, StoreDenied, StoreNotConditional
     │   └── Superseded              another execution owns the lease now: stop, write nothing
     ├── EngineUnavailable
+    ├── InstallFailed               a step of `ryla comfyui install`
     ├── InvalidSetting
     ├── InvalidInput                a picture or file at intake that cannot be taken
     │   └── MissingInput            a key in the manifest with nothing behind it
@@ -270,6 +271,10 @@ class EngineUnavailable(RylaError):
     code = "engine_unavailable"
     retryable = True
     http_status = 503
+
+
+class InstallFailed(RylaError):
+    code = "install_failed"
 
 
 class InvalidSetting(RylaError):

@@ -128,7 +128,7 @@ class Settings(BaseModel):
 
     # Weights
     models_dir: Path | None = _setting(
-        None, "Folder of weights; unset means models in the folder of ComfyUI."
+        None, "Folder that `ryla models` fills; unset means models in ComfyUI's folder."
     )
     commercial_use: bool = _setting(
         False, "Whether pictures are sold: weights that do not allow it fail `ryla doctor`."
@@ -136,7 +136,9 @@ class Settings(BaseModel):
 
     # Faces
     faces_dir: Path | None = _setting(
-        None, "Folder of face packs; unset means faces in the state folder."
+        None,
+        "Folder of face packs; unset means insightface/models in the models folder, or faces in the"
+        " state folder where there is none.",
     )
     faces_pack: Word = _setting(
         "auraface-v1", "Pack that scores faces: another embedder than InstantID's own."
@@ -146,7 +148,7 @@ class Settings(BaseModel):
     )
     calibration_file: Path | None = _setting(
         None,
-        "What `ryla faces calibrate` measured; unset means <pack>.calibration.json beside the packs.",
+        "What `ryla faces calibrate` measured; unset: <pack>.calibration.json beside the packs.",
     )
 
     # Tables

@@ -54,9 +54,9 @@ def _codes(*classes: type[RylaError]) -> frozenset[str]:
 
 
 _TIMEOUTS = _codes(ComfyTimeout, DeadlineExceeded)
-_WORKFLOW_ERRORS = _codes(BadManifest, Refused, GraphRejected, InvalidInput, LoraError, NoFace) - _codes(
-    AttemptsExhausted, MissingModel, DeadlineExceeded
-)
+_WORKFLOW_ERRORS = _codes(
+    BadManifest, Refused, GraphRejected, InvalidInput, LoraError, NoFace
+) - _codes(AttemptsExhausted, MissingModel, DeadlineExceeded)
 
 
 def error_type(error_code: str | None) -> ErrorType:

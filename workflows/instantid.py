@@ -124,7 +124,7 @@ def _apply(
     identity: Identity,
     pose: Link | None = None,
 ) -> tuple[Node, Node]:
-    """The checkpoint, and the node that gives model, positive and negative with the face in them."""
+    """The checkpoint, and the node whose outputs are model, positive and negative with the face."""
     checkpoint = graph.add(
         "CheckpointLoaderSimple", id="checkpoint", ckpt_name=weights["checkpoint"]
     )
@@ -134,9 +134,7 @@ def _apply(
     reference = graph.add("LoadImage", id="reference", image=identity.reference)
     detector = graph.add("InstantIDFaceAnalysis", id="faces", provider=identity.provider)
     adapter = graph.add("InstantIDModelLoader", id="adapter", instantid_file=weights["instantid"])
-    control = graph.add(
-        "ControlNetLoader", id="controlnet", control_net_name=weights["controlnet"]
-    )
+    control = graph.add("ControlNetLoader", id="controlnet", control_net_name=weights["controlnet"])
     applied = graph.add(
         "ApplyInstantIDAdvanced",
         id="instantid",

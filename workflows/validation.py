@@ -11,6 +11,7 @@ from config.errors import GraphRejected, NodeMissing
 from workflows.graph import Graph
 from workflows.inputs import check_value, declaration, finalized, missing, types_meet
 from workflows.interfaces import DYNAMIC_COMBO, ENUM, FILE, InputSpec, Interfaces, NodeInterface
+from workflows.needed import why_missing
 from workflows.verdict import NodeProblems, Problem, Verdict
 
 Files = Mapping[str, Collection[str]]
@@ -61,10 +62,8 @@ def require_valid(
                 f"ComfyUI {interfaces.comfyui_version} has no node class {node.class_type!r}",
                 field=node.id,
                 value=node.class_type,
-                hint=(lacking or {}).get(
-                    node.class_type,
-                    "Install the node pack that has it, or use a ComfyUI version with it.",
-                ),
+                hint=(lacking or {}).get(node.class_type)
+                or why_missing(node.class_type, interfaces.comfyui_version),
             )
     verdict = validate(api, interfaces, files)
     if verdict.error is None and not verdict.nodes:

@@ -19,9 +19,11 @@ from config.tables import load_models
 from handlers.comfyui.process import ComfyProcess
 from handlers.comfyui.standin.options import Options
 from handlers.comfyui.standin.server import running
+from tests.comfyui.micro.make_models import loras
 from tests.support.comfy_wire import Server
 
 MICRO_MODELS = Path(__file__).parent / "micro" / "models.toml"
+SETS = ("flux-dev", "flux-schnell", "z-image-turbo", "sdxl-instantid")
 HAS_REAL = bool(os.environ.get("RYLA_COMFYUI_URL") or os.environ.get("RYLA_COMFYUI_DIR"))
 NO_REAL = "no real ComfyUI: set RYLA_COMFYUI_URL or RYLA_COMFYUI_DIR"
 
@@ -47,7 +49,8 @@ def server(
     schnell = models.weights("flux-schnell")["checkpoint"].file
     folder = tmp_path_factory.mktemp(request.param)
     start = _standin if request.param == "standin" else _real
-    with start(folder, {*flux.values(), schnell}) as url:
+    weights = {weight.file for name in SETS for weight in models.weights(name).values()}
+    with start(folder, {*weights, *(Path(lora).name for lora in loras())}) as url:
         yield Server(request.param, url, flux, schnell)
 
 
@@ -65,9 +68,16 @@ def alone(server: Server) -> Iterator[None]:
 @contextmanager
 def _standin(folder: Path, files: set[str]) -> Iterator[str]:
     """With the same files as the real one, so that both refuse the same names."""
-    known = dict.fromkeys(
-        ("diffusion_models", "text_encoders", "vae", "checkpoints"), sorted(files)
+    folders = (
+        "diffusion_models",
+        "text_encoders",
+        "vae",
+        "checkpoints",
+        "instantid",
+        "controlnet",
+        "loras",
     )
+    known = dict.fromkeys(folders, sorted(files))
     with running(Options.under(folder, known_files=known, step_seconds=0.005)) as url:
         yield url
 

@@ -15,6 +15,7 @@ from handlers.flux import FluxDevInput, FluxSchnellInput
 from handlers.registry import KINDS
 from tests.comfyui.conftest import MICRO_MODELS
 from tests.support.comfy_wire import Server, changed, flux_graph
+from tests.support.studios import GraphStudio
 from workflows.graph import Graph
 from workflows.interfaces import committed
 from workflows.validation import require_valid
@@ -28,7 +29,7 @@ def run(server: Server, graph: dict[str, Any], **options: Any) -> PromptRun:
         return client.run(graph, prompt_id=uuid.uuid4().hex, **options)
 
 
-class Studio:
+class Studio(GraphStudio):
     def __init__(self, server: Server) -> None:
         self._server = server
 

@@ -9,6 +9,10 @@ from typing import Any
 import pytest
 
 from config.tables import load_models
+from handlers.lora_fields import lora_base
+from handlers.loras.check import check
+from handlers.loras.header import BytesRanges
+from tests.comfyui.conftest import SETS
 from tests.comfyui.micro import make_models
 
 TABLE = Path(make_models.__file__).with_name("models.toml")
@@ -21,6 +25,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+@pytest.fixture
+def alone() -> None:
+    """No server is needed."""
+
+
 def header(path: Path) -> tuple[dict[str, Any], int]:
     """The header of a safetensors file, and how many bytes follow it."""
     with path.open("rb") as file:
@@ -28,7 +37,7 @@ def header(path: Path) -> tuple[dict[str, Any], int]:
         return json.loads(file.read(length)), path.stat().st_size - 8 - length
 
 
-@pytest.mark.parametrize("kind", ["flux-dev", "flux-schnell"])
+@pytest.mark.parametrize("kind", SETS)
 def test_every_file_of_a_set_is_made(folder: Path, kind: str) -> None:
     for weight in load_models(TABLE).weights(kind).values():
         assert (folder / "models" / weight.folder / weight.file).is_file()
@@ -36,8 +45,9 @@ def test_every_file_of_a_set_is_made(folder: Path, kind: str) -> None:
 
 def test_the_sets_hold_nothing_but_micro_files() -> None:
     models = load_models(TABLE)
-    named = {w.file for kind in ("flux-dev", "flux-schnell") for w in models.weights(kind).values()}
-    assert named == {Path(name).name for name in make_models.files()}
+    named = {weight.file for kind in SETS for weight in models.weights(kind).values()}
+    made = make_models.files().keys() - make_models.loras().keys()
+    assert named == {Path(name).name for name in made}
 
 
 @pytest.mark.parametrize("name", make_models.files())
@@ -49,6 +59,28 @@ def test_tensors_fill_a_file_without_gaps(folder: Path, name: str) -> None:
         assert (start, stop - start) == (end, 2 * math.prod(tensor["shape"]))
         end = stop
     assert end == size
+
+
+@pytest.mark.parametrize(
+    ("kind", "lora"), [("flux-dev", "micro-flux-lora"), ("z-image-turbo", "micro-z-image-lora")]
+)
+def test_the_loras_fit_their_models(folder: Path, kind: str, lora: str) -> None:
+    unet = load_models(TABLE).weights(kind)["unet"]
+    body = (folder / "models" / "loras" / f"{lora}.safetensors").read_bytes()
+    assert check(BytesRanges(body), lora_base(unet)).pairs
+
+
+def test_zeros_take_up_no_disk(folder: Path) -> None:
+    adapter = (folder / "models" / "instantid" / "micro-ip-adapter.safetensors").stat()
+    assert adapter.st_size > 150_000_000
+    assert adapter.st_blocks * 512 < 30_000_000
+
+
+def test_the_face_pack_is_the_same_every_time(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    packs = [make_models.make_faces(tmp_path / name) for name in ("one", "other")]
+    one, other = ([path.read_bytes() for path in pack] for pack in packs)
+    assert one == other
 
 
 def test_the_same_bytes_every_time(folder: Path, tmp_path: Path) -> None:

@@ -60,9 +60,7 @@ def test_what_was_measured_does_not_make_another_event() -> None:
 
 def test_two_lora_files_of_one_job_are_two_events() -> None:
     first, second = (
-        LoraLoaded(
-            lora_file=file, sha256="0" * 64, lora_size_mb=1.0, load_time_ms=0, cached=True
-        )
+        LoraLoaded(lora_file=file, sha256="0" * 64, lora_size_mb=1.0, load_time_ms=0, cached=True)
         for file in ("loras/a.safetensors", "loras/b.safetensors")
     )
     assert uuid_of(first) != uuid_of(second)

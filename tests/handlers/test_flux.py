@@ -11,6 +11,7 @@ from handlers.base import Brief, OutputFile, PromptRun, Timings, Work
 from handlers.flux import FluxDev, FluxDevInput, FluxSchnell, FluxSchnellInput
 from handlers.policy import UNCENSORED
 from handlers.seeds import output_seed
+from tests.support.studios import GraphStudio
 from workflows.graph import Graph
 from workflows.interfaces import committed
 from workflows.validation import require_valid
@@ -19,7 +20,7 @@ MODELS = load_models()
 DEV, SCHNELL = FluxDev(), FluxSchnell()
 
 
-class Studio:
+class Studio(GraphStudio):
     """Keeps the graphs that it is given, and saves `files` files for each."""
 
     def __init__(self, files: int = 1) -> None:

@@ -6,12 +6,7 @@ from handlers.registry import KINDS, NOT_YET, lookup
 
 def test_built_kinds_are_found_by_name() -> None:
     assert lookup("flux-dev").name == "flux-dev"
-    assert {name: kind.name for name, kind in KINDS.items()} == {
-        "flux-dev": "flux-dev",
-        "flux-schnell": "flux-schnell",
-        "flux-lora": "flux-lora",
-        "z-image-turbo": "z-image-turbo",
-    }
+    assert all(kind.name == name for name, kind in KINDS.items())
     assert not NOT_YET & set(KINDS)
 
 
@@ -21,7 +16,7 @@ def test_kinds_to_come_are_refused_as_not_available(name: str) -> None:
         lookup(name)
 
     assert (caught.value.field, caught.value.value) == ("model", name)
-    assert caught.value.hint == "Available now: flux-dev, flux-lora, flux-schnell, z-image-turbo."
+    assert caught.value.hint == f"Available now: {', '.join(sorted(KINDS))}."
 
 
 @pytest.mark.parametrize(
@@ -29,7 +24,7 @@ def test_kinds_to_come_are_refused_as_not_available(name: str) -> None:
     [
         ("flux-dve", "Did you mean flux-dev?"),
         ("Flux-Instantid", "Did you mean flux-instantid?"),
-        ("dall-e", "Available now: flux-dev, flux-lora, flux-schnell, z-image-turbo."),
+        ("dall-e", f"Available now: {', '.join(sorted(KINDS))}."),
     ],
 )
 def test_other_names_are_invalid_with_a_hint(name: str, hint: str) -> None:

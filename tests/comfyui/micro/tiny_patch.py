@@ -1,7 +1,7 @@
 """A custom node without nodes: lets ComfyUI load the files of make_models.py.
 
-ComfyUI knows the sizes of Flux, its text encoders and its VAE by heart. Here they are read from
-the file where it is smaller than any real one. Written for ComfyUI 0.8.
+ComfyUI knows the sizes of Flux, Z-Image, SDXL, their text encoders and VAEs by heart. Here they are
+read from the file where it is smaller than any real one. Written for ComfyUI 0.8.
 """
 
 import functools
@@ -14,10 +14,20 @@ Weights = Mapping[str, Any]  # name -> tensor
 
 NODE_CLASS_MAPPINGS: dict[str, type] = {}
 HEAD = 64  # width of a text encoder's head
+QWEN_HEAD = 128
+Z_IMAGE: dict[str, Any] = {
+    "axes_dims": [32, 48, 48],
+    "axes_lens": [1536, 512, 512],
+    "rope_theta": 256.0,
+    "ffn_dim_multiplier": 8 / 3,
+    "z_image_modulation": True,
+    "time_scale": 1000.0,
+    "pad_tokens_multiple": 32,
+}
 
 
-def clip_l_sizes(weights: Weights, prefix: str = "") -> dict[str, int] | None:
-    """None where the file holds no CLIP-L below the real one's 768."""
+def clip_sizes(weights: Weights, prefix: str = "") -> dict[str, int] | None:
+    """None where the file holds no CLIP below the 768 of the smaller of the real ones."""
     layer = prefix + "text_model.encoder.layers.{}.mlp.fc1.weight"
     shape = _shape(weights, layer.format(0))
     if shape is None or shape[1] >= 768:
@@ -48,6 +58,25 @@ def t5_sizes(weights: Weights, prefix: str = "") -> dict[str, int] | None:
     }
 
 
+def qwen_sizes(weights: Weights) -> dict[str, int] | None:
+    """None where the file holds no Qwen 3 below the smallest published one's 1024."""
+    layer = "model.layers.{}.mlp.gate_proj.weight"
+    shape = _shape(weights, layer.format(0))
+    queries = _shape(weights, "model.layers.0.self_attn.q_proj.weight")
+    keys = _shape(weights, "model.layers.0.self_attn.k_proj.weight")
+    vocabulary = _shape(weights, "model.embed_tokens.weight")
+    if not (shape and queries and keys and vocabulary) or shape[1] >= 1024:
+        return None
+    return {
+        "hidden_size": shape[1],
+        "intermediate_size": shape[0],
+        "num_hidden_layers": _count(weights, layer),
+        "num_attention_heads": queries[0] // QWEN_HEAD,
+        "num_key_value_heads": keys[0] // QWEN_HEAD,
+        "vocab_size": vocabulary[0],
+    }
+
+
 def _shape(weights: Weights, name: str) -> tuple[int, ...] | None:
     return tuple(weights[name].shape) if name in weights else None
 
@@ -61,6 +90,8 @@ def patch_text_encoders(module: Any) -> None:
 
     @functools.wraps(detect)
     def detect_te_model(weights: Weights) -> Any:
+        if qwen_sizes(weights):
+            return module.TEModel.QWEN3_4B
         return module.TEModel.T5_XXL if t5_sizes(weights) else detect(weights)
 
     @functools.wraps(initialise)
@@ -70,8 +101,10 @@ def patch_text_encoders(module: Any) -> None:
         chosen = dict(options.pop("model_options", {}))
         for part in parts:
             for name, sizes in (
-                ("clip_l", clip_l_sizes(part) or clip_l_sizes(part, "clip_l.transformer.")),
+                ("clip_l", clip_sizes(part) or clip_sizes(part, "clip_l.transformer.")),
+                ("clip_g", clip_sizes(part, "clip_g.transformer.")),
                 ("t5xxl", t5_sizes(part) or t5_sizes(part, "t5xxl.transformer.")),
+                ("qwen3_4b", qwen_sizes(part)),
             ):
                 if sizes:
                     chosen[f"{name}_model_config"] = sizes
@@ -81,17 +114,24 @@ def patch_text_encoders(module: Any) -> None:
     module.CLIP.__init__ = sized
 
 
-def patch_flux(module: Any) -> None:
+def patch_diffusion_models(module: Any, supported: Any) -> None:
     detect = module.detect_unet_config
 
     @functools.wraps(detect)
     def detect_unet_config(*args: Any, **options: Any) -> Any:
-        config = detect(*args, **options)
-        if config and config.get("image_model") == "flux" and config["hidden_size"] < 3072:
+        config = detect(*args, **options) or {}
+        if config.get("image_model") == "flux" and config["hidden_size"] < 3072:
             config["num_heads"] = config["hidden_size"] // sum(config["axes_dim"])
-        return config
+        if config.get("image_model") == "lumina2" and config["dim"] < 2304:
+            heads = config["dim"] // sum(Z_IMAGE["axes_dims"])
+            config |= Z_IMAGE | {"n_heads": heads, "n_kv_heads": heads}
+        return config or None
 
     module.detect_unet_config = detect_unet_config
+    # What is left still tells them from every other model.
+    supported.ZImage.unet_config = {"image_model": "lumina2", "z_image_modulation": True}
+    for width in ("model_channels", "context_dim", "adm_in_channels"):
+        supported.SDXL.unet_config.pop(width, None)
 
 
 def patch_vae(module: Any) -> None:
@@ -117,7 +157,9 @@ def patch() -> None:
     loaders = import_module("comfy.sd")
     patch_text_encoders(loaders)
     patch_vae(loaders)
-    patch_flux(import_module("comfy.model_detection"))
+    patch_diffusion_models(
+        import_module("comfy.model_detection"), import_module("comfy.supported_models")
+    )
 
 
 patch()

@@ -79,6 +79,7 @@ def test_it_runs_on_loopback_in_a_working_folder_of_its_own(tmp_path: Path) -> N
         argv = seen(tmp_path)["argv"]
         assert seen(tmp_path)["cwd"] == str(FAKE)
         assert process.output_folder == tmp_path / "comfy/output"
+    argv.remove("--disable-metadata")
     pairs = dict(zip(argv[1::2], argv[2::2], strict=True))
     assert pairs["--listen"] == "127.0.0.1"
     assert process.url.endswith(":" + pairs["--port"])

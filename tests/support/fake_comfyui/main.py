@@ -21,6 +21,7 @@ for name in ("input", "output", "temp", "user"):
     parser.add_argument(f"--{name}-directory", type=Path, required=True)
 parser.add_argument("--port", type=int, required=True)
 parser.add_argument("--mode", default="well")
+parser.add_argument("--disable-metadata", action="store_true")
 options = parser.parse_args()
 
 for folder in (options.input_directory, options.output_directory, options.user_directory):

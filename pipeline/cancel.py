@@ -1,0 +1,145 @@
+"""Cancels a job: commits its `cancelled` result, then sends its events.
+
+The lease is replaced before anything is sent. That ends a worker's hold at its next renewal, and
+leaves the events owed, so that a dispatcher replays them if this process goes no further.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import uuid4
+
+from config.errors import AlreadyFinished, ManifestTooLarge, RylaError, UnknownJob
+from events.delivery import EventSink, NotDelivered
+from events.moments import Moment
+from pipeline.bench import Bench
+from pipeline.job_events import Origin, ended, requested, subject
+from pipeline.keys import InboxName, lease_key, parse_inbox_key
+from pipeline.lease import Lease, Phase
+from pipeline.manifest import MAX_BYTES
+from pipeline.queue.cancelling import Cancellation, Look
+from pipeline.queue.runner import run
+from pipeline.queue.steps import Committed
+from pipeline.reading import bare_key, find_entry, read_result
+from pipeline.result import JobCost, Result, Status
+from pipeline.store.conditional import SafeStore, Won
+
+TRIES = 5
+"""Renewals that may come between reading the lease and replacing it."""
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    result: Result
+    delivered: bool
+    """False: a dispatcher will replay the events."""
+
+
+@dataclass(frozen=True)
+class Canceller:
+    """The ports of a cancel, and who cancels."""
+
+    store: SafeStore
+    bench: Bench
+    sink: EventSink
+    owner: str
+
+    def cancel(self, id: str) -> Cancelled:
+        """Raises UnknownJob, AlreadyFinished, or ManifestTooLarge for one about to be refused."""
+        lease = self._held(id) or self._as_if_held(id)
+        cancellation = Cancellation(id, lease.entry, lambda body: self._result(lease, body))
+        end = run(Look(cancellation), self.store)
+        if not isinstance(end, Committed):
+            raise self._why_not(id, lease.entry)
+        self._owe(lease)
+        return Cancelled(end.result, self._deliver(end.result))
+
+    def _held(self, id: str) -> Lease | None:
+        stored = self.store.get(lease_key(id))
+        return None if stored is None else Lease.parse(stored.body)
+
+    def _as_if_held(self, id: str) -> Lease:
+        """What the lease of a job that nobody has taken would say."""
+        entry = find_entry(self.store, id)
+        name = InboxName(0, None, None, id) if entry is None else parse_inbox_key(entry.key)
+        nonce = uuid4().hex
+        return Lease(
+            id=id,
+            entry=bare_key(id) if entry is None else entry.key,
+            model=name.model,
+            tenant=name.tenant,
+            attempt=0,
+            claim=nonce,
+            nonce=nonce,
+            owner=self.owner,
+            phase=Phase.RETRY,
+            ttl_s=self.bench.settings.spawned_seconds,
+            submitted_at=self.store.now() if entry is None else entry.last_modified,
+        )
+
+    def _result(self, lease: Lease, body: bytes) -> Result:
+        now = self.store.now()
+        about = subject(lease.id, lease.entry, lease.submitted_at, body)
+        origin, nonce = Origin.of(self.bench), uuid4().hex
+        spent = lease.taken_over(nonce, self.owner, lease.phase, lease.ttl_s, now).spent
+        end = ended(
+            about, origin, Moment.CANCELLED, attempt=lease.attempt, at=now, cost_usd=spent.usd
+        )
+        return Result(
+            id=lease.id,
+            status=Status.CANCELLED,
+            model=about.kind,
+            tenant=about.tenant,
+            attempt=lease.attempt,
+            nonce=nonce,
+            manifest_sha256=hashlib.sha256(body).hexdigest(),
+            submitted_at=lease.submitted_at,
+            finished_at=now,
+            cost=JobCost(usd=0.0, total_usd=spent.usd, upper_bound=spent.upper_bound),
+            events=(*requested(about, origin), *lease.events, end),
+        )
+
+    def _owe(self, known: Lease) -> None:
+        """Make the lease say that only events are owed; who is faster sees the result."""
+        key, settings = lease_key(known.id), self.bench.settings
+        pause = timedelta(seconds=settings.posthog_timeout_seconds + settings.backoff_base_seconds)
+        current = self.store.get(key)
+        for _ in range(TRIES):
+            lease = (Lease.parse(current.body) if current else None) or known
+            due = self.store.now() + pause
+            owing = lease.waiting(not_before=due, committed=True, events=()).body()
+            outcome = (
+                self.store.replace(key, owing, current.etag)
+                if current
+                else self.store.create(key, owing)
+            )
+            if isinstance(outcome, Won):
+                return
+            current = outcome.current
+
+    def _deliver(self, result: Result) -> bool:
+        try:
+            self.sink.deliver(result.events)
+        except NotDelivered:
+            return False
+        self.store.delete(lease_key(result.id))
+        return True
+
+    def _why_not(self, id: str, entry: str) -> RylaError:
+        done = read_result(self.store, id)
+        if done is not None:
+            status = done.result.status if done.result else "finished"
+            return AlreadyFinished(
+                f"the job {id} is {status} already",
+                field="id",
+                value=id,
+                hint=f"`ryla results {id}` shows it.",
+            )
+        stored = self.store.get(entry, limit=1)
+        if stored is not None and stored.size > MAX_BYTES:
+            return ManifestTooLarge(
+                f"the manifest of {id} has {stored.size} bytes: the dispatcher refuses it",
+                field="id",
+                value=id,
+            )
+        return UnknownJob(f"no job has the id {id}", field="id", value=id)

@@ -1,0 +1,148 @@
+"""`ryla dispatch`: a dispatcher with workers on this machine."""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Annotated
+
+import typer
+
+from config.settings import Settings
+from events.sender import Sender
+from pipeline.bench import load_bench
+from pipeline.cli import show
+from pipeline.cli.options import Json, StateDir, bucket_settings
+from pipeline.connecting import open_checked_store
+from pipeline.dispatcher.loop import Bell, dispatch
+from pipeline.dispatcher.tick import Dispatcher, TickReport, tick
+from pipeline.engines.base import Engine
+from pipeline.engines.local import LocalEngine
+from pipeline.queue.ref import Ref
+from pipeline.reading import LeaseWatch, State
+from pipeline.sinks import make_sink
+from pipeline.store.conditional import SafeStore
+
+HELP = """Take jobs from the inbox and run them in worker processes on this machine.
+
+--once looks once, --for goes on looking for so long; without either it goes on until Ctrl-C. Then
+it waits for the jobs that it has started, --drain seconds at most. What still runs after that, or
+at Ctrl-C, is handed back and goes on with whoever dispatches next.
+
+Before it starts it checks that the bucket's conditional writes are really conditional.
+
+Examples:
+
+    ryla dispatch --once
+
+    ryla dispatch --for 300 --json
+"""
+POLL_SECONDS = 0.5
+CLOSE_SECONDS = 10.0
+AT_WORK = (State.CLAIMED, State.RUNNING)
+
+
+@dataclass
+class Tally:
+    """An engine that remembers which jobs it was given."""
+
+    engine: Engine
+    ids: set[str] = field(default_factory=set)
+
+    def submit(self, route: str, ref: Ref) -> None:
+        self.engine.submit(route, ref)
+        self.ids.add(ref.id)
+
+    def cancel(self, call_id: str) -> None:
+        self.engine.cancel(call_id)
+
+
+def register(app: typer.Typer) -> None:
+    @app.command("dispatch", help=HELP)
+    @show.command
+    def command(
+        once: Annotated[bool, typer.Option("--once", help="One tick.")] = False,
+        for_s: Annotated[
+            float | None, typer.Option("--for", metavar="SECONDS", min=0, help="Tick so long.")
+        ] = None,
+        drain: Annotated[
+            float,
+            typer.Option("--drain", metavar="SECONDS", min=0, help="Longest wait for its jobs."),
+        ] = 600,
+        state_dir: StateDir = None,
+        json: Json = False,
+    ) -> None:
+        if once and for_s is not None:
+            raise typer.BadParameter("--once and --for exclude each other")
+        settings = bucket_settings(state_dir, log_level="info")
+        report = _reporter(json)
+        with _dispatcher(settings) as (dispatcher, tally), _stopped_by_signals() as bell:
+            if once:
+                report(tick(dispatcher))
+            else:
+                dispatch(dispatcher, bell, for_s=for_s, on_tick=report)
+            _drain(dispatcher.store, tally, bell, time.monotonic() + drain)
+
+
+@contextmanager
+def _dispatcher(settings: Settings) -> Iterator[tuple[Dispatcher, Tally]]:
+    bench = load_bench(settings, "local")
+    store = open_checked_store(settings)
+    engine = LocalEngine(settings, bench.routes, os.environ)
+    try:
+        with (
+            Sender(make_sink(settings)) as sender,
+            ThreadPoolExecutor(settings.dispatch_threads) as pool,
+        ):
+            tally = Tally(engine)
+            owner = f"cli@{socket.gethostname()}:{os.getpid()}"
+            yield Dispatcher(store, tally, sender, bench, pool, owner), tally
+    finally:
+        engine.close()
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[Bell]:
+    bell = Bell()
+    before = {
+        number: signal.signal(number, lambda *_: bell.stop())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield bell
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _drain(store: SafeStore, tally: Tally, bell: Bell, until: float) -> None:
+    """Wait until the jobs that were started here have ended and their events are out."""
+    watch = LeaseWatch(store)
+    while tally.ids and not bell.stopped and time.monotonic() < until:
+        views = watch.look()
+        if not any(id in tally.ids and view.state in AT_WORK for id, view in views.items()):
+            return
+        bell.wait(POLL_SECONDS)
+
+
+def _reporter(as_json: bool) -> Callable[[TickReport], None]:
+    """Prints every report as JSON; for people, what changed."""
+    last: dict[str, object] | None = None
+
+    def report(ticked: TickReport) -> None:
+        nonlocal last
+        if as_json:
+            show.print_json(asdict(ticked), line=True)
+            return
+        now = {name: value for name, value in asdict(ticked).items() if value}
+        told = {name: value for name, value in now.items() if name not in ("lists", "reads")}
+        if told != last:
+            last = told
+            said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in told.items())
+            show.print_text(f"{time.strftime('%H:%M:%S')}  {said or 'idle'}")
+
+    return report

@@ -1,0 +1,49 @@
+"""`ryla doctor`."""
+
+import os
+from dataclasses import asdict
+
+import typer
+
+from config.errors import RylaError
+from pipeline.cli import show
+from pipeline.cli.options import Json, StateDir, bucket_settings
+from pipeline.doctor import Health, Row, examine
+
+HELP = """Check everything that the pipeline needs, and say how to mend what is amiss.
+
+The settings, the bucket and whether its conditional writes are really conditional, ComfyUI, face
+models, PostHog and SeaweedFS. Starts nothing; writes and removes one object under checks/.
+
+Example:
+
+    ryla doctor
+"""
+
+
+def register(app: typer.Typer) -> None:
+    @app.command("doctor", help=HELP)
+    @show.command
+    def command(state_dir: StateDir = None, json: Json = False) -> None:
+        rows: list[Row] = []
+        try:
+            settings = bucket_settings(state_dir, log_level="error")
+        except RylaError as error:
+            rows.append(
+                Row("settings", Health.FAILED, f"{error.code}: {error.message}", error.hint)
+            )
+        else:
+            rows.append(Row("settings", Health.OK, f"environment {settings.environment}"))
+            rows += examine(settings, dict(os.environ))
+        healthy = all(row.health is not Health.FAILED for row in rows)
+        if json:
+            show.print_json({"healthy": healthy, "checks": [asdict(row) for row in rows]})
+        else:
+            cells = [(row.check, row.health, _told(row)) for row in rows]
+            show.out().print(show.table(None, ("check", "", "found"), cells))
+        if not healthy:
+            raise typer.Exit(1)
+
+
+def _told(row: Row) -> str:
+    return f"{row.found}\n→ {row.fix}" if row.fix else row.found

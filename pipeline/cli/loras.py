@@ -1,0 +1,245 @@
+"""`ryla loras`: the LoRA files of the bucket."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from config.errors import InvalidInput
+from config.settings import Settings
+from config.tables import load_models
+from handlers.loras.bases import Base
+from handlers.loras.header import BytesRanges, FileRanges
+from handlers.loras.refs import ById, ByName
+from pipeline.cli import show
+from pipeline.cli.options import Json, StateDir, bucket_settings, load_cli_settings
+from pipeline.connecting import open_store
+from pipeline.loras import shelf
+from pipeline.loras.bucket import Sidecar
+from pipeline.loras.viewing import View, view, view_stored
+
+HELP = """LoRA files of the bucket: add, list, show, check, remove.
+
+Example:
+
+    ryla loras add ann.safetensors --id ann --trigger-word "ohwx woman"
+"""
+ADD_HELP = """Check a LoRA file and put it into the bucket, with what is known of it beside it.
+
+It is refused when it is no safetensors file, or would not change every layer that it names: a base
+model runs a wrong LoRA without complaint and without effect.
+
+Examples:
+
+    ryla loras add ann.safetensors --id ann --trigger-word "ohwx woman"
+
+    ryla loras add film.safetensors --name styles/film --base z-image-turbo
+"""
+LIST_HELP = """List the LoRAs of the bucket.
+
+Example:
+
+    ryla loras list
+"""
+SHOW_HELP = """Show what a LoRA of the bucket is, read off its header.
+
+Examples:
+
+    ryla loras show styles/film
+
+    ryla loras show ann --id
+"""
+CHECK_HELP = """Check a LoRA file, here or in the bucket, as a job would be checked.
+
+Examples:
+
+    ryla loras check ann.safetensors
+
+    ryla loras check ann --id --base flux-dev
+"""
+REMOVE_HELP = """Remove a LoRA and what lies beside it from the bucket.
+
+Example:
+
+    ryla loras remove styles/film
+"""
+
+ById_ = Annotated[
+    bool, typer.Option("--id", help="NAME is a lora_id; it is looked for as a job's is.")
+]
+BaseName = Annotated[
+    str | None,
+    typer.Option("--base", metavar="MODEL", help="Base model to fit; else that of its family."),
+]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="As `ryla loras list` shows it.")]
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode="markdown")
+    _register_add(group)
+    _register_list(group)
+    _register_show(group)
+    _register_check(group)
+    _register_remove(group)
+    app.add_typer(group, name="loras")
+
+
+def _register_add(group: typer.Typer) -> None:
+    @group.command("add", help=ADD_HELP)
+    @show.command
+    def add(
+        file: Annotated[
+            Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="The LoRA.")
+        ],
+        id: Annotated[str | None, typer.Option("--id", help="For jobs that give lora_id.")] = None,
+        name: Annotated[
+            str | None, typer.Option("--name", help="For jobs that give lora_name [file's name].")
+        ] = None,
+        version: Annotated[
+            str | None, typer.Option("--version", help="For jobs that give lora_version.")
+        ] = None,
+        trigger_word: Annotated[
+            str, typer.Option("--trigger-word", help="Put before the prompt of its jobs.")
+        ] = "",
+        character: Annotated[
+            str | None, typer.Option("--character", help="Whose it is [the id].")
+        ] = None,
+        base: BaseName = None,
+        overwrite: Annotated[
+            bool, typer.Option("--replace", help="Overwrite what is there.")
+        ] = False,
+        state_dir: StateDir = None,
+        json: Json = False,
+    ) -> None:
+        if id is not None and name is not None:
+            raise typer.BadParameter("--id and --name exclude each other")
+        settings = bucket_settings(state_dir)
+        ref = ById(id, version) if id is not None else ByName(name or file.stem, version)
+        key = shelf.place(ref, settings.lora_prefix)
+        body = _read(file, settings)
+        seen = view(key, BytesRanges(body), _known(settings), base)
+        if seen.error is not None:
+            raise seen.error
+        sidecar = Sidecar(
+            trigger_word=trigger_word,
+            family=seen.lora.family,
+            sha256=hashlib.sha256(body).hexdigest(),
+            character=character or id,
+        )
+        shelf.add(open_store(settings), key, body, sidecar, replace=overwrite)
+        _print(seen.document() | sidecar.model_dump(mode="json"), as_json=json)
+
+
+def _register_list(group: typer.Typer) -> None:
+    @group.command("list", help=LIST_HELP)
+    @show.command
+    def list_(state_dir: StateDir = None, json: Json = False) -> None:
+        settings = bucket_settings(state_dir)
+        found = list(shelf.shelved(open_store(settings), settings.lora_prefix))
+        if json:
+            show.print_json({"loras": [_line(each, settings.lora_prefix) for each in found]})
+        else:
+            show.out().print(_table(found, settings.lora_prefix))
+
+
+def _register_show(group: typer.Typer) -> None:
+    @group.command("show", help=SHOW_HELP)
+    @show.command
+    def show_(
+        name: Name, id: ById_ = False, state_dir: StateDir = None, json: Json = False
+    ) -> None:
+        settings = bucket_settings(state_dir)
+        _print(_stored(name, id, settings).document(), as_json=json)
+
+
+def _register_check(group: typer.Typer) -> None:
+    @group.command("check", help=CHECK_HELP)
+    @show.command
+    def check(
+        name: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A file, or else a name.")],
+        id: ById_ = False,
+        base: BaseName = None,
+        state_dir: StateDir = None,
+        json: Json = False,
+    ) -> None:
+        if not id and Path(name).is_file():
+            settings = load_cli_settings(os.environ, state_dir)
+            seen = view(name, FileRanges(Path(name)), _known(settings), base)
+        else:
+            seen = _stored(name, id, bucket_settings(state_dir), base)
+        _print(seen.document(), as_json=json)
+        if seen.error is not None:
+            raise seen.error
+
+
+def _register_remove(group: typer.Typer) -> None:
+    @group.command("remove", help=REMOVE_HELP)
+    @show.command
+    def remove(name: Name, state_dir: StateDir = None, json: Json = False) -> None:
+        settings = bucket_settings(state_dir)
+        key = shelf.place(ByName(name), settings.lora_prefix)
+        shelf.remove(open_store(settings), key)
+        if json:
+            show.print_json({"removed": key})
+        else:
+            show.print_text(f"{key} is removed; jobs that name it are refused from now on")
+
+
+def _known(settings: Settings) -> dict[str, Base]:
+    return shelf.bases(load_models(settings.models_file))
+
+
+def _stored(name: str, is_id: bool, settings: Settings, base: str | None = None) -> View:
+    ref = ById(name) if is_id else ByName(name)
+    return view_stored(open_store(settings), ref, settings.lora_prefix, _known(settings), base)
+
+
+def _read(file: Path, settings: Settings) -> bytes:
+    size, limit = file.stat().st_size, settings.lora_file_mib * 2**20
+    if size > limit:
+        raise InvalidInput(
+            f"{file} has {size:,} bytes, the limit is {limit:,}",
+            value=size,
+            hint="A LoRA of this size is probably a whole model; RYLA_LORA_FILE_MIB is the limit.",
+        )
+    return file.read_bytes()
+
+
+def _print(document: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        show.print_json(document)
+        return
+    for name, value in document.items():
+        if value not in (None, "", ()):
+            text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            show.print_text(f"{name.replace('_', ' '):20} {text}")
+
+
+def _line(each: shelf.Shelved, prefix: str) -> dict[str, Any]:
+    error = {"error": show.fields_of(each.error)} if each.error else {}
+    return {
+        "name": each.found.key.removeprefix(prefix),
+        "bytes": each.found.size,
+        "last_modified": each.found.last_modified,
+        **each.sidecar.model_dump(mode="json"),
+        **error,
+    }
+
+
+def _table(found: Sequence[shelf.Shelved], prefix: str) -> Any:
+    columns = ("=name", "family", "trigger word", "character", ">MB", "=last modified")
+    rows = (
+        (
+            each.found.key.removeprefix(prefix),
+            each.error.code if each.error else each.sidecar.family,
+            each.sidecar.trigger_word,
+            each.sidecar.character,
+            f"{each.found.size / 1e6:.1f}",
+            f"{each.found.last_modified:%Y-%m-%d %H:%M}",
+        )
+        for each in found
+    )
+    return show.table(None, columns, rows)

@@ -1,0 +1,123 @@
+"""`ryla results`: results, and their outputs brought here."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from config.errors import RylaError
+from pipeline.cli import show
+from pipeline.cli.options import Json, StateDir, bucket_settings
+from pipeline.connecting import open_store
+from pipeline.fetching import fetch
+from pipeline.keys import check_id
+from pipeline.reading import JobView, State, finished_ids, look_up, read_result
+from pipeline.store.conditional import SafeStore
+
+HELP = """Show results; with --out, bring result.json, metrics.json and the outputs here.
+
+Each output is checked against the sha256 in its result. Without ids, --all shows the newest; it
+lists the whole of jobs/, which takes a request for every 1,000 objects ever written there.
+
+Examples:
+
+    ryla results portrait-1 --out pictures/
+
+    ryla results --all --limit 20
+"""
+
+
+@dataclass(frozen=True)
+class Line:
+    view: JobView
+    files: tuple[Path, ...] = ()
+    error: RylaError | None = None
+
+    def document(self) -> dict[str, Any]:
+        error = {"error": show.fields_of(self.error)} if self.error else {}
+        files = [str(file) for file in self.files]
+        view = self.view
+        return {"id": view.id, "state": view.state, "result": view.result, "files": files, **error}
+
+
+def register(app: typer.Typer) -> None:
+    @app.command("results", help=HELP)
+    @show.command
+    def command(
+        ids: Annotated[list[str] | None, typer.Argument(metavar="[ID…]", help="Jobs.")] = None,
+        out: Annotated[
+            Path | None, typer.Option("--out", metavar="DIR", help="A folder per job goes there.")
+        ] = None,
+        every: Annotated[bool, typer.Option("--all", help="The newest of all jobs.")] = False,
+        limit: Annotated[
+            int, typer.Option("--limit", min=1, help="How many --all shows at most.")
+        ] = 50,
+        state_dir: StateDir = None,
+        json: Json = False,
+    ) -> None:
+        if bool(ids) == every:
+            raise typer.BadParameter("name ids, or give --all for the newest of all jobs")
+        settings = bucket_settings(state_dir)
+        store = open_store(settings)
+        wanted = [check_id(id) for id in ids] if ids else finished_ids(store)[:limit]
+        with ThreadPoolExecutor(settings.dispatch_threads) as pool:
+            lines = list(pool.map(lambda id: _one(store, id, out), wanted))
+        if json:
+            show.print_json({"results": [line.document() for line in lines]})
+        else:
+            _print(lines)
+        for line in lines:
+            if line.error:
+                show.print_error(line.error, as_json=json, about=line.view.id)
+        if any(line.error or not line.view.finished for line in lines):
+            raise typer.Exit(1)
+
+
+def _one(store: SafeStore, id: str, out: Path | None) -> Line:
+    """Its failure touches no other job's."""
+    try:
+        return _read(store, id, out)
+    except RylaError as error:
+        return Line(JobView(id, State.FINISHED), error=error)
+
+
+def _read(store: SafeStore, id: str, out: Path | None) -> Line:
+    if out is None:
+        return Line(read_result(store, id) or look_up(store, [id])[id])
+    fetched = fetch(store, id, out)
+    if fetched is None:
+        return Line(look_up(store, [id])[id])
+    return Line(JobView(id, State.FINISHED, fetched.result), fetched.files)
+
+
+def _print(lines: Sequence[Line]) -> None:
+    columns = ("=job", "kind", "status", "=finished", ">seconds", ">cost", "outputs")
+    show.out().print(show.table(None, columns, map(_row, lines)))
+
+
+def _row(line: Line) -> tuple[object, ...]:
+    result = line.view.result
+    if result is None:
+        return (line.view.id, None, "error" if line.error else line.view.state, *[None] * 4)
+    return (
+        result.id,
+        result.model,
+        result.status,
+        f"{result.finished_at:%Y-%m-%d %H:%M:%S}",
+        show.span(result.metrics.total if result.metrics else None),
+        show.usd(result.cost.total_usd if result.cost else None),
+        _outputs(line),
+    )
+
+
+def _outputs(line: Line) -> str:
+    """What there is to look at: files here, else keys, else why there are none."""
+    result = line.view.result
+    if result is None or result.error is not None:
+        return f"{result.error.code}: {result.error.message}" if result and result.error else ""
+    names = {Path(output.key).name for output in result.outputs}
+    here = [str(file) for file in line.files if file.name in names]
+    return "\n".join(here or [output.key for output in result.outputs])

@@ -1,0 +1,131 @@
+"""`ryla status`: what waits, what runs, where a job is."""
+
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import typer
+
+from config.errors import UnknownJob
+from pipeline.cli import show
+from pipeline.cli.follow import progress, rows_of
+from pipeline.cli.options import Json, StateDir, bucket_settings
+from pipeline.connecting import open_store
+from pipeline.keys import check_id
+from pipeline.reading import JobView, Overview, State, look_up, overview
+
+HELP = """Show all that waits or is in progress, or where the named jobs are.
+
+Examples:
+
+    ryla status
+
+    ryla status portrait-1 portrait-2 --json
+"""
+
+
+def register(app: typer.Typer) -> None:
+    @app.command("status", help=HELP)
+    @show.command
+    def command(
+        ids: Annotated[
+            list[str] | None, typer.Argument(metavar="[ID…]", help="Jobs; none shows all.")
+        ] = None,
+        state_dir: StateDir = None,
+        json: Json = False,
+    ) -> None:
+        store = open_store(bucket_settings(state_dir))
+        if not ids:
+            seen = overview(store)
+            if json:
+                show.print_json(_overview_document(seen))
+            else:
+                _print_overview(seen)
+            return
+        views = list(look_up(store, [check_id(id) for id in ids]).values())
+        if json:
+            show.print_json({"jobs": [job_document(view) for view in views]})
+        else:
+            show.out().print(rows_of(views))
+        require_known(views)
+
+
+def require_known(views: Iterable[JobView]) -> None:
+    """Raises UnknownJob."""
+    unknown = ", ".join(view.id for view in views if view.state is State.UNKNOWN)
+    if unknown:
+        raise UnknownJob(f"no job has the id {unknown}", field="id", value=unknown)
+
+
+def job_document(view: JobView) -> dict[str, Any]:
+    lease, result = view.lease, view.result
+    document: dict[str, Any] = {"id": view.id, "state": view.state, "since": view.since}
+    if lease is not None:
+        document |= {
+            "model": lease.model,
+            "tenant": lease.tenant,
+            "attempt": lease.attempt,
+            "owner": lease.owner,
+            "progress": lease.progress.model_dump() if lease.progress else None,
+            "not_before": lease.not_before,
+            "error": lease.error.model_dump(exclude_none=True) if lease.error else None,
+        }
+    if result is not None:
+        document |= {
+            "model": result.model,
+            "tenant": result.tenant,
+            "attempt": result.attempt,
+            "status": result.status,
+            "error": result.error.model_dump(exclude_none=True) if result.error else None,
+            "outputs": [output.key for output in result.outputs],
+        }
+    return document
+
+
+def _overview_document(seen: Overview) -> dict[str, Any]:
+    return {
+        "now": seen.now,
+        "waiting": [
+            {
+                "priority": group.priority,
+                "tenant": group.tenant,
+                "model": group.model,
+                "count": there.count,
+                "oldest": there.oldest,
+            }
+            for group, there in seen.waiting.items()
+        ],
+        "jobs": [job_document(view) for view in seen.held.values()],
+        "strangers": seen.strangers,
+        "rejected": seen.rejected,
+        "rejected_more": seen.rejected_more,
+    }
+
+
+def _print_overview(seen: Overview) -> None:
+    console = show.out()
+    groups = [
+        (group.priority, group.tenant, group.model, there.count, show.age(there.oldest, seen.now))
+        for group, there in seen.waiting.items()
+    ]
+    count = sum(there.count for there in seen.waiting.values())
+    console.print(
+        show.table(f"Waiting: {count}", (">priority", "tenant", "kind", ">jobs", ">oldest"), groups)
+    )
+    held = sorted(seen.held.values(), key=lambda view: (view.state, view.id))
+    rows = [_held_row(view, seen) for view in held]
+    columns = ("=job", "kind", "tenant", "state", ">attempt", ">since", "at")
+    console.print(show.table(f"In progress: {len(held)}", columns, rows))
+    more = "+" if seen.rejected_more else ""
+    console.print(f"Rejected entries: {seen.rejected}{more}")
+    if seen.strangers:
+        console.print(f"Inbox entries that name no job: {seen.strangers}")
+
+
+def _held_row(view: JobView, seen: Overview) -> tuple[Any, ...]:
+    since, lease = show.age(view.since, seen.now), view.lease
+    if lease is None:
+        return (view.id, None, None, "unreadable", None, since, None)
+    at = progress(view)
+    if lease.not_before is not None:
+        at = f"due in {show.span(lease.not_before - seen.now)} {at}"
+    return (view.id, lease.model, lease.tenant, view.state, lease.attempt, since, at)

@@ -1,0 +1,193 @@
+"""`ryla submit`: manifests into the inbox."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn as Bar
+from rich.progress import MofNCompleteColumn, Progress, TextColumn
+
+from config.errors import IdConflict, RylaError
+from config.settings import listed
+from pipeline.cli import show
+from pipeline.cli.follow import follow, rows_of
+from pipeline.cli.options import Json, StateDir, bucket_settings
+from pipeline.connecting import open_store
+from pipeline.following import Follower
+from pipeline.reading import JobView
+from pipeline.remote_pictures import PictureFetcher
+from pipeline.sources import Source, read_sources
+from pipeline.store.conditional import SafeStore
+from pipeline.submitting import Options, Prepared, Receipt, prepare, submit
+
+HELP = """Send manifests: .json files, a folder of them, or JSONL with one manifest a line.
+
+Each is checked here before anything is sent. The job's id is the file's name; a JSONL line may
+carry an `id` beside the manifest's fields, and gets a new one without it. Sending the same manifest
+under the same id again changes nothing, so a broken-off run is simply repeated.
+
+Pictures in picture fields may be data URLs, local files (`@face.png`, `file:face.png`, relative to
+the manifest), or https URLs of the hosts in RYLA_PICTURE_HOSTS; they go under inputs/ first.
+
+Examples:
+
+    ryla submit portrait.json --wait 300
+
+    ryla submit manifests/ more.jsonl --json
+"""
+
+
+@dataclass
+class Line:
+    """What became of one manifest."""
+
+    source: str
+    job: Prepared | None = None
+    receipt: Receipt | None = None
+    error: RylaError | None = None
+
+    def document(self) -> dict[str, Any]:
+        said: dict[str, Any] = {"source": self.source, "id": self.job.id if self.job else None}
+        if self.receipt:
+            said |= {
+                "key": self.receipt.key,
+                "sent": self.receipt.sent,
+                "state": self.receipt.state,
+                "status": self.receipt.status,
+            }
+        if self.error:
+            said["error"] = show.fields_of(self.error)
+        return said
+
+
+def register(app: typer.Typer) -> None:
+    @app.command("submit", help=HELP)
+    @show.command
+    def command(
+        files: Annotated[
+            list[Path], typer.Argument(metavar="FILE…", help="Files or folders.", exists=True)
+        ],
+        id: Annotated[
+            str | None, typer.Option("--id", help="The id, for a single manifest.")
+        ] = None,
+        bare: Annotated[
+            bool,
+            typer.Option("--bare", help="Write inbox/<id>.json without priority, tenant, model."),
+        ] = False,
+        check: Annotated[
+            bool, typer.Option("--check/--no-check", help="Validate first, or send as it is.")
+        ] = True,
+        keep_going: Annotated[
+            bool, typer.Option("--keep-going", help="Send the valid ones though others are not.")
+        ] = False,
+        wait: Annotated[
+            float | None,
+            typer.Option("--wait", metavar="SECONDS", min=0, help="Follow them to their results."),
+        ] = None,
+        state_dir: StateDir = None,
+        json: Json = False,
+    ) -> None:
+        settings = bucket_settings(state_dir)
+        fetcher = PictureFetcher(listed(settings.picture_hosts))
+        options = Options(
+            tenant=settings.tenant, id=id, bare=bare, check=check, fetch=fetcher.fetch
+        )
+        lines = _prepare(read_sources(files), options)
+        if id is not None and len(lines) != 1:
+            raise typer.BadParameter(f"it names one job, and there are {len(lines)} manifests")
+        _report_errors(lines, json)
+        if any(line.error for line in lines) and not keep_going:
+            if not json:
+                show.err().print("Nothing was sent. --keep-going sends the valid ones.")
+            raise typer.Exit(1)
+        store = open_store(settings)
+        sent = [line for line in lines if line.job]
+        _send(store, sent, settings.dispatch_threads)
+        _report_errors(sent, json)
+        views = None if wait is None else _wait(store, sent, wait, quiet=json)
+        _answer(lines, views, json)
+        if any(line.error for line in lines) or (views and not all(v.succeeded for v in views)):
+            raise typer.Exit(1)
+
+
+def _prepare(sources: Iterator[Source], options: Options) -> list[Line]:
+    lines = []
+    for source in sources:
+        line = Line(source.name)
+        try:
+            line.job = prepare(source, options)
+        except RylaError as error:
+            line.error = error
+        lines.append(line)
+    return lines
+
+
+def _report_errors(lines: Sequence[Line], as_json: bool) -> None:
+    for line in lines:
+        if line.error:
+            show.print_error(line.error, as_json=as_json, about=line.source)
+
+
+def _send(store: SafeStore, lines: Sequence[Line], threads: int) -> None:
+    def one(line: Line) -> None:
+        assert line.job is not None
+        try:
+            line.receipt = submit(store, line.job)
+        except RylaError as error:
+            line.error = error
+
+    _in_threads(one, lines, threads)
+
+
+def _in_threads(one: Callable[[Line], None], lines: Sequence[Line], threads: int) -> None:
+    columns = (TextColumn("Sending"), Bar(), MofNCompleteColumn())
+    console = show.err()
+    with (
+        Progress(
+            *columns, console=console, transient=True, disable=not console.is_terminal
+        ) as progress,
+        ThreadPoolExecutor(threads) as pool,
+    ):
+        task = progress.add_task("", total=len(lines))
+        for _ in pool.map(one, lines):
+            progress.advance(task)
+
+
+def _wait(store: SafeStore, lines: Sequence[Line], wait: float, *, quiet: bool) -> list[JobView]:
+    """The jobs as they stand when all are finished or the time is over."""
+    jobs = {line.job.id: line for line in lines if line.receipt and line.job}
+    follower = Follower(store, list(jobs))
+    follow(follower, until=time.monotonic() + wait, quiet=quiet)
+    for id, view in follower.views.items():
+        line = jobs[id]
+        assert line.job is not None
+        if view.result and view.result.manifest_sha256 != line.job.sha256:
+            line.error = IdConflict(
+                f"the id {id} was used with another manifest, whose result this is",
+                field="id",
+                value=id,
+            )
+    return list(follower.views.values())
+
+
+def _answer(lines: Sequence[Line], views: Sequence[JobView] | None, as_json: bool) -> None:
+    if as_json:
+        document: dict[str, Any] = {"jobs": [line.document() for line in lines]}
+        if views is not None:
+            document["results"] = [
+                {"id": view.id, "state": view.state, "result": view.result} for view in views
+            ]
+        show.print_json(document)
+    elif views is not None:
+        show.out().print(rows_of(views))
+    else:
+        rows = [
+            (line.receipt.id, line.receipt.sent, line.receipt.status or line.receipt.state)
+            for line in lines
+            if line.receipt
+        ]
+        show.out().print(show.table(None, ("=job", "sent", "state"), rows))

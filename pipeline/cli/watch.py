@@ -1,0 +1,98 @@
+"""`ryla watch`: jobs as they run."""
+
+import time
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.cli import show
+from pipeline.cli.follow import LOOK_SECONDS, follow, live_table, rows_of
+from pipeline.cli.options import Json, StateDir, bucket_settings
+from pipeline.cli.status import job_document, require_known
+from pipeline.connecting import open_store
+from pipeline.following import Follower
+from pipeline.keys import check_id
+from pipeline.reading import JobView, LeaseWatch, look_up
+from pipeline.store.conditional import SafeStore
+
+HELP = """Watch the named jobs until all are finished, or everything in progress until Ctrl-C.
+
+Costs one LIST a second, and a GET for each lease that changed. With --json each change of a job is
+a line of JSON.
+
+Examples:
+
+    ryla watch portrait-1 portrait-2
+
+    ryla watch --json --for 60
+"""
+
+
+def register(app: typer.Typer) -> None:
+    @app.command("watch", help=HELP)
+    @show.command
+    def command(
+        ids: Annotated[
+            list[str] | None, typer.Argument(metavar="[ID…]", help="Jobs; none watches all.")
+        ] = None,
+        for_s: Annotated[
+            float | None,
+            typer.Option("--for", metavar="SECONDS", min=0, help="End after this time."),
+        ] = None,
+        state_dir: StateDir = None,
+        json: Json = False,
+    ) -> None:
+        store = open_store(bucket_settings(state_dir))
+        until = None if for_s is None else time.monotonic() + for_s
+        if ids:
+            _watch_named(store, ids, until, json)
+        else:
+            _watch_all(store, until, json)
+
+
+def _watch_named(store: SafeStore, ids: list[str], until: float | None, as_json: bool) -> None:
+    views = look_up(store, [check_id(id) for id in ids])
+    require_known(views.values())
+    follower = Follower(store, list(views))
+    follower.views = views
+    say = _changes()
+    follow(
+        follower,
+        until=until,
+        quiet=as_json,
+        on_look=lambda: say(follower.views) if as_json else None,
+    )
+    if not as_json:
+        show.out().print(rows_of(follower.views.values()))
+    if not follower.done:
+        raise typer.Exit(1)
+
+
+def _watch_all(store: SafeStore, until: float | None, as_json: bool) -> None:
+    watch, say = LeaseWatch(store), _changes()
+    with live_table(quiet=as_json) as live:
+        while True:
+            views = watch.look()
+            live(views.values())
+            if as_json:
+                say(views)
+            if until is not None and time.monotonic() + LOOK_SECONDS > until:
+                break
+            time.sleep(LOOK_SECONDS)
+    if not as_json:
+        show.out().print(rows_of(views.values()))
+
+
+def _changes() -> Callable[[dict[str, JobView]], None]:
+    """Prints a line for each job that is not as it was at the last call."""
+    last: dict[str, dict[str, Any]] = {}
+
+    def say(views: dict[str, JobView]) -> None:
+        for id, view in views.items():
+            document = job_document(view) | {"since": None}
+            if last.get(id) != document:
+                last[id] = document
+                show.print_json(job_document(view), line=True)
+
+    return say

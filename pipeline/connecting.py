@@ -1,0 +1,22 @@
+"""Opens the bucket that the settings name."""
+
+from uuid import uuid4
+
+from config.settings import Settings
+from pipeline.store.conditional import SafeStore
+from pipeline.store.probe import require_conditional
+from pipeline.store.s3 import S3Store, connect
+
+
+def open_store(settings: Settings) -> SafeStore:
+    """No request is made yet."""
+    pool = max(16, settings.dispatch_threads * 2)
+    return SafeStore(S3Store(connect(settings, pool=pool), settings.bucket))
+
+
+def open_checked_store(settings: Settings) -> SafeStore:
+    """Raises StoreNotConditional or StoreDenied unless it keeps what the queue rests on."""
+    store = open_store(settings)
+    store.now()
+    require_conditional(store.raw, uuid4().hex)
+    return store

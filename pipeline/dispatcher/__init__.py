@@ -1,0 +1,1 @@
+"""The dispatcher: looks at the bucket, decides, acts. See tick.py."""

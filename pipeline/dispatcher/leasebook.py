@@ -1,0 +1,59 @@
+"""What a dispatcher remembers of leases, so that it reads none twice."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from pipeline.keys import lease_id
+from pipeline.lease import Lease, Phase
+from pipeline.queue.rules import Held
+from pipeline.store.base import Entry
+
+
+@dataclass(frozen=True)
+class _Known:
+    etag: str
+    lease: Lease | None
+    """None for bytes that are no lease."""
+
+
+@dataclass
+class LeaseBook:
+    """By id, the last lease read or written. Its ETag says whether that is still what stands."""
+
+    _known: dict[str, _Known] = field(default_factory=dict)
+
+    def note(self, id: str, etag: str, lease: Lease | None) -> None:
+        self._known[id] = _Known(etag, lease)
+
+    def keep_only(self, ids: Iterable[str]) -> None:
+        """Forget the leases that are gone."""
+        listed = set(ids)
+        self._known = {id: known for id, known in self._known.items() if id in listed}
+
+    def held(self, entries: Iterable[Entry]) -> Iterator[Held]:
+        """The listed leases with what is known of them. A stranger's object is passed over."""
+        for entry in entries:
+            id = lease_id(entry.key)
+            if id is None:
+                continue
+            known = self._known.get(id)
+            if known is None or known.etag != entry.etag:
+                yield Held(id, entry, None)
+            else:
+                yield Held(id, entry, known.lease, unreadable=known.lease is None)
+
+    def is_known(self, id: str) -> bool:
+        """Whether any state of this lease was ever seen: its model and tenant do not change."""
+        return id in self._known
+
+    def last(self, id: str) -> Lease | None:
+        """The last state seen, perhaps not what stands now."""
+        known = self._known.get(id)
+        return known.lease if known else None
+
+    def in_flight(self, ids: Iterable[str]) -> Iterator[Lease]:
+        """The leases that occupy a place: all but those that wait for a retry or owe events."""
+        for id in ids:
+            lease = self.last(id)
+            if lease is not None and lease.phase is not Phase.RETRY:
+                yield lease

@@ -1,0 +1,80 @@
+"""Ticks within one scheduled run, so that a job waits a second or two and not for the next run."""
+
+import time
+from collections.abc import Callable
+from threading import Event
+
+import structlog
+
+from config.errors import RylaError, StoreDenied, StoreNotConditional
+from config.settings import Settings
+from pipeline.dispatcher.tick import Dispatcher, TickReport, tick
+
+GROWTH = 1.5
+"""Each idle tick waits so many times longer than the one before, up to poll_idle_seconds."""
+
+
+def next_wait(wait_s: float, active: bool, settings: Settings) -> float:
+    """Seconds until the next tick, after one that waited `wait_s`."""
+    if active:
+        return settings.poll_active_seconds
+    grown = max(wait_s, settings.poll_active_seconds) * GROWTH
+    return min(grown, settings.poll_idle_seconds)
+
+
+class Bell:
+    """Cuts the wait between two ticks short: because work was heard of, or because it is time to
+    stop. Usable from any thread, and from a signal handler."""
+
+    def __init__(self) -> None:
+        self._rung = Event()
+        self.stopped = False
+
+    def ring(self) -> None:
+        self._rung.set()
+
+    def stop(self) -> None:
+        self.stopped = True
+        self._rung.set()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether it rang before the time was over."""
+        rang = self._rung.wait(timeout_s)
+        self._rung.clear()
+        return rang
+
+
+def dispatch(
+    dispatcher: Dispatcher,
+    bell: Bell,
+    *,
+    for_s: float | None = None,
+    on_tick: Callable[[TickReport], None] | None = None,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> None:
+    """Tick until the bell says stop, or for `for_s` seconds.
+
+    A store that is briefly away is waited for; one that refuses us, or that is no queue, ends it.
+    """
+    settings = dispatcher.bench.settings
+    ends = None if for_s is None else monotonic() + for_s
+    wait_s = settings.poll_active_seconds
+    while not bell.stopped:
+        report = _try_tick(dispatcher)
+        if report is not None and on_tick is not None:
+            on_tick(report)
+        wait_s = next_wait(wait_s, report is not None and report.active, settings)
+        if ends is not None and monotonic() + wait_s >= ends:
+            return
+        if bell.wait(wait_s):
+            wait_s = settings.poll_active_seconds
+
+
+def _try_tick(dispatcher: Dispatcher) -> TickReport | None:
+    try:
+        return tick(dispatcher)
+    except (StoreDenied, StoreNotConditional):
+        raise
+    except RylaError as error:
+        structlog.get_logger(__name__).warning("tick_failed", code=error.code, error=error.message)
+        return None

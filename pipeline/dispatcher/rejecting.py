@@ -1,0 +1,80 @@
+"""Files under rejected/ what cannot become a job: a name that is no id, a used id's other body."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import structlog
+
+from config.errors import BadManifest, IdConflict, InvalidId, StoreDenied
+from events.outbox import StoredEvent
+from events.sender import Sender
+from pipeline.errors import error_info
+from pipeline.job_events import Origin, entry_rejected
+from pipeline.keys import parse_inbox_key, rejected_key
+from pipeline.manifest import MAX_BYTES
+from pipeline.store.base import Entry
+from pipeline.store.conditional import Lost, SafeStore
+
+PER_TICK = 64
+"""Strangers' entries handled in one tick; they must not hold up the jobs behind them."""
+
+
+@dataclass(frozen=True)
+class Rejector:
+    store: SafeStore
+    sender: Sender
+    origin: Origin
+
+    def conflict(self, key: str, body: bytes) -> None:
+        """Another body for a used id. The caller removes the entry."""
+        id = parse_inbox_key(key).id
+        error = IdConflict(f"the id {id} was used with another manifest", field="id", value=id)
+        self._file(key, body, error)
+
+    def strangers(self, entries: Iterable[Entry]) -> int:
+        """Entries whose name is no job's: filed, then removed. How many were."""
+        return sum(self._stranger(entry.key) for entry in list(entries)[:PER_TICK])
+
+    def _stranger(self, key: str) -> bool:
+        try:
+            parse_inbox_key(key)
+        except InvalidId as error:
+            reason = error
+        try:
+            stored = self.store.get(key, limit=MAX_BYTES + 1)
+            if stored is not None:
+                self._file(key, stored.body, reason)
+                self.store.delete(key)
+        except StoreDenied as error:  # A name that even the store does not take.
+            structlog.get_logger(__name__).error("entry_stuck", key=key, error=error.message)
+            return False
+        return True
+
+    def _file(self, key: str, body: bytes, error: BadManifest) -> None:
+        """Write the body and the reason under rejected/. The event is sent best effort."""
+        digest = hashlib.sha256(body).hexdigest()
+        target = rejected_key(key, digest)
+        event = entry_rejected(key, target, body, error, self.origin, self.store.now())
+        record = {
+            "v": 1,
+            "key": key,
+            "error": error_info(error).model_dump(mode="json"),
+            "sha256": digest,
+            "body": body[:MAX_BYTES].decode("utf-8", "backslashreplace"),
+            "events": [event.model_dump(mode="json")],
+        }
+        outcome = self.store.create(target, json.dumps(record, indent=1).encode())
+        structlog.get_logger(__name__).warning("entry_rejected", key=key, code=error.code)
+        if isinstance(outcome, Lost) and outcome.current is not None:
+            # Filed before, by one who went no further: the event is the one that stands there.
+            event = _filed_event(outcome.current.body) or event
+        self.sender.best_effort([event])
+
+
+def _filed_event(body: bytes) -> StoredEvent | None:
+    try:
+        return StoredEvent.model_validate(json.loads(body)["events"][0])
+    except (ValueError, LookupError, TypeError):
+        return None

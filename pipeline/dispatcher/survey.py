@@ -1,0 +1,115 @@
+"""What a tick sees: the leases, the inbox, and how many places are free."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+
+from pipeline.bench import Bench
+from pipeline.dispatcher.leasebook import LeaseBook
+from pipeline.keys import INBOX, LEASES, lease_key, parse_inbox_key
+from pipeline.lease import Lease
+from pipeline.queue.admission import Places, Scan
+from pipeline.queue.rules import Held, Lifetimes, Standing, standing
+from pipeline.store.base import Entry, Stored
+from pipeline.store.conditional import SafeStore
+
+MAX_LEASE_BYTES = 256 * 1024
+"""Of what lies under leases/, no more is read: a stranger's object may be of any size."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """One look at the bucket."""
+
+    date: datetime
+    """The store's clock at the first page of leases: later pages only make leases look younger."""
+    held: Sequence[Held]
+    in_flight: Sequence[Lease]
+    places: Places
+    scan: Scan
+    lists: int
+    reads: int
+    """Leases read; a lease that this dispatcher wrote or read before costs nothing."""
+
+
+@dataclass(frozen=True)
+class Surveyor:
+    store: SafeStore
+    book: LeaseBook
+    bench: Bench
+    pool: ThreadPoolExecutor
+
+    def look(self) -> Survey:
+        """LIST leases/ and as much of inbox/ as there are places for. Two LISTs when idle."""
+        entries, date, lease_pages = self._list_leases()
+        reads = self._read_needed(entries, date)
+        ids = [held.id for held in self.book.held(entries)]
+        in_flight = list(self.book.in_flight(ids))
+        places = free_places(self.bench, in_flight)
+        scan = Scan(places, frozenset(ids))
+        inbox_pages = self._scan(scan)
+        if scan.skipped:
+            # A full route may be full of jobs that ended: worth reading what changed. It counts
+            # from the next tick on.
+            reads += self._read(held for held in self.book.held(entries) if _changed(held))
+        held_now = tuple(self.book.held(entries))
+        return Survey(date, held_now, in_flight, places, scan, lease_pages + inbox_pages, reads)
+
+    def _list_leases(self) -> tuple[list[Entry], datetime, int]:
+        page = self.store.list(LEASES)
+        entries, date, pages = list(page.entries), page.date, 1
+        while page.truncated:
+            page = self.store.list(LEASES, start_after=entries[-1].key)
+            entries += page.entries
+            pages += 1
+        return entries, date, pages
+
+    def _read_needed(self, entries: Sequence[Entry], date: datetime) -> int:
+        held = list(self.book.held(entries))
+        self.book.keep_only(each.id for each in held)
+        lifetimes = Lifetimes.of(self.bench.settings)
+        return self._read(
+            each
+            for each in held
+            if not self.book.is_known(each.id)
+            or standing(each, date, None, lifetimes) is Standing.UNKNOWN
+        )
+
+    def _read(self, wanted: Iterable[Held]) -> int:
+        ids = [each.id for each in wanted]
+        for id, stored in zip(ids, self.pool.map(self._get, ids), strict=True):
+            if stored is not None:
+                self.book.note(id, stored.etag, Lease.parse(stored.body))
+        return len(ids)
+
+    def _get(self, id: str) -> Stored | None:
+        return self.store.get(lease_key(id), limit=MAX_LEASE_BYTES)
+
+    def _scan(self, scan: Scan) -> int:
+        after: str | None = ""
+        pages = 0
+        while after is not None and pages < self.bench.settings.max_list_pages:
+            page = self.store.list(INBOX, start_after=after)
+            pages += 1
+            after = scan.take(page.entries)
+            if not page.truncated:
+                break
+        return pages
+
+
+def _changed(held: Held) -> bool:
+    return held.lease is None and not held.unreadable
+
+
+def free_places(bench: Bench, in_flight: Iterable[Lease]) -> Places:
+    taken = Counter(bench.route_of(lease.model or "") for lease in in_flight)
+    routes = bench.routes.routes.values()
+    free = {route.name: max(0, route.max_in_flight - taken[route.name]) for route in routes}
+    return Places(free, bench.route_of)
+
+
+def by_tenant(leases: Iterable[Lease]) -> Counter[str | None]:
+    """Jobs in flight by the tenant in their inbox key, None for bare keys."""
+    return Counter(parse_inbox_key(lease.entry).tenant for lease in leases)

@@ -1,0 +1,217 @@
+"""One tick: look at the bucket, decide, act.
+
+Whoever hears of work (the schedule, a doorbell, a POST) runs the same tick over its own listing.
+Ticks of several dispatchers may overlap: each claim is decided by one conditional write.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
+from random import random
+from uuid import uuid4
+
+import structlog
+
+from config.errors import EngineUnavailable, RylaError
+from events.sender import Sender
+from pipeline.bench import Bench
+from pipeline.dispatcher.leasebook import LeaseBook
+from pipeline.dispatcher.rejecting import Rejector
+from pipeline.dispatcher.survey import Survey, Surveyor, by_tenant
+from pipeline.engines.base import Engine
+from pipeline.errors import error_info
+from pipeline.job_events import Origin, requested, subject
+from pipeline.keys import lease_key
+from pipeline.lease import Lease, Phase
+from pipeline.queue.admission import Places, admit
+from pipeline.queue.judging import judge
+from pipeline.queue.opening import Taker, claim, take_over
+from pipeline.queue.rules import Held, Lifetimes, Standing, backoff, standing
+from pipeline.queue.runner import run
+from pipeline.queue.steps import (
+    Committed,
+    End,
+    Finished,
+    HandedBack,
+    Judge,
+    RejectConflict,
+    Spawn,
+    Spawned,
+)
+from pipeline.queue.taking import Claim, TakeOver
+from pipeline.result import Result, Status
+from pipeline.settling import Settler
+from pipeline.store.conditional import SafeStore
+from pipeline.supplying import Inspector
+
+
+@dataclass(frozen=True)
+class Dispatcher:
+    """The ports of a tick, and who ticks."""
+
+    store: SafeStore
+    engine: Engine
+    sender: Sender
+    bench: Bench
+    pool: ThreadPoolExecutor
+    """Jobs are taken side by side in it."""
+    owner: str
+    book: LeaseBook = field(default_factory=LeaseBook)
+    nonce: Callable[[], str] = lambda: uuid4().hex
+    jitter: Callable[[], float] = random
+
+    @property
+    def settler(self) -> Settler:
+        return Settler(self.store, self.sender, self.bench.settings, self.jitter)
+
+    @property
+    def inspector(self) -> Inspector:
+        return Inspector(self.store, self.bench)
+
+    @property
+    def rejector(self) -> Rejector:
+        return Rejector(self.store, self.sender, Origin.of(self.bench))
+
+
+@dataclass(frozen=True)
+class TickReport:
+    """What one tick saw and did."""
+
+    waiting: int
+    """Candidates listed; with `more`, others wait behind them."""
+    more: bool
+    in_flight: int
+    retrying: int
+    """Jobs that wait for their next attempt."""
+    taken_over: int
+    spawned: int
+    committed: int
+    """Refused by this dispatcher, with a result."""
+    cleaned: int
+    """Jobs found with a result already."""
+    rejected: int
+    """Entries filed under rejected/."""
+    failed: int
+    """Jobs this tick could not handle; their leases bring them back."""
+    lists: int
+    reads: int
+
+    @property
+    def active(self) -> bool:
+        """Whether work is known, so that the next look should come soon."""
+        return bool(self.waiting or self.more or self.in_flight or self.retrying)
+
+
+def tick(dispatcher: Dispatcher) -> TickReport:
+    """Look once and act. Raises a StoreError when the bucket cannot be listed."""
+    d = dispatcher
+    survey = Surveyor(d.store, d.book, d.bench, d.pool).look()
+    due, places = _due(d, survey)
+    admitted = admit(survey.scan.waiting, places, by_tenant(survey.in_flight))
+    beside = survey.scan.beside_lease
+    steps: list[Claim | TakeOver] = [
+        take_over(held, beside.get(held.id), _taker(d), survey.date) for held in due
+    ]
+    steps += [claim(waiting.entry, _taker(d)) for waiting in admitted]
+    ends = list(d.pool.map(lambda step: _take(d, step), steps))
+    rejected = d.rejector.strangers(survey.scan.strangers)
+    return TickReport(
+        waiting=len(survey.scan.waiting),
+        more=survey.scan.skipped,
+        in_flight=len(survey.in_flight),
+        retrying=sum(_waits_for_retry(held.lease) for held in survey.held),
+        taken_over=len(due),
+        spawned=sum(isinstance(end, Spawned) for end in ends),
+        committed=sum(isinstance(end, Committed) for end in ends),
+        cleaned=sum(isinstance(end, Finished) for end in ends),
+        rejected=rejected,
+        failed=sum(end is None or isinstance(end, HandedBack) for end in ends),
+        lists=survey.lists,
+        reads=survey.reads,
+    )
+
+
+def _due(d: Dispatcher, survey: Survey) -> tuple[list[Held], Places]:
+    """The leases to take over now. One that waits for its retry needs a place like any job."""
+    places = survey.places
+    lifetimes = Lifetimes.of(d.bench.settings)
+    due = []
+    for held in survey.held:
+        waiting = survey.scan.beside_lease.get(held.id)
+        if standing(held, survey.date, waiting, lifetimes) is not Standing.DUE:
+            continue
+        lease = held.lease
+        if lease is not None and _waits_for_retry(lease):
+            if places.of(lease.model) <= 0:
+                continue
+            places = places.without(lease.model)
+        due.append(held)
+    return due, places
+
+
+def _waits_for_retry(lease: Lease | None) -> bool:
+    return lease is not None and lease.phase is Phase.RETRY and not lease.committed
+
+
+def _taker(d: Dispatcher) -> Taker:
+    return Taker(d.nonce(), d.owner, d.bench.settings.spawned_seconds)
+
+
+def _take(d: Dispatcher, step: Claim | TakeOver) -> End | None:
+    """Take one job through to its end. Its failure touches no other job: its lease lapses."""
+    performers = {
+        Judge: lambda ask: judge(ask, d.bench, d.store.now(), d.inspector.check),
+        Spawn: lambda spawn: _spawn(d, spawn),
+        RejectConflict: lambda conflict: d.rejector.conflict(conflict.key, conflict.body),
+    }
+    log = structlog.get_logger(__name__).bind(job=step.task.lease.id)
+    try:
+        end = run(step, d.store, performers)
+        _after(d, end)
+    except RylaError as error:
+        log.warning("not_taken", code=error.code, error=error.message)
+        return None
+    except Exception:
+        log.exception("not_taken")
+        return None
+    log.debug("taken", end=type(end).__name__)
+    return end
+
+
+def _spawn(d: Dispatcher, spawn: Spawn) -> Lease | None:
+    """None, or the lease to hand back: an engine's outage costs no attempt."""
+    route = d.bench.route_of(spawn.ref.model)
+    assert route is not None
+    try:
+        d.engine.submit(route, spawn.ref)
+    except EngineUnavailable as error:
+        settings, lease = d.bench.settings, spawn.lease
+        pause = backoff(
+            lease.attempt, settings.backoff_base_seconds, settings.backoff_cap_seconds, d.jitter()
+        )
+        return lease.waiting(
+            not_before=d.store.now() + timedelta(seconds=pause),
+            attempt=lease.attempt - 1,
+            error=error_info(error),
+            model=spawn.ref.model,
+        )
+    return None
+
+
+def _after(d: Dispatcher, end: End) -> None:
+    match end:
+        case Spawned(ref, lease, body):
+            d.book.note(ref.id, ref.etag, lease.model_copy(update={"model": ref.model}))
+            about = subject(ref.id, lease.entry, lease.submitted_at, body)
+            d.sender.best_effort(requested(about, Origin.of(d.bench)))
+        case Committed(result, lease, etag) if lease is not None:
+            d.settler.settle(result, lease, etag)
+        case Finished(stored, lease, etag, first_claim):
+            there = Result.parse(stored.body)
+            # A duplicate submission owes nothing. A cancel may have found no lease to leave its
+            # events with.
+            if there is None or (first_claim and there.status is not Status.CANCELLED):
+                d.store.delete(lease_key(lease.id))
+            else:
+                d.settler.settle(there, lease, etag)

@@ -1,0 +1,223 @@
+"""Is everything there that the pipeline needs? One row a check, each with what to do about it."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+
+from config.errors import RylaError
+from config.settings import Settings
+from config.tables import load_models
+from handlers.comfyui.client import ComfyClient
+from handlers.comfyui.environment import allowed
+from pipeline.connecting import open_store
+from pipeline.faces import faces_folder, is_there
+from pipeline.local.seaweed import weed_binary
+from pipeline.models.active import active_sets
+from pipeline.models.licences import forbidden
+from pipeline.sinks import events_file
+from pipeline.store.conditional import SafeStore
+from pipeline.store.probe import probe
+from pipeline.studio import Machine
+from workflows import interfaces
+
+VERSION_SECONDS = 30.0
+
+
+class Health(StrEnum):
+    OK = "ok"
+    WARNING = "warning"
+    """Jobs run all the same."""
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Row:
+    check: str
+    health: Health
+    found: str
+    fix: str | None = None
+
+
+def examine(settings: Settings, environ: dict[str, str]) -> Iterator[Row]:
+    """All checks that need settings, in an order in which the first failure explains the next."""
+    store = open_store(settings)
+    where = f"{settings.bucket} at {settings.endpoint_url or 'AWS'}"
+    reached = _guarded("bucket", lambda: Row("bucket", Health.OK, f"{where}: {_reach(store)}"))
+    yield reached
+    if reached.health is Health.OK:
+        yield _guarded("conditional writes", lambda: _conditional(store))
+        yield _guarded("clock", lambda: _clock(store))
+    yield _guarded("ComfyUI", lambda: _comfyui(settings, environ))
+    yield _guarded("licences", lambda: _licences(settings))
+    yield _face_models(settings)
+    yield _posthog(settings)
+    yield _seaweed()
+
+
+def _guarded(check: str, look: Callable[[], Row]) -> Row:
+    try:
+        return look()
+    except RylaError as error:
+        return Row(check, Health.FAILED, f"{error.code}: {error.message}", error.hint)
+
+
+def _reach(store: SafeStore) -> str:
+    store.list("inbox/", limit=1)
+    return "answers"
+
+
+def _conditional(store: SafeStore) -> Row:
+    """Each promise is tried on a key of our own."""
+    broken = [item.promise for item in probe(store.raw, uuid4().hex) if not item.kept]
+    if not broken:
+        return Row("conditional writes", Health.OK, "really conditional")
+    return Row(
+        "conditional writes",
+        Health.FAILED,
+        f"not so: {'; '.join(broken)}",
+        "Use S3, R2, MinIO or SeaweedFS: on this store jobs would be lost and paid twice.",
+    )
+
+
+def _clock(store: SafeStore) -> Row:
+    """A store without a Date header fails the bucket's check before this one."""
+    skew = (store.raw.list("leases/", limit=1).date - datetime.now(UTC)).total_seconds()
+    said = f"{abs(skew):.0f} s {'behind' if skew > 0 else 'ahead of'} the store's"
+    return Row(
+        "clock",
+        Health.OK,
+        f"the store sends Date; this machine's clock is {said}, which does not matter",
+    )
+
+
+def _comfyui(settings: Settings, environ: dict[str, str]) -> Row:
+    if settings.comfyui_url is not None:
+        return _running_comfyui(settings.comfyui_url)
+    if settings.comfyui_dir is not None:
+        python = settings.comfyui_python or Path(sys.executable)
+        return _comfyui_folder(settings.comfyui_dir, python, environ)
+    return Row(
+        "ComfyUI",
+        Health.OK,
+        "the stand-in, whose pictures no model made; RYLA_COMFYUI_DIR or RYLA_COMFYUI_URL name one",
+    )
+
+
+def _running_comfyui(url: str) -> Row:
+    with ComfyClient(url) as client:
+        machine = Machine.of(client.system_stats())
+        live = interfaces.from_object_info(client.object_info(), machine.comfyui_version or "?")
+    ours = interfaces.committed()
+    found = f"{machine.engine} {live.comfyui_version} on {machine.device}"
+    missing = sorted(set(ours.nodes) - set(live.nodes))
+    if missing:
+        return Row(
+            "ComfyUI",
+            Health.WARNING,
+            f"{found}, without the nodes {', '.join(missing)}",
+            "Kinds that need them are refused; update ComfyUI or install the node packs.",
+        )
+    changed = sorted(name for name in ours.nodes if live.nodes[name] != ours.nodes[name])
+    if changed:
+        return Row(
+            "ComfyUI",
+            Health.WARNING,
+            f"{found}; our interfaces are of {ours.comfyui_version}, and these differ:"
+            f" {', '.join(changed)}",
+            f"Graphs are checked against {ours.comfyui_version}; use that version if one fails.",
+        )
+    return Row("ComfyUI", Health.OK, f"{found}; the node interfaces are ours")
+
+
+def _comfyui_folder(folder: Path, python: Path, environ: dict[str, str]) -> Row:
+    """Without starting it."""
+    if not (folder / "main.py").is_file():
+        return Row(
+            "ComfyUI",
+            Health.FAILED,
+            f"{folder} has no main.py",
+            "Set RYLA_COMFYUI_DIR to the folder that ComfyUI was cloned into.",
+        )
+    try:
+        done = subprocess.run(
+            [str(python), "--version"],
+            env=allowed(environ),
+            capture_output=True,
+            text=True,
+            timeout=VERSION_SECONDS,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return Row(
+            "ComfyUI",
+            Health.FAILED,
+            f"{python} does not run: {error}",
+            "Set RYLA_COMFYUI_PYTHON to the interpreter that has ComfyUI's requirements.",
+        )
+    return Row("ComfyUI", Health.OK, f"{folder}, with {done.stdout.strip()}; not started")
+
+
+def _licences(settings: Settings) -> Row:
+    if not settings.commercial_use:
+        return Row("licences", Health.OK, "RYLA_COMMERCIAL_USE is not set")
+    models = load_models(settings.models_file)
+    names = [weight.name for weight in forbidden(models, active_sets(models))]
+    if not names:
+        return Row("licences", Health.OK, "all weights in use allow commercial use")
+    return Row(
+        "licences",
+        Health.FAILED,
+        f"no commercial use is allowed of {', '.join(names)}",
+        "Agree with their makers, and write licence_note into [weights.<name>] of the file of"
+        " RYLA_MODELS_FILE.",
+    )
+
+
+def _face_models(settings: Settings) -> Row:
+    """Whether their files are there; they are not loaded."""
+    folder = faces_folder(settings)
+    found = [
+        pack
+        for pack in (settings.faces_pack, settings.instantid_faces_pack)
+        if is_there(folder / pack)
+    ]
+    if settings.faces_pack in found:
+        return Row("face models", Health.OK, f"{', '.join(found)} in {folder}")
+    return Row(
+        "face models",
+        Health.OK if not found else Health.WARNING,
+        f"{settings.faces_pack} is not in {folder}: faces get no score"
+        + ("" if found else ", and flux-instantid is refused"),
+        f"Run `ryla models pull {settings.faces_pack}`.",
+    )
+
+
+def _posthog(settings: Settings) -> Row:
+    if settings.posthog_api_key is None:
+        return Row("PostHog", Health.OK, f"no key: events go to {events_file(settings)}")
+    host = settings.posthog_host
+    try:
+        reply = httpx.get(host, timeout=settings.posthog_timeout_seconds)
+    except httpx.HTTPError as error:
+        return Row(
+            "PostHog",
+            Health.WARNING,
+            f"{host}: {type(error).__name__}",
+            "Check RYLA_POSTHOG_HOST and the network; until then events wait in the results.",
+        )
+    return Row("PostHog", Health.OK, f"a key is set, {host} answers ({reply.status_code})")
+
+
+def _seaweed() -> Row:
+    try:
+        return Row("SeaweedFS", Health.OK, f"{weed_binary()}, for `ryla up` and `ryla demo`")
+    except RylaError as error:
+        found = f"{error.message}; `ryla up` and `ryla demo` need it"
+        return Row("SeaweedFS", Health.WARNING, found, error.hint)

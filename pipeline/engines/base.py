@@ -1,0 +1,13 @@
+"""The port to whatever runs workers. The lease tells how a job fares; an engine only starts it."""
+
+from typing import Protocol
+
+from pipeline.queue.ref import Ref
+
+
+class Engine(Protocol):
+    def submit(self, route: str, ref: Ref) -> None:
+        """Have a worker of this route execute the job. Raises EngineUnavailable."""
+
+    def cancel(self, call_id: str) -> None:
+        """Stop an execution if that is easily done. The lost lease stops it anyway."""

@@ -1,0 +1,268 @@
+"""Workers as child processes of this one: what Modal's containers are, on one machine."""
+
+import json
+import signal
+import subprocess
+import sys
+from bisect import insort
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Condition, Thread
+from typing import Any
+from uuid import uuid4
+
+import structlog
+
+from config.errors import EngineUnavailable
+from config.settings import PREFIX, Settings
+from config.tables import Route, RouteTable
+from pipeline.keys import DEFAULT_PRIORITY, parse_inbox_key
+from pipeline.loras.keeping import LoraKeeper
+from pipeline.queue.ref import Ref
+
+CLOSE_SECONDS = 30.0
+"""How long a worker may take to hand its job back and let its events out."""
+FAILURES = 3
+"""Failed starts in a row after which a route takes no more jobs until a start succeeds."""
+LONGEST_PAUSE_S = 30.0
+
+
+class LocalEngine:
+    """Starts workers when jobs come, up to `local_workers` a route, and unloads idle ones.
+
+    A worker that dies takes one job with it; the job's lease brings it back.
+    """
+
+    def __init__(self, settings: Settings, routes: RouteTable, environ: Mapping[str, str]) -> None:
+        """`environ` is this process's own; children get it with these settings in place of its."""
+        self._settings = settings
+        self._routes = routes
+        self._environ = {
+            name: value for name, value in environ.items() if not name.startswith(PREFIX)
+        } | settings.environ()
+        self._loras = LoraKeeper.of(settings)
+        self._crews: dict[str, _Crew] = {}
+        self._closed = False
+
+    def submit(self, route: str, ref: Ref) -> None:
+        if self._closed:
+            raise EngineUnavailable("the local engine is closed")
+        if route not in self._crews:
+            self._crews[route] = _Crew(
+                self._routes.route(route), self._settings, self._environ, self._loras
+            )
+        self._crews[route].put(_Order(uuid4().hex, ref))
+
+    def cancel(self, call_id: str) -> None:
+        """Nothing to do: the worker finds its lease gone at its next renewal."""
+
+    def pids(self) -> tuple[int, ...]:
+        """Of the workers that are up."""
+        return tuple(pid for crew in self._crews.values() for pid in crew.pids())
+
+    def close(self) -> None:
+        """Running jobs are handed back; those that wait here stay leased until they lapse."""
+        self._closed = True
+        for crew in self._crews.values():
+            crew.close()
+
+
+@dataclass(frozen=True)
+class _Order:
+    call_id: str
+    ref: Ref
+
+    def rank(self) -> int:
+        """Lower first: by the priority in the inbox key."""
+        lease = self.ref.lease
+        return -(parse_inbox_key(lease.entry).priority if lease else DEFAULT_PRIORITY)
+
+
+class _Crew:
+    """The workers of one route. Each is tended by a thread of its own."""
+
+    def __init__(
+        self, route: Route, settings: Settings, environ: Mapping[str, str], loras: LoraKeeper
+    ) -> None:
+        self._route = route
+        self._environ = environ
+        self._loras = loras
+        self._folder = settings.state_dir.absolute() / "workers"
+        self._most = settings.local_workers
+        self._changed = Condition()
+        self._orders: list[_Order] = []
+        self._workers: dict[int, _Child] = {}
+        self._threads: dict[int, Thread] = {}
+        self._idle = 0
+        self._failures = 0
+        self._closed = False
+
+    def put(self, order: _Order) -> None:
+        with self._changed:
+            if self._failures >= FAILURES:
+                raise EngineUnavailable(
+                    f"workers of route {self._route.name} do not start",
+                    hint=f"Read the newest log in {self._folder}.",
+                )
+            # One tick's jobs come from several threads: priority must not depend on their race.
+            insort(self._orders, order, key=_Order.rank)
+            if self._idle < len(self._orders) and len(self._threads) < self._most:
+                slot = min(set(range(self._most)) - set(self._threads))
+                self._threads[slot] = Thread(target=self._tend, args=(slot,), daemon=True)
+                self._threads[slot].start()
+            self._changed.notify()
+
+    def pids(self) -> list[int]:
+        with self._changed:
+            return [child.pid for child in self._workers.values()]
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            for child in self._workers.values():
+                child.end()
+            self._changed.notify_all()
+            threads = list(self._threads.values())
+        for thread in threads:
+            thread.join(CLOSE_SECONDS)
+        for child in list(self._workers.values()):
+            child.kill()
+
+    def _tend(self, slot: int) -> None:
+        """One worker: started for an order, kept while orders come, ended when idle.
+
+        The slot is free again only when its worker is gone: they share a folder.
+        """
+        while not self._left(slot):
+            child: _Child | None = None
+            while (order := self._next(idle_s=self._route.idle_s)) is not None:
+                if child is None:
+                    child = self._start(slot)
+                if child is None:
+                    self._put_back(order)
+                elif not child.execute(order):
+                    log = structlog.get_logger(__name__)
+                    log.error(
+                        "worker_died", route=self._route.name, job=order.ref.id, log=child.log
+                    )
+                    self._forget(slot)
+                    child = None
+                self._loras.tidy()  # Only jobs add files.
+            if child is not None:
+                child.end()
+                child.wait()
+                self._forget(slot)
+
+    def _left(self, slot: int) -> bool:
+        """Whether the slot was given up, because nothing is left to do."""
+        with self._changed:
+            if self._orders and not self._closed:
+                return False
+            del self._threads[slot]
+            return True
+
+    def _next(self, idle_s: float) -> _Order | None:
+        """The next order; None when this worker is no longer needed."""
+        with self._changed:
+            self._idle += 1
+            self._changed.wait_for(lambda: self._orders or self._closed, idle_s)
+            self._idle -= 1
+            return self._orders.pop(0) if self._orders and not self._closed else None
+
+    def _start(self, slot: int) -> "_Child | None":
+        child = _Child(self._route.name, self._folder / f"{self._route.name}-{slot}", self._environ)
+        with self._changed:
+            self._workers[slot] = child
+            if self._closed:
+                child.end()
+        if child.ready():
+            self._failures = 0
+            return child
+        self._forget(slot)
+        with self._changed:
+            self._failures += 1
+            if not self._closed:
+                structlog.get_logger(__name__).error(
+                    "worker_not_started", route=self._route.name, log=child.log, tail=child.tail()
+                )
+        return None
+
+    def _put_back(self, order: _Order) -> None:
+        """The order was never seen by a worker, so it waits here for the next one."""
+        with self._changed:
+            self._orders.insert(0, order)
+            pause = min(LONGEST_PAUSE_S, 0.5 * 2.0**self._failures)
+            self._changed.wait_for(lambda: self._closed, pause)
+
+    def _forget(self, slot: int) -> None:
+        with self._changed:
+            child = self._workers.pop(slot, None)
+        if child is not None:
+            child.kill()
+
+
+class _Child:
+    """One worker process: orders on its stdin, replies on its stdout, its log in a file."""
+
+    def __init__(self, route: str, folder: Path, environ: Mapping[str, str]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.log = str(folder / "worker.log")
+        with open(self.log, "ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "pipeline.engines.local_worker", route, str(folder)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=dict(environ),
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def ready(self) -> bool:
+        """Waits until it can take orders. False when it ended instead."""
+        return self._reply() is not None
+
+    def execute(self, order: _Order) -> bool:
+        """Waits for the end of one job. False when the worker died."""
+        line = {"call_id": order.call_id, "ref": order.ref.model_dump(mode="json")}
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(line).encode() + b"\n")
+            self._process.stdin.flush()
+        except OSError:
+            return False
+        return self._reply() is not None
+
+    def end(self) -> None:
+        """Ask it to hand its job back and close."""
+        with suppress(OSError):
+            self._process.send_signal(signal.SIGTERM)
+
+    def wait(self) -> None:
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(CLOSE_SECONDS)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with suppress(OSError):
+                    stream.close()
+
+    def tail(self) -> list[str]:
+        with open(self.log, errors="replace") as log:
+            return log.read()[-4000:].splitlines()[-20:]
+
+    def _reply(self) -> dict[str, Any] | None:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        try:
+            reply: dict[str, Any] = json.loads(line)
+        except ValueError:
+            return None
+        return reply

@@ -1,0 +1,65 @@
+"""A worker in a child process: jobs come as JSON lines on stdin, replies go out on stdout.
+
+                                             ← {"ready": true}
+    → {"call_id": "...", "ref": {...}}       ← {"call_id": "...", "ending": "committed", ...}
+
+Standard input closed, or SIGTERM: the running job is handed back and the worker closes.
+"""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any
+
+from config.settings import load_settings
+from pipeline.logs import configure_logs
+from pipeline.worker import Worker
+
+
+def main(route: str, work_dir: str) -> None:
+    settings = load_settings(os.environ)
+    configure_logs(settings)
+    worker = Worker(settings, route, engine="local", environ=os.environ, work_dir=Path(work_dir))
+    orders: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
+    signal.signal(signal.SIGTERM, lambda *_: _end(worker, orders))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    try:
+        worker.load()
+        worker.attach()
+        Thread(target=_listen, args=(worker, orders), daemon=True).start()
+        _say({"ready": True})
+        for order in _orders(orders):
+            reply = worker.run(order["ref"], order["call_id"])
+            _say({"call_id": order["call_id"], **reply})
+    finally:
+        worker.close()
+
+
+def _say(line: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+def _orders(orders: "SimpleQueue[dict[str, Any] | None]") -> Iterator[dict[str, Any]]:
+    while (order := orders.get()) is not None:
+        yield order
+
+
+def _listen(worker: Worker, orders: "SimpleQueue[dict[str, Any] | None]") -> None:
+    for line in sys.stdin:
+        orders.put(json.loads(line))
+    _end(worker, orders)
+
+
+def _end(worker: Worker, orders: "SimpleQueue[dict[str, Any] | None]") -> None:
+    worker.interrupt()
+    orders.put(None)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])

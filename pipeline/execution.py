@@ -1,0 +1,183 @@
+"""One execution of a job on a worker: fenced start, pictures, outputs, and how it ends.
+
+start (fence) ─ make pictures under the heartbeat ─ metrics.json ─ commit ─ settle
+                    └ an error that may pass, attempts left: hand the lease back for a retry
+                    └ lease lost: write nothing more
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from random import random
+from threading import Event
+from uuid import uuid4
+
+import structlog
+
+from config.errors import RylaError, StoreDenied, StoreUnavailable, Superseded
+from config.tables import Gpu
+from pipeline import costs
+from pipeline.bench import Bench
+from pipeline.errors import error_info, unforeseen
+from pipeline.faces import FaceShelf
+from pipeline.heartbeat import Heartbeat
+from pipeline.keys import attempt_folder, lease_key, manifest_key, result_key
+from pipeline.lease import Lease, Spent
+from pipeline.making import Made, make
+from pipeline.queue.ref import Ref
+from pipeline.queue.rules import backoff
+from pipeline.queue.runner import run
+from pipeline.queue.starting import Execution, Start
+from pipeline.queue.steps import Started
+from pipeline.result import Result
+from pipeline.results import Story
+from pipeline.settling import Settler
+from pipeline.store.conditional import SafeStore, Won
+from pipeline.studio import ComfyServer, Machine
+from pipeline.supplying import Supplier
+
+
+class Ending(StrEnum):
+    """How an execution ended; the lease and the result tell the rest."""
+
+    COMMITTED = "committed"
+    RETRY = "retry"
+    STALE = "stale"
+    """The lease had moved on, or was lost on the way."""
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """The ports of an execution, and who executes."""
+
+    store: SafeStore
+    settler: Settler
+    bench: Bench
+    server: ComfyServer
+    supplier: Supplier
+    faces: FaceShelf
+    machine: Machine
+    gpu: Gpu
+    owner: str
+    stopping: Event
+    """Set when the worker must go: the running prompt is interrupted, the job handed back."""
+    nonce: Callable[[], str] = lambda: uuid4().hex
+    jitter: Callable[[], float] = random
+    monotonic: Callable[[], float] = time.monotonic
+
+
+def execute(ref: Ref, shop: Workshop, *, call_id: str | None, cold_s: float) -> Ending:
+    """Run one spawned job. `cold_s` are the seconds of start-up that this job waited for."""
+    started = _begin(ref, shop, call_id)
+    if started is None:
+        return Ending.STALE
+    lease, settings = started.lease, shop.bench.settings
+    began = shop.monotonic()
+    body = _manifest(ref, shop.store)
+    made = Made()
+    result: Result | None = None
+    with Heartbeat(shop.store, lease, started.etag, settings, monotonic=shop.monotonic) as heart:
+        error = _try_to_make(made, lease, body, shop, heart)
+        if heart.lost:
+            return Ending.STALE
+        total_s = shop.monotonic() - began
+        story = Story(ref, lease, body, made, shop.bench, shop.machine, shop.gpu, total_s, cold_s)
+        _write_metrics(story, shop)
+        if error is None or not error.retryable or lease.attempt >= settings.max_attempts:
+            result = _commit(story, error, shop.store, heart)
+            if result is None:
+                return Ending.STALE
+    lease, etag = heart.held
+    if result is None:
+        assert error is not None
+        _hand_back(story, error, lease, etag, shop)
+        return Ending.RETRY
+    shop.settler.settle(result, lease, etag)
+    return Ending.COMMITTED
+
+
+def _try_to_make(
+    made: Made, lease: Lease, body: bytes, shop: Workshop, heart: Heartbeat
+) -> RylaError | None:
+    try:
+        make(made, lease, body, shop, heart)
+    except RylaError as error:
+        return error
+    except Exception as error:  # noqa: BLE001  the process's edge: a bug fails one job only
+        structlog.get_logger(__name__).exception("execution_broke", job=lease.id)
+        return unforeseen(error)
+    return None
+
+
+def _begin(ref: Ref, shop: Workshop, call_id: str | None) -> Started | None:
+    claimed, etag = ref.lease, ref.etag
+    if claimed is None:
+        stored = shop.store.get(lease_key(ref.id))
+        claimed = Lease.parse(stored.body) if stored else None
+        if claimed is None or claimed.claim != ref.claim:
+            return None
+    route = shop.bench.routes.route(shop.bench.route_of(ref.model) or "")
+    second = costs.cost(
+        shop.gpu, 1.0, cpu_cores=route.cpu_cores, memory_gib=route.memory_gib, table=shop.bench.gpus
+    )
+    execution = Execution(
+        nonce=shop.nonce(),
+        owner=shop.owner,
+        call_id=call_id,
+        ttl_s=shop.bench.settings.running_seconds,
+        rate_usd_per_s=second.total_usd,
+        now=shop.store.now(),
+        max_attempts=shop.bench.settings.max_attempts,
+    )
+    end = run(Start(execution, claimed, etag), shop.store)
+    return end if isinstance(end, Started) else None
+
+
+def _manifest(ref: Ref, store: SafeStore) -> bytes:
+    if ref.manifest is not None:
+        return ref.manifest.encode()
+    stored = store.get(manifest_key(ref.id))
+    return b"" if stored is None else stored.body
+
+
+def _write_metrics(story: Story, shop: Workshop) -> None:
+    """Beside the outputs of this execution. The result has them too, so a failure is no matter."""
+    key = attempt_folder(story.lease.id, story.lease.attempt) + "metrics.json"
+    try:
+        shop.store.write(key, story.metrics.model_dump_json(indent=1).encode(), "application/json")
+    except (StoreUnavailable, StoreDenied) as error:
+        structlog.get_logger(__name__).warning("metrics_not_written", key=key, error=error.message)
+
+
+def _commit(
+    story: Story, error: RylaError | None, store: SafeStore, heart: Heartbeat
+) -> Result | None:
+    """The one write that ends the job, or None for whoever loses it: he writes nothing more."""
+    now = store.now()
+    result = story.succeeded(now) if error is None else story.failed(error, now)
+    try:
+        outcome = heart.insist(lambda: store.create(result_key(result.id), result.body()))
+    except Superseded:
+        return None
+    return result if isinstance(outcome, Won) else None
+
+
+def _hand_back(story: Story, error: RylaError, lease: Lease, etag: str, shop: Workshop) -> None:
+    settings = shop.bench.settings
+    now = shop.store.now()
+    pause = backoff(
+        lease.attempt, settings.backoff_base_seconds, settings.backoff_cap_seconds, shop.jitter()
+    )
+    waiting = lease.waiting(
+        not_before=now + timedelta(seconds=pause),
+        error=error_info(error),
+        spent=Spent(usd=story.cost.total_usd, upper_bound=story.cost.upper_bound),
+        started_at=None,
+        events=(*lease.events, *story.made.events),
+    )
+    shop.store.replace(lease_key(lease.id), waiting.body(), etag)
+    structlog.get_logger(__name__).warning(
+        "retry", job=lease.id, attempt=lease.attempt, code=error.code, pause_s=round(pause, 1)
+    )

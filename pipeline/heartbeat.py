@@ -1,0 +1,111 @@
+"""Keeps a running job's lease: renews it in time with the progress, and says when it is lost."""
+
+import time
+from collections.abc import Callable
+from threading import Condition, Thread
+from types import TracebackType
+from typing import Self, TypeVar
+
+import structlog
+
+from config.errors import RylaError, StoreUnavailable, Superseded
+from config.settings import Settings
+from pipeline.keys import lease_key
+from pipeline.lease import Lease, Progress
+from pipeline.store.conditional import SafeStore, Won
+
+T = TypeVar("T")
+
+
+class Heartbeat:
+    """A context manager around an execution. `lost` is final: stop, and write nothing more."""
+
+    def __init__(
+        self,
+        store: SafeStore,
+        lease: Lease,
+        etag: str,
+        settings: Settings,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._lease = lease
+        self._etag = etag
+        self._settings = settings
+        self._monotonic = monotonic
+        self._progress = lease.progress
+        self._renewed_at = monotonic()
+        self._unclear: Lease | None = None
+        """A renewal that may have been applied: only the same bytes can be known as ours."""
+        self._lost = False
+        self._over = Condition()
+        self._ended = False
+        self._thread = Thread(target=self._beat, name=f"lease-{lease.id}", daemon=True)
+
+    @property
+    def lost(self) -> bool:
+        return self._lost
+
+    @property
+    def held(self) -> tuple[Lease, str]:
+        """The lease and its ETag as last written. Steady once the heartbeat has ended."""
+        return self._lease, self._etag
+
+    def report(self, fraction: float, step: str | None) -> None:
+        """What the next renewal will tell."""
+        self._progress = Progress(fraction=min(max(fraction, 0.0), 1.0), step=step)
+
+    def insist(self, call: Callable[[], T]) -> T:
+        """Repeat a store call until it is clear: what a GPU made is not thrown away for a store
+        that is away for a while. Raises Superseded once the lease is lost."""
+        while True:
+            try:
+                return call()
+            except StoreUnavailable as error:
+                if self._lost:
+                    raise Superseded(f"the lease was lost: {error.message}") from error
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._over:
+            self._ended = True
+            self._over.notify()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        wait_s = self._settings.first_renew_seconds
+        while not self._rest(wait_s) and not self._lost:
+            self._renew()
+            wait_s = self._settings.renew_seconds
+
+    def _rest(self, seconds: float) -> bool:
+        with self._over:
+            return self._over.wait_for(lambda: self._ended, seconds)
+
+    def _renew(self) -> None:
+        lease = self._unclear or self._lease.with_(progress=self._progress)
+        log = structlog.get_logger(__name__).bind(job=lease.id)
+        try:
+            outcome = self._store.replace(lease_key(lease.id), lease.body(), self._etag)
+        except RylaError as error:
+            # Others may take it over once it lapses, so an unreachable store ends the job too.
+            since = self._monotonic() - self._renewed_at
+            self._lost = since > self._settings.running_seconds
+            self._unclear = lease
+            log.warning("lease_not_renewed", code=error.code, since_s=round(since, 1))
+            return
+        if isinstance(outcome, Won):
+            self._lease, self._etag, self._unclear = lease, outcome.etag, None
+            self._renewed_at = self._monotonic()
+        else:
+            self._lost = True
+            log.warning("lease_lost")

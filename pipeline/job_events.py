@@ -1,0 +1,232 @@
+"""The events of one job, made from what is known of it at its moments."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pydantic_core import from_json
+
+from config.errors import BadManifest, LoraError
+from events.catalogue import (
+    Common,
+    FaceConsistencyMeasured,
+    GenerationCompleted,
+    GenerationRequested,
+    LoraLoaded,
+    LoraLoadFailed,
+    ManifestRejected,
+)
+from events.moments import Moment, ending, event_for
+from events.outbox import StoredEvent, stored
+from events.reading import asked, error_type
+from handlers.faces.measuring import FaceReport, FaceTry
+from handlers.faces.scoring import Reason, Score
+from pipeline.bench import Bench
+from pipeline.errors import ErrorInfo
+from pipeline.keys import INBOX, clip
+from pipeline.result import JobCost, Metrics
+from pipeline.studio import Machine
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where events come from; the same for a whole process."""
+
+    environment: str
+    engine: str
+    app_version: str
+
+    @classmethod
+    def of(cls, bench: Bench, machine: Machine | None = None) -> "Origin":
+        """`machine` is what runs the graphs, where that is known: pictures that no model made
+        must never be counted as pictures."""
+        settings = bench.settings
+        engine = bench.engine
+        if machine is not None and not machine.is_comfyui:
+            engine = machine.engine
+        return cls(settings.environment, engine, settings.app_version)
+
+
+@dataclass(frozen=True)
+class LoadedLora:
+    """How an execution came by its LoRA."""
+
+    key: str
+    sha256: str
+    bytes: int
+    seconds: float
+    downloaded: bool
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A job as far as its manifest can be read, valid or not."""
+
+    id: str
+    entry: str
+    """Its inbox key."""
+    submitted_at: datetime
+    kind: str | None = None
+    tenant: str | None = None
+    distinct_id: str | None = None
+    input: Mapping[str, Any] = field(default_factory=dict)
+
+
+def subject(id: str, entry: str, submitted_at: datetime, body: bytes) -> Subject:
+    """Never raises: what cannot be read is left out."""
+    try:
+        document = from_json(body)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        return Subject(id, entry, submitted_at)
+    given = document.get("input")
+    return Subject(
+        id,
+        entry,
+        submitted_at,
+        kind=_text(document.get("model")),
+        tenant=_text(document.get("tenant", "default")),
+        distinct_id=_text(document.get("distinct_id")),
+        input=given if isinstance(given, dict) else {},
+    )
+
+
+def _text(value: object) -> str | None:
+    return clip(value) if isinstance(value, str) else None
+
+
+def requested(about: Subject, origin: Origin) -> tuple[StoredEvent, ...]:
+    """At adoption; dated with the writing of the manifest, the same in every attempt."""
+    if event_for(Moment.ADOPTED, about.kind) is None:
+        return ()
+    event = GenerationRequested(asked=asked(about.kind, about.input))
+    return (_stored(event, about, origin, at=about.submitted_at),)
+
+
+def completed(
+    about: Subject,
+    origin: Origin,
+    *,
+    attempt: int,
+    metrics: Metrics,
+    cost: JobCost,
+    outputs: int,
+    at: datetime,
+) -> StoredEvent:
+    event = GenerationCompleted(
+        asked=asked(about.kind, about.input),
+        generation_time_ms=round(metrics.total * 1000),
+        queue_time_ms=round((metrics.queue + metrics.claim) * 1000),
+        outputs=outputs,
+        cold_start=metrics.cold,
+    )
+    facts = {"gpu_type": metrics.gpu, "duration": metrics.total, "cost_usd": cost.usd}
+    return _stored(event, about, origin, at=at, attempt=attempt, **facts)
+
+
+def ended(
+    about: Subject,
+    origin: Origin,
+    moment: Moment,
+    *,
+    attempt: int,
+    at: datetime,
+    error: ErrorInfo | None = None,
+    **facts: Any,
+) -> StoredEvent:
+    """Of a job that failed, was refused or cancelled. `facts` are further fields of Common."""
+    event = ending(
+        moment,
+        about.kind,
+        asked(about.kind, about.input),
+        entry=about.entry.removeprefix(INBOX),
+        error_code=error.code if error else None,
+        field=error.field if error else None,
+    )
+    code = error.code if error else None
+    return _stored(event, about, origin, at=at, attempt=attempt, error_code=code, **facts)
+
+
+def lora_loaded(about: Subject, origin: Origin, lora: LoadedLora, at: datetime) -> StoredEvent:
+    event = LoraLoaded(
+        lora_id=_text(about.input.get("lora_id")),
+        lora_file=lora.key,
+        sha256=lora.sha256,
+        lora_size_mb=round(lora.bytes / 1e6, 3),
+        load_time_ms=round(lora.seconds * 1000) if lora.downloaded else 0,
+        cached=not lora.downloaded,
+    )
+    return _stored(event, about, origin, at=at, attempt=lora.attempt)
+
+
+def lora_load_failed(
+    about: Subject, origin: Origin, error: LoraError, *, attempt: int, at: datetime
+) -> StoredEvent:
+    event = LoraLoadFailed(
+        lora_id=_text(about.input.get("lora_id")),
+        lora_file=_text(about.input.get("lora_name")),
+        error_type=error_type(error.code),
+        reason=error.message,
+    )
+    return _stored(event, about, origin, at=at, attempt=attempt, error_code=error.code)
+
+
+def face_measured(
+    about: Subject,
+    origin: Origin,
+    report: FaceReport,
+    *,
+    output: int,
+    attempt: int,
+    at: datetime,
+) -> list[StoredEvent]:
+    """One for each try of an output; one without numbers for an output that has no face."""
+    tries = report.tries or [FaceTry(Score(None, reason=Reason.NO_FACE), None, 0, 0.0)]
+    events = []
+    for number, one in enumerate(tries):
+        score = one.score
+        event = FaceConsistencyMeasured(
+            consistency_score=score.match,
+            similarity=score.similarity,
+            baseline=score.baseline.same_mean if score.baseline else None,
+            strangers_baseline=score.baseline.strangers_mean if score.baseline else None,
+            embedder=score.embedder,
+            faces_found=score.faces_found,
+            reason=score.reason,
+            output=output,
+            gate_try=number,
+            kept=number == report.kept,
+            generation_time_ms=round(one.seconds * 1000) if report.tries else None,
+        )
+        events.append(_stored(event, about, origin, at=at, attempt=attempt))
+    return events
+
+
+def entry_rejected(
+    entry: str, target: str, body: bytes, error: BadManifest, origin: Origin, at: datetime
+) -> StoredEvent:
+    """Of an inbox entry that cannot have a result."""
+    name = entry.removeprefix(INBOX)
+    about = subject(name, entry, at, body)
+    event = ManifestRejected(entry=name, manifest_bytes=len(body), field=error.field)
+    common = Common(kind=None, tenant=about.tenant, error_code=error.code, **_origin(origin))
+    # Two bodies of one id are two rejections: the key under rejected/ tells them apart.
+    return stored(event, common, subject=target, at=at, distinct_id=about.distinct_id)
+
+
+def _stored(
+    event: Any, about: Subject, origin: Origin, *, at: datetime, **facts: Any
+) -> StoredEvent:
+    common = Common(kind=about.kind, tenant=about.tenant, **_origin(origin), **facts)
+    return stored(event, common, subject=about.id, at=at, distinct_id=about.distinct_id)
+
+
+def _origin(origin: Origin) -> dict[str, str]:
+    return {
+        "environment": origin.environment,
+        "engine": origin.engine,
+        "app_version": origin.app_version,
+    }

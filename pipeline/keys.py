@@ -1,0 +1,137 @@
+"""Where everything lies in the bucket, and what an inbox key says.
+
+    inbox/[<9-priority>.<tenant>.<model>.]<id>.json   waiting
+    leases/<id>.json                                  in progress
+    jobs/<id>/manifest.json, result.json, out/a<attempt>/...
+    rejected/<name>.json, inputs/<sha256>.<ext>, deploys/<version>.json
+
+Scheduling reads nothing but these keys, so what it needs stands in them: LIST order is then
+service order. A bare `<id>.json` has priority 5 and names no tenant or model.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+from config.errors import InvalidId
+
+INBOX = "inbox/"
+LEASES = "leases/"
+JOBS = "jobs/"
+REJECTED = "rejected/"
+INPUTS = "inputs/"
+
+DEFAULT_PRIORITY = 5
+ID_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,95}$"
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+
+_ID = re.compile(ID_PATTERN[:-1] + r"\Z")
+_NAME = re.compile(NAME_PATTERN[:-1] + r"\Z")
+_SUFFIX = ".json"
+
+
+@dataclass(frozen=True, order=True)
+class InboxName:
+    """An inbox key taken apart. `tenant` and `model` are None in a bare key."""
+
+    priority: int
+    tenant: str | None
+    model: str | None
+    id: str
+
+    @property
+    def key(self) -> str:
+        if self.tenant is None or self.model is None:
+            return f"{INBOX}{self.id}{_SUFFIX}"
+        return f"{INBOX}{9 - self.priority}.{self.tenant}.{self.model}.{self.id}{_SUFFIX}"
+
+
+def check_id(value: str) -> str:
+    """`value` if it is a job id, else InvalidId with the pattern and a suggestion."""
+    if _ID.match(value):
+        return value
+    raise InvalidId(
+        f"{clip(value)!r} is no job id: an id matches {ID_PATTERN}",
+        field="id",
+        value=clip(value),
+        hint=f"Use {suggest_id(value)!r}, or any lower-case id such as a UUIDv7.",
+    )
+
+
+def suggest_id(value: str) -> str:
+    """The nearest id that fits, with a short hash of the original where the text had to change."""
+    plain = re.sub(r"[^a-z0-9_-]+", "-", value.lower()).strip("-_")[:80]
+    digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{plain}-{digest}" if plain else f"job-{digest}"
+
+
+def is_name(value: str) -> bool:
+    """Whether `value` can stand in a key as a tenant or a model."""
+    return _NAME.match(value) is not None
+
+
+def inbox_key(id: str, *, priority: int, tenant: str, model: str) -> str:
+    return InboxName(priority, tenant, model, id).key
+
+
+def parse_inbox_key(key: str) -> InboxName:
+    """The parts of an inbox key. Raises InvalidId when it names no job."""
+    name = key.removeprefix(INBOX)
+    if not name.endswith(_SUFFIX):
+        raise InvalidId(
+            f"inbox entry {clip(name)!r} does not end in .json",
+            field="key",
+            value=clip(key),
+            hint=f"Write it as {INBOX}{suggest_id(name)}{_SUFFIX}.",
+        )
+    parts = name.removesuffix(_SUFFIX).split(".")
+    if len(parts) == 1:
+        return InboxName(DEFAULT_PRIORITY, None, None, check_id(parts[0]))
+    if len(parts) == 4 and re.fullmatch("[0-9]", parts[0]) and all(map(is_name, parts[1:3])):
+        return InboxName(9 - int(parts[0]), parts[1], parts[2], check_id(parts[3]))
+    raise InvalidId(
+        f"inbox entry {clip(name)!r} is neither <id>.json"
+        " nor <9-priority>.<tenant>.<model>.<id>.json",
+        field="key",
+        value=clip(key),
+        hint=f"Write it as {INBOX}{suggest_id(name.removesuffix(_SUFFIX))}{_SUFFIX}.",
+    )
+
+
+def lease_key(id: str) -> str:
+    return f"{LEASES}{id}.json"
+
+
+def lease_id(key: str) -> str | None:
+    """The id of a lease key, or None for a stranger's object under leases/."""
+    name = key.removeprefix(LEASES).removesuffix(_SUFFIX)
+    return name if key == lease_key(name) and _ID.match(name) else None
+
+
+def manifest_key(id: str) -> str:
+    return f"{JOBS}{id}/manifest.json"
+
+
+def result_key(id: str) -> str:
+    return f"{JOBS}{id}/result.json"
+
+
+def attempt_folder(id: str, attempt: int) -> str:
+    return f"{JOBS}{id}/out/a{attempt}/"
+
+
+def rejected_key(inbox_entry: str, body_sha256: str) -> str:
+    """One key per refused entry and body, so that the same refusal is written once."""
+    name = inbox_entry.removeprefix(INBOX).removesuffix(_SUFFIX)
+    safe = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:96] or "entry"
+    return f"{REJECTED}{safe}.{body_sha256[:12]}{_SUFFIX}"
+
+
+def input_key(sha256: str, extension: str) -> str:
+    return f"{INPUTS}{sha256}.{extension}"
+
+
+def clip(value: object, limit: int = 200) -> str:
+    """`value` as text short enough for a message."""
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,170 @@
+"""The lease: who has a job, in which attempt, and what a take-over must carry on.
+
+A lease is replaced as a whole, always under its ETag. `nonce` and `seq` make every body, and so
+every ETag, unique: A → B → A cannot happen.
+"""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from config.errors import InvalidId
+from events.outbox import StoredEvent
+from pipeline.errors import ErrorInfo
+from pipeline.keys import ID_PATTERN, parse_inbox_key
+
+VACANT_S = 86_400.0
+"""A vacant lease is looked into again after this: a taker that had lost it may have adopted."""
+
+
+class Phase(StrEnum):
+    CLAIMED = "claimed"
+    """A dispatcher has it; its inbox entry is still there until it is spawned."""
+    SPAWNED = "spawned"
+    """Waiting for a worker, its inbox entry gone."""
+    RUNNING = "running"
+    """A worker executes it and renews the lease."""
+    RETRY = "retry"
+    """Nobody has it; to be taken over from `not_before` on."""
+
+
+class Progress(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
+    step: str | None = None
+    """What runs now: a node class, `upload`, `start`."""
+
+
+class Spent(BaseModel):
+    """What earlier attempts cost. A lost attempt is counted up to the moment it was given up."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    usd: float = 0.0
+    upper_bound: bool = False
+
+
+class Lease(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    v: int = 1
+    id: Annotated[str, Field(pattern=ID_PATTERN)]
+    entry: str
+    """The inbox key that it was claimed from. A bare key says neither model nor tenant."""
+    model: str | None
+    """None until a bare entry has been read."""
+    tenant: str | None
+    attempt: Annotated[int, Field(ge=0)]
+    """The fencing number: grows with every take-over and with every further execution."""
+    claim: str
+    """Nonce of the claim or take-over that this execution was spawned for."""
+    nonce: str
+    """Of whoever wrote the lease last: `claim` itself until a worker starts."""
+    seq: int = 0
+    """Counts the writes under one nonce."""
+    owner: str
+    phase: Phase
+    ttl_s: float
+    """How long this phase may last without a write."""
+    not_before: datetime | None = None
+    committed: bool = False
+    """The result stands and only its events are owed: a take-over needs no worker."""
+    vacant: bool = False
+    """Its taker found nothing to take. It stays, because a lease is deleted only when a result
+    stands, and the next entry of this id is claimed over it."""
+    call_id: str | None = None
+    submitted_at: datetime
+    """When the manifest was written, by the store's clock."""
+    started_at: datetime | None = None
+    rate_usd_per_s: float = 0.0
+    """Of the worker that runs it, so that a lost attempt can be priced."""
+    spent: Spent = Spent()
+    progress: Progress | None = None
+    error: ErrorInfo | None = None
+    """Of the last attempt that ended without a commit."""
+    events: tuple[StoredEvent, ...] = ()
+    """Of attempts that ended without a commit."""
+
+    @field_validator("entry")
+    @classmethod
+    def _names_the_job(cls, entry: str, info: ValidationInfo) -> str:
+        if parse_inbox_key(entry).id != info.data.get("id"):
+            raise ValueError("the entry is another job's")
+        return entry
+
+    def body(self) -> bytes:
+        return self.model_dump_json(exclude_defaults=True).encode()
+
+    @classmethod
+    def parse(cls, body: bytes) -> Self | None:
+        """The lease, or None for bytes that are none (a stranger wrote them)."""
+        try:
+            return cls.model_validate_json(body)
+        except (ValueError, InvalidId):
+            return None
+
+    def with_(self, **changes: Any) -> Self:
+        """A copy with these fields changed and the write counted."""
+        return self.model_copy(update={"seq": self.seq + 1, **changes})
+
+    def taken_over(self, nonce: str, owner: str, phase: Phase, ttl_s: float, now: datetime) -> Self:
+        """The next attempt's lease, with the cost of a lost execution added."""
+        return self.with_(
+            attempt=self.attempt + 1,
+            claim=nonce,
+            nonce=nonce,
+            seq=0,
+            owner=owner,
+            phase=phase,
+            ttl_s=ttl_s,
+            not_before=None,
+            call_id=None,
+            started_at=None,
+            rate_usd_per_s=0.0,
+            spent=self._spent_until(now),
+            progress=None,
+        )
+
+    def started(
+        self,
+        *,
+        nonce: str,
+        owner: str,
+        attempt: int,
+        call_id: str | None,
+        ttl_s: float,
+        rate_usd_per_s: float,
+        now: datetime,
+    ) -> Self:
+        """The lease of an execution that begins now."""
+        lost = attempt > self.attempt
+        return self.with_(
+            attempt=attempt,
+            nonce=nonce,
+            seq=0,
+            owner=owner,
+            phase=Phase.RUNNING,
+            ttl_s=ttl_s,
+            call_id=call_id,
+            started_at=now,
+            rate_usd_per_s=rate_usd_per_s,
+            spent=self._spent_until(now) if lost else self.spent,
+            progress=Progress(step="start"),
+        )
+
+    def waiting(self, *, not_before: datetime, **changes: Any) -> Self:
+        """The lease handed back, to be taken over from `not_before` on."""
+        return self.with_(phase=Phase.RETRY, not_before=not_before, progress=None, **changes)
+
+    def vacated(self) -> Self:
+        """The lease of a claim that had nothing to claim."""
+        return self.with_(phase=Phase.RETRY, vacant=True, ttl_s=VACANT_S)
+
+    def _spent_until(self, now: datetime) -> Spent:
+        if self.phase is not Phase.RUNNING or self.started_at is None:
+            return self.spent
+        lost = max(now - self.started_at, timedelta()).total_seconds() * self.rate_usd_per_s
+        return Spent(usd=self.spent.usd + lost, upper_bound=True)

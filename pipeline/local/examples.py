@@ -1,0 +1,68 @@
+"""The manifests that a demo submits: the files of a folder, each named for its job."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from config.errors import InvalidInput
+from pipeline.keys import DEFAULT_PRIORITY, INBOX, check_id, inbox_key
+from pipeline.result import Status
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "manifests"
+"""In a clone; an installed package has none, and is given a folder."""
+
+
+@dataclass(frozen=True)
+class Example:
+    id: str
+    entry: str
+    """Its inbox key."""
+    body: bytes
+    document: Mapping[str, Any]
+    expected: Status
+
+    @property
+    def model(self) -> str:
+        return str(self.document.get("model"))
+
+    @property
+    def input(self) -> Mapping[str, Any]:
+        given = self.document.get("input")
+        return given if isinstance(given, dict) else {}
+
+
+def load_examples(folder: Path) -> list[Example]:
+    """Raises InvalidInput when there are none, InvalidId for a file that is not named for a job."""
+    files = sorted(folder.glob("*.json"))
+    if not files:
+        raise InvalidInput(
+            f"{folder} holds no manifests",
+            hint="Name a folder of <id>.json files with --manifests; a clone has one in examples/.",
+        )
+    return [read_example(file.stem, file.read_bytes()) for file in files]
+
+
+def read_example(id: str, body: bytes) -> Example:
+    """A manifest that says what becomes of it under metadata.expect; unsaid, it succeeds."""
+    check_id(id)
+    try:
+        document = json.loads(body)
+        metadata = document.get("metadata", {})
+        expected = Status(metadata.get("expect", Status.SUCCEEDED))
+    except (ValueError, AttributeError) as error:
+        raise InvalidInput(f"{id}.json cannot be an example: {error}") from None
+    return Example(id, _entry(id, document), body, document, expected)
+
+
+def _entry(id: str, document: Mapping[str, Any]) -> str:
+    """A producer that names no tenant and no priority need not know of long keys either."""
+    if "tenant" not in document and "priority" not in document:
+        return f"{INBOX}{id}.json"
+    return inbox_key(
+        id,
+        priority=document.get("priority", DEFAULT_PRIORITY),
+        tenant=document.get("tenant", "default"),
+        model=document["model"],
+    )

@@ -1,0 +1,32 @@
+"""Log lines on stderr, so that stdout stays for what a command answers."""
+
+import logging
+import sys
+from typing import TextIO
+
+import structlog
+
+from config.settings import Settings
+
+
+def configure_logs(settings: Settings, out: TextIO | None = None) -> None:
+    """To stderr, or to `out`."""
+    out = out or sys.stderr
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if settings.log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=out.isatty())
+    )
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(out),
+        cache_logger_on_first_use=False,
+    )

@@ -1,0 +1,129 @@
+"""Makes the pictures of a job and stores them under the attempt's folder."""
+
+import math
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from config.errors import DeadlineExceeded, LoraError, ManifestNotJson
+from events.outbox import StoredEvent
+from handlers.base import Timings
+from handlers.registry import KINDS
+from handlers.supplies import Supplies
+from pipeline.heartbeat import Heartbeat
+from pipeline.job_events import (
+    LoadedLora,
+    Origin,
+    face_measured,
+    lora_load_failed,
+    lora_loaded,
+    subject,
+)
+from pipeline.lease import Lease
+from pipeline.manifest import Manifest, deadline_passed, parse_manifest
+from pipeline.queue.judging import brief
+from pipeline.result import Output, UsedLora
+from pipeline.storing import store
+from pipeline.studio import ComfyStudio
+from pipeline.supplying import needs, supplies
+
+if TYPE_CHECKING:
+    from pipeline.execution import Workshop
+
+
+@dataclass
+class Made:
+    """What an execution has brought about so far; what stands here when it fails was paid for."""
+
+    manifest: Manifest | None = None
+    seed: int | None = None
+    outputs: list[Output] = field(default_factory=list)
+    timings: Timings = field(default_factory=Timings)
+    upload_s: float = 0.0
+    """Checking, encoding and storing outputs."""
+    graphs: list[str] = field(default_factory=list)
+    models: dict[str, str | None] = field(default_factory=dict)
+    lora: UsedLora | None = None
+    events: list[StoredEvent] = field(default_factory=list)
+    """Of this execution; they are owed even if it ends without a commit."""
+
+
+def make(made: Made, lease: Lease, body: bytes, shop: "Workshop", heart: Heartbeat) -> None:
+    """Fills `made`. Raises from the error tree."""
+    if not body:
+        raise ManifestNotJson("the manifest is gone from the bucket")
+    manifest = made.manifest = parse_manifest(body)
+    if deadline_passed(manifest, shop.store.now()):
+        raise DeadlineExceeded(
+            f"the deadline {manifest.deadline} passed before a worker started",
+            field="deadline",
+            value=str(manifest.deadline),
+        )
+    shop.server.ensure_running()
+    kind = KINDS[manifest.model]
+    order = brief(lease.id, lease.attempt, manifest, _supply(made, manifest, lease, body, shop))
+    made.seed = order.seed
+    studio = ComfyStudio(
+        shop.server.client,
+        shop.faces,
+        report=heart.report,
+        should_stop=lambda: heart.lost or shop.stopping.is_set(),
+        until=time.monotonic() + shop.bench.settings.job_timeout_seconds,
+        paid_until=time.monotonic() + _paid_seconds(manifest, lease),
+    )
+    for rendered in kind.run(order, shop.bench.models, studio):
+        made.timings += rendered.timings
+        made.graphs += [*rendered.led_to_it, rendered.graph_sha256]
+        made.models.update(rendered.weights)
+        began = time.monotonic()
+        made.outputs.append(store(rendered, lease, shop.store, heart))
+        made.upload_s += time.monotonic() - began
+        if rendered.face is not None:
+            made.events += face_measured(
+                subject(lease.id, lease.entry, lease.submitted_at, body),
+                Origin.of(shop.bench, shop.machine),
+                rendered.face,
+                output=len(made.outputs) - 1,
+                attempt=lease.attempt,
+                at=shop.store.now(),
+            )
+
+
+def _paid_seconds(manifest: Manifest, lease: Lease) -> float:
+    """How long this worker may run for what is left of the job's budget."""
+    if manifest.max_cost_usd is None or lease.rate_usd_per_s == 0:
+        return math.inf
+    return (manifest.max_cost_usd - lease.spent.usd) / lease.rate_usd_per_s
+
+
+def _supply(
+    made: Made, manifest: Manifest, lease: Lease, body: bytes, shop: "Workshop"
+) -> Supplies:
+    """What the job needs from the bucket, with the events that tell of it.
+
+    Raises a LoraError or InvalidInput.
+    """
+    wanted = needs(manifest, shop.bench)
+    given = Supplies(pictures=shop.supplier.fetch_pictures(wanted.pictures))
+    wish = wanted.lora
+    if wish is None:
+        return given
+    about = subject(lease.id, lease.entry, lease.submitted_at, body)
+    origin = Origin.of(shop.bench, shop.machine)
+    try:
+        examined, kept = shop.supplier.fetch_lora(wish)
+    except LoraError as error:
+        failed = lora_load_failed(about, origin, error, attempt=lease.attempt, at=shop.store.now())
+        made.events.append(failed)
+        raise
+    made.lora = UsedLora(key=examined.found.key, sha256=kept.sha256)
+    loaded = LoadedLora(
+        key=examined.found.key,
+        sha256=kept.sha256,
+        bytes=kept.bytes,
+        seconds=kept.seconds,
+        downloaded=kept.downloaded,
+        attempt=lease.attempt,
+    )
+    made.events.append(lora_loaded(about, origin, loaded, shop.store.now()))
+    return replace(given, lora=supplies(examined, kept).lora)

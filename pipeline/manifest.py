@@ -1,0 +1,233 @@
+"""The request manifest: one pydantic model per job kind, read strictly.
+
+The same models are the JSON Schema (`ryla schema`) and, later, the HTTP bodies.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Annotated, Any, Literal, Union
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+)
+from pydantic_core import from_json
+
+from config.errors import (
+    BadManifest,
+    InvalidField,
+    KeyMismatch,
+    ManifestNotJson,
+    ManifestTooLarge,
+    NotAvailable,
+    UnknownField,
+    UnsupportedVersion,
+)
+from config.nearest import nearest
+from events.identity import check_distinct_id
+from handlers.base import JobInput
+from handlers.registry import KINDS, lookup
+from pipeline.keys import DEFAULT_PRIORITY, NAME_PATTERN, InboxName, clip
+
+MAX_BYTES = 256 * 1024
+MAX_METADATA_BYTES = 16 * 1024
+_NOT_BUILT = {
+    "callback_url": "Read jobs/<id>/result.json, or take the bucket's notification on it."
+}
+
+
+class Consent(BaseModel):
+    """The producer's statement on the person shown; kept with the manifest."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    subject: Literal["synthetic", "consented"]
+    record: Annotated[str, Field(min_length=1, max_length=500)]
+
+
+class Manifest(BaseModel):
+    """What every kind's manifest has. `kind_manifests` narrow `model` and `input`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    version: Literal[1]
+    model: str
+    input: SerializeAsAny[JobInput]
+    tenant: Annotated[str, Field(pattern=NAME_PATTERN)] = "default"
+    distinct_id: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    priority: Annotated[int, Field(ge=0, le=9)] = DEFAULT_PRIORITY
+    """Higher first."""
+    deadline: AwareDatetime | None = None
+    """By the store's clock; a job not started by then fails with deadline_exceeded."""
+    max_cost_usd: Annotated[float, Field(gt=0, le=1000)] | None = None
+    """Refused when the estimate is above it, before any GPU starts."""
+    consent: Consent | None = None
+    metadata: dict[str, Any] = {}
+    """Yours; at most 16 KiB; repeated in the result."""
+    callback_url: str | None = None
+
+
+def _kind_manifest(name: str) -> type[Manifest]:
+    model: Any = Literal[name]
+    return create_model(
+        f"{name.title().replace('-', '')}Manifest",
+        __base__=Manifest,
+        model=(model, ...),
+        input=(KINDS[name].input_model, ...),
+    )
+
+
+@cache
+def kind_manifests() -> Mapping[str, type[Manifest]]:
+    """The manifest model of each kind that is built."""
+    return {name: _kind_manifest(name) for name in KINDS}
+
+
+def manifest_schema() -> dict[str, Any]:
+    """JSON Schema of all manifests, told apart by `model`."""
+    union: Any = Annotated[
+        Union[tuple(kind_manifests().values())],  # noqa: UP007  built from a runtime tuple
+        Field(discriminator="model"),
+    ]
+    return TypeAdapter(union).json_schema()
+
+
+def parse_manifest(body: bytes) -> Manifest:
+    """The manifest in `body`. Raises a BadManifest whose `others` holds any further ones."""
+    document = read_document(body)
+    if document.get("version") != 1 or document.get("version") is True:
+        raise UnsupportedVersion(
+            f"version is {clip(repr(document.get('version')))}, known is 1",
+            field="version",
+            value=document.get("version"),
+        )
+    model = document.get("model")
+    if not isinstance(model, str):
+        raise InvalidField("model must be the name of a job kind", field="model", value=model)
+    kind = lookup(model)
+    problems = list(_unbuilt_fields(document))
+    try:
+        manifest = kind_manifests()[kind.name].model_validate_json(body)
+    except ValidationError as error:
+        problems += [_problem(item, kind.input_model) for item in error.errors()]
+    else:
+        problems += _beyond_types(manifest)
+    if problems:
+        raise _first_of(problems)
+    return manifest
+
+
+def check_key(name: InboxName, manifest: Manifest) -> None:
+    """Raises KeyMismatch if the key names another priority, tenant or model than the manifest."""
+    if name.tenant is None:
+        return
+    for field in ("priority", "tenant", "model"):
+        said, meant = getattr(name, field), getattr(manifest, field)
+        if said != meant:
+            raise KeyMismatch(
+                f"the key says {field} {said!r}, the manifest {meant!r}", field=field, value=said
+            )
+
+
+def read_document(body: bytes, *, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
+    """The JSON object in `body`, each member given once. Raises a BadManifest."""
+    if len(body) > max_bytes:
+        raise ManifestTooLarge(f"the manifest has {len(body)} bytes, at most {max_bytes} are read")
+    try:
+        from_json(body)  # refuses half characters, and nesting that no later reader would take
+        document = json.loads(
+            body.decode(),
+            parse_constant=_no_number,
+            parse_float=_finite,
+            object_pairs_hook=_no_twins,
+        )
+    except InvalidField:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise ManifestNotJson(f"the manifest is not JSON: {clip(str(error))}") from None
+    if not isinstance(document, dict):
+        raise ManifestNotJson(f"the manifest is a JSON {type(document).__name__}, not an object")
+    return document
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{clip(text)} is too large a number")
+    return value
+
+
+def _no_twins(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        names = [name for name, _ in pairs]
+        twin = next(name for name in names if names.count(name) > 1)
+        raise InvalidField("a field is given twice", field=clip(twin), hint="Give each field once.")
+    return document
+
+
+def _unbuilt_fields(document: Mapping[str, Any]) -> Iterator[BadManifest]:
+    for field, hint in _NOT_BUILT.items():
+        if document.get(field) is not None:
+            yield NotAvailable(
+                f"{field} is not available yet", field=field, value=document[field], hint=hint
+            )
+
+
+def _problem(item: Any, input_model: type[JobInput]) -> BadManifest:
+    path = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        *parents, last = item["loc"]
+        models: dict[Any, type[BaseModel]] = {"input": input_model, "consent": Consent}
+        known = models[parents[0]].model_fields if parents else Manifest.model_fields
+        guess = nearest(str(last), known)
+        hint = f"Did you mean {guess!r}?" if guess else f"Known: {', '.join(known)}."
+        return UnknownField(
+            f"unknown field {clip(path)!r}", field=clip(path), value=item["input"], hint=hint
+        )
+    value = None if item["type"] == "missing" else item["input"]
+    said = item["msg"].removeprefix("Value error, ")
+    return InvalidField(f"{clip(path)}: {said}", field=clip(path), value=value)
+
+
+def _beyond_types(manifest: Manifest) -> Iterator[BadManifest]:
+    """What a field's type and range cannot say."""
+    unavailable = lookup(manifest.model).unavailable(manifest.input)
+    if unavailable is not None:
+        yield unavailable
+    if manifest.distinct_id is not None:
+        try:
+            check_distinct_id(manifest.distinct_id)
+        except InvalidField as error:
+            yield error
+    size = len(json.dumps(manifest.metadata))
+    if size > MAX_METADATA_BYTES:
+        yield InvalidField(
+            f"metadata has {size} bytes, at most {MAX_METADATA_BYTES} are kept",
+            field="metadata",
+            hint="Keep a key of yours in it, and the rest with you.",
+        )
+
+
+def _first_of(problems: Sequence[BadManifest]) -> BadManifest:
+    # A misspelt field is also a missing one; its name says more.
+    first, *others = sorted(problems, key=lambda problem: not isinstance(problem, UnknownField))
+    first.others = tuple(others)
+    return first
+
+
+def deadline_passed(manifest: Manifest, now: datetime) -> bool:
+    return manifest.deadline is not None and now >= manifest.deadline

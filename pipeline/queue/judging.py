@@ -1,0 +1,162 @@
+"""May this job be spawned? Everything that can be known before a GPU starts is decided here."""
+
+import hashlib
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from config.errors import (
+    AttemptsExhausted,
+    BadManifest,
+    DeadlineExceeded,
+    LoraError,
+    ManifestTooLarge,
+    RylaError,
+    StoreError,
+)
+from events.moments import Moment
+from handlers.base import Brief
+from handlers.policy import Asked, likeness
+from handlers.registry import KINDS
+from handlers.seeds import seed_from_id
+from handlers.supplies import Supplies
+from pipeline import costs
+from pipeline.bench import Bench
+from pipeline.errors import error_info
+from pipeline.job_events import Origin, ended, lora_load_failed, requested, subject
+from pipeline.keys import parse_inbox_key
+from pipeline.lease import Lease
+from pipeline.manifest import MAX_BYTES, Manifest, check_key, deadline_passed, parse_manifest
+from pipeline.queue.ref import Ref, make_ref
+from pipeline.queue.steps import Judge
+from pipeline.queue.taking import size_of_too_large
+from pipeline.result import JobCost, Result, Status
+from workflows.validation import require_valid
+
+
+def _has_all(manifest: Manifest) -> None:
+    """For jobs that need nothing from the bucket."""
+
+
+def judge(
+    ask: Judge,
+    bench: Bench,
+    now: datetime,
+    check_needs: Callable[[Manifest], None] = _has_all,
+) -> Ref | Result:
+    """The reference to spawn, or the result that refuses the job.
+
+    `check_needs` raises for what the job needs and the bucket does not have.
+    """
+    lease = ask.lease
+    try:
+        manifest = _acceptable(ask, bench, now)
+        check_needs(manifest)
+    except StoreError:
+        raise  # says nothing of the job
+    except RylaError as error:
+        return _refusal(lease, ask.body, error, bench, now)
+    known = lease.model_copy(update={"model": manifest.model, "tenant": manifest.tenant})
+    return make_ref(known, ask.etag, manifest.model, ask.body, now)
+
+
+def _acceptable(ask: Judge, bench: Bench, now: datetime) -> Manifest:
+    lease = ask.lease
+    if lease.attempt > bench.settings.max_attempts:
+        last = (
+            f"; the last error was {lease.error.code}: {lease.error.message}" if lease.error else ""
+        )
+        raise AttemptsExhausted(
+            f"{bench.settings.max_attempts} attempts are used up{last}",
+            hint="Look at the error and the worker's log, then submit under a new id.",
+        )
+    _refuse_too_large(ask.body)
+    manifest = parse_manifest(ask.body)
+    check_key(parse_inbox_key(lease.entry), manifest)
+    bench.policy.require(_asked(manifest))
+    if deadline_passed(manifest, now):
+        raise DeadlineExceeded(
+            f"the deadline {manifest.deadline} passed before a worker started",
+            field="deadline",
+            value=str(manifest.deadline),
+            hint="Give a later deadline, or a higher priority.",
+        )
+    check_work(lease.id, manifest, bench)
+    return manifest
+
+
+def _asked(manifest: Manifest) -> Asked:
+    request = manifest.input
+    return Asked(
+        tenant=manifest.tenant,
+        nsfw=bool(getattr(request, "nsfw", False)),
+        consent=manifest.consent is not None,
+        prompts=KINDS[manifest.model].prompts(request),
+        likeness=likeness(request),
+    )
+
+
+def _refuse_too_large(body: bytes) -> None:
+    size = size_of_too_large(body)
+    if size is not None:
+        raise ManifestTooLarge(
+            f"the manifest has {size} bytes, at most {MAX_BYTES} are read", value=size
+        )
+
+
+def check_work(id: str, manifest: Manifest, bench: Bench) -> costs.Estimate:
+    """Raises what makes the job impossible or too dear: budget, missing weights, graphs that do not
+    fit the node interfaces."""
+    kind = KINDS[manifest.model]
+    route = bench.routes.route(kind.route)
+    gpu = bench.gpus.gpu(route.gpus[0])
+    estimate = costs.estimate(kind.name, kind.work(manifest.input), gpu, route, bench.gpus)
+    too_dear = costs.over_budget(estimate, manifest.max_cost_usd)
+    if too_dear is not None:
+        raise too_dear
+    for graph in kind.graphs(brief(id, 1, manifest), bench.models):
+        require_valid(graph, bench.interfaces, lacking=kind.lacking)
+    return estimate
+
+
+NO_SUPPLIES = Supplies()
+
+
+def brief(
+    id: str, attempt: int, manifest: Manifest, supplies: Supplies = NO_SUPPLIES
+) -> Brief[Any]:
+    """The job as its handler sees it; a missing seed comes from the id, so a retry repeats it."""
+    seed = getattr(manifest.input, "seed", None)
+    chosen = seed_from_id(id) if seed is None else seed
+    return Brief(id, attempt, manifest.input, chosen, supplies)
+
+
+def _refusal(lease: Lease, body: bytes, error: RylaError, bench: Bench, now: datetime) -> Result:
+    about = subject(lease.id, lease.entry, lease.submitted_at, body)
+    failed = isinstance(error, DeadlineExceeded | AttemptsExhausted)
+    moment = Moment.FAILED if isinstance(error, AttemptsExhausted) else Moment.REFUSED
+    origin, info = Origin.of(bench), error_info(error)
+    spent = lease.spent
+    lora = (
+        (lora_load_failed(about, origin, error, attempt=lease.attempt, at=now),)
+        if isinstance(error, LoraError)
+        else ()
+    )
+    end = ended(
+        about, origin, moment, attempt=lease.attempt, at=now, error=info, cost_usd=spent.usd
+    )
+    return Result(
+        id=lease.id,
+        status=Status.FAILED if failed else Status.REJECTED,
+        model=about.kind,
+        tenant=about.tenant,
+        attempt=lease.attempt,
+        nonce=lease.nonce,
+        manifest_sha256=hashlib.sha256(body).hexdigest(),
+        submitted_at=lease.submitted_at,
+        finished_at=now,
+        cost=JobCost(usd=0.0, total_usd=spent.usd, upper_bound=spent.upper_bound),
+        error=info,
+        also=tuple(map(error_info, error.others if isinstance(error, BadManifest) else ())),
+        events=(*requested(about, origin), *lease.events, *lora, end),
+    )

@@ -1,0 +1,59 @@
+"""The first step of taking a job: a fresh claim, or the take-over of a lease that is due."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pipeline.keys import DEFAULT_PRIORITY, InboxName, parse_inbox_key
+from pipeline.lease import Lease, Phase
+from pipeline.queue.rules import Held
+from pipeline.queue.taking import Claim, TakeOver, Task
+from pipeline.store.base import Entry
+
+
+@dataclass(frozen=True)
+class Taker:
+    """Who takes."""
+
+    nonce: str
+    """Fresh for each take."""
+    owner: str
+    ttl_s: float
+    """How long the job may then wait for a worker."""
+
+
+def claim(waiting: Entry, taker: Taker) -> Claim:
+    """A job that nobody has."""
+    lease = _claimed(parse_inbox_key(waiting.key), waiting.last_modified, taker)
+    return Claim(Task(lease, first_claim=True))
+
+
+def take_over(held: Held, waiting: Entry | None, taker: Taker, now: datetime) -> TakeOver:
+    """A lease that is due. `waiting` is the job's inbox entry, if one was listed."""
+    lease = held.lease
+    if lease is not None and not lease.vacant:
+        phase = Phase.CLAIMED if lease.phase is Phase.CLAIMED else Phase.SPAWNED
+        taken = lease.taken_over(taker.nonce, taker.owner, phase, taker.ttl_s, now)
+    elif waiting is not None:
+        taken = _claimed(parse_inbox_key(waiting.key), waiting.last_modified, taker)
+    elif lease is not None:
+        taken = _claimed(parse_inbox_key(lease.entry), lease.submitted_at, taker)
+    else:  # A stranger overwrote it: nothing is known but the id.
+        name = InboxName(DEFAULT_PRIORITY, None, None, held.id)
+        taken = _claimed(name, held.entry.last_modified, taker)
+    return TakeOver(Task(taken, first_claim=False), held.entry.etag)
+
+
+def _claimed(name: InboxName, submitted_at: datetime, taker: Taker) -> Lease:
+    return Lease(
+        id=name.id,
+        entry=name.key,
+        model=name.model,
+        tenant=name.tenant,
+        attempt=1,
+        claim=taker.nonce,
+        nonce=taker.nonce,
+        owner=taker.owner,
+        phase=Phase.CLAIMED,
+        ttl_s=taker.ttl_s,
+        submitted_at=submitted_at,
+    )

@@ -1,0 +1,41 @@
+"""What a worker is spawned with: enough to start without a single read."""
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+from pipeline.lease import Lease
+
+MAX_MANIFEST_BYTES = 6 * 1024
+MAX_REF_BYTES = 7 * 1024
+"""Above 8 KiB the platform detours an input through blob storage."""
+
+
+class Ref(BaseModel):
+    """One spawned execution of a job: its lease as claimed, and the manifest if it is small."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str
+    claim: str
+    """The nonce that the lease must still carry as its claim."""
+    etag: str
+    """Of the lease as claimed."""
+    model: str
+    lease: Lease | None = None
+    """None when carried events make it too big; then the worker reads it."""
+    manifest: str | None = None
+    """None when it is too big; then the worker reads jobs/<id>/manifest.json."""
+    claimed_at: datetime
+
+
+def make_ref(lease: Lease, etag: str, model: str, manifest: bytes, claimed_at: datetime) -> Ref:
+    """The reference with as much inside as the platform carries well."""
+    bare = Ref(id=lease.id, claim=lease.claim, etag=etag, model=model, claimed_at=claimed_at)
+    full = bare.model_copy(update={"lease": lease})
+    if len(manifest) <= MAX_MANIFEST_BYTES:
+        full = full.model_copy(update={"manifest": manifest.decode()})
+    for ref in (full, full.model_copy(update={"manifest": None})):
+        if len(ref.model_dump_json()) <= MAX_REF_BYTES:
+            return ref
+    return bare

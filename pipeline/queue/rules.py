@@ -1,0 +1,84 @@
+"""When a lease is due. Judged by the store's clock alone: the Date of a LIST reply against the
+LastModified of the lease in that same reply."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
+
+from config.settings import Settings
+from pipeline.lease import Lease, Phase
+from pipeline.store.base import Entry
+
+
+@dataclass(frozen=True)
+class Lifetimes:
+    """Seconds. Each lease names its own life; these are for what a lease cannot say."""
+
+    claim_s: float
+    """A claim whose inbox entry still stands: its dispatcher should have spawned it by now."""
+    unreadable_s: float
+    """A lease that does not parse."""
+    margin_s: float
+    look_after_s: float
+    """A running lease is never older; one that is may be waiting for its retry, and is read."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Lifetimes":
+        return cls(
+            claim_s=settings.claim_seconds,
+            unreadable_s=settings.spawned_seconds,
+            margin_s=settings.expiry_margin_seconds,
+            look_after_s=settings.renew_seconds * 1.25,
+        )
+
+
+class Standing(Enum):
+    LIVE = auto()
+    DUE = auto()
+    """To be taken over now: it lapsed, or the time of its retry has come."""
+    UNKNOWN = auto()
+    """It changed since it was last read, and is old enough to be worth a read."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """A lease as listed."""
+
+    id: str
+    entry: Entry
+    lease: Lease | None
+    """Its body at this ETag, or None if it was not read or does not parse."""
+    unreadable: bool = False
+
+
+def standing(held: Held, date: datetime, waiting: Entry | None, lifetimes: Lifetimes) -> Standing:
+    """What a tick makes of a lease. `waiting` is the job's inbox entry, if one was listed."""
+    age = (date - held.entry.last_modified).total_seconds()
+    if held.unreadable:
+        return _due(age > lifetimes.unreadable_s + lifetimes.margin_s)
+    if held.lease is None:
+        return Standing.UNKNOWN if age > lifetimes.look_after_s else Standing.LIVE
+    if held.lease.vacant and waiting is not None:
+        return Standing.DUE
+    if held.lease.phase is Phase.RETRY and not held.lease.vacant:
+        return _due(held.lease.not_before is None or date >= held.lease.not_before)
+    return _due(age > _life(held, held.lease, waiting, lifetimes) + lifetimes.margin_s)
+
+
+def _life(held: Held, lease: Lease, waiting: Entry | None, lifetimes: Lifetimes) -> float:
+    # The entry of a spawned job is gone; one that is younger than the lease was submitted again.
+    unspawned = (
+        lease.phase is Phase.CLAIMED
+        and waiting is not None
+        and waiting.last_modified <= held.entry.last_modified
+    )
+    return min(lifetimes.claim_s, lease.ttl_s) if unspawned else lease.ttl_s
+
+
+def _due(due: bool) -> Standing:
+    return Standing.DUE if due else Standing.LIVE
+
+
+def backoff(attempt: int, base_s: float, cap_s: float, jitter: float) -> float:
+    """Seconds until the next attempt: full jitter (`jitter` in [0, 1)) under a doubling cap."""
+    return min(cap_s, base_s * 2.0 ** min(attempt - 1, 30)) * jitter

@@ -1,0 +1,58 @@
+"""Performs the calls of a procedure on a store."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pipeline.keys import lease_key, manifest_key, result_key
+from pipeline.manifest import MAX_BYTES
+from pipeline.queue.steps import (
+    Call,
+    CreateLease,
+    CreateManifest,
+    CreateResult,
+    DropInbox,
+    DropLease,
+    End,
+    ReadInbox,
+    ReadManifest,
+    ReadResult,
+    ReplaceLease,
+    Step,
+)
+from pipeline.store.conditional import SafeStore
+
+Performer = Callable[[Any], Any]
+
+
+def run(step: Step, store: SafeStore, others: Mapping[type, Performer] | None = None) -> End:
+    """Run a procedure to its end. `others` perform the calls that are no store calls.
+
+    Raises StoreUnavailable when the store stays unclear: the lease then lapses and is taken over.
+    """
+    state: Step | End = step
+    while not isinstance(state, End):
+        state = state.next(perform(state.call, store, others or {}))
+    return state
+
+
+def perform(call: Call, store: SafeStore, others: Mapping[type, Performer]) -> Any:
+    match call:
+        case CreateLease(lease):
+            return store.create(lease_key(lease.id), lease.body())
+        case ReplaceLease(lease, etag):
+            return store.replace(lease_key(lease.id), lease.body(), etag)
+        case DropLease(id):
+            return store.delete(lease_key(id))
+        case ReadInbox(key):
+            return store.get(key, limit=MAX_BYTES + 1)
+        case DropInbox(key):
+            return store.delete(key)
+        case ReadManifest(id):
+            return store.get(manifest_key(id))
+        case CreateManifest(id, body):
+            return store.create(manifest_key(id), body)
+        case ReadResult(id):
+            return store.get(result_key(id))
+        case CreateResult(result):
+            return store.create(result_key(result.id), result.body())
+    return others[type(call)](call)

@@ -1,0 +1,264 @@
+"""Where jobs are, read from the bucket: waiting, in progress or finished."""
+
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from config.errors import InvalidId
+from pipeline.dispatcher.leasebook import LeaseBook
+from pipeline.keys import (
+    DEFAULT_PRIORITY,
+    INBOX,
+    JOBS,
+    LEASES,
+    REJECTED,
+    InboxName,
+    lease_id,
+    lease_key,
+    manifest_key,
+    parse_inbox_key,
+    result_key,
+)
+from pipeline.lease import Lease, Phase
+from pipeline.result import Result, Status
+from pipeline.store.base import Entry
+from pipeline.store.conditional import SafeStore
+
+READERS = 8
+"""Leases read side by side."""
+
+
+class State(StrEnum):
+    UNKNOWN = "unknown"
+    WAITING = "waiting"
+    CLAIMED = "claimed"
+    """A dispatcher has taken it; it waits for a worker."""
+    RUNNING = "running"
+    RETRY = "retry"
+    OWING = "owing"
+    """Finished; only its events are still to be delivered."""
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True)
+class JobView:
+    """One job as it stands."""
+
+    id: str
+    state: State
+    result: Result | None = None
+    """None while it is not finished, or when result.json cannot be read."""
+    lease: Lease | None = None
+    since: datetime | None = None
+    """When what shows its state was written, by the store's clock."""
+
+    @property
+    def finished(self) -> bool:
+        return self.state is State.FINISHED
+
+    @property
+    def succeeded(self) -> bool:
+        return self.result is not None and self.result.status is Status.SUCCEEDED
+
+
+def listed(store: SafeStore, prefix: str) -> Iterator[Entry]:
+    """Every entry under a prefix, page by page."""
+    after = ""
+    while True:
+        page = store.list(prefix, start_after=after)
+        yield from page.entries
+        if not page.truncated:
+            return
+        after = page.entries[-1].key
+
+
+def inbox_id(key: str) -> str | None:
+    """The job that an inbox key names, or None."""
+    try:
+        return parse_inbox_key(key).id
+    except InvalidId:
+        return None
+
+
+def look_up(store: SafeStore, ids: Collection[str]) -> dict[str, JobView]:
+    """Where each of these jobs is. Lists the inbox at most once, for those found nowhere else."""
+    views = {id: _result_or_lease(store, id) for id in ids}
+    missing = {id for id, view in views.items() if view.state is State.UNKNOWN}
+    for id, entry in find_waiting(store, missing).items():
+        views[id] = JobView(id, State.WAITING, since=entry.last_modified)
+    # One that was claimed or finished between those readings has gone forward.
+    for id, view in views.items():
+        if view.state is State.UNKNOWN:
+            views[id] = _result_or_lease(store, id)
+    return views
+
+
+def bare_key(id: str) -> str:
+    """The inbox key that says nothing but the id."""
+    return InboxName(DEFAULT_PRIORITY, None, None, id).key
+
+
+def find_entry(store: SafeStore, id: str) -> Entry | None:
+    """The job's inbox entry: a bare one costs one LIST, a keyed one a LIST of the inbox."""
+    key = bare_key(id)
+    bare = [entry for entry in store.list(key, limit=1).entries if entry.key == key]
+    return bare[0] if bare else find_waiting(store, {id}).get(id)
+
+
+def find_waiting(store: SafeStore, ids: Collection[str]) -> dict[str, Entry]:
+    """The inbox entries of these jobs. A keyed entry can only be found by listing the inbox."""
+    if not ids:
+        return {}
+    found: dict[str, Entry] = {}
+    for entry in listed(store, INBOX):
+        id = inbox_id(entry.key)
+        if id in ids:
+            found.setdefault(id or "", entry)
+            if len(found) == len(ids):
+                break
+    return found
+
+
+def read_result(store: SafeStore, id: str) -> JobView | None:
+    """The finished job, or None. What cannot be read as a result makes a view without one."""
+    stored = store.get(result_key(id))
+    if stored is None:
+        return None
+    return JobView(id, State.FINISHED, Result.parse(stored.body), since=stored.last_modified)
+
+
+def _result_or_lease(store: SafeStore, id: str) -> JobView:
+    done = read_result(store, id)
+    if done is not None:
+        return done
+    stored = store.get(lease_key(id))
+    if stored is None:
+        return _adopted(store, id)
+    return _leased(id, Lease.parse(stored.body), stored.last_modified)
+
+
+def _adopted(store: SafeStore, id: str) -> JobView:
+    """A job whose lease a stranger deleted: its manifest is there, and nothing else."""
+    stored = store.get(manifest_key(id), limit=1)
+    if stored is None:
+        return JobView(id, State.UNKNOWN)
+    done = read_result(store, id)
+    return done or JobView(id, State.UNKNOWN, since=stored.last_modified)
+
+
+def _leased(id: str, lease: Lease | None, since: datetime) -> JobView:
+    return JobView(id, _in_progress(lease), lease=lease, since=since)
+
+
+def _in_progress(lease: Lease | None) -> State:
+    match lease.phase if lease else None:
+        case Phase.RUNNING:
+            return State.RUNNING
+        case Phase.RETRY:
+            return State.OWING if lease and lease.committed else State.RETRY
+    return State.CLAIMED  # a spawn writes nothing, so the lease does not tell it from a claim
+
+
+@dataclass
+class LeaseWatch:
+    """Looks at leases again and again: one LIST a look, and a GET for each that changed."""
+
+    store: SafeStore
+    reads: int = 0
+    _book: LeaseBook = field(default_factory=LeaseBook)
+
+    def look(self) -> dict[str, JobView]:
+        entries = {id: each for each in listed(self.store, LEASES) if (id := lease_id(each.key))}
+        self._book.keep_only(entries)
+        changed = [
+            held.id
+            for held in self._book.held(entries.values())
+            if held.lease is None and not held.unreadable
+        ]
+        with ThreadPoolExecutor(READERS) as pool:
+            for id, stored in zip(changed, pool.map(self._read, changed), strict=True):
+                if stored is not None:
+                    self._book.note(id, *stored)
+        return {
+            id: _leased(id, self._book.last(id), entry.last_modified)
+            for id, entry in entries.items()
+        }
+
+    def _read(self, id: str) -> tuple[str, Lease | None] | None:
+        self.reads += 1
+        stored = self.store.get(lease_key(id))
+        return None if stored is None else (stored.etag, Lease.parse(stored.body))
+
+
+@dataclass(frozen=True, order=True)
+class Group:
+    """Waiting jobs that are alike. `tenant` and `model` are None for bare keys."""
+
+    priority: int
+    tenant: str | None
+    model: str | None
+
+
+@dataclass
+class Waiting:
+    count: int
+    oldest: datetime
+
+
+@dataclass(frozen=True)
+class Overview:
+    """All that waits or is in progress."""
+
+    now: datetime
+    """The store's clock."""
+    waiting: Mapping[Group, Waiting]
+    """In the order of service."""
+    held: Mapping[str, JobView]
+    strangers: int
+    """Inbox entries whose name is no job's."""
+    rejected: int
+    rejected_more: bool
+    """Whether there are more rejected entries than were counted."""
+
+
+def overview(store: SafeStore) -> Overview:
+    held = LeaseWatch(store).look()
+    waiting: dict[Group, Waiting] = {}
+    strangers = 0
+    for entry in listed(store, INBOX):
+        try:
+            name = parse_inbox_key(entry.key)
+        except InvalidId:
+            strangers += 1
+            continue
+        if name.id not in held:
+            _count(waiting, name, entry.last_modified)
+    rejected = store.list(REJECTED)
+    return Overview(
+        now=store.now(),
+        waiting=dict(sorted(waiting.items(), key=lambda item: _service_order(item[0]))),
+        held=held,
+        strangers=strangers,
+        rejected=len(rejected.entries),
+        rejected_more=rejected.truncated,
+    )
+
+
+def _count(waiting: dict[Group, Waiting], name: InboxName, written: datetime) -> None:
+    there = waiting.setdefault(Group(name.priority, name.tenant, name.model), Waiting(0, written))
+    there.count += 1
+    there.oldest = min(there.oldest, written)
+
+
+def _service_order(group: Group) -> tuple[int, str, str]:
+    return (-group.priority, group.tenant or "", group.model or "")
+
+
+def finished_ids(store: SafeStore) -> list[str]:
+    """The ids of all results, the newest first. Lists all of jobs/, however long the history."""
+    ends = "/result.json"
+    results = [entry for entry in listed(store, JOBS) if entry.key.endswith(ends)]
+    results.sort(key=lambda entry: entry.last_modified, reverse=True)
+    return [entry.key.removeprefix(JOBS).removesuffix(ends) for entry in results]

@@ -1,0 +1,168 @@
+"""The result: the commit of a job, and the only index of its outputs. Written once."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from events.outbox import StoredEvent
+from pipeline.errors import ErrorInfo
+
+Seconds = Annotated[float, AfterValidator(lambda value: round(value, 4))]
+Usd = Annotated[float, AfterValidator(lambda value: round(value, 8))]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Status(StrEnum):
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    REJECTED = "rejected"
+    CANCELLED = "cancelled"
+
+
+class Region(_Part):
+    """Whole pixels, from the picture's top left corner."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+class FaceBaseline(_Part):
+    """Similarities of the same person and of strangers: what counts as match 1 and as match 0."""
+
+    same_mean: float
+    strangers_mean: float
+
+
+class OutputFace(_Part):
+    """A face measured against the reference."""
+
+    similarity: Annotated[float, Field(ge=-1, le=1)]
+    """Cosine of the embeddings."""
+    match: Annotated[float, Field(ge=0, le=1)] | None = None
+    baseline: FaceBaseline | None = None
+    reason: str | None = None
+    """Why there is no match, such as `baseline_unknown`."""
+    embedder: str
+    faces_found: int
+    box: Region
+    """Where it is."""
+    seed: int
+    """That it was made with."""
+    gate_try: int = 0
+    """From 0: which of the tries this is."""
+    tries: int = 1
+
+
+class Output(_Part):
+    key: str
+    bytes: int
+    sha256: str
+    width: int | None
+    """Pixels; null for a video, as is `height`."""
+    height: int | None
+    content_type: str
+    seed: int
+    face: OutputFace | None = None
+    """Null where nothing was measured."""
+    face_reason: str | None = None
+    """Why not, for the kinds that measure: `no_face`, `face_models_missing`."""
+    resampled: Region | None = None
+    """What a face pass made anew. Outside it, the picture is as it was composed."""
+    composition: "Output | None" = None
+    """The picture before its face pass, where it was to be kept."""
+
+
+class Metrics(_Part):
+    """Seconds by part. `queue` and `claim` are between readings of the store's clock, which ticks
+    in whole seconds; the rest is measured in the worker. Text encoders and weights that load
+    lazily count under the node that needed them (encode, sampling)."""
+
+    queue: Seconds
+    """Manifest written → claimed."""
+    claim: Seconds
+    """Claimed → execution started, less `start`: validation, spawn, the wait for a worker."""
+    start: Seconds
+    """Container and ComfyUI start that this job waited for; 0 when warm."""
+    load: Seconds
+    encode: Seconds
+    sampling: Seconds
+    decode: Seconds
+    other: Seconds
+    """Nodes of no named part, saving among them."""
+    upload: Seconds
+    total: Seconds
+    """Execution started → outputs stored."""
+    gpu: str
+    gpu_seconds: Seconds
+    cold: bool
+    estimate_seconds: Seconds | None = None
+
+
+class JobCost(_Part):
+    usd: Usd
+    """Of the attempt that made this result."""
+    cold_usd: Usd = 0.0
+    """The share of `usd` that paid for a cold start."""
+    total_usd: Usd
+    """With the attempts that were lost or failed before it."""
+    upper_bound: bool = False
+    """Whether `total_usd` counts a lost attempt until it was given up, not until it died."""
+    estimate_usd: Usd | None = None
+
+
+class UsedLora(_Part):
+    key: str
+    sha256: str
+
+
+class Provenance(_Part):
+    engine: str
+    """`comfyui`, or `standin` for pictures that no model made."""
+    comfyui_version: str | None = None
+    graph_sha256: tuple[str, ...] = ()
+    models: dict[str, str | None] = {}
+    """Weight file → its sha256 by models.toml. Empty on the stand-in, where no model ran."""
+    lora: UsedLora | None = None
+    app_version: str
+
+
+class Result(_Part):
+    v: int = 1
+    id: str
+    status: Status
+    model: str | None
+    tenant: str | None
+    attempt: Annotated[int, Field(ge=0)]
+    """0 when no execution or dispatcher had the job (a cancel while it waited)."""
+    nonce: str
+    manifest_sha256: str
+    submitted_at: datetime | None = None
+    finished_at: datetime
+    seed: int | None = None
+    outputs: tuple[Output, ...] = ()
+    metrics: Metrics | None = None
+    cost: JobCost | None = None
+    provenance: Provenance | None = None
+    error: ErrorInfo | None = None
+    also: tuple[ErrorInfo, ...] = ()
+    """Further errors of the same manifest."""
+    warnings: tuple[str, ...] = ()
+    metadata: dict[str, Any] = {}
+    events: tuple[StoredEvent, ...] = ()
+
+    def body(self) -> bytes:
+        return self.model_dump_json(indent=1).encode()
+
+    @classmethod
+    def parse(cls, body: bytes) -> Self | None:
+        try:
+            return cls.model_validate_json(body)
+        except ValueError:
+            return None

@@ -1,0 +1,27 @@
+"""JSON Schema of everything in the bucket that others write or read."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from events.outbox import StoredEvent
+from pipeline.lease import Lease
+from pipeline.manifest import manifest_schema
+from pipeline.result import Metrics, Result
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+SCHEMAS: Mapping[str, Callable[[], dict[str, Any]]] = MappingProxyType(
+    {
+        "manifest": manifest_schema,
+        "result": lambda: Result.model_json_schema(mode="serialization"),
+        "metrics": lambda: Metrics.model_json_schema(mode="serialization"),
+        "lease": lambda: Lease.model_json_schema(mode="serialization"),
+        "event": lambda: StoredEvent.model_json_schema(mode="serialization"),
+    }
+)
+
+
+def schema(name: str) -> dict[str, Any]:
+    """The schema of a document by its name in SCHEMAS."""
+    return {**SCHEMAS[name](), "$schema": DIALECT, "title": f"ryla {name}"}

@@ -1,0 +1,191 @@
+"""Conditional writes that survive lost replies, for any store of the port.
+
+A write that timed out may have been applied, and after a retry one's own success looks like 412.
+So every body carries a nonce (lease, result) or is compared as a whole (manifest), and after any
+unclear answer the key is read: our bytes there mean that we won.
+"""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum, auto
+from typing import TypeVar
+
+from config.errors import StoreUnavailable
+from pipeline.store.base import (
+    Always,
+    Busy,
+    IfAbsent,
+    IfMatch,
+    OutcomeUnknown,
+    Page,
+    PreconditionFailed,
+    Store,
+    Stored,
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Won:
+    etag: str
+    fresh: bool
+    """True if the store's own reply said so. False if found by reading: then our bytes are there,
+    but an equal writer may have put them there before us."""
+
+
+@dataclass(frozen=True)
+class Lost:
+    current: Stored | None
+    """What stands there instead; None if the key that should match is gone."""
+
+
+Outcome = Won | Lost
+
+
+class Verdict(Enum):
+    MINE = auto()
+    LOST = auto()
+    AGAIN = auto()
+    """The key is as before: our write was not applied, so the same write may be sent again."""
+
+
+def judge(body: bytes, condition: IfAbsent | IfMatch, current: Stored | None) -> Verdict:
+    """What an unclear conditional write came to, given what stands at the key now."""
+    if current is not None and current.body == body:
+        return Verdict.MINE
+    untouched = (
+        current is None
+        if isinstance(condition, IfAbsent)
+        else current is not None and current.etag == condition.etag
+    )
+    return Verdict.AGAIN if untouched else Verdict.LOST
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long the store may be unclear before a call gives up."""
+
+    tries: int = 6
+    first_wait_s: float = 0.1
+    longest_wait_s: float = 5.0
+
+    def wait(self, attempt: int, jitter: float) -> float:
+        """Seconds to wait after try number `attempt` (from 0); `jitter` is in [0, 1)."""
+        return min(self.longest_wait_s, self.first_wait_s * 2.0**attempt) * (0.5 + jitter / 2)
+
+
+PATIENCE = Patience()
+
+
+class SafeStore:
+    """A store whose every call ends in a definite outcome or in StoreUnavailable.
+
+    It also remembers the store's clock: `now()` is the last Date it saw plus the time since then
+    on the monotonic clock. The local wall clock is never read.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        patience: Patience = PATIENCE,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.raw = store
+        self._patience = patience
+        self._sleep = sleep
+        self._monotonic = monotonic
+        self._jitter = jitter
+        self._seen: tuple[datetime, float] | None = None
+
+    def now(self) -> datetime:
+        """The store's clock. Before any reply was seen, asks for one."""
+        if self._seen is None:
+            self.list("leases/", limit=1)
+        assert self._seen is not None
+        date, at = self._seen
+        return date + timedelta(seconds=self._monotonic() - at)
+
+    def get(self, key: str, *, offset: int = 0, limit: int | None = None) -> Stored | None:
+        stored = self._until_clear(lambda: self.raw.get(key, offset=offset, limit=limit))
+        if stored is not None:
+            self._saw(stored.date)
+        return stored
+
+    def list(self, prefix: str, *, start_after: str = "", limit: int = 1000) -> Page:
+        page = self._until_clear(
+            lambda: self.raw.list(prefix, start_after=start_after, limit=limit)
+        )
+        self._saw(page.date)
+        return page
+
+    def delete(self, key: str) -> None:
+        self._until_clear(lambda: self.raw.delete(key))
+
+    def write(self, key: str, body: bytes, content_type: str) -> None:
+        """Write a key that this execution alone writes: repeating it is harmless."""
+        written = self._until_clear(lambda: self.raw.put(key, body, Always(), content_type))
+        self._saw(written.date)
+
+    def create(self, key: str, body: bytes, content_type: str = "application/json") -> Outcome:
+        return self._conditional(key, body, IfAbsent(), content_type)
+
+    def replace(self, key: str, body: bytes, etag: str) -> Outcome:
+        return self._conditional(key, body, IfMatch(etag))
+
+    def _conditional(
+        self,
+        key: str,
+        body: bytes,
+        condition: IfAbsent | IfMatch,
+        content_type: str = "application/json",
+    ) -> Outcome:
+        problem: Exception | None = None
+        for attempt in range(self._patience.tries):
+            try:
+                written = self.raw.put(key, body, condition, content_type)
+            except PreconditionFailed:
+                pass
+            except (Busy, OutcomeUnknown) as error:
+                problem = error
+                self._pause(attempt)
+            else:
+                self._saw(written.date)
+                return Won(written.etag, fresh=attempt == 0)
+            current = self.get(key)
+            verdict = judge(body, condition, current)
+            if verdict is Verdict.MINE:
+                assert current is not None
+                return Won(current.etag, fresh=False)
+            if verdict is Verdict.LOST:
+                return Lost(current)
+        raise self._unavailable(problem)
+
+    def _until_clear(self, call: Callable[[], T]) -> T:
+        problem: Exception | None = None
+        for attempt in range(self._patience.tries):
+            try:
+                return call()
+            except (Busy, OutcomeUnknown) as error:
+                problem = error
+                self._pause(attempt)
+        raise self._unavailable(problem)
+
+    def _pause(self, attempt: int) -> None:
+        if attempt + 1 < self._patience.tries:
+            self._sleep(self._patience.wait(attempt, self._jitter()))
+
+    def _saw(self, date: datetime) -> None:
+        self._seen = (date, self._monotonic())
+
+    def _unavailable(self, problem: Exception | None) -> StoreUnavailable:
+        return StoreUnavailable(
+            f"the store gave no clear answer in {self._patience.tries} tries: {problem}",
+            hint="Check the endpoint and its health; nothing is lost, the job goes on later.",
+        )

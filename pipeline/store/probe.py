@@ -1,0 +1,79 @@
+"""Does this store keep the promises that the queue rests on? Asked at start-up and by `doctor`."""
+
+from dataclasses import dataclass
+
+from config.errors import StoreNotConditional, StoreUnavailable
+from pipeline.store.base import (
+    Busy,
+    IfAbsent,
+    IfMatch,
+    OutcomeUnknown,
+    PreconditionFailed,
+    Store,
+)
+
+PREFIX = "checks/"
+_HINT = (
+    "The queue needs If-None-Match and If-Match on PUT, as S3, R2, MinIO and SeaweedFS have them."
+)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One promise: what was asked and whether the store kept it."""
+
+    promise: str
+    kept: bool
+
+
+def probe(store: Store, nonce: str) -> tuple[Probe, ...]:
+    """Try every conditional operation on a key of our own under checks/, and remove it again."""
+    key = f"{PREFIX}{nonce}.json"
+    try:
+        created = _write(store, key, 1, IfAbsent())
+        created_twice = _write(store, key, 2, IfAbsent())
+        current = store.get(key)
+        here = IfMatch(current.etag if current else "")
+        replaced = _write(store, key, 3, here)
+        replaced_stale = _write(store, key, 4, here)
+        stored = store.get(key)
+        listed = [entry.etag for entry in store.list(key).entries]
+        store.delete(key)
+        left = store.get(key)
+        replaced_missing = _write(store, key, 5, IfMatch(replaced or here.etag))
+    finally:
+        store.delete(key)
+    return (
+        Probe("If-None-Match: * creates a key", created is not None),
+        Probe("a second If-None-Match: * is refused", created_twice is None),
+        Probe("a matching If-Match replaces", replaced is not None),
+        Probe("a stale If-Match is refused", replaced_stale is None),
+        Probe("If-Match on a missing key is refused", replaced_missing is None),
+        Probe("refused writes leave the object alone", bool(stored and stored.body == _body(3))),
+        Probe("a LIST right after the PUT shows it, with the same ETag", listed == [replaced]),
+        Probe("a deleted object is gone at once", left is None),
+    )
+
+
+def require_conditional(store: Store, nonce: str) -> None:
+    """Raises StoreNotConditional with the broken promises, StoreUnavailable without an answer."""
+    try:
+        broken = [item.promise for item in probe(store, nonce) if not item.kept]
+    except (Busy, OutcomeUnknown) as error:
+        raise StoreUnavailable(f"the store gave no clear answer: {error}") from error
+    if broken:
+        raise StoreNotConditional(
+            f"the store breaks a promise: not so: {'; '.join(broken)}", hint=_HINT
+        )
+
+
+def _write(store: Store, key: str, number: int, condition: IfAbsent | IfMatch) -> str | None:
+    """The ETag, or None if the condition did not hold."""
+    try:
+        return store.put(key, _body(number), condition).etag
+    except PreconditionFailed:
+        return None
+
+
+def _body(number: int) -> bytes:
+    return b'{"probe":%d}' % number

@@ -1,0 +1,80 @@
+"""Puts a picture into the bucket and says in the result what it is."""
+
+from handlers import images, saved
+from handlers.base import Rendered
+from handlers.faces.boxes import Box
+from handlers.faces.measuring import FaceReport
+from handlers.faces.scoring import Reason
+from pipeline.heartbeat import Heartbeat
+from pipeline.keys import attempt_folder
+from pipeline.lease import Lease
+from pipeline.result import FaceBaseline, Output, OutputFace, Region
+from pipeline.store.conditional import SafeStore
+
+
+def store(rendered: Rendered, lease: Lease, bucket: SafeStore, heart: Heartbeat) -> Output:
+    """Raises OutputInvalid, or Superseded when the lease is lost meanwhile."""
+    stored = _put(rendered, rendered.body, rendered.name, lease, bucket, heart)
+    if rendered.composition is not None:
+        name = f"{rendered.name}-composition"
+        before = _put(rendered, rendered.composition, name, lease, bucket, heart)
+        stored = stored.model_copy(update={"composition": before})
+    return stored if rendered.face is None else stored.model_copy(update=told(rendered.face))
+
+
+def _put(
+    rendered: Rendered, body: bytes, name: str, lease: Lease, bucket: SafeStore, heart: Heartbeat
+) -> Output:
+    finished = _finished(rendered, body, lease.id)
+    key = f"{attempt_folder(lease.id, lease.attempt)}{name}.{finished.extension}"
+    heart.insist(lambda: bucket.write(key, finished.body, finished.content_type))
+    return Output(
+        key=key,
+        bytes=len(finished.body),
+        sha256=finished.sha256,
+        width=finished.width,
+        height=finished.height,
+        content_type=finished.content_type,
+        seed=rendered.seed,
+    )
+
+
+def _finished(rendered: Rendered, body: bytes, job_id: str) -> images.Finished:
+    if rendered.saved_as is not None:
+        return saved.finish(body, rendered.saved_as, fmt=rendered.format, job_id=job_id)
+    return images.finish(
+        body,
+        fmt=rendered.format or "png",
+        job_id=job_id,
+        prompt=rendered.embed_prompt,
+        expect=rendered.size,
+    )
+
+
+def told(report: FaceReport) -> dict[str, OutputFace | Region | str | None]:
+    """The fields of an output that speak of its face."""
+    resampled = None if report.resampled is None else region(report.resampled)
+    best = report.best
+    if best is None or best.score.similarity is None or best.box is None:
+        reason = Reason.NO_FACE if best is None else best.score.reason
+        return {"face": None, "face_reason": reason, "resampled": resampled}
+    score, baseline = best.score, best.score.baseline
+    face = OutputFace(
+        similarity=best.score.similarity,
+        match=score.match,
+        baseline=None
+        if baseline is None
+        else FaceBaseline(same_mean=baseline.same_mean, strangers_mean=baseline.strangers_mean),
+        reason=score.reason,
+        embedder=score.embedder or "",
+        faces_found=score.faces_found,
+        box=region(best.box),
+        seed=best.seed,
+        gate_try=report.kept,
+        tries=len(report.tries),
+    )
+    return {"face": face, "face_reason": None, "resampled": resampled}
+
+
+def region(box: Box) -> Region:
+    return Region(x=box.x, y=box.y, width=box.width, height=box.height)

@@ -1,0 +1,168 @@
+"""Puts a manifest into the inbox: prepared and checked here, written once, told from a replay."""
+
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from config.errors import BadManifest, IdConflict
+from handlers.registry import KINDS
+from pipeline.intake import Picture, fetch_nothing, take_in
+from pipeline.keys import DEFAULT_PRIORITY, check_id, inbox_key, is_name, manifest_key
+from pipeline.manifest import parse_manifest, read_document
+from pipeline.reading import State, bare_key, look_up
+from pipeline.remote_pictures import Fetch
+from pipeline.result import Status
+from pipeline.sources import Source
+from pipeline.store.conditional import Lost, SafeStore
+
+MAX_SOURCE_BYTES = 128 * 1024 * 1024
+"""Of a manifest with pictures inside, before they are taken out of it."""
+DEFAULT_TENANT = "default"
+
+
+@dataclass(frozen=True)
+class Options:
+    tenant: str = DEFAULT_TENANT
+    """For manifests that name none."""
+    id: str | None = None
+    """In place of the one that the source gives."""
+    bare: bool = False
+    """Write inbox/<id>.json, which says nothing about the job."""
+    check: bool = True
+    fetch: Fetch = fetch_nothing
+    """Gets pictures that are named by a URL."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A manifest ready to be written."""
+
+    id: str
+    key: str
+    body: bytes
+    pictures: tuple[Picture, ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.body).hexdigest()
+
+
+class Sent(StrEnum):
+    SUBMITTED = "submitted"
+    ALREADY = "already_there"
+
+
+@dataclass(frozen=True)
+class Receipt:
+    id: str
+    key: str
+    sent: Sent
+    state: State
+    status: Status | None = None
+    """Of a job that was finished already."""
+
+
+def new_id() -> str:
+    """A UUIDv7: ids made later sort later."""
+    stamp = time.time_ns() // 1_000_000 & (1 << 48) - 1
+    bits = stamp << 80 | 0x7 << 76 | secrets.randbits(12) << 64 | 0b10 << 62 | secrets.randbits(62)
+    text = f"{bits:032x}"
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+
+
+def canonical(document: Mapping[str, Any]) -> bytes:
+    """The same fields and values give the same bytes, however they were written down."""
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode("utf-8", "surrogatepass")
+
+
+def prepare(source: Source, options: Options) -> Prepared:
+    """The manifest as it will stand in the bucket: only the fields given, no defaults.
+
+    Raises a BadManifest or InvalidInput; without `check` only for an id that does not fit.
+    """
+    if not options.check:
+        return _as_it_is(source, options)
+    document = read_document(source.body, max_bytes=MAX_SOURCE_BYTES)
+    id = check_id(_id(source, options, document))
+    if options.tenant != DEFAULT_TENANT:
+        document.setdefault("tenant", options.tenant)
+    pictures: tuple[Picture, ...] = ()
+    kind, given = KINDS.get(str(document.get("model"))), document.get("input")
+    if kind is not None and isinstance(given, dict):
+        taken = take_in(given, kind.input_model, source.folder, options.fetch)
+        document["input"], pictures = taken.input, taken.pictures
+    body = canonical(document)
+    parse_manifest(body)
+    return Prepared(id, _key(id, document, options.bare), body, pictures)
+
+
+def _id(source: Source, options: Options, document: dict[str, Any]) -> str:
+    """A line's `id` stands beside the manifest's own fields and is taken out of them."""
+    if source.file_id is not None:
+        return options.id or source.file_id
+    own = document.pop("id", None)
+    return options.id or (new_id() if own is None else str(own))
+
+
+def _as_it_is(source: Source, options: Options) -> Prepared:
+    try:
+        document = read_document(source.body, max_bytes=MAX_SOURCE_BYTES)
+    except BadManifest:
+        id = check_id(options.id or source.file_id or new_id())
+        return Prepared(id, bare_key(id), source.body)
+    brings_id = source.file_id is None and "id" in document
+    id = check_id(_id(source, options, document))
+    body = canonical(document) if brings_id else source.body
+    return Prepared(id, _key(id, document, options.bare), body)
+
+
+def _key(id: str, document: Mapping[str, Any], bare: bool) -> str:
+    """The inbox key that says what the manifest says, as far as a key can say it."""
+    model, tenant = document.get("model"), document.get("tenant", DEFAULT_TENANT)
+    priority = document.get("priority", DEFAULT_PRIORITY)
+    if bare or type(priority) is not int or not 0 <= priority <= 9:
+        return bare_key(id)
+    if not isinstance(model, str) or not isinstance(tenant, str):
+        return bare_key(id)
+    if not (is_name(model) and is_name(tenant)):
+        return bare_key(id)
+    return inbox_key(id, priority=priority, tenant=tenant, model=model)
+
+
+def submit(store: SafeStore, job: Prepared) -> Receipt:
+    """Write it, unless it is there already. Raises IdConflict when its id has another body."""
+    if _adopted(store, job):
+        return _already(store, job)
+    for picture in job.pictures:
+        store.write(picture.key, picture.body, picture.content_type)
+    outcome = store.create(job.key, job.body)
+    if isinstance(outcome, Lost):
+        raise _conflict(job)
+    if not outcome.fresh:
+        return _already(store, job)
+    _adopted(store, job)  # another body may have been adopted from another key meanwhile
+    return Receipt(job.id, job.key, Sent.SUBMITTED, State.WAITING)
+
+
+def _adopted(store: SafeStore, job: Prepared) -> bool:
+    """Whether this very manifest was taken before."""
+    there = store.get(manifest_key(job.id))
+    if there is not None and there.body != job.body:
+        raise _conflict(job)
+    return there is not None
+
+
+def _already(store: SafeStore, job: Prepared) -> Receipt:
+    view = look_up(store, [job.id])[job.id]
+    status = view.result.status if view.result else None
+    return Receipt(job.id, job.key, Sent.ALREADY, view.state, status)
+
+
+def _conflict(job: Prepared) -> IdConflict:
+    return IdConflict(f"the id {job.id} was used with another manifest", field="id", value=job.id)

@@ -1,0 +1,107 @@
+"""Looks at what a job needs from the bucket, and fetches it on the worker."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from config.errors import InvalidInput, MissingInput
+from config.settings import Settings
+from handlers import images
+from handlers.registry import KINDS
+from handlers.supplies import LoraFile, LoraWish, Needs, Supplies
+from pipeline.bench import Bench
+from pipeline.faces import require_boxes
+from pipeline.loras.cache import FILES, Kept, LocalFolder, LoraCache
+from pipeline.loras.obtain import Examined, examine, obtain
+from pipeline.manifest import Manifest
+from pipeline.store.conditional import SafeStore
+
+
+def needs(manifest: Manifest, bench: Bench) -> Needs:
+    return KINDS[manifest.model].needs(manifest.input, bench.models)
+
+
+@dataclass(frozen=True)
+class Inspector:
+    """Before a GPU starts: reads headers, pulls nothing."""
+
+    store: SafeStore
+    bench: Bench
+
+    def check(self, manifest: Manifest) -> None:
+        """Raises what is missing or does not fit: a LoraError, InvalidInput, FaceModelsMissing."""
+        wanted = needs(manifest, self.bench)
+        if wanted.face_boxes:
+            require_boxes(self.bench.settings)
+        for name, key in wanted.pictures.items():
+            read_picture(self.store, name, key)
+        if wanted.lora is not None:
+            wish, prefix = wanted.lora, self.bench.settings.lora_prefix
+            examine(self.store, wish.ref, wish.base, prefix)
+
+
+def read_picture(store: SafeStore, name: str, key: str) -> bytes:
+    """A picture of the bucket, decoded within the limits of intake and made harmless.
+
+    Raises MissingInput, or InvalidInput for what is no picture or too large a one.
+    """
+    where = f"input.{name}"
+    stored = store.get(key, limit=images.MAX_INTAKE_BYTES + 1)
+    if stored is None:
+        raise MissingInput(f"{key} is not in the bucket", field=where, value=key)
+    try:
+        return images.intake(stored.body)[1]
+    except InvalidInput as error:
+        raise InvalidInput(
+            f"{key}: {error.message}", field=where, value=key, hint=error.hint
+        ) from error
+
+
+def lora_folder(settings: Settings) -> Path:
+    return (settings.lora_dir or settings.state_dir / "loras").absolute()
+
+
+def spare_folder(work_dir: Path) -> Path:
+    """For LoRAs while the shared folder cannot be reloaded."""
+    return work_dir.absolute() / "loras"
+
+
+def lora_folders(settings: Settings, work_dir: Path) -> tuple[Path, ...]:
+    """Where ComfyUI must look for the files that the cache keeps."""
+    return (lora_folder(settings) / FILES, spare_folder(work_dir) / FILES)
+
+
+def lora_cache(settings: Settings, work_dir: Path) -> LoraCache:
+    return LoraCache(
+        LocalFolder(lora_folder(settings)),
+        spare_folder(work_dir),
+        max_file_bytes=settings.lora_file_mib * 2**20,
+    )
+
+
+@dataclass(frozen=True)
+class Supplier:
+    """On the worker: everything is there and checked when a handler runs."""
+
+    store: SafeStore
+    loras: LoraCache
+    prefix: str
+
+    def fetch_pictures(self, keys: Mapping[str, str]) -> Mapping[str, bytes]:
+        """Field → picture. Raises InvalidInput."""
+        return {name: read_picture(self.store, name, key) for name, key in keys.items()}
+
+    def fetch_lora(self, wish: LoraWish) -> tuple[Examined, Kept]:
+        """Raises a LoraError."""
+        return obtain(self.store, self.loras, wish.ref, wish.base, self.prefix)
+
+
+def supplies(examined: Examined, kept: Kept) -> Supplies:
+    return Supplies(
+        LoraFile(
+            file=kept.path.name,
+            key=examined.found.key,
+            sha256=kept.sha256,
+            trigger_word=examined.sidecar.trigger_word,
+        )
+    )

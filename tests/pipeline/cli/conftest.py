@@ -1,0 +1,97 @@
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from typer.testing import CliRunner
+
+from config.settings import PREFIX, Settings
+from pipeline.cli.app import app
+from pipeline.connecting import open_store
+from pipeline.local.seaweed import SeaweedServer
+from pipeline.reading import listed
+from pipeline.store.conditional import SafeStore
+from tests.support.manifests import manifest
+from tests.support.seaweed import fresh_bucket
+
+
+@dataclass(frozen=True)
+class Answer:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def error(self) -> Any:
+        """The last error, of a command that was asked for JSON."""
+        return json.loads(self.err.splitlines()[-1])["error"]
+
+
+Ryla = Callable[..., Answer]
+
+
+@pytest.fixture(scope="session")
+def shared_bucket(
+    seaweed: SeaweedServer, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Settings, SafeStore]:
+    """One for all of these tests: the first PUT into a new bucket takes half a second."""
+    settings = fresh_bucket(seaweed, tmp_path_factory.mktemp("shared"))
+    return settings, open_store(settings)
+
+
+@pytest.fixture
+def bucket(shared_bucket: tuple[Settings, SafeStore], tmp_path: Path) -> Iterator[Settings]:
+    settings, store = shared_bucket
+    yield settings.model_copy(update={"state_dir": tmp_path})
+    for entry in listed(store, ""):
+        store.delete(entry.key)
+
+
+@pytest.fixture
+def bare_ryla(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Ryla]:
+    """The command line, without any setting, in an empty folder."""
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object, **environ: str) -> Answer:
+        words = [str(argument) for argument in arguments]
+        done = CliRunner().invoke(app, words, env=environ)
+        return Answer(done.exit_code, done.stdout, done.stderr)
+
+    yield run
+    structlog.reset_defaults()  # logs went to a stream of the runner's that is closed now
+
+
+@pytest.fixture
+def ryla(bare_ryla: Ryla, bucket: Settings) -> Ryla:
+    """The command line with settings that name a fresh bucket."""
+    settings = bucket.environ()
+    del settings["RYLA_LOG_LEVEL"]
+    return lambda *arguments, **environ: bare_ryla(*arguments, **{**settings, **environ})
+
+
+@pytest.fixture
+def store(bucket: Settings, shared_bucket: tuple[Settings, SafeStore]) -> SafeStore:
+    return shared_bucket[1]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a valid manifest with these fields changed."""
+
+    def write(name: str, **changes: Any) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(manifest(**changes)))
+        return path
+
+    return write

@@ -1,0 +1,93 @@
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from handlers.faces.boxes import Box
+from tests.support.commands import ryla
+from tests.support.portraits import portrait
+
+PLACE = Box(240, 140, 160, 200)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, packs: Path) -> Path:
+    """Pictures of two people, and a face pack where it is looked for."""
+    shutil.copytree(packs, tmp_path / ".ryla" / "faces")
+    for name in ("anna", "bert"):
+        for number, light in enumerate((1.0, 0.9)):
+            path = tmp_path / "people" / name / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(portrait({name: PLACE}, light=light))
+    (tmp_path / "nobody.png").write_bytes(portrait({}))
+    return tmp_path
+
+
+def test_faces_are_scored_against_a_reference_and_drawn(folder: Path) -> None:
+    people = ("people/anna/1.png", "people/bert/0.png", "nobody.png")
+    code, answer, errors = ryla(
+        "faces", "score", "people/anna/0.png", *people, "--out", "s.png", "--json", cwd=folder
+    )
+
+    assert (code, errors) == (0, "")
+    said = json.loads(answer)
+    assert said["embedder"] == "auraface-v1"
+    anna, bert, nobody = said["pictures"]
+    assert anna["faces"][0]["similarity"] > 0.9
+    assert bert["faces"][0]["similarity"] < 0.5
+    assert anna["faces"][0]["reason"] == "baseline_unknown"
+    assert nobody["faces"] == []
+    sheet = Image.open(io.BytesIO((folder / "s.png").read_bytes()))
+    assert sheet.width > 3 * sheet.height
+
+
+def test_calibration_gives_later_scores_a_match(folder: Path) -> None:
+    code, answer, _ = ryla("faces", "calibrate", "people", "--json", cwd=folder)
+    assert code == 0
+    means = json.loads(answer)
+    assert means["same_mean"] > means["strangers_mean"]
+    assert Path(means["file"]).parent == folder / ".ryla" / "faces"
+
+    _, answer, _ = ryla(
+        "faces", "score", "people/anna/0.png", "people/anna/1.png", "--json", cwd=folder
+    )
+
+    (picture,) = json.loads(answer)["pictures"]
+    assert picture["faces"][0]["match"] > 0.9
+    assert picture["faces"][0]["reason"] is None
+
+
+def test_two_folders_are_set_side_by_side(folder: Path) -> None:
+    both = ("people/anna", "people/bert")
+    arguments = ("faces", "compare", *both, "--ref", "people/anna/0.png")
+    _, answer, _ = ryla(*arguments, "--json", cwd=folder)
+    _, shown, _ = ryla(*arguments, cwd=folder)
+
+    first, second = json.loads(answer)["folders"]
+    assert first["mean"] > second["mean"]
+    assert (first["pictures"], first["without_face"]) == (2, 0)
+    assert "people/anna keeps the face better" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("score", "nobody.png", "people/anna/0.png"), "no_face"),
+        (("score", "people/anna/0.png", "missing.png"), "invalid_input"),
+        (("compare", "people/anna", "nowhere", "--ref", "people/anna/0.png"), "invalid_input"),
+        (("calibrate", "people/anna"), "invalid_input"),
+        (("score", "--pack", "other", "nobody.png", "nobody.png"), "face_models_missing"),
+    ],
+)
+def test_what_cannot_be_measured_is_said_with_what_to_do(
+    arguments: tuple[str, ...], code: str, folder: Path
+) -> None:
+    ended, answer, errors = ryla("faces", *arguments, "--json", cwd=folder)
+
+    assert (ended, answer) == (1, "")
+    error = json.loads(errors)["error"]
+    assert error["code"] == code
+    assert "Traceback" not in errors

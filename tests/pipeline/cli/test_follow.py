@@ -1,0 +1,58 @@
+from collections.abc import Iterator
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from pipeline.cli import follow as following
+from pipeline.cli import show
+from pipeline.cli.follow import follow, row
+from pipeline.following import Follower
+from pipeline.reading import JobView, State
+from tests.pipeline.cli.leases import SUBMITTED, running, waiting_again
+from tests.support.yard import Yard
+
+
+@pytest.fixture
+def yard() -> Iterator[Yard]:
+    yard = Yard()
+    yard.submit("one")
+    yard.submit("bad", b"{")
+    yard.tick()
+    yield yard
+    yard.close()
+
+
+def test_rows_tell_how_far_a_job_is_and_how_it_ended(yard: Yard) -> None:
+    done, refused = (JobView(id, State.FINISHED, yard.result(id)) for id in ("one", "bad"))
+
+    assert row(done)[:4] == ("one", "flux-dev", "succeeded", "1 output")
+    assert row(refused)[2:4] == ("rejected", "manifest_not_json")
+    assert row(JobView("x", State.WAITING))[:3] == ("x", None, State.WAITING)
+    busy = JobView("x", State.RUNNING, lease=running("x", 0.5, "KSampler"))
+    assert row(busy)[3].endswith("50% KSampler")
+    again = JobView("x", State.RETRY, lease=waiting_again("x", SUBMITTED))
+    assert row(again)[3] == "after comfyui_died"
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_terminal_shows_the_jobs_while_they_run(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch, quiet: bool
+) -> None:
+    screen = StringIO()
+    monkeypatch.setattr(show, "err", lambda: Console(file=screen, force_terminal=True, width=100))
+    monkeypatch.setattr(following, "LOOK_SECONDS", 0.01)
+    yard.store.create("leases/busy.json", running("busy", 0.5, "KSampler").body())
+    follower = Follower(yard.store, ["busy", "one"])
+    looks: list[bool] = []
+
+    def on_look() -> None:
+        looks.append(follower.done)
+        if len(looks) == 2:
+            yard.store.delete("leases/busy.json")
+            yard.store.create("jobs/busy/result.json", b"?")
+
+    follow(follower, quiet=quiet, on_look=on_look)
+
+    assert looks == [False, False, True]
+    assert ("50% KSampler" in screen.getvalue()) is not quiet

@@ -1,0 +1,165 @@
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from config.tables import load_models
+from tests.pipeline.cli.conftest import Ryla
+from tests.support.model_hub import COMMIT, HubFile, ModelHub, model_hub
+from tests.support.safetensors_files import Spec, safetensors
+
+BODY = os.urandom(200_000)
+TABLE = """\
+[weights.tiny]
+folder = "checkpoints"
+file = "tiny.safetensors"
+family = "flux"
+repository = "acme/tiny"
+path = "tiny.safetensors"
+licence = "acme-research"
+terms = "not on Sundays"
+commercial_use = false
+
+[sets.tiny]
+checkpoint = "tiny"
+"""
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelHub]:
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    with model_hub() as hub:
+        hub.files["acme/tiny/tiny.safetensors"] = HubFile(BODY)
+        # Read once, when the hub's client was imported.
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.url)
+        monkeypatch.setattr(
+            "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE",
+            hub.url + "/{repo_id}/resolve/{revision}/{filename}",
+        )
+        yield hub
+
+
+@pytest.fixture
+def models(bare_ryla: Ryla, tmp_path: Path) -> Ryla:
+    """`ryla models` with a folder and a table of one's own."""
+    table = tmp_path / "models.toml"
+    table.write_text(TABLE)
+    settings = {"RYLA_MODELS_FILE": str(table), "RYLA_MODELS_DIR": str(tmp_path / "models")}
+    return lambda *words, **environ: bare_ryla("models", *words, **{**settings, **environ})
+
+
+def test_the_list_shows_licences_and_what_is_here(models: Ryla, tmp_path: Path) -> None:
+    rows = {row["name"]: row for row in models("list", "--json").document}
+
+    assert rows["tiny"]["here"] == "missing"
+    assert rows["tiny"]["sets"] == ["tiny"]
+    assert rows["flux1-dev"]["active"]
+    assert not rows["flux1-dev"]["commercial_use"]
+    assert "flux-1-dev-non-commercial-license" in models("list").out
+
+
+def test_the_plan_says_bytes_and_dollars_a_month(models: Ryla) -> None:
+    document = models("plan", "flux-dev", "--json").document
+
+    assert document["bytes"] == 34_172_222_116
+    assert document["usd_per_month"] == 0
+    assert document["usd_per_month_beyond_free"] == 2.86
+    assert "$2.86" in models("plan", "flux-dev").out
+    assert "Unknown   length of tiny.safetensors" in models("plan", "tiny").out
+
+
+def test_an_unknown_set_is_an_error(models: Ryla) -> None:
+    answer = models("plan", "flux-devv", "--json")
+
+    assert answer.code == 1
+    assert answer.error["code"] == "missing_model"
+
+
+def test_a_pull_shows_the_licence_and_waits_for_its_acceptance(
+    models: Ryla, hub: ModelHub, tmp_path: Path
+) -> None:
+    answer = models("pull", "tiny")
+
+    assert answer.code == 1
+    assert "acme-research, not for commercial use: tiny.safetensors" in answer.err
+    assert "not on Sundays" in answer.err
+    assert "--accept-licences" in answer.err
+    assert hub.ranges == []
+
+
+def test_a_pull_stores_the_file_and_what_was_learned_of_it(
+    models: Ryla, hub: ModelHub, tmp_path: Path
+) -> None:
+    answer = models("pull", "tiny", "--accept-licences", "--json")
+
+    assert answer.code == 0, answer.err
+    assert (tmp_path / "models/checkpoints/tiny.safetensors").read_bytes() == BODY
+    learned = load_models(tmp_path / "models.toml").weights_by_name["tiny"]
+    assert (learned.bytes, learned.revision, learned.verified) == (len(BODY), COMMIT, True)
+    assert learned.sha256 == answer.document[0]["sha256"]
+    assert 'terms = "not on Sundays"' in (tmp_path / "models.toml").read_text()
+    assert "Nothing to pull" in models("pull", "tiny").out
+
+
+def test_a_gated_model_names_the_page(models: Ryla, hub: ModelHub) -> None:
+    hub.files["acme/tiny/tiny.safetensors"].gated = True
+
+    answer = models("pull", "tiny", "--accept-licences", "--json")
+
+    assert answer.code == 1
+    assert answer.error["code"] == "model_gated"
+    assert "https://huggingface.co/acme/tiny" in answer.error["hint"]
+
+
+def test_verify_fills_in_what_the_table_lacks(models: Ryla, hub: ModelHub, tmp_path: Path) -> None:
+    missing = models("verify", "tiny", "--json")
+    (tmp_path / "models/checkpoints").mkdir(parents=True)
+    (tmp_path / "models/checkpoints/tiny.safetensors").write_bytes(BODY)
+    found = models("verify", "tiny")
+
+    assert missing.code == 1
+    assert missing.document[0]["learned"]["revision"] == COMMIT
+    assert found.code == 0, found.err
+    assert "Written into" in found.out
+    assert load_models(tmp_path / "models.toml").weights_by_name["tiny"].verified
+
+
+def test_verify_finds_a_wrong_file(models: Ryla, hub: ModelHub, tmp_path: Path) -> None:
+    models("pull", "tiny", "--accept-licences")
+    (tmp_path / "models/checkpoints/tiny.safetensors").write_bytes(BODY[::-1])
+
+    answer = models("verify", "tiny", "--offline")
+
+    assert answer.code == 1
+    assert "wrong" in answer.out
+    assert "its sha256 is" in answer.out
+
+
+def test_an_own_checkpoint_is_registered(models: Ryla, tmp_path: Path) -> None:
+    own = tmp_path / "own.safetensors"
+    own.write_bytes(safetensors({"double_blocks.0.img_attn.qkv.weight": Spec((12, 4))}))
+
+    answer = models("add", own, "--as", "flux-dev-uncensored", "--json")
+
+    assert answer.code == 0, answer.err
+    table = load_models(tmp_path / "models.toml")
+    assert table.weights("flux-dev-uncensored")["unet"].sha256 == answer.document["sha256"]
+    assert "tiny" in table.sets
+
+
+def test_an_own_checkpoint_needs_a_file_to_be_registered_in(models: Ryla, tmp_path: Path) -> None:
+    own = tmp_path / "own.safetensors"
+    own.write_bytes(b"anything")
+
+    answer = models("add", own, "--as", "flux-dev-uncensored", "--json", RYLA_MODELS_FILE="")
+
+    assert answer.code == 1
+    assert answer.error["field"] == "RYLA_MODELS_FILE"
+
+
+def test_a_models_folder_must_be_named(models: Ryla) -> None:
+    answer = models("verify", "tiny", "--json", RYLA_MODELS_DIR="")
+
+    assert answer.code == 1
+    assert answer.error["field"] == "RYLA_MODELS_DIR"

@@ -1,0 +1,119 @@
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from config.errors import ComfyDied, InvalidField, UnknownField
+from pipeline.cli import show
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (None, ""),
+        (-3, "0.0 s"),
+        (0.42, "0.4 s"),
+        (9.94, "9.9 s"),
+        (12, "12 s"),
+        (200, "3 m 20 s"),
+        (3600, "1 h 0 m"),
+        (18_100, "5 h 1 m"),
+        (183_600, "2 d 3 h"),
+        (timedelta(minutes=2), "2 m 0 s"),
+    ],
+)
+def test_durations_are_said_in_two_units(seconds: float | timedelta | None, said: str) -> None:
+    assert show.span(seconds) == said
+
+
+def test_an_age_is_counted_from_the_stores_clock() -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    assert show.age(now - timedelta(seconds=75), now) == "1 m 15 s"
+    assert show.age(None, now) == ""
+
+
+def test_a_bar_says_how_far() -> None:
+    assert show.bar(0.5, width=4) == "██░░  50%"
+
+
+def test_cells_are_text_and_never_markup() -> None:
+    assert show.cell("[red]x") == "\\[red]x"
+    assert show.cell(None) == ""
+    assert show.cell("failed") == "[red]failed[/]"
+
+
+def run(act: Callable[[], None], *words: str) -> tuple[int, str, str]:
+    app = typer.Typer()
+
+    @app.command()
+    @show.command
+    def command(json: bool = typer.Option(False, "--json")) -> None:
+        act()
+
+    done = CliRunner().invoke(app, words)
+    return done.exit_code, done.stdout, done.stderr
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    def act() -> None:
+        raise error
+
+    return act
+
+
+def test_an_error_says_code_field_value_and_hint() -> None:
+    error = InvalidField("too [big]", field="input.steps", value=99, hint="At most 50.")
+    error.others = (UnknownField("what is this", field="x"),)
+    code, out, err = run(raising(error))
+
+    assert (code, out) == (1, "")
+    assert err.splitlines() == [
+        "invalid_field: too [big]",
+        "  field  input.steps",
+        "  value  99",
+        "  hint   At most 50.",
+        "unknown_field: what is this",
+        "  field  x",
+    ]
+
+
+def test_the_last_log_lines_go_along() -> None:
+    _, _, err = run(raising(ComfyDied("gone", log_tail=("CUDA error",))))
+
+    assert "log    CUDA error" in err
+
+
+def test_errors_are_json_where_json_is_asked_for() -> None:
+    error = InvalidField("too big", field="input.steps", value=99)
+    error.others = (UnknownField("what is this", field="x"),)
+    _, out, err = run(raising(error), "--json")
+    document = json.loads(err)
+
+    assert out == ""
+    assert (document["error"]["code"], document["error"]["value"]) == ("invalid_field", "99")
+    assert [each["field"] for each in document["also"]] == ["x"]
+
+
+def test_what_nobody_foresaw_has_no_traceback() -> None:
+    code, _, err = run(raising(KeyError("oops")))
+
+    assert code == 1
+    assert err == "internal: KeyError: 'oops'\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(KeyboardInterrupt(), 130), (typer.Exit(3), 3), (BrokenPipeError(), 1)]
+)
+def test_ways_to_end_without_a_word(error: BaseException, code: int) -> None:
+    assert run(raising(error)) == (code, "", "")
+
+
+def test_json_for_programs_is_one_line() -> None:
+    code, out, _ = run(lambda: show.print_json({"at": datetime(2026, 1, 1), "x": "[red]é:smile:"}))
+
+    assert code == 0
+    assert out == '{"at": "2026-01-01T00:00:00", "x": "[red]é:smile:"}\n'

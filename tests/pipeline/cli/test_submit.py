@@ -1,0 +1,163 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.store.conditional import SafeStore
+from tests.pipeline.cli.conftest import Ryla
+from tests.support.manifests import manifest
+
+Write = Callable[..., Path]
+
+
+def keys(store: SafeStore, prefix: str = "") -> list[str]:
+    return [entry.key for entry in store.list(prefix).entries]
+
+
+def test_a_file_goes_into_the_inbox_under_its_name(
+    ryla: Ryla, store: SafeStore, write: Write
+) -> None:
+    answer = ryla("submit", write("cat.json", tenant="acme", priority=7))
+
+    assert answer.code == 0, answer.err
+    assert "cat  submitted  waiting" in answer.out
+    assert keys(store) == ["inbox/2.acme.flux-dev.cat.json"]
+
+
+def test_a_folder_and_jsonl_go_together(ryla: Ryla, store: SafeStore, write: Write) -> None:
+    write("many/one.json")
+    write("many/two.json")
+    lines = [json.dumps({"id": f"line-{n}", **manifest()}) for n in range(3)]
+    (write("x.json").parent / "lines.jsonl").write_text("\n".join(lines))
+    answer = ryla("submit", "many", "lines.jsonl", "--json")
+
+    assert [job["id"] for job in answer.document["jobs"]] == [
+        "one",
+        "two",
+        "line-0",
+        "line-1",
+        "line-2",
+    ]
+    assert len(keys(store, "inbox/")) == 5
+
+
+def test_a_broken_off_run_is_repeated_without_harm(
+    ryla: Ryla, store: SafeStore, write: Write
+) -> None:
+    write("many/one.json")
+    ryla("submit", "many")
+    write("many/two.json")
+    jobs = ryla("submit", "many", "--json").document["jobs"]
+
+    assert [(job["sent"], job["state"]) for job in jobs] == [
+        ("already_there", "waiting"),
+        ("submitted", "waiting"),
+    ]
+    assert len(keys(store, "inbox/")) == 2
+
+
+def test_id_and_bare_name_the_key(ryla: Ryla, store: SafeStore, write: Write) -> None:
+    ryla("submit", write("cat.json"), "--id", "dog", "--bare")
+
+    assert keys(store) == ["inbox/dog.json"]
+
+
+def test_one_id_is_for_one_manifest(ryla: Ryla, store: SafeStore, write: Write) -> None:
+    answer = ryla("submit", write("a.json"), write("b.json"), "--id", "one")
+
+    assert answer.code == 2
+    assert not keys(store)
+
+
+def test_the_tenant_of_the_settings_is_written(ryla: Ryla, store: SafeStore, write: Write) -> None:
+    ryla("submit", write("cat.json"), RYLA_TENANT="studio")
+
+    assert keys(store) == ["inbox/4.studio.flux-dev.cat.json"]
+
+
+def test_one_bad_manifest_keeps_all_of_them_here(
+    ryla: Ryla, store: SafeStore, write: Write
+) -> None:
+    write("many/good.json")
+    write("many/typo.json", mettadata={})
+    write("many/Bad Name.json")
+    answer = ryla("submit", "many")
+
+    assert answer.code == 1
+    assert "unknown_field: many/typo.json" in answer.err
+    assert "'metadata'" in answer.err
+    assert "invalid_id: many/Bad Name.json" in answer.err
+    assert "bad-name-" in answer.err
+    assert "--keep-going" in answer.err
+    assert not keys(store)
+
+
+def test_the_good_ones_go_if_told_to(ryla: Ryla, store: SafeStore, write: Write) -> None:
+    write("many/good.json")
+    write("many/typo.json", mettadata={})
+    answer = ryla("submit", "many", "--keep-going", "--json")
+
+    assert answer.code == 1
+    assert answer.error["code"] == "unknown_field"
+    jobs = answer.document["jobs"]
+    assert [job.get("error", {}).get("code") for job in jobs] == [None, "unknown_field"]
+    assert keys(store) == ["inbox/4.default.flux-dev.good.json"]
+
+
+def test_a_bad_one_is_sent_as_it_is_if_told_to(ryla: Ryla, store: SafeStore, write: Write) -> None:
+    path = write("bad.json")
+    path.write_text('{"oops"')
+
+    assert ryla("submit", path, "--no-check").code == 0
+    stored = store.get("inbox/bad.json")
+    assert stored is not None
+    assert stored.body == b'{"oops"'
+
+
+def test_another_body_for_a_used_id_is_a_conflict(
+    ryla: Ryla, store: SafeStore, write: Write
+) -> None:
+    ryla("submit", write("cat.json"))
+    answer = ryla("submit", write("cat.json", metadata={"other": 1}), "--json")
+
+    assert answer.code == 1
+    assert answer.error["code"] == "id_conflict"
+    assert len(keys(store)) == 1
+
+
+def test_waiting_ends_with_the_time_when_nobody_works(ryla: Ryla, write: Write) -> None:
+    answer = ryla("submit", write("cat.json"), "--wait", "0.1", "--json")
+
+    assert answer.code == 1
+    assert answer.document["results"] == [{"id": "cat", "state": "waiting", "result": None}]
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_waiting_shows_the_result_and_tells_whose_it_is(
+    ryla: Ryla, store: SafeStore, write: Write, other: bool
+) -> None:
+    """Under a bare key waits another body for the id: whoever is adopted first has the id."""
+    path = write("cat.json")
+    if other:
+        ryla("submit", write("other/cat.json", metadata={"other": 1}), "--bare")
+        ryla("cancel", "cat")
+        store.delete("jobs/cat/manifest.json")
+    else:
+        ryla("submit", path)
+        ryla("cancel", "cat")
+    answer = ryla("submit", path, "--wait", "5", "--json")
+
+    assert answer.code == 1
+    assert answer.document["results"][0]["result"]["status"] == "cancelled"
+    error = answer.document["jobs"][0].get("error")
+    assert (error is not None and error["code"] == "id_conflict") is other
+
+
+def test_waiting_shows_a_table_at_the_end(ryla: Ryla, write: Write) -> None:
+    path = write("cat.json")
+    ryla("submit", path)
+    ryla("cancel", "cat")
+    answer = ryla("submit", path, "--wait", "5")
+
+    assert "cancelled" in answer.out

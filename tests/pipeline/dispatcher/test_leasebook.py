@@ -1,0 +1,44 @@
+from pipeline.dispatcher.leasebook import LeaseBook
+from pipeline.lease import Phase
+from pipeline.store.base import Entry
+from tests.pipeline.dispatcher.test_survey import lease
+from tests.support.yard import NOON
+
+
+def entry(key: str, etag: str = "e1") -> Entry:
+    return Entry(key, etag, 100, NOON)
+
+
+def test_a_lease_is_known_by_its_etag_alone() -> None:
+    book = LeaseBook()
+    book.note("a", "e1", lease("a"))
+    same, other = book.held([entry("leases/a.json"), entry("leases/a.json", "e2")])
+    assert same.lease == lease("a")
+    assert other.lease is None
+    assert not other.unreadable
+
+
+def test_what_is_no_lease_of_a_job_is_passed_over() -> None:
+    keys = ["leases/", "leases/x.txt", "leases/UPPER.json", "leases/a/b.json"]
+    assert list(LeaseBook().held([entry(key) for key in keys])) == []
+
+
+def test_places_are_taken_by_all_but_retries() -> None:
+    book = LeaseBook()
+    for phase in Phase:
+        book.note(phase.value, "e", lease(phase.value, phase=phase))
+    ids = [phase.value for phase in Phase]
+    assert [each.phase for each in book.in_flight([*ids, "unknown"])] == [
+        Phase.CLAIMED,
+        Phase.SPAWNED,
+        Phase.RUNNING,
+    ]
+
+
+def test_what_is_gone_is_forgotten() -> None:
+    book = LeaseBook()
+    book.note("a", "e", lease("a"))
+    book.note("b", "e", None)
+    book.keep_only(["b", "c"])
+    assert [book.is_known(id) for id in "abc"] == [False, True, False]
+    assert book.last("b") is None

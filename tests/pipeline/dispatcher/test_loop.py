@@ -1,0 +1,102 @@
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from config.errors import StoreDenied, StoreNotConditional
+from config.settings import Settings
+from pipeline.dispatcher.loop import Bell, dispatch, next_wait
+from pipeline.dispatcher.tick import TickReport
+from pipeline.store.base import Busy
+from tests.pipeline.conftest import MakeYard
+from tests.support.yard import Yard
+
+QUICK = {"poll_active_seconds": 0.05, "poll_idle_seconds": 0.2}
+
+
+def test_while_work_is_known_ticks_come_each_second_and_then_more_rarely() -> None:
+    settings = Settings()
+    assert next_wait(15, True, settings) == 1
+    waits = [1.0]
+    while len(waits) < 12:
+        waits.append(next_wait(waits[-1], False, settings))
+    assert waits[1:4] == [1.5, 2.25, 3.375]
+    assert waits[-1] == waits[-2] == 15
+
+
+@pytest.fixture
+def run_loop() -> Callable[..., list[TickReport]]:
+    def run(yard: Yard, stop: Callable[[list[TickReport], Bell], None]) -> list[TickReport]:
+        reports: list[TickReport] = []
+        bell = Bell()
+
+        def on_tick(report: TickReport) -> None:
+            reports.append(report)
+            stop(reports, bell)
+
+        dispatch(yard.dispatcher, bell, for_s=10, on_tick=on_tick)
+        return reports
+
+    return run
+
+
+def test_it_goes_on_until_the_bell_says_stop(
+    make_yard: MakeYard, run_loop: Callable[..., list[TickReport]]
+) -> None:
+    yard = make_yard(**QUICK)
+
+    def stop(reports: list[TickReport], bell: Bell) -> None:
+        if len(reports) == 3:
+            bell.stop()
+
+    assert len(run_loop(yard, stop)) == 3
+
+
+def test_it_ends_before_its_time_is_over(make_yard: MakeYard) -> None:
+    yard = make_yard(**QUICK)
+    began = time.monotonic()
+    dispatch(yard.dispatcher, Bell(), for_s=0.5)
+    assert 0.1 < time.monotonic() - began <= 0.5
+
+
+def test_a_bell_cuts_the_wait_short(
+    make_yard: MakeYard, run_loop: Callable[..., list[TickReport]]
+) -> None:
+    yard = make_yard(poll_active_seconds=5, poll_idle_seconds=5)
+
+    def stop(reports: list[TickReport], bell: Bell) -> None:
+        if len(reports) == 1:
+            yard.submit("job-1")
+            threading.Timer(0.05, bell.ring).start()
+        else:
+            bell.stop()
+
+    began = time.monotonic()
+    reports = run_loop(yard, stop)
+    assert [report.spawned for report in reports] == [0, 1]
+    assert time.monotonic() - began < 2
+
+
+def test_a_store_that_is_briefly_away_is_waited_for(
+    make_yard: MakeYard, run_loop: Callable[..., list[TickReport]]
+) -> None:
+    yard = make_yard(**QUICK)
+    yard.submit("job-1")
+    failures = [Busy("503")] * 5
+
+    def fail(call: str, key: str) -> Exception | None:
+        return failures.pop() if failures else None
+
+    yard.raw.fail = fail
+    reports = run_loop(yard, lambda reports, bell: bell.stop())
+    assert [report.spawned for report in reports] == [1]
+    assert failures == []
+
+
+@pytest.mark.parametrize("error", [StoreDenied("403"), StoreNotConditional("no Date")])
+def test_a_store_that_refuses_us_ends_it(make_yard: MakeYard, error: Exception) -> None:
+    yard = make_yard(**QUICK)
+    yard.raw.fail = lambda call, key: error
+    with pytest.raises(type(error)):
+        dispatch(yard.dispatcher, Bell(), for_s=10)

@@ -1,0 +1,485 @@
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from config.errors import ComfyDied, NodeFailed, OutOfMemory, StoreUnavailable
+from pipeline.lease import Phase
+from pipeline.queue.ref import Ref
+from pipeline.result import Status
+from pipeline.store.base import OutcomeUnknown
+from tests.pipeline.conftest import MakeYard
+from tests.support.instant import HoldingEngine, InstantServer, away, failing
+from tests.support.manifests import body
+from tests.support.yard import NOON, Yard
+
+FOUR_PLACES = "[routes.Flux]\nmax_in_flight = 4\n"
+
+
+def test_a_job_goes_from_manifest_to_result(yard: Yard) -> None:
+    yard.submit("job-1")
+    report = yard.tick()
+    result = yard.result("job-1")
+    assert (report.spawned, report.failed) == (1, 0)
+    assert (result.status, result.attempt) == (Status.SUCCEEDED, 1)
+    assert yard.keys() == [
+        "jobs/job-1/manifest.json",
+        "jobs/job-1/out/a1/image-0.png",
+        "jobs/job-1/out/a1/metrics.json",
+        "jobs/job-1/result.json",
+    ]
+    assert yard.event_names() == [
+        "modal_flux_dev_generation_requested",
+        "modal_flux_dev_generation_completed",
+    ]
+
+
+def test_a_job_costs_five_puts_one_get_and_two_deletes(yard: Yard) -> None:
+    yard.tick()
+    yard.raw.calls.clear()
+    yard.submit("job-1")
+    yard.tick()
+    outputs_and_metrics, by_the_producer = 2, 1
+    assert yard.raw.calls["PUT"] - outputs_and_metrics + by_the_producer == 5
+    assert yard.raw.calls["GET"] == 1
+    assert yard.raw.calls["DELETE"] == 2
+
+
+def test_an_idle_tick_costs_two_listings(yard: Yard) -> None:
+    yard.tick()
+    yard.raw.calls.clear()
+    report = yard.tick()
+    assert yard.raw.calls == {"LIST": 2}
+    assert not report.active
+
+
+def test_a_waiting_job_that_is_held_costs_no_read_at_the_next_tick(holding: Yard) -> None:
+    holding.submit("job-1")
+    holding.tick()
+    holding.raw.calls.clear()
+    report = holding.tick()
+    assert holding.raw.calls == {"LIST": 2}
+    assert (report.in_flight, report.active) == (1, True)
+
+
+def test_no_more_bodies_are_read_than_jobs_are_claimed(make_yard: MakeYard) -> None:
+    yard = make_yard(holding=True, routes=FOUR_PLACES)
+    for n in range(2500):
+        key = f"inbox/4.acme.flux-dev.job-{n:04}.json"
+        yard.submit("", body(tenant="acme"), key=key)
+    report = yard.tick()
+    assert (report.spawned, report.more) == (4, True)
+    assert len(yard.raw.gets) == 4
+    yard.raw.calls.clear()
+    yard.tick()
+    assert "GET" not in yard.raw.calls
+    assert yard.raw.calls["LIST"] <= 3
+
+
+def test_a_route_takes_no_more_than_its_places(make_yard: MakeYard) -> None:
+    yard = make_yard(holding=True, routes=FOUR_PLACES)
+    for n in range(10):
+        yard.submit(f"job-{n}")
+    yard.tick()
+    yard.tick()
+    assert [ref.id for ref in yard.held.refs] == ["job-0", "job-1", "job-2", "job-3"]
+
+
+def test_higher_priority_goes_first_and_tenants_take_turns(make_yard: MakeYard) -> None:
+    yard = make_yard(holding=True, routes=FOUR_PLACES)
+    for tenant, id, priority in (
+        ("a", "a1", 5),
+        ("a", "a2", 5),
+        ("a", "a3", 5),
+        ("b", "b1", 5),
+        ("b", "urgent", 9),
+    ):
+        manifest = body(tenant=tenant, priority=priority)
+        yard.submit(id, manifest, key=f"inbox/{9 - priority}.{tenant}.flux-dev.{id}.json")
+        yard.pass_time(1)
+    yard.pool._max_workers = 1
+    yard.tick()
+    assert {ref.id for ref in yard.held.refs} == {"urgent", "a1", "a2", "b1"}
+
+
+# What cannot become a job, or is not run
+
+
+@pytest.mark.parametrize(
+    ("manifest", "code", "field"),
+    [
+        (b"{", "manifest_not_json", None),
+        (b"", "manifest_not_json", None),
+        (b" " * 300_000, "manifest_too_large", None),
+        (b'{"version": 2}', "unsupported_version", "version"),
+        (body(input={"stpes": 3}), "unknown_field", "input.stpes"),
+        (body(input={"steps": 0}), "invalid_field", "input.steps"),
+        (body(model="wan-t2v"), "not_available", "model"),
+        (body(callback_url="https://example.com"), "not_available", "callback_url"),
+        (
+            body(max_cost_usd=0.0001, input={"steps": 50, "num_images": 8}),
+            "over_budget",
+            "max_cost_usd",
+        ),
+        (body(prompt="\ud800"), "manifest_not_json", None),
+        (body(metadata={"n": 1}).replace(b"1}", b"1e999}"), "manifest_not_json", None),
+    ],
+    ids=lambda value: str(value)[:30] if isinstance(value, str) else "",
+)
+def test_a_bad_manifest_ends_in_a_rejected_result(
+    yard: Yard, manifest: bytes, code: str, field: str | None
+) -> None:
+    yard.submit("bad", manifest)
+    yard.submit("good")
+    report = yard.tick()
+    result = yard.result("bad")
+    assert result.status is Status.REJECTED
+    assert result.error is not None
+    assert (result.error.code, result.error.field) == (code, field)
+    assert result.error.hint or code in ("invalid_field",)
+    assert (report.committed, report.failed) == (1, 0)
+    assert yard.result("good").status is Status.SUCCEEDED
+    assert yard.keys("inbox/") == yard.keys("leases/") == []
+
+
+def test_a_result_names_every_problem_of_its_manifest(yard: Yard) -> None:
+    yard.submit("bad", body(input={"steps": 0, "stpes": 1}))
+    yard.tick()
+    result = yard.result("bad")
+    assert result.error is not None
+    assert {result.error.field, *(more.field for more in result.also)} == {
+        "input.steps",
+        "input.stpes",
+    }
+
+
+def test_a_refusal_says_what_the_budget_would_have_to_be(yard: Yard) -> None:
+    yard.submit("dear", body(max_cost_usd=0.0001, input={"steps": 50}))
+    yard.tick()
+    error = yard.result("dear").error
+    assert error is not None
+    assert error.hint is not None
+    allowed = float(error.hint.split("$")[1].split(",")[0])
+    yard.submit("paid", body(max_cost_usd=allowed, input={"steps": 50}))
+    yard.tick()
+    assert yard.result("paid").status is Status.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("deadline", "status"),
+    [(NOON - timedelta(seconds=1), Status.FAILED), (NOON + timedelta(hours=1), Status.SUCCEEDED)],
+)
+def test_a_deadline_is_kept_by_the_stores_clock(yard: Yard, deadline: Any, status: Status) -> None:
+    yard.submit("job-1", body(deadline=deadline.isoformat()))
+    yard.tick()
+    result = yard.result("job-1")
+    assert result.status is status
+    assert (result.error is not None and result.error.code) == (
+        "deadline_exceeded" if status is Status.FAILED else False
+    )
+
+
+def test_a_job_whose_deadline_passes_on_the_way_is_not_begun(holding: Yard) -> None:
+    holding.submit("job-1", body(deadline=(NOON + timedelta(seconds=30)).isoformat()))
+    holding.tick()
+    holding.pass_time(60)
+    (ref,) = holding.held.refs
+    holding.store.list("leases/")
+    from pipeline.execution import execute
+
+    execute(ref, holding.shop, call_id=None, cold_s=0)
+    result = holding.result("job-1")
+    assert result.status is Status.FAILED
+    assert result.error is not None
+    assert result.error.code == "deadline_exceeded"
+    assert result.outputs == ()
+
+
+def test_a_key_that_belies_its_manifest_is_refused(yard: Yard) -> None:
+    yard.submit("job-1", body(tenant="acme"), key="inbox/4.other.flux-dev.job-1.json")
+    yard.tick()
+    error = yard.result("job-1").error
+    assert error is not None
+    assert (error.code, error.field) == ("key_mismatch", "tenant")
+
+
+def test_a_duplicate_submission_changes_nothing(yard: Yard) -> None:
+    yard.submit("job-1")
+    yard.tick()
+    first = yard.store.get("jobs/job-1/result.json")
+    yard.submit("job-1")
+    report = yard.tick()
+    again = yard.store.get("jobs/job-1/result.json")
+    assert first is not None
+    assert again is not None
+    assert first.body == again.body
+    assert report.cleaned == 1
+    assert yard.keys("inbox/") == yard.keys("leases/") == yard.keys("rejected/") == []
+
+
+def test_another_body_for_a_used_id_is_filed_and_changes_nothing(yard: Yard) -> None:
+    yard.submit("job-1", body("a cat"))
+    yard.tick()
+    first = yard.result("job-1")
+    yard.submit("job-1", body("a dog"))
+    yard.tick()
+    assert yard.result("job-1") == first
+    (record,) = yard.rejected()
+    assert record["error"]["code"] == "id_conflict"
+    assert "a dog" in record["body"]
+    assert yard.keys("inbox/") == yard.keys("leases/") == []
+    assert "modal_manifest_rejected" in yard.event_names()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Bad Name.json",
+        "UPPER.json",
+        "a.b.json",
+        "job-1.txt",
+        "-dash.json",
+        "é.json",
+        "x" * 97 + ".json",
+    ],
+)
+@pytest.mark.parametrize("manifest", [body(), b""], ids=["a manifest", "empty"])
+def test_a_name_that_is_no_id_is_filed_with_a_suggestion(
+    yard: Yard, name: str, manifest: bytes
+) -> None:
+    yard.submit("", manifest, key=f"inbox/{name}")
+    yard.submit("good")
+    report = yard.tick()
+    (record,) = yard.rejected()
+    assert report.rejected == 1
+    assert record["key"] == f"inbox/{name}"
+    assert record["error"]["code"] == "invalid_id"
+    assert record["body"].encode() == manifest
+    assert "inbox/" in record["error"]["hint"] or "Use" in record["error"]["hint"]
+    assert yard.keys("inbox/") == []
+    assert yard.result("good").status is Status.SUCCEEDED
+
+
+def test_many_strangers_do_not_hold_up_the_jobs_behind_them(yard: Yard) -> None:
+    for n in range(150):
+        yard.submit("", key=f"inbox/BAD {n}.json")
+    yard.submit("job-1")
+    yard.tick()
+    assert yard.result("job-1").status is Status.SUCCEEDED
+    assert len(yard.keys("inbox/")) == 150 - 64
+    yard.tick()
+    yard.tick()
+    assert yard.keys("inbox/") == []
+    assert len(yard.rejected()) == 150
+
+
+# What goes wrong on the way
+
+
+def test_an_engine_that_is_away_costs_no_attempt(holding: Yard) -> None:
+    holding.held.error = away()
+    holding.submit("job-1")
+    assert holding.tick().failed == 1
+    lease = holding.lease("job-1")
+    assert (lease.phase, lease.attempt) == (Phase.RETRY, 0)
+    assert lease.error is not None
+    assert lease.error.code == "engine_unavailable"
+    assert lease.not_before == NOON + timedelta(seconds=5)
+    holding.held.error = None
+    assert holding.tick().taken_over == 0
+    holding.pass_time(5)
+    assert holding.tick().spawned == 1
+    assert holding.lease("job-1").attempt == 1
+
+
+def test_an_engine_that_stays_away_never_uses_the_attempts_up(holding: Yard) -> None:
+    holding.held.error = away()
+    holding.submit("job-1")
+    for _ in range(12):
+        holding.tick()
+        holding.pass_time(400)
+    holding.held.error = None
+    holding.tick()
+    assert holding.lease("job-1").attempt == 1
+    assert len(holding.held.refs) == 1
+
+
+def test_one_job_that_breaks_its_taker_leaves_the_others_alone(holding: Yard) -> None:
+    class Fragile(HoldingEngine):
+        def submit(self, route: str, ref: Ref) -> None:
+            if ref.id == "poison":
+                raise RuntimeError("nobody thought of this")
+            super().submit(route, ref)
+
+    engine = Fragile()
+    dispatcher = holding.another("fragile", engine)
+    for id in ("a", "poison", "z"):
+        holding.submit(id)
+    report = holding.tick(dispatcher)
+    assert (report.spawned, report.failed) == (2, 1)
+    assert [ref.id for ref in engine.refs] == ["a", "z"]
+    for _ in range(5):
+        holding.pass_time(70)
+        holding.tick(dispatcher)
+    result = holding.result("poison")
+    assert result.status is Status.FAILED
+    assert result.error is not None
+    assert result.error.code == "attempts_exhausted"
+    assert holding.keys("inbox/") == []
+
+
+def test_an_error_that_may_pass_is_tried_again_with_growing_pauses(make_yard: MakeYard) -> None:
+    errors = failing(OutOfMemory("full"), ComfyDied("gone"))
+    yard = make_yard(server=InstantServer(errors), backoff_base_seconds=40)
+    yard.submit("job-1")
+    yard.tick()
+    lease = yard.lease("job-1")
+    assert (lease.phase, lease.attempt) == (Phase.RETRY, 1)
+    assert lease.error is not None
+    assert lease.error.code == "out_of_memory"
+    assert lease.not_before == NOON + timedelta(seconds=40)
+    yard.pass_time(39)
+    assert yard.tick().taken_over == 0
+    yard.pass_time(1)
+    yard.tick()
+    assert yard.lease("job-1").not_before == yard.now + timedelta(seconds=80)
+    yard.pass_time(80)
+    yard.tick()
+    result = yard.result("job-1")
+    assert (result.status, result.attempt) == (Status.SUCCEEDED, 3)
+    assert [output.key for output in result.outputs] == ["jobs/job-1/out/a3/image-0.png"]
+    assert yard.keys("leases/") == []
+
+
+def test_an_error_that_stays_uses_the_attempts_up(make_yard: MakeYard) -> None:
+    yard = make_yard(server=InstantServer(failing(*[OutOfMemory("full")] * 9)), max_attempts=2)
+    yard.submit("job-1")
+    for _ in range(4):
+        yard.tick()
+        yard.pass_time(400)
+    result = yard.result("job-1")
+    assert (result.status, result.attempt) == (Status.FAILED, 2)
+    assert result.error is not None
+    assert result.error.code == "out_of_memory"
+    assert yard.event_names().count("modal_flux_dev_generation_failed") == 1
+    assert yard.keys("leases/") == []
+
+
+def test_a_permanent_error_fails_at_once(make_yard: MakeYard) -> None:
+    error = NodeFailed("the sampler broke", log_tail=("line 1", "line 2"))
+    yard = make_yard(server=InstantServer(failing(error)))
+    yard.submit("job-1")
+    yard.tick()
+    result = yard.result("job-1")
+    assert (result.status, result.attempt) == (Status.FAILED, 1)
+    assert result.error is not None
+    assert result.error.code == "node_failed"
+    assert result.error.log_tail == ("line 1", "line 2")
+
+
+def test_a_spawned_job_that_nobody_starts_is_spawned_again(holding: Yard) -> None:
+    holding.submit("job-1")
+    holding.tick()
+    holding.pass_time(900)
+    assert holding.tick().taken_over == 0
+    holding.pass_time(1)
+    assert holding.tick().taken_over == 1
+    assert [(ref.id, ref.lease and ref.lease.attempt) for ref in holding.held.refs] == [
+        ("job-1", 1),
+        ("job-1", 2),
+    ]
+
+
+def test_a_job_that_is_lost_each_time_fails_with_what_was_last_known(holding: Yard) -> None:
+    holding.submit("job-1")
+    for _ in range(4):
+        holding.tick()
+        holding.pass_time(901)
+    result = holding.result("job-1")
+    assert result.status is Status.FAILED
+    assert result.error is not None
+    assert result.error.code == "attempts_exhausted"
+    assert holding.keys("leases/") == []
+
+
+def test_a_lease_that_a_stranger_overwrote_is_taken_over(holding: Yard) -> None:
+    holding.submit("job-1")
+    holding.tick()
+    holding.store.write("leases/job-1.json", b"what is this", "text/plain")
+    holding.tick()
+    holding.pass_time(901)
+    holding.tick()
+    assert holding.lease("job-1").attempt == 1
+    assert len(holding.held.refs) == 2
+
+
+def test_a_strangers_object_among_the_leases_is_left_alone(yard: Yard) -> None:
+    yard.store.write("leases/README.txt", b"hello", "text/plain")
+    yard.submit("job-1")
+    yard.tick()
+    yard.pass_time(10_000)
+    yard.tick()
+    assert yard.result("job-1").status is Status.SUCCEEDED
+    assert yard.keys("leases/") == ["leases/README.txt"]
+
+
+def test_a_store_that_is_away_fails_the_tick_and_loses_nothing(yard: Yard) -> None:
+    yard.submit("job-1")
+    yard.raw.fail = lambda call, key: OutcomeUnknown("timeout")
+    with pytest.raises(StoreUnavailable):
+        yard.tick()
+    yard.raw.fail = lambda call, key: None
+    yard.tick()
+    assert yard.result("job-1").status is Status.SUCCEEDED
+
+
+def test_a_store_that_fails_for_one_job_fails_one_job(yard: Yard) -> None:
+    yard.raw.fail = lambda call, key: OutcomeUnknown("500") if "bad" in key else None
+    yard.submit("bad")
+    yard.submit("good")
+    report = yard.tick()
+    assert report.failed == 1
+    assert yard.result("good").status is Status.SUCCEEDED
+    yard.raw.fail = lambda call, key: None
+    yard.pass_time(61)
+    yard.tick()
+    assert yard.result("bad").status is Status.SUCCEEDED
+
+
+def test_two_dispatchers_spawn_a_job_once(holding: Yard) -> None:
+    for n in range(8):
+        holding.submit(f"job-{n}")
+    one, other = holding.another("one"), holding.another("other")
+    ticks = [holding.pool.submit(holding.tick, each) for each in (one, other)]
+    for each in ticks:
+        each.result()
+    assert sorted(ref.id for ref in holding.held.refs) == [f"job-{n}" for n in range(8)]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2)
+    ),
+    max_leaves=5,
+)
+FIELDS = ["version", "model", "input", "tenant", "distinct_id", "metadata", "deadline", "consent"]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(
+    st.binary(max_size=20)
+    | st.dictionaries(st.sampled_from(FIELDS), JSON).map(
+        lambda changes: json.dumps({**json.loads(body()), **changes}).encode()
+    )
+)
+def test_any_bytes_under_a_good_name_end_in_a_result(make_yard: MakeYard, poison: bytes) -> None:
+    yard = make_yard()
+    yard.submit("poison", poison)
+    yard.tick()
+    assert yard.result("poison").status in (Status.SUCCEEDED, Status.REJECTED, Status.FAILED)
+    assert yard.keys("inbox/") == yard.keys("leases/") == []
+    yard.close()

@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import pytest
+
+from config.settings import Settings
+from pipeline.dispatcher.tick import tick
+from pipeline.engines import local
+from pipeline.lease import Phase
+from pipeline.result import Status
+from tests.support.stack import Stack, quick, running, wait_until
+
+
+def test_a_stop_hands_the_running_job_back(bucket: Settings) -> None:
+    with running(quick(bucket, max_attempts=3)) as stack:
+        stack.submit("job-1", "[[fault:slow=20]]", input={"steps": 50})
+        stack.wait_running("job-1")
+    lease = stack.lease("job-1")
+    assert stack.find_result("job-1") is None
+    assert lease is not None
+    assert (lease.phase, lease.attempt) == (Phase.RETRY, 1)
+    assert lease.error is not None
+    assert lease.error.code == "interrupted"
+    assert stack.engine.pids() == ()
+
+
+def test_an_idle_worker_is_unloaded_and_the_next_job_gets_a_new_one(bucket: Settings) -> None:
+    """Also when that job comes while the old one goes: the two are not to be mistaken."""
+    with running(quick(bucket), idle_s=0.01) as stack:
+        for id in ("first", "second"):
+            stack.submit(id)
+            result = stack.result(id)
+            assert (result.status, result.attempt) == (Status.SUCCEEDED, 1)
+            assert result.metrics is not None
+            assert result.metrics.cold
+            assert result.metrics.start > 0
+        assert wait_until(lambda: stack.engine.pids() == ())
+
+
+def test_a_route_whose_workers_do_not_start_takes_no_more_jobs(
+    tmp_path: Path, bucket: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "FAILURES", 1)
+    broken = tmp_path / "comfyui"
+    broken.mkdir()
+    (broken / "main.py").write_text("raise SystemExit('no weights here')")
+    with running(quick(bucket, comfyui_dir=broken, spawned_seconds=1, max_attempts=20)) as stack:
+        stack.submit("job-1")
+
+        def handed_back() -> bool:
+            lease = stack.lease("job-1")
+            return lease is not None and lease.error is not None
+
+        assert wait_until(handed_back, 30)
+        lease = stack.lease("job-1")
+        assert lease is not None
+        assert lease.error is not None
+        assert lease.error.code == "engine_unavailable"
+        assert "workers" in (lease.error.hint or "")
+    log = (bucket.state_dir / "workers/Flux-0/worker.log").read_text()
+    assert "no weights here" in log
+
+
+def test_a_closed_engine_takes_nothing(bucket: Settings) -> None:
+    stack = Stack(quick(bucket))
+    stack.engine.close()
+    stack.submit("job-1")
+    assert tick(stack.dispatcher).failed == 1
+    lease = stack.lease("job-1")
+    assert lease is not None
+    assert (lease.phase, lease.attempt) == (Phase.RETRY, 0)
+    stack.sender.close(1)
+    stack.pool.shutdown()

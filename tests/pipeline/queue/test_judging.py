@@ -1,0 +1,317 @@
+import json
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from config.errors import (
+    LoraError,
+    LoraMismatch,
+    LoraNotFound,
+    LoraUnreadable,
+    RylaError,
+    StoreDenied,
+    StoreError,
+    StoreUnavailable,
+)
+from config.settings import Settings
+from events.outbox import StoredEvent
+from handlers.seeds import seed_from_id
+from pipeline.bench import Bench, load_bench
+from pipeline.errors import ErrorInfo
+from pipeline.keys import inbox_key
+from pipeline.lease import Lease, Spent
+from pipeline.manifest import MAX_BYTES, Manifest, parse_manifest
+from pipeline.queue.judging import brief, judge
+from pipeline.queue.ref import MAX_MANIFEST_BYTES, MAX_REF_BYTES, Ref
+from pipeline.queue.steps import Judge
+from pipeline.queue.taking import too_large
+from pipeline.result import Result, Status
+from tests.support.jobs import NOW, a_lease, stored
+from tests.support.manifests import body
+
+BENCH: Bench = load_bench(Settings(max_attempts=3, environment="test"), "local")
+GOOD = body(tenant="acme")
+
+
+def decide(manifest: bytes = GOOD, **lease: Any) -> Ref | Result:
+    return judge(Judge(a_lease(**lease), "etag", manifest), BENCH, NOW)
+
+
+def refusal(manifest: bytes = GOOD, **lease: Any) -> Result:
+    decision = decide(manifest, **lease)
+    assert isinstance(decision, Result)
+    assert decision.error is not None
+    return decision
+
+
+def code(result: Result) -> str:
+    assert result.error is not None
+    return result.error.code
+
+
+def test_a_good_job_becomes_a_reference_that_needs_no_read() -> None:
+    lease = a_lease()
+    expected = Ref(
+        id="job",
+        claim="claim-1",
+        etag="etag",
+        model="flux-dev",
+        lease=lease,
+        manifest=GOOD.decode(),
+        claimed_at=NOW,
+    )
+    assert decide() == expected
+
+
+def test_what_a_bare_key_did_not_say_is_known_from_now_on() -> None:
+    ref = decide(entry="inbox/job.json", model=None, tenant=None)
+    assert isinstance(ref, Ref)
+    assert ref.lease is not None
+    assert (ref.lease.model, ref.lease.tenant) == ("flux-dev", "acme")
+
+
+def test_a_manifest_too_big_for_the_reference_is_read_by_the_worker() -> None:
+    def carried(size: int) -> bool:
+        padded = GOOD + b" " * (size - len(GOOD))
+        ref = decide(padded)
+        assert isinstance(ref, Ref)
+        assert ref.lease is not None
+        return ref.manifest is not None
+
+    assert carried(MAX_MANIFEST_BYTES)
+    assert not carried(MAX_MANIFEST_BYTES + 1)
+
+
+def event(size: int) -> StoredEvent:
+    return StoredEvent(
+        event="e", uuid="u", distinct_id="d", timestamp="t", properties={"pad": "x" * size}
+    )
+
+
+def test_a_reference_is_filled_to_the_brim() -> None:
+    def made(padding: int) -> Ref:
+        ref = decide(events=(event(padding),))
+        assert isinstance(ref, Ref)
+        return ref
+
+    room = MAX_REF_BYTES - len(made(0).model_dump_json())
+    full, beyond = made(room), made(room + 1)
+    assert len(full.model_dump_json()) == MAX_REF_BYTES
+    assert full.manifest is not None
+    assert (beyond.manifest, beyond.lease is None) == (None, False)
+
+
+def test_carried_events_too_big_for_the_reference_stay_in_the_lease() -> None:
+    ref = decide(events=(event(4000),))
+    assert isinstance(ref, Ref)
+    assert ref.lease is not None
+    bare = decide(events=(event(MAX_REF_BYTES),))
+    assert isinstance(bare, Ref)
+    assert (bare.lease, bare.manifest) == (None, None)
+    assert len(bare.model_dump_json()) < MAX_REF_BYTES
+
+
+def test_all_attempts_are_used_and_none_more() -> None:
+    assert isinstance(decide(attempt=3), Ref)
+    result = refusal(attempt=4)
+    assert (code(result), result.status, result.attempt) == ("attempts_exhausted", "failed", 4)
+    assert result.error is not None
+    assert result.error.message == "3 attempts are used up"
+
+
+def test_the_last_error_is_told_when_attempts_are_used_up() -> None:
+    last = ErrorInfo(code="comfyui_died", message="it died", retryable=True)
+    error = refusal(attempt=4, error=last).error
+    assert error is not None
+    assert error.message.endswith("; the last error was comfyui_died: it died")
+
+
+def test_attempts_are_counted_before_the_manifest_is_looked_at() -> None:
+    assert code(refusal(b"{", attempt=4)) == "attempts_exhausted"
+    assert code(refusal(b"{", attempt=3)) == "manifest_not_json"
+
+
+def test_a_body_too_large_is_refused_with_its_size() -> None:
+    placeholder = too_large(stored(b"", size=MAX_BYTES + 1))
+    result = refusal(placeholder)
+    assert code(result) == "manifest_too_large"
+    assert result.error is not None
+    assert result.error.value == str(MAX_BYTES + 1)
+    assert result.status is Status.REJECTED
+
+
+@pytest.mark.parametrize(
+    "lookalike",
+    [
+        b'{"too_large": 5}',
+        b'{"too_large"',
+        b'{"too_large": {"bytes": "many", "etag": "x"}}',
+        b'{"too_large": ' + b"[" * 100_000,
+    ],
+)
+def test_a_body_that_only_looks_like_the_note_of_one_is_a_bad_manifest(lookalike: bytes) -> None:
+    assert refusal(lookalike).status is Status.REJECTED
+    assert code(refusal(lookalike)) != "manifest_too_large"
+
+
+def test_a_key_must_say_what_the_manifest_says() -> None:
+    entry = inbox_key("job", priority=5, tenant="other", model="flux-dev")
+    assert code(refusal(entry=entry)) == "key_mismatch"
+    assert isinstance(decide(entry="inbox/job.json"), Ref)
+
+
+def test_a_deadline_is_over_at_its_second() -> None:
+    def due_in(seconds: float) -> bytes:
+        return body(tenant="acme", deadline=(NOW + timedelta(seconds=seconds)).isoformat())
+
+    assert isinstance(decide(due_in(1)), Ref)
+    result = refusal(due_in(0))
+    assert (code(result), result.status) == ("deadline_exceeded", Status.FAILED)
+
+
+def test_a_job_dearer_than_its_budget_is_refused() -> None:
+    assert isinstance(decide(body(tenant="acme", max_cost_usd=10)), Ref)
+    result = refusal(body(tenant="acme", max_cost_usd=0.000001))
+    assert (code(result), result.status) == ("over_budget", Status.REJECTED)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"prompt": "nude child"}, "prompt_refused"),
+        ({"tenant": "acme", "input": {"nsfw": True}}, "nsfw_not_allowed"),
+        ({"tenant": "adult", "input": {"nsfw": True}}, "missing_model"),
+        (
+            {"tenant": "adult", "model": "flux-lora", "input": {"nsfw": True, "lora_id": "7"}},
+            "consent_missing",
+        ),
+    ],
+)
+def test_policy_refuses_with_a_code_and_an_event(changes: dict[str, Any], expected: str) -> None:
+    bench = load_bench(Settings(nsfw_tenants="adult, other"), "local")
+    lease = a_lease(entry="inbox/job.json", model=None, tenant=None)
+    result = judge(Judge(lease, "etag", body(**changes)), bench, NOW)
+
+    assert isinstance(result, Result)
+    assert (code(result), result.status) == (expected, Status.REJECTED)
+    ended = result.events[-1]
+    assert ended.event.endswith("_failed")
+    assert (ended.properties["error_code"], ended.properties["refused"]) == (expected, True)
+    assert "nude" not in result.body().decode()
+
+
+def test_a_classifier_takes_the_word_filters_place() -> None:
+    def no_cats(text: str, *, nsfw: bool) -> str | None:
+        return "it has a cat" if "cat" in text else None
+
+    bench = replace(BENCH, prompt_check=no_cats)
+    result = judge(Judge(a_lease(), "etag", GOOD), bench, NOW)
+
+    assert isinstance(result, Result)
+    assert code(result) == "prompt_refused"
+
+
+def test_every_problem_of_a_manifest_is_told() -> None:
+    result = refusal(body(tenant="acme", priority=77, input={"steps": 0}))
+    assert result.error is not None
+    assert {result.error.field, *(other.field for other in result.also)} == {
+        "priority",
+        "input.steps",
+    }
+
+
+def test_an_error_of_one_piece_has_nothing_beside_it() -> None:
+    assert refusal(attempt=4).also == ()
+
+
+@pytest.mark.parametrize(
+    ("lease", "manifest", "refused"),
+    [
+        ({}, b'{"version":1,"model":"flux-dev","tenant":"acme"}', True),
+        ({"attempt": 4}, GOOD, False),
+    ],
+)
+def test_a_refusal_owes_the_events_of_the_whole_job(
+    lease: dict[str, Any], manifest: bytes, refused: bool
+) -> None:
+    earlier = event(1)
+    result = refusal(manifest, events=(earlier,), **lease)
+    names = [each.event for each in result.events]
+    assert names[0].endswith("requested")
+    assert names[1] == "e"
+    assert names[2].endswith("failed")
+    assert result.events[2].properties["refused"] is refused
+    assert len(names) == 3
+
+
+def test_a_refusal_costs_what_earlier_attempts_cost() -> None:
+    result = refusal(attempt=4, spent=Spent(usd=0.5, upper_bound=True))
+    assert result.cost is not None
+    assert (result.cost.usd, result.cost.total_usd, result.cost.upper_bound) == (0.0, 0.5, True)
+    ended = result.events[-1].properties
+    assert ended["cost_usd"] == 0.5
+
+
+def test_a_refusal_is_about_the_job_as_far_as_it_can_be_read() -> None:
+    result = refusal(b"not json")
+    assert (result.id, result.model, result.tenant) == ("job", None, None)
+    known = refusal(body(tenant="acme", priority=77))
+    assert (known.model, known.tenant) == ("flux-dev", "acme")
+    assert (known.nonce, known.submitted_at, known.finished_at) == ("claim-1", NOW, NOW)
+
+
+def test_a_missing_seed_comes_from_the_id() -> None:
+    def seed(**fields: Any) -> int:
+        return brief("job", 2, parse_manifest(body(input=fields))).seed
+
+    assert seed() == seed_from_id("job")
+    assert seed(seed=0) == 0
+    assert seed(seed=7) == 7
+
+
+def needy(error: RylaError) -> Ref | Result:
+    """The decision about a good job whose needs are not met."""
+
+    def check_needs(manifest: Manifest) -> None:
+        assert manifest.model == "flux-dev"
+        raise error
+
+    return judge(Judge(a_lease(attempt=2), "etag", GOOD), BENCH, NOW, check_needs)
+
+
+@pytest.mark.parametrize("kind", [LoraNotFound, LoraMismatch, LoraUnreadable])
+def test_a_lora_that_cannot_be_used_refuses_the_job_and_is_told(kind: type[LoraError]) -> None:
+    result = needy(kind("no such thing", hint="look again"))
+    assert isinstance(result, Result)
+    assert (result.status, code(result)) == (Status.REJECTED, kind.code)
+    assert result.provenance is None
+    assert [each.event for each in result.events] == [
+        "modal_flux_dev_generation_requested",
+        "modal_lora_load_failed",
+        "modal_flux_dev_generation_failed",
+    ]
+    failed = result.events[1].properties
+    assert (failed["error_code"], failed["reason"]) == (kind.code, "no such thing")
+    assert (failed["attempt"], failed["engine"]) == (2, "local")
+    assert result.events[2].properties["refused"] is True
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("timeout"), StoreDenied("403")])
+def test_a_store_that_fails_says_nothing_of_the_job(error: StoreError) -> None:
+    with pytest.raises(type(error)):
+        needy(error)
+
+
+def test_needs_are_not_looked_at_for_a_job_that_is_refused_anyway() -> None:
+    asked: list[Manifest] = []
+    for manifest in (b"{", body(tenant="acme", max_cost_usd=0.000001)):
+        judge(Judge(a_lease(), "etag", manifest), BENCH, NOW, asked.append)
+    assert asked == []
+
+
+def test_the_decision_is_pure() -> None:
+    assert decide() == decide()
+    assert json.loads(GOOD)["model"] == "flux-dev"
+    assert Lease.parse(a_lease().body()) == a_lease()

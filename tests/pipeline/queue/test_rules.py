@@ -1,0 +1,118 @@
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config.settings import Settings
+from pipeline.lease import VACANT_S, Lease, Phase
+from pipeline.queue.rules import Lifetimes, Standing, backoff, standing
+from tests.support.jobs import ENTRY, NOW, a_lease, entry, held
+
+LIVES = Lifetimes(claim_s=60, unreadable_s=300, margin_s=5, look_after_s=25)
+RUNNING = a_lease(phase=Phase.RUNNING, ttl_s=60)
+
+
+def at_age(lease: Lease | None, age_s: float, **more: bool) -> Standing:
+    return standing(held(lease, age_s, **more), NOW, None, LIVES)
+
+
+@pytest.mark.parametrize(
+    ("lease", "life_s"),
+    [
+        (RUNNING, 60),
+        (a_lease(phase=Phase.SPAWNED, ttl_s=900), 900),
+        (a_lease(phase=Phase.CLAIMED, ttl_s=900), 900),
+        (a_lease().vacated(), VACANT_S),
+    ],
+)
+def test_a_lease_is_due_when_its_life_and_the_margin_are_over(lease: Lease, life_s: float) -> None:
+    assert at_age(lease, life_s + 5) is Standing.LIVE
+    assert at_age(lease, life_s + 6) is Standing.DUE
+
+
+def test_a_claim_whose_entry_still_stands_should_have_been_spawned_sooner() -> None:
+    claim = held(a_lease(ttl_s=900), 66)
+    assert standing(claim, NOW, None, LIVES) is Standing.LIVE
+    assert standing(claim, NOW, entry(ENTRY, 67), LIVES) is Standing.DUE
+    assert standing(claim, NOW, entry(ENTRY, 66), LIVES) is Standing.DUE
+    assert standing(held(a_lease(ttl_s=900), 65), NOW, entry(ENTRY, 67), LIVES) is Standing.LIVE
+
+
+def test_an_entry_younger_than_the_claim_was_submitted_again() -> None:
+    claim = held(a_lease(ttl_s=900), 66)
+    assert standing(claim, NOW, entry(ENTRY, 65), LIVES) is Standing.LIVE
+
+
+def test_a_claim_never_lives_longer_than_it_says_itself() -> None:
+    short = held(a_lease(ttl_s=10), 16)
+    assert standing(short, NOW, entry(ENTRY, 20), LIVES) is Standing.DUE
+
+
+@pytest.mark.parametrize("phase", [Phase.SPAWNED, Phase.RUNNING])
+def test_an_entry_beside_a_later_phase_shortens_nothing(phase: Phase) -> None:
+    later = held(a_lease(phase=phase, ttl_s=900), 100)
+    assert standing(later, NOW, entry(ENTRY, 200), LIVES) is Standing.LIVE
+
+
+def test_a_retry_is_due_at_its_time_by_the_clock_of_the_listing() -> None:
+    def at(seconds: float) -> Standing:
+        lease = a_lease().waiting(not_before=NOW + timedelta(seconds=seconds))
+        return at_age(lease, 1_000_000)
+
+    assert at(1) is Standing.LIVE
+    assert at(0) is Standing.DUE
+    assert at(-1) is Standing.DUE
+
+
+def test_a_retry_without_a_time_is_due() -> None:
+    assert at_age(a_lease(phase=Phase.RETRY), 0) is Standing.DUE
+
+
+def test_a_vacant_lease_is_due_as_soon_as_there_is_something_to_take() -> None:
+    vacant = held(a_lease().vacated(), 0)
+    assert standing(vacant, NOW, None, LIVES) is Standing.LIVE
+    assert standing(vacant, NOW, entry(ENTRY), LIVES) is Standing.DUE
+
+
+def test_a_lease_that_changed_is_read_when_it_might_be_waiting_for_its_retry() -> None:
+    assert at_age(None, 25) is Standing.LIVE
+    assert at_age(None, 26) is Standing.UNKNOWN
+
+
+def test_a_lease_that_does_not_parse_is_taken_over_in_the_end() -> None:
+    assert at_age(None, 305, unreadable=True) is Standing.LIVE
+    assert at_age(None, 306, unreadable=True) is Standing.DUE
+
+
+def test_lifetimes_come_from_the_settings() -> None:
+    settings = Settings(
+        claim_seconds=30,
+        spawned_seconds=400,
+        expiry_margin_seconds=2,
+        running_seconds=60,
+        renew_seconds=20,
+    )
+    assert Lifetimes.of(settings) == Lifetimes(30, 400, 2, 25)
+
+
+def test_backoff_doubles_up_to_its_cap() -> None:
+    assert [backoff(attempt, 5, 60, 1.0) for attempt in (1, 2, 3, 4, 5, 6)] == [
+        5,
+        10,
+        20,
+        40,
+        60,
+        60,
+    ]
+
+
+def test_backoff_of_a_great_many_attempts_is_a_number() -> None:
+    assert backoff(10_000, 5, 300, 1.0) == 300
+    assert backoff(31, 1, float("inf"), 1.0) == 2.0**30
+    assert backoff(40, 1, float("inf"), 1.0) == 2.0**30
+
+
+@given(st.integers(1, 60), st.floats(0, 1, exclude_max=True))
+def test_jitter_is_full(attempt: int, jitter: float) -> None:
+    assert backoff(attempt, 5, 300, jitter) == backoff(attempt, 5, 300, 1.0) * jitter

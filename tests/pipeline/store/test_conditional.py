@@ -1,0 +1,211 @@
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from config.errors import StoreUnavailable
+from pipeline.store.base import Always, IfAbsent, IfMatch, Stored
+from pipeline.store.conditional import Lost, Patience, SafeStore, Verdict, Won, judge
+from pipeline.store.memory import MemoryStore
+from tests.support.faulty_store import Fault, FaultyStore
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+UNCLEAR = [Fault.REPLY_LOST, Fault.NOT_APPLIED, Fault.BUSY, Fault.OWN_SUCCESS_IS_412]
+
+
+class Rig:
+    """A SafeStore over a store in memory, with faults by call number and no real time."""
+
+    def __init__(self, *faults: Fault | None, tries: int = 4, standing: bytes | None = None):
+        self.memory = MemoryStore(lambda: NOW)
+        self.etag = ""
+        if standing is not None:
+            self.etag = self.memory.put("key", standing, Always()).etag
+        self.faulty = FaultyStore(
+            self.memory, lambda number: faults[number] if number < len(faults) else None
+        )
+        self.slept: list[float] = []
+        self.clock = 100.0
+        self.store = SafeStore(
+            self.faulty,
+            Patience(tries=tries, first_wait_s=1.0, longest_wait_s=3.0),
+            sleep=self.slept.append,
+            monotonic=lambda: self.clock,
+            jitter=lambda: 1.0,
+        )
+
+    @property
+    def body(self) -> bytes | None:
+        stored = self.memory.get("key")
+        return None if stored is None else stored.body
+
+    @property
+    def calls(self) -> list[str]:
+        return [name for name, _ in self.faulty.calls]
+
+
+def at(body: bytes, etag: str) -> Stored:
+    return Stored(body, len(body), etag, NOW, NOW)
+
+
+@pytest.mark.parametrize("condition", [IfAbsent(), IfMatch("before")])
+def test_our_bytes_are_our_success(condition: IfAbsent | IfMatch) -> None:
+    assert judge(b"mine", condition, at(b"mine", "new")) is Verdict.MINE
+
+
+def test_our_bytes_are_our_success_even_if_the_condition_would_hold_again() -> None:
+    assert judge(b"mine", IfMatch("new"), at(b"mine", "new")) is Verdict.MINE
+
+
+@pytest.mark.parametrize(
+    ("condition", "current", "verdict"),
+    [
+        (IfAbsent(), None, Verdict.AGAIN),
+        (IfAbsent(), at(b"theirs", "e"), Verdict.LOST),
+        (IfMatch("before"), at(b"old", "before"), Verdict.AGAIN),
+        (IfMatch("before"), at(b"theirs", "after"), Verdict.LOST),
+        (IfMatch("before"), None, Verdict.LOST),
+    ],
+)
+def test_other_bytes_tell_whether_to_try_again(
+    condition: IfAbsent | IfMatch, current: Stored | None, verdict: Verdict
+) -> None:
+    assert judge(b"mine", condition, current) is verdict
+
+
+def test_a_plain_success_is_certain_and_costs_one_call() -> None:
+    rig = Rig()
+    won = rig.store.create("key", b"mine")
+    assert isinstance(won, Won)
+    assert won.fresh
+    assert rig.calls == ["PUT"]
+    replaced = rig.store.replace("key", b"next", won.etag)
+    assert isinstance(replaced, Won)
+    assert replaced.fresh
+    assert rig.calls == ["PUT", "PUT"]
+    assert rig.body == b"next"
+
+
+def test_a_loss_names_what_stands_there() -> None:
+    rig = Rig(standing=b"theirs")
+    lost = rig.store.create("key", b"mine")
+    assert isinstance(lost, Lost)
+    assert lost.current is not None
+    assert lost.current.body == b"theirs"
+    assert rig.calls == ["PUT", "GET"]
+    assert isinstance(rig.store.replace("key", b"mine", "stale"), Lost)
+    assert rig.store.replace("gone", b"mine", "stale") == Lost(None)
+    assert rig.body == b"theirs"
+    assert rig.slept == []
+
+
+@pytest.mark.parametrize("fault", UNCLEAR)
+def test_a_create_ends_in_our_success_whatever_the_reply(fault: Fault) -> None:
+    rig = Rig(fault)
+    won = rig.store.create("key", b"mine")
+    assert isinstance(won, Won)
+    assert rig.body == b"mine"
+    stored = rig.memory.get("key")
+    assert stored is not None
+    assert won.etag == stored.etag
+    assert not won.fresh
+
+
+@pytest.mark.parametrize("fault", UNCLEAR)
+def test_a_replace_ends_in_our_success_whatever_the_reply(fault: Fault) -> None:
+    rig = Rig(fault, standing=b"old")
+    won = rig.store.replace("key", b"mine", rig.etag)
+    assert isinstance(won, Won)
+    assert not won.fresh
+    assert rig.body == b"mine"
+
+
+@pytest.mark.parametrize("fault", UNCLEAR)
+def test_another_writer_wins_however_unclear_the_reply(fault: Fault) -> None:
+    rig = Rig(fault if fault is not Fault.OWN_SUCCESS_IS_412 else Fault.BUSY, standing=b"theirs")
+    assert isinstance(rig.store.create("key", b"mine"), Lost)
+    assert isinstance(Rig(Fault.BUSY, standing=b"new").store.replace("key", b"m", "old"), Lost)
+    assert rig.body == b"theirs"
+
+
+def test_the_read_that_clears_it_up_may_be_unclear_too() -> None:
+    rig = Rig(Fault.REPLY_LOST, Fault.BUSY, Fault.NOT_APPLIED)
+    assert isinstance(rig.store.create("key", b"mine"), Won)
+    assert rig.calls == ["PUT", "GET", "GET", "GET"]
+
+
+def test_a_store_that_stays_unclear_is_unavailable() -> None:
+    rig = Rig(Fault.BUSY, None, Fault.BUSY, None, Fault.NOT_APPLIED, None, tries=3)
+    with pytest.raises(StoreUnavailable, match="3 tries: timeout") as caught:
+        rig.store.create("key", b"mine")
+    assert caught.value.retryable
+    assert rig.calls == ["PUT", "GET"] * 3
+    assert rig.slept == [1.0, 2.0]  # not after the last
+
+
+def test_waits_double_up_to_the_longest() -> None:
+    rig = Rig(*[Fault.BUSY] * 5, tries=5)
+    with pytest.raises(StoreUnavailable):
+        rig.store.get("key")
+    assert rig.slept == [1.0, 2.0, 3.0, 3.0]
+    assert len(rig.calls) == 5
+
+
+def test_half_of_each_wait_is_jitter() -> None:
+    patience = Patience(first_wait_s=1.0, longest_wait_s=3.0)
+    assert (patience.wait(0, 0.0), patience.wait(0, 1.0)) == (0.5, 1.0)
+    assert (patience.wait(9, 0.0), patience.wait(9, 1.0)) == (1.5, 3.0)
+
+
+def test_reads_deletes_lists_and_plain_writes_are_repeated() -> None:
+    rig = Rig(Fault.NOT_APPLIED, None, Fault.BUSY, None, Fault.REPLY_LOST, None, Fault.REPLY_LOST)
+    rig.store.write("key", b"mine", "text/plain")
+    stored = rig.store.get("key")
+    assert stored is not None
+    assert stored.body == b"mine"
+    assert [entry.key for entry in rig.store.list("k").entries] == ["key"]
+    rig.store.delete("key")
+    assert rig.store.get("key") is None
+    assert rig.calls == ["PUT", "PUT", "GET", "GET", "LIST", "LIST", "DELETE", "DELETE", "GET"]
+
+
+def test_limits_are_passed_on() -> None:
+    rig = Rig(standing=b"0123456789")
+    stored = rig.store.get("key", limit=4)
+    assert stored is not None
+    assert (stored.body, stored.size) == (b"0123", 10)
+    rig.memory.put("key2", b"", Always())
+    assert [entry.key for entry in rig.store.list("", start_after="key").entries] == ["key2"]
+    assert rig.store.list("", limit=1).truncated
+
+
+def test_the_clock_is_the_stores_and_goes_on_between_replies() -> None:
+    rig = Rig()
+    assert rig.store.now() == NOW
+    assert rig.calls == ["LIST"]
+    rig.clock += 7
+    assert rig.store.now() == NOW + timedelta(seconds=7)
+    assert rig.calls == ["LIST"]
+
+
+@pytest.mark.parametrize("call", ["create", "write", "list", "get"])
+def test_every_reply_sets_the_clock(call: str) -> None:
+    rig = Rig(standing=b"old" if call in ("get", "write") else None)
+    rig.store.now()
+    rig.clock += 7
+    do: dict[str, Callable[[], object]] = {
+        "create": lambda: rig.store.create("key", b"mine"),
+        "write": lambda: rig.store.write("key", b"mine", "text/plain"),
+        "list": lambda: rig.store.list(""),
+        "get": lambda: rig.store.get("key"),
+    }
+    do[call]()
+    assert rig.store.now() == NOW
+
+
+def test_a_read_of_nothing_tells_no_time() -> None:
+    rig = Rig()
+    assert rig.store.get("key") is None
+    rig.store.delete("key")
+    assert rig.store.now() == NOW
+    assert rig.calls == ["GET", "DELETE", "LIST"]

@@ -1,0 +1,142 @@
+import pytest
+
+from config.tables import Gpu, GpuTable, Route, load_gpus, load_routes
+from handlers.base import Work
+from pipeline.costs import (
+    FLUX,
+    Z_IMAGE,
+    cost,
+    estimate,
+    floor_seconds,
+    over_budget,
+    step_flops,
+)
+
+GPUS: GpuTable = load_gpus()
+ROUTE: Route = load_routes().route("Flux")
+ONE_IMAGE = Work(images=1, steps=20, width=1024, height=1024)
+
+
+def gpu(name: str) -> Gpu:
+    return GPUS.gpu(name)
+
+
+def usd(kind: str, work: Work, name: str) -> float:
+    price = estimate(kind, work, gpu(name), ROUTE, GPUS).usd
+    assert price is not None
+    return price
+
+
+def seconds(kind: str, work: Work, name: str) -> float:
+    known = estimate(kind, work, gpu(name), ROUTE, GPUS).seconds
+    assert known is not None
+    return known
+
+
+def test_one_flux_step_at_1024_takes_69_tflop() -> None:
+    assert step_flops(FLUX, 1024, 1024) == pytest.approx(69.47e12, rel=0.001)
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "floor"),
+    [
+        ("H200", 20, 1.404),
+        ("H100", 20, 1.40),
+        ("L40S", 20, 3.84),
+        ("A100-80GB", 20, 4.45),
+        ("A10", 20, 11.1),
+        ("T4", 20, 21.4),
+        ("L40S", 4, 0.77),
+        ("T4", 4, 4.27),
+    ],
+)
+def test_floors_agree_with_the_published_table(name: str, steps: int, floor: float) -> None:
+    work = Work(1, steps, 1024, 1024)
+
+    assert floor_seconds(FLUX, work, gpu(name)) == pytest.approx(floor, rel=0.02)
+
+
+def test_the_sampling_loop_measured_on_an_h200_is_reproduced() -> None:
+    floor = floor_seconds(FLUX, ONE_IMAGE, gpu("H200"))
+
+    assert floor is not None
+    assert floor * FLUX.over_floor == pytest.approx(2.98, rel=0.01)
+
+
+def test_a_whole_prompt_on_an_h200_comes_within_5_percent_of_the_measured_time() -> None:
+    assert seconds("flux-dev", ONE_IMAGE, "H200") == pytest.approx(3.38, rel=0.05)
+
+
+def test_a_dearer_second_can_make_a_cheaper_picture() -> None:
+    assert usd("flux-dev", ONE_IMAGE, "L40S") < usd("flux-dev", ONE_IMAGE, "A100-80GB")
+    assert usd("flux-dev", ONE_IMAGE, "H100") < usd("flux-dev", ONE_IMAGE, "L40S")
+
+
+def test_images_steps_and_pixels_each_raise_the_estimate() -> None:
+    base = seconds("flux-dev", ONE_IMAGE, "L40S")
+
+    assert seconds("flux-dev", Work(2, 20, 1024, 1024), "L40S") == pytest.approx(2 * base, rel=0.02)
+    assert seconds("flux-dev", Work(1, 40, 1024, 1024), "L40S") > 1.9 * base
+    assert seconds("flux-dev", Work(1, 20, 1024, 2048), "L40S") > 2.05 * base  # attention
+
+
+def test_weights_kept_in_eight_bits_take_longer_per_step() -> None:
+    assert seconds("flux-schnell", ONE_IMAGE, "L40S") > seconds("flux-dev", ONE_IMAGE, "L40S")
+
+
+def test_a_chip_without_rates_and_a_kind_without_a_model_have_no_estimate() -> None:
+    assert estimate("flux-dev", ONE_IMAGE, gpu("L4"), ROUTE, GPUS).usd is None
+    assert estimate("character-sheet", ONE_IMAGE, gpu("L40S"), ROUTE, GPUS).seconds is None
+
+
+def test_cost_is_gpu_cpu_and_memory_by_the_second() -> None:
+    spent = cost(gpu("L40S"), 10, cpu_cores=4, memory_gib=48, table=GPUS)
+
+    assert spent.gpu_usd == pytest.approx(0.00542)
+    assert spent.cpu_usd == pytest.approx(0.000524)
+    assert spent.memory_usd == pytest.approx(0.0010656)
+    assert spent.total_usd == spent.gpu_usd + spent.cpu_usd + spent.memory_usd
+
+
+def test_nobody_bills_a_laptop() -> None:
+    assert cost(gpu("none"), 100, cpu_cores=4, memory_gib=48, table=GPUS).total_usd == 0
+    assert estimate("flux-dev", ONE_IMAGE, gpu("none"), ROUTE, GPUS).usd == 0
+
+
+def test_a_job_over_its_budget_is_refused_with_both_numbers_and_a_budget_that_would_do() -> None:
+    on_l40s = estimate("flux-dev", ONE_IMAGE, gpu("L40S"), ROUTE, GPUS)
+
+    refusal = over_budget(on_l40s, 0.001)
+
+    assert refusal is not None
+    assert refusal.code == "over_budget"
+    assert f"${on_l40s.usd:.6f}" in refusal.message
+    assert "$0.001" in refusal.message
+    assert "L40S" in refusal.message
+    enough = float((refusal.hint or "").split("$")[1].split(",")[0])
+    assert over_budget(on_l40s, enough) is None
+
+
+def test_a_budget_that_is_met_exactly_or_absent_refuses_nothing() -> None:
+    on_l40s = estimate("flux-dev", ONE_IMAGE, gpu("L40S"), ROUTE, GPUS)
+
+    assert over_budget(on_l40s, on_l40s.usd) is None
+    assert over_budget(on_l40s, None) is None
+
+
+def test_a_budget_that_cannot_be_checked_is_refused() -> None:
+    unknown = estimate("flux-dev", ONE_IMAGE, gpu("L4"), ROUTE, GPUS)
+
+    refusal = over_budget(unknown, 1.0)
+
+    assert refusal is not None
+    assert "L4" in refusal.message
+    assert over_budget(unknown, None) is None
+
+
+def test_z_image_turbo_is_estimated_by_its_own_arithmetic() -> None:
+    work = Work(images=1, steps=8, width=1024, height=1024)
+
+    assert step_flops(Z_IMAGE, 1024, 1024) == pytest.approx(63e12, rel=0.05)
+    assert 2.0 < seconds("z-image-turbo", work, "L40S") < 5.0
+    assert estimate("no-such-kind", work, gpu("L40S"), ROUTE, GPUS).seconds is None

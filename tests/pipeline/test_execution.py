@@ -1,0 +1,310 @@
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from config.errors import NodeFailed, OutOfMemory, StoreDenied
+from pipeline.execution import Ending, execute
+from pipeline.lease import Phase
+from pipeline.queue.ref import Ref
+from pipeline.result import Status
+from pipeline.store.base import Always
+from tests.pipeline.conftest import MakeYard
+from tests.support.instant import InstantServer, failing, workshop
+from tests.support.manifests import body
+from tests.support.stack import wait_until
+from tests.support.yard import Yard
+
+
+def spawned(yard: Yard, manifest: bytes | None = None) -> Ref:
+    """A job as it is handed to a worker."""
+    yard.submit("job-1", manifest)
+    yard.tick()
+    (ref,) = yard.held.refs
+    return ref
+
+
+def run(yard: Yard, ref: Ref, before: Callable[..., None] | None = None, **options: Any) -> Ending:
+    server = InstantServer(before) if before else None
+    shop = workshop(yard.store, yard.settler, yard.bench, server, gpu=options.pop("gpu", "none"))
+    ending = execute(ref, shop, **{"call_id": "call-1", "cold_s": 0.0, **options})
+    yard.settle()
+    return ending
+
+
+def test_a_job_is_executed_without_a_single_read(holding: Yard) -> None:
+    ref = spawned(holding)
+    holding.raw.calls.clear()
+    assert run(holding, ref) is Ending.COMMITTED
+    outputs_and_metrics = 2
+    assert holding.raw.calls == {"PUT": 2 + outputs_and_metrics, "DELETE": 1}
+
+
+def test_the_lease_says_who_runs_it_and_what_a_second_costs(holding: Yard) -> None:
+    seen = []
+    ref = spawned(holding)
+    run(holding, ref, lambda **_: seen.append(holding.lease("job-1")), gpu="L40S")
+    (lease,) = seen
+    assert (lease.phase, lease.owner, lease.call_id) == (Phase.RUNNING, "worker", "call-1")
+    assert lease.claim == ref.claim != lease.nonce
+    assert lease.rate_usd_per_s == pytest.approx(
+        0.000542 + 4 * 0.0000131 + 48 * 0.00000222, rel=1e-6
+    )
+
+
+def test_a_job_costs_its_seconds_on_the_gpu_that_ran_it(holding: Yard) -> None:
+    run(holding, spawned(holding), gpu="L40S", cold_s=10.0)
+    result = holding.result("job-1")
+    assert result.metrics is not None
+    assert result.cost is not None
+    second = 0.000542 + 4 * 0.0000131 + 48 * 0.00000222
+    assert result.metrics.gpu == "L40S"
+    assert result.metrics.cold
+    assert result.metrics.gpu_seconds == pytest.approx(result.metrics.total + 10)
+    assert result.cost.usd == pytest.approx(second * result.metrics.gpu_seconds, rel=1e-4)
+    assert result.cost.cold_usd == pytest.approx(second * 10, rel=1e-4)
+    assert result.cost.total_usd == result.cost.usd
+    assert result.cost.estimate_usd is not None
+
+
+def test_queue_and_claim_are_read_off_the_stores_clock(holding: Yard) -> None:
+    holding.submit("job-1")
+    holding.pass_time(30)
+    holding.tick()
+    holding.pass_time(4)
+    holding.store.list("leases/")
+    run(holding, holding.held.refs[0])
+    metrics = holding.result("job-1").metrics
+    assert metrics is not None
+    assert (metrics.queue, metrics.claim) == (30, 4)
+    assert (metrics.load, metrics.sampling) == (1, 2)
+
+
+def test_earlier_attempts_are_paid_for_in_the_total(make_yard: MakeYard) -> None:
+    errors = failing(OutOfMemory("full"))
+    yard = make_yard(server=InstantServer(errors), gpu="L40S", backoff_base_seconds=1)
+    yard.submit("job-1")
+    yard.tick()
+    spent = yard.lease("job-1").spent
+    yard.pass_time(60)
+    yard.tick()
+    cost = yard.result("job-1").cost
+    assert cost is not None
+    assert spent.usd > 0
+    assert cost.total_usd == pytest.approx(spent.usd + cost.usd, abs=2e-8)
+    assert not cost.upper_bound
+
+
+def test_a_lost_attempt_is_paid_until_it_was_taken_over_and_marked_so(holding: Yard) -> None:
+    holding.submit("job-1")
+    holding.tick()
+    server = InstantServer(failing())
+    shop = workshop(holding.store, holding.settler, holding.bench, server, gpu="L40S")
+    from pipeline.execution import _begin
+
+    assert _begin(holding.held.refs[0], shop, None) is not None
+    holding.pass_time(100)
+    holding.tick()
+    run(holding, holding.held.refs[1], gpu="L40S")
+    cost = holding.result("job-1").cost
+    assert cost is not None
+    assert cost.upper_bound
+    assert cost.total_usd - cost.usd == pytest.approx(100 * shop.gpu.usd_per_second, rel=0.5)
+
+
+# Executions that must not happen, or not matter
+
+
+def test_a_job_that_was_taken_over_is_left_to_the_other(holding: Yard) -> None:
+    ref = spawned(holding)
+    holding.pass_time(1000)
+    holding.tick()
+    before = holding.keys()
+    assert run(holding, ref, _never) is Ending.STALE
+    assert holding.keys() == before
+    assert run(holding, holding.held.refs[1]) is Ending.COMMITTED
+
+
+def _never(**_: Any) -> None:
+    raise AssertionError("a stale job reached ComfyUI")
+
+
+def test_a_job_that_is_finished_is_not_run_again(holding: Yard) -> None:
+    ref = spawned(holding)
+    run(holding, ref)
+    assert run(holding, ref, _never) is Ending.STALE
+
+
+def test_the_same_input_twice_is_a_second_attempt_in_a_folder_of_its_own(holding: Yard) -> None:
+    ref = spawned(holding)
+    second: list[Ending] = []
+
+    def meanwhile(**_: Any) -> None:
+        second.append(run(holding, ref))
+
+    assert run(holding, ref, meanwhile) is Ending.STALE
+    assert second == [Ending.COMMITTED]
+    result = holding.result("job-1")
+    assert result.attempt == 2
+    assert [output.key for output in result.outputs] == ["jobs/job-1/out/a2/image-0.png"]
+
+
+def test_a_lost_lease_ends_the_job_without_a_word(make_yard: MakeYard) -> None:
+    yard = make_yard(holding=True, first_renew_seconds=0.1, renew_seconds=0.1, running_seconds=1)
+    ref = spawned(yard)
+
+    def taken_away(**options: Any) -> None:
+        yard.store.raw.put("leases/job-1.json", b"theirs", Always())
+        assert wait_until(options["should_stop"], 3)
+
+    assert run(yard, ref, taken_away) is Ending.STALE
+    assert "jobs/job-1/result.json" not in yard.keys("jobs/")
+    assert yard.keys("leases/") == ["leases/job-1.json"]
+
+
+def test_a_result_that_stands_is_not_written_over(holding: Yard) -> None:
+    ref = spawned(holding)
+
+    def cancelled(**_: Any) -> None:
+        holding.store.create("jobs/job-1/result.json", b"cancelled")
+
+    assert run(holding, ref, cancelled) is Ending.STALE
+    stored = holding.store.get("jobs/job-1/result.json")
+    assert stored is not None
+    assert stored.body == b"cancelled"
+
+
+def test_a_reference_too_small_for_all_is_read_up(holding: Yard) -> None:
+    long = body("a cat " * 600, metadata={"note": "x" * 9000})
+    ref = spawned(holding, long)
+    assert ref.manifest is None
+    assert run(holding, ref) is Ending.COMMITTED
+    assert holding.result("job-1").metadata == {"note": "x" * 9000}
+
+
+def test_a_bare_reference_finds_its_lease_and_its_manifest(holding: Yard) -> None:
+    ref = spawned(holding).model_copy(update={"lease": None, "manifest": None})
+    assert run(holding, ref) is Ending.COMMITTED
+
+
+@pytest.mark.parametrize("gone", ["lease", "claim"])
+def test_a_bare_reference_whose_lease_moved_on_is_stale(holding: Yard, gone: str) -> None:
+    ref = spawned(holding).model_copy(update={"lease": None})
+    if gone == "lease":
+        holding.store.delete("leases/job-1.json")
+    else:
+        ref = ref.model_copy(update={"claim": "another"})
+    assert run(holding, ref, _never) is Ending.STALE
+
+
+# What goes wrong
+
+
+def test_a_bug_fails_one_job_and_is_tried_again(make_yard: MakeYard) -> None:
+    def bug(**_: Any) -> None:
+        raise KeyError("seed")
+
+    yard = make_yard(holding=True, max_attempts=2)
+    assert run(yard, spawned(yard), bug) is Ending.RETRY
+    error = yard.lease("job-1").error
+    assert error is not None
+    assert error.code == "internal"
+    yard.pass_time(60)
+    yard.tick()
+    assert run(yard, yard.held.refs[1], bug) is Ending.COMMITTED
+    result = yard.result("job-1")
+    assert (result.status, result.error and result.error.code) == (Status.FAILED, "internal")
+
+
+def test_a_failed_job_names_no_outputs_though_some_were_made(holding: Yard) -> None:
+    ref = spawned(holding, body(input={"num_images": 3}))
+    assert run(holding, ref, failing(None, NodeFailed("broke"))) is Ending.COMMITTED
+    result = holding.result("job-1")
+    assert (result.status, result.outputs) == (Status.FAILED, ())
+    assert "jobs/job-1/out/a1/image-0.png" in holding.keys("jobs/")
+    assert result.metrics is not None
+    assert result.seed is not None
+
+
+def test_a_picture_of_another_size_is_no_output(holding: Yard) -> None:
+    ref = spawned(holding, body(input={"width": 512}))
+    assert run(holding, ref) is Ending.RETRY
+    error = holding.lease("job-1").error
+    assert error is not None
+    assert error.code == "output_invalid"
+    assert not any("/out/a1/image" in key for key in holding.keys("jobs/"))
+
+
+def test_metrics_that_cannot_be_stored_fail_nothing(holding: Yard) -> None:
+    ref = spawned(holding)
+    holding.raw.fail = lambda call, key: (
+        StoreDenied("403") if key.endswith("metrics.json") else None
+    )
+    assert run(holding, ref) is Ending.COMMITTED
+    assert holding.result("job-1").metrics is not None
+
+
+def test_a_manifest_that_vanished_fails_the_job(holding: Yard) -> None:
+    ref = spawned(holding).model_copy(update={"manifest": None})
+    holding.raw._store.delete("jobs/job-1/manifest.json")
+    assert run(holding, ref) is Ending.COMMITTED
+    result = holding.result("job-1")
+    assert (result.status, result.tenant) == (Status.FAILED, "default")
+
+
+def test_a_worker_that_must_go_hands_its_job_back(holding: Yard) -> None:
+    ref = spawned(holding)
+    shop = workshop(holding.store, holding.settler, holding.bench, InstantServer(_interrupted))
+    shop.stopping.set()
+    assert execute(ref, shop, call_id=None, cold_s=0) is Ending.RETRY
+    lease = holding.lease("job-1")
+    assert (lease.phase, lease.error and lease.error.code) == (Phase.RETRY, "interrupted")
+
+
+def _interrupted(**options: Any) -> None:
+    from config.errors import PromptInterrupted
+
+    assert options["should_stop"]()
+    raise PromptInterrupted("stopped")
+
+
+# What a retry repeats
+
+
+def test_a_retry_asks_for_the_same_pictures_under_another_name(make_yard: MakeYard) -> None:
+    server = InstantServer(failing(None, OutOfMemory("full")))
+    yard = make_yard(server=server, backoff_base_seconds=1)
+    yard.submit("job-1", body(input={"num_images": 2}))
+    yard.tick()
+    yard.pass_time(60)
+    yard.tick()
+    first, second = (json.dumps(prompts) for prompts in _halves(server.instant.prompts))
+    assert first != second
+    assert first.replace("/a1/", "/a2/") == second
+    assert yard.result("job-1").attempt == 2
+
+
+def _halves(prompts: list[Any]) -> tuple[list[Any], list[Any]]:
+    return prompts[:2], prompts[2:]
+
+
+def test_another_id_gets_other_seeds_and_a_given_seed_is_kept(yard: Yard) -> None:
+    for id, seed in (("a", None), ("b", None), ("zero", 0)):
+        yard.submit(id, body(input={"seed": seed}))
+    yard.tick()
+    seeds = [yard.result(id).seed for id in ("a", "b", "zero")]
+    assert seeds[0] != seeds[1]
+    assert seeds[2] == 0
+
+
+def test_warnings_and_metadata_stand_in_the_result(yard: Yard) -> None:
+    manifest = body(metadata={"order": 7}, input={"cfg": 2.0, "negative_prompt": "blurry"})
+    yard.submit("job-1", manifest)
+    yard.tick()
+    result = yard.result("job-1")
+    assert result.metadata == {"order": 7}
+    assert len(result.warnings) == 2
+    assert result.submitted_at == yard.now
+    assert result.finished_at - result.submitted_at == timedelta()

@@ -1,0 +1,100 @@
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from config.errors import FaceModelsMissing, InvalidSetting
+from config.settings import Settings
+from handlers.faces.measuring import FaceUse
+from handlers.faces.scoring import Calibration
+from pipeline.faces import (
+    FaceShelf,
+    calibration_path,
+    faces_folder,
+    pack_for,
+    read_calibration,
+    require_boxes,
+)
+
+MEASURED = Calibration(
+    date=date(2026, 3, 1),
+    embedder="auraface-v1",
+    strangers_mean=0.1,
+    same_mean=0.7,
+    people=2,
+    pictures=4,
+)
+
+
+def pack(folder: Path, name: str) -> None:
+    (folder / name).mkdir(parents=True)
+    (folder / name / "detector.onnx").touch()
+
+
+def test_packs_lie_where_they_are_pulled_to_unless_another_folder_is_named(
+    tmp_path: Path,
+) -> None:
+    among_models = Settings(models_dir=tmp_path)
+    assert faces_folder(among_models) == tmp_path / "insightface" / "models"
+    assert faces_folder(Settings(state_dir=tmp_path)) == tmp_path / "faces"
+    assert faces_folder(Settings(faces_dir=tmp_path)) == tmp_path
+
+
+def test_another_pack_scores_than_the_one_instantid_is_fed_by(tmp_path: Path) -> None:
+    settings = Settings(faces_dir=tmp_path)
+    pack(tmp_path, "antelopev2")
+    pack(tmp_path, "auraface-v1")
+
+    assert pack_for(settings, FaceUse.BOX) == "antelopev2"
+    assert pack_for(settings, FaceUse.SCORE) == "auraface-v1"
+
+
+def test_the_scoring_pack_finds_boxes_where_it_is_the_only_one(tmp_path: Path) -> None:
+    pack(tmp_path, "auraface-v1")
+
+    assert pack_for(Settings(faces_dir=tmp_path), FaceUse.BOX) == "auraface-v1"
+    require_boxes(Settings(faces_dir=tmp_path))
+
+
+def test_the_scores_never_come_from_instantid_s_own_pack(tmp_path: Path) -> None:
+    pack(tmp_path, "antelopev2")
+
+    with pytest.raises(FaceModelsMissing, match="auraface-v1"):
+        FaceShelf(Settings(faces_dir=tmp_path)).finder(FaceUse.SCORE)
+
+
+def test_without_any_pack_it_is_said_which_and_where(tmp_path: Path) -> None:
+    with pytest.raises(FaceModelsMissing, match="neither antelopev2 nor auraface-v1") as caught:
+        require_boxes(Settings(faces_dir=tmp_path))
+
+    assert caught.value.hint is not None
+    assert "RYLA_FACES_DIR" in caught.value.hint
+
+
+def test_models_are_loaded_once(packs: Path) -> None:
+    shelf = FaceShelf(Settings(faces_dir=packs))
+
+    assert shelf.finder(FaceUse.BOX) is shelf.finder(FaceUse.SCORE)
+
+
+def test_a_calibration_lies_beside_the_packs_or_where_the_setting_says(tmp_path: Path) -> None:
+    settings = Settings(faces_dir=tmp_path)
+    assert calibration_path(settings) == tmp_path / "auraface-v1.calibration.json"
+    assert read_calibration(settings) is None
+
+    calibration_path(settings).write_text(MEASURED.model_dump_json())
+
+    assert read_calibration(settings) == MEASURED
+    other = Settings(faces_dir=tmp_path, calibration_file=tmp_path / "other.json")
+    assert read_calibration(other) is None
+
+
+def test_a_calibration_that_cannot_be_right_is_refused(tmp_path: Path) -> None:
+    settings = Settings(faces_dir=tmp_path)
+    wrong = MEASURED.model_copy(update={"same_mean": 0.0})
+    calibration_path(settings).write_text(wrong.model_dump_json())
+
+    with pytest.raises(InvalidSetting, match="same_mean must exceed") as caught:
+        read_calibration(settings)
+
+    assert caught.value.field == "RYLA_CALIBRATION_FILE"

@@ -1,0 +1,202 @@
+"""InstantID jobs from manifest to result: dispatcher, worker and stand-in, face models for real."""
+
+import json
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.settings import Settings
+from events.delivery import MemorySink
+from handlers.comfyui.standin.options import Options
+from handlers.comfyui.standin.server import running
+from handlers.faces.boxes import Box
+from handlers.faces.scoring import Calibration
+from pipeline.result import Output, Result, Status
+from pipeline.store.base import Always
+from pipeline.studio import ComfyServer
+from tests.pipeline.conftest import MakeYard
+from tests.support.instant import InstantServer
+from tests.support.portraits import portrait
+from tests.support.yard import Yard
+
+KEY = "inputs/anna.png"
+ANNA = portrait({"anna": Box(240, 140, 160, 200)})
+MEASURED = "modal_instantid_face_consistency_measured"
+
+
+@pytest.fixture(scope="module")
+def standin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("standin")
+    with running(Options.under(folder, step_seconds=0)) as url:
+        yield url
+
+
+@pytest.fixture
+def server(standin: str, tmp_path: Path) -> Iterator[ComfyServer]:
+    server = ComfyServer(Settings(comfyui_url=standin), work_dir=tmp_path, environ={})
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def faced(make_yard: MakeYard, server: ComfyServer, packs: Path, tmp_path: Path) -> Yard:
+    """With a face pack and a reference picture."""
+    yard = make_yard(server=server, faces_dir=packs, calibration_file=tmp_path / "means.json")
+    yard.raw._store.put(KEY, ANNA, Always())
+    return yard
+
+
+def manifest(model: str = "flux-instantid", **fields: Any) -> bytes:
+    given = {"prompt": "a portrait", "reference_image": KEY, "width": 256, "height": 256}
+    return json.dumps(
+        {"version": 1, "model": model, "input": given | {"steps": 1} | fields}
+    ).encode()
+
+
+def run(yard: Yard, body: bytes) -> Result:
+    yard.submit("j1", body)
+    yard.tick()
+    return yard.result("j1")
+
+
+def output(result: Result) -> Output:
+    assert result.status is Status.SUCCEEDED, result.error
+    return result.outputs[0]
+
+
+def measured(yard: Yard) -> list[dict[str, Any]]:
+    assert isinstance(yard.sink, MemorySink)
+    return [dict(event.properties) for event in yard.sink.events if event.event == MEASURED]
+
+
+@pytest.mark.parametrize("model", ["flux-instantid", "sdxl-instantid"])
+def test_the_result_says_how_much_the_face_is_the_reference_s(model: str, faced: Yard) -> None:
+    made = output(run(faced, manifest(model)))
+
+    assert made.face is not None
+    assert made.face.similarity > 0.8
+    assert (made.face.match, made.face.reason) == (None, "baseline_unknown")
+    assert (made.face.embedder, made.face.faces_found) == ("auraface-v1", 1)
+    assert (made.resampled is not None) == (model == "flux-instantid")
+    (event,) = measured(faced)
+    assert (event["similarity"], event["consistency_score"], event["reason"]) == (
+        made.face.similarity,
+        None,
+        "baseline_unknown",
+    )
+    assert (event["output"], event["gate_try"], event["kept"]) == (0, 0, True)
+
+
+def test_with_a_calibration_there_is_a_match(faced: Yard) -> None:
+    path = faced.settings.calibration_file
+    assert path is not None
+    means = Calibration(
+        date=date(2026, 3, 1),
+        embedder="auraface-v1",
+        strangers_mean=0.1,
+        same_mean=0.99,
+        people=2,
+        pictures=4,
+    )
+    path.write_text(means.model_dump_json())
+
+    made = output(run(faced, manifest()))
+
+    assert made.face is not None
+    assert made.face.match == pytest.approx((made.face.similarity - 0.1) / 0.89, abs=1e-6)
+    assert made.face.baseline is not None
+    (event,) = measured(faced)
+    assert (event["baseline"], event["strangers_baseline"]) == (0.99, 0.1)
+    assert event["consistency_score"] == made.face.match
+
+
+def test_each_try_of_the_gate_is_an_event_of_its_own(faced: Yard) -> None:
+    made = output(run(faced, manifest(min_face_similarity=0.9999, max_tries=3)))
+
+    assert made.face is not None
+    assert made.face.tries == 3
+    events = measured(faced)
+    assert [event["gate_try"] for event in events] == [0, 1, 2]
+    assert [event["kept"] for event in events].index(True) == made.face.gate_try
+    assert isinstance(faced.sink, MemorySink)
+    assert len({event.uuid for event in faced.sink.events}) == len(faced.sink.events)
+
+
+def test_a_composition_that_is_to_be_kept_stands_in_the_result(faced: Yard) -> None:
+    made = output(run(faced, manifest(keep_composition=True)))
+
+    assert made.composition is not None
+    assert made.composition.key == "jobs/j1/out/a1/image-0-composition.png"
+    assert made.composition.sha256 != made.sha256
+    assert {made.key, made.composition.key} < set(faced.keys("jobs/"))
+
+
+def test_without_a_pack_sdxl_delivers_and_says_why_there_is_no_score(
+    make_yard: MakeYard, server: ComfyServer, tmp_path: Path
+) -> None:
+    yard = make_yard(server=server, faces_dir=tmp_path)
+    yard.raw._store.put(KEY, ANNA, Always())
+
+    made = output(run(yard, manifest("sdxl-instantid")))
+
+    assert (made.face, made.face_reason) == (None, "face_models_missing")
+    assert [event["similarity"] for event in measured(yard)] == [None]
+
+
+def refused(yard: Yard, body: bytes, server: InstantServer) -> tuple[str, str | None, str | None]:
+    """Code, field and hint of a job that no prompt was sent for."""
+    result = run(yard, body)
+    assert server.instant.prompts == []
+    assert (result.status, result.metrics) == (Status.REJECTED, None)
+    assert result.error is not None
+    return result.error.code, result.error.field, result.error.hint
+
+
+def test_without_a_pack_flux_is_refused_before_a_gpu_with_what_to_do(
+    make_yard: MakeYard, tmp_path: Path
+) -> None:
+    server = InstantServer()
+    yard = make_yard(server=server, faces_dir=tmp_path)
+    yard.raw._store.put(KEY, ANNA, Always())
+
+    code, _, hint = refused(yard, manifest(), server)
+
+    assert code == "face_models_missing"
+    assert hint is not None
+    assert "RYLA_FACES_DIR" in hint
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [(None, "missing_input"), (b"no picture", "invalid_input"), (ANNA[:400], "invalid_input")],
+)
+def test_a_reference_that_cannot_be_read_is_refused_before_a_gpu(
+    body: bytes | None, code: str, make_yard: MakeYard
+) -> None:
+    server = InstantServer()
+    yard = make_yard(server=server)
+    if body is not None:
+        yard.raw._store.put(KEY, body, Always())
+
+    said = refused(yard, manifest("sdxl-instantid"), server)
+
+    assert said[:2] == (code, "input.reference_image")
+    assert said[2]
+
+
+def test_a_reference_without_a_face_fails_for_good_and_is_the_request_s_fault(
+    faced: Yard,
+) -> None:
+    faced.raw._store.put(KEY, portrait({}), Always())
+
+    result = run(faced, manifest())
+
+    assert (result.status, result.attempt) == (Status.FAILED, 1)
+    assert result.error is not None
+    assert (result.error.code, result.error.retryable) == ("no_face", False)
+    assert result.events[-1].properties["error_type"] == "workflow_error"
+    assert result.metrics is not None
+    assert result.metrics.sampling == 0

@@ -1,0 +1,127 @@
+import json
+from typing import Any
+
+import pytest
+
+from config.errors import InvalidId
+from events.moments import Moment
+from pipeline.errors import ErrorInfo
+from pipeline.job_events import (
+    Origin,
+    Subject,
+    completed,
+    ended,
+    entry_rejected,
+    requested,
+    subject,
+)
+from pipeline.result import JobCost, Metrics
+from tests.support.manifests import body
+from tests.support.yard import NOON
+
+HERE = Origin("test", "local", "1.0")
+METRICS = Metrics(
+    queue=2,
+    claim=1,
+    start=0,
+    load=0,
+    encode=0,
+    sampling=3,
+    decode=0,
+    other=0,
+    upload=0,
+    total=3.5,
+    gpu="L40S",
+    gpu_seconds=3.5,
+    cold=False,
+)
+
+
+def about(manifest: bytes) -> Subject:
+    return subject("job-1", "inbox/job-1.json", NOON, manifest)
+
+
+def test_what_a_manifest_says_of_itself_is_read() -> None:
+    known = about(body(tenant="acme", distinct_id="user_1"))
+    assert (known.kind, known.tenant, known.distinct_id) == ("flux-dev", "acme", "user_1")
+    assert known.input["width"] == 256
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        b"",
+        b"\xff",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"model": 5, "tenant": [], "input": "x", "distinct_id": {}}',
+        b'{"model": "\\ud800"}',
+        b"[" * 100_000,
+        body(input={"steps": 10**300, "width": [], "prompt": None}),
+        b'{"model": "flux-dev", "input": {"guidance": NaN, "cfg": Infinity}}',
+    ],
+)
+def test_whatever_cannot_be_read_is_left_out_and_the_event_can_be_written(manifest: bytes) -> None:
+    known = about(manifest)
+    events = [
+        *requested(known, HERE),
+        ended(
+            known, HERE, Moment.REFUSED, attempt=1, at=NOON, error=ErrorInfo(code="c", message="m")
+        ),
+        entry_rejected("inbox/X", "rejected/X.json", manifest, InvalidId("no id"), HERE, NOON),
+    ]
+    for event in events:
+        json.dumps(event.wire(), allow_nan=False).encode()
+        event.model_dump_json().encode()
+
+
+def test_a_request_is_told_alike_in_every_attempt() -> None:
+    (first,), (second,) = requested(about(body()), HERE), requested(about(body()), HERE)
+    assert first == second
+    assert first.event == "modal_flux_dev_generation_requested"
+    assert first.timestamp.startswith("2026-03-01T12:00:00")
+
+
+def test_a_completion_tells_figures_of_its_attempt() -> None:
+    def at(attempt: int) -> Any:
+        cost = JobCost(usd=0.002, total_usd=0.004)
+        return completed(
+            about(body()),
+            HERE,
+            attempt=attempt,
+            metrics=METRICS,
+            cost=cost,
+            outputs=1,
+            at=NOON,
+        )
+
+    told = at(2).properties
+    assert told["generation_time_ms"] == 3500
+    assert told["queue_time_ms"] == 3000
+    assert (told["gpu_type"], told["cost_usd"], told["attempt"]) == ("L40S", 0.002, 2)
+    assert (told["kind"], told["environment"], told["engine"]) == ("flux-dev", "test", "local")
+
+
+@pytest.mark.parametrize(
+    ("moment", "name", "refused"),
+    [
+        (Moment.FAILED, "modal_flux_dev_generation_failed", None),
+        (Moment.REFUSED, "modal_flux_dev_generation_failed", True),
+        (Moment.CANCELLED, "modal_flux_dev_generation_cancelled", None),
+    ],
+)
+def test_each_ending_has_its_event(moment: Moment, name: str, refused: bool | None) -> None:
+    error = ErrorInfo(code="over_budget", message="m", field="max_cost_usd")
+    event = ended(about(body()), HERE, moment, attempt=1, at=NOON, error=error)
+    assert event.event == name
+    assert event.properties["error_code"] == "over_budget"
+    assert (event.properties.get("refused") or None) is refused
+
+
+def test_two_bodies_of_one_id_are_two_rejections() -> None:
+    def rejected(target: str) -> str:
+        return entry_rejected("inbox/a.json", target, b"", InvalidId(""), HERE, NOON).uuid
+
+    assert rejected("rejected/a.1.json") == rejected("rejected/a.1.json")
+    assert rejected("rejected/a.1.json") != rejected("rejected/a.2.json")

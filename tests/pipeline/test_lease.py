@@ -1,0 +1,87 @@
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from pipeline.lease import Lease, Phase, Progress, Spent
+from tests.pipeline.dispatcher.test_survey import lease
+from tests.support.yard import NOON
+
+
+def started(base: Lease, **changes: Any) -> Lease:
+    values = {
+        "nonce": "n",
+        "owner": "worker",
+        "attempt": base.attempt,
+        "call_id": None,
+        "ttl_s": 60.0,
+        "rate_usd_per_s": 0.5,
+        "now": NOON,
+    }
+    return base.started(**{**values, **changes})
+
+
+def test_a_lease_comes_back_from_its_bytes() -> None:
+    whole = started(lease("a")).with_(progress=Progress(fraction=0.5, step="KSampler"))
+    assert Lease.parse(whole.body()) == whole
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"\xff", b'{"id": "A"}'])
+def test_bytes_that_are_no_lease_are_none(body: bytes) -> None:
+    assert Lease.parse(body) is None
+
+
+def test_a_lease_with_a_field_from_the_future_is_not_guessed_at() -> None:
+    assert Lease.parse(lease("a").body().replace(b"{", b'{"later": 1, ', 1)) is None
+
+
+def test_no_two_writes_have_the_same_bytes() -> None:
+    claimed = lease("a", phase=Phase.CLAIMED)
+    running = started(claimed)
+    bodies = [claimed.body(), running.body()]
+    for _ in range(3):
+        running = running.with_()
+        bodies.append(running.body())
+    retry = running.waiting(not_before=NOON)
+    again = retry.taken_over("c2", "other", Phase.SPAWNED, 60, NOON)
+    bodies += [retry.body(), again.body(), started(again, nonce="n2").body()]
+    assert len(set(bodies)) == len(bodies)
+
+
+def test_a_take_over_is_the_next_attempt_under_a_new_claim() -> None:
+    taken = started(lease("a", attempt=2)).taken_over("c2", "other", Phase.SPAWNED, 900, NOON)
+    assert (taken.attempt, taken.claim, taken.nonce, taken.seq) == (3, "c2", "c2", 0)
+    assert (taken.call_id, taken.progress, taken.started_at) == (None, None, None)
+
+
+def test_a_start_keeps_the_claim_that_it_was_spawned_for() -> None:
+    running = started(lease("a", claim="c", phase=Phase.SPAWNED))
+    assert (running.claim, running.nonce, running.phase) == ("c", "n", Phase.RUNNING)
+    assert running.spent == Spent()
+
+
+def test_a_lost_execution_is_paid_until_it_was_given_up() -> None:
+    running = started(lease("a", spent=Spent(usd=1.0)))
+    taken = running.taken_over("c2", "other", Phase.SPAWNED, 60, NOON + timedelta(seconds=8))
+    assert taken.spent == Spent(usd=5.0, upper_bound=True)
+
+
+def test_a_second_execution_of_the_same_claim_pays_for_the_first() -> None:
+    running = started(lease("a"))
+    second = started(running, attempt=2, nonce="n2", now=NOON + timedelta(seconds=4))
+    assert second.spent == Spent(usd=2.0, upper_bound=True)
+
+
+def test_an_attempt_that_was_handed_back_is_not_paid_twice() -> None:
+    handed = started(lease("a")).waiting(
+        not_before=NOON, spent=Spent(usd=2.0), started_at=None, error=None
+    )
+    taken = handed.taken_over("c2", "other", Phase.SPAWNED, 60, NOON + timedelta(hours=1))
+    assert taken.spent == Spent(usd=2.0)
+
+
+def test_a_clock_that_went_back_costs_nothing() -> None:
+    taken = started(lease("a")).taken_over(
+        "c2", "other", Phase.SPAWNED, 60, NOON - timedelta(seconds=9)
+    )
+    assert taken.spent.usd == 0

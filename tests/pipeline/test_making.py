@@ -1,0 +1,106 @@
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from config.errors import (
+    DeadlineExceeded,
+    ManifestNotJson,
+    NodeFailed,
+    OutputInvalid,
+    UnknownField,
+)
+from pipeline.execution import Workshop
+from pipeline.heartbeat import Heartbeat
+from pipeline.making import Made, make
+from tests.pipeline.conftest import MakeYard
+from tests.pipeline.dispatcher.test_survey import lease
+from tests.support.instant import InstantServer, failing, workshop
+from tests.support.manifests import body
+from tests.support.yard import NOON, Yard
+
+
+@pytest.fixture
+def shop(yard: Yard) -> Workshop:
+    return workshop(yard.store, yard.settler, yard.bench)
+
+
+def made_by(shop: Workshop, manifest: bytes, made: Made | None = None) -> Made:
+    """What comes of these bytes. The heart is never started: nothing here lasts."""
+    made = made or Made()
+    held = lease("job-1", attempt=3)
+    heart = Heartbeat(shop.store, held, "etag", shop.bench.settings)
+    make(made, held, manifest, shop, heart)
+    return made
+
+
+def test_pictures_lie_under_the_attempt_with_what_the_result_needs(
+    yard: Yard, shop: Workshop
+) -> None:
+    made = made_by(shop, body(input={"num_images": 2, "seed": 40, "output_format": "webp"}))
+    assert yard.keys("jobs/") == [output.key for output in made.outputs]
+    assert [output.key for output in made.outputs] == [
+        "jobs/job-1/out/a3/image-0.webp",
+        "jobs/job-1/out/a3/image-1.webp",
+    ]
+    assert made.seed == made.outputs[0].seed == 40
+    assert {(o.width, o.height, o.content_type) for o in made.outputs} == {(256, 256, "image/webp")}
+    assert len(made.graphs) == 2
+    assert made.timings.sampling == 4
+    assert made.models
+    assert made.upload_s > 0
+
+
+def test_what_was_made_before_a_failure_is_still_told(yard: Yard) -> None:
+    shop = workshop(
+        yard.store, yard.settler, yard.bench, InstantServer(failing(None, NodeFailed("broke")))
+    )
+    made = Made()
+    with pytest.raises(NodeFailed):
+        made_by(shop, body(input={"num_images": 3}), made)
+    assert len(made.outputs) == len(made.graphs) == 1
+    assert made.timings.sampling == 2
+
+
+@pytest.mark.parametrize(
+    ("manifest", "error"),
+    [
+        (b"", ManifestNotJson),
+        (b"{", ManifestNotJson),
+        (body(unheard_of=1), UnknownField),
+        (body(deadline=NOON.isoformat()), DeadlineExceeded),
+        (body(input={"height": 512}), OutputInvalid),
+    ],
+)
+def test_what_cannot_be_made_is_named(
+    yard: Yard, shop: Workshop, manifest: bytes, error: type[Exception]
+) -> None:
+    yard.store.list("leases/")
+    with pytest.raises(error):
+        made_by(shop, manifest)
+    assert yard.keys("jobs/") == []
+
+
+def test_a_deadline_still_to_come_holds_up_nothing(shop: Workshop) -> None:
+    later = NOON + timedelta(seconds=1)
+    assert len(made_by(shop, body(deadline=later.isoformat())).outputs) == 1
+
+
+def test_a_run_is_told_how_far_the_job_is_and_when_to_stop(make_yard: MakeYard) -> None:
+    told: list[Any] = []
+
+    def before(**options: Any) -> None:
+        options["on_progress"](0.5, "KSampler")
+        told.append(options["should_stop"]())
+
+    yard = make_yard()
+    shop = workshop(yard.store, yard.settler, yard.bench, InstantServer(before))
+    held = lease("job-1")
+    heart = Heartbeat(shop.store, held, "etag", shop.bench.settings)
+    make(Made(), held, body(input={"num_images": 2}), shop, heart)
+    assert told == [False, False]
+    assert heart._progress is not None
+    assert (heart._progress.fraction, heart._progress.step) == (0.75, "KSampler")
+    shop.stopping.set()
+    make(Made(), held, body(), shop, heart)
+    assert told[-1] is True

@@ -1,0 +1,95 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.errors import LoraNotFound
+from config.settings import Settings
+from handlers.supplies import LoraFile, Needs
+from pipeline.bench import load_bench
+from pipeline.loras.bucket import Sidecar
+from pipeline.manifest import Manifest, parse_manifest
+from pipeline.supplying import (
+    Inspector,
+    Supplier,
+    lora_cache,
+    lora_folder,
+    lora_folders,
+    needs,
+    supplies,
+)
+from tests.pipeline.loras.support import Bucket, flux_lora
+from tests.support.manifests import body
+
+KEY = "loras/character-ann.safetensors"
+
+
+def manifest(model: str = "flux-lora", **fields: Any) -> Manifest:
+    return parse_manifest(body(model=model, input=fields or {"lora_id": "ann"}))
+
+
+@pytest.fixture
+def bucket() -> Bucket:
+    return Bucket()
+
+
+def test_a_job_without_a_lora_needs_nothing(bucket: Bucket) -> None:
+    bench = load_bench(Settings(), "local")
+    plain = manifest("flux-dev", seed=1)
+
+    assert needs(plain, bench) == Needs()
+    Inspector(bucket.store, bench).check(plain)
+    assert needs(manifest(), bench).lora is not None
+
+
+def test_before_a_gpu_starts_the_header_is_read_and_the_file_is_not(bucket: Bucket) -> None:
+    inspector = Inspector(bucket.store, load_bench(Settings(), "local"))
+    with pytest.raises(LoraNotFound):
+        inspector.check(manifest())
+
+    bucket.upload(KEY, flux_lora())
+    inspector.check(manifest())
+
+
+def test_another_prefix_is_another_shelf(bucket: Bucket, tmp_path: Path) -> None:
+    settings = Settings(lora_prefix="styles/v2/", state_dir=tmp_path)
+    bench = load_bench(settings, "local")
+    wish = needs(manifest(), bench).lora
+    assert wish is not None
+    supplier = Supplier(bucket.store, lora_cache(settings, tmp_path), settings.lora_prefix)
+    bucket.upload(KEY, flux_lora())
+    with pytest.raises(LoraNotFound, match=r"styles/v2/character-ann\.safetensors"):
+        Inspector(bucket.store, bench).check(manifest())
+    with pytest.raises(LoraNotFound):
+        supplier.fetch_lora(wish)
+
+    bucket.upload("styles/v2/character-ann.safetensors", flux_lora())
+
+    Inspector(bucket.store, bench).check(manifest())
+    assert supplier.fetch_lora(wish)[0].found.key == "styles/v2/character-ann.safetensors"
+
+
+def test_what_was_fetched_lies_where_comfyui_looks(bucket: Bucket, tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path / "state")
+    bucket.upload(KEY, flux_lora())
+    bucket.upload("loras/character-ann.json", b'{"trigger_word": "ohwx"}')
+    wish = needs(manifest(), load_bench(settings, "local")).lora
+    assert wish is not None
+
+    supplier = Supplier(bucket.store, lora_cache(settings, tmp_path), settings.lora_prefix)
+    examined, kept = supplier.fetch_lora(wish)
+
+    assert kept.path.parent in lora_folders(settings, tmp_path)
+    assert examined.sidecar == Sidecar(trigger_word="ohwx")
+    given = LoraFile(f"{kept.sha256}.safetensors", KEY, kept.sha256, "ohwx")
+    assert supplies(examined, kept).lora == given
+    assert kept.path.name == given.file
+
+
+def test_all_workers_of_a_machine_share_one_folder(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path)
+    first, second = (lora_folders(settings, tmp_path / name) for name in ("a", "b"))
+
+    assert first[0] == second[0] == lora_folder(settings) / "files"
+    assert first[1] != second[1], "the spare folders are their own"
+    assert lora_folder(Settings(lora_dir=tmp_path / "x", state_dir=tmp_path)) == tmp_path / "x"

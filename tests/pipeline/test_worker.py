@@ -1,0 +1,160 @@
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from config.errors import ComfyStartFailed, InvalidSetting
+from config.settings import Settings
+from handlers.images import read_provenance
+from pipeline.connecting import open_store
+from pipeline.lease import Lease, Phase
+from pipeline.local.seaweed import SeaweedServer
+from pipeline.queue.ref import Ref, make_ref
+from pipeline.result import Result, Status
+from pipeline.store.conditional import Won
+from pipeline.worker import Worker
+from tests.support.manifests import body
+from tests.support.seaweed import fresh_bucket
+from tests.support.stack import Bucket, quick
+from tests.support.yard import NOON
+
+pytestmark = pytest.mark.xdist_group("worker")
+
+
+def worker_of(settings: Settings, work_dir: Path) -> Worker:
+    return Worker(settings, "Flux", engine="test", environ=os.environ, work_dir=work_dir)
+
+
+@pytest.fixture(scope="module")
+def settings(seaweed: SeaweedServer, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return quick(fresh_bucket(seaweed, tmp_path_factory.mktemp("state")), gpu="L40S")
+
+
+@pytest.fixture(scope="module")
+def bucket(settings: Settings) -> Bucket:
+    return Bucket(open_store(settings))
+
+
+@pytest.fixture(scope="module")
+def worker(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    worker = worker_of(settings, tmp_path_factory.mktemp("worker"))
+    worker.load()
+    worker.attach()
+    yield worker
+    worker.close()
+
+
+def spawned(bucket: Bucket, id: str, manifest: bytes, *, attempt: int = 1) -> Ref:
+    """A job as a dispatcher leaves it when it has spawned it."""
+    nonce = f"claim-{attempt}"
+    lease = Lease(
+        id=id,
+        entry=f"inbox/{id}.json",
+        model="flux-dev",
+        tenant=None,
+        attempt=attempt,
+        claim=nonce,
+        nonce=nonce,
+        owner="test",
+        phase=Phase.CLAIMED,
+        ttl_s=60,
+        submitted_at=NOON,
+    )
+    bucket.store.create(f"jobs/{id}/manifest.json", manifest)
+    bucket.store.delete(f"leases/{id}.json")
+    claimed = bucket.store.create(f"leases/{id}.json", lease.body())
+    assert isinstance(claimed, Won)
+    return make_ref(lease, claimed.etag, "flux-dev", manifest, NOON)
+
+
+def run(worker: Worker, bucket: Bucket, id: str, manifest: bytes) -> Result:
+    reply = worker.run(spawned(bucket, id, manifest).model_dump(mode="json"), "call-1")
+    assert reply == {"id": id, "ending": "committed"}
+    return bucket.result(id)
+
+
+def test_the_first_job_pays_for_the_start_and_the_next_one_does_not(
+    worker: Worker, bucket: Bucket
+) -> None:
+    first, second = (run(worker, bucket, id, body()) for id in ("first", "second"))
+    assert first.metrics is not None
+    assert second.metrics is not None
+    assert first.metrics.cold
+    assert first.metrics.start > 0.1
+    assert not second.metrics.cold
+    assert second.metrics.start == 0
+
+
+def test_jobs_are_billed_on_the_gpu_that_the_setting_names(worker: Worker, bucket: Bucket) -> None:
+    result = run(worker, bucket, "billed", body())
+    assert result.metrics is not None
+    assert result.cost is not None
+    second = 0.000542 + 4 * 0.0000131 + 48 * 0.00000222
+    assert result.metrics.gpu == "L40S"
+    assert result.cost.usd == pytest.approx(second * result.metrics.gpu_seconds, rel=1e-3)
+
+
+def test_a_retry_repeats_the_same_bytes(worker: Worker, bucket: Bucket) -> None:
+    manifest = body("a red door", input={"num_images": 2})
+    run(worker, bucket, "again", manifest)
+    bucket.store.delete("jobs/again/result.json")
+    ref = spawned(bucket, "again", manifest, attempt=2)
+    worker.run(ref.model_dump(mode="json"))
+    for n in range(2):
+        first = bucket.read(f"jobs/again/out/a1/image-{n}.png")
+        assert bucket.read(f"jobs/again/out/a2/image-{n}.png") == first
+        assert read_provenance(first)["job_id"] == "again"
+    assert bucket.read("jobs/again/out/a2/image-0.png") != bucket.read(
+        "jobs/again/out/a2/image-1.png"
+    )
+
+
+def test_a_reference_that_cannot_be_read_is_answered_and_survived(
+    worker: Worker, bucket: Bucket
+) -> None:
+    assert worker.run({"id": "x", "what": "is this"}) == {"id": "x", "ending": "unreadable"}
+    assert run(worker, bucket, "after", body()).status is Status.SUCCEEDED
+
+
+def test_a_store_that_is_away_is_answered_with_its_error(
+    settings: Settings, tmp_path: Path, bucket: Bucket, worker: Worker
+) -> None:
+    ref = spawned(bucket, "away", body())
+    assert worker._shop is not None
+    raw, worker._shop.store.raw = worker._shop.store.raw, _Away()  # type: ignore[assignment]
+    patience = worker._shop.store._patience
+    worker._shop.store._patience = type(patience)(tries=1)
+    try:
+        reply = worker.run(ref.model_dump(mode="json"))
+    finally:
+        worker._shop.store.raw, worker._shop.store._patience = raw, patience
+    assert (reply["ending"], reply["error"]["code"]) == ("error", "store_unavailable")
+
+
+class _Away:
+    def __getattr__(self, name: str) -> object:
+        from pipeline.store.base import OutcomeUnknown
+
+        raise OutcomeUnknown("away")
+
+
+def test_a_comfyui_that_does_not_start_is_named(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text("raise SystemExit('no weights here')")
+    broken = settings.model_copy(update={"comfyui_dir": tmp_path})
+    worker = worker_of(broken, tmp_path / "work")
+    worker.load()
+    with pytest.raises(ComfyStartFailed) as caught:
+        worker.attach()
+    assert "no weights here" in "".join(caught.value.log_tail)
+    worker.close()
+
+
+def test_a_gpu_that_no_table_knows_is_a_wrong_setting(settings: Settings, tmp_path: Path) -> None:
+    worker = worker_of(settings.model_copy(update={"gpu": "GTX-970"}), tmp_path)
+    worker.load()
+    try:
+        with pytest.raises(InvalidSetting, match="GTX-970"):
+            worker.attach()
+    finally:
+        worker.close()

@@ -1,0 +1,94 @@
+"""A dispatcher that ends as by SIGKILL right after the call that it is told.
+
+python -m tests.support.dying_dispatcher POINT      (settings in the environment)
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from config.settings import load_settings
+from events.sender import Sender
+from pipeline.bench import load_bench
+from pipeline.connecting import open_store
+from pipeline.dispatcher.tick import Dispatcher, tick
+from pipeline.engines.local import LocalEngine
+from pipeline.lease import Phase
+from pipeline.queue.ref import Ref
+from pipeline.sinks import make_sink
+from pipeline.store.base import Condition, Written
+from pipeline.store.conditional import SafeStore
+from pipeline.store.s3 import S3Store
+from tests.support.stack import Bucket, wait_until
+
+POINTS = ("claimed", "adopted", "spawned", "executing", "dropped")
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class DyingStore(S3Store):
+    """Dies after the first write to a key of this kind."""
+
+    after: Callable[[str, str], bool] = staticmethod(lambda call, key: False)
+
+    def put(
+        self, key: str, body: bytes, condition: Condition, content_type: str = "application/json"
+    ) -> Written:
+        written = super().put(key, body, condition, content_type)
+        if self.after("PUT", key):
+            die()
+        return written
+
+    def delete(self, key: str) -> None:
+        super().delete(key)
+        if self.after("DELETE", key):
+            die()
+
+
+WRITES: dict[str, Callable[[str, str], bool]] = {
+    "claimed": lambda call, key: call == "PUT" and key.startswith("leases/"),
+    "adopted": lambda call, key: call == "PUT" and key.endswith("/manifest.json"),
+    "dropped": lambda call, key: call == "DELETE" and key.startswith("inbox/"),
+}
+
+
+class DyingEngine(LocalEngine):
+    """Dies after the spawn, at once or when a worker executes the job."""
+
+    point = ""
+    bucket: Bucket
+
+    def submit(self, route: str, ref: Ref) -> None:
+        super().submit(route, ref)
+        if self.point == "executing":
+            wait_until(lambda: self._runs(ref.id))
+            die()
+        if self.point == "spawned":
+            die()
+
+    def _runs(self, id: str) -> bool:
+        lease = self.bucket.lease(id)
+        return lease is not None and lease.phase is Phase.RUNNING
+
+
+def main(point: str) -> None:
+    settings = load_settings(os.environ)
+    bench = load_bench(settings, "local")
+    store = open_store(settings)
+    assert isinstance(store.raw, S3Store)
+    dying = DyingStore(store.raw._client, settings.bucket)
+    dying.after = WRITES.get(point, dying.after)
+    engine = DyingEngine(settings, bench.routes, os.environ)
+    engine.point, engine.bucket = point, Bucket(store)
+    sender = Sender(make_sink(settings))
+    pool = ThreadPoolExecutor(1)
+    tick(Dispatcher(SafeStore(dying), engine, sender, bench, pool, f"dying-{os.getpid()}"))
+    sys.exit("it should have died")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

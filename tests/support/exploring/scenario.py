@@ -1,0 +1,86 @@
+"""What a search is about: the actors, the bodies, and how often each thing may go wrong."""
+
+from dataclasses import dataclass
+
+from pipeline.keys import InboxName
+
+ID = "job"
+KEYS = (InboxName(5, None, None, ID).key, InboxName(5, "acme", "flux-dev", ID).key)
+BODY = b'{"version":1,"model":"flux-dev","tenant":"acme","input":{"prompt":"a fox"}}'
+OTHER_BODY = BODY.replace(b"fox", b"cat")
+BAD_BODY = b"{"
+
+State = tuple[int, ...]
+
+# Places in a state. The first five are the bucket.
+INBOX, INBOX_2, LEASE, MANIFEST, RESULT, MARKS, BUDGET, SPAWNED, STARTED, LATE = range(10)
+ACTORS = 10
+"""Two dispatchers, a canceller, workers."""
+CANCELLER = ACTORS + 2
+WORKERS = ACTORS + 3
+MAX_WORKERS = 3
+REFS = WORKERS + MAX_WORKERS
+"""What each worker was spawned with, as long as the platform may run it again."""
+
+# Marks.
+TAKEN_OVER, DELIVERED, WITHDRAWN, WON, FILED, SWAPPED = (1 << bit for bit in range(6))
+
+# Faults, each with its own budget of 0 to 7.
+CRASH, LOST, LATE_WRITE, SUBMIT, WITHDRAW, RERUN, REFUSE, UNDELIVERED, GIVE_BACK = range(9)
+FREE = -1
+"""No fault: an outcome that costs nothing."""
+
+
+def one(fault: int) -> int:
+    """One of this fault, in the number that holds all budgets."""
+    return 1 << 3 * fault
+
+
+@dataclass(frozen=True)
+class Scenario:
+    ticks: tuple[int, int] = (1, 1)
+    """Jobs that each dispatcher takes at most."""
+    crash: int = 0
+    """An actor dies."""
+    lost: int = 0
+    """A reply is lost, the call carried out or not."""
+    late_write: int = 0
+    """A reply is lost, and the write is applied at any later time."""
+    submit: int = 0
+    """The producer puts the id again."""
+    withdraw: int = 0
+    """The producer takes its entry back."""
+    rerun: int = 0
+    """The platform runs an input again."""
+    refuse: int = 0
+    """The engine says that it did not take the job, which may be untrue."""
+    undelivered: int = 0
+    """Events are not taken."""
+    give_back: int = 0
+    """A worker meets an error that may pass."""
+    renewals: int = 0
+    """Of each execution."""
+    cancel: bool = False
+    body: bytes = BODY
+    resubmitted: tuple[bytes, ...] = (BODY,)
+    keys: int = 1
+    """Inbox keys that the id is put under."""
+    stranger: bool = False
+    """Whether the job begins beside a lease that is none."""
+    spawns: int = 2
+    """At most; a dispatcher that would spawn one more dies."""
+    max_attempts: int = 3
+
+    def budget(self) -> int:
+        amounts = {
+            CRASH: self.crash,
+            LOST: self.lost,
+            LATE_WRITE: self.late_write,
+            SUBMIT: self.submit,
+            WITHDRAW: self.withdraw,
+            RERUN: self.rerun,
+            REFUSE: self.refuse,
+            UNDELIVERED: self.undelivered,
+            GIVE_BACK: self.give_back,
+        }
+        return sum(amount * one(fault) for fault, amount in amounts.items())

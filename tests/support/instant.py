@@ -1,0 +1,141 @@
+"""A worker that costs nothing: a ComfyUI that has every picture ready, and an engine without
+processes. Everything between the two is the real thing."""
+
+import threading
+from collections.abc import Callable, Mapping
+from io import BytesIO
+from typing import Any
+
+from PIL import Image
+
+from config.errors import ComfyError, EngineUnavailable
+from handlers.base import OutputFile, PromptRun, Timings
+from handlers.comfyui.client import ComfyClient
+from pipeline.bench import Bench
+from pipeline.execution import Ending, Workshop, execute
+from pipeline.faces import FaceShelf
+from pipeline.queue.ref import Ref
+from pipeline.settling import Settler
+from pipeline.store.conditional import SafeStore
+from pipeline.studio import ComfyServer, Machine
+from pipeline.supplying import Supplier, lora_cache
+
+SIZE = 256
+
+
+def picture(size: int = SIZE) -> bytes:
+    file = BytesIO()
+    Image.new("RGB", (size, size), (30, 60, 90)).save(file, "PNG")
+    return file.getvalue()
+
+
+class InstantClient(ComfyClient):
+    """Answers every graph with the same picture, or with what `before` raises."""
+
+    def __init__(self, before: Callable[..., None]) -> None:
+        self._before = before
+        self._picture = picture()
+        self.prompts: list[Mapping[str, Any]] = []
+
+    def run(self, graph: Mapping[str, Any], **options: Any) -> PromptRun:
+        self.prompts.append(graph)
+        self._before(**options)
+        files = [OutputFile("9", "image.png", self._picture)]
+        return PromptRun(options["prompt_id"], files, Timings(load=1, sampling=2))
+
+    def close(self) -> None:
+        pass
+
+
+def _at_once(**options: Any) -> None:
+    """No delay and no error."""
+
+
+class InstantServer(ComfyServer):
+    def __init__(self, before: Callable[..., None] = _at_once) -> None:
+        """`before` is called with the options of each run, and may wait or raise."""
+        self.instant = InstantClient(before)
+
+    def start(self) -> Machine:
+        return Machine("standin", "0.8.0", "standin")
+
+    def ensure_running(self) -> None:
+        pass
+
+    @property
+    def client(self) -> ComfyClient:
+        return self.instant
+
+    def stop(self) -> None:
+        pass
+
+
+def failing(*errors: ComfyError | None) -> Callable[..., None]:
+    """The first runs end so; those after them succeed."""
+    coming = list(errors)
+
+    def before(**options: Any) -> None:
+        error = coming.pop(0) if coming else None
+        if error is not None:
+            raise error
+
+    return before
+
+
+def workshop(
+    store: SafeStore,
+    settler: Settler,
+    bench: Bench,
+    server: ComfyServer | None = None,
+    *,
+    gpu: str = "none",
+    **changes: Any,
+) -> Workshop:
+    server = server or InstantServer()
+    loras = lora_cache(bench.settings, bench.settings.state_dir)
+    return Workshop(
+        store=store,
+        settler=settler,
+        bench=bench,
+        server=server,
+        supplier=Supplier(store, loras, bench.settings.lora_prefix),
+        faces=FaceShelf(bench.settings),
+        machine=Machine("standin", "0.8.0", "standin"),
+        gpu=bench.gpus.gpu(gpu),
+        owner="worker",
+        **{"stopping": threading.Event(), **changes},
+    )
+
+
+class InstantEngine:
+    """Executes in the caller's thread."""
+
+    def __init__(self, shop: Workshop) -> None:
+        self.shop = shop
+        self.endings: list[Ending] = []
+
+    def submit(self, route: str, ref: Ref) -> None:
+        self.endings.append(execute(ref, self.shop, call_id=None, cold_s=0.0))
+
+    def cancel(self, call_id: str) -> None:
+        pass
+
+
+class HoldingEngine:
+    """Keeps what it is given. With `error` set, takes nothing."""
+
+    def __init__(self) -> None:
+        self.refs: list[Ref] = []
+        self.error: Exception | None = None
+
+    def submit(self, route: str, ref: Ref) -> None:
+        if self.error is not None:
+            raise self.error
+        self.refs.append(ref)
+
+    def cancel(self, call_id: str) -> None:
+        pass
+
+
+def away() -> EngineUnavailable:
+    return EngineUnavailable("no worker to be had", hint="Wait.")

@@ -1,0 +1,171 @@
+"""Everything a dispatcher needs, over a store in memory whose clock the test turns."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from config.settings import Settings
+from events.breaker import Pauses
+from events.delivery import EventSink, MemorySink
+from events.sender import Sender
+from pipeline.bench import Bench, load_bench
+from pipeline.dispatcher.tick import Dispatcher, TickReport, tick
+from pipeline.engines.base import Engine
+from pipeline.keys import lease_key, result_key
+from pipeline.lease import Lease
+from pipeline.result import Result
+from pipeline.settling import Settler
+from pipeline.store.base import Always, Condition, Page, Store, Stored, Written
+from pipeline.store.conditional import Patience, SafeStore
+from pipeline.store.memory import MemoryStore
+from tests.support.instant import HoldingEngine, InstantEngine, InstantServer, workshop
+from tests.support.manifests import body
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+class CountingStore:
+    """Counts the calls to a store, by kind and first folder, and can be told to fail."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.calls: Counter[str] = Counter()
+        self.gets: list[str] = []
+        self.fail: Callable[[str, str], Exception | None] = lambda call, key: None
+
+    def _count(self, call: str, key: str) -> None:
+        self.calls[call] += 1
+        problem = self.fail(call, key)
+        if problem is not None:
+            raise problem
+
+    def get(self, key: str, *, offset: int = 0, limit: int | None = None) -> Stored | None:
+        self._count("GET", key)
+        self.gets.append(key)
+        return self._store.get(key, offset=offset, limit=limit)
+
+    def put(
+        self, key: str, body: bytes, condition: Condition, content_type: str = "application/json"
+    ) -> Written:
+        self._count("PUT", key)
+        return self._store.put(key, body, condition, content_type)
+
+    def delete(self, key: str) -> None:
+        self._count("DELETE", key)
+        self._store.delete(key)
+
+    def list(self, prefix: str, *, start_after: str = "", limit: int = 1000) -> Page:
+        self._count("LIST", prefix)
+        return self._store.list(prefix, start_after=start_after, limit=limit)
+
+
+class Yard:
+    def __init__(
+        self,
+        *,
+        server: InstantServer | None = None,
+        holding: bool = False,
+        sink: EventSink | None = None,
+        gpu: str = "none",
+        raw: Store | None = None,
+        routes: str | None = None,
+        tmp_path: Path | None = None,
+        **settings: Any,
+    ) -> None:
+        """`holding` keeps spawned jobs waiting; else they run at once. `routes` is TOML."""
+        self.now = NOON
+        if routes is not None:
+            assert tmp_path is not None
+            settings["routes_file"] = tmp_path / "routes.toml"
+            settings["routes_file"].write_text(routes)
+        self.settings = Settings.model_validate({"expiry_margin_seconds": 0, **settings})
+        self.bench: Bench = load_bench(self.settings, "local")
+        self.raw = CountingStore(raw or MemoryStore(lambda: self.now))
+        self.sink = sink or MemorySink()
+        self.sender = Sender(self.sink, pauses=Pauses(first=0.01, longest=0.05))
+        self.store = self.safe()
+        self.shop = workshop(
+            self.store, self.settler, self.bench, server, gpu=gpu, jitter=lambda: 1.0
+        )
+        self.held = HoldingEngine()
+        self.engine: Engine = self.held if holding else InstantEngine(self.shop)
+        self.pool = ThreadPoolExecutor(4)
+        self.dispatcher = self.another("dispatcher")
+
+    def safe(self) -> SafeStore:
+        """Time stands still but for `pass_time`."""
+        return SafeStore(self.raw, Patience(tries=3), sleep=lambda _: None, monotonic=lambda: 0.0)
+
+    @property
+    def settler(self) -> Settler:
+        return Settler(self.store, self.sender, self.settings, lambda: 1.0)
+
+    def another(self, owner: str, engine: Engine | None = None) -> Dispatcher:
+        return Dispatcher(
+            self.store,
+            engine or self.engine,
+            self.sender,
+            self.bench,
+            self.pool,
+            owner,
+            jitter=lambda: 1.0,
+        )
+
+    def close(self) -> None:
+        self.pool.shutdown()
+        self.sender.close(5)
+
+    def pass_time(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    def submit(self, id: str, manifest: bytes | None = None, *, key: str | None = None) -> None:
+        self.raw._store.put(
+            key or f"inbox/{id}.json", body() if manifest is None else manifest, Always()
+        )
+
+    def tick(self, dispatcher: Dispatcher | None = None) -> TickReport:
+        report = tick(dispatcher or self.dispatcher)
+        self.settle()
+        return report
+
+    def settle(self) -> None:
+        """Wait until the sender has answered for everything so far."""
+        done = Event()
+        self.sender.run(lambda: None, done.set, lambda _: done.set(), target="test")
+        done.wait()
+
+    def keys(self, prefix: str = "") -> list[str]:
+        keys: list[str] = []
+        page = self.raw._store.list(prefix)
+        while True:
+            keys += [entry.key for entry in page.entries]
+            if not page.truncated:
+                return keys
+            page = self.raw._store.list(prefix, start_after=keys[-1])
+
+    def result(self, id: str) -> Result:
+        stored = self.raw._store.get(result_key(id))
+        assert stored is not None, f"{id} has no result; there is {self.keys()}"
+        result = Result.parse(stored.body)
+        assert result is not None
+        return result
+
+    def lease(self, id: str) -> Lease:
+        stored = self.raw._store.get(lease_key(id))
+        assert stored is not None, f"{id} has no lease; there is {self.keys()}"
+        lease = Lease.parse(stored.body)
+        assert lease is not None
+        return lease
+
+    def rejected(self) -> list[dict[str, Any]]:
+        stored = [self.raw._store.get(key) for key in self.keys("rejected/")]
+        return [json.loads(each.body) for each in stored if each is not None]
+
+    def event_names(self) -> list[str]:
+        assert isinstance(self.sink, MemorySink)
+        return [event.event for event in self.sink.events]
