@@ -1,0 +1,86 @@
+# Makes its own environment in .venv out of hash-pinned requirements. Needs Python 3.11 or newer,
+# make and git, and for the first run access to a package index as pip is configured for it.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+OUT ?= out/demo
+UV_VERSION := 0.13.9
+COMPILE = $(VENV)/bin/uv pip compile pyproject.toml --quiet --universal --generate-hashes \
+	--no-header --no-emit-index-url --no-annotate --python-version 3.11
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo up test lint check bench mutants lock clean
+
+help:
+	@echo "make demo     run example manifests through the whole pipeline here; see $(OUT)/report.html"
+	@echo "make up       run store, dispatcher and workers here until Ctrl-C"
+	@echo "make test     all tests"
+	@echo "make check    formatting, lint, types, tests"
+	@echo "make bench    benchmarks of queue, dispatcher and ComfyUI client"
+	@echo "make mutants  remove each condition of the queue's decisions; the tests must notice"
+	@echo "make lock     compute requirements/*.txt anew"
+	@echo "make clean    remove the environment, caches and outputs; .ryla stays"
+
+demo: $(VENV)/.local
+	$(VENV)/bin/ryla demo --out $(OUT)
+
+up: $(VENV)/.local
+	$(VENV)/bin/ryla up
+
+test: $(VENV)/.dev
+	$(PY) -m pytest
+
+lint: $(VENV)/.dev
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+
+check: lint test
+
+bench: $(VENV)/.dev
+	$(PY) -m benchmarks
+
+mutants: $(VENV)/.dev
+	$(PY) -m tools.mutants
+
+# The files are complete, so no dependency is looked up: what a lock excludes stays out.
+# dev.txt holds all that local.txt holds, at the same versions.
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.local
+	@echo "Installing what tests and checks need"
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.local: requirements/local.txt pyproject.toml | $(VENV)/.python
+	@echo "Installing what the pipeline needs"
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/local.txt
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "$(PYTHON) is no Python 3.11 or newer. Name one: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; \
+		exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# Each file is one environment; they agree on versions. insightface asks for the OpenCV that needs a
+# window system, and for onnxruntime even beside onnxruntime-gpu, which would hide it: those are
+# excluded by name. uv is fetched for this alone. `make lock UPGRADE=--upgrade` takes newer versions.
+lock: $(VENV)/.python
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(COMPILE) $(UPGRADE) --extra local --extra models --extra faces --extra dev \
+		requirements/faces.in --excludes requirements/faces.excludes -o requirements/dev.txt
+	$(COMPILE) $(UPGRADE) --extra local -c requirements/dev.txt -o requirements/local.txt
+	$(COMPILE) $(UPGRADE) -c requirements/dev.txt -o requirements/core.txt
+	$(COMPILE) $(UPGRADE) --extra models -c requirements/dev.txt -o requirements/models.txt
+	$(COMPILE) $(UPGRADE) --extra faces requirements/faces.in \
+		--excludes requirements/faces.excludes -c requirements/dev.txt -o requirements/faces.txt
+	$(COMPILE) $(UPGRADE) --extra gpu --extra faces requirements/faces.in \
+		--excludes requirements/gpu.excludes -c requirements/dev.txt -o requirements/gpu.txt
+
+clean:
+	rm -rf $(VENV) out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
