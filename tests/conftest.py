@@ -3,6 +3,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import structlog
 
 from config.settings import Settings
 from handlers.faces import analysis
@@ -10,6 +11,18 @@ from handlers.faces.analysis import FaceAnalyser
 from pipeline.local.seaweed import SeaweedServer
 from tests.support.micro_faces import make_pack
 from tests.support.seaweed import fresh_bucket
+
+
+@pytest.fixture(autouse=True)
+def plain_logs() -> None:
+    """Unconfigured, structlog takes seconds to draw a traceback."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(),
+        ]
+    )
 
 
 @pytest.fixture(scope="session")

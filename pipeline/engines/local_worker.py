@@ -26,7 +26,7 @@ def main(route: str, work_dir: str) -> None:
     configure_logs(settings)
     worker = Worker(settings, route, engine="local", environ=os.environ, work_dir=Path(work_dir))
     orders: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
-    signal.signal(signal.SIGTERM, lambda *_: _end(worker, orders))
+    signal.signal(signal.SIGTERM, lambda *_: _end_once(worker, orders))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     try:
         worker.load()
@@ -37,6 +37,7 @@ def main(route: str, work_dir: str) -> None:
             reply = worker.run(order["ref"], order["call_id"])
             _say({"call_id": order["call_id"], **reply})
     finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         worker.close()
 
 
@@ -53,6 +54,12 @@ def _orders(orders: "SimpleQueue[dict[str, Any] | None]") -> Iterator[dict[str, 
 def _listen(worker: Worker, orders: "SimpleQueue[dict[str, Any] | None]") -> None:
     for line in sys.stdin:
         orders.put(json.loads(line))
+    _end(worker, orders)
+
+
+def _end_once(worker: Worker, orders: "SimpleQueue[dict[str, Any] | None]") -> None:
+    """Of a signal handler: a second one inside the first would wait for its lock forever."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _end(worker, orders)
 
 

@@ -2,7 +2,8 @@
 
 A procedure (taking.py, starting.py, cancelling.py) is a chain of frozen states. Each state names
 one call; its `next` turns the reply into the following state. Nothing here does I/O: a runner
-performs the calls on a store, and tests/pipeline/queue/test_exhaustive.py walks every interleaving of them.
+performs the calls on a store, and tests/pipeline/queue/test_exhaustive.py walks all their
+interleavings.
 """
 
 from dataclasses import dataclass

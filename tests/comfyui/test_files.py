@@ -69,15 +69,20 @@ def test_sizes_expand_in_a_prefix_and_dates_do_not(server: Server, prefix: str) 
     assert saved["filename"] == "x_%date:yyyy%_64_00001_.png"
 
 
-def test_the_graph_is_written_into_the_picture(server: Server, prefix: str) -> None:
+def test_the_graph_is_written_into_the_picture_unless_metadata_is_disabled(
+    server: Server, prefix: str
+) -> None:
     graph = flux_graph(server, prefix=f"{prefix}/a", text="a secret cat")
     run = server.run(graph, extra_data={"extra_pnginfo": {"mine": {"a": 1}}})
 
     with Image.open(BytesIO(server.get("/view", **run.images[0]).content)) as image:
         written = dict(image.info)
 
-    assert "a secret cat" in written["prompt"]
-    assert written["mine"] == '{"a": 1}'
+    if "--disable-metadata" in server.get("/system_stats").json()["system"]["argv"]:
+        assert written == {}
+    else:
+        assert "a secret cat" in written["prompt"]
+        assert written["mine"] == '{"a": 1}'
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops
 
+from config.errors import NoFace
 from config.settings import Settings
 from config.tables import load_models
 from handlers.base import Brief, Kind, Rendered
@@ -95,12 +96,9 @@ class Maker:
     server: Server
     shelf: FaceShelf
 
-    def make(
-        self, case: Case, *, seed: int = 7, person: bytes = ANNA, kind: str | None = None
-    ) -> Rendered:
-        made_by = _kind(kind or case.kind)
-        given = self._fields(case)
-        request = made_by.input_model.model_validate(given)
+    def make(self, case: Case, *, seed: int = 7, person: bytes = ANNA) -> Rendered:
+        made_by = _kind(case.kind)
+        request = made_by.input_model.model_validate(self._fields(case))
         lora = LoraFile(case.lora, f"loras/{case.lora}", "0" * 64, "") if case.lora else None
         supplies = Supplies(lora, {"reference_image": person})
         brief = Brief(uuid.uuid4().hex, 1, request, seed, supplies)
@@ -207,6 +205,19 @@ def test_another_person_changes_the_pixels(maker_for: Callable[[Case], Maker], n
     pictures = [maker.pixels(CASES[name], person=person) for person in (ANNA, BEN)]
 
     assert pictures[0] != pictures[1]
+
+
+def test_the_nodes_themselves_tell_of_a_reference_without_a_face(
+    server: Server, maker_for: Callable[[Case], Maker], tmp_path: Path
+) -> None:
+    """As they must where no pack of ours is there to look at it first."""
+    if not server.real:
+        pytest.skip("the stand-in's nodes look for no face")
+    maker_for(WITH_FACES["sdxl-instantid"])
+    maker = Maker(server, FaceShelf(Settings(faces_dir=tmp_path)))
+
+    with pytest.raises(NoFace, match="InstantID found no face"):
+        maker.make(WITH_FACES["sdxl-instantid"], person=portrait({}))
 
 
 @pytest.mark.parametrize("name", ["flux-instantid-flux-dev", "flux-instantid-z-image"])
