@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import client, latency, loras, scale, throughput
+from benchmarks import client, latency, loras, scale, throughput, validation
 
-for benchmark in (client, throughput, latency, scale, loras):
+for benchmark in (client, throughput, latency, scale, loras, validation):
     benchmark.main(sys.argv[1:])

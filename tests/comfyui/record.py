@@ -1,0 +1,125 @@
+"""Records what a real ComfyUI says while it runs our kinds' graphs, for tests to replay.
+
+    RYLA_COMFYUI_URL=http://127.0.0.1:8188 python -m tests.comfyui.record [FOLDER]
+
+The server has the micro models (micro/README.md). Each line of a recording is [seconds, frame]; the
+last one is the answer to the POST and the history entry. Of binary frames only the head is kept.
+"""
+
+import json
+import os
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from config.tables import load_models
+from handlers.base import Brief, OutputFile, PromptRun, Timings
+from handlers.comfyui.client import ComfyClient
+from handlers.faces.boxes import Box, Face, FaceFinder
+from handlers.faces.measuring import FaceUse
+from handlers.faces.scoring import Calibration
+from handlers.flux_instantid import FluxInstantId
+from handlers.registry import KINDS
+from handlers.supplies import Supplies
+from tests.comfyui.conftest import MICRO_MODELS
+from tests.support.comfy_wire import BINARY, Frame, Server, Socket
+from tests.support.portraits import portrait
+from tests.support.recordings import FOLDER
+from workflows.graph import Graph
+
+SMALL = {"prompt": "a cat", "width": 256, "height": 256, "steps": 2}
+PERSON = {"reference_image": "inputs/person.png"}
+SESSIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "kind_flux_schnell": ("flux-schnell", {}),
+    "kind_z_image_turbo": ("z-image-turbo", {}),
+    "kind_sdxl_instantid": ("sdxl-instantid", PERSON),
+    "kind_flux_instantid": ("flux-instantid", PERSON | {"face_steps": 2}),
+}
+
+
+class OneFace:
+    """Sees a face at the same place of every picture: micro models compose none."""
+
+    embedder = "none"
+
+    def find_faces(self, picture: bytes) -> list[Face]:
+        return [Face(Box(90, 70, 60, 80), 1.0, (1.0, 0.0), ())]
+
+
+@dataclass
+class RecordingStudio:
+    server: Server
+    client: ComfyClient
+    sessions: list[str] = field(default_factory=list)
+
+    def upload(self, body: bytes, name: str) -> str:
+        return self.client.upload_image(body, name)
+
+    def faces(self, use: FaceUse) -> FaceFinder:
+        return OneFace()
+
+    def calibration(self) -> Calibration | None:
+        return None
+
+    def has_time_for(self, seconds: float) -> bool:
+        return True
+
+    def render(self, graph: Graph, *, part: int, parts: int) -> PromptRun:
+        client_id = uuid.uuid4().hex
+        with self.server.socket(client_id) as socket:
+            reply = self.server.prompt(graph.api(), client_id=client_id).json()
+            lines = [json.dumps(line) for line in _frames(socket, reply["prompt_id"])]
+        history = self.server.history(reply["prompt_id"])
+        ended = {"prompt_response": reply, "history": {reply["prompt_id"]: history}}
+        self.sessions.append("\n".join([*lines, json.dumps(ended)]) + "\n")
+        [image] = history["outputs"]["save"]["images"]
+        body = self.server.get("/view", **image).content
+        return PromptRun(
+            reply["prompt_id"], [OutputFile("save", image["filename"], body)], Timings()
+        )
+
+
+def _frames(socket: Socket, prompt_id: str) -> Iterator[tuple[float, Frame]]:
+    began = time.monotonic()
+    while True:
+        frame = socket.next(timeout=120)
+        yield round(time.monotonic() - began, 3), _kept(frame)
+        data = frame["data"]
+        if frame["type"] == "executing" and data["node"] is None and data["prompt_id"] == prompt_id:
+            return
+
+
+def _kept(frame: Frame) -> Frame:
+    if frame["type"] != BINARY:
+        return frame
+    body: bytes = frame["data"]
+    return {"binary_len": len(body), "first_64_bytes_hex": body[:64].hex()}
+
+
+def record(url: str, kind: str, fields: dict[str, Any]) -> list[str]:
+    """One session for each prompt of a job."""
+    made_by = FluxInstantId(side=256) if kind == "flux-instantid" else KINDS[kind]
+    request = made_by.input_model.model_validate(SMALL | fields)
+    person = portrait({"anna": Box(240, 140, 160, 200)})
+    supplies = Supplies(None, {"reference_image": person})
+    brief: Brief[Any] = Brief(uuid.uuid4().hex, 1, request, 7, supplies)
+    with ComfyClient(url) as client:
+        studio = RecordingStudio(Server("real", url, {}, ""), client)
+        list(made_by.run(brief, load_models(Path(MICRO_MODELS)), studio))
+    return studio.sessions
+
+
+def main(folder: Path) -> None:
+    for name, (kind, fields) in SESSIONS.items():
+        for number, session in enumerate(record(os.environ["RYLA_COMFYUI_URL"], kind, fields)):
+            target = folder / (f"{name}_{number}.jsonl" if number else f"{name}.jsonl")
+            target.write_text(session)
+            sys.stdout.write(f"{target}: {len(session.splitlines())} lines\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if sys.argv[1:] else FOLDER)
