@@ -41,7 +41,7 @@ Example:
     ryla faces compare lora/ instantid/ --ref anna.png
 """
 
-CALIBRATE = """Measure the embedder on labelled pictures: DIR/<person>/<picture>.
+CALIBRATE = """Measure the embedder on labelled pictures: DIR/PERSON/<picture>.
 
 Give at least two people and two pictures of each. The means are written where scoring finds them.
 
