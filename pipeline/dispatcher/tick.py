@@ -120,7 +120,7 @@ def tick(dispatcher: Dispatcher) -> TickReport:
         waiting=len(survey.scan.waiting),
         more=survey.scan.skipped,
         in_flight=len(survey.in_flight),
-        retrying=sum(_waits_for_retry(held.lease) for held in survey.held),
+        retrying=sum(_is_retrying(held.lease) for held in survey.held),
         taken_over=len(due),
         spawned=sum(isinstance(end, Spawned) for end in ends),
         committed=sum(isinstance(end, Committed) for end in ends),
@@ -154,6 +154,11 @@ def _waits_for_retry(lease: Lease | None) -> bool:
     return lease is not None and lease.phase is Phase.RETRY and not lease.committed
 
 
+def _is_retrying(lease: Lease | None) -> bool:
+    """A vacant lease waits too, but for nothing."""
+    return lease is not None and _waits_for_retry(lease) and not lease.vacant
+
+
 def _taker(d: Dispatcher) -> Taker:
     return Taker(d.nonce(), d.owner, d.bench.settings.spawned_seconds)
 
@@ -172,7 +177,7 @@ def _take(d: Dispatcher, step: Claim | TakeOver) -> End | None:
     except RylaError as error:
         log.warning("not_taken", code=error.code, error=error.message)
         return None
-    except Exception:
+    except Exception:  # a poison job must not stop the others; its attempts are counted
         log.exception("not_taken")
         return None
     log.debug("taken", end=type(end).__name__)

@@ -7,12 +7,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from config.errors import ComfyDied, NodeFailed, OutOfMemory, StoreUnavailable
+from pipeline.keys import lease_key
 from pipeline.lease import Phase
 from pipeline.queue.ref import Ref
 from pipeline.result import Status
 from pipeline.store.base import OutcomeUnknown
 from tests.pipeline.conftest import MakeYard
 from tests.support.instant import HoldingEngine, InstantServer, away, failing
+from tests.support.jobs import a_lease
 from tests.support.manifests import body
 from tests.support.yard import NOON, Yard
 
@@ -54,6 +56,14 @@ def test_an_idle_tick_costs_two_listings(yard: Yard) -> None:
     report = yard.tick()
     assert yard.raw.calls == {"LIST": 2}
     assert not report.active
+
+
+def test_a_vacant_lease_keeps_nobody_awake(yard: Yard) -> None:
+    vacant = a_lease(id="gone", entry="inbox/gone.json").vacated()
+    yard.safe().create(lease_key("gone"), vacant.body())
+    yard.tick()
+    report = yard.tick()
+    assert (report.retrying, report.active) == (0, False)
 
 
 def test_a_waiting_job_that_is_held_costs_no_read_at_the_next_tick(holding: Yard) -> None:
