@@ -68,8 +68,8 @@ def test_what_a_killed_dispatcher_leaves_ends_in_one_result(
     settings = scenes[point]
     bucket = Bucket(open_store(settings))
     # The worker outlives its parent by the moment in which it hands its job back.
-    left = [key for key in bucket.keys() if not key.endswith("/metrics.json")]
-    assert left == LEFT_BEHIND[point]
+    there = bucket.keys()
+    assert [key for key in there if not key.endswith("/metrics.json")] == LEFT_BEHIND[point]
 
     bench, sink = load_bench(settings, "local"), MemorySink()
     sender, pool = Sender(sink), ThreadPoolExecutor(2)
