@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from config.errors import FaceError, FaceModelsMissing, InvalidInput
 from handlers.faces.boxes import Box, Embedding, Face
@@ -89,6 +89,8 @@ def _decoded(picture: bytes) -> Image.Image:
         if image.width * image.height > MAX_PIXELS:
             raise InvalidInput(f"{image.width} x {image.height} pixels are too many")
         return ImageOps.exif_transpose(image).convert("RGB")
+    except UnidentifiedImageError:
+        raise InvalidInput("not a picture that can be read: neither PNG, JPEG nor WebP") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InvalidInput(f"not a picture that can be read: {error}") from error
 
