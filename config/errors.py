@@ -303,8 +303,16 @@ class AlreadyFinished(RylaError):
 
 
 class LoraError(RylaError):
+    """What is told of the file is None as far as it was not known yet."""
+
     code = "lora_error"
     http_status = 422
+    key: str | None = None
+    """In the bucket."""
+    bytes: int | None = None
+    sha256: str | None = None
+    seconds: float | None = None
+    """From the first look for it to the error."""
 
 
 class LoraNotFound(LoraError):

@@ -207,6 +207,12 @@ class LoraLoadFailed(Event):
     lora_id: Text | None = None
     lora_file: Text | None = None
     """Key or name, as far as it was known."""
+    sha256: Text | None = None
+    """Only of a file that was pulled."""
+    lora_size_mb: float | None = None
+    """Millions of bytes."""
+    load_time_ms: int | None = None
+    """To the error."""
     error_type: ErrorType
     reason: Text
 

@@ -167,7 +167,10 @@ def lora_load_failed(
 ) -> StoredEvent:
     event = LoraLoadFailed(
         lora_id=_text(about.input.get("lora_id")),
-        lora_file=_text(about.input.get("lora_name")),
+        lora_file=error.key or _text(about.input.get("lora_name")),
+        sha256=error.sha256,
+        lora_size_mb=None if error.bytes is None else round(error.bytes / 1e6, 3),
+        load_time_ms=None if error.seconds is None else round(error.seconds * 1000),
         error_type=error_type(error.code),
         reason=error.message,
     )

@@ -1,11 +1,13 @@
 """From a job's words for a LoRA to a checked file: once before a GPU starts, once on the worker."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from config.errors import LoraMismatch, LoraUnreadable
+from config.errors import LoraError, LoraMismatch, LoraUnreadable
 from handlers.loras.bases import Base
 from handlers.loras.check import check
 from handlers.loras.family import Lora
@@ -31,10 +33,11 @@ def examine(store: SafeStore, ref: LoraRef, base: Base, prefix: str = LORAS) -> 
     """Everything that can be known without pulling the file. Raises any LoraError."""
 
     def once() -> Examined:
-        found = resolve(store, ref, prefix)
-        sidecar = read_sidecar(store, found)
-        lora = check(BucketRanges(store, found), base)
-        return _agreed(Examined(found, sidecar, lora), base)
+        with _told_of() as facts:
+            found = facts.found = resolve(store, ref, prefix)
+            sidecar = read_sidecar(store, found)
+            lora = check(BucketRanges(store, found), base)
+            return _agreed(Examined(found, sidecar, lora), base)
 
     return _unless_replaced(once)
 
@@ -45,17 +48,44 @@ def obtain(
     """The file on this machine, checked where it lies. Raises any LoraError."""
 
     def once() -> tuple[Examined, Kept]:
-        found = resolve(store, ref, prefix)
-        sidecar = read_sidecar(store, found)
-        kept = cache.fetch(found, partial(download, store))
-        if sidecar.sha256 not in (None, kept.sha256):
-            raise LoraUnreadable(
-                f"{found.key} has sha256 {kept.sha256}, the file beside it says {sidecar.sha256}",
-                hint="Upload the LoRA and its .json again, together.",
-            )
-        return _agreed(Examined(found, sidecar, check(FileRanges(kept.path), base)), base), kept
+        with _told_of() as facts:
+            found = facts.found = resolve(store, ref, prefix)
+            sidecar = read_sidecar(store, found)
+            kept = facts.kept = cache.fetch(found, partial(download, store))
+            _require_same(sidecar, kept, found)
+            lora = check(FileRanges(kept.path), base)
+            return _agreed(Examined(found, sidecar, lora), base), kept
 
     return _unless_replaced(once)
+
+
+@dataclass
+class _Facts:
+    found: Found | None = None
+    kept: Kept | None = None
+
+
+@contextmanager
+def _told_of() -> Iterator[_Facts]:
+    """An error inside says of the file what was known by then."""
+    facts, began = _Facts(), time.monotonic()
+    try:
+        yield facts
+    except LoraError as error:
+        error.seconds = time.monotonic() - began
+        if facts.found is not None:
+            error.key, error.bytes = facts.found.key, facts.found.size
+        if facts.kept is not None:
+            error.sha256 = facts.kept.sha256
+        raise
+
+
+def _require_same(sidecar: Sidecar, kept: Kept, found: Found) -> None:
+    if sidecar.sha256 not in (None, kept.sha256):
+        raise LoraUnreadable(
+            f"{found.key} has sha256 {kept.sha256}, the file beside it says {sidecar.sha256}",
+            hint="Upload the LoRA and its .json again, together.",
+        )
 
 
 def _agreed(examined: Examined, base: Base) -> Examined:

@@ -196,6 +196,9 @@ def test_a_lora_that_cannot_work_is_refused_before_any_prompt_is_sent(
     failed = event(result, "modal_lora_load_failed").properties
     assert (failed["lora_id"], failed["error_code"]) == ("ann", code)
     assert (failed["reason"], failed["error_type"]) == (result.error.message, "workflow_error")
+    assert failed["lora_file"] == (None if content is None else CHARACTER)
+    assert failed["lora_size_mb"] == (None if content is None else round(len(content) / 1e6, 3))
+    assert failed["load_time_ms"] is not None
     assert set(yard.event_names()) == set(told)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from config.errors import LoraMismatch, LoraUnreadable
+from config.errors import LoraMismatch, LoraNotFound, LoraUnreadable
 from config.settings import Settings
 from handlers.loras.refs import ById, ByName
 from pipeline.connecting import open_store
@@ -59,6 +59,27 @@ def test_a_wrong_one_is_refused_before_and_on_the_worker(tmp_path: Path) -> None
         examine(bucket.store, ANN, TINY)
     with pytest.raises(LoraMismatch):
         obtain(bucket.store, cache(tmp_path), ANN, TINY)
+
+
+def test_an_error_says_of_the_file_what_was_known_by_then(tmp_path: Path) -> None:
+    bucket, body = Bucket(), tiny_lora(hidden=64)
+    with pytest.raises(LoraNotFound) as absent:
+        examine(bucket.store, ANN, TINY)
+    bucket.upload(KEY, body)
+    with pytest.raises(LoraMismatch) as seen:
+        examine(bucket.store, ANN, TINY)
+    with pytest.raises(LoraMismatch) as pulled:
+        obtain(bucket.store, cache(tmp_path), ANN, TINY)
+
+    facts = [
+        (each.value.key, each.value.bytes, each.value.sha256) for each in (absent, seen, pulled)
+    ]
+    assert facts == [
+        (None, None, None),
+        (KEY, len(body), None),
+        (KEY, len(body), hashlib.sha256(body).hexdigest()),
+    ]
+    assert all((each.value.seconds or -1) > 0 for each in (absent, seen, pulled))
 
 
 def test_an_empty_object_is_refused() -> None:
