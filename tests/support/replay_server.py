@@ -165,6 +165,7 @@ class ReplayServer:
 
     def _play(self, prompt_id: str, client_id: str) -> None:
         self._interrupt.clear()
+        self._await_socket(client_id)
         for number, (_, message) in enumerate(self.recording.frames[1:], start=1):
             if self._stop.is_set():
                 return
@@ -195,6 +196,14 @@ class ReplayServer:
             self._send(0, client_id, json.dumps(end))
         elif prompt_id in self._running:
             self._finish(prompt_id, self.recording.history)
+
+    def _await_socket(self, client_id: str) -> None:
+        """A client may post before the thread that shook hands with it has noted its socket."""
+        until = time.monotonic() + 1.0
+        while "GET /ws" in self.requests and client_id not in self._sockets:
+            if time.monotonic() > until:
+                return
+            time.sleep(0.002)
 
     def _finish(self, prompt_id: str, history: dict[str, Any]) -> None:
         entry = _renamed(json.dumps(history), self.recording.prompt_id, prompt_id)
