@@ -71,10 +71,14 @@ $(VENV)/.python:
 # excluded by name. uv is fetched for this alone. `make lock UPGRADE=--upgrade` takes newer versions.
 lock: $(VENV)/.python
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	$(COMPILE) $(UPGRADE) --extra local --extra models --extra faces --extra dev \
+	$(COMPILE) $(UPGRADE) --extra api --extra local --extra models --extra modal \
+		--extra faces --extra dev \
 		requirements/faces.in --excludes requirements/faces.excludes -o requirements/dev.txt
-	$(COMPILE) $(UPGRADE) --extra local -c requirements/dev.txt -o requirements/local.txt
+	$(COMPILE) $(UPGRADE) --extra api --extra local -c requirements/dev.txt -o requirements/local.txt
 	$(COMPILE) $(UPGRADE) -c requirements/dev.txt -o requirements/core.txt
+	$(COMPILE) $(UPGRADE) --extra api --extra models -c requirements/dev.txt \
+		-o requirements/service.txt
+	$(COMPILE) $(UPGRADE) --extra modal -c requirements/dev.txt -o requirements/modal.txt
 	$(COMPILE) $(UPGRADE) --extra models -c requirements/dev.txt -o requirements/models.txt
 	$(COMPILE) $(UPGRADE) --extra faces requirements/faces.in \
 		--excludes requirements/faces.excludes -c requirements/dev.txt -o requirements/faces.txt

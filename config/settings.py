@@ -26,6 +26,8 @@ TENANT = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 PREFIX_IN_BUCKET = r"^([A-Za-z0-9][A-Za-z0-9._-]*/)+$"
 TENANTS = r"^([a-z0-9][a-z0-9_-]{0,62}(\s*,\s*|$))*$"
 HOSTS = r"^([A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(\s*,\s*|$))*$"
+ORIGINS = r"^(https?://[^\s,/]+(\s*,\s*|$))*$"
+HOST = r"^[A-Za-z0-9.:-]+$"
 BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
 
 
@@ -169,6 +171,47 @@ class Settings(BaseModel):
         None, "File for events when there is no key; unset means events.jsonl in the state folder."
     )
 
+    # HTTP
+    api_host: str = _setting("127.0.0.1", "Address that `ryla serve` listens on.", pattern=HOST)
+    api_port: int = _setting(8787, "Port that it listens on; 0 takes a free one.", ge=0, le=65_535)
+    api_keys: Secret | None = _setting(
+        None,
+        "Keys by tenant, `tenant:sha256` with commas between; `ryla keys new TENANT` makes one."
+        " Without any, only this machine may ask, as RYLA_TENANT.",
+    )
+    api_requests_per_minute: int = _setting(
+        600, "Requests that a tenant may make in a minute, in one process.", ge=1, le=1_000_000
+    )
+    api_jobs_per_tenant: int = _setting(
+        1000, "Jobs of a tenant that may wait or run before HTTP takes no more.", ge=1, le=1_000_000
+    )
+    api_body_mib: int = _setting(32, "Largest request body.", ge=1, le=1024)
+    cors_origins: str = _setting("", "Origins whose pages may ask from a browser.", pattern=ORIGINS)
+    presign_seconds: int = _setting(
+        0,
+        "Life of the signed URLs that outputs redirect to; 0 sends outputs itself.",
+        ge=0,
+        le=86_400,
+    )
+    doorbell_token: Secret | None = _setting(
+        None, "The last part of the doorbell's path; unset means no doorbell."
+    )
+
+    # Telling the producer
+    callback_hosts: str = _setting(
+        "", "Hosts that `callback_url` may name, by https.", pattern=HOSTS
+    )
+    callback_secret: Secret | None = _setting(
+        None, "Signs callbacks; without it `callback_url` is refused."
+    )
+    callback_timeout_seconds: float = _seconds(10, 0.1, 60, "Longest that one callback may take.")
+
+    # Modal
+    modal_app: Word = _setting("ryla", "Name of the deployed app that the Modal engine calls.")
+    modal_environment: Word | None = _setting(
+        None, "Modal environment that it is deployed in; unset means the workspace's default."
+    )
+
     # This machine
     state_dir: Path = _setting(Path(".ryla"), "Folder in which `ryla up` keeps its state.")
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "Least level shown.")
@@ -288,5 +331,7 @@ _FORMS = {
     PREFIX_IN_BUCKET: "path that ends in `/`",
     TENANTS: "tenants, separated by commas",
     HOSTS: "host names, separated by commas",
+    ORIGINS: "http(s) origins, separated by commas",
+    HOST: "name or address",
     BUCKET: "3 to 63 of `a-z`, `0-9`, `.`, `-`",
 }

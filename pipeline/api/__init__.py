@@ -1,0 +1,1 @@
+"""The pipeline over HTTP: one FastAPI app for `ryla serve`, `ryla up` and Modal."""
