@@ -1,5 +1,6 @@
 """All settings, in one table. Each is an environment variable: RYLA_ and the field's name."""
 
+from base64 import b64decode
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -19,7 +20,11 @@ from config.nearest import nearest
 from config.problems import first_problem
 
 PREFIX = "RYLA_"
+OF_CLIENTS = "RYLA_CLIENT_"
+"""What the clients read, who may run in the same environment."""
 SECRET = "secret"
+WEBHOOK_SECRET = "whsec_"
+"""What a secret of Standard Webhooks begins with."""
 URL = r"^https?://[^\s/]+\S*$"
 WORD = r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$"
 TENANT = r"^[a-z0-9][a-z0-9_-]{0,62}$"
@@ -165,7 +170,10 @@ class Settings(BaseModel):
     posthog_host: Url = _setting("https://us.i.posthog.com", "Where PostHog takes events.")
     posthog_timeout_seconds: float = _seconds(10, 0.1, 120, "Longest that one delivery may take.")
     event_tries: int = _setting(
-        12, "Replays of a result's events before they are given up.", ge=1, le=1000
+        12,
+        "Times a result's events and callback are tried before they are given up.",
+        ge=1,
+        le=1000,
     )
     events_file: Path | None = _setting(
         None, "File for events when there is no key; unset means events.jsonl in the state folder."
@@ -202,11 +210,15 @@ class Settings(BaseModel):
         "", "Hosts that `callback_url` may name, by https.", pattern=HOSTS
     )
     callback_secret: Secret | None = _setting(
-        None, "Signs callbacks; without it `callback_url` is refused."
+        None,
+        "Signs callbacks, best as `whsec_` and base64; without it `callback_url` is refused.",
     )
     callback_timeout_seconds: float = _seconds(10, 0.1, 60, "Longest that one callback may take.")
 
     # Modal
+    engine: Literal["local", "modal"] = _setting(
+        "local", "What runs the jobs of this bucket: workers of this machine, or the Modal app."
+    )
     modal_app: Word = _setting("ryla", "Name of the deployed app that the Modal engine calls.")
     modal_environment: Word | None = _setting(
         None, "Modal environment that it is deployed in; unset means the workspace's default."
@@ -237,6 +249,10 @@ class Settings(BaseModel):
                 "RYLA_POLL_ACTIVE_SECONDS must not exceed RYLA_POLL_IDLE_SECONDS",
             ),
             (
+                not _is_webhook_secret(self.callback_secret),
+                "RYLA_CALLBACK_SECRET begins with whsec_, so that base64 must follow",
+            ),
+            (
                 (self.access_key_id is None) != (self.secret_access_key is None),
                 "RYLA_ACCESS_KEY_ID and RYLA_SECRET_ACCESS_KEY are set together or not at all",
             ),
@@ -260,6 +276,24 @@ def listed(value: str) -> frozenset[str]:
     return frozenset(name.strip().lower() for name in value.split(",") if name.strip())
 
 
+def webhook_key(settings: Settings) -> bytes:
+    """What callbacks are signed with. Empty without RYLA_CALLBACK_SECRET."""
+    secret = settings.callback_secret
+    return b"" if secret is None else _webhook_key(secret.get_secret_value())
+
+
+def _webhook_key(secret: str) -> bytes:
+    encoded = secret.removeprefix(WEBHOOK_SECRET)
+    return secret.encode() if encoded == secret else b64decode(encoded, validate=True)
+
+
+def _is_webhook_secret(secret: SecretStr | None) -> bool:
+    try:
+        return secret is None or bool(_webhook_key(secret.get_secret_value()))
+    except ValueError:
+        return False
+
+
 def _text(value: object) -> str:
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
@@ -277,7 +311,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     known = {variable(name): name for name in Settings.model_fields}
     values: dict[str, str] = {}
     for name, value in environ.items():
-        if not name.startswith(PREFIX):
+        if not name.startswith(PREFIX) or name.startswith(OF_CLIENTS):
             continue
         if name not in known:
             close = nearest(name.lower(), [each.lower() for each in known])

@@ -6,7 +6,7 @@ A file of the operator's is laid over the packaged one, key by key: it holds onl
 import hashlib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from datetime import date
 from importlib import resources
 from pathlib import Path, PurePosixPath
@@ -78,6 +78,8 @@ class GpuTable(Row):
     volume_usd_per_gib_month: Price
     volume_free_gib: Price
     """Of a workspace, for all of its volumes together."""
+    list_usd_per_1000: Price
+    """LIST requests to the bucket, which somebody else bills."""
     source: str
     date: date
     gpus: Rows[Gpu]
@@ -129,11 +131,14 @@ class Route(Row):
     max_containers: int = Field(ge=1)
     timeout_s: int = Field(ge=10, le=86_400)
     """Longest that one job may run."""
+    startup_s: int = Field(default=300, ge=10, le=3600)
+    """Longest that a worker may take to be ready for its first job."""
     idle_s: int = Field(ge=2, le=3600)
     """How long a worker without work stays loaded."""
     comfyui_flags: tuple[str, ...] = ()
     """Further arguments of ComfyUI's main.py."""
-    snapshot: Literal["off"] = "off"
+    snapshot: Literal["off", "cpu", "gpu"] = "off"
+    """What a container's image of memory holds, from which the next one starts."""
 
 
 class RouteTable(Row):
@@ -178,6 +183,11 @@ class WeightFile(Row):
     verified: bool = False
     """Whether bytes and sha256 were checked on a file downloaded for this table."""
 
+    @property
+    def base_name(self) -> str:
+        """Without subfolder: the name that callers may use, whichever version of it is in use."""
+        return PurePosixPath(self.file).name
+
     @model_validator(mode="after")
     def _inside_its_folder(self) -> Self:
         path = PurePosixPath(self.file)
@@ -217,13 +227,26 @@ class ModelTable(Row):
         wanted = {weight.name for name in set_names for weight in self.weights(name).values()}
         return {name: row for name, row in self.weights_by_name.items() if name in wanted}
 
+    def fingerprints(self, files: Container[str]) -> dict[str, str]:
+        """Of each set whose files are all among these, as nodes name them."""
+        return {
+            name: self.fingerprint(name)
+            for name, roles in self.sets.items()
+            if roles and all(self.weights_by_name[each].file in files for each in roles.values())
+        }
+
     def fingerprint(self, set_name: str) -> str:
-        """sha256 over the set's roles, files, revisions and checksums. Raises MissingModel."""
-        lines = (
-            f"{role} {weight.folder}/{weight.file} {weight.revision} {weight.sha256}\n"
-            for role, weight in sorted(self.weights(set_name).items())
-        )
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
+        """Raises MissingModel."""
+        return fingerprint(self.weights(set_name))
+
+
+def fingerprint(roles: Mapping[str, WeightFile]) -> str:
+    """sha256 over a set's roles, files, revisions and checksums."""
+    lines = (
+        f"{role} {weight.folder}/{weight.base_name} {weight.revision} {weight.sha256}\n"
+        for role, weight in sorted(roles.items())
+    )
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 T = TypeVar("T", bound=Row)

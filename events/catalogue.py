@@ -142,7 +142,9 @@ class GenerationCompleted(Event):
     generation_time_ms: int
     """From the start of the attempt to its last stored output."""
     queue_time_ms: int | None = None
-    """From the writing of the manifest to the start of the attempt."""
+    """From the writing of the manifest to the start of the attempt, less `cold_start_ms`."""
+    cold_start_ms: int | None = None
+    """Start of container and ComfyUI that the job waited for; 0 when they ran."""
     outputs: int
     """Pictures stored."""
     cold_start: bool | None = None
@@ -248,15 +250,20 @@ class FaceConsistencyMeasured(Event):
 
 
 class ModelLoaded(Event):
-    """A worker loaded a model's weights."""
+    """A worker loaded a model's weights: told by the first of its jobs that used them."""
 
     pattern = "modal_model_loaded"
     scope = Scope.ATTEMPT
     told_apart_by = ("model_name",)
     model_name: Text
+    """A set of models.toml, such as `flux-dev`, or a single file of it."""
     model_size_mb: float | None = None
     """Millions of bytes."""
     load_time_ms: int
+    """Of what ComfyUI's loaders took in that job, the share of these bytes."""
+    source: Text
+    """`volume`, `local` for a disk of the machine's own, or `cache` where the files had been read
+    into memory while ComfyUI started."""
 
 
 class AppDeployed(Event):

@@ -27,11 +27,27 @@ PICTURE = "picture"
 """Marks a field of an input model that holds reference pictures, in its `json_schema_extra`."""
 
 
+MAX_INPUT_KEY = 1024
+"""Bytes of UTF-8: S3 takes no more."""
+
+
 def picture_fields(model: type[BaseModel]) -> Iterator[str]:
     for name, info in model.model_fields.items():
         extra = info.json_schema_extra
         if isinstance(extra, dict) and extra.get(PICTURE):
             yield name
+
+
+def is_input_key(key: str) -> bool:
+    """Whether it is a key under inputs/ that every store takes as it stands."""
+    top, *parts = key.split("/")
+    return (
+        top == "inputs"
+        and key.isprintable()
+        and bool(parts)
+        and not {"", ".", ".."}.intersection(parts)
+        and len(key.encode()) <= MAX_INPUT_KEY
+    )
 
 
 InputT = TypeVar("InputT", bound=JobInput)
@@ -62,6 +78,9 @@ class Timings:
     sampling: float = 0.0
     decode: float = 0.0
     other: float = 0.0
+    first_step: float = 0.0
+    """Of `sampling`: what each sampler's first step took beyond the median of its others. Weights
+    move to the GPU in it. 0 where there were too few steps to tell."""
 
     @property
     def total(self) -> float:
@@ -74,6 +93,7 @@ class Timings:
             self.sampling + more.sampling,
             self.decode + more.decode,
             self.other + more.other,
+            self.first_step + more.first_step,
         )
 
 

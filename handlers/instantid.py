@@ -12,7 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from config.errors import MissingModel, NodeFailed, NoFace, OutputsMissing
 from config.tables import ModelTable, WeightFile
 from handlers import png
-from handlers.base import Brief, PromptRun, Rendered, Studio, Timings
+from handlers.base import Brief, PromptRun, Rendered, Studio, Timings, is_input_key
 from handlers.faces.measuring import FaceReport, FaceTry, FaceUse, Scorer, kept
 from handlers.faces.scoring import Gate, worth_another_try
 from handlers.seeds import derive_seed, output_seed
@@ -78,7 +78,7 @@ class InstantIdInput(TextToImageInput):
     @field_validator("reference_image")
     @classmethod
     def _in_the_bucket(cls, key: str) -> str:
-        if not key.startswith("inputs/"):
+        if not is_input_key(key):
             raise ValueError(
                 "must be a key under inputs/; `ryla submit` makes one of @file or of a data URL"
             )
@@ -216,7 +216,7 @@ def sdxl_weights(request: InstantIdInput, models: ModelTable) -> Mapping[str, We
         if (weight.family, weight.folder) == ("sdxl", "checkpoints")
     ]
     for weight in known:
-        if request.sdxl_checkpoint in (weight.file, weight.name):
+        if request.sdxl_checkpoint in (weight.file, weight.base_name, weight.name):
             return {**weights, "checkpoint": weight}
     raise MissingModel(
         f"models.toml lists no SDXL checkpoint {request.sdxl_checkpoint!r}",

@@ -19,6 +19,7 @@ from handlers.base import (
     Studio,
     Timings,
     Work,
+    is_input_key,
 )
 from handlers.instantid import input_name
 from handlers.seeds import MAX_SEED
@@ -67,7 +68,7 @@ class WorkflowInput(JobInput):
     @classmethod
     def _keys(cls, inputs: dict[str, str]) -> dict[str, str]:
         for name, key in inputs.items():
-            if not key.startswith("inputs/"):
+            if not is_input_key(key):
                 raise ValueError(f"{name[:80]}: it must be a key under inputs/")
         return inputs
 
@@ -114,7 +115,7 @@ class Workflow(Kind[WorkflowInput]):
 
     def graphs(self, brief: Brief[WorkflowInput], models: ModelTable) -> Sequence[Graph]:
         workflow_graph.admit(brief.input.workflow, models, nsfw=brief.input.nsfw)
-        return [self._graph(brief, {})]
+        return [self._graph(brief, {}, models)]
 
     def run(
         self, brief: Brief[WorkflowInput], models: ModelTable, studio: Studio
@@ -123,7 +124,7 @@ class Workflow(Kind[WorkflowInput]):
         weights = workflow_graph.admit(request.workflow, models, nsfw=request.nsfw)
         given = {name: brief.supplies.pictures[f"inputs.{name}"] for name in request.inputs}
         names = {name: studio.upload(body, input_name(body)) for name, body in given.items()}
-        graph = self._graph(brief, names)
+        graph = self._graph(brief, names, models)
         done = studio.render(graph, part=0, parts=1)
         if not done.files:
             raise OutputsMissing("the graph saved no file", hint="Add a SaveImage node.")
@@ -140,7 +141,9 @@ class Workflow(Kind[WorkflowInput]):
                 saved_as=file.filename,
             )
 
-    def _graph(self, brief: Brief[WorkflowInput], names: Mapping[str, str]) -> Graph:
+    def _graph(
+        self, brief: Brief[WorkflowInput], names: Mapping[str, str], models: ModelTable
+    ) -> Graph:
         values = {PROMPT: brief.input.prompt, SEED: brief.seed}
         prefix = f"ryla/{brief.job_id}/a{brief.attempt}"
-        return workflow_graph.build(brief.input.workflow, values, names, prefix)
+        return workflow_graph.build(brief.input.workflow, values, names, models, prefix)

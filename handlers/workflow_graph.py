@@ -109,9 +109,15 @@ def admit(workflow: Api, models: ModelTable, *, nsfw: bool) -> Mapping[str, str 
     return {row.file: row.sha256 for row in rows.values()}
 
 
-def build(workflow: Api, values: Mapping[str, Any], names: Mapping[str, str], prefix: str) -> Graph:
-    """As it is run: placeholders filled from `values`, pictures called by `names`, every file saved
-    under `prefix`. Raises GraphRejected for links in a circle."""
+def build(
+    workflow: Api,
+    values: Mapping[str, Any],
+    names: Mapping[str, str],
+    models: ModelTable,
+    prefix: str,
+) -> Graph:
+    """As it is run: placeholders filled from `values`, pictures called by `names`, weights by the
+    files in use, every file saved under `prefix`. Raises GraphRejected for links in a circle."""
     allowed = allow_list()
     graph = Graph()
     for node_id in _in_order(workflow):
@@ -123,6 +129,8 @@ def build(workflow: Api, values: Mapping[str, Any], names: Mapping[str, str], pr
         if class_type in allowed.pictures:
             name = allowed.pictures[class_type]
             inputs[name] = names.get(str(inputs.get(name)), inputs.get(name))
+        for name, folder in allowed.weights.get(class_type, {}).items():
+            inputs[name] = _weight(node_id, name, inputs.get(name), folder, models).file
         graph.add(class_type, id=node_id, **inputs)
     return graph
 
@@ -167,9 +175,13 @@ def _not_allowed(node_id: str, class_type: str) -> GraphRejected:
 
 
 def _weight(node_id: str, name: str, file: Any, folder: str, models: ModelTable) -> WeightFile:
-    known = {row.file: row for row in models.weights_by_name.values() if row.folder == folder}
-    if isinstance(file, str) and file in known:
-        return known[file]
+    rows = [row for row in models.weights_by_name.values() if row.folder == folder]
+    known = {row.file: row for row in rows}
+    if isinstance(file, str):
+        # A caller need not know in which folder the version in use lies.
+        called = known.get(file) or next((row for row in rows if row.base_name == file), None)
+        if called is not None:
+            return called
     meant = nearest(file, known) if isinstance(file, str) else None
     listed = f"Did you mean {meant}? " if meant else ""
     raise MissingModel(

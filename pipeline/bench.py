@@ -8,12 +8,12 @@ from config.tables import (
     ModelTable,
     RouteTable,
     load_gpus,
-    load_models,
     load_routes,
 )
 from handlers.policy import Policy, PromptCheck
 from handlers.prompt_words import word_filter
 from handlers.registry import KINDS
+from pipeline.models.switching import models_in_use
 from workflows import interfaces
 from workflows.interfaces import Interfaces
 
@@ -28,6 +28,12 @@ class Bench:
     engine: str
     """Where jobs run (`local`, `modal`), for events."""
     prompt_check: PromptCheck = word_filter
+
+    @property
+    def deployed(self) -> bool:
+        """Whether workers are containers of a platform, which gives each the GPU that is asked for,
+        and weights from a volume. Anywhere else a worker takes the machine as it is."""
+        return self.engine == "modal"
 
     @property
     def policy(self) -> Policy:
@@ -46,7 +52,7 @@ def load_bench(settings: Settings, engine: str) -> Bench:
         settings=settings,
         gpus=gpus,
         routes=load_routes(settings.routes_file, gpus=gpus),
-        models=load_models(settings.models_file),
+        models=models_in_use(settings),
         interfaces=interfaces.committed(),
         engine=engine,
     )

@@ -1,7 +1,8 @@
 """Cancels a job: commits its `cancelled` result, then sends its events.
 
 The lease is replaced before anything is sent. That ends a worker's hold at its next renewal, and
-leaves the events owed, so that a dispatcher replays them if this process goes no further.
+leaves the events owed, so that a dispatcher replays them if this process goes no further. A
+callback is always left to a dispatcher: whoever cancels waits for no stranger's server.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from config.errors import AlreadyFinished, ManifestTooLarge, RylaError, UnknownJ
 from events.delivery import EventSink, NotDelivered
 from events.moments import Moment
 from pipeline.bench import Bench
+from pipeline.callbacks import reporting
 from pipeline.job_events import Origin, ended, requested, subject
 from pipeline.keys import InboxName, lease_key, parse_inbox_key
 from pipeline.lease import Lease, Phase
@@ -32,7 +34,7 @@ TRIES = 5
 class Cancelled:
     result: Result
     delivered: bool
-    """False: a dispatcher will replay the events."""
+    """False: a dispatcher will send the events, and the callback if there is one."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,11 @@ class Canceller:
         end = run(Look(cancellation), self.store)
         if not isinstance(end, Committed):
             raise self._why_not(id, lease.entry)
-        self._owe(lease)
-        return Cancelled(end.result, self._deliver(end.result))
+        settings = self.bench.settings
+        own_s = settings.posthog_timeout_seconds + settings.backoff_base_seconds
+        calls_back = end.result.callback_url is not None
+        self._owe(lease, after_s=0.0 if calls_back else own_s)
+        return Cancelled(end.result, not calls_back and self._deliver(end.result))
 
     def _held(self, id: str) -> Lease | None:
         stored = self.store.get(lease_key(id))
@@ -81,6 +86,7 @@ class Canceller:
         now = self.store.now()
         about = subject(lease.id, lease.entry, lease.submitted_at, body)
         origin, nonce = Origin.of(self.bench), uuid4().hex
+        told = reporting(body, self.bench.settings)
         spent = lease.taken_over(nonce, self.owner, lease.phase, lease.ttl_s, now).spent
         end = ended(
             about, origin, Moment.CANCELLED, attempt=lease.attempt, at=now, cost_usd=spent.usd
@@ -96,13 +102,14 @@ class Canceller:
             submitted_at=lease.submitted_at,
             finished_at=now,
             cost=JobCost(usd=0.0, total_usd=spent.usd, upper_bound=spent.upper_bound),
+            metadata=told.metadata,
+            callback_url=told.callback_url,
             events=(*requested(about, origin), *lease.events, end),
         )
 
-    def _owe(self, known: Lease) -> None:
-        """Make the lease say that only events are owed; who is faster sees the result."""
-        key, settings = lease_key(known.id), self.bench.settings
-        pause = timedelta(seconds=settings.posthog_timeout_seconds + settings.backoff_base_seconds)
+    def _owe(self, known: Lease, *, after_s: float) -> None:
+        """Make the lease say what is owed, to be seen to then; who is faster sees the result."""
+        key, pause = lease_key(known.id), timedelta(seconds=after_s)
         current = self.store.get(key)
         for _ in range(TRIES):
             lease = (Lease.parse(current.body) if current else None) or known

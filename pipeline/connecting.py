@@ -8,15 +8,15 @@ from pipeline.store.probe import require_conditional
 from pipeline.store.s3 import S3Store, connect
 
 
-def open_store(settings: Settings) -> SafeStore:
-    """No request is made yet."""
-    pool = max(16, settings.dispatch_threads * 2)
+def open_store(settings: Settings, threads: int = 0) -> SafeStore:
+    """For so many threads and a dispatcher's. No request is made yet."""
+    pool = max(16, settings.dispatch_threads * 2, threads)
     return SafeStore(S3Store(connect(settings, pool=pool), settings.bucket))
 
 
-def open_checked_store(settings: Settings) -> SafeStore:
+def open_checked_store(settings: Settings, threads: int = 0) -> SafeStore:
     """Raises StoreNotConditional or StoreDenied unless it keeps what the queue rests on."""
-    store = open_store(settings)
+    store = open_store(settings, threads)
     store.now()
     require_conditional(store.raw, uuid4().hex)
     return store

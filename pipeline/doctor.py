@@ -13,7 +13,6 @@ import httpx
 
 from config.errors import RylaError
 from config.settings import Settings
-from config.tables import load_models
 from handlers.comfyui.client import ComfyClient
 from handlers.comfyui.environment import allowed
 from pipeline.connecting import open_store
@@ -21,6 +20,7 @@ from pipeline.faces import faces_folder, is_there
 from pipeline.local.seaweed import weed_binary
 from pipeline.models.active import active_sets
 from pipeline.models.licences import forbidden
+from pipeline.models.switching import models_in_use
 from pipeline.sinks import events_file
 from pipeline.store.conditional import SafeStore
 from pipeline.store.probe import probe
@@ -47,6 +47,16 @@ class Row:
 
 def examine(settings: Settings, environ: dict[str, str]) -> Iterator[Row]:
     """All checks that need settings, in an order in which the first failure explains the next."""
+    yield from bucket_rows(settings)
+    yield _guarded("ComfyUI", lambda: _comfyui(settings, environ))
+    yield _guarded("licences", lambda: _licences(settings))
+    yield _face_models(settings)
+    yield _posthog(settings)
+    yield _seaweed()
+
+
+def bucket_rows(settings: Settings) -> Iterator[Row]:
+    """Writes and removes one object."""
     store = open_store(settings)
     where = f"{settings.bucket} at {settings.endpoint_url or 'AWS'}"
     reached = _guarded("bucket", lambda: Row("bucket", Health.OK, f"{where}: {_reach(store)}"))
@@ -54,11 +64,6 @@ def examine(settings: Settings, environ: dict[str, str]) -> Iterator[Row]:
     if reached.health is Health.OK:
         yield _guarded("conditional writes", lambda: _conditional(store))
         yield _guarded("clock", lambda: _clock(store))
-    yield _guarded("ComfyUI", lambda: _comfyui(settings, environ))
-    yield _guarded("licences", lambda: _licences(settings))
-    yield _face_models(settings)
-    yield _posthog(settings)
-    yield _seaweed()
 
 
 def _guarded(check: str, look: Callable[[], Row]) -> Row:
@@ -167,7 +172,7 @@ def _comfyui_folder(folder: Path, python: Path, environ: dict[str, str]) -> Row:
 def _licences(settings: Settings) -> Row:
     if not settings.commercial_use:
         return Row("licences", Health.OK, "RYLA_COMMERCIAL_USE is not set")
-    models = load_models(settings.models_file)
+    models = models_in_use(settings)
     names = [weight.name for weight in forbidden(models, active_sets(models))]
     if not names:
         return Row("licences", Health.OK, "all weights in use allow commercial use")

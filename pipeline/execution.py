@@ -7,7 +7,7 @@ start (fence) ─ make pictures under the heartbeat ─ metrics.json ─ commit 
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from random import random
@@ -16,16 +16,19 @@ from uuid import uuid4
 
 import structlog
 
-from config.errors import RylaError, StoreDenied, StoreUnavailable, Superseded
-from config.tables import Gpu
+from config.errors import OutOfMemory, RylaError, StoreDenied, StoreUnavailable, Superseded
+from config.tables import Gpu, Route
 from pipeline import costs
 from pipeline.bench import Bench
+from pipeline.cold import WARM, ColdStart
 from pipeline.errors import error_info, unforeseen
 from pipeline.faces import FaceShelf
+from pipeline.gpu_choice import next_gpu
 from pipeline.heartbeat import Heartbeat
 from pipeline.keys import attempt_folder, lease_key, manifest_key, result_key
 from pipeline.lease import Lease, Spent
 from pipeline.making import Made, make
+from pipeline.model_loads import ModelLoads
 from pipeline.queue.ref import Ref
 from pipeline.queue.rules import backoff
 from pipeline.queue.runner import run
@@ -37,6 +40,7 @@ from pipeline.settling import Settler
 from pipeline.store.conditional import SafeStore, Won
 from pipeline.studio import ComfyServer, Machine
 from pipeline.supplying import Supplier
+from pipeline.weights_ahead import ReadAhead
 
 
 class Ending(StrEnum):
@@ -46,6 +50,9 @@ class Ending(StrEnum):
     RETRY = "retry"
     STALE = "stale"
     """The lease had moved on, or was lost on the way."""
+    PREEMPTED = "preempted"
+    """The machine is being taken away. The lease is kept: the platform runs the same input again,
+    whose start finds it and goes on as the next attempt."""
 
 
 @dataclass(frozen=True)
@@ -63,39 +70,86 @@ class Workshop:
     owner: str
     stopping: Event
     """Set when the worker must go: the running prompt is interrupted, the job handed back."""
+    preempted: Event = field(default_factory=Event)
+    """Set when the platform takes the machine: the running prompt is interrupted, the job kept."""
+    loads: ModelLoads | None = None
+    """Remembers which weights were loaded; None where no weights are."""
+    ahead: Callable[[], ReadAhead] = ReadAhead
     nonce: Callable[[], str] = lambda: uuid4().hex
     jitter: Callable[[], float] = random
     monotonic: Callable[[], float] = time.monotonic
 
+    def must_stop(self) -> bool:
+        return self.stopping.is_set() or self.preempted.is_set()
 
-def execute(ref: Ref, shop: Workshop, *, call_id: str | None, cold_s: float) -> Ending:
-    """Run one spawned job. `cold_s` are the seconds of start-up that this job waited for."""
-    started = _begin(ref, shop, call_id)
+
+def execute(
+    ref: Ref,
+    shop: Workshop,
+    *,
+    call_id: str | None,
+    cold: ColdStart = WARM,
+    on_start: Callable[[], None] = lambda: None,
+) -> Ending:
+    """Run one spawned job. `cold` is the start-up that this job waited for, and pays for from
+    `on_start` on, however it ends."""
+    if shop.preempted.is_set():
+        return Ending.PREEMPTED
+    started = _begin(ref, shop, call_id, cold)
     if started is None:
         return Ending.STALE
-    lease, settings = started.lease, shop.bench.settings
-    began = shop.monotonic()
-    body = _manifest(ref, shop.store)
-    made = Made()
-    result: Result | None = None
+    on_start()
+    began, lease, settings = shop.monotonic(), started.lease, shop.bench.settings
+    body, made = _manifest(ref, shop.store), Made()
     with Heartbeat(shop.store, lease, started.etag, settings, monotonic=shop.monotonic) as heart:
         error = _try_to_make(made, lease, body, shop, heart)
         if heart.lost:
             return Ending.STALE
-        total_s = shop.monotonic() - began
-        story = Story(ref, lease, body, made, shop.bench, shop.machine, shop.gpu, total_s, cold_s)
-        _write_metrics(story, shop)
-        if error is None or not error.retryable or lease.attempt >= settings.max_attempts:
-            result = _commit(story, error, shop.store, heart)
-            if result is None:
-                return Ending.STALE
+        total_s, ahead = shop.monotonic() - began, shop.ahead()
+        story = Story(
+            ref, lease, body, made, shop.bench, shop.machine, shop.gpu, total_s, cold, ahead
+        )
+        going_on = _going_on(error, lease, ref, shop)
+        if not isinstance(going_on, Kept):
+            _write_metrics(story, shop)
+        result = _commit(story, error, shop.store, heart) if going_on is None else None
     lease, etag = heart.held
+    if going_on is not None:
+        return _leave(story, going_on, lease, etag, shop)
     if result is None:
-        assert error is not None
-        _hand_back(story, error, lease, etag, shop)
-        return Ending.RETRY
+        return Ending.STALE
     shop.settler.settle(result, lease, etag)
     return Ending.COMMITTED
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The platform takes the machine, and runs the same input again."""
+
+
+@dataclass(frozen=True)
+class Retried:
+    """The job is handed back for another attempt."""
+
+    error: RylaError
+    gpu: str | None
+    """That it must then have; None leaves it to the route."""
+
+
+def _going_on(
+    error: RylaError | None, lease: Lease, ref: Ref, shop: Workshop
+) -> Kept | Retried | None:
+    """How a job goes on that this execution does not end; None when it ends here."""
+    if error is None or not error.retryable:
+        return None
+    if shop.preempted.is_set():
+        return Kept()
+    if lease.attempt >= shop.bench.settings.max_attempts:
+        return None
+    if isinstance(error, OutOfMemory) and shop.bench.deployed:
+        larger = next_gpu(_route(ref, shop), shop.gpu, shop.bench.gpus)
+        return None if larger is None else Retried(error, larger)
+    return Retried(error, lease.gpu)
 
 
 def _try_to_make(
@@ -111,14 +165,14 @@ def _try_to_make(
     return None
 
 
-def _begin(ref: Ref, shop: Workshop, call_id: str | None) -> Started | None:
+def _begin(ref: Ref, shop: Workshop, call_id: str | None, cold: ColdStart) -> Started | None:
     claimed, etag = ref.lease, ref.etag
     if claimed is None:
         stored = shop.store.get(lease_key(ref.id))
         claimed = Lease.parse(stored.body) if stored else None
         if claimed is None or claimed.claim != ref.claim:
             return None
-    route = shop.bench.routes.route(shop.bench.route_of(ref.model) or "")
+    route = _route(ref, shop)
     second = costs.cost(
         shop.gpu, 1.0, cpu_cores=route.cpu_cores, memory_gib=route.memory_gib, table=shop.bench.gpus
     )
@@ -130,9 +184,14 @@ def _begin(ref: Ref, shop: Workshop, call_id: str | None) -> Started | None:
         rate_usd_per_s=second.total_usd,
         now=shop.store.now(),
         max_attempts=shop.bench.settings.max_attempts,
+        cold_s=cold.seconds,
     )
     end = run(Start(execution, claimed, etag), shop.store)
     return end if isinstance(end, Started) else None
+
+
+def _route(ref: Ref, shop: Workshop) -> Route:
+    return shop.bench.routes.route(shop.bench.route_of(ref.model) or "")
 
 
 def _manifest(ref: Ref, store: SafeStore) -> bytes:
@@ -164,8 +223,21 @@ def _commit(
     return result if isinstance(outcome, Won) else None
 
 
-def _hand_back(story: Story, error: RylaError, lease: Lease, etag: str, shop: Workshop) -> None:
-    settings = shop.bench.settings
+def _leave(
+    story: Story, going_on: Kept | Retried, lease: Lease, etag: str, shop: Workshop
+) -> Ending:
+    """The execution ends without a commit; what it owes goes on in the lease."""
+    events = (*lease.events, *story.made.events)
+    if isinstance(going_on, Retried):
+        _hand_back(story, going_on, lease.model_copy(update={"events": events}), etag, shop)
+        return Ending.RETRY
+    if story.made.events:
+        shop.store.replace(lease_key(lease.id), lease.with_(events=events).body(), etag)
+    return Ending.PREEMPTED
+
+
+def _hand_back(story: Story, retried: Retried, lease: Lease, etag: str, shop: Workshop) -> None:
+    settings, error = shop.bench.settings, retried.error
     now = shop.store.now()
     pause = backoff(
         lease.attempt, settings.backoff_base_seconds, settings.backoff_cap_seconds, shop.jitter()
@@ -175,9 +247,14 @@ def _hand_back(story: Story, error: RylaError, lease: Lease, etag: str, shop: Wo
         error=error_info(error),
         spent=Spent(usd=story.cost.total_usd, upper_bound=story.cost.upper_bound),
         started_at=None,
-        events=(*lease.events, *story.made.events),
+        gpu=retried.gpu,
     )
     shop.store.replace(lease_key(lease.id), waiting.body(), etag)
     structlog.get_logger(__name__).warning(
-        "retry", job=lease.id, attempt=lease.attempt, code=error.code, pause_s=round(pause, 1)
+        "retry",
+        job=lease.id,
+        attempt=lease.attempt,
+        code=error.code,
+        gpu=retried.gpu,
+        pause_s=round(pause, 1),
     )

@@ -48,7 +48,7 @@ class TakenIn:
 
 @dataclass
 class _Basket:
-    folder: Path
+    folder: Path | None
     fetch: Fetch
     pictures: dict[str, Picture] = field(default_factory=dict)
 
@@ -68,9 +68,13 @@ class _Basket:
 
 
 def take_in(
-    given: Mapping[str, Any], model: type[BaseModel], folder: Path, fetch: Fetch = fetch_nothing
+    given: Mapping[str, Any],
+    model: type[BaseModel],
+    folder: Path | None,
+    fetch: Fetch = fetch_nothing,
 ) -> TakenIn:
-    """The input with a key for every picture. Paths are relative to `folder`.
+    """The input with a key for every picture. Paths are relative to `folder`; without one, no file
+    of this machine is read.
 
     Raises InvalidInput.
     """
@@ -94,17 +98,20 @@ def _replaced(value: Any, put: Callable[[str], str]) -> Any:
     return value
 
 
-def read_picture(value: str, folder: Path, fetch: Fetch) -> bytes | None:
+def read_picture(value: str, folder: Path | None, fetch: Fetch) -> bytes | None:
     """The bytes of a URL or local file; None for anything else, such as a key."""
     if value.startswith("data:"):
         return _data_url(value)
     if re.match("https?:", value, re.IGNORECASE):
         return fetch(value)
-    if value.startswith("@"):
-        return _file(folder / value[1:])
-    if value.startswith("file:"):
-        return _file(folder / unquote(urlsplit(value).path))
-    return None
+    if not value.startswith(("@", "file:")):
+        return None
+    if folder is None:
+        raise InvalidInput(
+            "files are not read from the server's disk",
+            hint="Send the picture as a data URL: data:image/png;base64,...",
+        )
+    return _file(folder / (value[1:] if value[0] == "@" else unquote(urlsplit(value).path)))
 
 
 def _data_url(value: str) -> bytes:

@@ -16,6 +16,7 @@ from events.catalogue import (
     LoraLoaded,
     LoraLoadFailed,
     ManifestRejected,
+    ModelLoaded,
 )
 from events.moments import Moment, ending, event_for
 from events.outbox import StoredEvent, stored
@@ -25,6 +26,7 @@ from handlers.faces.scoring import Reason, Score
 from pipeline.bench import Bench
 from pipeline.errors import ErrorInfo
 from pipeline.keys import INBOX, clip
+from pipeline.model_loads import LoadedModel
 from pipeline.result import JobCost, Metrics
 from pipeline.studio import Machine
 
@@ -120,6 +122,7 @@ def completed(
         asked=asked(about.kind, about.input),
         generation_time_ms=round(metrics.total * 1000),
         queue_time_ms=round((metrics.queue + metrics.claim) * 1000),
+        cold_start_ms=round(metrics.start * 1000),
         outputs=outputs,
         cold_start=metrics.cold,
     )
@@ -175,6 +178,18 @@ def lora_load_failed(
         reason=error.message,
     )
     return _stored(event, about, origin, at=at, attempt=attempt, error_code=error.code)
+
+
+def model_loaded(
+    about: Subject, origin: Origin, model: LoadedModel, *, attempt: int, at: datetime
+) -> StoredEvent:
+    event = ModelLoaded(
+        model_name=model.name,
+        model_size_mb=None if model.bytes is None else round(model.bytes / 1e6, 3),
+        load_time_ms=round(model.seconds * 1000),
+        source=model.source,
+    )
+    return _stored(event, about, origin, at=at, attempt=attempt)
 
 
 def face_measured(

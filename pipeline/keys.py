@@ -20,6 +20,7 @@ LEASES = "leases/"
 JOBS = "jobs/"
 REJECTED = "rejected/"
 INPUTS = "inputs/"
+DEPLOYS = "deploys/"
 
 DEFAULT_PRIORITY = 5
 ID_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,95}$"
@@ -125,6 +126,10 @@ def rejected_key(inbox_entry: str, body_sha256: str) -> str:
     name = inbox_entry.removeprefix(INBOX).removesuffix(_SUFFIX)
     safe = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:96] or "entry"
     return f"{REJECTED}{safe}.{body_sha256[:12]}{_SUFFIX}"
+
+
+def deploy_key(version: str) -> str:
+    return f"{DEPLOYS}{version}.json"
 
 
 def input_key(sha256: str, extension: str) -> str:

@@ -71,16 +71,25 @@ class Lease(BaseModel):
     """How long this phase may last without a write."""
     not_before: datetime | None = None
     committed: bool = False
-    """The result stands and only its events are owed: a take-over needs no worker."""
+    """The result stands; only its events or its callback are owed: a take-over needs no worker."""
+    events_out: bool = False
+    """Of a committed job: its events have arrived, and are not sent again."""
+    callback_out: bool = False
+    """Likewise of its callback."""
     vacant: bool = False
     """Its taker found nothing to take. It stays, because a lease is deleted only when a result
     stands, and the next entry of this id is claimed over it."""
     call_id: str | None = None
+    gpu: Annotated[str, Field(min_length=1)] | None = None
+    """The GPU that the next attempt must have, as in routes.toml, because a smaller one was too
+    small. None leaves it to the route."""
     submitted_at: datetime
     """When the manifest was written, by the store's clock."""
     started_at: datetime | None = None
     rate_usd_per_s: float = 0.0
     """Of the worker that runs it, so that a lost attempt can be priced."""
+    cold_s: float = 0.0
+    """What that worker's start took, where this job waited for it and pays for it."""
     spent: Spent = Spent()
     progress: Progress | None = None
     error: ErrorInfo | None = None
@@ -124,6 +133,7 @@ class Lease(BaseModel):
             call_id=None,
             started_at=None,
             rate_usd_per_s=0.0,
+            cold_s=0.0,
             spent=self._spent_until(now),
             progress=None,
         )
@@ -138,6 +148,7 @@ class Lease(BaseModel):
         ttl_s: float,
         rate_usd_per_s: float,
         now: datetime,
+        cold_s: float = 0.0,
     ) -> Self:
         """The lease of an execution that begins now."""
         lost = attempt > self.attempt
@@ -151,6 +162,7 @@ class Lease(BaseModel):
             call_id=call_id,
             started_at=now,
             rate_usd_per_s=rate_usd_per_s,
+            cold_s=cold_s,
             spent=self._spent_until(now) if lost else self.spent,
             progress=Progress(step="start"),
         )
@@ -166,5 +178,5 @@ class Lease(BaseModel):
     def _spent_until(self, now: datetime) -> Spent:
         if self.phase is not Phase.RUNNING or self.started_at is None:
             return self.spent
-        lost = max(now - self.started_at, timedelta()).total_seconds() * self.rate_usd_per_s
-        return Spent(usd=self.spent.usd + lost, upper_bound=True)
+        seconds = self.cold_s + max(now - self.started_at, timedelta()).total_seconds()
+        return Spent(usd=self.spent.usd + seconds * self.rate_usd_per_s, upper_bound=True)

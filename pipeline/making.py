@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from config.errors import DeadlineExceeded, LoraError, ManifestNotJson
 from events.outbox import StoredEvent
-from handlers.base import Timings
+from handlers.base import Rendered, Timings
 from handlers.registry import KINDS
 from handlers.supplies import Supplies
 from pipeline.heartbeat import Heartbeat
@@ -17,6 +17,7 @@ from pipeline.job_events import (
     face_measured,
     lora_load_failed,
     lora_loaded,
+    model_loaded,
     subject,
 )
 from pipeline.lease import Lease
@@ -67,26 +68,46 @@ def make(made: Made, lease: Lease, body: bytes, shop: "Workshop", heart: Heartbe
         shop.server.client,
         shop.faces,
         report=heart.report,
-        should_stop=lambda: heart.lost or shop.stopping.is_set(),
+        should_stop=lambda: heart.lost or shop.must_stop(),
         until=time.monotonic() + shop.bench.settings.job_timeout_seconds,
         paid_until=time.monotonic() + _paid_seconds(manifest, lease),
     )
-    for rendered in kind.run(order, shop.bench.models, studio):
-        made.timings += rendered.timings
-        made.graphs += [*rendered.led_to_it, rendered.graph_sha256]
-        made.models.update(rendered.weights)
-        began = time.monotonic()
-        made.outputs.append(store(rendered, lease, shop.store, heart))
-        made.upload_s += time.monotonic() - began
-        if rendered.face is not None:
-            made.events += face_measured(
-                subject(lease.id, lease.entry, lease.submitted_at, body),
-                Origin.of(shop.bench, shop.machine),
-                rendered.face,
-                output=len(made.outputs) - 1,
-                attempt=lease.attempt,
-                at=shop.store.now(),
-            )
+    try:
+        for rendered in kind.run(order, shop.bench.models, studio):
+            _take(made, rendered, lease, body, shop, heart)
+    finally:
+        shop.server.clear(lease.id, studio.uploads)
+
+
+def _take(
+    made: Made,
+    rendered: Rendered,
+    lease: Lease,
+    body: bytes,
+    shop: "Workshop",
+    heart: Heartbeat,
+) -> None:
+    """Store one picture, and note what it took."""
+    made.timings += rendered.timings
+    made.graphs += [*rendered.led_to_it, rendered.graph_sha256]
+    made.models.update(rendered.weights)
+    about = subject(lease.id, lease.entry, lease.submitted_at, body)
+    origin, at = Origin.of(shop.bench, shop.machine), shop.store.now()
+    if shop.loads is not None:
+        for model in shop.loads.first(rendered.weights, rendered.timings.load):
+            made.events.append(model_loaded(about, origin, model, attempt=lease.attempt, at=at))
+    began = time.monotonic()
+    made.outputs.append(store(rendered, lease, shop.store, heart))
+    made.upload_s += time.monotonic() - began
+    if rendered.face is not None:
+        made.events += face_measured(
+            about,
+            origin,
+            rendered.face,
+            output=len(made.outputs) - 1,
+            attempt=lease.attempt,
+            at=shop.store.now(),
+        )
 
 
 def _paid_seconds(manifest: Manifest, lease: Lease) -> float:

@@ -5,6 +5,7 @@ The same models are the JSON Schema (`ryla schema`) and, later, the HTTP bodies.
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
@@ -28,7 +29,6 @@ from config.errors import (
     KeyMismatch,
     ManifestNotJson,
     ManifestTooLarge,
-    NotAvailable,
     UnknownField,
     UnsupportedVersion,
 )
@@ -37,12 +37,12 @@ from events.identity import check_distinct_id
 from handlers.base import JobInput
 from handlers.registry import KINDS, lookup
 from pipeline.keys import DEFAULT_PRIORITY, NAME_PATTERN, InboxName, clip
+from pipeline.public_https import BadUrl, place_of
 
 MAX_BYTES = 256 * 1024
 MAX_METADATA_BYTES = 16 * 1024
-_NOT_BUILT = {
-    "callback_url": "Read jobs/<id>/result.json, or take the bucket's notification on it."
-}
+MAX_PROBLEMS = 20
+"""Of one manifest that are told; each costs a search for the name that was meant."""
 
 
 class Consent(BaseModel):
@@ -73,7 +73,8 @@ class Manifest(BaseModel):
     consent: Consent | None = None
     metadata: dict[str, Any] = {}
     """Yours; at most 16 KiB; repeated in the result."""
-    callback_url: str | None = None
+    callback_url: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
+    """https, of a host that the operator allows; gets one signed POST when the job has ended."""
 
 
 def _kind_manifest(name: str) -> type[Manifest]:
@@ -114,11 +115,11 @@ def parse_manifest(body: bytes) -> Manifest:
     if not isinstance(model, str):
         raise InvalidField("model must be the name of a job kind", field="model", value=model)
     kind = lookup(model)
-    problems = list(_unbuilt_fields(document))
+    problems: list[BadManifest] = []
     try:
         manifest = kind_manifests()[kind.name].model_validate_json(body)
     except ValidationError as error:
-        problems += [_problem(item, kind.input_model) for item in error.errors()]
+        problems += [_problem(item, kind.input_model) for item in _most_telling(error)]
     else:
         problems += _beyond_types(manifest)
     if problems:
@@ -173,18 +174,16 @@ def _finite(text: str) -> float:
 def _no_twins(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     document = dict(pairs)
     if len(document) < len(pairs):
-        names = [name for name, _ in pairs]
-        twin = next(name for name in names if names.count(name) > 1)
+        times = Counter(name for name, _ in pairs)
+        twin = next(name for name, count in times.items() if count > 1)
         raise InvalidField("a field is given twice", field=clip(twin), hint="Give each field once.")
     return document
 
 
-def _unbuilt_fields(document: Mapping[str, Any]) -> Iterator[BadManifest]:
-    for field, hint in _NOT_BUILT.items():
-        if document.get(field) is not None:
-            yield NotAvailable(
-                f"{field} is not available yet", field=field, value=document[field], hint=hint
-            )
+def _most_telling(error: ValidationError) -> Sequence[Any]:
+    # A misspelt field is also a missing one; its name says more.
+    found = sorted(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
+    return found[:MAX_PROBLEMS]
 
 
 def _problem(item: Any, input_model: type[JobInput]) -> BadManifest:
@@ -213,6 +212,16 @@ def _beyond_types(manifest: Manifest) -> Iterator[BadManifest]:
             check_distinct_id(manifest.distinct_id)
         except InvalidField as error:
             yield error
+    if manifest.callback_url is not None:
+        try:
+            place_of(manifest.callback_url)
+        except BadUrl as error:
+            yield InvalidField(
+                f"callback_url: {error}",
+                field="callback_url",
+                value=manifest.callback_url,
+                hint=error.hint,
+            )
     size = len(json.dumps(manifest.metadata))
     if size > MAX_METADATA_BYTES:
         yield InvalidField(
@@ -223,8 +232,7 @@ def _beyond_types(manifest: Manifest) -> Iterator[BadManifest]:
 
 
 def _first_of(problems: Sequence[BadManifest]) -> BadManifest:
-    # A misspelt field is also a missing one; its name says more.
-    first, *others = sorted(problems, key=lambda problem: not isinstance(problem, UnknownField))
+    first, *others = problems
     first.others = tuple(others)
     return first
 

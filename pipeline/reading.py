@@ -136,7 +136,7 @@ def _result_or_lease(store: SafeStore, id: str) -> JobView:
     stored = store.get(lease_key(id))
     if stored is None:
         return _adopted(store, id)
-    return _leased(id, Lease.parse(stored.body), stored.last_modified)
+    return leased(id, Lease.parse(stored.body), stored.last_modified)
 
 
 def _adopted(store: SafeStore, id: str) -> JobView:
@@ -148,7 +148,8 @@ def _adopted(store: SafeStore, id: str) -> JobView:
     return done or JobView(id, State.UNKNOWN, since=stored.last_modified)
 
 
-def _leased(id: str, lease: Lease | None, since: datetime) -> JobView:
+def leased(id: str, lease: Lease | None, since: datetime) -> JobView:
+    """A job by its lease, None for one that cannot be read."""
     return JobView(id, _in_progress(lease), lease=lease, since=since)
 
 
@@ -182,7 +183,7 @@ class LeaseWatch:
                 if stored is not None:
                     self._book.note(id, *stored)
         return {
-            id: _leased(id, self._book.last(id), entry.last_modified)
+            id: leased(id, self._book.last(id), entry.last_modified)
             for id, entry in entries.items()
         }
 
@@ -223,8 +224,9 @@ class Overview:
     """Whether there are more rejected entries than were counted."""
 
 
-def overview(store: SafeStore) -> Overview:
-    held = LeaseWatch(store).look()
+def overview(store: SafeStore, leases: LeaseWatch | None = None) -> Overview:
+    """`leases` of an earlier look saves reading those that have not changed since."""
+    held = (leases or LeaseWatch(store)).look()
     waiting: dict[Group, Waiting] = {}
     strangers = 0
     for entry in listed(store, INBOX):

@@ -79,6 +79,26 @@ class Output(_Part):
     """The picture before its face pass, where it was to be kept."""
 
 
+class ColdParts(_Part):
+    """Where the seconds of a cold start went. `container`, `imports` and `comfyui` make up `start`;
+    the others lie in the job's own parts, or beside it."""
+
+    container: Seconds
+    """Process born → our code begins to load. What the platform did before is in `claim`."""
+    imports: Seconds
+    """→ modules, tables and clients loaded."""
+    comfyui: Seconds
+    """→ ComfyUI answers and its device was looked at."""
+    weights: Seconds
+    """Of `load`: what this job's loader nodes took."""
+    first_step: Seconds
+    """Of `sampling`: the first sampler step beyond the median of the others. Weights move to the
+    GPU in it."""
+    read_ahead: Seconds
+    """Reading weight files into memory, while ComfyUI started."""
+    read_ahead_bytes: int
+
+
 class Metrics(_Part):
     """Seconds by part. `queue` and `claim` are between readings of the store's clock, which ticks
     in whole seconds; the rest is measured in the worker. Text encoders and weights that load
@@ -102,6 +122,8 @@ class Metrics(_Part):
     gpu: str
     gpu_seconds: Seconds
     cold: bool
+    cold_parts: ColdParts | None = None
+    """Null when warm."""
     estimate_seconds: Seconds | None = None
 
 
@@ -129,6 +151,8 @@ class Provenance(_Part):
     graph_sha256: tuple[str, ...] = ()
     models: dict[str, str | None] = {}
     """Weight file → its sha256 by models.toml. Empty on the stand-in, where no model ran."""
+    model_sets: dict[str, str] = {}
+    """Set of weights that the graphs name → fingerprint of its version (`ryla models history`)."""
     lora: UsedLora | None = None
     app_version: str
 
@@ -155,6 +179,8 @@ class Result(_Part):
     """Further errors of the same manifest."""
     warnings: tuple[str, ...] = ()
     metadata: dict[str, Any] = {}
+    callback_url: str | None = None
+    """Where the end is told; null for one that may not be called."""
     events: tuple[StoredEvent, ...] = ()
 
     def body(self) -> bytes:

@@ -12,6 +12,7 @@ from events.outbox import StoredEvent
 from handlers.registry import KINDS
 from pipeline import costs
 from pipeline.bench import Bench
+from pipeline.cold import ColdStart
 from pipeline.errors import error_info
 from pipeline.job_events import Origin, Subject, completed, ended, requested, subject
 from pipeline.lease import Lease
@@ -19,6 +20,7 @@ from pipeline.making import Made
 from pipeline.queue.ref import Ref
 from pipeline.result import JobCost, Metrics, Provenance, Result, Status
 from pipeline.studio import Machine
+from pipeline.weights_ahead import ReadAhead
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Story:
     machine: Machine
     gpu: Gpu
     total_s: float
-    cold_s: float
+    cold: ColdStart
+    ahead: ReadAhead
 
     @cached_property
     def subject(self) -> Subject:
@@ -50,8 +53,8 @@ class Story:
         started = lease.started_at or self.ref.claimed_at
         return Metrics(
             queue=max(0.0, (self.ref.claimed_at - lease.submitted_at).total_seconds()),
-            claim=max(0.0, (started - self.ref.claimed_at).total_seconds() - self.cold_s),
-            start=self.cold_s,
+            claim=max(0.0, (started - self.ref.claimed_at).total_seconds() - self.cold.seconds),
+            start=self.cold.seconds,
             load=made.timings.load,
             encode=made.timings.encode,
             sampling=made.timings.sampling,
@@ -60,8 +63,9 @@ class Story:
             upload=made.upload_s,
             total=self.total_s,
             gpu=self.gpu.name,
-            gpu_seconds=self.total_s + self.cold_s,
-            cold=self.cold_s > 0,
+            gpu_seconds=self.total_s + self.cold.seconds,
+            cold=self.cold.seconds > 0,
+            cold_parts=self.cold.parts(made.timings, self.ahead),
             estimate_seconds=self._estimate.seconds if self._estimate else None,
         )
 
@@ -78,10 +82,10 @@ class Story:
                 table=self.bench.gpus,
             ).total_usd
 
-        usd, spent = price(self.total_s + self.cold_s), self.lease.spent
+        usd, spent = price(self.total_s + self.cold.seconds), self.lease.spent
         return JobCost(
             usd=usd,
-            cold_usd=price(self.cold_s),
+            cold_usd=price(self.cold.seconds),
             total_usd=spent.usd + usd,
             upper_bound=spent.upper_bound,
             estimate_usd=self._estimate.usd if self._estimate else None,
@@ -136,6 +140,7 @@ class Story:
             provenance=self._provenance,
             warnings=tuple(KINDS[manifest.model].warnings(manifest.input)) if manifest else (),
             metadata=manifest.metadata if manifest else {},
+            callback_url=manifest.callback_url if manifest else None,
             events=(
                 *requested(self.subject, Origin.of(self.bench)),
                 *lease.events,
@@ -151,6 +156,7 @@ class Story:
             comfyui_version=self.machine.comfyui_version,
             graph_sha256=tuple(self.made.graphs),
             models=self.made.models if self.machine.is_comfyui else {},
+            model_sets=self.bench.models.fingerprints(self.made.models),
             lora=self.made.lora,
             app_version=self.bench.settings.app_version,
         )

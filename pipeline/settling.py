@@ -1,13 +1,15 @@
-"""The last act of a job: its events go out, then its lease goes.
+"""The last act of a job: its events and its callback go out, then its lease goes.
 
-The lease is the marker that events are owed. It is deleted only when the other side has confirmed
-them; until then the next take-over finds the result and replays what is stored in it.
+The lease is the marker that they are owed. It is deleted only when the other sides have confirmed
+them; until then the next take-over finds the result, and replays from it what has not arrived.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
+from threading import Lock
 
 import structlog
 
@@ -15,8 +17,10 @@ from config.settings import Settings
 from events.delivery import NotDelivered
 from events.outbox import StoredEvent
 from events.sender import Delivery, Sender
+from pipeline.callbacks import Caller, target_of
 from pipeline.keys import lease_key
 from pipeline.lease import Lease
+from pipeline.public_https import INTERNET, PublicHttps
 from pipeline.queue.rules import backoff
 from pipeline.result import Result
 from pipeline.store.conditional import SafeStore
@@ -25,40 +29,102 @@ REPLAY_PATIENCE = 12
 """Replays wait up to this many times longer than retries: nobody waits for an event."""
 
 
+class Debt(StrEnum):
+    CALLBACK = "callback"
+    EVENTS = "events"
+
+
+def owed(result: Result, lease: Lease) -> list[Debt]:
+    """What has not arrived yet. The callback comes first: somebody waits for it."""
+    debts = {
+        Debt.CALLBACK: result.callback_url is not None and not lease.callback_out,
+        Debt.EVENTS: not lease.events_out,
+    }
+    return [debt for debt, open in debts.items() if open]
+
+
+class _Answers:
+    """Collects what became of each debt; the last one decides what becomes of the lease."""
+
+    def __init__(
+        self, debts: Collection[Debt], then: Callable[[Mapping[Debt, NotDelivered]], None]
+    ) -> None:
+        self._lock = Lock()
+        self._open = set(debts)
+        self._failed: dict[Debt, NotDelivered] = {}
+        self._then = then
+
+    def note(self, debt: Debt, failure: NotDelivered | None) -> None:
+        with self._lock:
+            self._open.remove(debt)
+            if failure is not None:
+                self._failed[debt] = failure
+            if self._open:
+                return
+        self._then(self._failed)
+
+
 @dataclass(frozen=True)
 class Settler:
     store: SafeStore
     sender: Sender
     settings: Settings
     jitter: Callable[[], float] = random.random
+    web: PublicHttps = INTERNET
 
     def settle(self, result: Result, lease: Lease, etag: str) -> None:
-        """Hand the result's events to the sender; returns at once."""
+        """Hand what is owed to the sender; returns at once."""
         tries = max(0, lease.attempt - result.attempt)
-        self.sender.submit(
-            Delivery(
-                result.events,
-                on_delivered=lambda: self.store.delete(lease_key(lease.id)),
-                on_undelivered=lambda failure: self._owe(lease, etag, tries, failure),
-            )
-        )
+        debts = owed(result, lease)
+        answers = _Answers(debts, lambda failed: self._close(lease, etag, tries, debts, failed))
+        for debt in debts:
+            self._send(debt, result, answers)
 
     def announce(self, events: tuple[StoredEvent, ...]) -> None:
         """Send events that stand in an outbox too."""
         self.sender.best_effort(events)
 
-    def _owe(self, lease: Lease, etag: str, tries: int, failure: NotDelivered) -> None:
-        log = structlog.get_logger(__name__)
-        if tries + 1 >= self.settings.event_tries:
-            log.error("events_given_up", job=lease.id, tries=tries + 1, reason=str(failure))
+    def _send(self, debt: Debt, result: Result, answers: _Answers) -> None:
+        def arrived() -> None:
+            answers.note(debt, None)
+
+        def failed(failure: NotDelivered) -> None:
+            answers.note(debt, failure)
+
+        if debt is Debt.EVENTS:
+            self.sender.submit(Delivery(result.events, arrived, failed))
+            return
+        caller = Caller(self.settings, self.store.now, self.web)
+        self.sender.run(
+            lambda: caller.call(result), arrived, failed, target=f"callback:{target_of(result)}"
+        )
+
+    def _close(
+        self,
+        lease: Lease,
+        etag: str,
+        tries: int,
+        debts: Collection[Debt],
+        failed: Mapping[Debt, NotDelivered],
+    ) -> None:
+        last = tries + 1 >= self.settings.event_tries
+        if last:
+            log = structlog.get_logger(__name__)
+            for debt, failure in failed.items():
+                log.error(f"{debt}_given_up", job=lease.id, tries=tries + 1, reason=str(failure))
+        if last or not failed:
             self.store.delete(lease_key(lease.id))
             return
-        owing = self.owing(lease, tries, tried=failure.tried)
+        tried = any(failure.tried for failure in failed.values())
+        owing = self.owing(lease, tries, tried=tried, arrived=set(debts) - set(failed))
         # A lost reply or a lost race needs no answer: whoever has the lease now sees the result.
         self.store.replace(lease_key(lease.id), owing.body(), etag)
 
-    def owing(self, lease: Lease, tries: int, *, tried: bool = True) -> Lease:
-        """The lease of a job that only owes its events, due again after a growing pause."""
+    def owing(
+        self, lease: Lease, tries: int, *, tried: bool = True, arrived: Collection[Debt] = ()
+    ) -> Lease:
+        """The lease of a job that only owes what has not arrived, due again after a growing pause.
+        `arrived` came to what had arrived before."""
         pause = backoff(
             tries + 1,
             self.settings.backoff_base_seconds,
@@ -68,4 +134,11 @@ class Settler:
         due = self.store.now() + timedelta(seconds=pause)
         # A try that was never made must not count, and tries are counted by attempts.
         attempt = lease.attempt if tried else max(0, lease.attempt - 1)
-        return lease.waiting(not_before=due, committed=True, events=(), attempt=attempt)
+        return lease.waiting(
+            not_before=due,
+            committed=True,
+            events=(),
+            attempt=attempt,
+            events_out=lease.events_out or Debt.EVENTS in arrived,
+            callback_out=lease.callback_out or Debt.CALLBACK in arrived,
+        )

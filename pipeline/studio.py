@@ -1,17 +1,18 @@
 """The running ComfyUI of a worker: started or found, asked what it is, and handed to handlers."""
 
-import json
 import math
+import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import structlog
 
+from config.errors import ComfyStartFailed
 from config.settings import Settings
 from handlers.base import PromptRun
 from handlers.comfyui.client import ComfyClient
@@ -40,6 +41,11 @@ class Machine:
     def is_comfyui(self) -> bool:
         return self.engine == "comfyui"
 
+    @property
+    def lacks_gpu(self) -> bool:
+        """Whether it would compute pictures without a GPU. The stand-in computes none."""
+        return self.is_comfyui and not self.device.lower().startswith("cuda")
+
     @classmethod
     def of(cls, stats: Mapping[str, Any]) -> "Machine":
         system, devices = stats.get("system", {}), stats.get("devices", [])
@@ -60,10 +66,14 @@ class ComfyServer:
         work_dir: Path,
         environ: Mapping[str, str],
         flags: tuple[str, ...] = (),
-        lora_folders: Sequence[Path] = (),
+        model_paths: Path | None = None,
+        on_gpu: bool = False,
     ) -> None:
+        """`model_paths` names further folders of models, as model_paths.py writes it; `on_gpu`
+        insists on a GPU."""
         self._process: ComfyProcess | None = None
         self._settings = settings
+        self._on_gpu = on_gpu
         if settings.comfyui_url is None:
             folder = settings.comfyui_dir
             self._process = ComfyProcess(
@@ -71,17 +81,28 @@ class ComfyServer:
                 work_dir=work_dir,
                 environ=environ,
                 flags=flags,
-                extra_model_paths=_model_paths(work_dir, lora_folders) if lora_folders else None,
+                extra_model_paths=model_paths,
                 ready_timeout_s=settings.comfyui_ready_seconds,
                 python=str(settings.comfyui_python or sys.executable),
             )
         self._client: ComfyClient | None = None
+        self.broken = False
+        """Whether it did not come back when it was last restarted."""
 
     def start(self) -> Machine:
-        """Start it if it is ours, and ask what it is. Raises a ComfyError."""
+        """Start it if it is ours, and ask what it is. Raises a ComfyError.
+
+        A GPU that it must see, and did not at first, is looked for once more.
+        """
         if self._process is not None:
             self._process.start()
-        return Machine.of(self.client.system_stats())
+        machine = self._machine()
+        if self._misses_gpu(machine) and self._process is not None:
+            structlog.get_logger(__name__).error("no_gpu", device=machine.device, restart=True)
+            self._process.restart()
+            machine = self._machine()
+        self._require_gpu(machine)
+        return machine
 
     def ensure_running(self) -> None:
         """Before a job: restarted once if it died, or still hangs in an earlier prompt.
@@ -89,10 +110,32 @@ class ComfyServer:
         Raises ComfyDied or ComfyStartFailed.
         """
         if self._process is not None:
-            self._process.ensure_running()
-            if not self._falls_idle():
-                structlog.get_logger(__name__).error("comfyui_hangs", restart=True)
-                self._process.restart()
+            self.broken = True  # until it is seen to run
+            self._revive(self._process)
+            self.broken = False
+
+    def _revive(self, process: ComfyProcess) -> None:
+        before = process.pid
+        process.ensure_running()
+        if not self._falls_idle():
+            structlog.get_logger(__name__).error("comfyui_hangs", restart=True)
+            process.restart()
+        if process.pid != before:
+            self._require_gpu(self._machine())
+
+    def _machine(self) -> Machine:
+        return Machine.of(self.client.system_stats())
+
+    def _misses_gpu(self, machine: Machine) -> bool:
+        return self._on_gpu and machine.lacks_gpu
+
+    def _require_gpu(self, machine: Machine) -> None:
+        if self._misses_gpu(machine):
+            raise ComfyStartFailed(
+                f"ComfyUI sees no GPU, only {machine.device!r}",
+                hint="Does nvidia-smi see one here, and is its driver new enough for torch?",
+                log_tail=() if self._process is None else self._process.log_tail(),
+            )
 
     def _falls_idle(self) -> bool:
         until = time.monotonic() + LET_GO_SECONDS
@@ -115,22 +158,25 @@ class ComfyServer:
             )
         return self._client
 
+    def clear(self, job_id: str, uploads: Iterable[str]) -> None:
+        """Remove a job's files, which nobody reads again, where the folders are ours.
+
+        A worker may live for days, and its disk is small.
+        """
+        if self._process is None:
+            return
+        inputs = self._process.input_folder.resolve()
+        for name in uploads:
+            path = (inputs / name).resolve()
+            if path.is_relative_to(inputs):
+                path.unlink(missing_ok=True)
+        shutil.rmtree(self._process.output_folder / "ryla" / job_id, ignore_errors=True)
+
     def stop(self) -> None:
         if self._client is not None:
             self._client.close()
         if self._process is not None:
             self._process.stop()
-
-
-def _model_paths(work_dir: Path, lora_folders: Sequence[Path]) -> Path:
-    """The file that tells ComfyUI of further folders. JSON is YAML."""
-    for folder in lora_folders:
-        folder.mkdir(parents=True, exist_ok=True)
-    work_dir.mkdir(parents=True, exist_ok=True)
-    paths = {"ryla": {"loras": "\n".join(map(str, lora_folders))}}
-    file = work_dir.absolute() / "model_paths.yaml"
-    file.write_text(json.dumps(paths))
-    return file
 
 
 @dataclass(frozen=True)
@@ -146,6 +192,8 @@ class ComfyStudio:
     """When the job must be done, on the monotonic clock."""
     paid_until: float = math.inf
     """When its budget is used up."""
+    uploads: list[str] = field(default_factory=list)
+    """What was put among ComfyUI's inputs."""
 
     def render(self, graph: Graph, *, part: int, parts: int) -> PromptRun:
         return self.client.run(
@@ -158,7 +206,8 @@ class ComfyStudio:
         )
 
     def upload(self, body: bytes, name: str) -> str:
-        return self.client.upload_image(body, name)
+        self.uploads.append(self.client.upload_image(body, name))
+        return self.uploads[-1]
 
     def faces(self, use: FaceUse) -> FaceFinder:
         return self.shelf.finder(use)

@@ -11,7 +11,7 @@ from handlers.registry import KINDS
 from handlers.supplies import LoraFile, LoraWish, Needs, Supplies
 from pipeline.bench import Bench
 from pipeline.faces import require_boxes
-from pipeline.loras.cache import FILES, Kept, LocalFolder, LoraCache
+from pipeline.loras.cache import FILES, Kept, LocalFolder, LoraCache, Volume
 from pipeline.loras.obtain import Examined, examine, obtain
 from pipeline.manifest import Manifest
 from pipeline.store.conditional import SafeStore
@@ -71,9 +71,10 @@ def lora_folders(settings: Settings, work_dir: Path) -> tuple[Path, ...]:
     return (lora_folder(settings) / FILES, spare_folder(work_dir) / FILES)
 
 
-def lora_cache(settings: Settings, work_dir: Path) -> LoraCache:
+def lora_cache(settings: Settings, work_dir: Path, volume: Volume | None = None) -> LoraCache:
+    """`volume` where the folder of LoRAs is shared between machines."""
     return LoraCache(
-        LocalFolder(lora_folder(settings)),
+        volume or LocalFolder(lora_folder(settings)),
         spare_folder(work_dir),
         max_file_bytes=settings.lora_file_mib * 2**20,
     )

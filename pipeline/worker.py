@@ -3,6 +3,13 @@
     load() ─ attach() ─ run(ref) … run(ref) ─ close()
 
 On Modal these are a container's lifecycle methods; the local engine calls them in a child process.
+
+When the platform takes the machine it sends SIGINT. During run() that interrupts the prompt; the
+lease is kept, and run() raises KeyboardInterrupt, after which the platform runs the same input
+again: its start goes on as the next attempt. A job whose pictures are made already is committed
+first, and run() returns as always. In load() and attach() the KeyboardInterrupt is Python's own.
+Whoever calls run() outside the main thread calls preempt() instead of the signal. Afterwards `fit`
+says that the worker takes no further job.
 """
 
 import os
@@ -16,24 +23,31 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
-from config.errors import RylaError
+from config.beginning import IMPORTED_AT
+from config.errors import ComfyError, RylaError
 from config.settings import Settings
-from config.tables import Gpu
+from config.tables import Route
 from events.sender import Sender
 from pipeline.bench import Bench, load_bench
+from pipeline.cold import WARM, ColdStart
 from pipeline.connecting import open_store
 from pipeline.errors import error_info
-from pipeline.execution import Workshop, execute
+from pipeline.execution import Ending, Workshop, execute
 from pipeline.faces import FaceShelf
+from pipeline.loras.cache import Volume
+from pipeline.preemption import noticed
 from pipeline.queue.ref import Ref
+from pipeline.rig import Rig, rig, seen_gpu
 from pipeline.settling import Settler
 from pipeline.sinks import make_sink
 from pipeline.store.conditional import SafeStore
-from pipeline.studio import ComfyServer
-from pipeline.supplying import Supplier, lora_cache, lora_folders
+from pipeline.studio import ComfyServer, Machine
+from pipeline.supplying import Supplier, lora_cache
 
 DRAIN_SECONDS = 20.0
 """How long close() waits for events to go out; what is left is replayed by the dispatcher."""
+PREEMPTED_DRAIN_SECONDS = 5.0
+"""The same when the machine goes, whatever happens, within 30 s of its notice."""
 
 
 class Worker:
@@ -45,20 +59,29 @@ class Worker:
         engine: str,
         environ: Mapping[str, str],
         work_dir: Path,
+        loras: Volume | None = None,
+        born: float | None = None,
     ) -> None:
-        """`environ` is what ComfyUI's environment is chosen from, `work_dir` where it writes."""
+        """`environ` is what ComfyUI's environment is chosen from, `work_dir` where it writes.
+
+        `loras` is the folder of LoRAs where other machines share it. `born` is when the process was
+        born, by `config.beginning.born_at`, if it is this worker's own: its cold start began then.
+        """
         self._settings = settings
         self._route = route
         self._engine = engine
         self._environ = environ
         self._work_dir = work_dir
-        self._born = time.monotonic()
-        self._cold_s = 0.0
-        self._stopping = Event()
+        self._loras = loras
+        now = time.monotonic()
+        self._born, self._imported = (now, now) if born is None else (born, IMPORTED_AT)
+        self._loaded = now
+        self._cold = WARM
+        self._stopping, self._preempted = Event(), Event()
         self._bench: Bench | None = None
         self._store: SafeStore | None = None
         self._sender: Sender | None = None
-        self._server: ComfyServer | None = None
+        self._rig: Rig | None = None
         self._shop: Workshop | None = None
 
     def load(self) -> None:
@@ -66,47 +89,69 @@ class Worker:
         self._bench = load_bench(self._settings, self._engine)
         self._store = open_store(self._settings)
         self._sender = Sender(make_sink(self._settings))
+        self._loaded = time.monotonic()
 
     def attach(self) -> None:
-        """Start ComfyUI and look at its device. Raises a ComfyError."""
+        """Start ComfyUI and look at its device, reading weights meanwhile. Raises a ComfyError."""
         assert self._bench is not None
         assert self._store is not None
         assert self._sender is not None
+        began = time.monotonic()  # a snapshot may lie between load() and this
         route = self._bench.routes.route(self._route)
-        self._server = ComfyServer(
-            self._settings,
-            work_dir=self._work_dir,
-            environ=self._environ,
-            flags=route.comfyui_flags,
-            lora_folders=lora_folders(self._settings, self._work_dir),
+        self._rig = rig(self._bench, route, environ=self._environ, work_dir=self._work_dir)
+        self._rig.ahead.start()
+        machine = self._started(self._rig.server)
+        self._shop = self._workshop(machine, route, self._bench, self._store, self._sender)
+        self._cold = ColdStart(
+            container=self._imported - self._born,
+            imports=self._loaded - self._imported,
+            comfyui=time.monotonic() - began,
         )
-        machine = self._server.start()
-        self._shop = Workshop(
-            store=self._store,
-            settler=Settler(self._store, self._sender, self._settings),
-            bench=self._bench,
-            server=self._server,
+
+    def _started(self, server: ComfyServer) -> Machine:
+        try:
+            return server.start()
+        except ComfyError as error:
+            # The platform shows an error's message and nothing else.
+            structlog.get_logger(__name__).error(
+                "comfyui_not_started", code=error.code, hint=error.hint, log_tail=error.log_tail
+            )
+            raise
+
+    def _workshop(
+        self, machine: Machine, route: Route, bench: Bench, store: SafeStore, sender: Sender
+    ) -> Workshop:
+        assert self._rig is not None
+        ahead = self._rig.ahead
+        return Workshop(
+            store=store,
+            settler=Settler(store, sender, self._settings),
+            bench=bench,
+            server=self._rig.server,
             supplier=Supplier(
-                self._store,
-                lora_cache(self._settings, self._work_dir),
+                store,
+                lora_cache(self._settings, self._work_dir, self._loras),
                 self._settings.lora_prefix,
             ),
             faces=FaceShelf(self._settings),
             machine=machine,
-            gpu=self._gpu(self._bench, machine.device),
+            gpu=seen_gpu(bench, route, machine.device),
             owner=f"{self._route}@{socket.gethostname()}:{os.getpid()}",
             stopping=self._stopping,
+            preempted=self._preempted,
+            loads=self._rig.loads if machine.is_comfyui else None,
+            ahead=lambda: ahead.report,
         )
-        self._cold_s = time.monotonic() - self._born
 
     def run(self, ref: Mapping[str, Any], call_id: str | None = None) -> dict[str, Any]:
-        """Execute one spawned job. Its lease and result tell what became of it."""
-        assert self._shop is not None
-        # The first job waited for this worker's start, and pays for it.
-        cold_s, self._cold_s = self._cold_s, 0.0
+        """Execute one spawned job. Its lease and result tell what became of it.
+
+        Raises KeyboardInterrupt for a job that the platform must run again elsewhere.
+        """
         log = structlog.get_logger(__name__).bind(job=ref.get("id"))
         try:
-            ending = execute(Ref.model_validate(ref), self._shop, call_id=call_id, cold_s=cold_s)
+            with noticed(self._notice):
+                ending = self._execute(Ref.model_validate(ref), call_id)
         except ValidationError as error:
             log.error("ref_unreadable", error=str(error))
             return {"id": ref.get("id"), "ending": "unreadable"}
@@ -114,7 +159,36 @@ class Worker:
             log.warning("not_executed", code=error.code, error=error.message)
             return {"id": ref.get("id"), "ending": "error", "error": error_info(error).model_dump()}
         log.info("executed", ending=ending.value)
+        if ending is Ending.PREEMPTED:
+            raise KeyboardInterrupt("the platform takes this machine")
         return {"id": ref.get("id"), "ending": ending.value}
+
+    def _execute(self, ref: Ref, call_id: str | None) -> Ending:
+        assert self._shop is not None
+        assert self._rig is not None
+        self._rig.ahead.only(self._rig.files_of(ref.model))
+        cold = self._cold
+        return execute(ref, self._shop, call_id=call_id, cold=cold, on_start=self._paid)
+
+    def _paid(self) -> None:
+        """The first job waited for this worker's start; its lease has the price."""
+        self._cold = WARM
+
+    @property
+    def fit(self) -> bool:
+        """False when no further job should be given to it: its machine goes, or its ComfyUI does
+        not come back and would fail one job after the other."""
+        broken = self._rig is not None and self._rig.server.broken
+        return not (broken or self._preempted.is_set() or self._stopping.is_set())
+
+    def preempt(self) -> None:
+        """Stop the running prompt and keep its job. From any thread or signal handler."""
+        self._preempted.set()
+
+    def _notice(self) -> bool:
+        before = self._preempted.is_set()
+        self.preempt()
+        return before
 
     def interrupt(self) -> None:
         """Stop the running prompt and hand its job back. From any thread or signal handler."""
@@ -123,11 +197,10 @@ class Worker:
     def close(self) -> None:
         """Let the events out, then stop ComfyUI."""
         self._stopping.set()
+        if self._rig is not None:
+            self._rig.ahead.stop()
         if self._sender is not None:
-            self._sender.close(DRAIN_SECONDS)
-        if self._server is not None:
-            self._server.stop()
-
-    def _gpu(self, bench: Bench, device: str) -> Gpu:
-        named = self._settings.gpu
-        return bench.gpus.identify(device) if named is None else bench.gpus.gpu(named)
+            quick = self._preempted.is_set()
+            self._sender.close(PREEMPTED_DRAIN_SECONDS if quick else DRAIN_SECONDS)
+        if self._rig is not None:
+            self._rig.server.stop()

@@ -17,8 +17,8 @@ HEAD = """\
 <!-- Written by `python -m tools.settings_doc` from config/settings.py: edit there. -->
 
 Settings are environment variables. An empty variable counts as unset; a variable that starts with
-`RYLA_` and is not in this table is refused, and so is a value that is not allowed. Durations are
-in seconds.
+`RYLA_` and is not in this table is refused, and so is a value that is not allowed. Only
+`RYLA_CLIENT_…` is left alone: the clients read it. Durations are in seconds.
 
 | Variable | Default | Allowed | What it sets |
 |---|---|---|---|

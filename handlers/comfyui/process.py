@@ -66,6 +66,10 @@ class ComfyProcess:
         return f"http://127.0.0.1:{self._port}"
 
     @property
+    def input_folder(self) -> Path:
+        return self._work_dir / "input"
+
+    @property
     def output_folder(self) -> Path:
         return self._work_dir / "output"
 

@@ -1,8 +1,10 @@
 """Seconds by part, from the order in which ComfyUI says it runs nodes. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from itertools import pairwise
+from statistics import median
 from typing import Final
 
 from handlers.base import Timings
@@ -29,6 +31,10 @@ _PATTERNS: Final = (
 )
 
 
+FEWEST_STEPS: Final = 3
+"""From which on a first step can be told from the others."""
+
+
 def part_of(node_class: str) -> Part:
     for pattern, part in _PATTERNS:
         if fnmatchcase(node_class, pattern):
@@ -49,3 +55,14 @@ def fold(marks: Iterable[tuple[float, str | None]], classes: Mapping[str, str]) 
             seconds[part_of(classes.get(running[1] or "", ""))] += at - running[0]
         running = (at, node)
     return Timings(**{part.value: spent for part, spent in seconds.items()})
+
+
+def first_step_excess(marks: Sequence[float]) -> float:
+    """Seconds that a sampler's first step took beyond the median of the others.
+
+    `marks` are its start and the end of each step.
+    """
+    steps = [after - before for before, after in pairwise(marks)]
+    if len(steps) < FEWEST_STEPS:
+        return 0.0
+    return max(0.0, steps[0] - median(steps[1:]))

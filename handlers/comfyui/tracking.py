@@ -1,6 +1,7 @@
 """What a prompt's frames add up to. Pure: the clock's readings come in with the frames."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from handlers.base import OutputFile, Timings
@@ -27,6 +28,9 @@ class Tracker:
         self._prompt_id = prompt_id
         self._marks: list[tuple[float, str | None]] = []
         self._node: str | None = None
+        self._steps: list[list[float]] = []
+        """Of each sampler that ran: its start, and the end of each step."""
+        self._step = 0.0
         self._weights = {node: _WEIGHT[timings.part_of(c)] for node, c in self.classes.items()}
         self._done: set[str] = set()
 
@@ -55,6 +59,7 @@ class Tracker:
                 self._take_executing(frame, at)
             case frames.Progress():
                 if frame.node in (self._node, None) and frame.maximum > 0:
+                    self._take_step(frame.value, at)
                     self._advance(frame.value / frame.maximum)
             case frames.ExecutionError() | frames.ExecutionInterrupted():
                 self.failure = frame
@@ -62,7 +67,14 @@ class Tracker:
 
     def timings(self, until: float) -> Timings:
         end = [] if self.ended else [(until, None)]
-        return timings.fold([*self._marks, *end], self.classes)
+        parts = timings.fold([*self._marks, *end], self.classes)
+        return replace(parts, first_step=sum(map(timings.first_step_excess, self._steps)))
+
+    def _take_step(self, value: float, at: float) -> None:
+        samples = timings.part_of(self.node_class or "") is Part.SAMPLING
+        if samples and self._steps and value > self._step:
+            self._steps[-1].append(at)
+            self._step = value
 
     def _take_executing(self, frame: frames.Executing, at: float) -> None:
         if frame.node is None and frame.prompt_id is None:
@@ -72,6 +84,9 @@ class Tracker:
             self._done.add(self._node)
         self._node = frame.node
         self._marks.append((at, frame.node))
+        if timings.part_of(self.node_class or "") is Part.SAMPLING:
+            self._steps.append([at])
+            self._step = 0.0
         self.ended = frame.node is None
         if not self.ended:
             self._advance(0.0)

@@ -13,6 +13,8 @@ from config.errors import InstallFailed
 from pipeline.comfyui.pins import COMFYUI, CONSTRAINTS, ONNXRUNTIME, PACKS, TORCH, Pack
 
 CONSTRAINTS_FILE = "ryla-constraints.txt"
+UNTRACKED = {"DO_NOT_TRACK": "1", "COMFY_NO_TELEMETRY": "1"}
+"""Variables under which comfy-cli reports to nobody."""
 OnLine = Callable[[str], None]
 
 
@@ -28,6 +30,8 @@ class Wish:
     pack_sources: Mapping[str, str] = field(default_factory=dict)
     requirements: bool = True
     """False leaves out everything that pip would fetch."""
+    base_python: str = sys.executable
+    """Its environment is made with this one."""
 
     @property
     def python(self) -> Path:
@@ -80,7 +84,7 @@ def _environment(wish: Wish) -> list[Step]:
     insightface = [each for each in wanted if each == "insightface"]
     others = [each for each in wanted if each != "insightface"]
     found = [
-        Step("environment", (sys.executable, "-m", "venv", str(wish.folder / ".venv"))),
+        Step("environment", (wish.base_python, "-m", "venv", str(wish.folder / ".venv"))),
         Step("torch", (*pip, *TORCH)),
         Step("ComfyUI's requirements", (*pip, "-r", str(wish.folder / "requirements.txt"))),
     ]
@@ -127,7 +131,7 @@ def _run(step: Step, on_line: OnLine) -> None:
     try:
         child = subprocess.Popen(
             step.command,
-            env={**os.environ, "DO_NOT_TRACK": "1", "COMFY_NO_TELEMETRY": "1"},
+            env={**os.environ, **UNTRACKED},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

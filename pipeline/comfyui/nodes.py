@@ -8,7 +8,6 @@ from tempfile import TemporaryDirectory
 
 from handlers.comfyui.client import ComfyClient
 from handlers.comfyui.process import ComfyProcess
-from pipeline.studio import Machine
 from workflows import interfaces, needed
 from workflows.comparing import Comparison, compare
 
@@ -60,8 +59,8 @@ def check_folder(
 
 def live_interfaces(client: ComfyClient) -> interfaces.Interfaces:
     """Of a running ComfyUI, with its version. Raises a ComfyError."""
-    version = Machine.of(client.system_stats()).comfyui_version or "of no known version"
-    return interfaces.from_object_info(client.object_info(), version)
+    version = client.system_stats().get("system", {}).get("comfyui_version")
+    return interfaces.from_object_info(client.object_info(), version or "of no known version")
 
 
 def judge(live: interfaces.Interfaces, log: Sequence[str]) -> NodeCheck:

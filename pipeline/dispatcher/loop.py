@@ -49,32 +49,37 @@ def dispatch(
     bell: Bell,
     *,
     for_s: float | None = None,
+    wait_s: float | None = None,
     on_tick: Callable[[TickReport], None] | None = None,
     monotonic: Callable[[], float] = time.monotonic,
-) -> None:
-    """Tick until the bell says stop, or for `for_s` seconds.
+) -> float:
+    """Tick until the bell says stop, or for `for_s` seconds. What the next tick would wait for.
 
+    `wait_s` is that of an earlier run: an idle dispatcher that starts anew goes on idling.
     A store that is briefly away is waited for; one that refuses us, or that is no queue, ends it.
     """
     settings = dispatcher.bench.settings
     ends = None if for_s is None else monotonic() + for_s
-    wait_s = settings.poll_active_seconds
+    wait_s = wait_s or settings.poll_active_seconds
     while not bell.stopped:
         report = _try_tick(dispatcher)
         if report is not None and on_tick is not None:
             on_tick(report)
         wait_s = next_wait(wait_s, report is not None and report.active, settings)
         if ends is not None and monotonic() + wait_s >= ends:
-            return
+            return wait_s
         if bell.wait(wait_s):
             wait_s = settings.poll_active_seconds
+    return wait_s
 
 
 def _try_tick(dispatcher: Dispatcher) -> TickReport | None:
     try:
-        return tick(dispatcher)
+        report = tick(dispatcher)
     except (StoreDenied, StoreNotConditional):
         raise
     except RylaError as error:
         structlog.get_logger(__name__).warning("tick_failed", code=error.code, error=error.message)
         return None
+    dispatcher.announcer.attend(dispatcher.store, dispatcher.sender, dispatcher.bench)
+    return report

@@ -1,7 +1,7 @@
 """What a tick sees: the leases, the inbox, and how many places are free."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -41,15 +41,18 @@ class Surveyor:
     bench: Bench
     pool: ThreadPoolExecutor
 
-    def look(self) -> Survey:
-        """LIST leases/ and as much of inbox/ as there are places for. Two LISTs when idle."""
+    def look(self, heard: Collection[str] = ()) -> Survey:
+        """LIST leases/ and as much of inbox/ as there are places for. Two LISTs when idle.
+
+        With the inbox keys that were `heard` of, only those are looked at, if they are there.
+        """
         entries, date, lease_pages = self._list_leases()
         reads = self._read_needed(entries, date)
         ids = [held.id for held in self.book.held(entries)]
         in_flight = list(self.book.in_flight(ids))
         places = free_places(self.bench, in_flight)
         scan = Scan(places, frozenset(ids))
-        inbox_pages = self._scan(scan)
+        inbox_pages = 0 if self._take_heard(scan, heard) else self._scan(scan)
         if scan.skipped:
             # A full route may be full of jobs that ended: worth reading what changed. It counts
             # from the next tick on.
@@ -86,6 +89,21 @@ class Surveyor:
 
     def _get(self, id: str) -> Stored | None:
         return self.store.get(lease_key(id), limit=MAX_LEASE_BYTES)
+
+    def _take_heard(self, scan: Scan, heard: Collection[str]) -> bool:
+        """Whether what was heard of is all there, and taken in. A GET tells as much as a LIST."""
+        waiting = sorted(key for key in heard if parse_inbox_key(key).id not in scan.held)
+        stored = list(self.pool.map(lambda key: self.store.get(key, limit=1), waiting))
+        if not heard or None in stored:
+            return False
+        scan.take(
+            [
+                Entry(key, each.etag, each.size, each.last_modified)
+                for key, each in zip(waiting, stored, strict=True)
+                if each is not None
+            ]
+        )
+        return True
 
     def _scan(self, scan: Scan) -> int:
         after: str | None = ""

@@ -4,7 +4,7 @@ Whoever hears of work (the schedule, a doorbell, a POST) runs the same tick over
 Ticks of several dispatchers may overlap: each claim is decided by one conditional write.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -16,6 +16,7 @@ import structlog
 from config.errors import EngineUnavailable, RylaError
 from events.sender import Sender
 from pipeline.bench import Bench
+from pipeline.dispatcher.announcing import Announcer
 from pipeline.dispatcher.leasebook import LeaseBook
 from pipeline.dispatcher.rejecting import Rejector
 from pipeline.dispatcher.survey import Survey, Surveyor, by_tenant
@@ -24,6 +25,7 @@ from pipeline.errors import error_info
 from pipeline.job_events import Origin, requested, subject
 from pipeline.keys import lease_key
 from pipeline.lease import Lease, Phase
+from pipeline.public_https import INTERNET, PublicHttps
 from pipeline.queue.admission import Places, admit
 from pipeline.queue.judging import judge
 from pipeline.queue.opening import Taker, claim, take_over
@@ -58,12 +60,15 @@ class Dispatcher:
     """Jobs are taken side by side in it."""
     owner: str
     book: LeaseBook = field(default_factory=LeaseBook)
+    announcer: Announcer = field(default_factory=Announcer)
     nonce: Callable[[], str] = lambda: uuid4().hex
     jitter: Callable[[], float] = random
+    web: PublicHttps = INTERNET
+    """Where callbacks go out."""
 
     @property
     def settler(self) -> Settler:
-        return Settler(self.store, self.sender, self.bench.settings, self.jitter)
+        return Settler(self.store, self.sender, self.bench.settings, self.jitter, self.web)
 
     @property
     def inspector(self) -> Inspector:
@@ -80,6 +85,8 @@ class TickReport:
 
     waiting: int
     """Candidates listed; with `more`, others wait behind them."""
+    claimed: int
+    """Those of them that there was a place for."""
     more: bool
     in_flight: int
     retrying: int
@@ -103,10 +110,11 @@ class TickReport:
         return bool(self.waiting or self.more or self.in_flight or self.retrying)
 
 
-def tick(dispatcher: Dispatcher) -> TickReport:
-    """Look once and act. Raises a StoreError when the bucket cannot be listed."""
+def tick(dispatcher: Dispatcher, heard: Collection[str] = ()) -> TickReport:
+    """Look once and act; with the inbox keys that were `heard` of, at those alone if they are
+    there. Raises a StoreError when the bucket cannot be listed."""
     d = dispatcher
-    survey = Surveyor(d.store, d.book, d.bench, d.pool).look()
+    survey = Surveyor(d.store, d.book, d.bench, d.pool).look(heard)
     due, places = _due(d, survey)
     admitted = admit(survey.scan.waiting, places, by_tenant(survey.in_flight))
     beside = survey.scan.beside_lease
@@ -118,6 +126,7 @@ def tick(dispatcher: Dispatcher) -> TickReport:
     rejected = d.rejector.strangers(survey.scan.strangers)
     return TickReport(
         waiting=len(survey.scan.waiting),
+        claimed=len(admitted),
         more=survey.scan.skipped,
         in_flight=len(survey.in_flight),
         retrying=sum(_is_retrying(held.lease) for held in survey.held),

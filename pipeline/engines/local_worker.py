@@ -16,6 +16,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
+from config.beginning import born_at
 from config.settings import load_settings
 from pipeline.logs import configure_logs
 from pipeline.worker import Worker
@@ -24,7 +25,14 @@ from pipeline.worker import Worker
 def main(route: str, work_dir: str) -> None:
     settings = load_settings(os.environ)
     configure_logs(settings)
-    worker = Worker(settings, route, engine="local", environ=os.environ, work_dir=Path(work_dir))
+    worker = Worker(
+        settings,
+        route,
+        engine="local",
+        environ=os.environ,
+        work_dir=Path(work_dir),
+        born=born_at(),
+    )
     orders: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
     signal.signal(signal.SIGTERM, lambda *_: _end_once(worker, orders))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle

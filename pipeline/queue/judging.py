@@ -22,6 +22,7 @@ from handlers.seeds import seed_from_id
 from handlers.supplies import Supplies
 from pipeline import costs
 from pipeline.bench import Bench
+from pipeline.callbacks import reporting, require_callback
 from pipeline.errors import error_info
 from pipeline.job_events import Origin, ended, lora_load_failed, requested, subject
 from pipeline.keys import parse_inbox_key
@@ -73,6 +74,7 @@ def _acceptable(ask: Judge, bench: Bench, now: datetime) -> Manifest:
     _refuse_too_large(ask.body)
     manifest = parse_manifest(ask.body)
     check_key(parse_inbox_key(lease.entry), manifest)
+    require_callback(manifest.callback_url, bench.settings)
     bench.policy.require(_asked(manifest))
     if deadline_passed(manifest, now):
         raise DeadlineExceeded(
@@ -136,7 +138,7 @@ def _refusal(lease: Lease, body: bytes, error: RylaError, bench: Bench, now: dat
     failed = isinstance(error, DeadlineExceeded | AttemptsExhausted)
     moment = Moment.FAILED if isinstance(error, AttemptsExhausted) else Moment.REFUSED
     origin, info = Origin.of(bench), error_info(error)
-    spent = lease.spent
+    spent, told = lease.spent, reporting(body, bench.settings)
     lora = (
         (lora_load_failed(about, origin, error, attempt=lease.attempt, at=now),)
         if isinstance(error, LoraError)
@@ -158,5 +160,7 @@ def _refusal(lease: Lease, body: bytes, error: RylaError, bench: Bench, now: dat
         cost=JobCost(usd=0.0, total_usd=spent.usd, upper_bound=spent.upper_bound),
         error=info,
         also=tuple(map(error_info, error.others if isinstance(error, BadManifest) else ())),
+        metadata=told.metadata,
+        callback_url=told.callback_url,
         events=(*requested(about, origin), *lease.events, *lora, end),
     )

@@ -31,7 +31,10 @@ def take_over(held: Held, waiting: Entry | None, taker: Taker, now: datetime) ->
     """A lease that is due. `waiting` is the job's inbox entry, if one was listed."""
     lease = held.lease
     if lease is not None and not lease.vacant:
-        phase = Phase.CLAIMED if lease.phase is Phase.CLAIMED else Phase.SPAWNED
+        # Of a job that was cancelled while it waited, the entry goes too: taken again, it would
+        # tell its end a second time.
+        entry_left = lease.phase is Phase.CLAIMED or (lease.committed and waiting is not None)
+        phase = Phase.CLAIMED if entry_left else Phase.SPAWNED
         taken = lease.taken_over(taker.nonce, taker.owner, phase, taker.ttl_s, now)
     elif waiting is not None:
         taken = _claimed(parse_inbox_key(waiting.key), waiting.last_modified, taker)

@@ -1,8 +1,9 @@
 """What a worker is spawned with: enough to start without a single read."""
 
 from datetime import datetime
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipeline.lease import Lease
 
@@ -22,16 +23,31 @@ class Ref(BaseModel):
     etag: str
     """Of the lease as claimed."""
     model: str
+    gpu: Annotated[str, Field(min_length=1)] | None = None
+    """The one GPU that will do, as in routes.toml; None leaves it to the route."""
     lease: Lease | None = None
     """None when carried events make it too big; then the worker reads it."""
     manifest: str | None = None
     """None when it is too big; then the worker reads jobs/<id>/manifest.json."""
     claimed_at: datetime
 
+    @model_validator(mode="after")
+    def _agrees_with_its_lease(self) -> Self:
+        if self.lease is not None and self.lease.gpu != self.gpu:
+            raise ValueError("the lease names another GPU")
+        return self
+
 
 def make_ref(lease: Lease, etag: str, model: str, manifest: bytes, claimed_at: datetime) -> Ref:
     """The reference with as much inside as the platform carries well."""
-    bare = Ref(id=lease.id, claim=lease.claim, etag=etag, model=model, claimed_at=claimed_at)
+    bare = Ref(
+        id=lease.id,
+        claim=lease.claim,
+        etag=etag,
+        model=model,
+        gpu=lease.gpu,
+        claimed_at=claimed_at,
+    )
     full = bare.model_copy(update={"lease": lease})
     if len(manifest) <= MAX_MANIFEST_BYTES:
         full = full.model_copy(update={"manifest": manifest.decode()})

@@ -29,6 +29,7 @@ class Execution:
     rate_usd_per_s: float
     now: datetime
     max_attempts: int
+    cold_s: float = 0.0
 
     def lease(self, base: Lease, attempt: int) -> Lease:
         return base.started(
@@ -39,6 +40,7 @@ class Execution:
             ttl_s=self.ttl_s,
             rate_usd_per_s=self.rate_usd_per_s,
             now=self.now,
+            cold_s=self.cold_s,
         )
 
 

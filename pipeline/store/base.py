@@ -7,7 +7,7 @@ pipeline/store/conditional.py. `MemoryStore` (exact semantics) and `S3Store` imp
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True)
@@ -94,3 +94,11 @@ class Store(Protocol):
 
     def list(self, prefix: str, *, start_after: str = "", limit: int = 1000) -> Page:
         """Up to `limit` (1 to 1000) entries with this prefix and a key above `start_after`."""
+
+
+@runtime_checkable
+class Presigns(Protocol):
+    """A store whose objects can be read by whoever has a URL of it. Not every store can."""
+
+    def presigned_url(self, key: str, seconds: int) -> str:
+        """Reads the object for so long, without any other right. No request is made."""

@@ -151,6 +151,11 @@ class S3Store:
         )
         return Page(entries, reply["IsTruncated"], _date(reply))
 
+    def presigned_url(self, key: str, seconds: int) -> str:
+        asked = {"Bucket": self._bucket, "Key": key}
+        with _typed_errors():
+            return self._client.generate_presigned_url("get_object", asked, ExpiresIn=seconds)
+
 
 class _Missing(Exception):
     """404 on a key."""

@@ -49,6 +49,12 @@ def test_an_empty_variable_counts_as_unset() -> None:
     assert load_settings({"RYLA_ENDPOINT_URL": "", "RYLA_MAX_ATTEMPTS": " "}) == Settings()
 
 
+def test_what_the_clients_read_is_left_alone() -> None:
+    environ = {"RYLA_CLIENT_URL": "http://127.0.0.1:8787", "RYLA_CLIENT_KEY": "ryla_x"}
+
+    assert load_settings(environ) == Settings()
+
+
 def test_an_unknown_variable_is_refused_with_the_nearest_known() -> None:
     with pytest.raises(InvalidSetting) as caught:
         load_settings({"RYLA_ENDPIONT_URL": "http://x"})

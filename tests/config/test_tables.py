@@ -257,6 +257,21 @@ def test_a_fingerprint_changes_with_a_files_checksum_and_with_nothing_else(tmp_p
     assert other.fingerprint("flux-schnell") == packaged.fingerprint("flux-schnell")
 
 
+def test_a_fingerprint_is_the_same_wherever_the_file_lies(tmp_path: Path) -> None:
+    aside = load_models(written(tmp_path, '[weights.ae]\nfile = "afc8e28272cd/ae.safetensors"'))
+
+    assert aside.weights_by_name["ae"].base_name == "ae.safetensors"
+    assert aside.fingerprint("flux-dev") == load_models().fingerprint("flux-dev")
+
+
+def test_sets_are_found_by_their_files() -> None:
+    models = load_models()
+    files = [weight.file for weight in models.weights("flux-dev").values()]
+
+    assert models.fingerprints([*files, "more"]) == {"flux-dev": models.fingerprint("flux-dev")}
+    assert models.fingerprints(files[1:]) == {}
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [

@@ -168,6 +168,19 @@ def test_another_checkpoint_of_the_table_is_taken_by_file_or_name(name: str) -> 
     assert graph["checkpoint"].inputs["ckpt_name"] == "RealVisXL_V4.0.safetensors"
 
 
+def test_a_checkpoint_is_taken_by_its_name_whichever_version_of_it_is_in_use(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "models.toml"
+    file.write_text('[weights.realvisxl_v4]\nfile = "912c9dc74f58/RealVisXL_V4.0.safetensors"')
+
+    (graph,) = SDXL.graphs(
+        brief(SDXL, sdxl_checkpoint="RealVisXL_V4.0.safetensors"), load_models(file)
+    )
+
+    assert graph["checkpoint"].inputs["ckpt_name"] == "912c9dc74f58/RealVisXL_V4.0.safetensors"
+
+
 @pytest.mark.parametrize("name", ["nope.safetensors", "flux1-schnell-fp8.safetensors"])
 def test_a_checkpoint_that_the_table_lacks_is_refused(name: str) -> None:
     with pytest.raises(MissingModel, match="no SDXL checkpoint") as caught:

@@ -216,6 +216,23 @@ def test_a_weight_that_is_not_named_is_refused() -> None:
     assert isinstance(judged(bare), MissingModel)
 
 
+def test_a_file_is_called_by_its_name_whichever_version_of_it_is_in_use(tmp_path: Path) -> None:
+    file = tmp_path / "models.toml"
+    file.write_text('[weights.ae]\nfile = "afc8e28272cd/ae.safetensors"')
+    brief = Brief("job", 2, request(), 7)
+
+    [made] = KIND.graphs(brief, load_models(file))
+    [usual] = KIND.graphs(brief, MODELS)
+
+    names = [
+        node.inputs["vae_name"]
+        for graph in (usual, made)
+        for node in graph
+        if "vae_name" in node.inputs
+    ]
+    assert names == ["ae.safetensors", "afc8e28272cd/ae.safetensors"]
+
+
 @pytest.mark.parametrize("prefix", ["/etc/x", "../../x", "a/../../b", "%date%", "x", None])
 def test_files_are_saved_under_the_jobs_own_name(prefix: str | None) -> None:
     workflow = changed("9", filename_prefix=prefix)

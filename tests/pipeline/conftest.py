@@ -3,22 +3,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
-import structlog
 
 from tests.support.yard import Yard
 
 
 class MakeYard(Protocol):
     def __call__(self, **options: Any) -> Yard: ...
-
-
-@pytest.fixture(autouse=True, scope="package")
-def plain_logs() -> Iterator[None]:
-    """Tracebacks as plain text: the default draws them with all their variables, in seconds."""
-    text = structlog.processors.KeyValueRenderer()
-    structlog.configure(processors=[structlog.processors.format_exc_info, text])
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture

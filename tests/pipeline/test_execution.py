@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from config.errors import NodeFailed, OutOfMemory, StoreDenied
+from config.errors import NodeFailed, OutOfMemory, PromptInterrupted, StoreDenied
+from pipeline.cold import ColdStart
 from pipeline.execution import Ending, execute
 from pipeline.lease import Phase
 from pipeline.queue.ref import Ref
@@ -29,7 +30,7 @@ def spawned(yard: Yard, manifest: bytes | None = None) -> Ref:
 def run(yard: Yard, ref: Ref, before: Callable[..., None] | None = None, **options: Any) -> Ending:
     server = InstantServer(before) if before else None
     shop = workshop(yard.store, yard.settler, yard.bench, server, gpu=options.pop("gpu", "none"))
-    ending = execute(ref, shop, **{"call_id": "call-1", "cold_s": 0.0, **options})
+    ending = execute(ref, shop, **{"call_id": "call-1", **options})
     yard.settle()
     return ending
 
@@ -55,7 +56,7 @@ def test_the_lease_says_who_runs_it_and_what_a_second_costs(holding: Yard) -> No
 
 
 def test_a_job_costs_its_seconds_on_the_gpu_that_ran_it(holding: Yard) -> None:
-    run(holding, spawned(holding), gpu="L40S", cold_s=10.0)
+    run(holding, spawned(holding), gpu="L40S", cold=ColdStart(comfyui=10.0))
     result = holding.result("job-1")
     assert result.metrics is not None
     assert result.cost is not None
@@ -122,19 +123,19 @@ def test_a_job_that_was_taken_over_is_left_to_the_other(holding: Yard) -> None:
     holding.pass_time(1000)
     holding.tick()
     before = holding.keys()
-    assert run(holding, ref, _never) is Ending.STALE
+    assert run(holding, ref, never) is Ending.STALE
     assert holding.keys() == before
     assert run(holding, holding.held.refs[1]) is Ending.COMMITTED
 
 
-def _never(**_: Any) -> None:
+def never(**_: Any) -> None:
     raise AssertionError("a stale job reached ComfyUI")
 
 
 def test_a_job_that_is_finished_is_not_run_again(holding: Yard) -> None:
     ref = spawned(holding)
     run(holding, ref)
-    assert run(holding, ref, _never) is Ending.STALE
+    assert run(holding, ref, never) is Ending.STALE
 
 
 def test_the_same_input_twice_is_a_second_attempt_in_a_folder_of_its_own(holding: Yard) -> None:
@@ -196,7 +197,7 @@ def test_a_bare_reference_whose_lease_moved_on_is_stale(holding: Yard, gone: str
         holding.store.delete("leases/job-1.json")
     else:
         ref = ref.model_copy(update={"claim": "another"})
-    assert run(holding, ref, _never) is Ending.STALE
+    assert run(holding, ref, never) is Ending.STALE
 
 
 # What goes wrong
@@ -256,16 +257,14 @@ def test_a_manifest_that_vanished_fails_the_job(holding: Yard) -> None:
 
 def test_a_worker_that_must_go_hands_its_job_back(holding: Yard) -> None:
     ref = spawned(holding)
-    shop = workshop(holding.store, holding.settler, holding.bench, InstantServer(_interrupted))
+    shop = workshop(holding.store, holding.settler, holding.bench, InstantServer(interrupted))
     shop.stopping.set()
-    assert execute(ref, shop, call_id=None, cold_s=0) is Ending.RETRY
+    assert execute(ref, shop, call_id=None) is Ending.RETRY
     lease = holding.lease("job-1")
     assert (lease.phase, lease.error and lease.error.code) == (Phase.RETRY, "interrupted")
 
 
-def _interrupted(**options: Any) -> None:
-    from config.errors import PromptInterrupted
-
+def interrupted(**options: Any) -> None:
     assert options["should_stop"]()
     raise PromptInterrupted("stopped")
 

@@ -12,9 +12,11 @@ from pipeline.job_events import (
     completed,
     ended,
     entry_rejected,
+    model_loaded,
     requested,
     subject,
 )
+from pipeline.model_loads import LoadedModel, Source
 from pipeline.result import JobCost, Metrics
 from tests.support.manifests import body
 from tests.support.yard import NOON
@@ -23,7 +25,7 @@ HERE = Origin("test", "local", "1.0")
 METRICS = Metrics(
     queue=2,
     claim=1,
-    start=0,
+    start=0.25,
     load=0,
     encode=0,
     sampling=3,
@@ -99,6 +101,7 @@ def test_a_completion_tells_figures_of_its_attempt() -> None:
     told = at(2).properties
     assert told["generation_time_ms"] == 3500
     assert told["queue_time_ms"] == 3000
+    assert told["cold_start_ms"] == round(METRICS.start * 1000)
     assert (told["gpu_type"], told["cost_usd"], told["attempt"]) == ("L40S", 0.002, 2)
     assert (told["kind"], told["environment"], told["engine"]) == ("flux-dev", "test", "local")
 
@@ -125,3 +128,23 @@ def test_two_bodies_of_one_id_are_two_rejections() -> None:
 
     assert rejected("rejected/a.1.json") == rejected("rejected/a.1.json")
     assert rejected("rejected/a.1.json") != rejected("rejected/a.2.json")
+
+
+def test_each_model_that_a_job_loaded_is_an_event_of_its_own() -> None:
+    def loaded(name: str, attempt: int = 1) -> Any:
+        model = LoadedModel(name, 34_172_222_344, 4.5, Source.VOLUME)
+        return model_loaded(about(body()), HERE, model, attempt=attempt, at=NOON)
+
+    told = loaded("flux-dev")
+    assert told.event == "modal_model_loaded"
+    wanted = ("model_name", "model_size_mb", "load_time_ms", "source", "kind")
+    assert [told.properties[name] for name in wanted] == [
+        "flux-dev",
+        34172.222,
+        4500,
+        "volume",
+        "flux-dev",
+    ]
+    assert loaded("flux-dev") == told
+    others = (loaded("flux-schnell"), loaded("flux-dev", attempt=2))
+    assert len({told.uuid, *(each.uuid for each in others)}) == 3

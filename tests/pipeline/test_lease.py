@@ -54,6 +54,12 @@ def test_a_take_over_is_the_next_attempt_under_a_new_claim() -> None:
     assert (taken.call_id, taken.progress, taken.started_at) == (None, None, None)
 
 
+def test_the_gpu_that_a_job_must_have_outlives_its_attempts() -> None:
+    waiting = started(lease("a")).waiting(not_before=NOON, gpu="H100")
+    taken = waiting.taken_over("c2", "other", Phase.SPAWNED, 900, NOON)
+    assert (taken.gpu, started(taken).gpu) == ("H100", "H100")
+
+
 def test_a_start_keeps_the_claim_that_it_was_spawned_for() -> None:
     running = started(lease("a", claim="c", phase=Phase.SPAWNED))
     assert (running.claim, running.nonce, running.phase) == ("c", "n", Phase.RUNNING)
@@ -64,6 +70,15 @@ def test_a_lost_execution_is_paid_until_it_was_given_up() -> None:
     running = started(lease("a", spent=Spent(usd=1.0)))
     taken = running.taken_over("c2", "other", Phase.SPAWNED, 60, NOON + timedelta(seconds=8))
     assert taken.spent == Spent(usd=5.0, upper_bound=True)
+
+
+def test_a_lost_execution_is_paid_with_the_start_that_it_waited_for() -> None:
+    running = started(lease("a"), cold_s=20.0)
+    taken = running.taken_over("c2", "other", Phase.SPAWNED, 60, NOON + timedelta(seconds=8))
+    assert (taken.spent.usd, taken.cold_s) == (14.0, 0.0)
+    warm = started(taken, now=NOON + timedelta(seconds=9))
+    again = warm.taken_over("c3", "other", Phase.SPAWNED, 60, NOON + timedelta(seconds=11))
+    assert again.spent.usd == 15.0
 
 
 def test_a_second_execution_of_the_same_claim_pays_for_the_first() -> None:

@@ -1,3 +1,5 @@
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -60,6 +62,28 @@ def test_what_was_made_before_a_failure_is_still_told(yard: Yard) -> None:
         made_by(shop, body(input={"num_images": 3}), made)
     assert len(made.outputs) == len(made.graphs) == 1
     assert made.timings.sampling == 2
+
+
+class Cleared(InstantServer):
+    """Notes which jobs' files were to go."""
+
+    def __init__(self, *errors: NodeFailed) -> None:
+        super().__init__(failing(*errors))
+        self.jobs: list[tuple[str, list[str]]] = []
+
+    def clear(self, job_id: str, uploads: Iterable[str]) -> None:
+        self.jobs.append((job_id, list(uploads)))
+
+
+@pytest.mark.parametrize("errors", [(), (NodeFailed("broke"),)])
+def test_comfyuis_files_of_a_job_go_with_it_however_it_ends(
+    yard: Yard, errors: tuple[NodeFailed, ...]
+) -> None:
+    server = Cleared(*errors)
+    shop = workshop(yard.store, yard.settler, yard.bench, server)
+    with suppress(NodeFailed):
+        made_by(shop, body())
+    assert server.jobs == [("job-1", [])]
 
 
 @pytest.mark.parametrize(

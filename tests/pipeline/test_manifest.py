@@ -265,18 +265,31 @@ def test_a_kind_that_is_not_built_yet_is_not_available(model: str) -> None:
     assert (error.code, error.http_status, error.field) == ("not_available", 501, "model")
 
 
+def test_a_value_that_no_model_can_do_is_not_available() -> None:
+    error = refusal(body(model="flux-schnell", input={"prompt": "x", "nsfw": True}))
+    assert type(error) is NotAvailable
+    assert error.field == "input.nsfw"
+    assert error.hint
+
+
 @pytest.mark.parametrize(
-    ("text", "field"),
+    "url",
     [
-        (body(callback_url="https://example.com/hook"), "callback_url"),
-        (body(model="flux-schnell", input={"prompt": "x", "nsfw": True}), "input.nsfw"),
+        "",
+        "backend.example.com/told",
+        "http://backend.example.com/told",
+        "https://backend.example.com:8443/told",
+        "https://user:word@backend.example.com/told",
+        "https://[backend.example.com/told",
+        "https://backend.example.com/a b",
+        "https://backend.example.com/" + "a" * 3000,
+        7,
     ],
 )
-def test_a_field_that_is_not_built_yet_is_not_available(text: bytes, field: str) -> None:
-    error = refusal(text)
-    assert type(error) is NotAvailable
-    assert error.field == field
-    assert error.hint
+def test_a_callback_url_is_plain_https(url: object) -> None:
+    error = refusal(body(callback_url=url))
+    assert (error.code, error.field) == ("invalid_field", "callback_url")
+    assert parse_manifest(body(callback_url="https://backend.example.com/told?job=1"))
 
 
 def test_a_null_byte_that_is_escaped_is_text_like_any_other() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from config.errors import InvalidField, NodeFailed, UnknownField
 from handlers.base import Timings
+from pipeline.cold import WARM, ColdStart
 from pipeline.lease import Phase, Spent
 from pipeline.making import Made
 from pipeline.manifest import parse_manifest
@@ -13,6 +14,7 @@ from pipeline.queue.ref import make_ref
 from pipeline.result import Output, Result, Status
 from pipeline.results import Story
 from pipeline.studio import Machine
+from pipeline.weights_ahead import ReadAhead
 from tests.pipeline.conftest import MakeYard
 from tests.pipeline.dispatcher.test_survey import lease
 from tests.support.manifests import body
@@ -52,7 +54,8 @@ def story(yard: Yard, machine: Machine = COMFYUI, manifest: bytes = BODY, **chan
         "machine": machine,
         "gpu": yard.bench.gpus.gpu("L40S"),
         "total_s": 16.0,
-        "cold_s": 0.0,
+        "cold": WARM,
+        "ahead": ReadAhead(),
     }
     return Story(**{**values, **changes})
 
@@ -78,7 +81,7 @@ def test_a_success_tells_what_was_made_and_how(yard: Yard) -> None:
 
 
 def test_metrics_are_told_part_by_part(yard: Yard) -> None:
-    metrics = story(yard, cold_s=3.0).metrics
+    metrics = story(yard, cold=ColdStart(comfyui=3.0)).metrics
     assert (metrics.queue, metrics.claim, metrics.start) == (4, 2, 3)
     parts = (metrics.load, metrics.encode, metrics.sampling, metrics.decode, metrics.other)
     assert parts == (1, 2, 3, 4, 5)
@@ -131,3 +134,18 @@ def test_a_job_whose_manifest_was_never_read_still_has_a_result(make_yard: MakeY
     assert (result.tenant, result.metadata, result.warnings) == (None, {}, ())
     assert result.cost is not None
     assert result.cost.estimate_usd is None
+
+
+@pytest.mark.parametrize("machine", [COMFYUI, STANDIN])
+def test_the_sets_that_the_graphs_name_have_their_fingerprints(
+    yard: Yard, machine: Machine
+) -> None:
+    models = yard.bench.models
+    files = {each.file: each.sha256 for each in models.weights("flux-dev").values()}
+    told = story(yard, machine)
+    told.made.models = {**files, "another.safetensors": None}
+
+    provenance = told.succeeded(LATER).provenance
+
+    assert provenance is not None
+    assert provenance.model_sets == {"flux-dev": models.fingerprint("flux-dev")}

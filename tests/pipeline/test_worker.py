@@ -1,6 +1,11 @@
 import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -16,7 +21,7 @@ from pipeline.store.conditional import Won
 from pipeline.worker import Worker
 from tests.support.manifests import body
 from tests.support.seaweed import fresh_bucket
-from tests.support.stack import Bucket, quick
+from tests.support.stack import Bucket, quick, wait_until
 from tests.support.yard import NOON
 
 pytestmark = pytest.mark.xdist_group("worker")
@@ -84,6 +89,12 @@ def test_the_first_job_pays_for_the_start_and_the_next_one_does_not(
     assert first.metrics.start > 0.1
     assert not second.metrics.cold
     assert second.metrics.start == 0
+    parts = first.metrics.cold_parts
+    assert parts is not None
+    waited = parts.container + parts.imports + parts.comfyui
+    assert waited == pytest.approx(first.metrics.start, abs=1e-3)
+    assert parts.container == 0, "this process is not the worker's own"
+    assert second.metrics.cold_parts is None
 
 
 def test_jobs_are_billed_on_the_gpu_that_the_setting_names(worker: Worker, bucket: Bucket) -> None:
@@ -140,7 +151,9 @@ class _Away:
         raise OutcomeUnknown("away")
 
 
-def test_a_comfyui_that_does_not_start_is_named(settings: Settings, tmp_path: Path) -> None:
+def test_a_comfyui_that_does_not_start_is_named(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "main.py").write_text("raise SystemExit('no weights here')")
     broken = settings.model_copy(update={"comfyui_dir": tmp_path})
     worker = worker_of(broken, tmp_path / "work")
@@ -148,6 +161,7 @@ def test_a_comfyui_that_does_not_start_is_named(settings: Settings, tmp_path: Pa
     with pytest.raises(ComfyStartFailed) as caught:
         worker.attach()
     assert "no weights here" in "".join(caught.value.log_tail)
+    assert "no weights here" in capsys.readouterr().out, "the log has what ComfyUI said last"
     worker.close()
 
 
@@ -159,3 +173,96 @@ def test_a_gpu_that_no_table_knows_is_a_wrong_setting(settings: Settings, tmp_pa
             worker.attach()
     finally:
         worker.close()
+
+
+# The platform takes the machine, or runs an input twice
+
+SLOW = "[[fault:slow=20@1]]"
+
+
+def one_input(settings: Settings, work_dir: Path, ref: Ref) -> subprocess.Popen[bytes]:
+    """A container that is given one input."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.support.one_input", str(work_dir)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, **settings.environ()},
+    )
+    assert process.stdin is not None
+    process.stdin.write(ref.model_dump_json().encode())
+    process.stdin.close()
+    return process
+
+
+def step(bucket: Bucket, id: str) -> str:
+    lease = bucket.lease(id)
+    return (lease and lease.progress and lease.progress.step) or ""
+
+
+def test_a_container_that_is_taken_keeps_its_job_and_the_input_runs_again(
+    settings: Settings, worker: Worker, bucket: Bucket, tmp_path: Path
+) -> None:
+    manifest = body(SLOW, input={"steps": 50})
+    ref = spawned(bucket, "taken", manifest)
+    container = one_input(settings, tmp_path, ref)
+    try:
+        running = bucket.wait_running("taken")
+        assert wait_until(lambda: "KSampler" in step(bucket, "taken"))
+        noticed = time.monotonic()
+        container.send_signal(signal.SIGINT)
+        assert container.stdout is not None
+        assert container.stdout.read().endswith(b"interrupted")
+        assert container.wait(10) == 0
+        assert time.monotonic() - noticed < 10
+    finally:
+        container.kill()
+        container.wait()
+        if container.stdout is not None:
+            container.stdout.close()
+    lease = bucket.lease("taken")
+    assert lease is not None
+    assert (lease.phase, lease.nonce) == (Phase.RUNNING, running.nonce)
+    assert bucket.find_result("taken") is None
+
+    assert worker.run(ref.model_dump(mode="json"), "call-1")["ending"] == "committed"
+    result = bucket.result("taken")
+    assert (result.status, result.attempt) == (Status.SUCCEEDED, 2)
+    assert result.cost is not None
+    assert result.cost.upper_bound
+    bucket.check_outputs(result)
+
+
+def test_a_worker_that_was_told_in_another_way_raises_what_the_signal_would(
+    settings: Settings, worker: Worker, bucket: Bucket
+) -> None:
+    ref = spawned(bucket, "told", body("[[fault:slow=20]]", input={"steps": 50}))
+
+    def tell() -> None:
+        bucket.wait_running("told")
+        worker.preempt()
+
+    thread = Thread(target=tell)
+    thread.start()
+    try:
+        assert worker.fit
+        with pytest.raises(KeyboardInterrupt):
+            worker.run(ref.model_dump(mode="json"))
+        assert not worker.fit
+        with pytest.raises(KeyboardInterrupt):  # nothing more is begun
+            worker.run(spawned(bucket, "late", body()).model_dump(mode="json"))
+    finally:
+        thread.join()
+        worker._preempted.clear()
+    late = bucket.lease("late")
+    assert late is not None
+    assert late.phase is Phase.CLAIMED
+
+
+def test_an_input_that_runs_again_after_its_end_touches_nothing(
+    worker: Worker, bucket: Bucket
+) -> None:
+    ref = spawned(bucket, "over", body())
+    assert worker.run(ref.model_dump(mode="json"))["ending"] == "committed"
+    first = bucket.result("over")
+    assert worker.run(ref.model_dump(mode="json"))["ending"] == "stale"
+    assert bucket.result("over") == first

@@ -1,7 +1,7 @@
 import pytest
 
 from handlers.base import Timings
-from handlers.comfyui.timings import Part, fold, part_of
+from handlers.comfyui.timings import Part, first_step_excess, fold, part_of
 
 CLASSES = {
     "1": "UNETLoader",
@@ -46,3 +46,22 @@ def test_a_node_of_unknown_class_counts_under_other() -> None:
 def test_no_marks_are_no_time() -> None:
     assert fold([], CLASSES) == Timings()
     assert fold([(5.0, "9")], CLASSES) == Timings()
+
+
+def test_a_first_step_is_held_against_the_median_of_the_others() -> None:
+    assert first_step_excess([0.0, 5.0, 6.0, 7.0, 9.0]) == 4.0
+    assert first_step_excess([0.0, 1.0, 2.0, 3.0]) == 0.0
+
+
+@pytest.mark.parametrize("marks", [[], [0.0], [0.0, 9.0], [0.0, 9.0, 10.0]])
+def test_too_few_steps_tell_nothing_of_the_first(marks: list[float]) -> None:
+    assert first_step_excess(marks) == 0.0
+
+
+def test_a_first_step_that_was_faster_is_no_gain() -> None:
+    assert first_step_excess([0.0, 1.0, 3.0, 5.0]) == 0.0
+
+
+def test_first_steps_are_part_of_sampling_and_of_no_total() -> None:
+    both = Timings(sampling=3.0, first_step=1.0) + Timings(sampling=2.0, first_step=0.5)
+    assert (both.first_step, both.total) == (1.5, 5.0)

@@ -94,3 +94,17 @@ def test_an_idle_greeting_is_not_the_end() -> None:
     tracker = Tracker({}, "mine")
     tracker.take(frame("executing", node=None), 1.0)
     assert not tracker.ended
+
+
+def test_the_first_step_of_each_sampler_is_timed() -> None:
+    tracker = Tracker(GRAPH, "p")
+    tracker.take(frame("executing", node="1", prompt_id="p"), 0.0)
+    tracker.take(frame("progress", node="1", prompt_id="p", value=1, max=4), 0.5)
+    tracker.take(frame("executing", node="9", prompt_id="p"), 1.0)
+    for step, at in enumerate((5.0, 6.0, 6.0, 7.0), start=1):
+        value = min(step, 2) if step < 4 else 3  # the second is told twice
+        tracker.take(frame("progress", node="9", prompt_id="p", value=value, max=3), at)
+    tracker.take(frame("executing", node="10", prompt_id="p"), 7.0)
+    tracker.take(frame("progress", node="10", prompt_id="p", value=1, max=1), 7.5)
+    timings = tracker.timings(until=8.0)
+    assert (timings.sampling, timings.first_step) == (6.0, 3.0)

@@ -200,7 +200,7 @@ def test_a_job_whose_deadline_passes_on_the_way_is_not_begun(holding: Yard) -> N
     holding.store.list("leases/")
     from pipeline.execution import execute
 
-    execute(ref, holding.shop, call_id=None, cold_s=0)
+    execute(ref, holding.shop, call_id=None)
     result = holding.result("job-1")
     assert result.status is Status.FAILED
     assert result.error is not None

@@ -12,12 +12,15 @@ import pytest
 
 from pipeline.queue import steps, taking
 from pipeline.queue.starting import Restart, Start
+from pipeline.settling import Debt
 from pipeline.store.conditional import Lost, Won
 from tests.support.exploring import procedures
 from tests.support.exploring.explorer import Explorer, Violation
 from tests.support.exploring.scenario import (
     BAD_BODY,
     BODY,
+    CALLED,
+    CALLING_BODY,
     DELIVERED,
     OTHER_BODY,
     SWAPPED,
@@ -42,6 +45,10 @@ BRIEF = {
     "retried": Scenario(give_back=1, renewals=1, crash=1),
     "events not taken": Scenario(undelivered=1, crash=1, submit=1),
     "applied late": Scenario(late_write=1, crash=1),
+    "called back": Scenario(body=CALLING_BODY, undelivered=1, crash=1),
+    "cancelled and called back": Scenario(
+        ticks=(2, 0), body=CALLING_BODY, cancel=True, undelivered=1, crash=1
+    ),
 }
 
 THOROUGH = {
@@ -68,6 +75,14 @@ THOROUGH = {
     "engine away": Scenario(ticks=(2, 1), refuse=1, crash=1, lost=1),
     "retried": Scenario(ticks=(2, 1), give_back=1, renewals=1, crash=1, lost=1),
     "events not taken": Scenario(ticks=(2, 1), undelivered=1, crash=1, lost=1, submit=1),
+    "called back": Scenario(
+        ticks=(2, 1),
+        body=CALLING_BODY,
+        resubmitted=(CALLING_BODY,),
+        undelivered=2,
+        crash=1,
+        submit=1,
+    ),
     # Not together with an input that is run twice: a claim that is applied after its job has ended
     # lets the second run start once more, and only its commit fails.
     "applied late": Scenario(ticks=(2, 1), late_write=1, crash=1, submit=1),
@@ -82,6 +97,7 @@ def explore(scenario: Scenario, record: Callable[[str, object], None]) -> int:
     assert found.quiescent > 0
     assert found.marks & WON
     assert found.marks & DELIVERED
+    assert bool(found.marks & CALLED) == (scenario.callback_url is not None)
     return found.marks
 
 
@@ -96,6 +112,14 @@ def test_thorough(name: str, record_property: Callable[[str, object], None]) -> 
     # Without a conditional DELETE this one stays possible: a conflicting body that is put between
     # another's compare and delete goes unfiled. The id has its result all the same.
     assert bool(marks & SWAPPED) == (len(THOROUGH[name].resubmitted) > 1)
+
+
+@pytest.mark.parametrize("name", ["put again", "run twice", "cancelled", "refused", "retried"])
+def test_what_is_not_walked_ends_where_the_rest_does(name: str) -> None:
+    walked, every = (Explorer(BRIEF[name], every=each).run() for each in (False, True))
+    assert walked.states < every.states
+    assert walked.quiescent == every.quiescent
+    assert walked.marks == every.marks
 
 
 def _claim_trusts_its_listing(self: Any, reply: Any) -> Any:
@@ -131,6 +155,12 @@ def _repeats_the_attempt(self: Any) -> Any:
 
 def _settles_before_delivery(self: Any, delivered: bool) -> Any:
     return procedures.DropOwn(self.lease)
+
+
+def _takes_events_for_the_callback(self: Any, arrived: Any) -> Any:
+    if arrived == self.call.debts:
+        return procedures.DropOwn(self.lease)
+    return procedures.Owe(self.result, self.lease, self.etag, tuple(Debt) if arrived else ())
 
 
 def _commits_a_second_time(self: Any, reply: Any) -> Any:
@@ -173,6 +203,12 @@ BROKEN: dict[str, tuple[Any, str, Any, Scenario]] = {
         "next",
         _settles_before_delivery,
         Scenario(undelivered=1),
+    ),
+    "callback forgotten": (
+        procedures.Deliver,
+        "next",
+        _takes_events_for_the_callback,
+        Scenario(body=CALLING_BODY, undelivered=1),
     ),
     "two winners": (procedures.CommitWork, "next", _commits_a_second_time, Scenario(rerun=1)),
 }

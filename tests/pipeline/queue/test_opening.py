@@ -71,3 +71,12 @@ def test_an_unreadable_lease_is_taken_over_with_the_entry_beside_it() -> None:
     bare = take_over(unreadable, None, TAKER, NOW).task.lease
     assert (bare.id, bare.entry, bare.attempt) == ("job", "inbox/job.json", 1)
     assert bare.submitted_at == unreadable.entry.last_modified
+
+
+@pytest.mark.parametrize(("beside", "phase"), [(True, Phase.CLAIMED), (False, Phase.SPAWNED)])
+def test_the_entry_of_a_job_cancelled_while_it_waited_goes_with_the_lease(
+    beside: bool, phase: Phase
+) -> None:
+    owing = held(a_lease().waiting(not_before=NOW, committed=True, events_out=True), 100)
+    lease = take_over(owing, entry(ENTRY) if beside else None, TAKER, NOW).task.lease
+    assert (lease.phase, lease.committed, lease.events_out) == (phase, True, True)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
@@ -20,6 +21,7 @@ from pipeline.store.base import (
     IfMatch,
     OutcomeUnknown,
     PreconditionFailed,
+    Presigns,
     Store,
 )
 from pipeline.store.conditional import Lost, Patience, SafeStore, Won
@@ -466,3 +468,20 @@ def test_every_acknowledged_write_outlives_a_kill_under_load(tmp_path: Path) -> 
         assert lost == []
     finally:
         server.kill()
+
+
+# URLs that others read with
+
+
+def test_a_signed_url_reads_one_object_and_nothing_else(shared: Settings) -> None:
+    store = open_store(shared)
+    store.create("jobs/a b/out.png", b"picture", "image/png")
+    assert isinstance(store.raw, Presigns)
+
+    url = store.raw.presigned_url("jobs/a b/out.png", 60)
+
+    answer = httpx.get(url)
+    assert (answer.content, answer.headers["content-type"]) == (b"picture", "image/png")
+    assert httpx.get(url.replace("out.png", "other.png")).status_code == 403
+    assert httpx.put(url, content=b"other").status_code == 403
+    assert "X-Amz-Expires=60" in url

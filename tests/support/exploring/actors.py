@@ -7,6 +7,8 @@ each is computed once, by the real `call` and `next`, and both are numbers from 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
+from itertools import combinations
 from typing import Any
 
 from pipeline.keys import lease_key
@@ -33,6 +35,7 @@ from pipeline.queue.steps import (
 )
 from pipeline.queue.taking import Claim, DropEntry, TakeOver
 from pipeline.result import Result, Status
+from pipeline.settling import Debt
 from pipeline.store.base import Entry, IfAbsent, IfMatch
 from pipeline.store.conditional import Lost, Verdict, Won, judge
 from tests.support.exploring.numbering import (
@@ -70,7 +73,9 @@ from tests.support.exploring.procedures import (
     after_taking,
 )
 from tests.support.exploring.scenario import (
+    CALLED,
     CANCELLER,
+    DELIVERED,
     FREE,
     GIVE_BACK,
     ID,
@@ -85,6 +90,7 @@ from tests.support.exploring.scenario import (
 
 LONG_AFTER = NOW + timedelta(days=2)
 """When a lease is judged, so that any may be due."""
+ARRIVED = {Debt.EVENTS: DELIVERED, Debt.CALLBACK: CALLED}
 LIFETIMES = Lifetimes(claim_s=60, unreadable_s=900, margin_s=5, look_after_s=25)
 
 
@@ -93,6 +99,7 @@ class Actors:
     scenario: Scenario
     numbers: Numbering = field(default_factory=Numbering)
     _rules: Rules = field(init=False)
+    _workers: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._rules = Rules.of(self.scenario.max_attempts)
@@ -106,6 +113,11 @@ class Actors:
         return self.numbers.local(Local(CANCELLER, None))
 
     def worker(self, actor: int, ref_id: int) -> int:
+        if (actor, ref_id) not in self._workers:
+            self._workers[actor, ref_id] = self._worker(actor, ref_id)
+        return self._workers[actor, ref_id]
+
+    def _worker(self, actor: int, ref_id: int) -> int:
         ref = self.numbers.refs[ref_id]
         assert ref is not None
         assert ref.lease is not None
@@ -125,7 +137,8 @@ class Actors:
         local = self.numbers.locals[id]
         assert local is not None
         if local.actor == CANCELLER:
-            look = Look(Cancellation(ID, KEYS[0], _cancelled))
+            result = partial(_cancelled, self.scenario.callback_url)
+            look = Look(Cancellation(ID, KEYS[0], result))
             yield Outcome(FREE, 0, self.numbers.local(replace(local, step=look)))
             return
         for step in self._openings(local, lease, *entries):
@@ -173,10 +186,10 @@ class Actors:
 
     def _choices(self, local: Local, at: Executing) -> Iterator[Outcome]:
         """A worker may do any of these first."""
-        commit = CommitWork(at.lease, at.etag)
+        commit = CommitWork(at.lease, at.etag, at.callback_url)
         yield Outcome(FREE, 0, self.numbers.local(replace(local, step=commit)))
         if at.renewals:
-            renew = Renew(at.lease, at.etag, at.renewals)
+            renew = Renew(at.lease, at.etag, at.renewals, at.callback_url)
             yield Outcome(FREE, 0, self.numbers.local(replace(local, step=renew)))
         if at.lease.attempt < self.scenario.max_attempts:
             back = GiveBack(at.lease, at.etag)
@@ -251,17 +264,23 @@ class Actors:
                 yield Outcome(FREE, 0, self._reply(local, None), SPAWN, spawned)
                 yield Outcome(REFUSE, 0, said_no)
                 yield Outcome(REFUSE, 0, said_no, SPAWN, spawned)
-            case Delivering():
-                yield Outcome(FREE, 0, self._reply(local, True), DELIVER)
-                yield Outcome(UNDELIVERED, 0, self._reply(local, False))
+            case Delivering(debts):
+                yield self._deliver(local, debts, FREE)
+                for count in range(len(debts)):
+                    for arrived in combinations(debts, count):
+                        yield self._deliver(local, arrived, UNDELIVERED)
             case call:
                 raise NotImplementedError(call)
+
+    def _deliver(self, local: Local, arrived: tuple[Debt, ...], fault: int) -> Outcome:
+        marks = sum(ARRIVED[debt] for debt in arrived)
+        return Outcome(fault, 0, self._reply(local, arrived), DELIVER, marks)
 
     def _reply(self, local: Local, reply: Any) -> int:
         """Where the actor stands after this reply."""
         step = local.step.next(reply)
         if local.actor >= WORKERS:
-            step = after_start(step, self.scenario.renewals)
+            step = after_start(step, self.scenario.renewals, self.scenario.callback_url)
         elif local.actor == CANCELLER:
             step = after_cancelling(step)
         else:
@@ -276,7 +295,7 @@ class Actors:
         return self.numbers.local(replace(local, step=step, mode=FIRST))
 
 
-def _cancelled(body: bytes) -> Result:
+def _cancelled(callback_url: str | None, body: bytes) -> Result:
     return Result(
         id=ID,
         status=Status.CANCELLED,
@@ -286,4 +305,5 @@ def _cancelled(body: bytes) -> Result:
         nonce="c",
         manifest_sha256="",
         finished_at=NOW,
+        callback_url=callback_url,
     )

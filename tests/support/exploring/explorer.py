@@ -6,6 +6,12 @@ one actor, done at once and whole, or a fault (scenario.py).
 
 Any lease may be judged expired at any moment, and acting on a listing is a step of its own. That
 covers every skew of clocks and every pause of a process.
+
+Of interleavings that cannot differ one is walked: where an actor's next call finds what nobody
+changes any more (a manifest or a result that is there) or touches no object, and whatever comes of
+it shows in nothing that the others or the invariants look at, only that actor moves, or dies. The
+rest may do later what they might have done before, and end in the same states. No procedure goes
+round in such steps alone, so nobody is put off for ever.
 """
 
 from collections.abc import Iterator
@@ -19,6 +25,8 @@ from tests.support.exploring.numbering import (
     FILE,
     FLOAT,
     LISTING,
+    NO_OBJECT,
+    NOTHING,
     SPAWN,
     START,
     TAKE,
@@ -29,6 +37,7 @@ from tests.support.exploring.numbering import (
 from tests.support.exploring.scenario import (
     ACTORS,
     BUDGET,
+    CALLED,
     CANCELLER,
     CRASH,
     DELIVERED,
@@ -57,6 +66,9 @@ from tests.support.exploring.scenario import (
     one,
 )
 
+UNNOTICED = {(NO_OBJECT, NOTHING), (NO_OBJECT, DELIVER), (MANIFEST, NOTHING), (RESULT, NOTHING)}
+"""What an outcome touches and its effect, where nobody else notices, once the object is there."""
+
 
 class Violation(AssertionError):
     """An invariant does not hold; the message tells the way there."""
@@ -77,9 +89,11 @@ class Found:
 @dataclass
 class Explorer:
     scenario: Scenario
+    every: bool = False
+    """Walk the interleavings that cannot differ as well."""
     _actors: Actors = field(init=False)
     _numbers: Numbering = field(init=False)
-    _outcomes: dict[tuple[int, ...], tuple[Outcome, ...]] = field(default_factory=dict)
+    _outcomes: dict[tuple[int, ...], "_Outcomes"] = field(default_factory=dict)
     _claims: dict[str, int] = field(default_factory=dict)
     _recovered: dict[State, str] = field(default_factory=dict)
 
@@ -102,8 +116,9 @@ class Explorer:
                     self._require_recovery(state)
                 for new in self._successors(state):
                     found.transitions += 1
-                    if new not in came_from:
-                        came_from[new] = state
+                    known = len(came_from)
+                    came_from.setdefault(new, state)  # looked up once: hashing takes long
+                    if len(came_from) > known:
                         stack.append(new)
                         self._check(new)
         except _Broken as broken:
@@ -125,35 +140,44 @@ class Explorer:
     # ── transitions ───────────────────────────────────────────────────────────────────────────
 
     def _successors(self, state: State) -> Iterator[State]:
-        budget = state[BUDGET]
-        numbers = self._numbers
+        acting = []
         for actor in range(ACTORS, REFS):
-            local = state[actor]
-            if not local:
-                continue
-            touches = numbers.touches[local]
-            for outcome in self._possible(state, local, touches):
-                fault = outcome.fault
-                if fault >= 0 and not (budget >> 3 * fault) & 7:
-                    continue
-                new = list(state)
-                if fault >= 0:
-                    new[BUDGET] = budget - (1 << 3 * fault)
-                if touches >= 0:
-                    new[touches] = outcome.value
-                new[actor] = outcome.then
-                if outcome.effect:
-                    self._apply(outcome, state, new, actor)
-                yield tuple(new)
-            if (budget >> 3 * CRASH) & 7 and local not in numbers.idle:
-                new = list(state)
-                new[BUDGET] = budget - one(CRASH)
-                new[actor] = 0
-                yield tuple(new)
+            if state[actor]:
+                outcomes, unnoticed = self._possible(state, state[actor])
+                if unnoticed and not self.every:
+                    yield from self._by(actor, outcomes, state)
+                    return
+                acting.append((actor, outcomes))
+        for actor, outcomes in acting:
+            yield from self._by(actor, outcomes, state)
         yield from self._from_outside(state)
 
-    def _possible(self, state: State, local: int, touches: int) -> tuple[Outcome, ...]:
+    def _by(self, actor: int, outcomes: tuple[Outcome, ...], state: State) -> Iterator[State]:
+        """What this actor may do next, and its death."""
+        budget, local = state[BUDGET], state[actor]
+        touches = self._numbers.touches[local]
+        for outcome in outcomes:
+            fault = outcome.fault
+            if fault >= 0 and not (budget >> 3 * fault) & 7:
+                continue
+            new = list(state)
+            if fault >= 0:
+                new[BUDGET] = budget - (1 << 3 * fault)
+            if touches >= 0:
+                new[touches] = outcome.value
+            new[actor] = outcome.then
+            if outcome.effect:
+                self._apply(outcome, state, new, actor)
+            yield tuple(new)
+        if (budget >> 3 * CRASH) & 7 and local not in self._numbers.idle:
+            new = list(state)
+            new[BUDGET] = budget - one(CRASH)
+            new[actor] = 0
+            yield tuple(new)
+
+    def _possible(self, state: State, local: int) -> "_Outcomes":
         """The next call's outcomes; remembered, because few of them differ."""
+        touches = self._numbers.touches[local]
         if touches == LISTING:
             key: tuple[int, ...] = (local, state[LEASE], state[INBOX], state[INBOX_2])
         else:
@@ -161,7 +185,10 @@ class Explorer:
         known = self._outcomes.get(key)
         if known is None:
             compute = self._actors.begin if touches == LISTING else self._actors.outcomes
-            known = self._outcomes[key] = tuple(compute(*key))
+            outcomes = tuple(compute(*key))
+            stays = touches == NO_OBJECT or (touches != LISTING and bool(state[touches]))
+            unnoticed = stays and all((touches, each.effect) in UNNOTICED for each in outcomes)
+            known = self._outcomes[key] = (outcomes, unnoticed)
         return known
 
     def _from_outside(self, state: State) -> Iterator[State]:
@@ -210,7 +237,7 @@ class Explorer:
                 new[MARKS] |= TAKEN_OVER
         else:
             _require(effect != WIN or not state[MARKS] & WON, "two winners")
-            new[MARKS] |= {TAKE: TAKEN_OVER, WIN: WON, DELIVER: DELIVERED, FILE: FILED}[effect]
+            new[MARKS] |= {TAKE: TAKEN_OVER, WIN: WON, DELIVER: argument, FILE: FILED}[effect]
 
     def _spawn(self, ref_id: int, state: State, new: list[int], actor: int) -> None:
         ref = self._numbers.refs[ref_id]
@@ -256,7 +283,7 @@ class Explorer:
         """All others are gone: a fresh dispatcher and its workers must finish."""
         start = [0] * len(state)
         start[: RESULT + 1] = state[: RESULT + 1]
-        start[MARKS] = (state[MARKS] & (DELIVERED | WITHDRAWN)) | TAKEN_OVER
+        start[MARKS] = (state[MARKS] & (DELIVERED | CALLED | WITHDRAWN)) | TAKEN_OVER
         core = tuple(start)
         if core not in self._recovered:
             self._recovered[core] = self._wrong_at(self._recover(core))
@@ -297,6 +324,8 @@ class Explorer:
             return "recovery finds nothing"
         if state[RESULT] and not state[MARKS] & DELIVERED:
             return "nobody delivers the events"
+        if self._numbers.calls_back(state[RESULT]) and not state[MARKS] & CALLED:
+            return "nobody makes the callback"
         return ""
 
     # ── the way to a violation ────────────────────────────────────────────────────────────────
@@ -317,6 +346,10 @@ class Explorer:
             f"inbox={state[INBOX]}{state[INBOX_2]} lease={held} manifest={state[MANIFEST]}"
             f" result={state[RESULT]} marks={state[MARKS]:b} | {actors}"
         )
+
+
+_Outcomes = tuple[tuple[Outcome, ...], bool]
+"""And whether nobody else can notice them."""
 
 
 class _Broken(Exception):

@@ -141,6 +141,10 @@ class Numbering:
         result = Result.parse(self.bodies[value])
         return result is not None and result.status is Status.CANCELLED
 
+    def calls_back(self, value: int) -> bool:
+        result = Result.parse(self.bodies[value])
+        return result is not None and result.callback_url is not None
+
 
 def etag_of(body: int) -> str:
     return f"e{body}"

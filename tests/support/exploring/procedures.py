@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any, cast
 
+from pydantic import SecretStr
+
 from config.settings import Settings
 from pipeline.bench import Bench, load_bench
 from pipeline.lease import Lease, Phase, Progress
@@ -31,9 +33,10 @@ from pipeline.queue.steps import (
     Step,
 )
 from pipeline.result import Result, Status
-from pipeline.settling import Settler
+from pipeline.settling import Debt, Settler, owed
 from pipeline.store.base import Stored
 from pipeline.store.conditional import Outcome, Won
+from tests.support.exploring.scenario import HOST
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 """The store's clock stands still: when a lease is due is the explorer's choice."""
@@ -53,7 +56,11 @@ class Rules:
 
     @classmethod
     def of(cls, max_attempts: int) -> "Rules":
-        settings = Settings(max_attempts=max_attempts)
+        settings = Settings(
+            max_attempts=max_attempts,
+            callback_hosts=HOST,
+            callback_secret=SecretStr("s"),
+        )
         clock, nobody = cast(Any, _StandingClock()), cast(Any, None)
         settler = Settler(clock, nobody, settings, jitter=lambda: 0.5)
         return cls(load_bench(settings, "explorer"), settler)
@@ -70,6 +77,7 @@ class Executing(End):
     etag: str
     renewals: int
     """Left."""
+    callback_url: str | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,7 @@ class Renew:
     lease: Lease
     etag: str
     renewals: int
+    callback_url: str | None = None
 
     @property
     def call(self) -> ReplaceLease:
@@ -85,13 +94,14 @@ class Renew:
     def next(self, reply: Outcome) -> Step | End:
         if not isinstance(reply, Won):
             return Stale()
-        return Executing(self.call.lease, reply.etag, self.renewals - 1)
+        return Executing(self.call.lease, reply.etag, self.renewals - 1, self.callback_url)
 
 
 @dataclass(frozen=True)
 class CommitWork:
     lease: Lease
     etag: str
+    callback_url: str | None = None
 
     @property
     def call(self) -> CreateResult:
@@ -106,6 +116,7 @@ class CommitWork:
                 nonce=lease.nonce,
                 manifest_sha256="",
                 finished_at=NOW,
+                callback_url=self.callback_url,
             )
         )
 
@@ -132,7 +143,9 @@ class GiveBack:
 
 @dataclass(frozen=True)
 class Delivering:
-    """Reply: whether the other side confirmed the events."""
+    """Reply: those of the debts that the other sides confirmed."""
+
+    debts: tuple[Debt, ...]
 
 
 @dataclass(frozen=True)
@@ -147,12 +160,12 @@ class Deliver:
 
     @property
     def call(self) -> Delivering:
-        return Delivering()
+        return Delivering(tuple(owed(self.result, self.lease)))
 
-    def next(self, delivered: bool) -> Any:
-        if delivered:
+    def next(self, arrived: tuple[Debt, ...]) -> Any:
+        if arrived == self.call.debts:
             return DropOwn(self.lease)
-        return NotMine() if self.owed else Owe(self.result, self.lease, self.etag)
+        return NotMine() if self.owed else Owe(self.result, self.lease, self.etag, arrived)
 
 
 @dataclass(frozen=True)
@@ -172,10 +185,11 @@ class Owe:
     result: Result
     lease: Lease
     etag: str
+    arrived: tuple[Debt, ...]
 
     @property
     def call(self) -> ReplaceLease:
-        return ReplaceLease(_owing(self.lease, self.result), self.etag)
+        return ReplaceLease(_owing(self.lease, self.result, self.arrived), self.etag)
 
     def next(self, reply: Outcome) -> Step | End:
         return NotMine()
@@ -196,8 +210,9 @@ _CANCELLERS = Lease(
 )
 
 
-def _owing(lease: Lease, result: Result) -> Lease:
-    return _rules().settler.owing(lease, max(0, lease.attempt - result.attempt))
+def _owing(lease: Lease, result: Result, arrived: tuple[Debt, ...] = ()) -> Lease:
+    tries = max(0, lease.attempt - result.attempt)
+    return _rules().settler.owing(lease, tries, arrived=arrived)
 
 
 @cache
@@ -237,6 +252,8 @@ class OweCancel:
 
     def next(self, reply: Outcome) -> Any:
         if isinstance(reply, Won):
+            if self.result.callback_url is not None:
+                return NotMine()  # left to a dispatcher
             return Deliver(self.result, self.call.lease, reply.etag, owed=True)
         return OweCancel(self.result, reply.current)
 
@@ -260,5 +277,7 @@ def after_taking(end: End) -> Any:
     return end
 
 
-def after_start(end: End, renewals: int) -> Any:
-    return Executing(end.lease, end.etag, renewals) if isinstance(end, Started) else end
+def after_start(end: End, renewals: int, callback_url: str | None) -> Any:
+    if not isinstance(end, Started):
+        return end
+    return Executing(end.lease, end.etag, renewals, callback_url)

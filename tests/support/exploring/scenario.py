@@ -9,6 +9,9 @@ KEYS = (InboxName(5, None, None, ID).key, InboxName(5, "acme", "flux-dev", ID).k
 BODY = b'{"version":1,"model":"flux-dev","tenant":"acme","input":{"prompt":"a fox"}}'
 OTHER_BODY = BODY.replace(b"fox", b"cat")
 BAD_BODY = b"{"
+HOST = "backend.example.com"
+CALLBACK_URL = f"https://{HOST}/told"
+CALLING_BODY = BODY.replace(b'"input"', f'"callback_url":"{CALLBACK_URL}","input"'.encode())
 
 State = tuple[int, ...]
 
@@ -23,7 +26,7 @@ REFS = WORKERS + MAX_WORKERS
 """What each worker was spawned with, as long as the platform may run it again."""
 
 # Marks.
-TAKEN_OVER, DELIVERED, WITHDRAWN, WON, FILED, SWAPPED = (1 << bit for bit in range(6))
+TAKEN_OVER, DELIVERED, WITHDRAWN, WON, FILED, SWAPPED, CALLED = (1 << bit for bit in range(7))
 
 # Faults, each with its own budget of 0 to 7.
 CRASH, LOST, LATE_WRITE, SUBMIT, WITHDRAW, RERUN, REFUSE, UNDELIVERED, GIVE_BACK = range(9)
@@ -55,7 +58,7 @@ class Scenario:
     refuse: int = 0
     """The engine says that it did not take the job, which may be untrue."""
     undelivered: int = 0
-    """Events are not taken."""
+    """Events or a callback are not taken."""
     give_back: int = 0
     """A worker meets an error that may pass."""
     renewals: int = 0
@@ -70,6 +73,10 @@ class Scenario:
     spawns: int = 2
     """At most; a dispatcher that would spawn one more dies."""
     max_attempts: int = 3
+
+    @property
+    def callback_url(self) -> str | None:
+        return CALLBACK_URL if self.body == CALLING_BODY else None
 
     def budget(self) -> int:
         amounts = {

@@ -1,0 +1,40 @@
+"""What the first job of a worker waited for, part by part. Pure."""
+
+from dataclasses import dataclass
+
+from handlers.base import Timings
+from pipeline.result import ColdParts
+from pipeline.weights_ahead import ReadAhead
+
+
+@dataclass(frozen=True)
+class ColdStart:
+    """Seconds."""
+
+    container: float = 0.0
+    """The process was born → our code began to load."""
+    imports: float = 0.0
+    """→ modules, tables and clients loaded."""
+    comfyui: float = 0.0
+    """→ ComfyUI answered and its device was looked at."""
+
+    @property
+    def seconds(self) -> float:
+        return self.container + self.imports + self.comfyui
+
+    def parts(self, timings: Timings, ahead: ReadAhead) -> ColdParts | None:
+        """None for a job that waited for nothing. `timings` are that job's."""
+        if not self.seconds:
+            return None
+        return ColdParts(
+            container=self.container,
+            imports=self.imports,
+            comfyui=self.comfyui,
+            weights=timings.load,
+            first_step=timings.first_step,
+            read_ahead=ahead.seconds,
+            read_ahead_bytes=ahead.bytes,
+        )
+
+
+WARM = ColdStart()

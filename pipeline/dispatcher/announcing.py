@@ -1,0 +1,115 @@
+"""Tells of each deployed version once: `modal_app_deployed`, kept in deploys/<version>.json.
+
+Whoever creates that object decides the event: its uuid, its time, its properties. Everybody else
+finds it there and sends the same one, until it is marked as delivered. A process looks once, and
+again only while the event is owed.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import Self
+
+import structlog
+from pydantic import BaseModel, ConfigDict
+
+from config.errors import RylaError
+from events.catalogue import AppDeployed, Common
+from events.outbox import StoredEvent, stored
+from events.sender import Delivery, Sender
+from handlers.registry import KINDS
+from pipeline.bench import Bench
+from pipeline.keys import deploy_key
+from pipeline.store.conditional import Lost, SafeStore
+
+PAUSE_S = 60.0
+"""Between two tries to send."""
+
+
+class Deploy(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    v: int = 1
+    version: str
+    event: StoredEvent
+    delivered: bool = False
+
+    def body(self) -> bytes:
+        return self.model_dump_json(indent=1).encode()
+
+    @classmethod
+    def parse(cls, body: bytes) -> Self | None:
+        try:
+            return cls.model_validate_json(body)
+        except ValueError:
+            return None
+
+
+class Announcer:
+    """Remembers, for one dispatching process, whether the event is out."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._due = -math.inf
+
+    def attend(self, store: SafeStore, sender: Sender, bench: Bench) -> None:
+        """To be called with each tick. Costs nothing once the event is out; never raises.
+
+        A machine of one's own is no deployment, and announces nothing.
+        """
+        if not bench.deployed or self._monotonic() < self._due:
+            return
+        self._due = math.inf
+        try:
+            found = _find(store, bench)
+        except RylaError as error:
+            self._later(error.message)
+            return
+        if found is None or found[0].delivered:
+            return
+        deploy, etag = found
+        sender.submit(
+            Delivery(
+                (deploy.event,),
+                on_delivered=lambda: _note(store, deploy, etag),
+                on_undelivered=lambda failure: self._later(str(failure)),
+            )
+        )
+
+    def _later(self, reason: str) -> None:
+        structlog.get_logger(__name__).warning("deploy_not_announced", reason=reason)
+        self._due = self._monotonic() + PAUSE_S
+
+
+def _find(store: SafeStore, bench: Bench) -> tuple[Deploy, str] | None:
+    """What stands there, written if nothing did. None for bytes that are none of ours."""
+    key = deploy_key(bench.settings.app_version)
+    there = store.get(key)
+    if there is None:
+        first = _first(bench, store.now())
+        outcome = store.create(key, first.body())
+        if not isinstance(outcome, Lost):
+            return first, outcome.etag
+        there = outcome.current
+    deploy = None if there is None else Deploy.parse(there.body)
+    return None if there is None or deploy is None else (deploy, there.etag)
+
+
+def _first(bench: Bench, now: datetime) -> Deploy:
+    settings = bench.settings
+    common = Common(
+        kind=None,
+        environment=settings.environment,
+        engine=bench.engine,
+        app_version=settings.app_version,
+    )
+    version = settings.app_version
+    event = stored(AppDeployed(kinds=tuple(KINDS)), common, subject=version, at=now)
+    return Deploy(version=version, event=event)
+
+
+def _note(store: SafeStore, deploy: Deploy, etag: str) -> None:
+    # Whoever else delivered the same event may have noted it first: either note will do.
+    delivered = deploy.model_copy(update={"delivered": True})
+    store.replace(deploy_key(deploy.version), delivered.body(), etag)

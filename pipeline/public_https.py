@@ -1,0 +1,196 @@
+"""Https to servers of the public internet that somebody else names: pictures, callbacks.
+
+Whoever names a URL makes this machine open a connection. So: only hosts that the caller of this
+module allows, only addresses of the public internet, and the connection goes to the very address
+that was looked at: a name is resolved once, so that no second answer can lead elsewhere. Redirects
+are the caller's to look at in the same way. Proxies of the environment are not used.
+"""
+
+import http.client
+import io
+import ipaddress
+import re
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+PORT = 443
+MAX_URL = 2048
+_PLAIN = re.compile(r"[!-\[\]-~]+")
+"""Printable ASCII but the backslash, which readers of URLs disagree about."""
+_UNICAST = ipaddress.ip_network("2000::/3")
+
+Resolve = Callable[[str], Sequence[str]]
+"""Host name → addresses, in order of preference. Raises OSError."""
+
+
+class Connect(Protocol):
+    def __call__(self, address: str, timeout_s: float) -> socket.socket:
+        """A connection to port 443 of the address. Raises OSError."""
+
+
+class BadUrl(ValueError):
+    """A URL that is not followed, whatever its host."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+def addresses_of(host: str) -> Sequence[str]:
+    found = socket.getaddrinfo(host, PORT, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(row[4][0]) for row in found))
+
+
+def connect_to(address: str, timeout_s: float) -> socket.socket:
+    return socket.create_connection((address, PORT), timeout_s)
+
+
+def is_public(address: str) -> bool:
+    """Whether it is one machine's address on the public internet, and no other address in disguise
+    (mapped, 6to4, Teredo, NAT64)."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(ip, ipaddress.IPv4Address):
+        return ip.is_global and not ip.is_multicast
+    return ip in _UNICAST and ip.is_global and ip.sixtofour is None and ip.teredo is None
+
+
+@cache
+def trusted() -> ssl.SSLContext:
+    """Made once: reading the system's certificates takes longer than a request."""
+    return ssl.create_default_context()
+
+
+@dataclass(frozen=True)
+class Place:
+    host: str
+    """In lower case."""
+    path: str
+    """With the query."""
+
+
+def place_of(url: str) -> Place:
+    """Where a URL leads. Raises BadUrl."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise BadUrl("no URL", "Check how it is written.") from None
+    if not _PLAIN.fullmatch(url) or len(url) > MAX_URL:
+        raise BadUrl(
+            f"a URL is at most {MAX_URL} characters of ASCII, without spaces or backslashes",
+            "Escape other characters as %XX.",
+        )
+    if parts.scheme != "https" or port not in (None, PORT) or "@" in parts.netloc:
+        raise BadUrl("it is https alone, on port 443, without a user name")
+    query = f"?{parts.query}" if parts.query else ""
+    return Place(host, (parts.path or "/") + query)
+
+
+@dataclass(frozen=True)
+class PublicHttps:
+    """The ports are there so that tests can stand in for the internet."""
+
+    resolve: Resolve = addresses_of
+    connect: Connect = connect_to
+    tls: Callable[[], ssl.SSLContext] = trusted
+
+    @contextmanager
+    def asked(
+        self,
+        method: str,
+        place: Place,
+        until: float,
+        *,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+    ) -> Iterator[http.client.HTTPResponse]:
+        """The answer, its body unread. `until` is a moment of the monotonic clock; finding the
+        address of a host is not counted.
+
+        Raises TimeoutError, OSError, HTTPException or ValueError, in its body too.
+        """
+        with self._connected(place.host, until) as sock:
+            sock.settimeout(_left(until))
+            sock.sendall(_head(method, place, headers) + body)
+            wire: Any = _Wire(sock, until)
+            with http.client.HTTPResponse(wire, method=method) as response:
+                response.begin()
+                yield response
+
+    def _connected(self, host: str, until: float) -> ssl.SSLSocket:
+        addresses = self.resolve(host)
+        if not addresses or not all(map(is_public, addresses)):
+            raise ValueError("its address is not on the public internet")
+        raw = self._first_that_answers(addresses, until)
+        try:
+            raw.settimeout(_left(until))
+            return self.tls().wrap_socket(raw, server_hostname=host)
+        except BaseException:
+            raw.close()
+            raise
+
+    def _first_that_answers(self, addresses: Sequence[str], until: float) -> socket.socket:
+        for address in addresses[:-1]:
+            try:
+                return self.connect(address, _left(until) / 2)
+            except OSError:
+                continue
+        return self.connect(addresses[-1], _left(until))
+
+
+INTERNET = PublicHttps()
+
+
+def _head(method: str, place: Place, headers: Mapping[str, str]) -> bytes:
+    fields = {
+        "Host": place.host,
+        "User-Agent": "ryla",
+        "Accept-Encoding": "identity",
+        **headers,
+        "Connection": "close",
+    }
+    lines = [f"{method} {place.path} HTTP/1.1", *(f"{name}: {it}" for name, it in fields.items())]
+    return "\r\n".join((*lines, "", "")).encode()
+
+
+def _left(until: float) -> float:
+    left = until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+class _Stream(io.RawIOBase):
+    """A socket to read from, until a moment and not longer, however slowly bytes drip in."""
+
+    def __init__(self, sock: socket.socket, until: float) -> None:
+        self._sock = sock
+        self._until = until
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._sock.settimeout(_left(self._until))
+        return self._sock.recv_into(buffer)
+
+
+@dataclass(frozen=True)
+class _Wire:
+    """What http.client takes for a socket."""
+
+    sock: socket.socket
+    until: float
+
+    def makefile(self, mode: str) -> io.BufferedReader:  # noqa: ARG002 - http.client's call
+        return io.BufferedReader(_Stream(self.sock, self.until))

@@ -1,0 +1,127 @@
+"""ComfyUI as a route needs it on this machine: flags, folders, and the weights read ahead."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from config.settings import Settings
+from config.tables import Gpu, ModelTable, Route, WeightFile
+from handlers.compatibility import sets_of
+from pipeline import nvidia
+from pipeline.bench import Bench
+from pipeline.gpu_choice import memory_flags, sets_on, takes_loras
+from pipeline.model_loads import ModelLoads
+from pipeline.model_paths import foreign_models, link_faces, search_paths, write_paths
+from pipeline.models.active import UNCENSORED
+from pipeline.models.files import models_folder, path_of
+from pipeline.studio import ComfyServer
+from pipeline.supplying import lora_folders
+from pipeline.weights_ahead import WeightsAhead, memory_to_fill
+
+
+@dataclass(frozen=True)
+class Rig:
+    """Not started yet."""
+
+    server: ComfyServer
+    ahead: WeightsAhead
+    loads: ModelLoads
+    files_of: Callable[[str], frozenset[Path]]
+    """The weight files of a kind."""
+
+
+def rig(
+    bench: Bench,
+    route: Route,
+    *,
+    environ: Mapping[str, str],
+    work_dir: Path,
+    gpu_name: Callable[[], str | None] = nvidia.gpu_name,
+) -> Rig:
+    settings, models = bench.settings, bench.models
+    folder = _weights_folder(settings)
+    sets = [tuple(models.weights(name).values()) for name in _listed(models, sets_on(route.name))]
+    flags = route.comfyui_flags
+    if settings.comfyui_dir is not None:
+        gpu = known_gpu(bench, gpu_name)
+        flags += memory_flags(gpu, sets, loras=takes_loras(route.name), given=flags)
+    paths = [] if folder is None else [[path_of(folder, each) for each in files] for files in sets]
+    ahead = WeightsAhead(paths, memory_to_fill(route.memory_gib))
+    return Rig(
+        ComfyServer(
+            settings,
+            work_dir=work_dir,
+            environ=environ,
+            flags=flags,
+            model_paths=_model_paths(bench, work_dir),
+            on_gpu=wants_gpu(bench),
+        ),
+        ahead,
+        ModelLoads(models, bench.deployed, folder, lambda: ahead.report),
+        partial(_files_of, models, folder),
+    )
+
+
+def known_gpu(bench: Bench, gpu_name: Callable[[], str | None] = nvidia.gpu_name) -> Gpu | None:
+    """The GPU of this machine, before ComfyUI can be asked. Raises InvalidSetting."""
+    if bench.settings.gpu is not None:
+        return bench.gpus.gpu(bench.settings.gpu)
+    name = gpu_name()
+    return None if name is None else bench.gpus.identify(name)
+
+
+def wants_gpu(bench: Bench) -> bool:
+    """Whether a worker here is useless without one: on a platform, and where a setting names it."""
+    named = bench.settings.gpu
+    return bench.deployed or (named is not None and bench.gpus.gpu(named).memory_gib is not None)
+
+
+def seen_gpu(bench: Bench, route: Route, device: str) -> Gpu:
+    """The row of gpus.toml to bill, by what ComfyUI calls its device. Raises InvalidSetting."""
+    if bench.settings.gpu is not None:
+        return bench.gpus.gpu(bench.settings.gpu)
+    gpu = bench.gpus.identify(device)
+    asked = [bench.gpus.gpu(name) for name in route.gpus]
+    if not bench.deployed or gpu.name in {each.name for each in asked}:
+        return gpu
+    # An upgrade by the platform, or a name that gpus.toml does not know yet.
+    structlog.get_logger(__name__).warning("another_gpu", device=device, asked=route.gpus)
+    return gpu if gpu.name in bench.gpus.gpus else _billed_all_the_same(gpu, asked)
+
+
+def _billed_all_the_same(unknown: Gpu, asked: Sequence[Gpu]) -> Gpu:
+    """Under its own name at the highest price that was asked for: none would be certainly wrong."""
+    dearest = max(asked, key=lambda gpu: gpu.usd_per_second)
+    return unknown.model_copy(update={"usd_per_second": dearest.usd_per_second})
+
+
+def _weights_folder(settings: Settings) -> Path | None:
+    """Where ComfyUI will read weights; None for the stand-in, and one that somebody else runs."""
+    return None if settings.comfyui_dir is None else models_folder(settings).absolute()
+
+
+def _listed(models: ModelTable, names: Iterable[str]) -> list[str]:
+    """With the operator's own variants; without what the operator's table leaves out."""
+    wanted = [each for name in names for each in (name, f"{name}{UNCENSORED}")]
+    return [name for name in wanted if models.sets.get(name)]
+
+
+def _files_of(models: ModelTable, folder: Path | None, kind: str) -> frozenset[Path]:
+    if folder is None:
+        return frozenset()
+    files: Mapping[str, WeightFile] = models.files(_listed(models, sets_of((kind,))))
+    return frozenset(path_of(folder, weight) for weight in files.values())
+
+
+def _model_paths(bench: Bench, work_dir: Path) -> Path:
+    settings = bench.settings
+    loras = lora_folders(settings, work_dir)
+    for each in loras:
+        each.mkdir(parents=True, exist_ok=True)
+    folder = foreign_models(settings)
+    if folder is not None and settings.comfyui_dir is not None:
+        link_faces(folder, settings.comfyui_dir)
+    return write_paths(work_dir, search_paths(bench.models, folder, loras))

@@ -1,0 +1,174 @@
+"""Executions that do not end their job: it goes on elsewhere, and what was spent goes with it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from config.errors import NodeFailed, OutOfMemory, PromptInterrupted, RylaError
+from pipeline.execution import Ending, execute
+from pipeline.lease import Lease, Phase
+from pipeline.model_loads import ModelLoads
+from pipeline.queue.ref import Ref
+from pipeline.result import Status
+from pipeline.studio import Machine
+from tests.pipeline.test_execution import interrupted, never, run, spawned
+from tests.support.instant import InstantServer, failing, workshop
+from tests.support.manifests import body
+from tests.support.yard import Yard
+
+# The platform takes the machine
+
+
+def preempted(
+    yard: Yard, ref: Ref, before: Callable[..., None], at: str = "render", **options: Any
+) -> Ending:
+    """The notice comes while the first prompt runs, or before the job starts."""
+    shop = workshop(yard.store, yard.settler, yard.bench, gpu=options.pop("gpu", "none"))
+
+    def notice(**told: Any) -> None:
+        shop.preempted.set()
+        before(**told)
+
+    if at == "start":
+        shop.preempted.set()
+    own = replace(shop, server=InstantServer(notice), **options)
+    ending = execute(ref, own, call_id="call-1")
+    yard.settle()
+    return ending
+
+
+def test_a_machine_that_is_taken_leaves_its_job_leased(holding: Yard) -> None:
+    ref = spawned(holding)
+    assert preempted(holding, ref, interrupted) is Ending.PREEMPTED
+    lease = holding.lease("job-1")
+    assert (lease.phase, lease.attempt, lease.error) == (Phase.RUNNING, 1, None)
+    assert holding.keys("jobs/job-1/") == ["jobs/job-1/manifest.json"]
+
+
+def test_the_same_input_goes_on_as_the_next_attempt_and_the_lost_one_is_paid(
+    holding: Yard,
+) -> None:
+    ref = spawned(holding)
+    preempted(holding, ref, interrupted, gpu="L40S")
+    holding.pass_time(30)
+    holding.store.list("leases/")
+    assert run(holding, ref, gpu="L40S") is Ending.COMMITTED
+    result = holding.result("job-1")
+    assert (result.status, result.attempt) == (Status.SUCCEEDED, 2)
+    assert result.cost is not None
+    assert result.cost.upper_bound
+    second = 0.000542 + 4 * 0.0000131 + 48 * 0.00000222
+    assert result.cost.total_usd - result.cost.usd == pytest.approx(30 * second, rel=1e-4)
+    assert holding.event_names().count("modal_flux_dev_generation_completed") == 1
+
+
+def test_pictures_that_are_made_already_are_committed_first(holding: Yard) -> None:
+    assert preempted(holding, spawned(holding), _at_once) is Ending.COMMITTED
+    assert holding.result("job-1").status is Status.SUCCEEDED
+
+
+def test_a_job_that_fails_for_good_is_not_kept(holding: Yard) -> None:
+    ending = preempted(holding, spawned(holding), failing(NodeFailed("broke")))
+    assert ending is Ending.COMMITTED
+    assert holding.result("job-1").status is Status.FAILED
+
+
+def test_a_worker_that_goes_starts_nothing_more(holding: Yard) -> None:
+    ref = spawned(holding)
+    before = holding.lease("job-1")
+    assert preempted(holding, ref, never, at="start") is Ending.PREEMPTED
+    assert holding.lease("job-1") == before
+
+
+def _at_once(**_: Any) -> None:
+    """Made before the notice is looked at."""
+
+
+# Weights
+
+
+COMFYUI = Machine("comfyui", "0.8.0", "cuda:0 NVIDIA L40S : native")
+LOADED = "modal_model_loaded"
+
+
+def test_the_first_job_that_used_weights_tells_of_them(holding: Yard) -> None:
+    shop = workshop(holding.store, holding.settler, holding.bench, gpu="L40S")
+    own = replace(shop, machine=COMFYUI, loads=ModelLoads(holding.bench.models))
+    for id in ("job-1", "job-2"):
+        holding.submit(id)
+    holding.tick()
+    for ref in holding.held.refs:
+        assert execute(ref, own, call_id=None) is Ending.COMMITTED
+    results = [holding.result(ref.id) for ref in holding.held.refs]
+    told = [event for result in results for event in result.events if event.event == LOADED]
+    (loaded,) = told
+    assert (loaded.properties["model_name"], loaded.properties["source"]) == ("flux-dev", "local")
+    assert (loaded.properties["model_size_mb"], loaded.properties["load_time_ms"]) == (
+        34172.222,
+        1000,
+    )
+    assert loaded in results[0].events
+
+
+def test_what_was_loaded_for_a_job_that_is_kept_is_told_by_its_next_attempt(
+    holding: Yard,
+) -> None:
+    ref = spawned(holding, body(input={"num_images": 2}))
+    loads = ModelLoads(holding.bench.models)
+    calls = iter((_at_once, interrupted))
+
+    def before(**options: Any) -> None:
+        next(calls)(**options)
+
+    assert preempted(holding, ref, before, machine=COMFYUI, loads=loads) is Ending.PREEMPTED
+    assert [event.event for event in holding.lease("job-1").events] == [LOADED]
+    assert run(holding, ref) is Ending.COMMITTED
+    assert [event.event for event in holding.result("job-1").events].count(LOADED) == 1
+
+
+# Out of memory on a platform, where a larger GPU can be had
+
+
+def ran_out(yard: Yard, ref: Ref, gpu: str, error: RylaError | None = None) -> Ending:
+    bench = replace(yard.bench, engine="modal")
+    server = InstantServer(failing(error or OutOfMemory("full")))  # type: ignore[arg-type]
+    shop = workshop(yard.store, yard.settler, bench, server, gpu=gpu)
+    ending = execute(ref, shop, call_id=None)
+    yard.settle()
+    return ending
+
+
+def retried(yard: Yard) -> Lease:
+    yard.pass_time(600)
+    yard.tick()
+    return yard.lease("job-1")
+
+
+def test_what_does_not_fit_goes_on_on_the_routes_next_gpu(holding: Yard) -> None:
+    assert ran_out(holding, spawned(holding), "L40S") is Ending.RETRY
+    lease = retried(holding)
+    assert (lease.gpu, lease.attempt) == ("A100-80GB", 2)
+    assert holding.held.refs[-1].gpu == "A100-80GB"
+
+
+def test_a_job_stays_on_the_larger_gpu_whatever_else_goes_wrong(holding: Yard) -> None:
+    ran_out(holding, spawned(holding), "L40S")
+    retried(holding)
+    ref = holding.held.refs[-1]
+    assert ran_out(holding, ref, "A100-80GB", PromptInterrupted("stopped")) is Ending.RETRY
+    assert retried(holding).gpu == "A100-80GB"
+
+
+def test_what_fits_no_gpu_of_the_route_fails_at_once(holding: Yard) -> None:
+    assert ran_out(holding, spawned(holding), "H100") is Ending.COMMITTED
+    result = holding.result("job-1")
+    assert (result.status, result.attempt) == (Status.FAILED, 1)
+    assert result.error is not None
+    assert result.error.code == "out_of_memory"
+
+
+def test_on_a_machine_of_ones_own_it_is_tried_again_where_it_was(holding: Yard) -> None:
+    assert run(holding, spawned(holding), failing(OutOfMemory("full")), gpu="L40S") is Ending.RETRY
+    assert retried(holding).gpu is None

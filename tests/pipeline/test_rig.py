@@ -1,0 +1,139 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.errors import InvalidSetting
+from config.settings import Settings
+from pipeline.bench import Bench, load_bench
+from pipeline.model_loads import Source
+from pipeline.rig import Rig, known_gpu, rig, seen_gpu, wants_gpu
+
+
+def bench(engine: str = "local", **settings: Any) -> Bench:
+    return load_bench(Settings.model_validate(settings), engine)
+
+
+def rigged(bench: Bench, tmp_path: Path, gpu: str | None = None, route: str = "Flux") -> Rig:
+    return rig(
+        bench,
+        bench.routes.route(route),
+        environ={},
+        work_dir=tmp_path / "work",
+        gpu_name=lambda: gpu,
+    )
+
+
+def flags(rig: Rig) -> tuple[str, ...]:
+    assert rig.server._process is not None
+    return rig.server._process._flags
+
+
+@pytest.fixture
+def comfyui(tmp_path: Path) -> Path:
+    folder = tmp_path / "ComfyUI"
+    (folder / "models/vae").mkdir(parents=True)
+    (folder / "models/vae/ae.safetensors").write_bytes(b"weights")
+    return folder
+
+
+def test_a_gpu_with_room_keeps_all_models(comfyui: Path, tmp_path: Path) -> None:
+    here = bench(comfyui_dir=comfyui, state_dir=tmp_path)
+    assert flags(rigged(here, tmp_path, "NVIDIA H100 80GB HBM3")) == (
+        "--disable-mmap",
+        "--gpu-only",
+    )
+    assert flags(rigged(here, tmp_path, "NVIDIA L40S")) == ("--disable-mmap",)
+    assert flags(rigged(here, tmp_path, None)) == ("--disable-mmap",)
+    assert not rigged(here, tmp_path).server._on_gpu
+    assert rigged(replace(here, engine="modal"), tmp_path).server._on_gpu
+
+
+def test_the_stand_in_needs_no_driver_and_reads_no_weights(tmp_path: Path) -> None:
+    def never() -> str:
+        raise AssertionError("nobody needs to know")
+
+    here = bench(state_dir=tmp_path, models_dir=tmp_path)
+    made = rig(
+        here, here.routes.route("Flux"), environ={}, work_dir=tmp_path / "work", gpu_name=never
+    )
+    assert flags(made) == ("--disable-mmap",)
+    assert made.ahead._paths == []
+    assert made.files_of("flux-dev") == set()
+
+
+def test_the_weights_of_a_route_are_read_from_where_comfyui_reads_them(
+    comfyui: Path, tmp_path: Path
+) -> None:
+    made = rigged(bench(comfyui_dir=comfyui, state_dir=tmp_path), tmp_path)
+    file = comfyui / "models/vae/ae.safetensors"
+    assert made.ahead._paths == [file]
+    assert file in made.files_of("flux-dev")
+    assert file not in made.files_of("flux-schnell")
+    assert made.files_of("no-kind") == set()
+
+
+def test_a_models_folder_of_its_own_is_made_known_to_comfyui(comfyui: Path, tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    (volume / "insightface").mkdir(parents=True)
+    here = bench(comfyui_dir=comfyui, models_dir=volume, state_dir=tmp_path)
+    made = rigged(here, tmp_path)
+    told = json.loads((tmp_path / "work/model_paths.yaml").read_text())["ryla"]
+    assert told["checkpoints"] == str(volume / "checkpoints")
+    assert told["loras"].splitlines()[-1] == str(volume / "loras")
+    assert all(Path(folder).is_dir() for folder in told["loras"].splitlines()[:-1])
+    assert (comfyui / "models/insightface").resolve() == volume / "insightface"
+    assert made.loads.folder == volume
+
+
+def test_a_setting_names_the_gpu_before_any_driver() -> None:
+    named = known_gpu(bench(gpu="H100"), lambda: "NVIDIA L40S")
+    assert named is not None
+    assert named.name == "H100"
+    with pytest.raises(InvalidSetting):
+        known_gpu(bench(gpu="GTX-970"))
+
+
+@pytest.mark.parametrize(
+    ("engine", "gpu", "wanted"),
+    [
+        ("local", None, False),
+        ("local", "none", False),
+        ("local", "L40S", True),
+        ("modal", None, True),
+        ("modal", "L40S", True),
+    ],
+)
+def test_a_platforms_worker_and_a_named_gpu_must_be_seen(
+    engine: str, gpu: str | None, wanted: bool
+) -> None:
+    assert wants_gpu(bench(engine, gpu=gpu)) is wanted
+
+
+def test_an_upgrade_by_the_platform_is_billed_as_what_it_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    deployed = bench("modal")
+    route = deployed.routes.route("Flux")
+    assert seen_gpu(deployed, route, "cuda:0 NVIDIA L40S : native").name == "L40S"
+    assert "another_gpu" not in capsys.readouterr().out
+    assert seen_gpu(deployed, route, "cuda:0 NVIDIA H200 : native").name == "H200"
+    assert "another_gpu" in capsys.readouterr().out
+
+
+def test_a_gpu_that_the_table_does_not_know_yet_is_not_free_on_a_platform() -> None:
+    deployed, own = bench("modal"), bench()
+    route, device = deployed.routes.route("Flux"), "cuda:0 NVIDIA H300 : native"
+    seen = seen_gpu(deployed, route, device)
+    assert (seen.name, seen.billed) == ("NVIDIA H300", True)
+    assert seen.usd_per_second == deployed.gpus.gpu("H100").usd_per_second
+    assert not seen_gpu(own, route, device).billed
+    assert not seen_gpu(deployed, route, "stand-in").billed
+
+
+def test_on_a_platform_weights_come_from_its_volume(comfyui: Path, tmp_path: Path) -> None:
+    deployed = bench("modal", comfyui_dir=comfyui, state_dir=tmp_path)
+    (vae,) = rigged(deployed, tmp_path).loads.first(["ae.safetensors"], 1.0)
+    assert vae.source is Source.VOLUME
