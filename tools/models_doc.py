@@ -25,7 +25,8 @@ HEAD = """\
 `ryla models plan` says what the weights of the available kinds take, `ryla models pull` downloads
 them, `ryla models verify` hashes what is there, and `ryla models add FILE --as flux-dev-uncensored`
 registers a checkpoint of your own. A file named in `RYLA_MODELS_FILE` is laid over
-config/models.toml, key by key; `verify`, `pull` and `add` write into it.
+config/models.toml, key by key; `verify`, `pull` and `add` write into it. `ryla models activate` and
+`rollback` switch between versions of the weights.
 """
 
 MATRIX = """\
@@ -56,6 +57,51 @@ InsightFace loads face packs from `insightface/models` of the models folder: set
 that folder.
 """
 
+VERSIONS = """\
+## Versions and rollback
+
+Which revision of a set is in use is a matter of its own, apart from the version of the app:
+
+    ryla models activate          # once, after the first pull: what a rollback goes back to
+
+    # change a revision and its facts in the file of RYLA_MODELS_FILE, or upgrade the package, then
+    ryla models diff              # by set and role: file, revision, bytes, to download, licence
+    ryla models pull              # the new file goes beside the old one
+    ryla models activate          # all sets of the available kinds, or those that are named
+
+    ryla models rollback          # the version before; done again, one further back
+    ryla models rollback --to 3
+    ryla models history
+
+Each activation and each rollback is an entry under `versions/` of the models folder, made whole and
+never changed: the last one is in use. Two who do it at once cannot both win, and the other is told
+(`models_changed`). An activation needs its files in the folder, with the right length. From the
+first one on, no file that an entry names is overwritten: another content of the same name lies in a
+folder named by its first 12 hex digits (`diffusion_models/4610115bb0c8/flux1-dev.safetensors`), and
+callers go on calling it by its own name. So a rollback downloads nothing, and the old files stay
+until somebody deletes them; a volume holds both.
+
+Dispatcher and workers read the version when they start: those that run finish with the one they
+have. Sets that were never activated follow models.toml, as everything does where there is no
+`versions/`. A face pack is found by the names of its folder and files, so a new one needs a folder
+of its own and `RYLA_FACES_PACK` or `RYLA_INSTANTID_FACES_PACK`.
+
+Every result names what its graphs were built on: `provenance.model_sets` has the fingerprint of
+each set (a sha256 over its roles, file names, revisions and checksums), the same that `history`
+shows, and `provenance.models` the sha256 of each file. A rollback of the app
+(`modal app rollback`) leaves the weights as they are, and one of the weights leaves the app.
+
+On Modal the folder is the volume of weights, and a function of the app does the same there:
+
+    modal run comfyui_ryla.py::switch_models --action diff
+    modal run comfyui_ryla.py::download_models --accept-licences
+    modal run comfyui_ryla.py::switch_models --action activate --sets "flux-dev flux-schnell"
+    modal run comfyui_ryla.py::switch_models --action rollback
+
+New containers start with it; `modal container stop --graceful` hastens those that run. A route
+whose containers start from a snapshot needs a deploy as well: what it read is in the snapshot.
+"""
+
 SETUP = """\
 ## ComfyUI
 
@@ -72,7 +118,9 @@ The committed table of node interfaces has {nodes} classes of ComfyUI {table}.
 
 def render() -> str:
     models = load_models()
-    return "\n".join([HEAD, *_matrix(), *_weights(models), *_sets(models), *_setup(), *_runs()])
+    return "\n".join(
+        [HEAD, *_matrix(), *_weights(models), *_sets(models), VERSIONS, *_setup(), *_runs()]
+    )
 
 
 def _matrix() -> Iterator[str]:

@@ -9,10 +9,11 @@ import typer
 
 from config.errors import InvalidInput, ModelError
 from config.settings import Settings, load_settings
-from config.tables import ModelTable, WeightFile, load_gpus, load_models
+from config.tables import ModelTable, WeightFile, load_gpus
 from pipeline.cli import models_asking as asking
 from pipeline.cli import models_shown as shown
-from pipeline.cli import show
+from pipeline.cli import models_versions, show
+from pipeline.cli.models_options import Dir, Sets
 from pipeline.cli.options import Json
 from pipeline.models import overlay
 from pipeline.models.active import GIB, active_sets, plan
@@ -20,9 +21,11 @@ from pipeline.models.add import add
 from pipeline.models.files import State, glance, models_folder
 from pipeline.models.hub import Hub, HuggingFace
 from pipeline.models.pull import Pulled, prepare, pull, require_space
+from pipeline.models.switching import candidate
 from pipeline.models.verify import verify
+from pipeline.models.versions import files_kept, is_aside
 
-HELP = "Weight files: list, plan, verify, pull, and add your own."
+HELP = "Weight files: list, plan, verify, pull, add your own, and switch between versions."
 LIST_HELP = """List the weight files of the table, and which are here.
 
 Example:
@@ -64,15 +67,6 @@ Example:
     ryla models add ~/my-flux.safetensors --as flux-dev-uncensored
 """
 
-Sets = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[SET]...", help="Sets of models.toml; those of the available kinds."),
-]
-Dir = Annotated[
-    Path | None,
-    typer.Option("--dir", metavar="DIR", help="Models folder (RYLA_MODELS_DIR).", show_default=""),
-]
-
 
 @dataclass(frozen=True)
 class Table:
@@ -96,12 +90,13 @@ def register(app: typer.Typer) -> None:
     group.command("verify", help=VERIFY_HELP)(_verify)
     group.command("pull", help=PULL_HELP)(_pull)
     group.command("add", help=ADD_HELP)(_add)
+    models_versions.register(group)
 
 
 @show.command
 def _list(dir: Dir = None, json: Json = False) -> None:
-    table = _table(None)
-    folder = _folder_if_named(table, dir)
+    table = _table(None, dir)
+    folder = _folder_if_named(table.settings, dir)
     active = {weight.name for weight in table.weights}
     rows: list[dict[str, Any]] = []
     for weight in table.models.weights_by_name.values():
@@ -143,8 +138,8 @@ def _list(dir: Dir = None, json: Json = False) -> None:
 
 @show.command
 def _plan(sets: Sets = None, dir: Dir = None, json: Json = False) -> None:
-    table = _table(sets)
-    folder = _folder_if_named(table, dir)
+    table = _table(sets, dir)
+    folder = _folder_if_named(table.settings, dir)
     prices = load_gpus(table.settings.gpus_file)
     planned = plan(table.weights, prices)
     to_come = (
@@ -188,7 +183,7 @@ def _verify(
     offline: Annotated[bool, typer.Option("--offline", help="Ask no hub.")] = False,
     json: Json = False,
 ) -> None:
-    table = _table(sets)
+    table = _table(sets, dir)
     folder = table.folder(dir)
     hub = None if offline else _hub_if_there()
     with asking.bars(shown=not json) as on_file:
@@ -217,7 +212,7 @@ def _pull(
     ] = False,
     json: Json = False,
 ) -> None:
-    table = _table(sets)
+    table = _table(sets, dir)
     folder = table.folder(dir)
     hub = HuggingFace()
     wanted = prepare(table.weights, folder, hub)
@@ -249,7 +244,7 @@ def _add(
     dir: Dir = None,
     json: Json = False,
 ) -> None:
-    table = _table(None)
+    table = _table(None, dir)
     settings = table.settings
     if settings.models_file is None:
         raise InvalidInput(
@@ -270,6 +265,7 @@ def _add(
             licence=licence,
             commercial_use=commercial_use,
             on_bytes=lambda done: on_file(bar, done),
+            kept=files_kept(table.folder(dir)),
         )
     overlay.write(settings.models_file, added.changes)
     if json:
@@ -280,17 +276,16 @@ def _add(
     show.print_text(f"{added.path}\nsha256 {added.sha256}\nSet {name} in {settings.models_file}")
 
 
-def _table(sets: list[str] | None) -> Table:
+def _table(sets: list[str] | None, dir: Path | None) -> Table:
+    """As models.toml says, each file where it lies or is to lie."""
     settings = load_settings(os.environ)
-    file = settings.models_file
-    models = load_models(file if file is not None and file.exists() else None)
+    models = candidate(settings.models_file, _folder_if_named(settings, dir))
     return Table(settings, models, tuple(sets) if sets else active_sets(models))
 
 
-def _folder_if_named(table: Table, given: Path | None) -> Path | None:
-    settings = table.settings
+def _folder_if_named(settings: Settings, given: Path | None) -> Path | None:
     named = given or settings.models_dir or settings.comfyui_dir
-    return table.folder(given) if named else None
+    return (given or models_folder(settings)) if named else None
 
 
 def _hub_if_there() -> Hub | None:
@@ -321,8 +316,11 @@ def _facts(each: Pulled) -> dict[str, overlay.Value]:
         "revision": each.revision,
         "verified": True,
     }
-    return {
+    learned = {
         name: value
         for name, value in facts.items()
         if value is not None and not getattr(weight, name)
     }
+    if "sha256" in learned and is_aside(weight):
+        learned["file"] = weight.file  # with its checksum known, it would be looked for elsewhere
+    return learned

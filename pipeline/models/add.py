@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,9 +10,10 @@ from config.errors import DiskFull, InvalidInput, LoraUnreadable
 from config.tables import ModelTable, WeightFile
 from handlers.loras.header import FileRanges, read_header
 from pipeline.models.active import UNCENSORED
-from pipeline.models.files import CHUNK, OnBytes
+from pipeline.models.files import CHUNK, OnBytes, path_of
 from pipeline.models.overlay import Changes
 from pipeline.models.pull import SPARE_BYTES, FreeBytes, free_bytes
+from pipeline.models.versions import place
 
 REPLACED = ("unet", "checkpoint")
 """The role that an own checkpoint takes in its set."""
@@ -55,28 +57,38 @@ def add(
     licence: str,
     commercial_use: bool,
     on_bytes: OnBytes,
+    kept: Sequence[WeightFile] = (),
     free: FreeBytes = free_bytes,
 ) -> Added:
-    """Copy it into the models folder under the name of its set. Raises InvalidInput or DiskFull."""
+    """Copy it into the models folder under the name of its set, beside an earlier one if that is
+    among the files `kept`. Raises InvalidInput or DiskFull."""
     base = base_set(name, models)
     role = _role(models, base)
     like = models.weights(base)[role]
     _require_family(file, like)
-    target = folder / like.folder / f"{name}.safetensors"
     size = file.stat().st_size
     if size + SPARE_BYTES > free(folder):
         raise DiskFull(f"{folder} has no room for {size:,} bytes and {SPARE_BYTES:,} to spare")
-    sha256 = _copy(file, target, on_bytes)
-    row: dict[str, str | int | bool] = {
-        "folder": like.folder,
-        "file": target.name,
-        "family": like.family,
-        "bytes": size,
-        "sha256": sha256,
-        "licence": licence,
-        "commercial_use": commercial_use,
-        "verified": True,
-    }
+    part = folder / like.folder / f".{name}.safetensors.part"
+    try:
+        sha256 = _copy(file, part, on_bytes)
+        row: dict[str, str | int | bool] = {
+            "folder": like.folder,
+            "file": f"{name}.safetensors",
+            "family": like.family,
+            "bytes": size,
+            "sha256": sha256,
+            "licence": licence,
+            "commercial_use": commercial_use,
+            "verified": True,
+        }
+        weight = place(WeightFile.model_validate({"name": name, **row}), kept)
+        target = path_of(folder, weight)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+    row["file"] = weight.file
     roles: dict[str, str | int | bool] = {**models.sets[base], role: name}
     return Added(target, size, sha256, {("weights", name): row, ("sets", name): roles})
 
@@ -103,21 +115,16 @@ def _require_family(file: Path, like: WeightFile) -> None:
         )
 
 
-def _copy(file: Path, target: Path, on_bytes: OnBytes) -> str:
-    """The sha256. The target appears whole."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
+def _copy(file: Path, part: Path, on_bytes: OnBytes) -> str:
+    """The sha256."""
+    part.parent.mkdir(parents=True, exist_ok=True)
     digest, done = hashlib.sha256(), 0
-    try:
-        with file.open("rb") as source, part.open("wb") as copy:
-            while chunk := source.read(CHUNK):
-                digest.update(chunk)
-                copy.write(chunk)
-                done += len(chunk)
-                on_bytes(done)
-            copy.flush()
-            os.fsync(copy.fileno())
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
+    with file.open("rb") as source, part.open("wb") as copy:
+        while chunk := source.read(CHUNK):
+            digest.update(chunk)
+            copy.write(chunk)
+            done += len(chunk)
+            on_bytes(done)
+        copy.flush()
+        os.fsync(copy.fileno())
     return digest.hexdigest()

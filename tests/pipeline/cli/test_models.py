@@ -163,3 +163,29 @@ def test_a_models_folder_must_be_named(models: Ryla) -> None:
 
     assert answer.code == 1
     assert answer.error["field"] == "RYLA_MODELS_DIR"
+
+
+def test_a_new_revision_is_pulled_beside_the_one_in_use(
+    models: Ryla, hub: ModelHub, tmp_path: Path
+) -> None:
+    table, folder = tmp_path / "models.toml", tmp_path / "models/checkpoints"
+
+    def say(revision: str) -> None:
+        table.write_text(TABLE.replace("\n\n", f'\nrevision = "{revision}"\n\n'))
+
+    say("1" * 40)
+    folder.mkdir(parents=True)
+    (folder / "tiny.safetensors").write_bytes(b"the old one")
+    models("activate", "tiny")
+    say(COMMIT)
+
+    answer = models("pull", "tiny", "--accept-licences", "--json")
+
+    assert answer.code == 0, answer.err
+    new = folder / COMMIT[:12] / "tiny.safetensors"
+    assert answer.document[0]["path"] == str(new)
+    assert (folder / "tiny.safetensors").read_bytes() == b"the old one"
+    assert new.read_bytes() == BODY
+    assert "Nothing to pull" in models("pull", "tiny").out
+    assert models("activate", "tiny", "--json").document["changed"]
+    assert models("rollback", "--json").document["back_to"] == 1

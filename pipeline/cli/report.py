@@ -1,0 +1,168 @@
+"""`ryla report`: what was made, what it cost, and how that stands against the requirements."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli import show
+from pipeline.cli.options import Json, StateDir, bucket_settings
+from pipeline.connecting import open_store
+from pipeline.report.modal_billing import Billing, beside
+from pipeline.report.money import By
+from pipeline.report.page import shortened, write_page
+from pipeline.report.reading import Reading
+from pipeline.report.span import since as since_when
+from pipeline.report.summing import Account, Report, summed
+from pipeline.report.words import figure, percent, usd
+
+HELP = """Sum the results of a time: cost by day, tenant, kind and GPU, and the metrics of the
+requirements against their targets.
+
+What the stand-in made is counted apart: it is evidence of neither money nor quality. docs/report.md
+has the definitions. It lists the whole of jobs/, a request for every 1,000 objects ever written
+there, and reads each result of the time once.
+
+Examples:
+
+    ryla report --since 24h
+
+    ryla report --since 2026-11-01 --page report.html
+
+    ryla report --since 7d --modal --json
+"""
+
+
+def register(app: typer.Typer) -> None:
+    @app.command("report", help=HELP)
+    @show.command
+    def command(
+        since: Annotated[
+            str, typer.Option("--since", metavar="TIME", help="24h, 7d, 2026-11-01 …")
+        ] = "7d",
+        page: Annotated[
+            Path | None,
+            typer.Option("--page", metavar="FILE", dir_okay=False, help="Write it as HTML too."),
+        ] = None,
+        modal: Annotated[
+            bool, typer.Option("--modal", help="Set it beside Modal's billing report.")
+        ] = False,
+        state_dir: StateDir = None,
+        json: Json = False,
+    ) -> None:
+        settings = bucket_settings(state_dir)
+        store = open_store(settings)
+        until = store.now()
+        begin = since_when(since, until)
+        reading = Reading(store, begin)
+        sums = summed(reading)
+        billing = (
+            beside(sums.real.ledger, begin, until, settings.modal_app, os.environ)
+            if modal
+            else None
+        )
+        report = Report(settings.bucket, begin, until, sums, reading, billing)
+        if page is not None:
+            write_page(report, page)
+        if json:
+            show.print_json(report.document())
+        else:
+            _print(report, page)
+
+
+def _print(report: Report, page: Path | None) -> None:
+    account = report.sums.real
+    show.print_text(
+        f"Bucket {report.bucket}, {report.since:%Y-%m-%d %H:%M} to {report.until:%Y-%m-%d %H:%M}"
+        f" UTC: {account.jobs} jobs, {account.ledger.total.pictures} pictures,"
+        f" {usd(account.ledger.total.total_usd)}\n"
+    )
+    _print_metrics(account)
+    for dimension in By:
+        _print_money(account, dimension)
+    lines = [*_notes(report), *_billing(report.billing)]
+    if page is not None:
+        lines.append(f"Page     {page}")
+    show.print_text("\n".join(lines))
+
+
+def _print_metrics(account: Account) -> None:
+    columns = ("=metric", ">figure", "=target", "", ">of")
+    rows = [
+        (each.name, figure(each), each.target, each.verdict, f"{each.n} {each.of}")
+        for each in account.tally.metrics()
+    ]
+    show.out().print(show.table(None, columns, rows))
+
+
+def _print_money(account: Account, dimension: By) -> None:
+    columns = (
+        f"={dimension}",
+        ">jobs",
+        ">pictures",
+        ">GPU s",
+        ">dollars",
+        ">cold",
+        ">lost",
+        ">in all",
+    )
+    rows = [
+        (
+            name,
+            money.jobs,
+            money.pictures,
+            f"{money.gpu_seconds:.1f}",
+            usd(money.usd),
+            percent(money.cold_share),
+            usd(money.lost_usd),
+            usd(money.total_usd),
+        )
+        for name, money in shortened(account.ledger.rows(dimension))
+    ]
+    if rows:
+        show.out().print()
+        show.out().print(show.table(None, columns, rows))
+
+
+def _notes(report: Report) -> list[str]:
+    tally, total = report.sums.real.tally, report.sums.real.ledger.total
+    ends = ", ".join(f"{count} {status}" for status, count in tally.ends.items())
+    errors = ", ".join(f"{code} {count}" for code, count in tally.errors.most_common(12))
+    faces = [f"{tally.faces.without_baseline} without a baseline"]
+    faces += [f"{count} {reason}" for reason, count in tally.faces.unmeasured.most_common()]
+    standin = report.sums.standin
+    unread = report.reading
+    notes = {
+        "Ends": ends,
+        "Errors": errors,
+        "Faces": f"no match, and not in the share: {', '.join(faces)}"
+        if tally.faces.without_baseline or tally.faces.unmeasured
+        else "",
+        "All in": f"{usd(report.sums.all_in_usd)} a picture, with failed jobs and lost attempts"
+        if report.sums.all_in_usd
+        else "",
+        "Lost": f"an upper bound of {total.upper_bounds} jobs: until their attempts were given up"
+        if total.upper_bounds
+        else "",
+        "Stand-in": f"{standin.jobs} jobs, {standin.ledger.total.pictures} pictures that no model"
+        " made: in none of these figures, evidence of neither money nor quality"
+        if standin.jobs
+        else "",
+        "Unread": f"{unread.unreadable} results cannot be read: {', '.join(unread.named)}"
+        if unread.unreadable
+        else "",
+    }
+    return ["", *(f"{name:8} {text}" for name, text in notes.items() if text)]
+
+
+def _billing(billing: Billing | None) -> list[str]:
+    if billing is None:
+        return []
+    if billing.why_not is not None:
+        return [f"Modal    not compared: {billing.why_not}"]
+    return [
+        f"Modal    {day.day}: ours {usd(day.ours_usd)}, billed {usd(day.modal_usd)} for the app"
+        f" {billing.app}, ratio {percent(day.ratio)}"
+        for day in billing.with_whole
+    ] + [f"Modal    billed for other apps in those days: {usd(billing.others_usd)}"]

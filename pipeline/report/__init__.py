@@ -1,0 +1,1 @@
+"""What was made in a span of time, what it cost, and how that stands against the requirements."""

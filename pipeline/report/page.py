@@ -1,0 +1,71 @@
+"""A report as one page that loads nothing from anywhere."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from pipeline.report.chart import Chart, chart
+from pipeline.report.money import By, Ledger, Money
+from pipeline.report.summing import Report
+from pipeline.report.words import figure, percent, usd
+from pipeline.result import Status
+
+MOST_ROWS = 40
+"""Of tenants, kinds or GPUs; the rest is added up in one row."""
+
+
+def write_page(report: Report, file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(render(report), "utf-8")
+
+
+def render(report: Report) -> str:
+    environment = Environment(
+        loader=PackageLoader("pipeline.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"figure": figure, "usd": usd, "percent": percent}
+    ledger = report.sums.real.ledger
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        metrics=list(report.sums.real.tally.metrics()),
+        dollars=dollars_a_day(ledger),
+        jobs=jobs_a_day(ledger),
+        tables=[(each.value, shortened(ledger.rows(each))) for each in By],
+    )
+
+
+def dollars_a_day(ledger: Ledger) -> Chart:
+    return chart(
+        {
+            day: {
+                "warm": money.usd - money.cold_usd,
+                "cold": money.cold_usd,
+                "lost": money.lost_usd,
+            }
+            for day, money in ledger.rows(By.DAY)
+        }
+    )
+
+
+def jobs_a_day(ledger: Ledger) -> Chart:
+    return chart(
+        {
+            day: {status.value: float(money.ends[status]) for status in Status}
+            for day, money in ledger.rows(By.DAY)
+        }
+    )
+
+
+def shortened(rows: Sequence[tuple[str, Money]]) -> Sequence[tuple[str, Money]]:
+    """The first ones, and the others added up."""
+    if len(rows) <= MOST_ROWS:
+        return rows
+    rest = Money()
+    for _, money in rows[MOST_ROWS:]:
+        rest += money
+    return [*rows[:MOST_ROWS], (f"{len(rows) - MOST_ROWS} more", rest)]

@@ -1,0 +1,217 @@
+"""Writes docs/gpus.md from the tables and pipeline/costs.py: `python -m tools.gpus_doc`."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from config.tables import GpuTable, RouteTable, load_gpus, load_models, load_routes
+from handlers import compatibility
+from handlers.base import Work
+from handlers.registry import KINDS, NOT_YET
+from pipeline import costs
+from tools.gpus_figures import ASKED, Line, default_work, lines, reason
+
+PATH = Path(__file__).parent.parent / "docs" / "gpus.md"
+
+HEAD = """\
+# GPUs
+
+<!-- Written by `python -m tools.gpus_doc` from config/routes.toml, config/gpus.toml,
+     config/models.toml and pipeline/costs.py: edit those. -->
+
+Which GPU each kind was asked to run on, which it takes, and the sum behind that. Nothing in this
+page was measured on the card that it speaks of: every figure comes from the arithmetic of the model
+and the card's data sheet, times a ratio measured on one H200 (below). `ryla accept --gpus` measures
+them on your account, and `ryla report` tells what jobs took and cost.
+"""
+
+KINDS_HEAD = """\
+## Kind by kind
+
+One picture with the kind's defaults on a warm worker. *Weights* are all files of the kind's sets,
+and the largest of them, against the card's memory: what does not fit together is moved to and fro
+between memory and card, which no figure here contains. *Floor* is the sampler's arithmetic at the
+card's dense 16-bit peak and nothing else: no program can be faster. *Dollars* are the estimated
+seconds of card, processor and memory; loading, idling and cold starts are not in them.
+"""
+
+FORCE = """\
+## Forcing the card that was asked
+
+A route is a set of weights on a card, and the kinds of a route share it. Name a file in
+`RYLA_ROUTES_FILE`; it is laid over config/routes.toml, key by key, and is shipped by `ryla deploy`:
+
+```toml
+[routes.Flux]
+gpus = ["T4"]            # {flux}
+timeout_s = 1800
+
+[routes.InstantId]
+gpus = ["A10"]           # {instantid}
+```
+
+The first name is asked for first and is what budgets (`max_cost_usd`) are estimated on; the others
+follow when it cannot be had, and after `out_of_memory`. A card that gpus.toml does not list is
+refused with the names that it has. Where the weights do not fit, ComfyUI moves them to and fro on
+its own, or gives up with `out_of_memory`; neither was measured.
+"""
+
+
+def render() -> str:
+    gpus = load_gpus()
+    routes, models = load_routes(gpus=gpus), load_models()
+    kinds = [kind for kind in KINDS if compatibility.rows(kind)]
+    tables = {kind: lines(kind, gpus, routes, models) for kind in kinds}
+    parts = [
+        HEAD,
+        *_summary(tables),
+        KINDS_HEAD,
+        *(_kind(kind, found) for kind, found in tables.items()),
+        *_sum(gpus, routes),
+        FORCE.format(
+            flux=", ".join(kind for kind in KINDS if KINDS[kind].route == "Flux"),
+            instantid=", ".join(kind for kind in KINDS if KINDS[kind].route == "InstantId"),
+        ),
+        *_prices(gpus),
+    ]
+    return "\n".join(parts)
+
+
+def _summary(tables: Mapping[str, Sequence[Line]]) -> Iterator[str]:
+    header = [
+        "kind",
+        "asked",
+        "taken",
+        "weights of memory",
+        "floor",
+        "estimate",
+        "a picture",
+        "why",
+    ]
+    rows = []
+    for kind, found in tables.items():
+        taken = next(line for line in found if line.rank == 1)
+        asked = next((line for line in found if line.asked), None)
+        why = reason(asked if asked and asked is not taken else taken, taken)
+        if asked and asked is not taken:
+            why = f"not {asked.gpu.name}: {why}"
+        name = asked.gpu.name if asked else "nothing"
+        rows.append([f"`{kind}`", name, taken.gpu.name, *_figures(taken), why])
+    yield _table(header, rows)
+    later = ", ".join(f"`{kind}` ({ASKED[kind]})" for kind in sorted(NOT_YET & ASKED.keys()))
+    yield (
+        f"Asked for and not built yet: {later}. `workflow` runs on the Flux route, and nothing can"
+        " be estimated of a caller's graph.\n"
+    )
+
+
+def _kind(kind: str, found: Sequence[Line]) -> str:
+    work = default_work(kind)
+    taken = next(line for line in found if line.rank == 1)
+    header = ["GPU", "", "weights of memory", "floor", "estimate", "a picture", "why"]
+    rows = [[line.gpu.name, _place(line), *_figures(line), reason(line, taken)] for line in found]
+    parts = ", then ".join(
+        f"{each.steps} steps of {each.width}x{each.height}" for each in _passes(work)
+    )
+    return f"### {kind}\n\n{parts}\n\n{_table(header, rows)}"
+
+
+def _passes(work: Work) -> Iterator[Work]:
+    yield work
+    if work.then is not None:
+        yield from _passes(work.then)
+
+
+def _place(line: Line) -> str:
+    order = f"taken as number {line.rank}" if line.rank else "not taken"
+    return f"asked; {order}" if line.asked else order
+
+
+def _figures(line: Line) -> list[str]:
+    memory = "?" if line.gpu.memory_gib is None else f"{line.gpu.memory_gib:g}"
+    return [
+        f"{line.weights_gib:.1f} ({line.largest_gib:.1f}) of {memory} GiB",
+        "?" if line.floor_s is None else f"{line.floor_s:.2f} s",
+        "?" if line.seconds is None else f"{line.seconds:.1f} s",
+        "?" if line.usd is None else f"${line.usd:.4f}",
+    ]
+
+
+def _sum(gpus: GpuTable, routes: RouteTable) -> Iterator[str]:
+    """The arithmetic of one Flux picture, number by number."""
+    work, model = default_work("flux-dev"), costs.FLUX
+    tokens = work.width * work.height / costs.PIXELS_PER_TOKEN + model.text_tokens
+    step = costs.step_flops(model, work.width, work.height)
+    attention = model.blocks * 4 * tokens**2 * model.hidden
+    yield "## The sum, for flux-dev\n"
+    yield (
+        f"- {work.width}x{work.height} pixels are {tokens - model.text_tokens:.0f} tokens of"
+        f" {costs.PIXELS_PER_TOKEN} pixels; with {model.text_tokens} of text, S = {tokens:.0f}.\n"
+        f"- Linears: 2 x S x {model.weights_per_token:,} weights = {(step - attention) / 1e12:.2f}"
+        f" TFLOP. Attention: {model.blocks} blocks x 4 x S² x {model.hidden} ="
+        f" {attention / 1e12:.2f} TFLOP. A step is {step / 1e12:.2f} TFLOP, {work.steps} steps are"
+        f" {work.steps * step / 1e15:.3f} PFLOP.\n"
+        f"- Over a card's dense 16-bit peak that is the floor. ComfyUI 0.8.0 on an H200 took"
+        f" {model.over_floor} times its floor (2.98 s); every card is taken to have that ratio.\n"
+        f"- Beside it: text {costs.TEXT_ENCODE_SECONDS} s, PNG {costs.PNG_SECONDS_PER_MP} s and VAE"
+        f" {costs.DECODE_SECONDS_PER_MP} s (on {costs.DECODE_MEASURED_TFLOPS:g} TFLOP/s) a"
+        f" megapixel, {costs.PROMPT_SECONDS:.2f} s a prompt.\n"
+    )
+    route = routes.route("Flux")
+    header = ["GPU", "peak", "floor", "sampling", "in all", "card", "+ cores, memory", "a picture"]
+    rows = []
+    for name in ("T4", "A10", *dict.fromkeys(route.gpus)):
+        gpu = gpus.gpu(name)
+        known = costs.estimate("flux-dev", work, gpu, route, gpus)
+        least = costs.floor_seconds(model, work, gpu)
+        if known.seconds is None or known.usd is None or least is None:
+            continue
+        beside = known.usd - gpu.usd_per_second * known.seconds
+        rows.append(
+            [
+                gpu.name,
+                f"{gpu.peak_tflops:g} TFLOP/s",
+                f"{least:.2f} s",
+                f"{least * model.over_floor:.2f} s",
+                f"{known.seconds:.2f} s",
+                f"${gpu.usd_per_second * known.seconds:.4f}",
+                f"${beside:.4f}",
+                f"${known.usd:.4f}",
+            ]
+        )
+    yield _table(header, rows)
+    yield (
+        f"Cores and memory are the route's: {route.cpu_cores:g} cores at"
+        f" ${gpus.cpu_usd_per_core_second} and {route.memory_gib:g} GiB at"
+        f" ${gpus.memory_usd_per_gib_second} a second. A slow card holds"
+        " them longer; and the T4's card alone costs more than a whole picture on an L40S. The"
+        " cheapest card while it works is not the cheapest while it loads or waits: a second of an"
+        " H100 costs twice that of an L40S whatever it does. `ryla report` tells the cold share"
+        " that decides between them.\n"
+    )
+
+
+def _prices(gpus: GpuTable) -> Iterator[str]:
+    yield "## Cards\n"
+    header = ["GPU", "$ an hour", "memory", "16-bit peak", "price as of", "source"]
+    rows = [
+        [
+            gpu.name,
+            f"{gpu.usd_per_second * 3600:.2f}",
+            "?" if gpu.memory_gib is None else f"{gpu.memory_gib:g} GiB",
+            "?" if gpu.peak_tflops is None else f"{gpu.peak_tflops:g} TFLOP/s",
+            str(gpu.date),
+            gpu.source,
+        ]
+        for gpu in gpus.gpus.values()
+        if gpu.billed
+    ]
+    yield _table(header, rows)
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    written = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in written)
+
+
+if __name__ == "__main__":
+    PATH.write_text(render(), encoding="utf-8")

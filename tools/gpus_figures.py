@@ -1,0 +1,134 @@
+"""What a kind takes on a card, and why a card is taken or not. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from config.tables import Gpu, GpuTable, ModelTable, RouteTable
+from handlers import compatibility
+from handlers.base import Work
+from handlers.registry import KINDS
+from pipeline import costs
+from pipeline.models.active import GIB
+
+ASKED: Mapping[str, str] = MappingProxyType(
+    {
+        "flux-dev": "L40S",
+        "flux-schnell": "T4",
+        "flux-lora": "T4",
+        "flux-instantid": "A10",
+        "sdxl-instantid": "A10",
+        "wan-t2v": "L40S",
+        "seedvr2": "A10",
+    }
+)
+"""Kind → GPU, by the requirements (EP-058, constraints). Of the other kinds they say nothing."""
+TARGET_SECONDS = 30.0
+MINIMAL: Mapping[str, str] = MappingProxyType(
+    {
+        "prompt": "a lighthouse at dusk",
+        "lora_name": "any.safetensors",
+        "reference_image": f"inputs/{'0' * 64}.png",
+    }
+)
+"""What a job of some kind cannot be without; everything else is a kind's own default."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A kind on a card."""
+
+    kind: str
+    gpu: Gpu
+    asked: bool
+    rank: int | None
+    """From 1: its place among the cards of the route; None where the route does not have it."""
+    weights_gib: float
+    largest_gib: float
+    floor_s: float | None
+    seconds: float | None
+    usd: float | None
+
+    @property
+    def fits(self) -> bool | None:
+        memory = self.gpu.memory_gib
+        return None if memory is None else self.weights_gib < memory
+
+    @property
+    def problems(self) -> list[str]:
+        found, memory = [], self.gpu.memory_gib or 0.0
+        if self.largest_gib >= memory:
+            found.append(f"the largest file ({self.largest_gib:.1f} GiB) alone does not fit")
+        elif not self.fits:
+            found.append("the weights do not fit together")
+        if self.seconds is not None and self.seconds >= TARGET_SECONDS:
+            found.append(f"{self.seconds:.0f} s miss the target of {TARGET_SECONDS:.0f} s")
+        return found
+
+
+def lines(kind: str, gpus: GpuTable, routes: RouteTable, models: ModelTable) -> list[Line]:
+    """The card that was asked, then those of the route."""
+    route = routes.route(KINDS[kind].route)
+    names = dict.fromkeys(gpus.gpu(name).name for name in route.gpus)
+    asked = gpus.gpu(ASKED[kind]).name if kind in ASKED else None
+    ranks = {name: n for n, name in enumerate(names, start=1)}
+    sizes = [
+        (weight.bytes or 0) / GIB
+        for weight in models.files(compatibility.rows(kind)[0].sets).values()
+    ]
+    work = default_work(kind)
+    made = []
+    for name in dict.fromkeys((*([asked] if asked else []), *names)):
+        gpu = gpus.gpu(name)
+        known = costs.estimate(kind, work, gpu, route, gpus)
+        made.append(
+            Line(
+                kind=kind,
+                gpu=gpu,
+                asked=name == asked,
+                rank=ranks.get(name),
+                weights_gib=sum(sizes),
+                largest_gib=max(sizes),
+                floor_s=floor(kind, work, gpu),
+                seconds=known.seconds,
+                usd=known.usd,
+            )
+        )
+    return made
+
+
+def default_work(kind: str) -> Work:
+    model = KINDS[kind].input_model
+    given = {name: value for name, value in MINIMAL.items() if name in model.model_fields}
+    return KINDS[kind].work(model.model_validate(given))
+
+
+def floor(kind: str, work: Work, gpu: Gpu) -> float | None:
+    """Of all passes of the job."""
+    model = costs.SAMPLERS.get(work.model or kind)
+    own = None if model is None else costs.floor_seconds(model, work, gpu)
+    then = 0.0 if work.then is None else floor(kind, work.then, gpu)
+    return None if own is None or then is None else own * work.images + then
+
+
+def reason(line: Line, taken: Line) -> str:
+    """Why a card is taken or not, told by its figures."""
+    problems = "; ".join(line.problems)
+    dearer = _dearer(line, taken)
+    if line.rank == 1:
+        return problems or ("as asked" if line.asked else _first(line))
+    if line.rank is not None:
+        return f"where {taken.gpu.name} cannot be had{dearer}" + (f"; {problems}" * bool(problems))
+    return f"{problems or 'slower'}{dearer}"
+
+
+def _first(line: Line) -> str:
+    return f"the weights fit in {line.gpu.memory_gib:g} GiB, within {TARGET_SECONDS:.0f} s"
+
+
+def _dearer(line: Line, taken: Line) -> str:
+    if line.usd is None or taken.usd is None or line is taken:
+        return ""
+    change = line.usd / taken.usd - 1
+    word = "dearer" if change >= 0 else "cheaper"
+    return f"; {abs(change) * 100:.0f} % {word} a picture than {taken.gpu.name}"
