@@ -1,14 +1,35 @@
-"""What the endpoints are given. Nothing in this package opens a bucket or reads a setting itself."""
+"""What the endpoints are given. Nothing in this package opens a bucket or reads the environment."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeline.bench import Bench
+from pipeline.remote_pictures import Fetch, PictureFetcher
 from pipeline.store.conditional import SafeStore
 
 
-def nobody_listens(key: str | None = None) -> None:  # noqa: ARG001  the port's shape
+def nobody_listens(key: str | None = None) -> None:
     """Where no dispatcher runs beside the API: whoever polls the bucket finds the job."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds. Only tests change them."""
+
+    look: float = 1.0
+    """Between two LISTs while anyone waits."""
+    first_look: float = 0.25
+    """From the first waiter to the first look."""
+    census: float = 3.0
+    """How old a listing may be that limits are judged by."""
+    listing: float = 1.0
+    """How old the one may be that GET /jobs shows."""
+    picture_wait: float = 130.0
+    """Before a waiting client is sent on: a request must not take 150 s on Modal."""
+    stream: float = 130.0
+    """After which an event stream ends, to be resumed."""
+    body: float = 60.0
+    """In which a request's body must have arrived."""
 
 
 @dataclass(frozen=True)
@@ -18,3 +39,13 @@ class Ports:
     heard: Callable[[str | None], None] = nobody_listens
     """Called when work was heard of, with its inbox key where that is known: whoever dispatches
     looks at once. Returns at once, never raises, and may be called from any thread."""
+    fetch: Fetch | None = None
+    """Gets reference pictures by https; else those of the hosts that the settings list."""
+    pace: Pace = Pace()
+
+    @property
+    def pictures(self) -> Fetch:
+        if self.fetch is not None:
+            return self.fetch
+        hosts = frozenset(self.bench.settings.picture_hosts.lower().replace(" ", "").split(","))
+        return PictureFetcher(hosts - {""}).fetch

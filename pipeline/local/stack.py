@@ -22,7 +22,8 @@ from typing import Any, Self
 from config.errors import InvalidSetting, StoreUnavailable
 from config.settings import Settings
 from events.sender import Sender
-from pipeline.bench import load_bench
+from pipeline.api.threads import STORE_CALLS
+from pipeline.bench import Bench, load_bench
 from pipeline.connecting import open_checked_store
 from pipeline.dispatcher.loop import Bell, dispatch
 from pipeline.dispatcher.tick import Dispatcher, TickReport
@@ -48,8 +49,10 @@ class LocalStack:
         environ: Mapping[str, str],
         *,
         on_tick: Callable[[TickReport], None] | None = None,
+        listener: socket.socket | None = None,
     ) -> None:
-        """`settings` are taken as they are, but for the bucket, which is an embedded one."""
+        """`settings` are taken as they are, but for the bucket, which is an embedded one. With a
+        bound `listener`, the HTTP API is served there; it is closed at the end."""
         self.folder = folder.absolute()
         self.bell = Bell()
         """Rung for work that was just submitted, so that it is not left to the next poll."""
@@ -59,6 +62,7 @@ class LocalStack:
         self._wanted = settings
         self._environ = environ
         self._on_tick = on_tick
+        self._listener = listener
         self._server = SeaweedServer(self.folder / "store")
         self._failure: Exception | None = None
         self._parts = ExitStack()
@@ -74,9 +78,11 @@ class LocalStack:
             self._server.create_bucket(self._wanted.bucket)
             self.settings = self._resettled()
             bench = load_bench(self.settings, "local")
-            self.store = open_checked_store(self.settings)
+            self.store = open_checked_store(self.settings, STORE_CALLS)
             reclaim(self.store)
-            parts.enter_context(_published(self.folder, self.settings))
+            if self._listener is not None:
+                parts.enter_context(self._serving(bench, self._listener))
+            parts.enter_context(_published(self.folder, self.settings, self._listener))
             sender = Sender(make_sink(self.settings))
             parts.callback(sender.close, DRAIN_SECONDS)
             self.engine = LocalEngine(self.settings, bench.routes, self._environ)
@@ -122,6 +128,14 @@ class LocalStack:
             state_dir=self.folder,
             events_file=events_file(changed(self._wanted, state_dir=self.folder)).absolute(),
         )
+
+    @contextmanager
+    def _serving(self, bench: Bench, listener: socket.socket) -> Iterator[None]:
+        from pipeline.api.ports import Ports  # noqa: PLC0415  of an extra that not all install
+        from pipeline.api.server import served  # noqa: PLC0415
+
+        with served(Ports(bench, self.store, lambda _: self.bell.ring()), listener):
+            yield
 
     @contextmanager
     def _dispatching(self, dispatcher: Dispatcher) -> Iterator[None]:
@@ -195,7 +209,7 @@ def _lock_within(descriptor: int, seconds: float) -> bool:
 
 
 @contextmanager
-def _published(folder: Path, settings: Settings) -> Iterator[None]:
+def _published(folder: Path, settings: Settings, listener: socket.socket | None) -> Iterator[None]:
     """stack.json while the stack runs. It holds the store's secret, so only its owner reads it."""
     secret = settings.secret_access_key
     assert secret is not None
@@ -209,6 +223,9 @@ def _published(folder: Path, settings: Settings) -> Iterator[None]:
         "state_dir": str(settings.state_dir),
         "events_file": str(settings.events_file),
     }
+    if listener is not None:
+        host, port = listener.getsockname()[:2]
+        values |= {"api_host": host, "api_port": str(port)}
     file, new = folder / STACK_FILE, folder / f"{STACK_FILE}.new"
     new.unlink(missing_ok=True)
     new.touch(mode=0o600)

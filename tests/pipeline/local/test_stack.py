@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
 from config.errors import InvalidSetting, StoreUnavailable
@@ -102,11 +103,13 @@ def test_a_store_that_ended_is_told_by_the_next_check(tmp_path: Path) -> None:
 
 
 def test_up_tells_where_it_is_and_ends_with_sigterm(tmp_path: Path) -> None:
-    with start_ryla("up", "--state-dir", "state", "--json", cwd=tmp_path) as process:
+    with start_ryla("up", "--state-dir", "state", "--port", "0", "--json", cwd=tmp_path) as process:
         try:
             said: Any = next_document(process)
             assert listens(said["endpoint_url"])
-            assert read_stack(tmp_path / "state") is not None
+            assert httpx.get(f"{said['api_url']}/health").json()["status"] == "healthy"
+            published = read_stack(tmp_path / "state") or {}
+            assert said["api_url"].endswith(f":{published['api_port']}")
 
             process.send_signal(signal.SIGTERM)
             _, errors = process.communicate(timeout=30)
@@ -120,7 +123,7 @@ def test_up_tells_where_it_is_and_ends_with_sigterm(tmp_path: Path) -> None:
 
 def test_what_a_killed_up_leaves_behind_ends_and_its_jobs_go_on(tmp_path: Path) -> None:
     state = tmp_path / "state"
-    with start_ryla("up", "--state-dir", "state", "--json", cwd=tmp_path) as process:
+    with start_ryla("up", "--state-dir", "state", "--port", "0", "--json", cwd=tmp_path) as process:
         said = next_document(process)
         store = store_of(state)
         for n in range(5):

@@ -1,0 +1,88 @@
+"""What there is: `/health`, `/models`, `/loras`."""
+
+from functools import cache
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from handlers.base import picture_fields
+from handlers.compatibility import sets_of
+from handlers.lora_fields import TakesLora
+from handlers.registry import KINDS
+from pipeline.api.answers import Json
+from pipeline.api.documents import Health, Kind, Kinds, LoraFile, Loras
+from pipeline.api.openapi import problems
+from pipeline.api.paths import ENDPOINTS, Endpoint
+from pipeline.api.requests import Shared, Tenant, require_query
+from pipeline.bench import Bench
+from pipeline.loras.bucket import ENDING, every
+
+
+async def health(request: Request, service: Shared) -> Response:
+    """Touches neither the store nor a GPU, and needs no key."""
+    require_query(request)
+    settings = service.ports.bench.settings
+    return Json(Health(app=settings.modal_app, version=settings.app_version).model_dump())
+
+
+async def models(request: Request, tenant: Tenant, service: Shared) -> Response:  # noqa: ARG001
+    """Those that are built, and those to come."""
+    require_query(request)
+    found = [_kind(each, service.ports.bench) for each in ENDPOINTS if not each.alias]
+    return Json(Kinds(models=tuple(found), count=len(found)).model_dump())
+
+
+async def loras(request: Request, tenant: Tenant, service: Shared) -> Response:  # noqa: ARG001
+    """To be named as `lora_name`; the same for every tenant."""
+    require_query(request)
+    prefix = service.ports.bench.settings.lora_prefix
+    found = await service.threads.run(lambda: list(every(service.ports.store, prefix)))
+    files = tuple(
+        LoraFile(
+            name=each.key.removeprefix(prefix).removesuffix(ENDING),
+            path=each.key,
+            bytes=each.size,
+            last_modified=each.last_modified,
+        )
+        for each in found
+    )
+    return Json(Loras(loras=files, count=len(files)).model_dump(mode="json"))
+
+
+def _kind(endpoint: Endpoint, bench: Bench) -> Kind:
+    kind = KINDS.get(endpoint.kind)
+    if kind is None:
+        return Kind(name=endpoint.kind, path=endpoint.path, available=False)
+    weights = [
+        weight.file
+        for name in sets_of((kind.name,))
+        for weight in bench.models.weights(name).values()
+    ]
+    return Kind(
+        name=kind.name,
+        path=endpoint.path,
+        available=True,
+        gpus=tuple(bench.routes.route(kind.route).gpus),
+        weights=tuple(dict.fromkeys(weights)),
+        takes_lora=isinstance(kind, TakesLora),
+        pictures=tuple(picture_fields(kind.input_model)),
+    )
+
+
+@cache
+def about_router() -> APIRouter:
+    router = APIRouter(tags=["about"], default_response_class=Response)
+    refused = problems(400, 401, 403, 429)
+    told: dict[str, dict[int | str, dict[str, Any]]] = {
+        "/health": {200: {"description": "It does.", "model": Health}, **problems(400)},
+        "/models": {200: {"description": "All.", "model": Kinds}, **refused},
+        "/loras": {200: {"description": "All.", "model": Loras}, **refused, **problems(503)},
+    }
+    for path, handler, summary in (
+        ("/health", health, "Whether this process answers"),
+        ("/models", models, "The kinds of jobs"),
+        ("/loras", loras, "The LoRA files of the bucket"),
+    ):
+        router.get(path, summary=summary, responses=told[path])(handler)
+    return router

@@ -1,0 +1,148 @@
+"""Answers: a job as JSON, its picture as bytes, a problem."""
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import quote
+
+from starlette.responses import Response
+
+from config.errors import NoSuchOutput, NotFinished, RequestRefused, RylaError, StillNotFinished
+from pipeline.api.documents import job_document, job_url, output_url, problem
+from pipeline.api.lookup import Place
+from pipeline.errors import ErrorInfo
+from pipeline.result import Output, Result
+
+RETRY_AFTER_S = 2
+"""Until asking for an unfinished job makes sense again."""
+PROBLEM = "application/problem+json"
+
+
+class Json(Response):
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(
+            "utf-8", "surrogatepass"
+        )
+
+
+def job(place: Place) -> Response:
+    """200 with the result, or 202 with when to ask again."""
+    answer = Json(job_document(place.view, place.model), 200 if place.finished else 202)
+    answer.headers["Location"] = job_url(place.view.id)
+    if not place.finished:
+        answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return answer
+
+
+def problem_answer(
+    error: RylaError,
+    request_id: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    job: str | None = None,
+) -> Response:
+    body = problem(error, request_id)
+    if job is not None:
+        body["job"] = job
+    more = dict(headers or {})
+    if isinstance(error, RequestRefused) and error.retry_after_s is not None:
+        more["Retry-After"] = str(error.retry_after_s)
+    elif error.http_status == 503:
+        more["Retry-After"] = "5"
+    if error.http_status == 401:
+        more["WWW-Authenticate"] = "Bearer"
+    return Json(body, error.http_status, more, media_type=PROBLEM)
+
+
+def sent_on(id: str, ordinal: int, wait_s: int, left_s: int) -> Response:
+    """To where the picture will be, once it is there."""
+    query = f"?wait={wait_s}" + (f"&left={left_s}" if left_s else "")
+    return Response(status_code=303, headers={"Location": output_url(id, ordinal) + query})
+
+
+def still_not_finished(id: str) -> StillNotFinished:
+    error = StillNotFinished(f"the job {id} is not finished yet", field="id", value=id)
+    error.hint = f"The job goes on: ask for it again at {job_url(id)}."
+    error.retry_after_s = RETRY_AFTER_S
+    return error
+
+
+def not_finished(id: str) -> NotFinished:
+    error = NotFinished(f"the job {id} is not finished yet", field="id", value=id)
+    error.retry_after_s = RETRY_AFTER_S
+    return error
+
+
+def output_of(place: Place, ordinal: int) -> tuple[Result, Output]:
+    """Raises what the job ended with, where that is not a picture; or NoSuchOutput."""
+    result = place.view.result
+    id = place.view.id
+    if result is None:
+        raise NoSuchOutput(f"the result of {id} cannot be read", field="id", value=id)
+    if result.error is not None:
+        raise as_error(result.error)
+    if ordinal >= len(result.outputs):
+        raise NoSuchOutput(
+            f"the job {id} is {result.status} and has {len(result.outputs)} outputs",
+            field="n",
+            value=ordinal,
+            hint=f"{job_url(id)} lists them, from 0.",
+        )
+    return result, result.outputs[ordinal]
+
+
+def as_error(info: ErrorInfo) -> RylaError:
+    """The error that a job ended with, as one of the tree again."""
+    kind = by_code().get(info.code, RylaError)
+    return kind(info.message, field=info.field, value=info.value, hint=info.hint)
+
+
+@cache
+def by_code() -> Mapping[str, type[RylaError]]:
+    """Every error of the tree."""
+    found: dict[str, type[RylaError]] = {}
+    for each in _below(RylaError):
+        found.setdefault(each.code, each)
+    return found
+
+
+def _below(top: type[RylaError]) -> Iterator[type[RylaError]]:
+    yield top
+    for each in top.__subclasses__():
+        yield from _below(each)
+
+
+def picture_headers(result: Result, output: Output) -> dict[str, str]:
+    """What the job cost and how it was made, under the names that older clients read."""
+    told: dict[str, object] = {
+        "X-Job-Id": result.id,
+        "X-Model": result.model,
+        "X-Seed": output.seed,
+        "X-Outputs": len(result.outputs),
+    }
+    if result.cost is not None:
+        told["X-Cost-USD"] = f"{result.cost.usd:.6f}"
+    if result.metrics is not None:
+        told["X-Execution-Time-Sec"] = f"{result.metrics.total:.3f}"
+        told["X-GPU-Type"] = result.metrics.gpu
+    if result.provenance is not None and result.provenance.lora is not None:
+        told["X-LoRA-Used"] = PurePosixPath(result.provenance.lora.key).name
+    if result.warnings:
+        told["X-Warning"] = "; ".join(result.warnings)
+    name = f"{result.id}-{PurePosixPath(output.key).name}"
+    headers = {each: _header(str(value)) for each, value in told.items() if value is not None}
+    return headers | {
+        "ETag": f'"{output.sha256}"',
+        "Cache-Control": "private, max-age=31536000, immutable",
+        "Content-Disposition": f'inline; filename="{_header(name)}"',
+        "Content-Location": output_url(result.id, result.outputs.index(output)),
+        "X-Content-Type-Options": "nosniff",
+    }
+
+
+def _header(text: str) -> str:
+    """As it can stand in a header."""
+    return quote(text, safe=" !#$%&'()*+,-./:;<=>?@[]^_`{|}~")

@@ -1,0 +1,111 @@
+"""Puts the app together."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from config.settings import listed
+from pipeline.api.about import about_router
+from pipeline.api.doorbell import doorbell_router
+from pipeline.api.edge import REQUEST_ID, Edge
+from pipeline.api.errors import handle_errors
+from pipeline.api.generating import generating_router
+from pipeline.api.jobs import jobs_router
+from pipeline.api.metrics import metrics_router
+from pipeline.api.openapi import document
+from pipeline.api.ports import Ports
+from pipeline.api.service import Service
+
+ABOUT = """Image generation driven by object storage.
+
+Send a kind's input to its path. `Prefer: wait=N` waits for the end; without it the answer is 202
+and a Location to ask. `Accept: image/*` answers the picture itself. Errors are problem details
+(RFC 9457) with a stable `code`.
+"""
+TAGS = [
+    {"name": "generate", "description": "One path for each kind of job."},
+    {"name": "jobs", "description": "Jobs after they were sent."},
+    {"name": "about", "description": "What there is."},
+]
+SHOWN_TO_PAGES = (
+    "Location",
+    "Retry-After",
+    "Preference-Applied",
+    "Idempotency-Replayed",
+    "ETag",
+    "X-Cost-USD",
+    "X-Execution-Time-Sec",
+    "X-GPU-Type",
+    "X-Job-Id",
+    "X-LoRA-Used",
+    "X-Model",
+    "X-Outputs",
+    "X-Seed",
+    "X-Warning",
+    REQUEST_ID,
+)
+
+
+def make_app(ports: Ports) -> FastAPI:
+    """Raises InvalidSetting."""
+    service = Service.of(ports)
+    settings = ports.bench.settings
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        # It takes 0.2 s, and whoever asks first should not hold up the others.
+        made = asyncio.create_task(service.threads.run(app.openapi))
+        yield
+        service.hub.close()
+        await made
+
+    app = FastAPI(
+        title="ryla",
+        version=settings.app_version,
+        description=ABOUT,
+        openapi_tags=TAGS,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    app.state.service = service
+    app.state.routers = (
+        generating_router(),
+        jobs_router(),
+        about_router(),
+        metrics_router(ports),
+        doorbell_router(ports),
+    )
+    for router in app.state.routers:
+        app.include_router(router)
+    handle_errors(app)
+    origins = listed(settings.cors_origins)
+    if origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=sorted(origins),
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=[
+                "Authorization",
+                "Content-Type",
+                "Idempotency-Key",
+                "Prefer",
+                REQUEST_ID,
+            ],
+            expose_headers=list(SHOWN_TO_PAGES),
+        )
+    app.add_middleware(Edge)
+    _describe(app, keyed=bool(service.doorman.keys))
+    return app
+
+
+def _describe(app: FastAPI, *, keyed: bool) -> None:
+    def openapi() -> dict[str, object]:
+        if app.openapi_schema is None:
+            app.openapi_schema = document(app, keyed=keyed)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,164 @@
+"""Who waits and who is in progress: one listing, looked at by all who need one.
+
+A listing costs by the jobs that wait, so it is made again only when somebody asks and the last one
+is too old; the jobs posted here since are added to it.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from pipeline.api.threads import Threads
+from pipeline.job_events import subject
+from pipeline.keys import INBOX, LEASES, InboxName, lease_id, lease_key, parse_inbox_key
+from pipeline.lease import Lease
+from pipeline.reading import inbox_id, listed
+from pipeline.store.base import Entry
+from pipeline.store.conditional import SafeStore
+
+READS = 64
+"""Leases and bare entries of unknown tenants that are read for one listing."""
+SHARE = 10
+"""A listing that takes long may be so many times its own duration old."""
+
+
+@dataclass(frozen=True)
+class Owner:
+    tenant: str | None
+    model: str | None
+
+
+@dataclass(frozen=True)
+class Posted:
+    at: float
+    """Monotonic."""
+    name: InboxName
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    at: float
+    """When it was begun, monotonic."""
+    waiting: Mapping[str, Entry] = field(default_factory=dict)
+    """By id."""
+    held: Mapping[str, Entry] = field(default_factory=dict)
+    owners: Mapping[str, Owner] = field(default_factory=dict)
+    """As far as they are known."""
+    count: Mapping[str, int] = field(default_factory=dict)
+    """Jobs by tenant."""
+
+    def ids_of(self, tenant: str) -> Iterator[str]:
+        return (id for id, owner in self.owners.items() if owner.tenant == tenant)
+
+
+@dataclass
+class Census:
+    store: SafeStore
+    threads: Threads
+    max_age_s: float
+    monotonic: Callable[[], float] = time.monotonic
+    _last: Snapshot | None = None
+    _took_s: float = 0.0
+    _making: "asyncio.Task[Snapshot] | None" = None
+    _posted: dict[str, Posted] = field(default_factory=dict)
+    """By id, jobs that no listing was begun after."""
+    _mine: Counter[str | None] = field(default_factory=Counter)
+    """How many of them are whose."""
+
+    def posted(self, key: str) -> None:
+        """A job was just put into the inbox."""
+        name = parse_inbox_key(key)
+        self._mine[name.tenant] += name.id not in self._posted
+        self._posted[name.id] = Posted(self.monotonic(), name)
+
+    def key_of(self, id: str) -> str | None:
+        """The inbox key of a job that waits as far as is known without asking."""
+        if id in self._posted:
+            return self._posted[id].name.key
+        entry = self._last.waiting.get(id) if self._last else None
+        return entry.key if entry else None
+
+    async def jobs_of(self, tenant: str) -> int:
+        """That wait or run. At most max_age_s old once there is a listing; then nobody waits for
+        the next one."""
+        if self._last is None:
+            await self.look(since=self.monotonic())
+        elif self._last.at < self.some_time_ago(self.max_age_s):
+            self._start()
+        assert self._last is not None
+        return self._last.count.get(tenant, 0) + self._mine[tenant]
+
+    def just_posted(self, tenant: str) -> set[str]:
+        """Ids of a tenant's jobs that came after the last listing was begun."""
+        return {id for id, post in self._posted.items() if post.name.tenant == tenant}
+
+    async def look(self, since: float) -> Snapshot:
+        """A listing that was begun then (monotonic) or later. All who ask meanwhile share one."""
+        while self._last is None or self._last.at < since:
+            await asyncio.shield(self._start())
+        return self._last
+
+    def some_time_ago(self, seconds: float) -> float:
+        """For `look`, by those for whom an older listing will do, the more so where one is dear.
+        0 is for those for whom none will do."""
+        return self.monotonic() - (max(seconds, SHARE * self._took_s) if seconds else 0.0)
+
+    def _start(self) -> "asyncio.Task[Snapshot]":
+        if self._making is None or self._making.done():
+            self._making = asyncio.get_running_loop().create_task(self._make())
+            self._making.add_done_callback(_look_at_its_end)
+        return self._making
+
+    async def _make(self) -> Snapshot:
+        begun = self.monotonic()
+        known = dict(self._last.owners) if self._last else {}
+        known |= {id: _owner(post.name) for id, post in self._posted.items()}
+        made = await self.threads.run(take_snapshot, self.store, begun, known)
+        self._took_s = self.monotonic() - begun
+        self._last = made
+        self._posted = {id: post for id, post in self._posted.items() if post.at >= begun}
+        self._mine = Counter(post.name.tenant for post in self._posted.values())
+        return made
+
+
+def _look_at_its_end(task: "asyncio.Task[Snapshot]") -> None:
+    """Nobody may be waiting for it; asyncio complains of errors that nobody looks at."""
+    if not task.cancelled():
+        task.exception()
+
+
+def take_snapshot(store: SafeStore, begun: float, known: Mapping[str, Owner]) -> Snapshot:
+    """What waits is listed first: a job that is claimed meanwhile is then seen twice, never not."""
+    waiting = {id: each for each in listed(store, INBOX) if (id := inbox_id(each.key))}
+    held = {id: each for each in listed(store, LEASES) if (id := lease_id(each.key))}
+    owners: dict[str, Owner] = {}
+    reads = 0
+    for id in {**waiting, **held}:
+        owner = known.get(id)
+        if (owner is None or owner.tenant is None) and id in waiting:
+            owner = _owner(parse_inbox_key(waiting[id].key))
+        if (owner is None or owner.tenant is None) and reads < READS:
+            reads += 1
+            owner = _read_owner(store, id, waiting.get(id))
+        if owner is not None:
+            owners[id] = owner
+    count = Counter(owner.tenant for owner in owners.values() if owner.tenant is not None)
+    return Snapshot(begun, waiting, held, owners, count)
+
+
+def _owner(name: InboxName) -> Owner:
+    return Owner(name.tenant, name.model)
+
+
+def _read_owner(store: SafeStore, id: str, entry: Entry | None) -> Owner | None:
+    """Of a job whose key says nothing, or whose inbox entry is gone."""
+    if entry is not None:
+        stored = store.get(entry.key)
+        if stored is not None:
+            about = subject(id, entry.key, entry.last_modified, stored.body)
+            return Owner(about.tenant, about.kind)
+    stored = store.get(lease_key(id))
+    lease = None if stored is None else Lease.parse(stored.body)
+    return None if lease is None else Owner(lease.tenant, lease.model)

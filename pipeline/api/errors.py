@@ -1,0 +1,75 @@
+"""Errors of the tree, and those of the framework, as problem details."""
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
+import structlog
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Match, Route
+
+from config.errors import BadRequest, NoSuchPath, RylaError, StoreError, WrongMethod
+from config.nearest import nearest
+from pipeline.api.answers import problem_answer
+from pipeline.api.paths import ENDPOINTS
+from pipeline.keys import clip
+
+PATHS = (*(each.path for each in ENDPOINTS), "/jobs", "/models", "/loras", "/health", "/docs")
+
+
+def handle_errors(app: FastAPI) -> None:
+    app.add_exception_handler(RylaError, _of_the_tree)
+    app.add_exception_handler(HTTPException, _of_the_router)
+    app.add_exception_handler(RequestValidationError, _of_a_parameter)
+
+
+async def _of_the_tree(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RylaError)
+    return _answer(request, _public(error))
+
+
+def _public(error: RylaError) -> RylaError:
+    """What the store says is for whoever runs it: it may tell of addresses and accounts."""
+    if not isinstance(error, StoreError):
+        return error
+    structlog.get_logger(__name__).error("store_failed", code=error.code, error=error.message)
+    hint = "Try again; what it said was logged under the request_id."
+    return type(error)("the store cannot be used at the moment", hint=hint)
+
+
+async def _of_the_router(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    if error.status_code == 404:
+        path = request.url.path
+        meant = nearest(path, PATHS)
+        unknown = NoSuchPath(f"there is no {clip(path)}", value=clip(path))
+        unknown.hint = f"Did you mean {meant}?" if meant else unknown.hint
+        return _answer(request, unknown)
+    if error.status_code == 405:
+        allowed = ", ".join(sorted({*_methods(request)})) or headers.get("Allow", "another")
+        wrong = WrongMethod(f"{request.method} is not for this path", hint=f"It takes {allowed}.")
+        return _answer(request, wrong, {"Allow": allowed})
+    return _answer(request, BadRequest(str(error.detail)), headers)
+
+
+def _methods(request: Request) -> Iterator[str]:
+    """Of all routes of the path; the router names those of the first."""
+    routers: Sequence[APIRouter] = getattr(request.app.state, "routers", ())
+    for route in chain.from_iterable(router.routes for router in routers):
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            yield from route.methods or ()
+
+
+async def _of_a_parameter(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"][1:])
+    return _answer(request, BadRequest(f"{clip(name)}: {first['msg']}", field=clip(name)))
+
+
+def _answer(request: Request, error: RylaError, headers: dict[str, str] | None = None) -> Response:
+    state = request.scope.get("state", {})
+    return problem_answer(error, state.get("request_id"), headers, state.get("job"))

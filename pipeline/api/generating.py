@@ -1,0 +1,173 @@
+"""`POST /<kind>`: an endpoint for each path of the table, and an answer for those that are gone."""
+
+from functools import cache
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Request
+from starlette.responses import Response
+
+from config.errors import PathGone, UnknownJob
+from handlers.registry import lookup
+from pipeline.api import answers
+from pipeline.api.asking import MAX_WAIT, Shape, Wish, job_id, wish
+from pipeline.api.documents import Job
+from pipeline.api.fetching import picture
+from pipeline.api.lookup import Place
+from pipeline.api.openapi import PICTURE_ANSWER, headers, problems, request_body
+from pipeline.api.paths import ENDPOINTS, GONE, Endpoint, Gone
+from pipeline.api.posting import Order, put, put_again
+from pipeline.api.requests import MIB, Prefer, Shared, Tenant, read_body, require_query
+from pipeline.api.service import Service
+from pipeline.reading import JobView, State
+from pipeline.submitting import new_id
+
+IN_ALL_S = 300
+"""That a client of the old paths is kept waiting, over all redirects."""
+LARGE = 64 * 1024
+"""A body beyond it brings pictures."""
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        description="The same key with the same body is the same job, and runs once; with another"
+        " body it is refused. Without a key every request is a new job.",
+        examples=["9f1c7a52-1d0e-4a4c-9d61-1f6a0b7f6a55"],
+    ),
+]
+
+
+@cache
+def generating_router() -> APIRouter:
+    router = APIRouter(tags=["generate"])
+    for endpoint in ENDPOINTS:
+        _add(router, endpoint)
+    for gone in GONE:
+        _add_gone(router, gone)
+    return router
+
+
+def _add(router: APIRouter, endpoint: Endpoint) -> None:
+    async def generate(
+        request: Request,
+        tenant: Tenant,
+        service: Shared,
+        prefer: Prefer = None,
+        idempotency_key: IdempotencyKey = None,
+    ) -> Response:
+        lookup(endpoint.kind)
+        require_query(request)
+        wished = wish(request.headers.get("accept"), prefer, old_path=endpoint.old)
+        order, keyed = await _order(request, service, endpoint.kind, tenant, idempotency_key)
+        place, replayed = await _take(service, order, tenant, keyed=keyed)
+        answer = await _answer(request, service, place, wished)
+        if replayed:
+            answer.headers["Idempotency-Replayed"] = "true"
+        return answer
+
+    router.add_api_route(
+        endpoint.path,
+        generate,
+        methods=["POST"],
+        operation_id=endpoint.path[1:].replace("-", "_"),
+        summary=f"Make pictures with {endpoint.kind}",
+        description=_description(endpoint),
+        response_class=Response,
+        responses=_responses(),
+        openapi_extra=request_body(endpoint.kind) if endpoint.available else None,
+        include_in_schema=endpoint.available,
+        deprecated=endpoint.alias or None,
+    )
+
+
+async def _order(
+    request: Request, service: Service, kind: str, tenant: str, key: str | None
+) -> tuple[Order, bool]:
+    id = new_id() if key is None else job_id(tenant, key)
+    await service.require_room(tenant)
+    most = service.ports.bench.settings.api_body_mib * MIB
+    raw = await read_body(request, most, service.ports.pace.body)
+    # Reading a picture takes long and much memory: not many at a time, and none before the others.
+    heavy = len(raw) > LARGE or b"https:" in raw
+    threads = service.intakes if heavy else service.threads
+    order = await threads.run(service.clerk.order, raw, id=id, kind=kind, tenant=tenant)
+    return order, key is not None
+
+
+async def _take(service: Service, order: Order, tenant: str, *, keyed: bool) -> tuple[Place, bool]:
+    """The job where it now is, and whether it was there before."""
+    store, threads = service.ports.store, service.threads
+    if not await threads.run(put, store, order, keyed=keyed):
+        try:
+            return await service.lookup.find(order.id, tenant), True
+        except UnknownJob:
+            await threads.run(put_again, store, order)
+    service.census.posted(order.key)
+    service.ports.heard(order.key)
+    waits = JobView(order.id, State.WAITING, since=store.now())
+    return Place(waits, tenant, order.kind, order.key), False
+
+
+async def _answer(request: Request, service: Service, place: Place, wished: Wish) -> Response:
+    id = place.view.id
+    request.state.job = id
+    shows = wished.shape is Shape.PICTURE
+    if not shows or wished.prefers:
+        place = await service.wait(place, wished.wait_s or 0)
+        done = shows and place.finished
+        answer = await picture(request, service, place, 0) if done else answers.job(place)
+        if wished.wait_s is not None:
+            answer.headers["Preference-Applied"] = f"wait={wished.wait_s}"
+        return answer
+    first = service.ports.pace.picture_wait
+    place = await service.wait(place, first)
+    if place.finished:
+        return await picture(request, service, place, 0)
+    return answers.sent_on(id, 0, MAX_WAIT, max(0, round(IN_ALL_S - first - MAX_WAIT)))
+
+
+def _add_gone(router: APIRouter, gone: Gone) -> None:
+    async def refuse() -> Response:
+        raise PathGone(f"{gone.path} is no more", value=gone.path, hint=gone.instead)
+
+    router.add_api_route(
+        gone.path, refuse, methods=["GET", "POST"], include_in_schema=False, response_class=Response
+    )
+
+
+def _description(endpoint: Endpoint) -> str:
+    said = (
+        "The body is the kind's input and the manifest's own fields, in one object. Answers the job"
+        " as JSON: 200 when it is finished, else 202."
+        " With `Accept: image/*` the answer is the first picture; without `Prefer`, one that takes"
+        " longer than 130 s is redirected to."
+    )
+    if endpoint.old:
+        said += " On this path `Accept: */*` without `Prefer` gets the picture too."
+    if endpoint.alias:
+        said += f" Another name of /{endpoint.kind}."
+    return said
+
+
+def _responses() -> dict[int | str, dict[str, Any]]:
+    return {
+        200: {
+            "description": "Finished, well or not: `status` says which. Or the first picture.",
+            "model": Job,
+            **PICTURE_ANSWER,
+        },
+        202: {
+            "description": "Taken; it goes on. Location says where to ask.",
+            "model": Job,
+            "headers": headers("Location", "Retry-After", "Preference-Applied"),
+        },
+        302: {
+            "description": "The picture is to be had at Location, for a while.",
+            "headers": headers("Location"),
+        },
+        303: {
+            "description": "The picture will be there: only for those who take pictures.",
+            "headers": headers("Location"),
+        },
+        **problems(400, 401, 402, 403, 404, 408, 409, 413, 415, 422, 429, 500, 501, 502, 503),
+    }

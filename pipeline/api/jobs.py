@@ -1,0 +1,182 @@
+"""`/jobs`: looked at, followed, fetched, cancelled."""
+
+import os
+import re
+import socket
+from collections.abc import Sequence
+from functools import cache
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Path, Query, Request
+from sse_starlette import EventSourceResponse
+from starlette.responses import Response
+
+from config.errors import BadRequest, NoSuchOutput
+from events.delivery import NotDelivered
+from events.outbox import StoredEvent
+from pipeline.api import answers
+from pipeline.api.asking import MAX_WAIT, waiting, whole_number
+from pipeline.api.documents import Job, Jobs, job_document
+from pipeline.api.fetching import picture
+from pipeline.api.listing import MOST
+from pipeline.api.lookup import Place
+from pipeline.api.openapi import PICTURE_ANSWER, problems
+from pipeline.api.requests import Prefer, Shared, Tenant, require_query
+from pipeline.api.service import Service
+from pipeline.api.streaming import event_id, events
+from pipeline.cancel import Canceller
+from pipeline.keys import ID_PATTERN, clip
+from pipeline.reading import JobView, State
+
+MOST_LEFT = 180
+_ID = re.compile(ID_PATTERN[:-1] + r"\Z")
+_ORDINAL = re.compile(r"(0|[1-9][0-9]{0,2})\Z")
+
+
+def _number(low: int, high: int) -> dict[str, Any]:
+    return {"type": "integer", "minimum": low, "maximum": high}
+
+
+Id = Annotated[str, Path(description="Of the job.", json_schema_extra={"pattern": ID_PATTERN})]
+Ordinal = Annotated[str, Path(description="Which, from 0.", json_schema_extra=_number(0, 999))]
+After = Annotated[str | None, Query(description="The last id of the page before: its `next`.")]
+Limit = Annotated[str | None, Query(description="Of a page.", json_schema_extra=_number(1, MOST))]
+LastEvent = Annotated[
+    str | None, Header(alias="Last-Event-ID", description="The id of the last event that came.")
+]
+Wait = Annotated[
+    str | None,
+    Query(description="Seconds to wait for the job.", json_schema_extra=_number(0, MAX_WAIT)),
+]
+Left = Annotated[
+    str | None,
+    Query(
+        description="Seconds that may be waited after that, by further redirects.",
+        json_schema_extra=_number(0, MOST_LEFT),
+    ),
+]
+
+
+async def list_jobs(
+    request: Request, tenant: Tenant, service: Shared, after: After = None, limit: Limit = None
+) -> Response:
+    """In the order of their ids, page by page."""
+    require_query(request, "after", "limit")
+    if after is not None and not _ID.match(after):
+        raise BadRequest("after is no job's id", field="after", value=clip(after))
+    most = whole_number("limit", limit, 1, MOST, MOST)
+    page = await service.listing.page(tenant, after or "", most)
+    jobs = [job_document(place.view, place.model) for place in page.jobs]
+    return answers.Json({"jobs": jobs, "count": page.count, "next": page.next})
+
+
+async def get_job(
+    request: Request, id: Id, tenant: Tenant, service: Shared, prefer: Prefer = None
+) -> Response:
+    """Finished or not. With `Prefer: wait=N` the answer waits for the end."""
+    require_query(request)
+    place = await _find(request, service, id, tenant)
+    wait_s = waiting(prefer)
+    place = await service.wait(place, wait_s or 0)
+    answer = answers.Json(job_document(place.view, place.model))
+    if not place.finished:
+        answer.headers["Retry-After"] = str(answers.RETRY_AFTER_S)
+    if wait_s is not None:
+        answer.headers["Preference-Applied"] = f"wait={wait_s}"
+    return answer
+
+
+async def cancel_job(request: Request, id: Id, tenant: Tenant, service: Shared) -> Response:
+    """Waiting or running. What runs stops at its next renewal, within RYLA_RENEW_SECONDS."""
+    require_query(request)
+    place = await _find(request, service, id, tenant)
+    done = await service.threads.run(_canceller(service).cancel, id)
+    view = JobView(id, State.FINISHED, done.result, since=done.result.finished_at)
+    ended = service.lookup.keep(Place(view, tenant, place.model))
+    return answers.Json(job_document(ended.view, ended.model))
+
+
+async def follow_job(
+    request: Request, id: Id, tenant: Tenant, service: Shared, last_event_id: LastEvent = None
+) -> Response:
+    """Server-Sent Events: `progress` at each change, `finished` at the end, each with the job as
+    JSON. The stream ends itself before 140 s; reconnect with Last-Event-ID, as an EventSource does
+    by itself. 204: what that named was the end."""
+    require_query(request)
+    place = await _find(request, service, id, tenant)
+    if place.finished and event_id(place) == last_event_id:
+        return Response(status_code=204)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return EventSourceResponse(events(service, place, last_event_id), headers=headers)
+
+
+async def get_output(
+    request: Request,
+    id: Id,
+    n: Ordinal,
+    tenant: Tenant,
+    service: Shared,
+    wait: Wait = None,
+    left: Left = None,
+) -> Response:
+    """Of a job that failed, the problem that it ended with."""
+    require_query(request, "wait", "left")
+    wait_s = whole_number("wait", wait, 0, MAX_WAIT, 0)
+    left_s = whole_number("left", left, 0, MOST_LEFT, 0)
+    if not _ORDINAL.match(n):
+        raise NoSuchOutput(f"{clip(n)} is no output's number", field="n", value=clip(n))
+    place = await service.wait(await _find(request, service, id, tenant), wait_s)
+    if place.finished:
+        return await picture(request, service, place, int(n))
+    if left_s:
+        return answers.sent_on(id, int(n), min(left_s, MAX_WAIT), max(0, left_s - MAX_WAIT))
+    raise answers.still_not_finished(id) if wait_s else answers.not_finished(id)
+
+
+async def _find(request: Request, service: Service, id: str, tenant: str) -> Place:
+    place = await service.lookup.find(id, tenant)
+    request.state.job = id
+    return place
+
+
+class _Later:
+    """A request waits for no other server: the events of a cancelled job stay owed by its lease,
+    and a dispatcher sends them."""
+
+    def deliver(self, events: Sequence[StoredEvent]) -> Sequence[StoredEvent]:  # noqa: ARG002
+        raise NotDelivered("left to a dispatcher", tried=False)
+
+
+def _canceller(service: Service) -> Canceller:
+    owner = f"api@{socket.gethostname()}:{os.getpid()}"
+    return Canceller(service.ports.store, service.ports.bench, _Later(), owner)
+
+
+@cache
+def jobs_router() -> APIRouter:
+    router = APIRouter(tags=["jobs"], default_response_class=Response)
+    refused = problems(400, 401, 403, 429, 503)
+    of_one = {**refused, **problems(404)}
+    a_job: dict[int | str, dict[str, Any]] = {200: {"description": "It.", "model": Job}}
+    a_page: dict[int | str, dict[str, Any]] = {200: {"description": "A page.", "model": Jobs}}
+    stream: dict[int | str, dict[str, Any]] = {
+        200: {"description": "The stream.", "content": {"text/event-stream": {}}},
+        204: {"description": "There is nothing more to come."},
+    }
+    output: dict[int | str, dict[str, Any]] = {
+        200: {"description": "The picture.", **PICTURE_ANSWER},
+        302: {"description": "It is to be had at Location, for a while."},
+        303: {"description": "Not yet; ask again there."},
+        304: {"description": "It is the one you have."},
+        **problems(402, 408, 409, 413, 422, 501, 502, 504),
+    }
+    for path, handler, summary, told in (
+        ("/jobs", list_jobs, "Jobs that wait or run", {**a_page, **refused}),
+        ("/jobs/{id}", get_job, "A job as it stands", {**a_job, **of_one}),
+        ("/jobs/{id}/events", follow_job, "A job's progress", {**stream, **of_one}),
+        ("/jobs/{id}/outputs/{n}", get_output, "A finished picture", {**output, **of_one}),
+    ):
+        router.get(path, summary=summary, responses=told)(handler)
+    cancelled = {**a_job, **of_one, **problems(409, 413)}
+    router.delete("/jobs/{id}", summary="Cancel a job", responses=cancelled)(cancel_job)
+    return router

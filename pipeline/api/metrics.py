@@ -1,0 +1,147 @@
+"""`/metrics` for Prometheus: gauges of what waits and what is in progress, read from the bucket.
+
+Every process of a deployment shows the same figures, so scrape one of them. A look costs as many
+LISTs as `ryla status` and a GET for each lease that changed; one serves everybody for some seconds.
+Totals by kind: no tenant sees another's figures.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+
+from fastapi import APIRouter, Request
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+from starlette.responses import Response
+
+from pipeline.api.openapi import problems
+from pipeline.api.ports import Ports
+from pipeline.api.requests import Shared, Tenant, require_query
+from pipeline.lease import Phase
+from pipeline.queue.rules import Lifetimes
+from pipeline.reading import JobView, LeaseWatch, Overview, State, overview
+
+FRESH_S = 5.0
+UNKNOWN = "unknown"
+"""The kind of a job whose key says none, before it is claimed."""
+IN_PROGRESS = (State.CLAIMED, State.RUNNING, State.RETRY)
+
+
+class Gauges(Collector):
+    """One overview as gauges."""
+
+    def __init__(self, seen: Overview, lifetimes: Lifetimes) -> None:
+        self._seen = seen
+        self._lifetimes = lifetimes
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        yield self._jobs()
+        yield self._oldest()
+        held = self._seen.held.values()
+        for name, text, value in (
+            (
+                "ryla_leases_past_life",
+                "Jobs whose dispatcher or worker is gone, not taken over yet.",
+                sum(self._past_life(view) for view in held),
+            ),
+            (
+                "ryla_jobs_owing",
+                "Finished jobs whose events or callback have not arrived yet.",
+                sum(view.state is State.OWING for view in held),
+            ),
+            (
+                "ryla_rejected_entries",
+                "Entries under rejected/; counted up to 1000.",
+                self._seen.rejected,
+            ),
+            (
+                "ryla_inbox_strangers",
+                "Inbox entries whose name is no job's.",
+                self._seen.strangers,
+            ),
+        ):
+            yield GaugeMetricFamily(name, text, value=value)
+
+    def _jobs(self) -> GaugeMetricFamily:
+        gauge = GaugeMetricFamily("ryla_jobs", "Unfinished jobs.", labels=["state", "kind"])
+        count: Counter[tuple[State, str]] = Counter()
+        for group, there in self._seen.waiting.items():
+            count[State.WAITING, group.model or UNKNOWN] += there.count
+        for view in self._seen.held.values():
+            if view.state in IN_PROGRESS and not _is_vacant(view):
+                count[view.state, _kind(view)] += 1
+        for (state, kind), number in sorted(count.items()):
+            gauge.add_metric([state.value, kind], number)
+        return gauge
+
+    def _oldest(self) -> GaugeMetricFamily:
+        gauge = GaugeMetricFamily(
+            "ryla_oldest_waiting_seconds", "Age of the job that waits longest.", labels=["kind"]
+        )
+        ages: dict[str, float] = {}
+        for group, there in self._seen.waiting.items():
+            kind, age = group.model or UNKNOWN, _seconds(self._seen.now - there.oldest)
+            ages[kind] = max(age, ages.get(kind, 0.0))
+        for kind, age in sorted(ages.items()):
+            gauge.add_metric([kind], age)
+        return gauge
+
+    def _past_life(self, view: JobView) -> bool:
+        lease = view.lease
+        if lease is not None and lease.phase is Phase.RETRY:
+            return False
+        life = self._lifetimes.unreadable_s if lease is None else lease.ttl_s
+        age = timedelta() if view.since is None else self._seen.now - view.since
+        return _seconds(age) > life + self._lifetimes.margin_s
+
+
+def _seconds(age: timedelta) -> float:
+    return max(0.0, age.total_seconds())
+
+
+def _is_vacant(view: JobView) -> bool:
+    return view.lease is not None and view.lease.vacant
+
+
+def _kind(view: JobView) -> str:
+    return (view.lease.model if view.lease else None) or UNKNOWN
+
+
+def metrics_router(
+    ports: Ports, fresh_s: float = FRESH_S, monotonic: Callable[[], float] = time.monotonic
+) -> APIRouter:
+    router = APIRouter(tags=["about"])
+    leases, one_look = LeaseWatch(ports.store), asyncio.Lock()
+    lifetimes = Lifetimes.of(ports.bench.settings)
+    text, made_at = b"", float("-inf")
+
+    def look() -> bytes:
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(Gauges(overview(ports.store, leases), lifetimes))
+        return generate_latest(registry)
+
+    @router.get(
+        "/metrics",
+        summary="Jobs by state and kind, for Prometheus",
+        description="The same for every key: totals, no tenants.",
+        response_class=Response,
+        responses={
+            200: {"description": "Gauges.", "content": {"text/plain": {}}},
+            **problems(400, 401, 403, 429, 503),
+        },
+    )
+    async def metrics(service: Shared, tenant: Tenant, request: Request) -> Response:  # noqa: ARG001
+        nonlocal text, made_at
+        require_query(request)
+        async with one_look:
+            if monotonic() - made_at >= fresh_s:
+                begun = monotonic()
+                text = await service.threads.run(look)
+                made_at = begun
+        return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+    return router

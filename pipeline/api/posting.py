@@ -1,0 +1,88 @@
+"""A request body becomes a job in the inbox. Blocks, so it runs in a thread."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from config.errors import BadManifest, IdConflict, InvalidInput
+from config.settings import Settings
+from handlers.registry import lookup
+from pipeline.api.bodies import in_body_terms, manifest_of
+from pipeline.callbacks import require_callback
+from pipeline.intake import Picture, take_in
+from pipeline.keys import inbox_key, manifest_key
+from pipeline.manifest import parse_manifest, read_document
+from pipeline.remote_pictures import Fetch
+from pipeline.store.conditional import Lost, SafeStore
+from pipeline.submitting import canonical
+
+
+@dataclass(frozen=True)
+class Order:
+    """A job as it will stand in the inbox."""
+
+    id: str
+    key: str
+    kind: str
+    body: bytes
+    pictures: tuple[Picture, ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.body).hexdigest()
+
+
+@dataclass(frozen=True)
+class Clerk:
+    """Reads bodies for a tenant and a path."""
+
+    settings: Settings
+    fetch: Fetch
+
+    def order(self, raw: bytes, *, id: str, kind: str, tenant: str) -> Order:
+        """Raises a BadManifest or InvalidInput."""
+        body = read_document(raw, max_bytes=len(raw))
+        return self._order(body, id=id, kind=kind, tenant=tenant)
+
+    def _order(self, body: Mapping[str, Any], *, id: str, kind: str, tenant: str) -> Order:
+        document = manifest_of(kind, tenant, body)
+        try:
+            taken = take_in(document["input"], lookup(kind).input_model, None, self.fetch)
+            text = canonical({**document, "input": taken.input})
+            manifest = parse_manifest(text)
+            require_callback(manifest.callback_url, self.settings)
+        except (BadManifest, InvalidInput) as error:
+            raise in_body_terms(error) from None
+        key = inbox_key(id, priority=manifest.priority, tenant=tenant, model=kind)
+        return Order(id, key, kind, text, taken.pictures)
+
+
+def put(store: SafeStore, order: Order, *, keyed: bool) -> bool:
+    """Whether the job is new. Raises IdConflict when its id has another body.
+
+    An id that nobody else can have takes one PUT. One that comes from an Idempotency-Key is taken
+    first, by the copy of the manifest that a dispatcher would write: of two bodies under one id
+    exactly one stands there, whatever their priorities and kinds, which make inbox keys differ.
+    """
+    if keyed:
+        outcome = store.create(manifest_key(order.id), order.body)
+        if isinstance(outcome, Lost):
+            raise IdConflict(
+                "this Idempotency-Key was used with another body",
+                field="Idempotency-Key",
+                hint="Use a new key for a new job.",
+            )
+        if not outcome.fresh:
+            return False
+    for picture in order.pictures:
+        store.write(picture.key, picture.body, picture.content_type)
+    store.create(order.key, order.body)
+    return True
+
+
+def put_again(store: SafeStore, order: Order) -> None:
+    """The inbox entry of a job that was taken in and is nowhere: whoever took it in has died."""
+    for picture in order.pictures:
+        store.write(picture.key, picture.body, picture.content_type)
+    store.create(order.key, order.body)

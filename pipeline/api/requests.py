@@ -1,0 +1,75 @@
+"""What a request brings: who asks, its body, its query."""
+
+from typing import Annotated
+
+import anyio
+from fastapi import Depends, Header, Request
+
+from config.errors import BodyTooLarge, RequestTooSlow, WrongMediaType
+from pipeline.api.asking import MAX_WAIT, require_known
+from pipeline.api.auth import Peer
+from pipeline.api.service import Service
+
+MIB = 2**20
+
+
+async def service_of(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+Shared = Annotated[Service, Depends(service_of)]
+
+
+async def tenant_of(request: Request, service: Shared) -> str:
+    """Whoever asks. Raises NotAuthenticated, LoopbackOnly or TooManyRequests."""
+    address = request.client.host if request.client else None
+    tenant = service.admit(Peer(address, request.headers))
+    request.state.tenant = tenant
+    return tenant
+
+
+Tenant = Annotated[str, Depends(tenant_of)]
+
+Prefer = Annotated[
+    str | None,
+    Header(
+        alias="Prefer",
+        description=f"`wait=N`: answer when the job is finished, after N seconds (at most"
+        f" {MAX_WAIT}) at the latest.",
+        examples=["wait=60"],
+    ),
+]
+
+
+async def read_body(request: Request, most: int, within_s: float) -> bytes:
+    """The body, of `most` bytes and no more, however it is sent.
+
+    Raises BodyTooLarge, RequestTooSlow or WrongMediaType.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise WrongMediaType(f"the Content-Type is {kind[:80] or 'missing'}", field="Content-Type")
+    declared = request.headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > most:
+        raise _too_large(most)
+    parts, size = [], 0
+    try:
+        with anyio.fail_after(within_s):
+            async for part in request.stream():
+                size += len(part)
+                if size > most:
+                    raise _too_large(most)
+                parts.append(part)
+    except TimeoutError:
+        raise RequestTooSlow(f"the body did not arrive within {within_s:g} s") from None
+    return b"".join(parts)
+
+
+def _too_large(most: int) -> BodyTooLarge:
+    return BodyTooLarge(f"the body has more than {most} bytes", value=most)
+
+
+def require_query(request: Request, *known: str) -> None:
+    """Raises BadRequest for a parameter that is none of these."""
+    require_known([name for name, _ in request.query_params.multi_items()], known)

@@ -1,0 +1,109 @@
+"""uvicorn around the app: on a socket that is bound before anything else starts."""
+
+import errno
+import logging
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
+from typing import Any
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from config.errors import InvalidSetting
+from pipeline.api.app import make_app
+from pipeline.api.ports import Ports
+from pipeline.api.service import Service
+
+GRACE_S = 5
+"""For requests that are being answered when the server is told to stop."""
+START_S = 10.0
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket; port 0 takes a free one. Raises InvalidSetting."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Its protocol named, or asyncio does not switch Nagle's delay of 40 ms off.
+    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((host, port))
+        made.listen(2048)
+    except OSError as error:
+        made.close()
+        taken = error.errno == errno.EADDRINUSE
+        raise InvalidSetting(
+            f"port {port} of {host} is taken" if taken else f"{host}:{port}: {error.strerror}",
+            field="RYLA_API_PORT" if taken else "RYLA_API_HOST",
+            value=port if taken else host,
+            hint="Give another --port, or 0 for a free one."
+            if taken
+            else "Give an address of this machine.",
+        ) from None
+    return made
+
+
+def url_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class Server(uvicorn.Server):
+    def __init__(self, app: FastAPI) -> None:
+        self._service: Service = app.state.service
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            lifespan="on",
+            ws="none",
+            timeout_graceful_shutdown=GRACE_S,
+        )
+        super().__init__(config)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._service.hub.close()  # or those who wait would hold it up
+        await super().shutdown(sockets)
+
+
+def serve(ports: Ports, listener: socket.socket) -> None:
+    """Until SIGINT or SIGTERM, which are raised again at the end. Raises InvalidSetting."""
+    _forward_logs()
+    with listener:
+        Server(make_app(ports)).run([listener])
+
+
+@contextmanager
+def served(ports: Ports, listener: socket.socket) -> Iterator[None]:
+    """Beside other work, in a thread. Raises InvalidSetting."""
+    _forward_logs()
+    server = Server(make_app(ports))
+    thread = Thread(target=server.run, args=([listener],), name="http", daemon=True)
+    with listener:
+        thread.start()
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+class _Forward(logging.Handler):
+    """uvicorn's own log lines, as the others are written."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log = structlog.get_logger(record.name)
+        details: dict[str, Any] = {"exc_info": record.exc_info} if record.exc_info else {}
+        level = record.levelname.lower()
+        getattr(log, "error" if level == "critical" else level)(record.getMessage(), **details)
+
+
+def _forward_logs() -> None:
+    log = logging.getLogger("uvicorn")
+    log.handlers = [_Forward()]
+    log.setLevel(logging.WARNING)
+    log.propagate = False

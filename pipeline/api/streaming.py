@@ -1,0 +1,47 @@
+"""A job's progress as Server-Sent Events."""
+
+import hashlib
+import json
+from collections.abc import AsyncIterator
+
+from sse_starlette import ServerSentEvent
+
+from pipeline.api.documents import job_document
+from pipeline.api.lookup import Place
+from pipeline.api.service import Service
+
+RETRY_MS = 1000
+
+
+def event_id(place: Place) -> str:
+    """The same for the same state, in every process: a client that reconnects gives it back."""
+    view = place.view
+    lease, result = view.lease, view.result
+    said = (
+        view.finished,
+        result.status if result else None,
+        lease.attempt if lease else None,
+        lease.progress.model_dump() if lease and lease.progress else None,
+        None if view.finished else view.state,
+    )
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
+
+
+def event(place: Place) -> ServerSentEvent:
+    return ServerSentEvent(
+        json.dumps(job_document(place.view, place.model), ensure_ascii=False),
+        event="finished" if place.finished else "progress",
+        id=event_id(place),
+        retry=RETRY_MS,
+    )
+
+
+async def events(
+    service: Service, place: Place, last_id: str | None
+) -> AsyncIterator[ServerSentEvent]:
+    """From the state after `last_id` on. Ends with the job, or early enough to be resumed."""
+    async with service.hub.watch(place, progress=True) as watch:
+        async for seen in watch.views(service.ports.pace.stream):
+            if event_id(seen) != last_id:
+                last_id = event_id(seen)
+                yield event(seen)

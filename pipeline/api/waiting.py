@@ -1,0 +1,210 @@
+"""Waiting for jobs: all waiters of a process together cost one LIST a second.
+
+While a waiter's job is not known to be taken, every third LIST is one of the inbox, from that job
+on: service order is list order, so the jobs that go next are on its first page. The others list the
+leases. A job whose lease went, or that was in neither listing, has its result read: once, as it
+only moves forward. A lease that changed is read where somebody wants progress, and now and then for
+the others, since one whose events are owed stays behind its result.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from config.errors import RylaError
+from pipeline.api.lookup import Lookup, Place, finished, in_progress
+from pipeline.api.ports import Pace
+from pipeline.api.threads import Threads
+from pipeline.keys import INBOX, LEASES, lease_id
+from pipeline.reading import listed
+from pipeline.store.base import Page
+from pipeline.store.conditional import SafeStore
+
+EVERY = 3
+"""Which LIST is one of the inbox."""
+BURST = 2
+"""Looks that may follow each other at once after a pause: the first waiter gets both listings."""
+PATIENT_LOOKS = 10
+"""A lease that changed is read after so many looks where nobody wants progress."""
+LONGEST_PAUSE = 32
+"""Looks until a job that was found nowhere is looked for again, at most."""
+
+
+@dataclass
+class Track:
+    """A job that is waited for. Lives on the event loop alone."""
+
+    place: Place
+    entry: str | None
+    """Its inbox key, while it is not known to be taken."""
+    etag: str = ""
+    """Of the lease that was read last."""
+    leased: bool = False
+    looks: int = 0
+    """Since its lease was read."""
+    misses: int = 0
+    pause: int = 0
+    """Looks to let pass, after it was found nowhere."""
+    watchers: int = 0
+    curious: int = 0
+    """Watchers that want progress."""
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    closed: bool = False
+
+    def tell(self, place: Place) -> None:
+        self.place = place
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+
+@dataclass(frozen=True)
+class Watch:
+    """One waiter's view of a job."""
+
+    track: Track
+
+    async def views(self, for_s: float) -> AsyncIterator[Place]:
+        """The job now and at each change, until it is finished or the time is over."""
+        until = asyncio.get_running_loop().time() + for_s
+        while True:
+            changed, place = self.track.changed, self.track.place
+            yield place
+            if place.finished or self.track.closed:
+                return
+            try:
+                async with asyncio.timeout_at(until):
+                    await changed.wait()
+            except TimeoutError:
+                return
+
+    async def end(self, within_s: float) -> Place:
+        """The job when it is finished or the time is over."""
+        async for _ in self.views(within_s):
+            pass
+        return self.track.place
+
+
+@dataclass
+class Hub:
+    store: SafeStore
+    threads: Threads
+    lookup: Lookup
+    pace: Pace
+    closing: bool = False
+    _tracks: dict[str, Track] = field(default_factory=dict)
+    _task: "asyncio.Task[None] | None" = None
+    _turn: int = 0
+
+    @asynccontextmanager
+    async def watch(self, place: Place, *, progress: bool = False) -> AsyncIterator[Watch]:
+        """The job followed. `place` is what the caller has just seen of it."""
+        id = place.view.id
+        track = self._tracks.setdefault(id, Track(place, place.entry, closed=self.closing))
+        track.watchers += 1
+        track.curious += progress
+        if place.finished and not track.place.finished:
+            track.tell(place)
+        self._wake()
+        try:
+            yield Watch(track)
+        finally:
+            track.watchers -= 1
+            track.curious -= progress
+            if not track.watchers:
+                self._tracks.pop(id, None)
+
+    def close(self) -> None:
+        """Every waiter gets what is known now."""
+        self.closing = True
+        for track in self._tracks.values():
+            track.closed = True
+            track.tell(track.place)
+        if self._task is not None:
+            self._task.cancel()
+
+    @property
+    def open_tracks(self) -> dict[str, Track]:
+        return {id: track for id, track in self._tracks.items() if not track.place.finished}
+
+    def _wake(self) -> None:
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def _run(self) -> None:
+        await asyncio.sleep(self.pace.first_look)
+        loop = asyncio.get_running_loop()
+        due = loop.time() - (BURST - 1) * self.pace.look
+        self._turn = 0
+        while self.open_tracks:
+            await asyncio.sleep(max(0.0, due - loop.time()))
+            due = max(due, loop.time() - (BURST - 1) * self.pace.look) + self.pace.look
+            try:
+                await self._look()
+            except RylaError as error:
+                structlog.get_logger(__name__).warning("look_failed", code=error.code)
+            except Exception:  # noqa: BLE001  a task's edge: all who wait depend on the next look
+                structlog.get_logger(__name__).exception("look_broke")
+
+    async def _look(self) -> None:
+        unseen = [each for each in self.open_tracks.values() if each.entry and not each.leased]
+        turn, self._turn = self._turn, self._turn + 1
+        if unseen and turn % EVERY == 0:
+            await self._look_at_inbox(unseen)
+        else:
+            await self._look_at_leases()
+
+    async def _look_at_inbox(self, unseen: Iterable[Track]) -> None:
+        first = min(track.entry or "" for track in unseen)
+        page: Page = await self.threads.run(self.store.list, INBOX, start_after=first[:-1])
+        there = {entry.key for entry in page.entries}
+        for track in unseen:
+            beyond = page.truncated and (track.entry or "") > page.entries[-1].key
+            if track.entry not in there and not beyond:
+                track.entry = None
+
+    async def _look_at_leases(self) -> None:
+        tracks = self.open_tracks  # those that come meanwhile may be younger than the listing
+        gone = {id for id, track in tracks.items() if track.leased or track.entry is None}
+        etags = await self.threads.run(_etags, self.store)
+        wanted = [id for id, track in tracks.items() if _worth_reading(track, etags.get(id))]
+        wanted += [id for id in gone if id not in etags and _due(tracks[id])]
+        await asyncio.gather(*(self._read(id, tracks[id], etags.get(id)) for id in wanted))
+
+    async def _read(self, id: str, track: Track, etag: str | None) -> None:
+        try:
+            found = await self.threads.run(in_progress if etag else finished, self.store, id)
+        except RylaError:
+            return  # and again at the next look
+        if found is None:
+            track.misses += 1
+            track.pause = min(2**track.misses, LONGEST_PAUSE)
+            track.leased = False
+            return
+        track.looks, track.etag = 0, etag or ""
+        seen = replace(found, tenant=found.tenant or track.place.tenant)
+        track.tell(self.lookup.keep(seen))
+
+
+def _etags(store: SafeStore) -> Mapping[str, str]:
+    """Lease → ETag."""
+    entries = listed(store, LEASES)
+    return {id: entry.etag for entry in entries if (id := lease_id(entry.key)) is not None}
+
+
+def _worth_reading(track: Track, etag: str | None) -> bool:
+    """Whether a listed lease is to be read now. Notes that it was seen."""
+    if etag is None:
+        return False
+    track.leased, track.misses, track.pause = True, 0, 0
+    track.looks += 1
+    return etag != track.etag and (track.curious > 0 or track.looks > PATIENT_LOOKS)
+
+
+def _due(track: Track) -> bool:
+    if track.pause:
+        track.pause -= 1
+        return False
+    return True

@@ -1,0 +1,114 @@
+"""The app as a whole: who may ask, what browsers are told, what is never told."""
+
+import json
+import re
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from pipeline.api.edge import request_id
+from tests.pipeline.conftest import MakeYard
+from tests.support.desk import Desk, bearer, keys
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_without_keys_only_this_machine_may_ask(desk: Desk) -> None:
+    for client in (desk.client_from("203.0.113.7"), desk.client_from("127.0.0.1", "http://evil")):
+        answer = await client.get("/jobs")
+        assert (answer.status_code, answer.json()["code"]) == (403, "loopback_only")
+
+
+async def test_pages_of_other_sites_are_told_nothing(desk: Desk) -> None:
+    asked = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+
+    answer = await desk.client.options("/flux-dev", headers=asked)
+
+    assert answer.status_code == 405
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+async def test_listed_sites_may_ask_and_read_the_headers(make_yard: MakeYard) -> None:
+    yard = make_yard(cors_origins="https://app.example", api_keys=keys(acme="a"))
+    async with Desk(yard) as desk:
+        site = {"Origin": "https://app.example"}
+        asked = {
+            **site,
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "authorization, content-type, idempotency-key",
+        }
+        may = await desk.client.options("/flux-dev", headers=asked)
+        answer = await desk.post(**bearer("a"), **site)
+        other = await desk.client.get("/health", headers={"Origin": "https://evil.example"})
+
+    assert may.status_code == 200
+    assert may.headers["access-control-allow-origin"] == "https://app.example"
+    assert answer.headers["access-control-allow-origin"] == "https://app.example"
+    assert "X-Cost-USD" in answer.headers["access-control-expose-headers"]
+    assert "access-control-allow-origin" not in other.headers
+
+
+@pytest.mark.parametrize("given", ["abc-1", "a" * 64])
+def test_a_sane_request_id_is_kept(given: str) -> None:
+    assert request_id(given) == given
+
+
+@pytest.mark.parametrize("given", [None, "", "a" * 65, "a b", "a\n", "ü", "-a"])
+def test_any_other_is_replaced(given: str | None) -> None:
+    assert re.fullmatch("[0-9a-f]{32}", request_id(given))
+
+
+async def test_the_request_id_stands_in_answer_problem_and_log(desk: Desk) -> None:
+    with capture_logs([structlog.contextvars.merge_contextvars]) as logs:
+        answer = await desk.client.get("/jobs/nobody", headers={"X-Request-ID": "req-7"})
+
+    assert answer.headers["x-request-id"] == answer.json()["request_id"] == "req-7"
+    (line,) = [each for each in logs if each["event"] == "request"]
+    assert line["request_id"] == "req-7"
+    assert (line["method"], line["path"], line["status"]) == ("GET", "/jobs/{id}", 404)
+    assert line["tenant"] == "default"
+
+
+async def test_no_key_token_or_prompt_is_logged(make_yard: MakeYard) -> None:
+    yard = make_yard(api_keys=keys(acme="secret-key"), doorbell_token="secret-token")
+    with capture_logs() as logs:
+        async with Desk(yard) as desk:
+            await desk.post(json={"prompt": "secret-prompt", "promt": 1}, **bearer("secret-key"))
+            await desk.post(json={"prompt": "secret-prompt"}, **bearer("secret-key-2"))
+            await desk.client.post("/doorbell/secret-token")
+            await desk.client.get("/nowhere/secret-token")
+
+    assert len(logs) >= 4
+    assert "secret" not in json.dumps(logs, default=str)
+
+
+async def test_health_is_logged_only_when_it_goes_wrong(desk: Desk) -> None:
+    with capture_logs() as logs:
+        await desk.client.get("/health")
+        await desk.client.get("/health?deep=1")
+
+    assert [(line["log_level"], line["status"]) for line in logs] == [("debug", 200), ("info", 400)]
+
+
+async def test_an_unknown_path_and_method_are_problems(desk: Desk) -> None:
+    unknown = await desk.client.get("/flux-dve")
+    assert (unknown.status_code, unknown.json()["hint"]) == (404, "Did you mean /flux-dev?")
+    slash = await desk.client.get("/jobs/")
+    assert slash.status_code == 404
+    wrong = await desk.client.get("/flux-dev")
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
+    assert wrong.json()["code"] == "wrong_method"
+    wrong = await desk.client.put("/jobs/nobody")
+    assert wrong.headers["allow"] == "DELETE, GET"
+
+
+async def test_the_docs_are_served(desk: Desk) -> None:
+    assert (await desk.client.get("/docs")).status_code == 200
+
+
+async def test_the_doorbell_and_the_metrics_are_there(make_yard: MakeYard) -> None:
+    async with Desk(make_yard(doorbell_token="token")) as desk:
+        assert (await desk.client.post("/doorbell/token")).status_code == 202
+        assert desk.heard == [None]
+        assert "ryla_jobs" in (await desk.client.get("/metrics")).text

@@ -1,0 +1,152 @@
+"""One listing for all who need one."""
+
+import asyncio
+
+import pytest
+
+from pipeline.api.census import Census, Owner, take_snapshot
+from pipeline.api.threads import Threads
+from pipeline.keys import inbox_key, lease_key
+from pipeline.lease import Phase
+from pipeline.store.base import Always, Busy
+from tests.support.jobs import a_lease
+from tests.support.manifests import body
+from tests.support.yard import Yard
+
+pytestmark = pytest.mark.anyio
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def key(id: str, tenant: str = "acme") -> str:
+    return inbox_key(id, priority=5, tenant=tenant, model="flux-dev")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def census(yard: Yard, clock: Clock) -> Census:
+    return Census(yard.store, Threads(), 3.0, monotonic=clock)
+
+
+def put(yard: Yard, id: str, tenant: str = "acme") -> str:
+    yard.submit(id, b"{}", key=key(id, tenant))
+    return key(id, tenant)
+
+
+async def test_what_waits_and_runs_is_counted_by_tenant(yard: Yard, census: Census) -> None:
+    for n in range(3):
+        put(yard, f"a-{n}")
+    put(yard, "z", "zenith")
+    lease = a_lease(id="r", entry=key("r"), phase=Phase.RUNNING)
+    yard.raw._store.put(lease_key("r"), lease.body(), Always())
+
+    assert await census.jobs_of("acme") == 4
+    assert await census.jobs_of("zenith") == 1
+    assert await census.jobs_of("nobody") == 0
+    assert yard.raw.calls["LIST"] == 2
+
+
+async def test_jobs_posted_since_count_at_once_and_never_twice(
+    yard: Yard, census: Census, clock: Clock
+) -> None:
+    assert await census.jobs_of("acme") == 0
+    census.posted(put(yard, "one"))
+    assert await census.jobs_of("acme") == 1
+    assert await census.jobs_of("zenith") == 0
+    assert census.key_of("one") == key("one")
+
+    clock.now += 1
+    await census.look(since=clock.now)
+    assert await census.jobs_of("acme") == 1
+    assert census.just_posted("acme") == set()
+    assert census.key_of("one") == key("one")
+
+
+async def test_an_old_listing_serves_while_the_next_is_made(
+    yard: Yard, census: Census, clock: Clock
+) -> None:
+    await census.jobs_of("acme")
+    put(yard, "one")
+    assert await census.jobs_of("acme") == 0
+    clock.now += 4
+
+    assert await census.jobs_of("acme") == 0
+    assert census._making is not None
+    await census._making
+    assert await census.jobs_of("acme") == 1
+
+
+async def test_all_who_ask_at_once_share_a_listing(yard: Yard, census: Census) -> None:
+    since = census.monotonic()
+
+    await asyncio.gather(*(census.look(since) for _ in range(20)))
+
+    assert yard.raw.calls["LIST"] == 2
+
+
+async def test_a_listing_that_takes_long_is_used_longer(census: Census, clock: Clock) -> None:
+    assert census.some_time_ago(3) == 97.0
+    census._took_s = 2.0
+
+    assert census.some_time_ago(3) == 80.0
+
+
+async def test_a_listing_that_fails_behind_somebody_s_back_is_tried_again(
+    yard: Yard, census: Census, clock: Clock
+) -> None:
+    await census.jobs_of("acme")
+    put(yard, "one")
+    yard.raw.fail = lambda call, key: Busy("slow down")
+    clock.now += 4
+    assert await census.jobs_of("acme") == 0
+    assert census._making is not None
+    await asyncio.wait([census._making])
+    yard.raw.fail = lambda call, key: None
+
+    assert await census.jobs_of("acme") == 0
+    await census._making
+    assert await census.jobs_of("acme") == 1
+
+
+def test_whose_a_bare_entry_is_stands_in_it_and_is_read_once(yard: Yard) -> None:
+    yard.submit("bare", body(tenant="zenith"))
+    first = take_snapshot(yard.store, 1.0, {})
+    reads = yard.raw.calls["GET"]
+
+    again = take_snapshot(yard.store, 2.0, first.owners)
+
+    assert first.owners == again.owners == {"bare": Owner("zenith", "flux-dev")}
+    assert first.count == {"zenith": 1}
+    assert (reads, yard.raw.calls["GET"]) == (1, 1)
+
+
+def test_the_lease_of_a_job_that_was_seen_waiting_need_not_be_read(yard: Yard) -> None:
+    entry = put(yard, "one")
+    first = take_snapshot(yard.store, 1.0, {})
+    yard.store.delete(entry)
+    yard.store.create(lease_key("one"), a_lease(id="one", entry=entry).body())
+
+    second = take_snapshot(yard.store, 2.0, first.owners)
+
+    assert second.count == {"acme": 1}
+    assert yard.raw.calls["GET"] == 0
+
+
+def test_what_is_nobodys_counts_for_nobody(yard: Yard) -> None:
+    yard.submit("broken", b"{")
+    yard.store.create("leases/odd.json", b"{")
+    yard.store.create("inbox/a b.json", b"{")
+
+    seen = take_snapshot(yard.store, 1.0, {})
+
+    assert not seen.count
+    assert set(seen.waiting) == {"broken"}

@@ -1,0 +1,15 @@
+import pytest
+
+from config.errors import TooManyRequests
+from pipeline.api.limits import Rate
+
+
+def test_each_tenant_has_so_many_requests_in_a_minute() -> None:
+    rate = Rate(3)
+    for _ in range(3):
+        rate.count("acme")
+
+    with pytest.raises(TooManyRequests) as refused:
+        rate.count("acme")
+    assert 1 <= (refused.value.retry_after_s or 0) <= 60
+    rate.count("zenith")

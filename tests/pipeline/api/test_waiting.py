@@ -1,0 +1,209 @@
+"""What waiting costs, and what it never misses."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from pipeline.api.lookup import Place
+from pipeline.api.ports import Pace
+from pipeline.keys import inbox_key, lease_key, result_key
+from pipeline.lease import Phase, Progress
+from pipeline.reading import JobView, State
+from pipeline.store.base import Always, Busy
+from tests.pipeline.conftest import MakeYard
+from tests.support.desk import Desk
+from tests.support.jobs import a_lease, a_result
+from tests.support.yard import Yard
+
+pytestmark = pytest.mark.anyio
+BEAT = 0.02
+PACE = Pace(look=BEAT, first_look=0.0)
+ACME = {"tenant": "acme", "model": "flux-dev"}
+
+
+class Waiters:
+    """Jobs put by hand, and those who wait for them."""
+
+    def __init__(self, yard: Yard) -> None:
+        self.desk = Desk(yard, PACE)
+        self.hub = self.desk.service.hub
+        self.raw = yard.raw
+        self.objects = yard.raw._store
+
+    def key(self, id: str, priority: int = 5) -> str:
+        return inbox_key(id, priority=priority, **ACME)
+
+    def submit(self, id: str, priority: int = 5) -> Place:
+        self.objects.put(self.key(id, priority), b"{}", Always())
+        return Place(JobView(id, State.WAITING), "acme", "flux-dev", self.key(id, priority))
+
+    def lease(self, id: str, **fields: Any) -> None:
+        lease = a_lease(id=id, entry=self.key(id), **fields)
+        self.objects.put(lease_key(id), lease.body(), Always())
+        self.objects.delete(self.key(id))
+
+    def commit(self, id: str, *, lease_goes: bool = True) -> None:
+        self.objects.put(result_key(id), a_result(id=id).body(), Always())
+        self.objects.delete(self.key(id))
+        if lease_goes:
+            self.objects.delete(lease_key(id))
+
+    async def wait(self, place: Place, seconds: float = 10) -> Place:
+        async with self.hub.watch(place) as watch:
+            return await watch.end(seconds)
+
+    async def looks(self, count: int) -> None:
+        """So many LISTs go by."""
+        before = self.raw.calls["LIST"]
+        await self.desk.until(lambda: self.raw.calls["LIST"] >= before + count)
+
+    async def seen(self, id: str) -> None:
+        """Until its lease was listed."""
+        await self.desk.until(
+            lambda: (track := self.desk.followed(id)) is not None and track.leased
+        )
+
+
+@pytest.fixture
+async def waiters(yard: Yard) -> AsyncIterator[Waiters]:
+    made = Waiters(yard)
+    async with made.desk:
+        yield made
+
+
+def started(*waits: Any) -> "list[asyncio.Task[Place]]":
+    return [asyncio.ensure_future(wait) for wait in waits]
+
+
+async def test_two_hundred_waiters_cost_one_list_a_beat_and_one_get_a_job(
+    waiters: Waiters,
+) -> None:
+    ids = [f"job-{n}" for n in range(200)]
+    tasks = started(*(waiters.wait(waiters.submit(id)) for id in ids))
+    await waiters.looks(3)
+    for id in ids:
+        waiters.lease(id, phase=Phase.RUNNING)
+    loop = asyncio.get_running_loop()
+    begun, before = loop.time(), waiters.raw.calls["LIST"]
+    await waiters.looks(6)
+    lists, beats = waiters.raw.calls["LIST"] - before, (loop.time() - begun) / BEAT
+    for id in ids:
+        waiters.commit(id)
+
+    places = await asyncio.gather(*tasks)
+
+    assert all(place.finished for place in places)
+    assert lists <= beats + 2
+    assert waiters.raw.calls["GET"] == 200
+    assert set(waiters.raw.gets) == {result_key(id) for id in ids}
+
+
+async def test_a_job_that_came_and_went_between_two_looks_is_found_by_one_get(
+    waiters: Waiters,
+) -> None:
+    (task,) = started(waiters.wait(waiters.submit("job")))
+    await waiters.looks(2)
+    waiters.commit("job")
+
+    assert (await task).finished
+    assert waiters.raw.gets == [result_key("job")]
+
+
+async def test_a_job_that_goes_on_waiting_is_never_read(waiters: Waiters) -> None:
+    place = await waiters.wait(waiters.submit("job"), BEAT * 8)
+
+    assert place.view.state is State.WAITING
+    assert waiters.raw.calls["GET"] == 0
+    assert waiters.raw.calls["LIST"] >= 3
+
+
+async def test_those_far_back_in_a_long_queue_are_waited_for_too(waiters: Waiters) -> None:
+    for n in range(1200):
+        waiters.submit(f"other-{n:04}", priority=6)
+    front, back = waiters.submit("front", priority=9), waiters.submit("job", priority=0)
+    tasks = started(waiters.wait(front), waiters.wait(back))
+    await waiters.looks(4)
+    assert waiters.raw.calls["GET"] == 0
+    for place, task in zip((front, back), tasks, strict=True):
+        waiters.objects.delete(place.entry or "")
+        waiters.commit(place.view.id)
+
+        assert (await task).finished
+
+
+async def test_a_result_whose_events_are_owed_ends_the_wait_though_the_lease_stays(
+    waiters: Waiters,
+) -> None:
+    place = waiters.submit("job")
+    waiters.lease("job", phase=Phase.RUNNING)
+    (task,) = started(waiters.wait(place))
+    await waiters.seen("job")
+    waiters.lease("job", phase=Phase.RETRY, committed=True, seq=1)
+    waiters.commit("job", lease_goes=False)
+
+    assert (await task).finished
+
+
+async def test_progress_is_read_for_those_who_want_it_once_a_change(waiters: Waiters) -> None:
+    place = waiters.submit("job")
+    async with waiters.hub.watch(place, progress=True) as one, waiters.hub.watch(place):
+        waiters.lease("job", phase=Phase.RUNNING, progress=Progress(fraction=0.5))
+        views = one.views(10)
+        assert (await anext(views)).view.state is State.WAITING
+        running = (await anext(views)).view
+        await waiters.looks(4)
+
+    assert running.lease is not None
+    assert running.lease.progress == Progress(fraction=0.5)
+    assert waiters.raw.gets == [lease_key("job")]
+
+
+async def test_a_lease_that_a_stranger_deleted_is_looked_for_ever_more_rarely(
+    waiters: Waiters,
+) -> None:
+    place = waiters.submit("job")
+    waiters.lease("job")
+    (task,) = started(waiters.wait(place))
+    await waiters.seen("job")
+    waiters.objects.delete(lease_key("job"))
+    await waiters.looks(40)
+
+    assert 1 <= waiters.raw.calls["GET"] <= 6
+    waiters.commit("job")
+    assert (await task).finished
+
+
+async def test_a_store_that_is_away_for_a_while_ends_no_wait(waiters: Waiters) -> None:
+    (task,) = started(waiters.wait(waiters.submit("job")))
+    await waiters.looks(2)
+    waiters.raw.fail = lambda call, key: Busy("slow down")
+    await waiters.looks(6)
+    waiters.commit("job")
+    waiters.raw.fail = lambda call, key: None
+
+    assert (await task).finished
+
+
+async def test_nobody_waits_and_nothing_is_listed(waiters: Waiters) -> None:
+    await waiters.wait(waiters.submit("job"), BEAT * 3)
+    await waiters.desk.until(lambda: waiters.hub._task is not None and waiters.hub._task.done())
+    before = waiters.raw.calls["LIST"]
+    await asyncio.sleep(BEAT * 4)
+
+    assert waiters.raw.calls["LIST"] == before
+    assert not waiters.hub._tracks
+
+
+async def test_a_server_that_stops_lets_everybody_go(make_yard: MakeYard) -> None:
+    waiters = Waiters(make_yard())
+    tasks = started(*(waiters.wait(waiters.submit(f"job-{n}")) for n in range(3)))
+    await waiters.looks(1)
+    waiters.hub.close()
+
+    places = await asyncio.wait_for(asyncio.gather(*tasks), 1)
+
+    assert not any(place.finished for place in places)
+    late = await asyncio.wait_for(waiters.wait(waiters.submit("late")), 1)
+    assert not late.finished

@@ -1,0 +1,22 @@
+"""A part of the API alone, asked in the test's own process."""
+
+from fastapi import APIRouter, FastAPI
+from starlette.testclient import TestClient
+
+from pipeline.api.errors import handle_errors
+from pipeline.api.ports import Ports
+from pipeline.api.service import Service
+
+
+def app_with(ports: Ports, router: APIRouter) -> FastAPI:
+    app = FastAPI(redirect_slashes=False)
+    app.state.service = Service.of(ports)
+    app.include_router(router)
+    handle_errors(app)
+    return app
+
+
+def client_of(ports: Ports, router: APIRouter) -> TestClient:
+    return TestClient(
+        app_with(ports, router), base_url="http://127.0.0.1", client=("127.0.0.1", 50_000)
+    )

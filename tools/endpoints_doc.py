@@ -1,0 +1,144 @@
+"""Writes docs/api.md from the app: `python -m tools.endpoints_doc`."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from config.errors import (
+    EngineUnavailable,
+    FaceModelsMissing,
+    InstallFailed,
+    InvalidSetting,
+    ModelError,
+    RylaError,
+)
+from config.settings import Settings
+from pipeline.api.answers import by_code
+from pipeline.api.app import make_app
+from pipeline.api.openapi import MEANINGS
+from pipeline.api.paths import ENDPOINTS, GONE
+from pipeline.api.ports import Ports
+from pipeline.bench import load_bench
+from pipeline.store.conditional import SafeStore
+from pipeline.store.memory import MemoryStore
+
+PATH = Path(__file__).parent.parent / "docs" / "api.md"
+WORDS = Path(__file__).parent / "api_words.md"
+NOT_OVER_HTTP = (InstallFailed, InvalidSetting, ModelError, FaceModelsMissing, EngineUnavailable)
+DOCUMENTS = ("Job", "JobResult", "Jobs", "Output", "Metrics", "JobCost", "Provenance", "Problem")
+
+
+def render() -> str:
+    document = _document()
+    parts = [WORDS.read_text("utf-8"), "## Endpoints\n", table(document)]
+    parts += ["## Paths of the system before this one\n", old_paths()]
+    parts += ["## Requests\n", *_requests(document), "## Answers\n", *_answers(document)]
+    parts += ["## Statuses\n", _statuses(), "## Error codes\n", _codes()]
+    return "\n".join(parts)
+
+
+def table(document: Mapping[str, Any] | None = None) -> str:
+    """Every endpoint in a line, for the README too."""
+    document = document or _document()
+    rows = ["| endpoint | what it does |", "| --- | --- |"]
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            old = " (old name)" if operation.get("deprecated") else ""
+            rows.append(f"| `{method.upper()} {path}` | {operation['summary']}{old} |")
+    coming = [each.path for each in ENDPOINTS if not each.available]
+    rows += [f"| `POST {path}` | Answers 501 until its kind is built |" for path in coming]
+    rows.append(
+        "| `GET /docs`, `GET /openapi.json` | This reference, to try out and for programs |"
+    )
+    return "\n".join(rows) + "\n"
+
+
+def old_paths() -> str:
+    rows = ["| path | what became of it |", "| --- | --- |"]
+    for endpoint in ENDPOINTS:
+        if endpoint.old:
+            same = f"as `/{endpoint.kind}`" if endpoint.alias else "stays"
+            more = f"; {endpoint.changed}" if endpoint.changed else ""
+            rows.append(f"| `{endpoint.path}` | {same}{more} |")
+    rows += [f"| `{gone.path}` | 410. {gone.instead} |" for gone in GONE]
+    return "\n".join(rows) + "\n"
+
+
+def _document() -> dict[str, Any]:
+    settings = Settings.model_validate({"api_keys": f"docs:{'0' * 64}"})
+    ports = Ports(load_bench(settings, "local"), SafeStore(MemoryStore()))
+    return make_app(ports).openapi()
+
+
+def _requests(document: Mapping[str, Any]) -> Iterator[str]:
+    schemas = document["components"]["schemas"]
+    for endpoint in ENDPOINTS:
+        if endpoint.alias or not endpoint.available:
+            continue
+        body = document["paths"][endpoint.path]["post"]["requestBody"]["content"]
+        name = body["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        yield f"### POST {endpoint.path}\n"
+        yield _fields(schemas[name])
+
+
+def _answers(document: Mapping[str, Any]) -> Iterator[str]:
+    schemas = document["components"]["schemas"]
+    for name in DOCUMENTS:
+        yield f"### {name}\n"
+        if description := schemas[name].get("description"):
+            yield f"{_line(description)}\n"
+        yield _fields(schemas[name])
+
+
+def _fields(schema: Mapping[str, Any]) -> str:
+    required = set(schema.get("required", ()))
+    rows = ["| field | type | default | |", "| --- | --- | --- | --- |"]
+    for name, field in schema["properties"].items():
+        default = "required" if name in required else _default(field)
+        rows.append(
+            f"| `{name}` | {_type(field)} | {default} | {_line(field.get('description', ''))} |"
+        )
+    return "\n".join(rows) + "\n"
+
+
+def _default(field: Mapping[str, Any]) -> str:
+    value = field.get("default")
+    return "" if value is None else f"`{json.dumps(value)}`"
+
+
+def _type(field: Mapping[str, Any]) -> str:
+    if "$ref" in field:
+        return str(field["$ref"]).rpartition("/")[2]
+    if "anyOf" in field:
+        return " or ".join(_type(each) for each in field["anyOf"])
+    if "enum" in field or "const" in field:
+        return ", ".join(f"`{each}`" for each in field.get("enum", [field.get("const")]))
+    kind = str(field.get("type", "any"))
+    if kind == "array":
+        return f"list of {_type(field.get('items', {}))}"
+    low, high = field.get("minimum"), field.get("maximum")
+    return f"{kind} {low} to {high}" if low is not None and high is not None else kind
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _statuses() -> str:
+    rows = ["| status | meaning |", "| --- | --- |"]
+    return "\n".join([*rows, *(f"| {code} | {said} |" for code, said in MEANINGS.items())]) + "\n"
+
+
+def _codes() -> str:
+    rows = ["| code | status | what to do |", "| --- | --- | --- |"]
+    for code, error in sorted(by_code().items()):
+        if error is not RylaError and not issubclass(error, NOT_OVER_HTTP):
+            again = "It may pass: the pipeline tries again." if error.retryable else ""
+            hint = error.default_hint or again
+            rows.append(f"| `{code}` | {error.http_status} | {_line(hint)} |")
+    return "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    PATH.write_text(render(), "utf-8")
