@@ -1,0 +1,185 @@
+"""The Modal app: `modal deploy comfyui_ryla.py`. Only wiring: what runs is in pipeline/deployed/.
+
+    Flux, InstantId, ZImage   one class for each route of routes.toml: a set of weights on a GPU
+    dispatch                  each minute: claims manifests and spawns the classes
+    api                       the one web endpoint
+    download_models           fills the volume of weights
+    switch_models             shows and switches which versions of them are in use
+    tidy_loras                keeps the volume of LoRAs within its size
+
+What runs is imported where it runs: this file alone is imported where the app is deployed.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import modal
+import modal.experimental
+
+from config import beginning  # noqa: F401  first of ours: a cold start is measured from here
+from config.tables import Route
+from pipeline.deployed import deployment, image, secrets, volumes
+from pipeline.deployed.deployment import Deployment, resources, takes_snapshot
+
+Mounts = dict[str | PurePosixPath, modal.Volume | modal.CloudBucketMount]
+
+DEPLOYED = Deployment.of(Path(__file__).parent, os.environ)
+
+app = modal.App(DEPLOYED.settings.modal_app, tags=DEPLOYED.tags)
+
+
+def _image(recipe: image.Recipe) -> modal.Image:
+    slim = modal.Image.debian_slim(python_version=recipe.python)
+    return image.build(slim, recipe, DEPLOYED.root, DEPLOYED.settings)
+
+
+def _secret(named: secrets.NamedSecret) -> modal.Secret:
+    return modal.Secret.from_name(named.name, required_keys=list(named.keys))
+
+
+def _volume(named: volumes.NamedVolume) -> modal.Volume:
+    return modal.Volume.from_name(named.name, create_if_missing=True, version=volumes.VERSION)
+
+
+SERVICE_IMAGE = _image(image.service())
+WORKER_IMAGE = _image(image.worker())
+BUCKET, POSTHOG = _secret(secrets.BUCKET), _secret(secrets.POSTHOG)
+WEIGHTS, LORAS, KERNELS = (
+    _volume(each) for each in (volumes.WEIGHTS, volumes.LORA_FILES, volumes.KERNELS)
+)
+WEIGHTS_AS_THEY_ARE = WEIGHTS.with_mount_options(read_only=True)
+READ_WEIGHTS: Mounts = {str(volumes.WEIGHTS.path): WEIGHTS_AS_THEY_ARE}
+WRITE_WEIGHTS: Mounts = {str(volumes.WEIGHTS.path): WEIGHTS}
+WRITE_LORAS: Mounts = {str(volumes.LORA_FILES.path): LORAS}
+ENV: dict[str, str | None] = {**DEPLOYED.env}
+
+
+@app.function(
+    image=SERVICE_IMAGE,
+    env=ENV,
+    secrets=[BUCKET, POSTHOG],
+    volumes=READ_WEIGHTS,  # a job that needs a face pack is refused before a GPU starts
+    schedule=modal.Cron(deployment.SCHEDULE),
+    max_containers=1,
+    scaledown_window=90,  # the same container takes the next minute's run
+    timeout=deployment.RUN_TIMEOUT_S,
+    cpu=deployment.DISPATCHER_CORES,
+    memory=deployment.DISPATCHER_MIB,
+)
+def dispatch() -> Mapping[str, int]:
+    from pipeline.deployed import dispatcher
+
+    return dispatcher.run(WEIGHTS_AS_THEY_ARE)
+
+
+@app.function(
+    image=SERVICE_IMAGE,
+    env=ENV,
+    secrets=[BUCKET, POSTHOG, _secret(secrets.API_KEYS)],
+    volumes=READ_WEIGHTS,
+    max_containers=4,
+    scaledown_window=120,
+    timeout=400,  # an old client may wait 300 s in all
+    cpu=1.0,  # a container starts in seconds of CPU, and nobody pays for one that is not there
+    memory=384,
+)
+@modal.concurrent(max_inputs=deployment.API_REQUESTS)
+@modal.asgi_app(requires_proxy_auth=False)  # the app asks for keys itself
+def api() -> Any:
+    from pipeline.deployed.api import make_asgi
+
+    return make_asgi()
+
+
+@app.function(
+    image=SERVICE_IMAGE,
+    env=ENV,
+    secrets=[BUCKET, _secret(secrets.HUGGING_FACE)],
+    volumes=WRITE_WEIGHTS,
+    max_containers=1,  # two would write the same files
+    timeout=deployment.DOWNLOAD_S,
+    cpu=2.0,
+    memory=4096,
+)
+def download_models(sets: str = "", accept_licences: bool = False) -> list[dict[str, Any]]:
+    from pipeline.deployed.download import download
+
+    return download(sets, accept_licences, WEIGHTS.commit)
+
+
+@app.function(
+    image=SERVICE_IMAGE,
+    env=ENV,
+    secrets=[BUCKET],
+    volumes=WRITE_WEIGHTS,
+    max_containers=1,
+    timeout=300,
+    cpu=0.25,
+    memory=256,
+)
+def switch_models(action: str = "diff", sets: str = "", to: int = 0) -> Any:
+    from pipeline.deployed.switching import switch
+
+    return switch(action, sets, to, WEIGHTS.commit)
+
+
+@app.function(
+    image=SERVICE_IMAGE,
+    env=ENV,
+    secrets=[BUCKET],
+    volumes=WRITE_LORAS,
+    schedule=modal.Cron(deployment.TIDY_SCHEDULE),
+    max_containers=1,
+    scaledown_window=2,
+    timeout=600,
+    cpu=0.125,
+    memory=192,
+)
+def tidy_loras() -> int:
+    from pipeline.deployed.tidying import tidy
+
+    return tidy(LORAS)
+
+
+def _worker_class(route: Route) -> type:
+    """The lifecycle of pipeline/worker.py under the names by which the platform calls it."""
+
+    class Shell:
+        @modal.enter(snap=takes_snapshot(route))
+        def load(self) -> None:
+            from pipeline.deployed.worker import make_worker
+
+            self.worker = make_worker(route.name, os.environ, LORAS)
+            self.worker.load()
+
+        @modal.enter(snap=False)
+        def attach(self) -> None:
+            self.worker.attach()
+
+        @modal.method()
+        def run(self, ref: dict[str, Any]) -> dict[str, Any]:
+            reply = self.worker.run(ref, modal.current_function_call_id())
+            if not self.worker.fit:  # this container ends; others take what waits
+                modal.experimental.stop_fetching_inputs()
+            return reply
+
+        @modal.exit()
+        def close(self) -> None:
+            self.worker.close()
+
+    # The container finds the class as this module's global of this name.
+    Shell.__name__ = Shell.__qualname__ = route.name
+    Shell.__module__ = __name__
+    return Shell
+
+
+for _route in DEPLOYED.routes.routes.values():
+    globals()[_route.name] = app.cls(
+        image=WORKER_IMAGE,
+        env=ENV,
+        secrets=[BUCKET, POSTHOG],
+        volumes={**READ_WEIGHTS, **WRITE_LORAS, str(volumes.KERNELS.path): KERNELS},
+        **resources(_route),
+    )(_worker_class(_route))

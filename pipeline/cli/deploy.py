@@ -1,0 +1,161 @@
+"""`ryla deploy`."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import pipeline
+from config.errors import DeployFailed, ModelError
+from config.tables import load_gpus
+from pipeline.cli import show
+from pipeline.cli.options import Json, names_bucket
+from pipeline.deployed import checking, deployment
+from pipeline.deployed.deployment import Deployment
+from pipeline.deployed.idle import IdleBill, idle_bill
+from pipeline.deployed.shipping import APP_FILE
+from pipeline.doctor import Health, Row, bucket_rows
+from pipeline.models.hub import Hub, HuggingFace
+
+HELP = """Deploy the app on Modal; with --check, say what is missing for that and deploy nothing.
+
+The check looks for the token, the named secrets and their keys, volumes, weights and gated models,
+and the bucket if RYLA_* settings name one here. It prints the command that makes each missing
+thing, and what the deployment costs in a month in which nobody uses it. Exit code 1 if something
+is missing.
+
+Examples:
+
+    ryla deploy --check
+
+    ryla deploy
+"""
+NOT_INSTALLED = "pip install --require-hashes --no-deps -r requirements/modal.txt"
+
+
+def register(app: typer.Typer) -> None:
+    @app.command("deploy", help=HELP)
+    @show.command
+    def command(
+        check: Annotated[
+            bool, typer.Option("--check", help="Deploy nothing; say what is missing.")
+        ] = False,
+        json: Json = False,
+    ) -> None:
+        deployed = Deployment.of(_root(), os.environ)
+        if check:
+            _check(deployed, json=json)
+        else:
+            _deploy(deployed, json=json)
+
+
+def _root() -> Path:
+    """The folder with the app's file: this one, or that of the project's source."""
+    for folder in (Path.cwd(), Path(pipeline.__path__[0]).parent):
+        if (folder / APP_FILE).is_file():
+            return folder
+    raise DeployFailed(
+        f"there is no {APP_FILE} here",
+        hint="Run it in the folder of the project's source: an installed package lacks it.",
+    )
+
+
+def _deploy(deployed: Deployment, *, json: bool) -> None:
+    if find_spec("modal") is None:
+        raise DeployFailed("modal is not installed", hint=f"Run `{NOT_INSTALLED}`.")
+    from pipeline.engines.modal import ModalAccount  # noqa: PLC0415  it may not be installed
+
+    environment = deployed.settings.modal_environment
+    ModalAccount(environment).reach()
+    named = ("--env", environment) if environment else ()
+    file = deployed.root.absolute() / APP_FILE
+    command = (sys.executable, "-m", "modal", "deploy", *named, str(file))
+    # What it says belongs to people; stdout is for the answer.
+    done = subprocess.run(command, stdout=sys.stderr, check=False)
+    if done.returncode != 0:
+        raise DeployFailed(
+            f"`modal deploy` ended with {done.returncode}",
+            hint="Its own lines above tell why; `ryla deploy --check` says what is missing.",
+        )
+    if json:
+        show.print_json({"app": deployed.settings.modal_app, "version": deployed.version})
+    else:
+        show.print_text(f"{deployed.settings.modal_app} {deployed.version} is deployed")
+
+
+def _check(deployed: Deployment, *, json: bool) -> None:
+    rows = list(_rows(deployed))
+    bill = idle_bill(
+        deployed.settings,
+        load_gpus(deployed.settings.gpus_file),
+        run_s=deployment.RUN_S,
+        cpu_cores=deployment.DISPATCHER_CORES,
+        memory_mib=deployment.DISPATCHER_MIB,
+        weights_gib=checking.weights_gib(deployed.models),
+    )
+    ready = all(row.health is not Health.FAILED for row in rows)
+    if json:
+        idle = {**asdict(bill), "usd": bill.usd}
+        checks = [asdict(row) for row in rows]
+        show.print_json(
+            {"ready": ready, "version": deployed.version, "checks": checks, "idle_month": idle}
+        )
+    else:
+        cells = [(row.check, row.health, show.found_and_fix(row.found, row.fix)) for row in rows]
+        show.out().print(show.table(None, ("check", "", "found"), cells))
+        show.print_text(_told(bill))
+    if not ready:
+        raise typer.Exit(1)
+
+
+def _rows(deployed: Deployment) -> Iterator[Row]:
+    yield checking.of_routes(deployed.routes)
+    yield Row("version", Health.OK, deployed.version)
+    if find_spec("modal") is None:
+        yield Row("modal", Health.FAILED, "not installed", NOT_INSTALLED)
+    else:
+        from pipeline.engines.modal import ModalAccount  # noqa: PLC0415  it may not be installed
+
+        account = ModalAccount(deployed.settings.modal_environment)
+        yield from checking.of_account(account, deployed.models)
+    yield checking.of_gates(deployed.models, _hub(), os.environ.get("HF_TOKEN"))
+    yield from _bucket(deployed)
+
+
+def _hub() -> Hub | None:
+    try:
+        return HuggingFace(os.environ.get("HF_ENDPOINT"))
+    except ModelError:
+        return None
+
+
+def _bucket(deployed: Deployment) -> Iterator[Row]:
+    if names_bucket(os.environ):
+        yield from bucket_rows(deployed.settings)
+    else:
+        yield Row(
+            "bucket",
+            Health.WARNING,
+            "not asked: no RYLA_* settings name one here",
+            "Set here what the secret ryla-bucket holds, and check again.",
+        )
+
+
+def _told(bill: IdleBill) -> str:
+    gib = f"{bill.weights_gib:.1f} GiB of weights, and LoRAs up to their limit"
+    return "\n".join(
+        (
+            "",
+            f"A month in which nobody asks costs ${bill.usd:.2f}:",
+            f"  ${bill.dispatcher_usd:.2f}  the dispatcher, which always runs",
+            f"  ${bill.lists_usd:.2f}  {bill.lists:,} LIST requests, at the price of S3",
+            f"  ${bill.volumes_usd:.2f}  volumes: {gib};"
+            f" ${bill.volumes_usd_beyond_free:.2f} once what is free is used up",
+        )
+    )

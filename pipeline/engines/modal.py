@@ -1,0 +1,129 @@
+"""Workers as containers of the deployed Modal app. With comfyui_ryla.py, all that imports modal."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from typing import Any, Literal
+
+import modal
+import structlog
+
+from config.errors import EngineUnavailable
+from config.settings import Settings
+from pipeline.queue.ref import Ref
+
+
+class ModalEngine:
+    """Spawns, and forgets: the lease tells how a job fares. Usable from any thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        """No request is made yet."""
+        self._app = settings.modal_app
+        self._environment = settings.modal_environment
+        self._handle: Callable[[str, str | None], Any] = cache(self._find)
+
+    def submit(self, route: str, ref: Ref) -> None:
+        gpu = getattr(ref, "gpu", None)
+        try:
+            self._handle(route, gpu).run.spawn(ref.model_dump(mode="json", exclude_none=True))
+        except (modal.exception.Error, OSError) as error:
+            raise self._unavailable(route, error) from error
+
+    def cancel(self, call_id: str) -> None:
+        """Best effort: a call that is unknown, or over, is none."""
+        with suppress(modal.exception.Error, OSError):
+            modal.FunctionCall.from_id(call_id).cancel()
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _find(self, route: str, gpu: str | None) -> Any:
+        found = modal.Cls.from_name(self._app, route, environment_name=self._environment)
+        # A variant has a pool of containers of its own, so there is one a GPU and no more.
+        return (found if gpu is None else found.with_options(gpu=gpu))()
+
+    def _unavailable(self, route: str, error: Exception) -> EngineUnavailable:
+        structlog.get_logger(__name__).warning("not_spawned", route=route, error=str(error))
+        return EngineUnavailable(
+            f"Modal takes no job for {self._app}.{route}: {type(error).__name__}: {error}",
+            hint="`modal app list` shows whether it is deployed; `ryla deploy` does that.",
+        )
+
+
+ABSENT_OR_OTHER = (modal.exception.NotFoundError, modal.exception.InvalidError)
+"""There is no such thing, or it is not as it was asked for."""
+
+
+class ModalAccount:
+    """What the platform tells of an account. Every method raises EngineUnavailable."""
+
+    def __init__(self, environment: str | None) -> None:
+        """`environment` is one of Modal's; None is the workspace's default."""
+        self._environment = environment
+
+    def reach(self) -> None:
+        """Whether a token is there, and is taken."""
+        with _asked("the account"):
+            modal.Client.from_env().hello()
+
+    def lacks(self, secret: str, keys: Sequence[str]) -> tuple[str, ...] | None:
+        """Of these keys, those that a secret has not; None when there is no such secret."""
+        try:
+            self._secret(secret, keys)
+        except modal.exception.NotFoundError:
+            return None
+        except modal.exception.InvalidError:
+            return tuple(key for key in keys if not self._has(secret, key))
+        return ()
+
+    def _has(self, secret: str, key: str) -> bool:
+        try:
+            self._secret(secret, [key])
+        except modal.exception.InvalidError:
+            return False
+        return True
+
+    def _secret(self, name: str, keys: Sequence[str]) -> None:
+        with _asked(f"the secret {name}", *ABSENT_OR_OTHER):
+            modal.Secret.from_name(
+                name, environment_name=self._environment, required_keys=list(keys)
+            ).hydrate()
+
+    def has_volume(self, name: str, version: Literal[1, 2]) -> bool:
+        """False when there is none. One of another version is an error."""
+        try:
+            with _asked(f"the volume {name}", *ABSENT_OR_OTHER):
+                self._volume(name, version).hydrate()
+        except modal.exception.NotFoundError:
+            return False
+        except modal.exception.InvalidError as error:
+            raise EngineUnavailable(str(error)) from error
+        return True
+
+    def files(self, volume: str, version: Literal[1, 2]) -> Mapping[str, int]:
+        """Path → bytes of everything in a volume."""
+        with _asked(f"the files of {volume}"):
+            entries = self._volume(volume, version).listdir("/", recursive=True)
+            return {entry.path.lstrip("/"): entry.size for entry in entries}
+
+    def _volume(self, name: str, version: Literal[1, 2]) -> modal.Volume:
+        return modal.Volume.from_name(name, environment_name=self._environment, version=version)
+
+
+@contextmanager
+def _asked(what: str, *passed: type[Exception]) -> Iterator[None]:
+    """Errors of the platform as ours, but for those that are `passed`."""
+    try:
+        yield
+    except passed:
+        raise
+    except modal.exception.AuthError as error:
+        raise EngineUnavailable(
+            "no token, or none that Modal takes",
+            hint="`modal token new` makes one; where no browser is, set MODAL_TOKEN_ID and"
+            " MODAL_TOKEN_SECRET.",
+        ) from error
+    except (modal.exception.Error, OSError) as error:
+        raise EngineUnavailable(
+            f"Modal does not tell of {what}: {type(error).__name__}: {error}"
+        ) from error

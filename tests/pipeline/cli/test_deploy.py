@@ -1,0 +1,134 @@
+"""`ryla deploy` with the real `modal` behind it, on a loopback control plane."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from config.tables import load_models
+from pipeline.deployed import checking, deployment
+from tests.pipeline.cli.conftest import Ryla
+from tests.support.commands import ryla as run
+from tests.support.modal_plane import ModalPlane
+from tests.support.modal_plane.signing_in import signed_in
+
+pytestmark = pytest.mark.xdist_group("modal-engine")
+
+MODELS = load_models()
+SECRETS = {
+    "ryla-bucket": {
+        "RYLA_BUCKET": "jobs",
+        "RYLA_ACCESS_KEY_ID": "key",
+        "RYLA_SECRET_ACCESS_KEY": "secret",
+    },
+    "ryla-posthog": {"RYLA_POSTHOG_API_KEY": "phc_x"},
+    "ryla-huggingface": {"HF_TOKEN": "hf_x"},
+    "ryla-api-keys": {"RYLA_API_KEYS": "acme:00"},
+}
+
+
+@pytest.fixture(scope="module")
+def plane() -> Iterator[ModalPlane]:
+    with ModalPlane({name: dict(values) for name, values in SECRETS.items()}) as plane:
+        yield plane
+
+
+@pytest.fixture(autouse=True)
+def no_token_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+
+
+@pytest.fixture
+def nobody(tmp_path: Path) -> dict[str, str]:
+    """The environment of somebody who has no token."""
+    return {"MODAL_CONFIG_PATH": str(tmp_path / "modal.toml"), "MODAL_TOKEN_ID": ""}
+
+
+def test_a_deploy_without_a_token_says_how_to_get_one(
+    tmp_path: Path, nobody: dict[str, str]
+) -> None:
+    code, out, err = run("deploy", "--json", cwd=tmp_path, environ=nobody)
+    error = json.loads(err.splitlines()[-1])["error"]
+    assert (code, out) == (1, "")
+    assert error["code"] == "engine_unavailable"
+    assert "modal token new" in error["hint"]
+
+
+def test_it_deploys_once_nothing_is_missing_and_the_check_agrees(
+    plane: ModalPlane, bare_ryla: Ryla, tmp_path: Path
+) -> None:
+    keys = plane.secrets.pop("ryla-api-keys")
+    code, _, err = run("deploy", "--json", cwd=tmp_path, environ=plane.environ)
+    assert code == 1
+    assert "'ryla-api-keys' not found" in err
+    assert json.loads(err.splitlines()[-1])["error"]["code"] == "deploy_failed"
+
+    plane.secrets["ryla-api-keys"] = keys
+    (tmp_path / "own.toml").write_text("[routes.Flux]\nmax_containers = 3\n")
+    own = {**plane.environ, "RYLA_ROUTES_FILE": "own.toml"}
+    code, out, err = run("deploy", "--json", cwd=tmp_path, environ=own)
+    assert code == 0, err
+    flux = plane.app("ryla").functions["Flux"]
+    assert json.loads(out) == {"app": "ryla", "version": flux.env["RYLA_APP_VERSION"]}
+    assert flux.max_containers == 3
+    assert "/opt/ryla/tables/routes.toml" in flux.files
+    weights = {f"{each.folder}/{each.file}": each.bytes or 0 for each in checking.in_use(MODELS)}
+    plane.fill("ryla-models", weights)
+
+    with signed_in(plane):
+        answer = bare_ryla("deploy", "--check", "--json")
+    assert answer.code == 0
+    document = answer.document
+    assert document["ready"]
+    assert {row["check"]: row["health"] for row in document["checks"]} == {
+        "routes": "ok",
+        "version": "ok",
+        "token": "ok",
+        **{f"secret {name}": "ok" for name in SECRETS},
+        **{f"volume {name}": "ok" for name in ("ryla-models", "ryla-loras", "ryla-cache")},
+        "weights": "ok",
+        "gated models": "warning",
+        "bucket": "warning",
+    }
+    assert document["idle_month"]["usd"] == pytest.approx(7.15, abs=0.01)
+
+
+def test_for_people_the_check_is_a_table_and_the_idle_bill(
+    bare_ryla: Ryla, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.cli.deploy.find_spec", lambda name: None)
+    answer = bare_ryla("deploy", "--check")
+    assert answer.code == 1
+    assert "pip install --require-hashes --no-deps -r requirements/modal.txt" in answer.out
+    assert "A month in which nobody asks costs $7.15" in answer.out
+
+
+def test_a_bucket_that_is_named_here_is_looked_at(
+    ryla: Ryla, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.cli.deploy.find_spec", lambda name: None)
+    found = {row["check"]: row for row in ryla("deploy", "--check", "--json").document["checks"]}
+    assert found["conditional writes"]["health"] == "ok"
+
+
+def test_a_gpu_that_nobody_knows_fails_before_anything_is_asked(
+    bare_ryla: Ryla, tmp_path: Path
+) -> None:
+    own = tmp_path / "routes.toml"
+    own.write_text('[routes.Flux]\ngpus = ["L40"]\n')
+    answer = bare_ryla("deploy", "--check", "--json", RYLA_ROUTES_FILE=str(own))
+    assert (answer.code, answer.error["code"]) == (1, "invalid_setting")
+
+
+def test_where_modal_is_not_installed_that_is_said(
+    bare_ryla: Ryla, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.cli.deploy.find_spec", lambda name: None)
+    answer = bare_ryla("deploy", "--json")
+    assert (answer.code, answer.error["code"]) == (1, "deploy_failed")
+    assert "requirements/modal.txt" in answer.error["hint"]
+
+
+def test_the_bill_is_made_of_what_the_dispatcher_asks_for() -> None:
+    assert (deployment.DISPATCHER_CORES, deployment.DISPATCHER_MIB) == (0.125, 192)

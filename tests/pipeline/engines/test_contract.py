@@ -1,0 +1,61 @@
+"""What every engine keeps to. That its workers run a job to its end is told elsewhere: of the local
+one in test_local.py, of Modal's in tests/deployed."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from config.errors import EngineUnavailable
+from config.settings import Settings
+from config.tables import load_routes
+from pipeline.engines.base import Engine
+from pipeline.engines.local import LocalEngine
+from pipeline.engines.modal import ModalEngine
+from tests.pipeline.engines.conftest import Account, ref
+
+pytestmark = pytest.mark.xdist_group("modal-engine")
+
+
+def local(state_dir: Path) -> LocalEngine:
+    return LocalEngine(Settings(state_dir=state_dir), load_routes(), os.environ)
+
+
+@pytest.fixture(params=["local", "modal"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    if request.param == "modal":
+        account: Account = request.getfixturevalue("account")
+        yield account.engine
+    else:
+        made = local(tmp_path)
+        yield made
+        made.close()
+
+
+@pytest.fixture(params=["local", "modal"])
+def away(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
+    """One that can start nothing: it was closed, or its app is not deployed."""
+    if request.param == "modal":
+        request.getfixturevalue("account")
+        return ModalEngine(Settings(modal_app="elsewhere"))
+    made = local(tmp_path)
+    made.close()
+    return made
+
+
+def test_an_engine_that_can_start_nothing_says_so_and_another_try_may_help(away: Engine) -> None:
+    with pytest.raises(EngineUnavailable) as caught:
+        away.submit("Flux", ref("job-1"))
+    assert caught.value.retryable
+
+
+def test_it_says_so_each_time(away: Engine) -> None:
+    for _ in range(2):
+        with pytest.raises(EngineUnavailable):
+            away.submit("Flux", ref("job-1"))
+
+
+@pytest.mark.parametrize("call_id", ["fc-unknown", "", "0f"])
+def test_a_cancel_of_a_call_that_nobody_knows_is_nothing(engine: Engine, call_id: str) -> None:
+    engine.cancel(call_id)
