@@ -11,11 +11,12 @@ COMPILE = $(VENV)/bin/uv pip compile pyproject.toml --quiet --universal --genera
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up test lint check bench mutants lock clean
+.PHONY: help demo up deploy test lint check bench mutants lock clean
 
 help:
 	@echo "make demo     run example manifests through the whole pipeline here; see $(OUT)/report.html"
 	@echo "make up       run store, dispatcher and workers here until Ctrl-C"
+	@echo "make deploy   deploy the app on Modal; docs/deploy.md says what must be there first"
 	@echo "make test     all tests"
 	@echo "make check    formatting, lint, types, tests"
 	@echo "make bench    benchmarks of queue, dispatcher and ComfyUI client"
@@ -29,7 +30,10 @@ demo: $(VENV)/.local
 up: $(VENV)/.local
 	$(VENV)/bin/ryla up
 
-test: $(VENV)/.dev
+deploy: $(VENV)/.modal
+	$(VENV)/bin/ryla deploy
+
+test: $(VENV)/.dev $(VENV)/.node
 	$(PY) -m pytest
 
 lint: $(VENV)/.dev
@@ -50,6 +54,19 @@ mutants: $(VENV)/.dev
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.local
 	@echo "Installing what tests and checks need"
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.modal: requirements/modal.txt $(VENV)/.local
+	@echo "Installing what a deploy needs"
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/modal.txt
+	@touch $@
+
+# For the TypeScript client. Without npm, or without a way to its packages, its tests are skipped.
+$(VENV)/.node: clients/typescript/package-lock.json | $(VENV)/.python
+	@if command -v npm >/dev/null; then \
+		echo "Installing what the TypeScript client needs"; \
+		npm ci --silent --prefix clients/typescript || echo "npm failed: its tests will be skipped"; \
+	fi
 	@touch $@
 
 $(VENV)/.local: requirements/local.txt pyproject.toml | $(VENV)/.python
@@ -86,5 +103,5 @@ lock: $(VENV)/.python
 		--excludes requirements/gpu.excludes -c requirements/dev.txt -o requirements/gpu.txt
 
 clean:
-	rm -rf $(VENV) out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) clients/typescript/node_modules clients/typescript/dist out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

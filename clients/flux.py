@@ -1,0 +1,9 @@
+"""Quick pictures with Flux Schnell, under its old name.
+
+python clients/flux.py --prompt "a paper boat" --output boat.png
+"""
+
+from ryla_client._cli import run
+
+if __name__ == "__main__":
+    raise SystemExit(run("flux"))

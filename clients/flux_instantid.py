@@ -1,0 +1,9 @@
+"""A person in a picture of Flux Dev or Z-Image.
+
+python clients/flux_instantid.py --prompt "on a quay" --reference-image ann.jpg --output quay.png
+"""
+
+from ryla_client._cli import run
+
+if __name__ == "__main__":
+    raise SystemExit(run("flux-instantid"))

@@ -1,0 +1,3 @@
+from ryla_client._cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,145 @@
+"""The client for programs that block."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+
+from ryla_client import _http
+from ryla_client._calls import Broken, Call, Flow, Pause, Reply, Send
+from ryla_client._config import server
+from ryla_client._core import Core
+from ryla_client._jobs import Job
+from ryla_client._retry import Retries
+from ryla_client._stream import Stream
+from ryla_client.requests import Request
+
+T = TypeVar("T")
+
+
+class Client:
+    """Talks to one server. Safe to share between threads; close it, or use it in a `with`."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        key: str | None = None,
+        *,
+        retries: Retries | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        """`url` and `key` not given are RYLA_CLIENT_URL and RYLA_CLIENT_KEY of the environment."""
+        self._core = Core(retries or Retries(), time.monotonic)
+        self._http = httpx.Client(**_http.options(server(url, key)), transport=transport)
+
+    def submit(self, request: Request, *, idempotency_key: str | None = None) -> Job:
+        """Hand a job in, without waiting for it.
+
+        The same key and the same request give the same job, however often they are sent. Without a
+        key each call is a job of its own.
+        """
+        return self._run(self._core.submit(request, idempotency_key))
+
+    def wait(self, job: Job | str, *, timeout: float = 900.0) -> Job:
+        """The finished job, however it ended. Raises StillRunning after `timeout` seconds."""
+        return self._run(self._core.wait(_http.known(job), timeout))
+
+    def generate(
+        self, request: Request, *, idempotency_key: str | None = None, timeout: float = 900.0
+    ) -> Job:
+        """Submit and wait. Raises JobEnded for a job that did not succeed, StillRunning."""
+        return self._run(self._core.generate(request, idempotency_key, timeout))
+
+    def save(self, job: Job | str, to: str | os.PathLike[str]) -> list[Path]:
+        """Write a succeeded job's outputs to `to`, `to`-2, …; or into `to`, if that is a folder."""
+        return self._run(self._core.save(_http.known(job), to))
+
+    def output(self, job: Job | str, number: int = 0) -> bytes:
+        """One output of a succeeded job."""
+        return self._run(self._core.output(_http.known(job), number)).body
+
+    def progress(self, job: Job | str, *, last_event_id: str | None = None) -> Iterator[Job]:
+        """The job at each change that the server tells of, until it is finished.
+
+        A connection that ends is made again from the last event on.
+        """
+        stream = Stream(self._core, _http.known(job), last_event_id)
+        while not stream.over:
+            yield from self._connected(stream)
+            if not stream.over:
+                time.sleep(stream.pause())
+
+    def cancel(self, job: Job | str) -> Job:
+        """Cancel it, unless it is finished. The job as it then is: `status` tells which."""
+        return self._run(self._core.cancel(_http.known(job)))
+
+    def job(self, job: Job | str) -> Job:
+        """The job as it stands now."""
+        return self._run(self._core.job(_http.known(job)))
+
+    def jobs(self) -> list[Job]:
+        """Those of yours that wait or run."""
+        return self._run(self._core.jobs())
+
+    def health(self) -> dict[str, Any]:
+        return self._run(self._core.json("/health"))
+
+    def models(self) -> dict[str, Any]:
+        return self._run(self._core.json("/models"))
+
+    def loras(self) -> dict[str, Any]:
+        return self._run(self._core.json("/loras"))
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _run(self, flow: Flow[T]) -> T:
+        answer: Reply | Broken | None = None
+        while True:
+            try:
+                step = flow.send(answer)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            answer = None
+            if isinstance(step, Send):
+                answer = self._send(step.call)
+            elif isinstance(step, Pause):
+                time.sleep(step.seconds)
+            else:
+                _http.write(step)
+
+    def _send(self, call: Call) -> Reply | Broken:
+        try:
+            return _http.reply(self._http.request(**_http.arguments(call)))
+        except httpx.RequestError as error:
+            return _http.broken(error)
+
+    def _connected(self, stream: Stream) -> Iterator[Job]:
+        try:
+            with self._http.stream(**_http.arguments(stream.call())) as response:
+                if response.status_code != 200:
+                    response.read()
+                    stream.ended(_http.reply(response))
+                    return
+                for chunk in response.iter_bytes():
+                    yield from stream.feed(chunk)
+                    if stream.over:
+                        return
+        except httpx.RequestError as error:
+            stream.broke(_http.broken(error))

@@ -1,0 +1,146 @@
+"""How a job ended, field by field.
+
+Written by `python -m tools.client_types` from the JSON Schema: edit the models.
+"""
+
+from typing import Any, Literal, TypeAlias, TypedDict
+
+
+class ColdParts(TypedDict):
+    """Where the seconds of a cold start went. `container`, `imports` and `comfyui` make up `start`;
+    the others lie in the job's own parts, or beside it."""
+
+    container: float
+    imports: float
+    comfyui: float
+    weights: float
+    first_step: float
+    read_ahead: float
+    read_ahead_bytes: int
+
+
+class ErrorInfo(TypedDict):
+    """An error as it stands in results, leases and rejected/ entries."""
+
+    code: str
+    message: str
+    field: str | None
+    value: str | None
+    hint: str | None
+    retryable: bool
+    log_tail: list[str]
+
+
+class FaceBaseline(TypedDict):
+    """Similarities of the same person and of strangers: what counts as match 1 and as match 0."""
+
+    same_mean: float
+    strangers_mean: float
+
+
+class JobCost(TypedDict):
+    usd: float
+    cold_usd: float
+    total_usd: float
+    upper_bound: bool
+    estimate_usd: float | None
+
+
+class Metrics(TypedDict):
+    """Seconds by part. `queue` and `claim` are between readings of the store's clock, which ticks
+    in whole seconds; the rest is measured in the worker. Text encoders and weights that load
+    lazily count under the node that needed them (encode, sampling)."""
+
+    queue: float
+    claim: float
+    start: float
+    load: float
+    encode: float
+    sampling: float
+    decode: float
+    other: float
+    upload: float
+    total: float
+    gpu: str
+    gpu_seconds: float
+    cold: bool
+    cold_parts: ColdParts | None
+    estimate_seconds: float | None
+
+
+class Region(TypedDict):
+    """Whole pixels, from the picture's top left corner."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+class OutputFace(TypedDict):
+    """A face measured against the reference."""
+
+    similarity: float
+    match: float | None
+    baseline: FaceBaseline | None
+    reason: str | None
+    embedder: str
+    faces_found: int
+    box: Region
+    seed: int
+    gate_try: int
+    tries: int
+
+
+class Output(TypedDict):
+    key: str
+    bytes: int
+    sha256: str
+    width: int | None
+    height: int | None
+    content_type: str
+    seed: int
+    face: OutputFace | None
+    face_reason: str | None
+    resampled: Region | None
+    composition: "Output | None"
+
+
+class UsedLora(TypedDict):
+    key: str
+    sha256: str
+
+
+class Provenance(TypedDict):
+    engine: str
+    comfyui_version: str | None
+    graph_sha256: list[str]
+    models: dict[str, str | None]
+    model_sets: dict[str, str]
+    lora: UsedLora | None
+    app_version: str
+
+
+Status: TypeAlias = Literal["succeeded", "failed", "rejected", "cancelled"]
+
+
+class Result(TypedDict):
+    v: int
+    id: str
+    status: Status
+    model: str | None
+    tenant: str | None
+    attempt: int
+    manifest_sha256: str
+    submitted_at: str | None
+    finished_at: str
+    seed: int | None
+    outputs: list[Output]
+    metrics: Metrics | None
+    cost: JobCost | None
+    provenance: Provenance | None
+    error: ErrorInfo | None
+    also: list[ErrorInfo]
+    warnings: list[str]
+    metadata: dict[str, Any]
+    callback_url: str | None

@@ -1,0 +1,745 @@
+// Generated from the pipeline's JSON Schemas by scripts/types.mjs. Do not edit.
+/* eslint-disable */
+
+export type Manifest =
+  | FluxDevManifest
+  | FluxSchnellManifest
+  | FluxLoraManifest
+  | FluxInstantidManifest
+  | SdxlInstantidManifest
+  | ZImageTurboManifest
+  | WorkflowManifest;
+
+export interface FluxDevManifest {
+  version: 1;
+  model: "flux-dev";
+  input: FluxDevInput;
+  tenant?: string;
+  distinct_id?: string | null;
+  priority?: number;
+  deadline?: string | null;
+  max_cost_usd?: number | null;
+  consent?: Consent | null;
+  metadata?: {
+    [k: string]: unknown;
+  };
+  callback_url?: string | null;
+}
+export interface FluxDevInput {
+  /**
+   * What the picture shows.
+   */
+  prompt: string;
+  /**
+   * Taken for older clients; it has no effect at cfg 1.
+   */
+  negative_prompt?: string;
+  /**
+   * Pixels; at most 2 Mi in all.
+   */
+  width?: number;
+  /**
+   * Pixels; at most 2 Mi in all.
+   */
+  height?: number;
+  /**
+   * Sampler steps.
+   */
+  steps?: number;
+  /**
+   * Taken for older clients: any value but 1.0 is read as guidance.
+   */
+  cfg?: number;
+  /**
+   * 0 is a seed; null derives one from the id.
+   */
+  seed?: number | null;
+  /**
+   * Pictures, each with its own seed.
+   */
+  num_images?: number;
+  output_format?: "png" | "jpeg" | "webp";
+  /**
+   * Write the prompt into the delivered files' metadata.
+   */
+  embed_prompt?: boolean;
+  /**
+   * Use the uncensored checkpoint.
+   */
+  nsfw?: boolean;
+  /**
+   * Distilled guidance; null means 3.5.
+   */
+  guidance?: number | null;
+}
+/**
+ * The producer's statement on the person shown; kept with the manifest.
+ */
+export interface Consent {
+  subject: "synthetic" | "consented";
+  record: string;
+}
+export interface FluxSchnellManifest {
+  version: 1;
+  model: "flux-schnell";
+  input: FluxSchnellInput;
+  tenant?: string;
+  distinct_id?: string | null;
+  priority?: number;
+  deadline?: string | null;
+  max_cost_usd?: number | null;
+  consent?: Consent | null;
+  metadata?: {
+    [k: string]: unknown;
+  };
+  callback_url?: string | null;
+}
+export interface FluxSchnellInput {
+  /**
+   * What the picture shows.
+   */
+  prompt: string;
+  /**
+   * Taken for older clients; it has no effect at cfg 1.
+   */
+  negative_prompt?: string;
+  /**
+   * Pixels; at most 2 Mi in all.
+   */
+  width?: number;
+  /**
+   * Pixels; at most 2 Mi in all.
+   */
+  height?: number;
+  /**
+   * Sampler steps.
+   */
+  steps?: number;
+  /**
+   * Taken for older clients; schnell has no guidance.
+   */
+  cfg?: number;
+  /**
+   * 0 is a seed; null derives one from the id.
+   */
+  seed?: number | null;
+  /**
+   * Pictures, each with its own seed.
+   */
+  num_images?: number;
+  output_format?: "png" | "jpeg" | "webp";
+  /**
+   * Write the prompt into the delivered files' metadata.
+   */
+  embed_prompt?: boolean;
+  /**
+   * Use the uncensored checkpoint.
+   */
+  nsfw?: boolean;
+}
+export interface FluxLoraManifest {
+  version: 1;
+  model: "flux-lora";
+  input: FluxLoraInput;
+  tenant?: string;
+  distinct_id?: string | null;
+  priority?: number;
+  deadline?: string | null;
+  max_cost_usd?: number | null;
+  consent?: Consent | null;
+  metadata?: {
+    [k: string]: unknown;
+  };
+  callback_url?: string | null;
+}
+export interface FluxLoraInput {
+  /**
+   * What the picture shows.
+   */
+  prompt: string;
+  /**
+   * Taken for older clients; it has no effect at cfg 1.
+   */
+  negative_prompt?: string;
+  /**
+   * Pixels; at most 2 Mi in all.
+   */
+  width?: number;
+  /**
+   * Pixels; at most 2 Mi in all.
+   */
+  height?: number;
+  /**
+   * Sampler steps.
+   */
+  steps?: number;
+  /**
+   * Taken for older clients: any value but 1.0 is read as guidance.
+   */
+  cfg?: number;
+  /**
+   * 0 is a seed; null derives one from the id.
+   */
+  seed?: number | null;
+  /**
+   * Pictures, each with its own seed.
+   */
+  num_images?: number;
+  output_format?: "png" | "jpeg" | "webp";
+  /**
+   * Write the prompt into the delivered files' metadata.
+   */
+  embed_prompt?: boolean;
+  /**
+   * Use the uncensored checkpoint.
+   */
+  nsfw?: boolean;
+  /**
+   * Of a character's LoRA.
+   */
+  lora_id?: string | null;
+  /**
+   * File name under loras/.
+   */
+  lora_name?: string | null;
+  /**
+   * One training's file.
+   */
+  lora_version?: string | null;
+  /**
+   * On the diffusion model.
+   */
+  lora_strength?: number;
+  /**
+   * Put before the prompt; null takes the one stored beside the LoRA.
+   */
+  trigger_word?: string | null;
+  /**
+   * Distilled guidance; null means 3.5.
+   */
+  guidance?: number | null;
+}
+export interface FluxInstantidManifest {
+  version: 1;
+  model: "flux-instantid";
+  input: FluxInstantIdInput;
+  tenant?: string;
+  distinct_id?: string | null;
+  priority?: number;
+  deadline?: string | null;
+  max_cost_usd?: number | null;
+  consent?: Consent | null;
+  metadata?: {
+    [k: string]: unknown;
+  };
+  callback_url?: string | null;
+}
+export interface FluxInstantIdInput {
+  /**
+   * What the picture shows.
+   */
+  prompt: string;
+  /**
+   * What SDXL is to keep away from.
+   */
+  negative_prompt?: string;
+  /**
+   * Pixels; at most 2 Mi in all.
+   */
+  width?: number;
+  /**
+   * Pixels; at most 2 Mi in all.
+   */
+  height?: number;
+  /**
+   * Sampler steps of the composition; 8 on z-image-turbo unless given.
+   */
+  steps?: number;
+  /**
+   * Taken for older clients: any value but 1.0 is read as guidance.
+   */
+  cfg?: number;
+  /**
+   * 0 is a seed; null derives one from the id.
+   */
+  seed?: number | null;
+  /**
+   * Pictures, each with its own seed.
+   */
+  num_images?: number;
+  output_format?: "png" | "jpeg" | "webp";
+  /**
+   * Write the prompt into the delivered files' metadata.
+   */
+  embed_prompt?: boolean;
+  /**
+   * Use the uncensored checkpoint.
+   */
+  nsfw?: boolean;
+  /**
+   * Key of a picture of the person, under inputs/; its largest face is taken.
+   */
+  reference_image: string;
+  /**
+   * How much the face is the reference's.
+   */
+  instantid_strength?: number;
+  /**
+   * How strictly eyes, nose and mouth keep their places.
+   */
+  controlnet_strength?: number;
+  /**
+   * Share of the sampling at which InstantID sets in.
+   */
+  start_at?: number;
+  /**
+   * Share of the sampling at which it ends.
+   */
+  end_at?: number;
+  /**
+   * Of ComfyUI's KSampler.
+   */
+  sampler_name?: string;
+  /**
+   * Of ComfyUI's KSampler.
+   */
+  scheduler?: string;
+  /**
+   * An SDXL checkpoint of models.toml, by file or name; null takes the set's own.
+   */
+  sdxl_checkpoint?: string | null;
+  /**
+   * Taken for older clients: GPU means CUDA.
+   */
+  face_provider?: "CPU" | "GPU";
+  /**
+   * Below it, another seed is tried.
+   */
+  min_face_match?: number | null;
+  /**
+   * Below it, another seed is tried.
+   */
+  min_face_similarity?: number | null;
+  /**
+   * Seeds tried for a picture below a minimum; best kept.
+   */
+  max_tries?: number;
+  /**
+   * The model that composes the picture.
+   */
+  base?: "flux-dev" | "z-image-turbo";
+  /**
+   * Of flux-dev; null means 3.5.
+   */
+  guidance?: number | null;
+  /**
+   * How much of the face is made anew; 0.5 to 0.7.
+   */
+  denoise?: number;
+  /**
+   * Sampler steps of the face.
+   */
+  face_steps?: number;
+  /**
+   * SDXL's guidance on the face.
+   */
+  face_cfg?: number;
+  /**
+   * Which face of the composition, 0 the largest; null takes that one too.
+   */
+  face_index?: number | null;
+  /**
+   * The square made anew, in lengths of the face.
+   */
+  face_padding?: number;
+  /**
+   * Deliver a composition in which no face was found as it is.
+   */
+  allow_no_face?: boolean;
+  /**
+   * Store the picture before its face pass too.
+   */
+  keep_composition?: boolean;
+}
+export interface SdxlInstantidManifest {
+  version: 1;
+  model: "sdxl-instantid";
+  input: SdxlInstantIdInput;
+  tenant?: string;
+  distinct_id?: string | null;
+  priority?: number;
+  deadline?: string | null;
+  max_cost_usd?: number | null;
+  consent?: Consent | null;
+  metadata?: {
+    [k: string]: unknown;
+  };
+  callback_url?: string | null;
+}
+export interface SdxlInstantIdInput {
+  /**
+   * What the picture shows.
+   */
+  prompt: string;
+  /**
+   * What SDXL is to keep away from.
+   */
+  negative_prompt?: string;
+  /**
+   * Pixels; at most 2 Mi in all.
+   */
+  width?: number;
+  /**
+   * Pixels; at most 2 Mi in all.
+   */
+  height?: number;
+  /**
+   * Sampler steps.
+   */
+  steps?: number;
+  /**
+   * Guidance; 5 to 7 are usual.
+   */
+  cfg?: number;
+  /**
+   * 0 is a seed; null derives one from the id.
+   */
+  seed?: number | null;
+  /**
+   * Pictures, each with its own seed.
+   */
+  num_images?: number;
+  output_format?: "png" | "jpeg" | "webp";
+  /**
+   * Write the prompt into the delivered files' metadata.
+   */
+  embed_prompt?: boolean;
+  /**
+   * Use the uncensored checkpoint.
+   */
+  nsfw?: boolean;
+  /**
+   * Key of a picture of the person, under inputs/; its largest face is taken.
+   */
+  reference_image: string;
+  /**
+   * How much the face is the reference's.
+   */
+  instantid_strength?: number;
+  /**
+   * How strictly eyes, nose and mouth keep their places.
+   */
+  controlnet_strength?: number;
+  /**
+   * Share of the sampling at which InstantID sets in.
+   */
+  start_at?: number;
+  /**
+   * Share of the sampling at which it ends.
+   */
+  end_at?: number;
+  /**
+   * Of ComfyUI's KSampler.
+   */
+  sampler_name?: string;
+  /**
+   * Of ComfyUI's KSampler.
+   */
+  scheduler?: string;
+  /**
+   * An SDXL checkpoint of models.toml, by file or name; null takes the set's own.
+   */
+  sdxl_checkpoint?: string | null;
+  /**
+   * Taken for older clients: GPU means CUDA.
+   */
+  face_provider?: "CPU" | "GPU";
+  /**
+   * Below it, another seed is tried.
+   */
+  min_face_match?: number | null;
+  /**
+   * Below it, another seed is tried.
+   */
+  min_face_similarity?: number | null;
+  /**
+   * Seeds tried for a picture below a minimum; best kept.
+   */
+  max_tries?: number;
+}
+export interface ZImageTurboManifest {
+  version: 1;
+  model: "z-image-turbo";
+  input: ZImageTurboInput;
+  tenant?: string;
+  distinct_id?: string | null;
+  priority?: number;
+  deadline?: string | null;
+  max_cost_usd?: number | null;
+  consent?: Consent | null;
+  metadata?: {
+    [k: string]: unknown;
+  };
+  callback_url?: string | null;
+}
+export interface ZImageTurboInput {
+  /**
+   * What the picture shows.
+   */
+  prompt: string;
+  /**
+   * Taken for older clients; it has no effect at cfg 1.
+   */
+  negative_prompt?: string;
+  /**
+   * Pixels; at most 2 Mi in all.
+   */
+  width?: number;
+  /**
+   * Pixels; at most 2 Mi in all.
+   */
+  height?: number;
+  /**
+   * Sampler steps.
+   */
+  steps?: number;
+  /**
+   * Taken for older clients; the model needs 1.
+   */
+  cfg?: number;
+  /**
+   * 0 is a seed; null derives one from the id.
+   */
+  seed?: number | null;
+  /**
+   * Pictures, each with its own seed.
+   */
+  num_images?: number;
+  output_format?: "png" | "jpeg" | "webp";
+  /**
+   * Write the prompt into the delivered files' metadata.
+   */
+  embed_prompt?: boolean;
+  /**
+   * Use the uncensored checkpoint.
+   */
+  nsfw?: boolean;
+  /**
+   * Of a character's LoRA.
+   */
+  lora_id?: string | null;
+  /**
+   * File name under loras/.
+   */
+  lora_name?: string | null;
+  /**
+   * One training's file.
+   */
+  lora_version?: string | null;
+  /**
+   * On the diffusion model.
+   */
+  lora_strength?: number;
+  /**
+   * Put before the prompt; null takes the one stored beside the LoRA.
+   */
+  trigger_word?: string | null;
+}
+export interface WorkflowManifest {
+  version: 1;
+  model: "workflow";
+  input: WorkflowInput;
+  tenant?: string;
+  distinct_id?: string | null;
+  priority?: number;
+  deadline?: string | null;
+  max_cost_usd?: number | null;
+  consent?: Consent | null;
+  metadata?: {
+    [k: string]: unknown;
+  };
+  callback_url?: string | null;
+}
+export interface WorkflowInput {
+  /**
+   * The graph in ComfyUI's API format.
+   */
+  workflow: {
+    [k: string]: unknown;
+  };
+  /**
+   * Takes the place of every input that is {{prompt}}.
+   */
+  prompt?: string | null;
+  /**
+   * Takes the place of every input that is {{seed}}; null derives one from the id.
+   */
+  seed?: number | null;
+  /**
+   * Picture by the name that the graph loads it under.
+   */
+  inputs?: {
+    [k: string]: string;
+  };
+  /**
+   * Of still pictures; null leaves them as the graph saved them.
+   */
+  output_format?: ("png" | "jpeg" | "webp") | null;
+  /**
+   * The graph uses the uncensored checkpoint.
+   */
+  nsfw?: boolean;
+}
+
+export type Status = "succeeded" | "failed" | "rejected" | "cancelled";
+export type JsonValue = unknown;
+
+export interface Result {
+  v?: number;
+  id: string;
+  status: Status;
+  model: string | null;
+  tenant: string | null;
+  attempt: number;
+  nonce: string;
+  manifest_sha256: string;
+  submitted_at?: string | null;
+  finished_at: string;
+  seed?: number | null;
+  outputs?: Output[];
+  metrics?: Metrics | null;
+  cost?: JobCost | null;
+  provenance?: Provenance | null;
+  error?: ErrorInfo | null;
+  also?: ErrorInfo[];
+  warnings?: string[];
+  metadata?: {
+    [k: string]: unknown;
+  };
+  callback_url?: string | null;
+  events?: StoredEvent[];
+}
+export interface Output {
+  key: string;
+  bytes: number;
+  sha256: string;
+  width: number | null;
+  height: number | null;
+  content_type: string;
+  seed: number;
+  face?: OutputFace | null;
+  face_reason?: string | null;
+  resampled?: Region | null;
+  composition?: Output | null;
+}
+/**
+ * A face measured against the reference.
+ */
+export interface OutputFace {
+  similarity: number;
+  match?: number | null;
+  baseline?: FaceBaseline | null;
+  reason?: string | null;
+  embedder: string;
+  faces_found: number;
+  box: Region;
+  seed: number;
+  gate_try?: number;
+  tries?: number;
+}
+/**
+ * Similarities of the same person and of strangers: what counts as match 1 and as match 0.
+ */
+export interface FaceBaseline {
+  same_mean: number;
+  strangers_mean: number;
+}
+/**
+ * Whole pixels, from the picture's top left corner.
+ */
+export interface Region {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}
+/**
+ * Seconds by part. `queue` and `claim` are between readings of the store's clock, which ticks
+ * in whole seconds; the rest is measured in the worker. Text encoders and weights that load
+ * lazily count under the node that needed them (encode, sampling).
+ */
+export interface Metrics {
+  queue: number;
+  claim: number;
+  start: number;
+  load: number;
+  encode: number;
+  sampling: number;
+  decode: number;
+  other: number;
+  upload: number;
+  total: number;
+  gpu: string;
+  gpu_seconds: number;
+  cold: boolean;
+  cold_parts?: ColdParts | null;
+  estimate_seconds?: number | null;
+}
+/**
+ * Where the seconds of a cold start went. `container`, `imports` and `comfyui` make up `start`;
+ * the others lie in the job's own parts, or beside it.
+ */
+export interface ColdParts {
+  container: number;
+  imports: number;
+  comfyui: number;
+  weights: number;
+  first_step: number;
+  read_ahead: number;
+  read_ahead_bytes: number;
+}
+export interface JobCost {
+  usd: number;
+  cold_usd?: number;
+  total_usd: number;
+  upper_bound?: boolean;
+  estimate_usd?: number | null;
+}
+export interface Provenance {
+  engine: string;
+  comfyui_version?: string | null;
+  graph_sha256?: string[];
+  models?: {
+    [k: string]: string | null;
+  };
+  model_sets?: {
+    [k: string]: string;
+  };
+  lora?: UsedLora | null;
+  app_version: string;
+}
+export interface UsedLora {
+  key: string;
+  sha256: string;
+}
+/**
+ * An error as it stands in results, leases and rejected/ entries.
+ */
+export interface ErrorInfo {
+  code: string;
+  message: string;
+  field?: string | null;
+  value?: string | null;
+  hint?: string | null;
+  retryable?: boolean;
+  log_tail?: string[];
+}
+export interface StoredEvent {
+  event: string;
+  uuid: string;
+  distinct_id: string;
+  timestamp: string;
+  properties: {
+    [k: string]: JsonValue;
+  };
+}
