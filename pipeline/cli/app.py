@@ -6,17 +6,22 @@ import typer
 
 from config.settings import Settings
 from pipeline.cli import (
+    accept,
     cancel,
     comfyui,
+    deploy,
     dispatch,
     doctor,
     events,
     faces,
+    keys,
     local_commands,
     loras,
     models,
+    report,
     results,
     schema,
+    serve,
     status,
     submit,
     watch,
@@ -63,8 +68,11 @@ for group in (
     status,
     watch,
     cancel,
+    report,
     results,
     dispatch,
+    serve,
+    keys,
     events,
     faces,
     loras,
@@ -72,5 +80,7 @@ for group in (
     comfyui,
     schema,
     doctor,
+    deploy,
+    accept,
 ):
     group.register(app)

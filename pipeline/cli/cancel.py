@@ -36,7 +36,7 @@ def register(app: typer.Typer) -> None:
         settings = bucket_settings(state_dir)
         canceller = Canceller(
             store=open_store(settings),
-            bench=load_bench(settings, "local"),
+            bench=load_bench(settings, settings.engine),
             sink=make_sink(settings),
             owner=f"cli@{socket.gethostname()}:{os.getpid()}",
         )

@@ -39,11 +39,9 @@ def register(app: typer.Typer) -> None:
         if json:
             show.print_json({"healthy": healthy, "checks": [asdict(row) for row in rows]})
         else:
-            cells = [(row.check, row.health, _told(row)) for row in rows]
+            cells = [
+                (row.check, row.health, show.found_and_fix(row.found, row.fix)) for row in rows
+            ]
             show.out().print(show.table(None, ("check", "", "found"), cells))
         if not healthy:
             raise typer.Exit(1)
-
-
-def _told(row: Row) -> str:
-    return f"{row.found}\n→ {row.fix}" if row.fix else row.found

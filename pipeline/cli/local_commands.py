@@ -2,9 +2,9 @@
 
 import os
 import shutil
-import signal
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +17,8 @@ from pipeline.cli import show
 from pipeline.cli.local_demo import JobBars, print_demo
 from pipeline.cli.local_up import Totals, announce, serve
 from pipeline.cli.options import Json, quieter
+from pipeline.cli.serve import Host, Port, addressed, require_api
+from pipeline.cli.signals import ends_on_signals
 from pipeline.local.checking import check_run
 from pipeline.local.demo import DemoRun, prepare, run_demo
 from pipeline.local.examples import EXAMPLES, Example, load_examples
@@ -30,7 +32,7 @@ An embedded store, the dispatcher and a worker are started, with a stand-in for 
 RYLA_COMFYUI_DIR or RYLA_COMFYUI_URL names a real one. The exit code is 0 only if every job ended as
 its manifest expects.
 """
-UP_HELP = """Run store, dispatcher and workers here until Ctrl-C.
+UP_HELP = """Run store, dispatcher, workers and the HTTP API here until Ctrl-C.
 
 The bucket and all else that it keeps lie in the state folder, and are there again at the next
 start. While it runs, other `ryla` commands use its bucket.
@@ -58,7 +60,7 @@ def register(app: typer.Typer) -> None:
         ] = False,
         json: Json = False,
     ) -> None:
-        with _ends_on_signals():
+        with ends_on_signals():
             _demo(out, load_examples(manifests), keep=keep, as_json=json)
 
     @app.command("up", help=UP_HELP)
@@ -71,32 +73,19 @@ def register(app: typer.Typer) -> None:
         workers: Annotated[
             int | None, typer.Option("--workers", min=1, max=64, help="For each route.")
         ] = None,
+        http: Annotated[
+            bool, typer.Option("--http/--no-http", help="Serve the HTTP API too.")
+        ] = True,
+        host: Host = None,
+        port: Port = None,
         json: Json = False,
     ) -> None:
-        settings = load_settings(os.environ)
+        settings = addressed(load_settings(os.environ), host, port)
         folder = state_dir or settings.state_dir
         if workers is not None:
             settings = changed(settings, local_workers=workers)
-        with _ends_on_signals():
-            _up(folder, settings, as_json=json)
-
-
-@contextmanager
-def _ends_on_signals() -> Iterator[None]:
-    """SIGTERM and SIGINT raise KeyboardInterrupt, once: what is being closed is left in peace."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
-
-    def end(*_: object) -> None:
-        for each in numbers:
-            signal.signal(each, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, end) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        with ends_on_signals():
+            _up(folder, settings, _listener(settings) if http else None, as_json=json)
 
 
 @contextmanager
@@ -133,14 +122,22 @@ def _report(run: DemoRun, settings: Settings) -> Report:
     return make_report(run, check_run(run), gpus, routes, datetime.now(UTC))
 
 
-def _up(folder: Path, settings: Settings, *, as_json: bool) -> None:
+def _listener(settings: Settings) -> socket.socket:
+    require_api()
+    from pipeline.api.server import listen  # noqa: PLC0415  half a second, where it is served
+
+    return listen(settings.api_host, settings.api_port)
+
+
+def _up(folder: Path, settings: Settings, listener: socket.socket | None, *, as_json: bool) -> None:
     totals, log = Totals(), folder / "up.log"
     with (
         _logs_in(log, quieter(settings, os.environ, "info")),
-        LocalStack(folder, settings, os.environ, on_tick=totals.add) as stack,
+        closing(listener) if listener else nullcontext(),
+        LocalStack(folder, settings, os.environ, on_tick=totals.add, listener=listener) as stack,
     ):
         try:
-            announce(stack, log, as_json=as_json)
+            announce(stack, log, listener, as_json=as_json)
             serve(stack, totals, quiet=as_json)
         except KeyboardInterrupt:
             if not as_json:

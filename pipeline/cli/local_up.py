@@ -1,6 +1,7 @@
 """What `ryla up` shows: where everything is, then one line that follows the ticks."""
 
 import os
+import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from pipeline.cli import show
+from pipeline.cli.serve import who_may_ask
 from pipeline.dispatcher.tick import TickReport
 from pipeline.local.stack import STACK_FILE, LocalStack
 
@@ -40,14 +42,18 @@ class Totals:
         )
 
 
-def announce(stack: LocalStack, log: Path, *, as_json: bool) -> None:
+def announce(
+    stack: LocalStack, log: Path, listener: socket.socket | None, *, as_json: bool
+) -> None:
     settings = stack.settings
+    api = None if listener is None else _url(listener)
     if as_json:
         show.print_json(
             {
                 "state": "running",
                 "endpoint_url": settings.endpoint_url,
                 "bucket": settings.bucket,
+                "api_url": api,
                 "stack_file": str(stack.folder / STACK_FILE),
                 "log": str(log),
                 "pid": os.getpid(),
@@ -61,12 +67,19 @@ def announce(stack: LocalStack, log: Path, *, as_json: bool) -> None:
         ("bucket", f"{settings.bucket} at {settings.endpoint_url}"),
         ("state", str(stack.folder)),
         ("ComfyUI", str(engine)),
+        *((("API", f"{api}/docs"), ("open to", who_may_ask(settings))) if api else ()),
         ("log", str(log)),
         ("submit", f"ryla submit examples/manifests --keep-going --wait 60{where}"),
         ("watch", f"ryla watch{where}"),
     )
     for name, value in lines:
         show.out().print(f"[dim]{name:8}[/] {escape(value)}", soft_wrap=True)
+
+
+def _url(listener: socket.socket) -> str:
+    from pipeline.api.server import url_of  # noqa: PLC0415  of an extra that not all install
+
+    return url_of(listener)
 
 
 def serve(stack: LocalStack, totals: Totals, *, quiet: bool) -> None:

@@ -10,7 +10,6 @@ import typer
 
 from config.errors import InvalidInput
 from config.settings import Settings
-from config.tables import load_models
 from handlers.loras.bases import Base
 from handlers.loras.header import BytesRanges, FileRanges
 from handlers.loras.refs import ById, ByName
@@ -20,6 +19,7 @@ from pipeline.connecting import open_store
 from pipeline.loras import shelf
 from pipeline.loras.bucket import Sidecar
 from pipeline.loras.viewing import View, view, view_stored
+from pipeline.models.switching import models_in_use
 
 HELP = """LoRA files of the bucket: add, list, show, check, remove.
 
@@ -189,7 +189,7 @@ def _register_remove(group: typer.Typer) -> None:
 
 
 def _known(settings: Settings) -> dict[str, Base]:
-    return shelf.bases(load_models(settings.models_file))
+    return shelf.bases(models_in_use(settings))
 
 
 def _stored(name: str, is_id: bool, settings: Settings, base: str | None = None) -> View:

@@ -34,6 +34,12 @@ COLOURS = {
     "error": "red",
     "ok": "green",
     "warning": "yellow",
+    "met": "green",
+    "missed": "red",
+    "pass": "green",
+    "fail": "red",
+    "not run": "yellow",
+    "no evidence": "yellow",
 }
 
 
@@ -157,6 +163,11 @@ def cell(value: object) -> str:
     text = escape(str(value))
     colour = COLOURS.get(str(value))
     return f"[{colour}]{text}[/]" if colour else text
+
+
+def found_and_fix(found: str, fix: str | None) -> str:
+    """A cell of a check: what was found, and on a line of its own what to do about it."""
+    return f"{found}\n→ {fix}" if fix else found
 
 
 def span(duration: float | timedelta | None) -> str:

@@ -4,28 +4,37 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 _MAIN = "from pipeline.cli import main; main()"
 
 
-def start_ryla(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
-    """Without the settings of whoever runs the tests."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("RYLA_")}
+def start_ryla(
+    *arguments: str, cwd: Path, environ: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.Popen[str]:
+    """Without the settings of whoever runs the tests, but with `environ`."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("RYLA_")}
     return subprocess.Popen(
         [sys.executable, "-c", _MAIN, *arguments],
         cwd=cwd,
-        env=environ,
+        env={**plain, **environ},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
 
 
-def ryla(*arguments: str, cwd: Path, within_s: float = 60) -> tuple[int, str, str]:
+def ryla(
+    *arguments: str,
+    cwd: Path,
+    environ: Mapping[str, str] = MappingProxyType({}),
+    within_s: float = 60,
+) -> tuple[int, str, str]:
     """Exit code, stdout, stderr."""
-    with start_ryla(*arguments, cwd=cwd) as process:
+    with start_ryla(*arguments, cwd=cwd, environ=environ) as process:
         try:
             answer, errors = process.communicate(timeout=within_s)
         finally:

@@ -1,6 +1,7 @@
-"""An HTTPS server on loopback with a certificate of its own, for code that fetches from hosts."""
+"""An HTTPS server on loopback with a certificate of its own, for code that asks hosts."""
 
 import datetime
+import re
 import socket
 import ssl
 import threading
@@ -24,6 +25,8 @@ class HttpsServer:
     certificate: Path
     requests: list[str] = field(default_factory=list)
     """Heads, in order."""
+    bodies: list[bytes] = field(default_factory=list)
+    """Of the requests, in the same order."""
     served_names: list[str] = field(default_factory=list)
     """Of the TLS handshakes."""
 
@@ -62,8 +65,19 @@ def _serve(
                 head = b""
                 while b"\r\n\r\n" not in head and (more := sock.recv(4096)):
                     head += more
-                server.requests.append(head.decode())
-                answer(head.decode(), sock)
+                text, body = _apart(head, sock)
+                server.bodies.append(body)
+                server.requests.append(text)
+                answer(text, sock)
+
+
+def _apart(received: bytes, sock: socket.socket) -> tuple[str, bytes]:
+    """Head and body of a request whose head has come."""
+    head, end, body = received.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)\ncontent-length: *(\d+)", head)
+    while length and len(body) < int(length[1]) and (more := sock.recv(65_536)):
+        body += more
+    return (head + end).decode(), body
 
 
 def _certificate(folder: Path, hosts: Sequence[str]) -> Path:

@@ -2,7 +2,8 @@
 processes. Everything between the two is the real thing."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from io import BytesIO
 from typing import Any
 
@@ -23,6 +24,7 @@ from pipeline.supplying import Supplier, lora_cache
 SIZE = 256
 
 
+@cache
 def picture(size: int = SIZE) -> bytes:
     file = BytesIO()
     Image.new("RGB", (size, size), (30, 60, 90)).save(file, "PNG")
@@ -54,12 +56,16 @@ def _at_once(**options: Any) -> None:
 class InstantServer(ComfyServer):
     def __init__(self, before: Callable[..., None] = _at_once) -> None:
         """`before` is called with the options of each run, and may wait or raise."""
+        self.broken = False
         self.instant = InstantClient(before)
 
     def start(self) -> Machine:
         return Machine("standin", "0.8.0", "standin")
 
     def ensure_running(self) -> None:
+        pass
+
+    def clear(self, job_id: str, uploads: Iterable[str]) -> None:
         pass
 
     @property
@@ -115,7 +121,7 @@ class InstantEngine:
         self.endings: list[Ending] = []
 
     def submit(self, route: str, ref: Ref) -> None:
-        self.endings.append(execute(ref, self.shop, call_id=None, cold_s=0.0))
+        self.endings.append(execute(ref, self.shop, call_id=None))
 
     def cancel(self, call_id: str) -> None:
         pass

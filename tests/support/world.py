@@ -250,7 +250,7 @@ class World:
             monotonic=self._seconds,
         )
         with suppress(Died, RylaError):
-            execute(ref, shop, call_id=None, cold_s=0.0)
+            execute(ref, shop, call_id=None)
 
     def run_until_quiet(self, *, dispatchers: int = 1, executions: int = 1) -> None:
         """Tick, execute what was spawned, let time pass, until nothing is left to do."""

@@ -18,6 +18,7 @@ from pipeline.dispatcher.tick import Dispatcher, TickReport, tick
 from pipeline.engines.base import Engine
 from pipeline.keys import lease_key, result_key
 from pipeline.lease import Lease
+from pipeline.public_https import INTERNET, PublicHttps
 from pipeline.result import Result
 from pipeline.settling import Settler
 from pipeline.store.base import Always, Condition, Page, Store, Stored, Written
@@ -75,10 +76,12 @@ class Yard:
         raw: Store | None = None,
         routes: str | None = None,
         tmp_path: Path | None = None,
+        web: PublicHttps = INTERNET,
         **settings: Any,
     ) -> None:
         """`holding` keeps spawned jobs waiting; else they run at once. `routes` is TOML."""
         self.now = NOON
+        self.web = web
         if routes is not None:
             assert tmp_path is not None
             settings["routes_file"] = tmp_path / "routes.toml"
@@ -103,7 +106,7 @@ class Yard:
 
     @property
     def settler(self) -> Settler:
-        return Settler(self.store, self.sender, self.settings, lambda: 1.0)
+        return Settler(self.store, self.sender, self.settings, lambda: 1.0, self.web)
 
     def another(self, owner: str, engine: Engine | None = None) -> Dispatcher:
         return Dispatcher(
@@ -114,6 +117,7 @@ class Yard:
             self.pool,
             owner,
             jitter=lambda: 1.0,
+            web=self.web,
         )
 
     def close(self) -> None:

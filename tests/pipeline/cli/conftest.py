@@ -1,5 +1,6 @@
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 import structlog
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from config.settings import PREFIX, Settings
@@ -55,6 +57,10 @@ def bucket(shared_bucket: tuple[Settings, SafeStore], tmp_path: Path) -> Iterato
         store.delete(entry.key)
 
 
+# Built once: reading the options of all commands takes longer than most of them.
+COMMAND_LINE = get_command(app)
+
+
 @pytest.fixture
 def bare_ryla(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Ryla]:
     """The command line, without any setting, in an empty folder."""
@@ -64,8 +70,14 @@ def bare_ryla(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Ryla]
 
     def run(*arguments: object, **environ: str) -> Answer:
         words = [str(argument) for argument in arguments]
-        done = CliRunner().invoke(app, words, env=environ)
-        return Answer(done.exit_code, done.stdout, done.stderr)
+        with CliRunner().isolation(env=environ) as (out, err, _):
+            with pytest.raises(SystemExit) as end:
+                COMMAND_LINE.main(words, "ryla")
+            sys.stdout.flush()
+            sys.stderr.flush()
+            said = [stream.getvalue().decode() for stream in (out, err)]
+        assert isinstance(end.value.code, int)
+        return Answer(end.value.code, *said)
 
     yield run
     structlog.reset_defaults()  # logs went to a stream of the runner's that is closed now

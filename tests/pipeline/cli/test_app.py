@@ -6,17 +6,27 @@ import pytest
 from config.settings import Settings
 from tests.pipeline.cli.conftest import Ryla
 
-COMMANDS = ("submit", "status", "watch", "cancel", "results", "dispatch", "events", "schema")
+COMMANDS = (
+    "submit",
+    "status",
+    "watch",
+    "cancel",
+    "results",
+    "dispatch",
+    "serve",
+    "events",
+    "schema",
+)
 
 
 def test_the_help_names_every_command(bare_ryla: Ryla) -> None:
     said = bare_ryla("--help").out
 
-    for name in (*COMMANDS, "doctor", "loras", "demo", "up"):
+    for name in (*COMMANDS, "doctor", "deploy", "loras", "demo", "up"):
         assert f" {name} " in said
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, "doctor"])
+@pytest.mark.parametrize("name", [*COMMANDS, "doctor", "deploy"])
 def test_every_command_explains_itself_with_an_example_and_takes_json(
     bare_ryla: Ryla, name: str
 ) -> None:

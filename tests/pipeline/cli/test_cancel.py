@@ -47,3 +47,12 @@ def test_a_finished_job_and_an_unknown_one_are_errors(
     assert (again.code, again.error["code"]) == (1, "already_finished")
     assert (nobody.code, nobody.error["code"]) == (1, "unknown_job")
     assert ryla("cancel", "No Id", "--json").error["code"] == "invalid_id"
+
+
+def test_its_events_name_what_runs_the_jobs_of_the_bucket(
+    ryla: Ryla, write: Callable[..., Path]
+) -> None:
+    ryla("submit", write("a.json"))
+    answer = ryla("cancel", "a", "--json", RYLA_ENGINE="modal")
+    events = answer.document["result"]["events"]
+    assert {event["properties"]["engine"] for event in events} == {"modal"}

@@ -1,0 +1,1 @@
+"""Drives a deployment through the criteria of the requirements, and judges what came of it."""

@@ -1,0 +1,239 @@
+"""`ryla accept`: a deployment driven through the criteria of the requirements."""
+
+import json as jsonlib
+import re
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated, Self
+
+import typer
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from config.errors import InvalidInput
+from pipeline.accepting.account import Acceptance, account
+from pipeline.accepting.driving import Driver
+from pipeline.accepting.driving import Progress as Jobs
+from pipeline.accepting.over_http import Web
+from pipeline.accepting.page import write_page
+from pipeline.accepting.plan import RUN, read_plan
+from pipeline.accepting.running import Forecast, Run, Told, Wishes
+from pipeline.bench import load_bench
+from pipeline.cli import show
+from pipeline.cli.follow import progress
+from pipeline.cli.options import Json, StateDir, bucket_settings
+from pipeline.connecting import open_store
+from pipeline.report.words import usd
+
+HELP = """Drive a deployment through the requirements' own criteria, and write a page of it.
+
+It costs what its jobs cost: the estimate is told first, --max-cost-usd bounds it. Started again
+under the same name it goes on where it ended, and pays nothing twice. docs/accept.md has the plan's
+fields and what each criterion means. Exit code 0: nothing failed.
+
+Examples:
+
+    ryla accept --plan examples/accept/plan.toml --dry-run
+
+    ryla accept --plan plan.toml --run second-try --url https://example.modal.run --max-cost-usd 5
+
+    ryla accept --plan plan.toml --gpus L40S,A100-80GB,H100
+"""
+PAGE, DOCUMENT = "report.html", "report.json"
+
+
+class JobsShown:
+    """A bar that counts jobs, and what is done beside them."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._console, self._quiet = show.err(), quiet
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        live = not quiet and self._console.is_terminal
+        self._bar = Progress(
+            *columns,
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+            disable=not live,
+        )
+        self._task = self._bar.add_task("", total=None)
+
+    def progress(self, jobs: Jobs) -> None:
+        done = [view for view in jobs.views.values() if view.finished]
+        running = [view for view in jobs.views.values() if not view.finished]
+        at = "  ".join(f"{view.id} {progress(view) or view.state}" for view in running[:2])
+        self._bar.update(
+            self._task,
+            total=len(jobs.orders),
+            completed=len(done),
+            description=escape(f"{usd(jobs.spent_usd)}  {at}"),
+        )
+
+    def said(self, text: str) -> None:
+        if not self._quiet:
+            self._console.print(f"[dim]{escape(text)}[/]", soft_wrap=True)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+
+def register(app: typer.Typer) -> None:
+    @app.command("accept", help=HELP)
+    @show.command
+    def command(
+        plan: Annotated[
+            Path, typer.Option("--plan", metavar="FILE", dir_okay=False, help="What to make.")
+        ],
+        run: Annotated[
+            str | None, typer.Option("--run", metavar="NAME", help="Of this run [the plan's].")
+        ] = None,
+        url: Annotated[
+            str | None,
+            typer.Option("--url", help="Of the HTTP API, for /health and a job of each kind."),
+        ] = None,
+        key: Annotated[
+            str | None,
+            typer.Option("--key", help="Of the HTTP API.", envvar="RYLA_CLIENT_KEY"),
+        ] = None,
+        gpus: Annotated[
+            str, typer.Option("--gpus", metavar="A,B", help="Compare a kind on these GPUs.")
+        ] = "",
+        max_cost_usd: Annotated[
+            float | None,
+            typer.Option("--max-cost-usd", min=0, help="Stop before it costs more [the plan's]."),
+        ] = None,
+        out: Annotated[
+            Path | None,
+            typer.Option(
+                "--out", metavar="DIR", file_okay=False, help="For the page [out/accept-NAME]."
+            ),
+        ] = None,
+        patience: Annotated[
+            float,
+            typer.Option("--patience", metavar="SECONDS", min=1, help="Without any progress."),
+        ] = 1800,
+        dry_run: Annotated[
+            bool, typer.Option("--dry-run", help="Check the plan, tell the estimate, and end.")
+        ] = False,
+        state_dir: StateDir = None,
+        json: Json = False,
+    ) -> None:
+        file = read_plan(plan)
+        wishes = Wishes(
+            name := _name(run or file.plan.name),
+            out or Path("out") / f"accept-{name}",
+            [each.strip() for each in gpus.split(",") if each.strip()],
+            file.plan.max_cost_usd if max_cost_usd is None else max_cost_usd,
+        )
+        settings = bucket_settings(state_dir)
+        with JobsShown(quiet=json) as shown, Web.at(url, key) if url else nullcontext() as web:
+            going = Run(
+                file,
+                wishes,
+                load_bench(settings, settings.engine),
+                Driver(open_store(settings), file.plan.at_once, wishes.bound_usd, patience),
+                web,
+                Told(shown.progress, shown.said),
+            )
+            if not _looked_ahead(going, dry_run=dry_run, json=json):
+                return
+            acceptance = _went(going, shown)
+        _answer(acceptance, wishes.out, json=json)
+        if not acceptance.ok or acceptance.findings.stopped:
+            raise typer.Exit(1)
+
+
+def _name(name: str) -> str:
+    if re.match(RUN, name):
+        return name
+    raise InvalidInput(
+        f"{name!r} cannot be the name of a run",
+        field="--run",
+        value=name,
+        hint="1 to 48 of a-z, 0-9 and -, a letter or digit first: ids of jobs begin with it.",
+    )
+
+
+def _looked_ahead(going: Run, *, dry_run: bool, json: bool) -> bool:
+    """Whether to go on. Raises what is wrong with the plan, and OverBudget."""
+    forecast = going.prepare()
+    if not json:
+        _print_forecast(going.wishes.run, forecast, billed=going.bench.deployed)
+    elif dry_run:
+        show.print_json({"run": going.wishes.run, "forecast": forecast.document()})
+    forecast.require_affordable()
+    return not dry_run
+
+
+def _went(going: Run, shown: JobsShown) -> Acceptance:
+    try:
+        findings = going.go()
+    except KeyboardInterrupt:
+        shown.said("Started again under this name it goes on, and sends nothing twice.")
+        raise
+    settings = going.bench.settings
+    return account(
+        going.wishes.run, settings.bucket, going.forecast, findings, going.store, going.file.folder
+    )
+
+
+def _print_forecast(name: str, forecast: Forecast, *, billed: bool) -> None:
+    there = f", {forecast.there} of them sent before" if forecast.there else ""
+    untold = f"; of {forecast.untold} jobs nobody can tell" if forecast.untold else ""
+    warm = f"{usd(forecast.expected_usd)} on warm {', '.join(forecast.gpus) or 'GPUs'}{untold}"
+    bound = "no bound" if forecast.bound_usd is None else f"at most ${forecast.bound_usd:g}"
+    beyond = "cold starts come on top" if billed else "a machine of your own bills nothing"
+    show.print_text(
+        f"Run      {name}: {forecast.jobs} jobs{there}\nExpected {warm}; {beyond}; {bound}"
+    )
+
+
+def _answer(acceptance: Acceptance, out: Path, *, json: bool) -> None:
+    write_page(acceptance, out / PAGE)
+    document = acceptance.document()
+    (out / DOCUMENT).write_text(jsonlib.dumps(document, indent=1))
+    if json:
+        show.print_json(document)
+        return
+    _print_criteria(acceptance)
+    _print_gpus(acceptance)
+    lines = [
+        "",
+        "Stand-in: this is no evidence of quality. No model made these pictures."
+        if acceptance.standin
+        else "",
+        f"Stopped  {acceptance.findings.stopped}" if acceptance.findings.stopped else "",
+        f"Cost     {usd(acceptance.usd)}",
+        f"Page     {out / PAGE}",
+    ]
+    show.print_text("\n".join(line for n, line in enumerate(lines) if line or n == 0))
+
+
+def _print_criteria(acceptance: Acceptance) -> None:
+    columns = ("criterion", ">figure", "=verdict", "why")
+    rows = [(each.name, each.figure, each.verdict, each.why) for each in acceptance.criteria]
+    show.out().print()
+    show.out().print(show.table(None, columns, rows))
+
+
+def _print_gpus(acceptance: Acceptance) -> None:
+    rows = [
+        (
+            each.gpu,
+            each.pictures,
+            show.span(each.warm_seconds),
+            usd(each.warm_usd),
+            show.span(each.cold_seconds),
+            usd(each.cold_usd),
+            each.why,
+        )
+        for each in acceptance.findings.gpus
+    ]
+    if rows:
+        columns = ("=GPU", ">pictures", ">warm", ">dollars", ">cold job", ">dollars", "")
+        show.out().print()
+        show.out().print(show.table(None, columns, rows))
