@@ -90,7 +90,7 @@ def dispatch() -> Mapping[str, int]:
 def api() -> Any:
     from pipeline.deployed.api import make_asgi
 
-    return make_asgi()
+    return make_asgi(WEIGHTS_AS_THEY_ARE)
 
 
 @app.function(

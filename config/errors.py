@@ -6,7 +6,7 @@ error becomes outside (problem details, a failed result, an event) is decided in
     RylaError
     ├── BadManifest                 the request cannot become a job as it is; permanent
     │   ├── ManifestNotJson, ManifestTooLarge, UnsupportedVersion
-    │   ├── UnknownField, InvalidField, InvalidId, KeyMismatch, IdConflict
+    │   ├── UnknownField, MissingField, InvalidField, InvalidId, KeyMismatch, IdConflict
     │   └── NotAvailable            a kind or field of the contract that is not built yet
     ├── Refused                     well-formed, and still not run; permanent
     │   ├── DeadlineExceeded, OverBudget, AttemptsExhausted
@@ -108,6 +108,11 @@ class UnknownField(BadManifest):
 
 class InvalidField(BadManifest):
     code = "invalid_field"
+
+
+class MissingField(BadManifest):
+    code = "missing_field"
+    http_status = 400
 
 
 class InvalidId(BadManifest):

@@ -23,6 +23,8 @@ class JobInput(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+ONE_IS_REQUIRED = "one_is_required"
+"""Type of the error of an input model that needs one of several fields, and has none."""
 PICTURE = "picture"
 """Marks a field of an input model that holds reference pictures, in its `json_schema_extra`."""
 

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
-from config.errors import BadManifest, InvalidField, LoraMismatch, RylaError, UnknownField
+from config.errors import (
+    BadManifest,
+    InvalidField,
+    LoraMismatch,
+    MissingField,
+    RylaError,
+    UnknownField,
+)
 from handlers.loras.family import Family
 
 
@@ -130,11 +137,11 @@ def _refusal(
         return wrong, f"{kind} runs on {' or '.join(sorted(bases))}"
     if adapter not in {row.adapter for row in known}:
         if adapter is Adapter.NONE:
-            return InvalidField, f"{kind} needs a reference face"
+            return MissingField, f"{kind} needs a reference face"
         return UnknownField, f"{kind} takes no reference face: flux-instantid does"
     if lora is None:
         without = any(row.needs_lora for row in known)
-        return (InvalidField, f"{kind} needs a LoRA") if without else None
+        return (MissingField, f"{kind} needs a LoRA") if without else None
     if not any(row.takes_lora for row in known):
         return UnknownField, f"{kind} takes no LoRA"
     if lora is not FAMILIES[base]:

@@ -5,14 +5,14 @@ from typing import Self
 from pydantic import model_validator
 
 from handlers.flux import FluxDevInput, FluxDevKind
-from handlers.lora_fields import LoraFields, TakesLora
+from handlers.lora_fields import LoraFields, TakesLora, none_named
 
 
 class FluxLoraInput(FluxDevInput, LoraFields):
     @model_validator(mode="after")
     def _names_a_lora(self) -> Self:
         if self.lora is None:
-            raise ValueError("lora_id or lora_name is required")
+            raise none_named()
         return self
 
 

@@ -80,7 +80,7 @@ class InstantIdInput(TextToImageInput):
     def _in_the_bucket(cls, key: str) -> str:
         if not is_input_key(key):
             raise ValueError(
-                "must be a key under inputs/; `ryla submit` makes one of @file or of a data URL"
+                "must be a key under inputs/; `ryla submit` makes one of @file, HTTP of a data URL"
             )
         return key
 

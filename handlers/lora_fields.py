@@ -6,10 +6,11 @@ from types import MappingProxyType
 from typing import Any, Generic, Self, TypeVar
 
 from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from config.errors import InvalidSetting
 from config.tables import ModelTable, WeightFile
-from handlers.base import Brief
+from handlers.base import ONE_IS_REQUIRED, Brief
 from handlers.loras.bases import Base, FluxSizes, ZImageSizes, flux, z_image
 from handlers.loras.refs import ById, ByName, LoraRef
 from handlers.supplies import LoraWish, Needs
@@ -51,8 +52,12 @@ class LoraFields(TextToImageInput):
         if self.lora is None and (
             self.lora_version is not None or self.trigger_word or self.lora_strength != 1.0
         ):
-            raise ValueError("the LoRA fields need lora_id or lora_name beside them")
+            raise none_named()
         return self
+
+
+def none_named() -> PydanticCustomError:
+    return PydanticCustomError(ONE_IS_REQUIRED, "lora_id or lora_name is required")
 
 
 L = TypeVar("L", bound=LoraFields)

@@ -99,6 +99,10 @@ def execute(
     if started is None:
         return Ending.STALE
     on_start()
+    return _go_through(ref, shop, started, cold)
+
+
+def _go_through(ref: Ref, shop: Workshop, started: Started, cold: ColdStart) -> Ending:
     began, lease, settings = shop.monotonic(), started.lease, shop.bench.settings
     body, made = _manifest(ref, shop.store), Made()
     with Heartbeat(shop.store, lease, started.etag, settings, monotonic=shop.monotonic) as heart:
@@ -165,7 +169,7 @@ def _try_to_make(
     return None
 
 
-def _begin(ref: Ref, shop: Workshop, call_id: str | None, cold: ColdStart) -> Started | None:
+def _begin(ref: Ref, shop: Workshop, call_id: str | None, cold: ColdStart = WARM) -> Started | None:
     claimed, etag = ref.lease, ref.etag
     if claimed is None:
         stored = shop.store.get(lease_key(ref.id))

@@ -29,12 +29,13 @@ from config.errors import (
     KeyMismatch,
     ManifestNotJson,
     ManifestTooLarge,
+    MissingField,
     UnknownField,
     UnsupportedVersion,
 )
 from config.nearest import nearest
 from events.identity import check_distinct_id
-from handlers.base import JobInput
+from handlers.base import ONE_IS_REQUIRED, JobInput
 from handlers.registry import KINDS, lookup
 from pipeline.keys import DEFAULT_PRIORITY, NAME_PATTERN, InboxName, clip
 from pipeline.public_https import BadUrl, place_of
@@ -197,9 +198,12 @@ def _problem(item: Any, input_model: type[JobInput]) -> BadManifest:
         return UnknownField(
             f"unknown field {clip(path)!r}", field=clip(path), value=item["input"], hint=hint
         )
-    value = None if item["type"] == "missing" else item["input"]
-    said = item["msg"].removeprefix("Value error, ")
-    return InvalidField(f"{clip(path)}: {said}", field=clip(path), value=value)
+    if item["type"] == "missing":
+        return MissingField(f"{clip(path)} is required", field=clip(path))
+    said = f"{clip(path)}: {item['msg'].removeprefix('Value error, ')}"
+    if item["type"] == ONE_IS_REQUIRED:
+        return MissingField(said, field=clip(path))
+    return InvalidField(said, field=clip(path), value=item["input"])
 
 
 def _beyond_types(manifest: Manifest) -> Iterator[BadManifest]:

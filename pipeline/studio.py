@@ -86,8 +86,10 @@ class ComfyServer:
                 python=str(settings.comfyui_python or sys.executable),
             )
         self._client: ComfyClient | None = None
+        self._looked_at: int | None = None
+        """The process that was seen to have the GPU that it must have."""
         self.broken = False
-        """Whether it did not come back when it was last restarted."""
+        """Whether it did not come up when a job last asked for it."""
 
     def start(self) -> Machine:
         """Start it if it is ours, and ask what it is. Raises a ComfyError.
@@ -102,6 +104,7 @@ class ComfyServer:
             self._process.restart()
             machine = self._machine()
         self._require_gpu(machine)
+        self._looked_at = None if self._process is None else self._process.pid
         return machine
 
     def ensure_running(self) -> None:
@@ -115,13 +118,13 @@ class ComfyServer:
             self.broken = False
 
     def _revive(self, process: ComfyProcess) -> None:
-        before = process.pid
         process.ensure_running()
         if not self._falls_idle():
             structlog.get_logger(__name__).error("comfyui_hangs", restart=True)
             process.restart()
-        if process.pid != before:
+        if process.pid != self._looked_at:
             self._require_gpu(self._machine())
+            self._looked_at = process.pid
 
     def _machine(self) -> Machine:
         return Machine.of(self.client.system_stats())

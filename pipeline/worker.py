@@ -28,6 +28,7 @@ from config.errors import ComfyError, RylaError
 from config.settings import Settings
 from config.tables import Route
 from events.sender import Sender
+from pipeline import nvidia
 from pipeline.bench import Bench, load_bench
 from pipeline.cold import WARM, ColdStart
 from pipeline.connecting import open_store
@@ -92,7 +93,11 @@ class Worker:
         self._loaded = time.monotonic()
 
     def attach(self) -> None:
-        """Start ComfyUI and look at its device, reading weights meanwhile. Raises a ComfyError."""
+        """Start ComfyUI and look at its device, reading weights meanwhile.
+
+        Raises a ComfyError; not on a platform, where that would end all that waits for this route.
+        There the first job tries once more, and is handed back with the reason.
+        """
         assert self._bench is not None
         assert self._store is not None
         assert self._sender is not None
@@ -100,7 +105,7 @@ class Worker:
         route = self._bench.routes.route(self._route)
         self._rig = rig(self._bench, route, environ=self._environ, work_dir=self._work_dir)
         self._rig.ahead.start()
-        machine = self._started(self._rig.server)
+        machine = self._started(self._rig.server, self._bench)
         self._shop = self._workshop(machine, route, self._bench, self._store, self._sender)
         self._cold = ColdStart(
             container=self._imported - self._born,
@@ -108,15 +113,20 @@ class Worker:
             comfyui=time.monotonic() - began,
         )
 
-    def _started(self, server: ComfyServer) -> Machine:
+    def _started(self, server: ComfyServer, bench: Bench) -> Machine:
         try:
             return server.start()
         except ComfyError as error:
-            # The platform shows an error's message and nothing else.
             structlog.get_logger(__name__).error(
-                "comfyui_not_started", code=error.code, hint=error.hint, log_tail=error.log_tail
+                "comfyui_not_started",
+                code=error.code,
+                error=error.message,
+                hint=error.hint,
+                log_tail=error.log_tail,
             )
-            raise
+            if not bench.deployed:
+                raise
+            return Machine("comfyui", None, nvidia.gpu_name() or "unknown")
 
     def _workshop(
         self, machine: Machine, route: Route, bench: Bench, store: SafeStore, sender: Sender

@@ -71,4 +71,7 @@ def why_missing(class_type: str, server_version: str | None = None) -> str:
             f"ComfyUI {known.comfyui_version} has it and {server} has not: it is older, or newer"
             " and has dropped it. `ryla comfyui install` takes the version that the graphs fit."
         )
-    return f"It is of the node pack {pack}, which {server} lacks: `ryla comfyui install` adds it."
+    return (
+        f"It is of the node pack {pack}, which {server} lacks or could not import:"
+        " `ryla comfyui check` says why, `ryla comfyui install` adds it."
+    )

@@ -1,6 +1,7 @@
 """Starts ComfyUI's main.py on loopback, watches it, restarts it, and stops it for good."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -19,6 +20,13 @@ from handlers.comfyui.environment import allowed
 from handlers.comfyui.transport import Transport
 
 _LINE_BYTES: Final = 4096
+
+# Out of memory, torch prints a table of its allocator that would push all else out of the tail.
+_TABLE: Final = "|"
+
+# How the line begins that names an error; torch writes lines of advice below it.
+_ERROR: Final = re.compile(r"[\w.]+(Error|Exception): ")
+_ADVICE_LINES: Final = 10
 
 # Ends when its input does, which is when we stop it or when our own process ends, however it ends.
 _GUARD: Final = 'read -r line; kill -9 "-$0"'
@@ -219,8 +227,9 @@ class ComfyProcess:
 
     def _start_failed(self, message: str) -> ComfyStartFailed:
         tail = self.log_tail()
-        last = f": {tail[-1]}" if tail else ""
-        return ComfyStartFailed(message + last, log_tail=tail)
+        named = (line for line in reversed(tail[-_ADVICE_LINES:]) if _ERROR.match(line))
+        last = next(named, tail[-1] if tail else "")
+        return ComfyStartFailed(f"{message}: {last}" if last else message, log_tail=tail)
 
     def _ending(self) -> str:
         code = self._child.poll() if self._child is not None else None
@@ -234,7 +243,7 @@ def _drain(stream: IO[bytes], log: deque[str]) -> None:
         while line := stream.readline(_LINE_BYTES):
             # A progress bar redraws one line with carriage returns: its last state is enough.
             text = line.decode(errors="replace").rstrip().rsplit("\r", 1)[-1]
-            if text:
+            if text and not text.startswith(_TABLE):
                 log.append(text)
 
 

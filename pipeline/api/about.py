@@ -85,4 +85,5 @@ def about_router() -> APIRouter:
         ("/loras", loras, "The LoRA files of the bucket"),
     ):
         router.get(path, summary=summary, responses=told[path])(handler)
+        router.head(path, include_in_schema=False)(handler)
     return router

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from config.errors import NoSuchOutput, NotFinished, RequestRefused, RylaError, StillNotFinished
+from pipeline.api.bodies import in_body_terms
 from pipeline.api.documents import job_document, job_url, output_url, problem
 from pipeline.api.lookup import Place
 from pipeline.errors import ErrorInfo
@@ -83,7 +84,7 @@ def output_of(place: Place, ordinal: int) -> tuple[Result, Output]:
     if result is None:
         raise NoSuchOutput(f"the result of {id} cannot be read", field="id", value=id)
     if result.error is not None:
-        raise as_error(result.error)
+        raise in_body_terms(as_error(result.error))
     if ordinal >= len(result.outputs):
         raise NoSuchOutput(
             f"the job {id} is {result.status} and has {len(result.outputs)} outputs",

@@ -17,6 +17,7 @@ from pipeline.api.jobs import jobs_router
 from pipeline.api.metrics import metrics_router
 from pipeline.api.openapi import document
 from pipeline.api.ports import Ports
+from pipeline.api.reference import add_reference
 from pipeline.api.service import Service
 
 ABOUT = """Image generation driven by object storage.
@@ -67,6 +68,7 @@ def make_app(ports: Ports) -> FastAPI:
         version=settings.app_version,
         description=ABOUT,
         openapi_tags=TAGS,
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
@@ -81,6 +83,7 @@ def make_app(ports: Ports) -> FastAPI:
     )
     for router in app.state.routers:
         app.include_router(router)
+    add_reference(app)
     handle_errors(app)
     origins = listed(settings.cors_origins)
     if origins:
@@ -92,6 +95,7 @@ def make_app(ports: Ports) -> FastAPI:
                 "Authorization",
                 "Content-Type",
                 "Idempotency-Key",
+                "Last-Event-ID",
                 "Prefer",
                 REQUEST_ID,
             ],

@@ -84,14 +84,13 @@ class Doorman:
                 hint="Ask for 127.0.0.1 or localhost, or set RYLA_API_KEYS.",
             )
         origin = peer.headers.get("origin")
-        if origin is not None and origin.lower() not in self.origins:
-            name = urlsplit(origin).hostname if "//" in origin else None
-            if not _is_local_name(name or ""):
-                raise LoopbackOnly(
-                    "no key is configured, and a page of another site asks",
-                    field="Origin",
-                    hint="List the site in RYLA_CORS_ORIGINS, or set RYLA_API_KEYS.",
-                )
+        known = origin is None or origin.lower() in self.origins
+        if not known and not _is_local_name(_host_of(origin or "")):
+            raise LoopbackOnly(
+                "no key is configured, and a page of another site asks",
+                field="Origin",
+                hint="List the site in RYLA_CORS_ORIGINS, or set RYLA_API_KEYS.",
+            )
 
 
 def _read(text: str) -> Sequence[tuple[str, str]]:
@@ -121,6 +120,14 @@ def _host(header: str) -> str:
     """Without its port."""
     match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]*)(:[0-9]*)?", header.strip())
     return match[1].strip("[]").lower() if match else ""
+
+
+def _host_of(origin: str) -> str:
+    """Empty for an origin without one, such as `null`."""
+    try:
+        return urlsplit(origin).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _is_local_name(name: str) -> bool:

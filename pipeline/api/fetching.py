@@ -15,7 +15,7 @@ async def picture(request: Request, service: Service, place: Place, ordinal: int
     request.state.job = place.view.id
     result, output = output_of(place, ordinal)
     headers = picture_headers(result, output)
-    if request.method != "GET":
+    if request.method == "POST":
         headers["Cache-Control"] = "no-store"  # the answer to a request like it is another picture
     elif _is_known(request.headers.get("if-none-match"), headers["ETag"]):
         return Response(status_code=304, headers=headers)
@@ -26,6 +26,9 @@ async def picture(request: Request, service: Service, place: Place, ordinal: int
         )
         private = {"Cache-Control": "private, no-store"}
         return Response(status_code=302, headers={**headers, **private, "Location": url})
+    if request.method == "HEAD":
+        headers["Content-Length"] = str(output.bytes)
+        return Response(media_type=output.content_type, headers=headers)
     stored = await service.threads.run(store.get, output.key)
     if stored is None:
         raise OutputsMissing(f"{output.key} is not in the bucket", field="key", value=output.key)

@@ -1,5 +1,6 @@
 """`POST /<kind>`: an endpoint for each path of the table, and an answer for those that are gone."""
 
+import re
 from functools import cache
 from typing import Annotated, Any
 
@@ -16,7 +17,17 @@ from pipeline.api.lookup import Place
 from pipeline.api.openapi import PICTURE_ANSWER, headers, problems, request_body
 from pipeline.api.paths import ENDPOINTS, GONE, Endpoint, Gone
 from pipeline.api.posting import Order, put, put_again
-from pipeline.api.requests import MIB, Prefer, Shared, Tenant, read_body, require_query
+from pipeline.api.requests import (
+    MIB,
+    Prefer,
+    Shared,
+    Tenant,
+    header,
+    read_body,
+    require_once,
+    require_query,
+    waited,
+)
 from pipeline.api.service import Service
 from pipeline.reading import JobView, State
 from pipeline.submitting import new_id
@@ -25,6 +36,9 @@ IN_ALL_S = 300
 """That a client of the old paths is kept waiting, over all redirects."""
 LARGE = 64 * 1024
 """A body beyond it brings pictures."""
+_MAY_FETCH = re.compile(rb"https?:|\\u00[0-7]", re.IGNORECASE)
+"""Something with a URL in it, or with plain letters written as escapes, as nobody does who means
+well."""
 
 IdempotencyKey = Annotated[
     str | None,
@@ -52,14 +66,17 @@ def _add(router: APIRouter, endpoint: Endpoint) -> None:
         request: Request,
         tenant: Tenant,
         service: Shared,
-        prefer: Prefer = None,
+        prefer: Prefer = None,  # for the document: it may stand on several lines
         idempotency_key: IdempotencyKey = None,
     ) -> Response:
         lookup(endpoint.kind)
         require_query(request)
-        wished = wish(request.headers.get("accept"), prefer, old_path=endpoint.old)
-        order, keyed = await _order(request, service, endpoint.kind, tenant, idempotency_key)
-        place, replayed = await _take(service, order, tenant, keyed=keyed)
+        require_once(request, "Idempotency-Key")
+        prefer = header(request, "prefer")
+        wished = wish(header(request, "accept"), prefer, old_path=endpoint.old)
+        async with service.room(tenant):
+            order, keyed = await _order(request, service, endpoint.kind, tenant, idempotency_key)
+            place, replayed = await _take(service, order, tenant, keyed=keyed)
         answer = await _answer(request, service, place, wished)
         if replayed:
             answer.headers["Idempotency-Replayed"] = "true"
@@ -84,11 +101,10 @@ async def _order(
     request: Request, service: Service, kind: str, tenant: str, key: str | None
 ) -> tuple[Order, bool]:
     id = new_id() if key is None else job_id(tenant, key)
-    await service.require_room(tenant)
     most = service.ports.bench.settings.api_body_mib * MIB
     raw = await read_body(request, most, service.ports.pace.body)
     # Reading a picture takes long and much memory: not many at a time, and none before the others.
-    heavy = len(raw) > LARGE or b"https:" in raw
+    heavy = len(raw) > LARGE or _MAY_FETCH.search(raw) is not None
     threads = service.intakes if heavy else service.threads
     order = await threads.run(service.clerk.order, raw, id=id, kind=kind, tenant=tenant)
     return order, key is not None
@@ -113,14 +129,14 @@ async def _answer(request: Request, service: Service, place: Place, wished: Wish
     request.state.job = id
     shows = wished.shape is Shape.PICTURE
     if not shows or wished.prefers:
-        place = await service.wait(place, wished.wait_s or 0)
+        place = await waited(request, service, place, wished.wait_s or 0)
         done = shows and place.finished
         answer = await picture(request, service, place, 0) if done else answers.job(place)
         if wished.wait_s is not None:
             answer.headers["Preference-Applied"] = f"wait={wished.wait_s}"
         return answer
     first = service.ports.pace.picture_wait
-    place = await service.wait(place, first)
+    place = await waited(request, service, place, first)
     if place.finished:
         return await picture(request, service, place, 0)
     return answers.sent_on(id, 0, MAX_WAIT, max(0, round(IN_ALL_S - first - MAX_WAIT)))

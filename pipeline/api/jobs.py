@@ -11,17 +11,17 @@ from fastapi import APIRouter, Header, Path, Query, Request
 from sse_starlette import EventSourceResponse
 from starlette.responses import Response
 
-from config.errors import BadRequest, NoSuchOutput
+from config.errors import AlreadyFinished, BadRequest, NoSuchOutput
 from events.delivery import NotDelivered
 from events.outbox import StoredEvent
 from pipeline.api import answers
 from pipeline.api.asking import MAX_WAIT, waiting, whole_number
-from pipeline.api.documents import Job, Jobs, job_document
+from pipeline.api.documents import Job, Jobs, job_document, job_url
 from pipeline.api.fetching import picture
 from pipeline.api.listing import MOST
 from pipeline.api.lookup import Place
 from pipeline.api.openapi import PICTURE_ANSWER, problems
-from pipeline.api.requests import Prefer, Shared, Tenant, require_query
+from pipeline.api.requests import Prefer, Shared, Tenant, header, require_query, waited
 from pipeline.api.service import Service
 from pipeline.api.streaming import event_id, events
 from pipeline.cancel import Canceller
@@ -39,7 +39,13 @@ def _number(low: int, high: int) -> dict[str, Any]:
 
 Id = Annotated[str, Path(description="Of the job.", json_schema_extra={"pattern": ID_PATTERN})]
 Ordinal = Annotated[str, Path(description="Which, from 0.", json_schema_extra=_number(0, 999))]
-After = Annotated[str | None, Query(description="The last id of the page before: its `next`.")]
+After = Annotated[
+    str | None,
+    Query(
+        description="The last id of the page before: its `next`.",
+        json_schema_extra={"pattern": ID_PATTERN},
+    ),
+]
 Limit = Annotated[str | None, Query(description="Of a page.", json_schema_extra=_number(1, MOST))]
 LastEvent = Annotated[
     str | None, Header(alias="Last-Event-ID", description="The id of the last event that came.")
@@ -71,13 +77,17 @@ async def list_jobs(
 
 
 async def get_job(
-    request: Request, id: Id, tenant: Tenant, service: Shared, prefer: Prefer = None
+    request: Request,
+    id: Id,
+    tenant: Tenant,
+    service: Shared,
+    prefer: Prefer = None,  # noqa: ARG001
 ) -> Response:
     """Finished or not. With `Prefer: wait=N` the answer waits for the end."""
     require_query(request)
     place = await _find(request, service, id, tenant)
-    wait_s = waiting(prefer)
-    place = await service.wait(place, wait_s or 0)
+    wait_s = waiting(header(request, "prefer"))
+    place = await waited(request, service, place, wait_s or 0)
     answer = answers.Json(job_document(place.view, place.model))
     if not place.finished:
         answer.headers["Retry-After"] = str(answers.RETRY_AFTER_S)
@@ -90,8 +100,13 @@ async def cancel_job(request: Request, id: Id, tenant: Tenant, service: Shared) 
     """Waiting or running. What runs stops at its next renewal, within RYLA_RENEW_SECONDS."""
     require_query(request)
     place = await _find(request, service, id, tenant)
-    done = await service.threads.run(_canceller(service).cancel, id)
+    try:
+        done = await service.threads.run(_canceller(service).cancel, id)
+    except AlreadyFinished as error:
+        error.hint = f"{job_url(id)} shows it."
+        raise
     view = JobView(id, State.FINISHED, done.result, since=done.result.finished_at)
+    service.ports.heard(None)  # its events are owed, and perhaps a callback
     ended = service.lookup.keep(Place(view, tenant, place.model))
     return answers.Json(job_document(ended.view, ended.model))
 
@@ -125,7 +140,8 @@ async def get_output(
     left_s = whole_number("left", left, 0, MOST_LEFT, 0)
     if not _ORDINAL.match(n):
         raise NoSuchOutput(f"{clip(n)} is no output's number", field="n", value=clip(n))
-    place = await service.wait(await _find(request, service, id, tenant), wait_s)
+    place = await _find(request, service, id, tenant)
+    place = await waited(request, service, place, wait_s)
     if place.finished:
         return await picture(request, service, place, int(n))
     if left_s:
@@ -168,7 +184,7 @@ def jobs_router() -> APIRouter:
         302: {"description": "It is to be had at Location, for a while."},
         303: {"description": "Not yet; ask again there."},
         304: {"description": "It is the one you have."},
-        **problems(402, 408, 409, 413, 422, 501, 502, 504),
+        **problems(402, 408, 409, 413, 422, 500, 501, 502, 504),
     }
     for path, handler, summary, told in (
         ("/jobs", list_jobs, "Jobs that wait or run", {**a_page, **refused}),
@@ -177,6 +193,8 @@ def jobs_router() -> APIRouter:
         ("/jobs/{id}/outputs/{n}", get_output, "A finished picture", {**output, **of_one}),
     ):
         router.get(path, summary=summary, responses=told)(handler)
+        if handler is not follow_job:
+            router.head(path, include_in_schema=False)(handler)
     cancelled = {**a_job, **of_one, **problems(409, 413)}
     router.delete("/jobs/{id}", summary="Cancel a job", responses=cancelled)(cancel_job)
     return router

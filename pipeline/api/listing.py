@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pipeline.api.census import Census, Snapshot
-from pipeline.api.lookup import Place, in_progress
+from pipeline.api.lookup import Lookup, Place, in_progress
 from pipeline.api.threads import Threads
 from pipeline.keys import parse_inbox_key
 from pipeline.reading import JobView, State
@@ -26,6 +26,7 @@ class Page:
 class Listing:
     store: SafeStore
     census: Census
+    lookup: Lookup
     threads: Threads
     max_age_s: float
     """Of the listing that is shown."""
@@ -34,7 +35,8 @@ class Listing:
 
     async def page(self, tenant: str, after: str, limit: int) -> Page:
         seen = await self.census.look(since=self.census.some_time_ago(self.max_age_s))
-        mine = sorted({*self.census.just_posted(tenant), *seen.ids_of(tenant)})
+        listed = {*self.census.just_posted(tenant), *seen.ids_of(tenant)}
+        mine = sorted(id for id in listed if not self.lookup.is_over(id))
         shown = [id for id in mine if id > after][:limit]
         self._read = {id: read for id, read in self._read.items() if id in seen.held}
         places = await asyncio.gather(*(self._place(id, seen, tenant) for id in shown))

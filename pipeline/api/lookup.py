@@ -59,6 +59,10 @@ class Lookup:
                 self._results.popitem(last=False)
         return place
 
+    def is_over(self, id: str) -> bool:
+        """As far as is known without asking; a listing may be older."""
+        return id in self._results
+
     async def _find(self, id: str) -> Place | None:
         if id in self._results:
             return self.keep(self._results[id])

@@ -1,13 +1,16 @@
-"""What a request brings: who asks, its body, its query."""
+"""What a request brings: who asks, its body, its query; and whether anybody still asks."""
 
+import asyncio
 from typing import Annotated
 
 import anyio
 from fastapi import Depends, Header, Request
+from starlette.requests import ClientDisconnect
 
-from config.errors import BodyTooLarge, RequestTooSlow, WrongMediaType
+from config.errors import BadRequest, BodyTooLarge, RequestTooSlow, WrongMediaType
 from pipeline.api.asking import MAX_WAIT, require_known
 from pipeline.api.auth import Peer
+from pipeline.api.lookup import Place
 from pipeline.api.service import Service
 
 MIB = 2**20
@@ -70,6 +73,43 @@ def _too_large(most: int) -> BodyTooLarge:
     return BodyTooLarge(f"the body has more than {most} bytes", value=most)
 
 
+def header(request: Request, name: str) -> str | None:
+    """All of its lines as one, as HTTP has it for those that hold lists."""
+    return ", ".join(request.headers.getlist(name)) or None
+
+
+def require_once(request: Request, name: str) -> None:
+    """Raises BadRequest for a header that stands there twice and holds no list."""
+    if len(request.headers.getlist(name)) > 1:
+        raise BadRequest(f"{name} is given twice", field=name)
+
+
 def require_query(request: Request, *known: str) -> None:
     """Raises BadRequest for a parameter that is none of these."""
     require_known([name for name, _ in request.query_params.multi_items()], known)
+
+
+async def waited(request: Request, service: Service, place: Place, seconds: float) -> Place:
+    """The job when it is finished or the time is over.
+
+    Raises ClientDisconnect as soon as whoever asks has hung up: nobody is to be told any more.
+    """
+    if place.finished or seconds <= 0:
+        return place
+    waiting = asyncio.ensure_future(service.wait(place, seconds))
+    hung_up = asyncio.ensure_future(_hung_up(request))
+    both = (waiting, hung_up)
+    try:
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            raise ClientDisconnect
+        return waiting.result()
+    finally:
+        for each in both:
+            each.cancel()
+        await asyncio.gather(*both, return_exceptions=True)
+
+
+async def _hung_up(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass  # the end of a body that was read, or that nobody reads

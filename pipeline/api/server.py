@@ -14,12 +14,12 @@ from fastapi import FastAPI
 
 from config.errors import InvalidSetting
 from pipeline.api.app import make_app
+from pipeline.api.connections import AT_ONCE, Impatient
 from pipeline.api.ports import Ports
 from pipeline.api.service import Service
 
 GRACE_S = 5
 """For requests that are being answered when the server is told to stop."""
-START_S = 10.0
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -30,7 +30,7 @@ def listen(host: str, port: int) -> socket.socket:
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((host, port))
-        made.listen(2048)
+        made.listen(AT_ONCE)
     except OSError as error:
         made.close()
         taken = error.errno == errno.EADDRINUSE
@@ -55,6 +55,8 @@ class Server(uvicorn.Server):
         self._service: Service = app.state.service
         config = uvicorn.Config(
             app,
+            http=Impatient,
+            backlog=AT_ONCE,
             log_config=None,
             access_log=False,
             server_header=False,

@@ -1,6 +1,9 @@
 """Everything that the endpoints share, made once for an app."""
 
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from config.errors import TooManyJobs
@@ -29,6 +32,8 @@ class Service:
     lookup: Lookup
     listing: Listing
     hub: Hub
+    entering: Counter[str] = field(default_factory=Counter)
+    """Jobs that are being taken in, by tenant."""
 
     @classmethod
     def of(cls, ports: Ports) -> Self:
@@ -45,7 +50,7 @@ class Service:
             clerk=Clerk(settings, ports.pictures),
             census=census,
             lookup=lookup,
-            listing=Listing(store, census, threads, ports.pace.listing),
+            listing=Listing(store, census, lookup, threads, ports.pace.listing),
             hub=Hub(store, threads, lookup, ports.pace),
         )
 
@@ -57,8 +62,6 @@ class Service:
 
     async def wait(self, place: Place, seconds: float) -> Place:
         """The job when it is finished or the time is over."""
-        if place.finished or seconds <= 0:
-            return place
         async with self.hub.watch(place) as watch:
             seen = await watch.end(seconds)
         return seen if seen.finished else await self.now(seen)
@@ -70,11 +73,17 @@ class Service:
             return seen
         return self.lookup.keep(replace(found, tenant=found.tenant or seen.tenant))
 
-    async def require_room(self, tenant: str) -> None:
-        """Raises TooManyJobs."""
+    @asynccontextmanager
+    async def room(self, tenant: str) -> AsyncIterator[None]:
+        """For one job more, as long as it is taken in. Raises TooManyJobs."""
         most = self.ports.bench.settings.api_jobs_per_tenant
-        if await self.census.jobs_of(tenant) < most:
-            return
-        error = TooManyJobs(f"{most} jobs of {tenant} wait or run, and no more are taken")
-        error.retry_after_s = FULL_RETRY_S
-        raise error
+        there = await self.census.jobs_of(tenant)
+        if there + self.entering[tenant] >= most:
+            error = TooManyJobs(f"{most} jobs of {tenant} wait or run, and no more are taken")
+            error.retry_after_s = FULL_RETRY_S
+            raise error
+        self.entering[tenant] += 1
+        try:
+            yield
+        finally:
+            self.entering[tenant] -= 1

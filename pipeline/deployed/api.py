@@ -1,8 +1,10 @@
 """The HTTP app as a container serves it: what it hears of is claimed at once, by itself."""
 
 import os
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 
 from anyio import to_thread
 from fastapi import FastAPI
@@ -11,6 +13,7 @@ from events.sender import Sender
 from pipeline.api.app import make_app
 from pipeline.api.ports import Ports
 from pipeline.api.threads import STORE_CALLS
+from pipeline.deployed.mounted import Handle, look_again
 from pipeline.deployed.parts import open_parts
 from pipeline.dispatcher.hearing import Hearing
 from pipeline.sinks import make_sink
@@ -20,11 +23,16 @@ HEARING_S = 5.0
 DRAIN_S = 5.0
 
 
-def make_asgi(environ: Mapping[str, str] = os.environ) -> FastAPI:
+RELOAD_S = 60.0
+"""A container may live for days; face packs that came since must not be missed by its claims."""
+
+
+def make_asgi(weights: Handle, environ: Mapping[str, str] = os.environ) -> FastAPI:
     """Makes no request: /health answers whatever the bucket does. Raises InvalidSetting."""
     parts = open_parts(environ, checked=False, threads=STORE_CALLS)
     sender = Sender(make_sink(parts.settings))
-    hearing = Hearing(parts.dispatcher(sender))
+    reload = partial(look_again, parts.settings.models_dir, weights)
+    hearing = Hearing(parts.dispatcher(sender), before=_seldom(reload, RELOAD_S))
     app = make_app(Ports(parts.bench, parts.store, hearing.ring))
     inner = app.router.lifespan_context
 
@@ -37,3 +45,16 @@ def make_asgi(environ: Mapping[str, str] = os.environ) -> FastAPI:
 
     app.router.lifespan_context = lifespan
     return app
+
+
+def _seldom(call: Callable[[], None], every_s: float) -> Callable[[], None]:
+    """Calls it at the first time, and then not more often than that."""
+    due = time.monotonic()
+
+    def maybe() -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            due = time.monotonic() + every_s
+            call()
+
+    return maybe

@@ -55,11 +55,14 @@ class Deployment:
     @property
     def env(self) -> dict[str, str]:
         """Variables of every function, whatever its image."""
-        return {
+        found = {
             variable("engine"): ENGINE,
             variable("app_version"): self.version,
             variable("modal_app"): self.settings.modal_app,
         }
+        where = self.settings.modal_environment
+        # Said in full: the classes are to be found where this was deployed, not by a default.
+        return found if where is None else {**found, variable("modal_environment"): where}
 
     @property
     def tags(self) -> dict[str, str]:

@@ -3,18 +3,16 @@
 import os
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict
-from functools import cache
+from functools import lru_cache
 
 from config.settings import load_settings
 from events.sender import Sender
 from pipeline.deployed.deployment import RUN_S
-from pipeline.deployed.mounted import Handle, MountedVolume
+from pipeline.deployed.mounted import Handle, look_again
 from pipeline.deployed.parts import Parts, open_parts
 from pipeline.dispatcher.loop import Bell, dispatch
 from pipeline.dispatcher.tick import TickReport
-from pipeline.loras.cache import VolumeBusy
 from pipeline.models.versions import latest
 from pipeline.sinks import make_sink
 
@@ -33,13 +31,12 @@ def models_version(weights: Handle) -> int:
     folder = load_settings(os.environ).models_dir
     if folder is None:
         return 0
-    with suppress(VolumeBusy):
-        MountedVolume(folder, weights).reload()
+    look_again(folder, weights)
     version = latest(folder)
     return version.number if version else 0
 
 
-@cache
+@lru_cache(maxsize=1)
 def _runs(of_models: int) -> "Runs":  # noqa: ARG001  each version is read anew
     """Of this container."""
     return Runs(open_parts(os.environ, checked=True))

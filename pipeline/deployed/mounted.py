@@ -1,8 +1,11 @@
 """A mounted volume of the platform, as the LoRA cache sees it."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+import structlog
 
 from pipeline.loras.cache import VolumeBusy
 
@@ -25,8 +28,20 @@ class MountedVolume:
     def reload(self) -> None:
         try:
             self.handle.reload()
-        except RuntimeError as error:  # what the platform raises for a file that is open
-            raise VolumeBusy(str(error)) from error
+        except Exception as error:  # an open file, or any outage of the platform
+            raise VolumeBusy(f"{type(error).__name__}: {error}") from error
 
     def commit(self) -> None:
-        self.handle.commit()
+        """Best effort: what it keeps can be had again, and the platform commits by itself too."""
+        try:
+            self.handle.commit()
+        except Exception as error:  # noqa: BLE001  of the platform, as above
+            log = structlog.get_logger(__name__)
+            log.warning("volume_not_committed", folder=str(self.folder), error=str(error))
+
+
+def look_again(folder: Path | None, handle: Handle) -> None:
+    """See what others have committed since, if it is mounted and can be reloaded now."""
+    if folder is not None:
+        with suppress(VolumeBusy):
+            MountedVolume(folder, handle).reload()

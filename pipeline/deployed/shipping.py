@@ -1,4 +1,4 @@
-"""Which files go into a container: code and tables, and nothing of what only a laptop needs."""
+"""Which files go into a container: code, tables, templates; nothing of what only a laptop needs."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -9,7 +9,7 @@ from pipeline.deployed.layout import TABLES
 
 APP_FILE = "comfyui_ryla.py"
 PACKAGES = ("config", "events", "workflows", "handlers", "pipeline")
-SUFFIXES = frozenset({".py", ".toml", ".json"})
+SUFFIXES = frozenset({".py", ".toml", ".json", ".j2"})
 LEFT_OUT = (
     "pipeline/cli",
     "pipeline/local",

@@ -22,10 +22,15 @@ class Hearing:
     """Ticks of this dispatcher, in a thread of its own, from the first ring until close()."""
 
     def __init__(
-        self, dispatcher: Dispatcher, monotonic: Callable[[], float] = time.monotonic
+        self,
+        dispatcher: Dispatcher,
+        monotonic: Callable[[], float] = time.monotonic,
+        before: Callable[[], None] = lambda: None,
     ) -> None:
+        """`before` is called before each look, in its thread."""
         self._dispatcher = dispatcher
         self._monotonic = monotonic
+        self._before = before
         self._changed = Condition()
         self._rung = False
         self._keys: set[str] | None = set()
@@ -83,6 +88,7 @@ class Hearing:
         heard = keys if keys is not None and now < self._alone_until else ()
         log = structlog.get_logger(__name__)
         try:
+            self._before()
             report = tick(self._dispatcher, heard)
         except RylaError as error:
             log.warning("tick_failed", code=error.code, error=error.message)

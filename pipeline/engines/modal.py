@@ -1,8 +1,10 @@
 """Workers as containers of the deployed Modal app. With comfyui_ryla.py, all that imports modal."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from functools import cache
+from threading import Thread
 from typing import Any, Literal
 
 import modal
@@ -12,20 +14,29 @@ from config.errors import EngineUnavailable
 from config.settings import Settings
 from pipeline.queue.ref import Ref
 
+SPAWN_S = 10.0
+"""Longest that a job waits to be spawned, which takes a fraction of a second. All jobs of a tick
+wait for the slowest; the client itself gives up after a minute, or never if nothing answers."""
+
 
 class ModalEngine:
     """Spawns, and forgets: the lease tells how a job fares. Usable from any thread."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, spawn_s: float = SPAWN_S) -> None:
         """No request is made yet."""
+        self._spawn_s = spawn_s
         self._app = settings.modal_app
         self._environment = settings.modal_environment
         self._handle: Callable[[str, str | None], Any] = cache(self._find)
 
     def submit(self, route: str, ref: Ref) -> None:
-        gpu = getattr(ref, "gpu", None)
+        def spawn() -> None:
+            given = ref.model_dump(mode="json", exclude_none=True)
+            self._handle(route, ref.gpu).run.spawn(given)
+
         try:
-            self._handle(route, gpu).run.spawn(ref.model_dump(mode="json", exclude_none=True))
+            # One that goes through later finds its lease handed back, and ends at once.
+            _within(self._spawn_s, spawn)
         except (modal.exception.Error, OSError) as error:
             raise self._unavailable(route, error) from error
 
@@ -48,6 +59,24 @@ class ModalEngine:
             f"Modal takes no job for {self._app}.{route}: {type(error).__name__}: {error}",
             hint="`modal app list` shows whether it is deployed; `ryla deploy` does that.",
         )
+
+
+def _within(seconds: float, call: Callable[[], None]) -> None:
+    """Raises what the call raises, and TimeoutError while it goes on in a thread of its own."""
+    done: Future[None] = Future()
+
+    def work() -> None:
+        try:
+            call()
+            done.set_result(None)
+        except Exception as error:  # noqa: BLE001  whoever waits gets it
+            done.set_exception(error)
+
+    Thread(target=work, name="spawn", daemon=True).start()
+    try:
+        done.result(seconds)
+    except TimeoutError as error:
+        raise TimeoutError(str(error) or f"no answer within {seconds:g} s") from None
 
 
 ABSENT_OR_OTHER = (modal.exception.NotFoundError, modal.exception.InvalidError)

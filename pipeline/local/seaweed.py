@@ -248,14 +248,15 @@ def _command(data: Path, identities: Path, s3: int, others: list[int]) -> list[s
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports free now, each with a free port 10,000 above it, which SeaweedFS takes for gRPC."""
+    """Ports free now, each with a free port 10,000 above it, which SeaweedFS takes for gRPC: it is
+    none of the others."""
     with ExitStack() as held:
         ports: list[int] = []
         while len(ports) < count:
             probe = held.enter_context(socket.socket())
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-            if port < 55_000 and _is_free(port + 10_000):
+            if port < 55_000 and port - 10_000 not in ports and _is_free(port + 10_000):
                 ports.append(port)
         return ports
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -59,7 +60,8 @@ def free_bytes(folder: Path) -> int:
     """Of the disk on which the folder lies, or will lie."""
     while not folder.exists():
         folder = folder.parent
-    return shutil.disk_usage(folder).free
+    usage = shutil.disk_usage(folder)
+    return usage.free if usage.total else sys.maxsize  # some mounted volumes count nothing
 
 
 def prepare(weights: Iterable[WeightFile], folder: Path, hub: Hub) -> list[Wanted]:

@@ -1,8 +1,9 @@
 """The servers that the contract suite runs against.
 
 The stand-in always; a real ComfyUI when RYLA_COMFYUI_URL names a running one, or RYLA_COMFYUI_DIR
-its folder (then RYLA_COMFYUI_PYTHON is the Python to start it with). RYLA_COMFYUI_MODELS_FILE is a
-models.toml of the weights it has; without it they are the micro models beside this file.
+its folder (then RYLA_COMFYUI_PYTHON is the Python to start it with, and RYLA_COMFYUI_FLAGS stands
+in the place of --cpu: empty on a GPU). RYLA_COMFYUI_MODELS_FILE is a models.toml of the weights
+that it has; without it they are the micro models beside this file.
 """
 
 import fcntl
@@ -26,6 +27,11 @@ MICRO_MODELS = Path(__file__).parent / "micro" / "models.toml"
 SETS = ("flux-dev", "flux-schnell", "z-image-turbo", "sdxl-instantid")
 HAS_REAL = bool(os.environ.get("RYLA_COMFYUI_URL") or os.environ.get("RYLA_COMFYUI_DIR"))
 NO_REAL = "no real ComfyUI: set RYLA_COMFYUI_URL or RYLA_COMFYUI_DIR"
+
+
+def comfyui_flags() -> list[str]:
+    """For a ComfyUI that tests start themselves."""
+    return [*os.environ.get("RYLA_COMFYUI_FLAGS", "--cpu").split(), "--disable-api-nodes"]
 
 
 @pytest.fixture(
@@ -93,7 +99,7 @@ def _real(folder: Path, files: set[str]) -> Iterator[str]:
         work_dir=folder,
         environ=os.environ,
         python=os.environ.get("RYLA_COMFYUI_PYTHON", sys.executable),
-        flags=["--cpu", "--disable-api-nodes"],
+        flags=comfyui_flags(),
     )
     process.start()
     try:

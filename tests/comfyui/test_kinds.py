@@ -144,6 +144,13 @@ def offered(server: Server) -> str:
     return server.get("/object_info").text if server.real else ""
 
 
+@pytest.fixture(scope="module")
+def shelf(packs: Path, server: Server) -> FaceShelf:
+    """As a worker has one for all its jobs: the models are loaded once."""
+    settings = Settings(faces_dir=packs)
+    return NoiseShelf(settings) if server.real else FaceShelf(settings)
+
+
 @pytest.fixture
 def maker_for(
     request: pytest.FixtureRequest, server: Server, offered: str
@@ -162,8 +169,7 @@ def maker_for(
                 pytest.skip(f"this ComfyUI has no {', '.join(lacking)}: see micro/README.md")
         if not faces:
             return Maker(server, FaceShelf(Settings()))
-        settings = Settings(faces_dir=request.getfixturevalue("packs"))
-        return Maker(server, NoiseShelf(settings) if server.real else FaceShelf(settings))
+        return Maker(server, request.getfixturevalue("shelf"))
 
     return maker
 

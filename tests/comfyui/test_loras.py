@@ -4,6 +4,7 @@ On a real one this shows that what the check lets through has an effect there: C
 a LoRA that fits nothing without complaint, and makes the picture as if there were none.
 """
 
+import json
 import os
 from collections.abc import Iterator
 from io import BytesIO
@@ -20,7 +21,7 @@ from handlers.loras.check import check
 from handlers.loras.header import BytesRanges
 from pipeline.local.seaweed import SeaweedServer
 from pipeline.result import Status
-from tests.comfyui.conftest import MICRO_MODELS
+from tests.comfyui.conftest import MICRO_MODELS, comfyui_flags
 from tests.support.safetensors_files import (
     KOHYA,
     PEFT,
@@ -38,7 +39,7 @@ from tests.support.stack import Stack, quick, running
 pytestmark = pytest.mark.xdist_group("comfyui-loras")
 
 COMFYUI_DIR = os.environ.get("RYLA_COMFYUI_DIR")
-ROUTES = '[routes.Flux]\ncomfyui_flags = ["--cpu", "--disable-api-nodes"]\n'
+ROUTES = f"[routes.Flux]\ncomfyui_flags = {json.dumps(comfyui_flags())}\n"
 HIDDEN = 128
 NATIVE = flux_native(HIDDEN, [0], [0])
 DIFFUSERS = flux_diffusers(HIDDEN, [0], [0])

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import time
@@ -32,4 +33,12 @@ def test_where_nobody_says_it_is_the_first_import(tmp_path: Path, text: str | No
     stat = tmp_path / "stat"
     if text is not None:
         stat.write_text(text)
+    assert born_at(stat) == IMPORTED_AT
+
+
+def test_a_birth_hours_before_the_import_is_another_clocks_and_costs_nobody(tmp_path: Path) -> None:
+    fields = Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()
+    fields[19] = str(int(fields[19]) - 3 * 3600 * os.sysconf("SC_CLK_TCK"))
+    stat = tmp_path / "stat"
+    stat.write_text(f"1 (python) {' '.join(fields)}")
     assert born_at(stat) == IMPORTED_AT

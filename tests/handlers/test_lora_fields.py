@@ -50,9 +50,9 @@ def refusal(kind: TakesLora[Any], **fields: Any) -> str:
     ("fields", "said"),
     [
         ({"lora_id": "ann", "lora_name": "ann"}, "give lora_id or lora_name, not both"),
-        ({"lora_version": "job-1"}, "the LoRA fields need lora_id or lora_name beside them"),
-        ({"trigger_word": "ohwx"}, "the LoRA fields need lora_id or lora_name beside them"),
-        ({"lora_strength": 0.5}, "the LoRA fields need lora_id or lora_name beside them"),
+        ({"lora_version": "job-1"}, "lora_id or lora_name is required"),
+        ({"trigger_word": "ohwx"}, "lora_id or lora_name is required"),
+        ({"lora_strength": 0.5}, "lora_id or lora_name is required"),
         ({"lora_id": "ann", "lora_strength": 1.1}, "lora_strengthInput should be less than"),
         ({"lora_id": "ann", "lora_strength": -0.1}, "lora_strengthInput should be greater than"),
         ({"lora_id": "ann", "lora_strength": "1"}, "lora_strengthInput should be a valid number"),

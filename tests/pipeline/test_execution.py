@@ -132,6 +132,21 @@ def never(**_: Any) -> None:
     raise AssertionError("a stale job reached ComfyUI")
 
 
+def test_a_cold_start_is_in_the_lease_from_the_start_on_and_in_no_other(holding: Yard) -> None:
+    ref, cold = spawned(holding), ColdStart(comfyui=10.0)
+    told: list[float] = []
+
+    def note() -> None:
+        lease = holding.lease("job-1")
+        assert lease is not None
+        told.append(lease.cold_s)
+
+    assert run(holding, ref, cold=cold, on_start=note) is Ending.COMMITTED
+    assert told == [10.0]
+    assert run(holding, ref, never, cold=cold, on_start=note) is Ending.STALE
+    assert told == [10.0], "who starts nothing pays nothing"
+
+
 def test_a_job_that_is_finished_is_not_run_again(holding: Yard) -> None:
     ref = spawned(holding)
     run(holding, ref)

@@ -14,6 +14,7 @@ from config.errors import (
     KeyMismatch,
     ManifestNotJson,
     ManifestTooLarge,
+    MissingField,
     NotAvailable,
     UnknownField,
     UnsupportedVersion,
@@ -23,6 +24,7 @@ from pipeline.errors import error_info
 from pipeline.keys import parse_inbox_key
 from pipeline.manifest import (
     MAX_BYTES,
+    MAX_PROBLEMS,
     check_key,
     deadline_passed,
     manifest_schema,
@@ -192,7 +194,6 @@ def test_guidance_is_a_field_of_flux_dev_alone() -> None:
         pytest.param(with_input(output_format="gif"), "input.output_format", "gif", id="no format"),
         pytest.param(with_input(prompt=""), "input.prompt", "", id="no prompt"),
         pytest.param(with_input(prompt=" \n "), "input.prompt", " \n ", id="a blank prompt"),
-        pytest.param(body(input={}), "input.prompt", None, id="prompt missing"),
         pytest.param(body(input=[]), "input", [], id="input is a list"),
         pytest.param(body(priority=10), "priority", 10, id="no such priority"),
         pytest.param(body(max_cost_usd=0), "max_cost_usd", 0, id="no budget"),
@@ -215,6 +216,19 @@ def test_a_value_that_does_not_fit_is_refused(text: bytes, field: str, value: An
     error = refusal(text)
     assert type(error) is InvalidField
     assert (error.field, error.value) == (field, value)
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "said"),
+    [
+        (body(input={}), "input.prompt", "input.prompt is required"),
+        (body(model="flux-lora"), "input", "input: lora_id or lora_name is required"),
+    ],
+)
+def test_what_is_needed_and_not_there_is_refused(text: bytes, field: str, said: str) -> None:
+    error = refusal(text)
+    assert type(error) is MissingField
+    assert (error.field, error.value, error.message) == (field, None, said)
 
 
 @pytest.mark.parametrize(
@@ -250,6 +264,17 @@ def test_a_field_given_twice_is_refused_wherever_it_stands() -> None:
         (InvalidField, "version"),
         (InvalidField, "a"),
     ]
+
+
+def test_of_very_many_fields_the_one_given_twice_is_named() -> None:
+    names = ",".join(f'"{n}":0' for n in range(25_000))
+    assert refusal(f'{{{names},"24999":0}}'.encode()).field == "24999"
+
+
+def test_of_very_many_mistakes_some_are_told() -> None:
+    error = refusal(body(consent={f"name-{n}": n for n in range(10_000)}))
+    assert isinstance(error, UnknownField)
+    assert len(error.others) == MAX_PROBLEMS - 1
 
 
 def test_all_problems_of_a_manifest_are_told_at_once() -> None:

@@ -132,6 +132,10 @@ def test_a_gpu_that_stays_away_ends_the_start(tmp_path: Path) -> None:
         with pytest.raises(ComfyStartFailed, match="no GPU, only 'cpu'"):
             server.start()
         assert starts(tmp_path) == 2
+        for _ in range(2):
+            with pytest.raises(ComfyStartFailed, match="no GPU"):
+                server.ensure_running()  # it runs and answers, on the processor
+            assert server.broken
     finally:
         server.stop()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from structlog.testing import capture_logs
 
 from config.errors import ComfyStartFailed, InvalidSetting
 from config.settings import Settings
@@ -151,18 +152,38 @@ class _Away:
         raise OutcomeUnknown("away")
 
 
-def test_a_comfyui_that_does_not_start_is_named(
-    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_comfyui_that_does_not_start_is_named(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text("raise SystemExit('no weights here')")
     broken = settings.model_copy(update={"comfyui_dir": tmp_path})
     worker = worker_of(broken, tmp_path / "work")
     worker.load()
-    with pytest.raises(ComfyStartFailed) as caught:
+    with pytest.raises(ComfyStartFailed) as caught, capture_logs() as logs:
         worker.attach()
     assert "no weights here" in "".join(caught.value.log_tail)
-    assert "no weights here" in capsys.readouterr().out, "the log has what ComfyUI said last"
+    assert "no weights here" in "".join(logs[-1]["log_tail"]), "an operator sees the log alone"
     worker.close()
+
+
+def test_on_a_platform_a_comfyui_that_does_not_start_hands_its_job_back_with_the_reason(
+    settings: Settings, tmp_path: Path, bucket: Bucket
+) -> None:
+    (tmp_path / "main.py").write_text("raise SystemExit('no weights here')")
+    broken = settings.model_copy(update={"comfyui_dir": tmp_path})
+    worker = Worker(broken, "Flux", engine="modal", environ=os.environ, work_dir=tmp_path / "work")
+    worker.load()
+    worker.attach()
+    try:
+        ref = spawned(bucket, "unlucky", body())
+        assert worker.run(ref.model_dump(mode="json"))["ending"] == "retry"
+        assert not worker.fit, "no further job should meet it"
+    finally:
+        worker.close()
+    lease = bucket.lease("unlucky")
+    assert lease is not None
+    assert lease.error is not None
+    assert (lease.phase, lease.error.code) == (Phase.RETRY, "comfyui_died")
+    assert "no weights here" in "".join(lease.error.log_tail)
+    assert lease.spent.usd > 0
 
 
 def test_a_gpu_that_no_table_knows_is_a_wrong_setting(settings: Settings, tmp_path: Path) -> None:

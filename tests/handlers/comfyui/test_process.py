@@ -106,7 +106,14 @@ def test_a_child_that_exits_at_once_is_told_with_its_last_lines(tmp_path: Path) 
     assert caught.value.log_tail[-1] == "RuntimeError: no kernel image is available"
 
 
-def test_of_a_progress_bar_only_the_last_state_is_kept(tmp_path: Path) -> None:
+def test_the_error_is_told_and_not_the_advice_below_it(tmp_path: Path) -> None:
+    with pytest.raises(ComfyStartFailed, match=r"exit code 1\): torch\.AcceleratorError: CUDA"):
+        comfy(tmp_path, "exit-advised").start()
+
+
+def test_of_a_progress_bar_only_the_last_state_is_kept_and_of_a_table_nothing(
+    tmp_path: Path,
+) -> None:
     with pytest.raises(ComfyStartFailed) as caught:
         comfy(tmp_path, "exit").start()
     assert caught.value.log_tail[:-1] == ("Total VRAM 24106 MB", " 20%|##")

@@ -74,6 +74,7 @@ def test_without_any_key_configured_this_machine_may_ask(address: str, host: str
         peer(forwarded="for=127.0.0.1"),
         peer(origin="https://evil.example.com"),
         peer(origin="null"),
+        peer(origin="http://[::1"),
         peer(origin="https://127.0.0.1.evil.example.com"),
     ],
 )

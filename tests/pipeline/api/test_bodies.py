@@ -11,6 +11,7 @@ from pipeline.api.bodies import (
     in_body_terms,
     manifest_of,
 )
+from pipeline.manifest import MAX_PROBLEMS
 
 
 def test_a_body_becomes_the_manifest_of_its_path_and_key_with_nothing_added() -> None:
@@ -38,6 +39,13 @@ def test_unknown_fields_are_all_named_each_with_the_nearest_of_both_sorts() -> N
 
     assert wrong.value.hint == "Did you mean 'prompt'?"
     assert [each.hint for each in wrong.value.others] == ["Did you mean 'priority'?"]
+
+
+def test_of_very_many_unknown_fields_some_are_named() -> None:
+    with pytest.raises(UnknownField) as wrong:
+        manifest_of("flux-dev", "acme", {f"name-{n}": n for n in range(10_000)})
+
+    assert len(wrong.value.others) == MAX_PROBLEMS - 1
 
 
 def test_a_kind_to_come_is_refused_as_not_available() -> None:

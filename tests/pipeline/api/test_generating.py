@@ -135,6 +135,23 @@ async def test_a_picture_with_a_preference_is_waited_for_as_preferred(idle_desk:
     assert answer.headers["content-type"] == "application/json"
 
 
+async def test_a_preference_may_stand_on_several_lines(idle_desk: Desk) -> None:
+    lines = [("Prefer", "respond-async"), ("Prefer", "wait=0")]
+
+    answer = await idle_desk.client.post("/flux-dev", json=SMALL, headers=lines)
+
+    assert answer.headers["Preference-Applied"] == "wait=0"
+
+
+async def test_two_keys_for_one_request_are_refused(idle_desk: Desk) -> None:
+    lines = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
+
+    answer = await idle_desk.client.post("/flux-dev", json=SMALL, headers=lines)
+
+    assert (answer.status_code, answer.json()["field"]) == (400, "Idempotency-Key")
+    assert not idle_desk.yard.keys()
+
+
 async def test_a_job_that_failed_is_a_problem_where_a_picture_was_asked_for(
     make_yard: MakeYard,
 ) -> None:
@@ -163,13 +180,22 @@ async def test_a_refused_job_is_a_result_for_some_and_a_problem_for_others(desk:
     assert (await desk.ticks_until(asked)).status_code == 402
 
 
+async def test_a_job_refused_later_names_the_field_as_the_body_has_it(desk: Desk) -> None:
+    strange = {"workflow": {"1": {"class_type": "Unlisted", "inputs": {}}}}
+
+    asked = asyncio.create_task(desk.post("/workflow", json=strange, prefer=None))
+    answer = await desk.ticks_until(asked)
+
+    assert (answer.status_code, problem(answer)["code"]) == (422, "graph_rejected")
+    assert problem(answer)["field"] == "workflow.1"
+
+
 @pytest.mark.parametrize(
     ("body", "field", "hint"),
     [
         ({"promt": "a fox"}, "promt", "Did you mean 'prompt'?"),
         ({"prompt": "a fox", "steps": 0}, "steps", None),
         ({"prompt": "a fox", "tenant": "zenith"}, "tenant", None),
-        ({}, "prompt", None),
     ],
 )
 async def test_a_wrong_body_is_refused_with_its_field(
@@ -181,6 +207,23 @@ async def test_a_wrong_body_is_refused_with_its_field(
     assert answer.status_code == 422
     assert told["field"] == field
     assert hint is None or told["hint"] == hint
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/flux-instantid", "reference_image is required"),
+        ("/sdxl-instantid", "reference_image is required"),
+        ("/flux-lora", "lora_id or lora_name is required"),
+        ("/flux-dev-lora", "lora_id or lora_name is required"),
+    ],
+)
+async def test_what_is_missing_is_told_as_older_clients_know_it(
+    desk: Desk, path: str, said: str
+) -> None:
+    answer = await desk.post(path, json={"prompt": "a fox"}, prefer=None)
+
+    assert (answer.status_code, problem(answer)["detail"]) == (400, said)
     assert desk.yard.keys() == []
 
 
@@ -336,6 +379,16 @@ async def test_too_many_jobs_of_a_tenant_are_refused_until_some_are_finished(
     await desk.tick()
     await desk.service.census.look(since=desk.service.census.monotonic())
     assert (await desk.post(**bearer("a"))).status_code == 202
+
+
+async def test_too_many_jobs_at_once_are_too_many_as_well(opened: Opened) -> None:
+    desk = opened(api_jobs_per_tenant=3)
+
+    answers = await asyncio.gather(*(desk.post() for _ in range(20)))
+
+    assert sum(answer.status_code == 202 for answer in answers) <= 3
+    assert {answer.status_code for answer in answers} == {202, 429}
+    assert len(desk.yard.keys("inbox/")) <= 3
 
 
 async def test_a_kind_to_come_is_not_available(desk: Desk) -> None:

@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from httpx import Response
+from starlette.types import Message
 
 from pipeline.keys import lease_key, result_key
 from pipeline.lease import Phase, Progress
 from pipeline.store.base import Always
 from tests.pipeline.conftest import MakeYard
-from tests.support.desk import SMALL, Desk, bearer, keys
+from tests.support.desk import QUICK, SMALL, Desk, bearer, keys
 from tests.support.manifests import body
 
 pytestmark = pytest.mark.anyio
@@ -213,6 +215,7 @@ async def test_a_waiting_job_can_be_cancelled_once(desk: Desk) -> None:
     assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
     again = await desk.client.delete(f"/jobs/{id}")
     assert (again.status_code, again.json()["code"]) == (409, "already_finished")
+    assert again.json()["hint"] == f"/jobs/{id} shows it."
     desk.yard.pass_time(60)
     await desk.tick()
     assert desk.yard.event_names().count("modal_flux_dev_generation_cancelled") == 1
@@ -299,3 +302,71 @@ async def test_outputs_can_be_redirected_to_the_store(make_yard: MakeYard) -> No
         assert answer.headers["location"] == f"https://store/{key}?for=60"
         assert answer.headers["x-cost-usd"] == "0.000000"
         assert answer.headers["cache-control"] == "private, no-store"
+
+
+async def test_a_dispatcher_hears_of_a_cancel_as_it_owes_events_now(desk: Desk) -> None:
+    id = await posted(desk)
+    desk.heard.clear()
+
+    await desk.client.delete(f"/jobs/{id}")
+
+    assert desk.heard == [None]
+
+
+async def test_head_tells_what_get_would_and_reads_no_picture(desk: Desk) -> None:
+    id = await finished(desk)
+    picture = await get(desk, f"/jobs/{id}/outputs/0")
+    before = desk.yard.raw.calls["GET"]
+
+    asked = await desk.client.head(f"/jobs/{id}/outputs/0")
+
+    assert (asked.status_code, asked.content) == (200, b"")
+    for name in ("content-length", "content-type", "etag", "x-cost-usd"):
+        assert asked.headers[name] == picture.headers[name]
+    assert desk.yard.raw.calls["GET"] == before
+    for path in (f"/jobs/{id}", "/jobs", "/health", "/models", "/loras"):
+        assert (await desk.client.head(path)).status_code == 200
+    assert (await desk.client.head(f"/jobs/{id}/events")).status_code == 405
+
+
+async def test_a_job_that_was_seen_to_end_is_listed_no_more_by_an_older_listing(
+    make_yard: MakeYard,
+) -> None:
+    async with Desk(make_yard(), replace(QUICK, listing=60.0)) as desk:
+        id = await posted(desk)
+        assert (await get(desk, "/jobs")).json()["count"] == 1
+
+        await desk.tick()
+        await get(desk, f"/jobs/{id}")
+
+        assert (await get(desk, "/jobs")).json() == {"jobs": [], "count": 0, "next": None}
+
+
+async def test_whoever_hangs_up_is_waited_for_no_longer(idle_desk: Desk) -> None:
+    id = await posted(idle_desk)
+    hung_up, sent = asyncio.Event(), list[Message]()
+
+    async def receive() -> Message:
+        await hung_up.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"localhost"), (b"prefer", b"wait=60")]
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": f"/jobs/{id}",
+        "query_string": b"",
+        "headers": headers,
+        "client": ("127.0.0.1", 50_000),
+    }
+    asking = asyncio.create_task(idle_desk.app(scope, receive, send))
+    await idle_desk.until(lambda: idle_desk.followed(id) is not None)
+    hung_up.set()
+    async with asyncio.timeout(5):
+        await asking
+
+    assert idle_desk.followed(id) is None
+    assert sent == []

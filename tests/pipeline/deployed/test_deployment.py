@@ -63,6 +63,12 @@ def test_what_is_deployed_is_read_from_settings_and_tables(tmp_path: Path) -> No
     assert found.tags["app"] == "ryla-test"
 
 
+def test_containers_look_for_each_other_in_the_environment_of_the_deploy() -> None:
+    name = "RYLA_MODAL_ENVIRONMENT"
+    assert Deployment.of(ROOT, {name: "staging"}).env[name] == "staging"
+    assert name not in Deployment.of(ROOT, {}).env, "the workspace's default, whatever it is called"
+
+
 def test_the_variables_of_every_function_name_no_path() -> None:
     """Where the image is not built its paths do not exist; such variables stand in the image."""
     assert not any("/" in value for value in Deployment.of(ROOT, {}).env.values())

@@ -2,10 +2,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from pipeline.deployed.mounted import MountedVolume
 from pipeline.deployed.tidying import tidy
 from pipeline.loras.cache import VolumeBusy
+
+
+class Outage(Exception):
+    """As the platform's own errors: of no class that the pipeline knows."""
 
 
 @dataclass
@@ -14,20 +19,36 @@ class Handle:
 
     calls: list[str]
     file_open: bool = False
+    away: bool = False
 
     def reload(self) -> None:
         self.calls.append("reload")
         if self.file_open:
             raise RuntimeError("there are open files preventing the operation")
+        self._reach()
 
     def commit(self) -> None:
         self.calls.append("commit")
+        self._reach()
+
+    def _reach(self) -> None:
+        if self.away:
+            raise Outage("the server is not to be reached")
 
 
 def test_an_open_file_keeps_a_volume_from_being_reloaded(tmp_path: Path) -> None:
     handle = Handle([], file_open=True)
     with pytest.raises(VolumeBusy, match="open files"):
         MountedVolume(tmp_path, handle).reload()
+
+
+def test_a_platform_that_is_away_keeps_no_job_from_its_lora(tmp_path: Path) -> None:
+    volume = MountedVolume(tmp_path, Handle([], away=True))
+    with pytest.raises(VolumeBusy, match="Outage"):
+        volume.reload()
+    with capture_logs() as logs:
+        volume.commit()
+    assert [line["event"] for line in logs] == ["volume_not_committed"]
 
 
 def test_the_longest_unused_loras_go_and_that_is_committed(

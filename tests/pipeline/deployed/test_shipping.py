@@ -71,9 +71,15 @@ def the_platforms_own() -> set[str]:
 
 @pytest.mark.parametrize(
     "path",
-    ["config/routes.toml", "workflows/node_interfaces.json", "pipeline/worker.py", "events/x/y.py"],
+    [
+        "config/routes.toml",
+        "workflows/node_interfaces.json",
+        "pipeline/worker.py",
+        "events/x/y.py",
+        "pipeline/api/reference.html.j2",
+    ],
 )
-def test_code_and_tables_are_shipped(path: str) -> None:
+def test_code_tables_and_templates_are_shipped(path: str) -> None:
     assert is_shipped(PurePosixPath(path))
 
 

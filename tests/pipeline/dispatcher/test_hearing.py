@@ -72,6 +72,18 @@ def test_a_ring_finds_what_waits(holding: Yard) -> None:
     assert [ref.id for ref in holding.held.refs] == ["one"]
 
 
+def test_what_is_to_be_done_before_a_look_is_done_before_each(holding: Yard) -> None:
+    listed: list[int] = []
+    one = Hearing(holding.dispatcher, before=lambda: listed.append(lists(holding)))
+    try:
+        assert looked(holding, one) > 0
+        looked(holding, one)
+    finally:
+        one.close()
+    assert listed[0] == 0
+    assert listed[0] < listed[1] < lists(holding)
+
+
 def test_without_a_ring_nothing_is_looked_at(holding: Yard) -> None:
     put(holding, "one")
     with hearing(holding):

@@ -1,5 +1,7 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -52,6 +54,18 @@ def test_an_app_that_is_not_deployed_is_an_engine_that_is_away(account: Account)
         ModalEngine(Settings(modal_app="elsewhere")).submit("Flux", ref("job-2"))
     assert caught.value.retryable
     assert "ryla deploy" in str(caught.value.hint)
+
+
+def test_a_spawn_that_nobody_answers_holds_up_no_tick() -> None:
+    answered = Event()
+    route = SimpleNamespace(run=SimpleNamespace(spawn=lambda _: answered.wait(30)))
+    engine = ModalEngine(Settings(), spawn_s=0.05)
+    engine._handle = lambda *_: route
+    try:
+        with pytest.raises(EngineUnavailable, match=r"no answer within 0\.05 s"):
+            engine.submit("Flux", ref("job-2"))
+    finally:
+        answered.set()
 
 
 def test_a_cancel_of_a_call_that_is_over_is_nothing(account: Account) -> None:

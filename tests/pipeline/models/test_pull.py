@@ -1,4 +1,5 @@
 import hashlib
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,7 +14,14 @@ from config.errors import (
 )
 from config.tables import WeightFile
 from pipeline.models.hub import HuggingFace
-from pipeline.models.pull import SPARE_BYTES, Pulled, prepare, pull, require_space
+from pipeline.models.pull import (
+    SPARE_BYTES,
+    Pulled,
+    free_bytes,
+    prepare,
+    pull,
+    require_space,
+)
 from tests.pipeline.models.conftest import BODY, MakeWeight
 from tests.support.model_hub import COMMIT, TOKEN, ModelHub
 
@@ -220,6 +228,12 @@ def test_a_disk_too_small_is_found_before_the_first_byte(
     with pytest.raises(DiskFull, match="2,097,152 bytes are to come"):
         require_space(wanted, tmp_path, lambda folder: needed + SPARE_BYTES - 1)
     assert hub.ranges == []
+
+
+def test_a_disk_that_does_not_count_has_room() -> None:
+    proc = Path("/proc")  # as mounted volumes may, it says that it holds nothing and has no room
+    assert shutil.disk_usage(proc).total == 0
+    assert free_bytes(proc) > 2**60
 
 
 def test_what_an_earlier_try_has_left_needs_no_space_again(

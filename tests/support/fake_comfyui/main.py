@@ -29,10 +29,12 @@ for folder in (options.input_directory, options.output_directory, options.user_d
         sys.exit(f"no folder {folder}")
 seen = {"environ": dict(os.environ), "argv": sys.argv, "cwd": str(Path.cwd())}
 (options.user_directory / "seen.json").write_text(json.dumps(seen))
-sys.stderr.write("Total VRAM 24106 MB\n\r 10%|#\r 20%|##\n")
+sys.stderr.write("Total VRAM 24106 MB\n| Active allocs |    0 |\n\r 10%|#\r 20%|##\n")
 
 if options.mode == "exit":
     sys.exit("RuntimeError: no kernel image is available")
+if options.mode == "exit-advised":
+    sys.exit("torch.AcceleratorError: CUDA error: out of memory\nFor debugging consider waiting.")
 if options.mode == "hang":
     threading.Event().wait()
 if options.mode == "stubborn":
