@@ -11,7 +11,7 @@ COMPILE = $(VENV)/bin/uv pip compile pyproject.toml --quiet --universal --genera
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up deploy test lint check bench mutants lock clean
+.PHONY: help demo up deploy test lint check docs bench mutants lock clean
 
 help:
 	@echo "make demo     run example manifests through the whole pipeline here; see $(OUT)/report.html"
@@ -19,6 +19,7 @@ help:
 	@echo "make deploy   deploy the app on Modal; docs/deploy.md says what must be there first"
 	@echo "make test     all tests"
 	@echo "make check    formatting, lint, types, tests"
+	@echo "make docs     write what is generated: pages, tables in pages, the clients' types"
 	@echo "make bench    benchmarks of queue, dispatcher and ComfyUI client"
 	@echo "make mutants  remove each condition of the queue's decisions; the tests must notice"
 	@echo "make lock     compute requirements/*.txt anew"
@@ -42,6 +43,10 @@ lint: $(VENV)/.dev
 	$(PY) -m mypy
 
 check: lint test
+
+docs: $(VENV)/.dev
+	@for each in settings_doc events_doc models_doc gpus_doc endpoints_doc client_types inserts; do \
+		$(PY) -m tools.$$each || exit 1; done
 
 bench: $(VENV)/.dev
 	$(PY) -m benchmarks

@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import client, latency, loras, scale, throughput, validation
+from benchmarks import api, client, latency, loras, scale, throughput, validation
 
-for benchmark in (client, throughput, latency, scale, loras, validation):
+for benchmark in (client, throughput, latency, scale, loras, validation, api):
     benchmark.main(sys.argv[1:])
