@@ -1,6 +1,5 @@
 """Writes docs/api.md from the app: `python -m tools.endpoints_doc`."""
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from pipeline.api.app import make_app
 from pipeline.api.openapi import MEANINGS
 from pipeline.api.paths import ENDPOINTS, GONE
 from pipeline.api.ports import Ports
+from pipeline.api.reference import default_of, type_of
 from pipeline.bench import load_bench
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
@@ -95,30 +95,11 @@ def _fields(schema: Mapping[str, Any]) -> str:
     required = set(schema.get("required", ()))
     rows = ["| field | type | default | |", "| --- | --- | --- | --- |"]
     for name, field in schema["properties"].items():
-        default = "required" if name in required else _default(field)
+        default = "required" if name in required else default_of(field)
         rows.append(
-            f"| `{name}` | {_type(field)} | {default} | {_line(field.get('description', ''))} |"
+            f"| `{name}` | {type_of(field)} | {default} | {_line(field.get('description', ''))} |"
         )
     return "\n".join(rows) + "\n"
-
-
-def _default(field: Mapping[str, Any]) -> str:
-    value = field.get("default")
-    return "" if value is None else f"`{json.dumps(value)}`"
-
-
-def _type(field: Mapping[str, Any]) -> str:
-    if "$ref" in field:
-        return str(field["$ref"]).rpartition("/")[2]
-    if "anyOf" in field:
-        return " or ".join(_type(each) for each in field["anyOf"])
-    if "enum" in field or "const" in field:
-        return ", ".join(f"`{each}`" for each in field.get("enum", [field.get("const")]))
-    kind = str(field.get("type", "any"))
-    if kind == "array":
-        return f"list of {_type(field.get('items', {}))}"
-    low, high = field.get("minimum"), field.get("maximum")
-    return f"{kind} {low} to {high}" if low is not None and high is not None else kind
 
 
 def _line(text: str) -> str:
