@@ -107,6 +107,10 @@ lock: $(VENV)/.python
 	$(COMPILE) $(UPGRADE) --extra gpu --extra faces requirements/faces.in \
 		--excludes requirements/gpu.excludes -c requirements/dev.txt -o requirements/gpu.txt
 
+	$(VENV)/bin/uv pip compile requirements/comfyui.in --quiet --universal --no-header \
+		--no-emit-index-url --no-annotate --python-version 3.11 $(UPGRADE) \
+		-o pipeline/comfyui/constraints.txt
+
 clean:
 	rm -rf $(VENV) clients/typescript/node_modules clients/typescript/dist out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

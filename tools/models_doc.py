@@ -8,7 +8,7 @@ from typing import Any
 from config.tables import ModelTable, WeightFile, load_gpus, load_models
 from handlers import compatibility
 from handlers.compatibility import LORAS, Adapter, Cell, Row
-from pipeline.comfyui.pins import COMFYUI, CONSTRAINTS, PACKS
+from pipeline.comfyui.pins import COMFYUI, PACKS
 from pipeline.models.active import GIB, plan
 from workflows.interfaces import committed
 
@@ -108,7 +108,8 @@ SETUP = """\
 `ryla comfyui install DIR` installs ComfyUI {version} with comfy-cli, and then, at their commits:
 
 {packs}
-Packages are constrained to {constraints}.
+Every package is held at the version in
+[constraints.txt](../pipeline/comfyui/constraints.txt).
 
 `ryla comfyui check DIR` starts a folder without a GPU and names each missing node and each pack
 that could not be imported, with the reason; `ryla comfyui interfaces` compares a ComfyUI that runs.
@@ -207,7 +208,6 @@ def _setup() -> Iterator[str]:
     yield SETUP.format(
         version=COMFYUI,
         packs=packs,
-        constraints=", ".join(CONSTRAINTS),
         nodes=len(table.nodes),
         table=table.comfyui_version,
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from config.errors import InstallFailed
-from pipeline.comfyui.pins import COMFYUI, CONSTRAINTS, ONNXRUNTIME, PACKS, TORCH, Pack
+from pipeline.comfyui.pins import COMFYUI, ONNXRUNTIME, PACKS, TORCH, Pack, constraints
 
 CONSTRAINTS_FILE = "ryla-constraints.txt"
 UNTRACKED = {"DO_NOT_TRACK": "1", "COMFY_NO_TELEMETRY": "1"}
@@ -111,7 +111,7 @@ def run(wish: Wish, on_step: OnLine, on_line: OnLine) -> None:
     for step in steps(wish, comfy):
         on_step(step.name)
         if step.name == "torch":
-            (wish.folder / CONSTRAINTS_FILE).write_text("\n".join(CONSTRAINTS) + "\n")
+            (wish.folder / CONSTRAINTS_FILE).write_text("\n".join(constraints()) + "\n")
         _run(step, on_line)
 
 

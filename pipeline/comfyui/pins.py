@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 from types import MappingProxyType
 
 from workflows.needed import INSTANTID
@@ -9,15 +11,15 @@ from workflows.needed import INSTANTID
 COMFYUI = "0.8.0"
 PYTHON = "3.11"
 
-CONSTRAINTS = (
-    "torch==2.11.0",
-    "torchvision==0.26.0",
-    "torchaudio==2.11.0",
-    "transformers>=4.57,<5",
-    "numpy<2.4",
-)
-"""Torch is pinned beforehand, or ComfyUI's requirements take whichever is newest that day."""
 TORCH = ("torch", "torchvision", "torchaudio")
+"""Installed beforehand, or ComfyUI's requirements take whichever is newest that day."""
+
+
+@cache
+def constraints() -> tuple[str, ...]:
+    """A version for every package that ComfyUI and the packs lead to; `make lock` computes them."""
+    text = (resources.files("pipeline.comfyui") / "constraints.txt").read_text("utf-8")
+    return tuple(text.splitlines())
 
 
 @dataclass(frozen=True)

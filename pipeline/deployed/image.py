@@ -12,7 +12,7 @@ from typing import Protocol, Self, TypeVar
 
 from config.settings import Settings, variable
 from pipeline.comfyui.install import CONSTRAINTS_FILE, UNTRACKED, Wish, steps
-from pipeline.comfyui.pins import CONSTRAINTS, PYTHON
+from pipeline.comfyui.pins import PYTHON, constraints
 from pipeline.deployed import layout
 from pipeline.deployed.shipping import CHECKED, PACKAGES, is_shipped, overlays
 
@@ -82,10 +82,10 @@ def worker() -> Recipe:
 
 def _comfyui(wish: Wish) -> Iterable[str]:
     """The commands of `ryla comfyui install`: torch is there before anything may ask for it."""
-    constraints = shlex.join(["printf", r"%s\n", *CONSTRAINTS])
+    pins = shlex.join(["printf", r"%s\n", *constraints()])
     for step in steps(wish, "comfy"):
         if step.name == "torch":
-            yield f"{constraints} > {wish.folder / CONSTRAINTS_FILE}"
+            yield f"{pins} > {wish.folder / CONSTRAINTS_FILE}"
         yield shlex.join(step.command)
 
 

@@ -9,7 +9,7 @@ from pipeline.deployed.layout import TABLES
 
 APP_FILE = "comfyui_ryla.py"
 PACKAGES = ("config", "events", "workflows", "handlers", "pipeline")
-SUFFIXES = frozenset({".py", ".toml", ".json", ".j2"})
+SUFFIXES = frozenset({".py", ".toml", ".json", ".j2", ".txt"})
 LEFT_OUT = (
     "pipeline/cli",
     "pipeline/local",
