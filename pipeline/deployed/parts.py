@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from config.settings import Settings, load_settings
+from config.errors import InvalidSetting
+from config.settings import Settings, load_settings, variable
 from events.sender import Sender
 from pipeline.bench import Bench, load_bench
 from pipeline.connecting import open_checked_store, open_store
@@ -52,6 +53,7 @@ def open_parts(environ: Mapping[str, str], *, checked: bool, threads: int = 0) -
     """
     settings = load_settings(environ)
     configure_logs(settings)
+    _require_posthog(settings)
     return Parts(
         settings,
         load_bench(settings, ENGINE),
@@ -59,3 +61,15 @@ def open_parts(environ: Mapping[str, str], *, checked: bool, threads: int = 0) -
         ModalEngine(settings),
         ThreadPoolExecutor(settings.dispatch_threads),
     )
+
+
+def _require_posthog(settings: Settings) -> None:
+    """A secret may hold a blank key. Without one, events would go to a file that dies with the
+    container; while nothing is claimed, nothing is lost."""
+    if settings.posthog_api_key is None:
+        name = variable("posthog_api_key")
+        raise InvalidSetting(
+            f"{name} is blank",
+            field=name,
+            hint=f"modal secret create --force ryla-posthog {name}=phc_..., then deploy again.",
+        )

@@ -29,6 +29,7 @@ def test_health_answers_whatever_the_bucket_does() -> None:
         "RYLA_ACCESS_KEY_ID": "key",
         "RYLA_SECRET_ACCESS_KEY": "secret",
         "RYLA_APP_VERSION": "1.0+abc",
+        "RYLA_POSTHOG_API_KEY": "phc_tests",
     }
     with TestClient(make_asgi(Weights(), environ)) as client:
         answer = client.get("/health")
@@ -40,8 +41,13 @@ def test_weights_that_came_since_are_seen_by_what_it_claims(
     bucket: Settings, tmp_path: Path
 ) -> None:
     weights, token = Weights(), "token-of-the-tests"
-    mounted = {"RYLA_MODELS_DIR": str(tmp_path), "RYLA_DOORBELL_TOKEN": token}
-    with TestClient(make_asgi(weights, {**bucket.environ(), **mounted})) as client:
+    given = {
+        **bucket.environ(),
+        "RYLA_MODELS_DIR": str(tmp_path),
+        "RYLA_DOORBELL_TOKEN": token,
+        "RYLA_POSTHOG_API_KEY": "phc_tests",
+    }
+    with TestClient(make_asgi(weights, given)) as client:
         assert client.post(f"/doorbell/{token}").status_code == 202
         assert wait_until(lambda: weights.reloads == 1)
         assert client.post(f"/doorbell/{token}").status_code == 202

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from config.errors import InvalidSetting
 from pipeline.deployed.dispatcher import Runs, models_version
 from pipeline.deployed.parts import Parts, open_parts
 from pipeline.models.versions import Version, append
@@ -57,7 +58,11 @@ def test_its_leases_say_that_a_dispatcher_on_modal_wrote_them(yard: Yard, parts:
 
 
 def test_its_events_say_modal_and_which_version() -> None:
-    environ = {"RYLA_BUCKET": "jobs", "RYLA_APP_VERSION": "1.0+abc"}
+    environ = {
+        "RYLA_BUCKET": "jobs",
+        "RYLA_APP_VERSION": "1.0+abc",
+        "RYLA_POSTHOG_API_KEY": "phc_tests",
+    }
     parts = open_parts(environ, checked=False)
     parts.pool.shutdown()
     assert parts.bench.engine == "modal"
@@ -80,3 +85,9 @@ def test_a_new_version_of_the_weights_is_taken_up_by_the_next_run(
             raise AssertionError("a dispatcher writes no weights")
 
     assert models_version(Weights()) == 7
+
+
+def test_a_blank_key_of_posthog_stops_it_before_it_claims_anything() -> None:
+    """Events would go to a file that dies with the container."""
+    with pytest.raises(InvalidSetting, match="RYLA_POSTHOG_API_KEY is blank"):
+        open_parts({"RYLA_BUCKET": "jobs", "RYLA_POSTHOG_API_KEY": ""}, checked=False)
