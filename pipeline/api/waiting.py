@@ -4,18 +4,20 @@ While a waiter's job is not known to be taken, every third LIST is one of the in
 on: service order is list order, so the jobs that go next are on its first page. The others list the
 leases. A job whose lease went, or that was in neither listing, has its result read: once, as it
 only moves forward. A lease that changed is read where somebody wants progress, and now and then for
-the others, since one whose events are owed stays behind its result.
+the others, since one whose events or callback are owed stays behind its result. Once that was seen,
+every job in progress is looked at often, until one has ended with its lease: whoever does not take
+events must not hold up those who wait for pictures.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import structlog
 
 from config.errors import RylaError
-from pipeline.api.lookup import Lookup, Place, finished, in_progress
+from pipeline.api.lookup import Lookup, Place, finished, in_progress, result_or_lease
 from pipeline.api.ports import Pace
 from pipeline.api.threads import Threads
 from pipeline.keys import INBOX, LEASES, lease_id
@@ -29,6 +31,8 @@ BURST = 2
 """Looks that may follow each other at once after a pause: the first waiter gets both listings."""
 PATIENT_LOOKS = 10
 """A lease that changed is read after so many looks where nobody wants progress."""
+IMPATIENT_LOOKS = 2
+"""Any job is, after so many, where leases stay behind their results."""
 LONGEST_PAUSE = 32
 """Looks until a job that was found nowhere is looked for again, at most."""
 
@@ -94,6 +98,8 @@ class Hub:
     lookup: Lookup
     pace: Pace
     closing: bool = False
+    lagging: bool = False
+    """Whether the lease of the job that ended last stayed behind its result."""
     _tracks: dict[str, Track] = field(default_factory=dict)
     _task: "asyncio.Task[None] | None" = None
     _turn: int = 0
@@ -169,13 +175,17 @@ class Hub:
         tracks = self.open_tracks  # those that come meanwhile may be younger than the listing
         gone = {id for id, track in tracks.items() if track.leased or track.entry is None}
         etags = await self.threads.run(_etags, self.store)
-        wanted = [id for id, track in tracks.items() if _worth_reading(track, etags.get(id))]
+        wanted = [
+            id
+            for id, track in tracks.items()
+            if _worth_reading(track, etags.get(id), lagging=self.lagging)
+        ]
         wanted += [id for id in gone if id not in etags and _due(tracks[id])]
         await asyncio.gather(*(self._read(id, tracks[id], etags.get(id)) for id in wanted))
 
     async def _read(self, id: str, track: Track, etag: str | None) -> None:
         try:
-            found = await self.threads.run(in_progress if etag else finished, self.store, id)
+            found = await self.threads.run(self._where(track, etag), self.store, id)
         except RylaError:
             return  # and again at the next look
         if found is None:
@@ -183,9 +193,17 @@ class Hub:
             track.pause = min(2**track.misses, LONGEST_PAUSE)
             track.leased = False
             return
+        if found.finished:
+            self.lagging = etag is not None
         track.looks, track.etag = 0, etag or ""
         seen = replace(found, tenant=found.tenant or track.place.tenant)
         track.tell(self.lookup.keep(seen))
+
+    def _where(self, track: Track, etag: str | None) -> Callable[[SafeStore, str], Place | None]:
+        if etag is None:
+            return finished
+        # A lease says that its job has ended only once the events were tried.
+        return in_progress if track.curious and not self.lagging else result_or_lease
 
 
 def _etags(store: SafeStore) -> Mapping[str, str]:
@@ -194,12 +212,14 @@ def _etags(store: SafeStore) -> Mapping[str, str]:
     return {id: entry.etag for entry in entries if (id := lease_id(entry.key)) is not None}
 
 
-def _worth_reading(track: Track, etag: str | None) -> bool:
+def _worth_reading(track: Track, etag: str | None, *, lagging: bool) -> bool:
     """Whether a listed lease is to be read now. Notes that it was seen."""
     if etag is None:
         return False
     track.leased, track.misses, track.pause = True, 0, 0
     track.looks += 1
+    if lagging and track.looks > IMPATIENT_LOOKS:
+        return True
     return etag != track.etag and (track.curious > 0 or track.looks > PATIENT_LOOKS)
 
 

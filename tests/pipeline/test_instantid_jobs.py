@@ -22,6 +22,8 @@ from tests.support.instant import InstantServer
 from tests.support.portraits import portrait
 from tests.support.yard import Yard
 
+pytestmark = pytest.mark.xdist_group("faces")
+
 KEY = "inputs/anna.png"
 ANNA = portrait({"anna": Box(240, 140, 160, 200)})
 MEASURED = "modal_instantid_face_consistency_measured"

@@ -127,9 +127,6 @@ def test_a_store_that_is_away_when_the_lease_should_go_brings_it_back(
 # PostHog down
 
 
-JOBS = 100
-
-
 @pytest.fixture
 def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[PostHogReceiver]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -137,22 +134,25 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[PostHogReceiver]:
         yield server
 
 
-def run_jobs(yard: Yard) -> float:
+def run_jobs(yard: Yard, ids: Sequence[str]) -> float:
     """Seconds until each has its result."""
-    for n in range(JOBS):
-        yard.submit(f"job-{n:03}")
+    for id in ids:
+        yard.submit(id)
     began = time.monotonic()
     while len(yard.keys("inbox/")) > 0:
         tick(yard.dispatcher)
     return time.monotonic() - began
 
 
-@pytest.mark.parametrize("how", ["refuses connections", "hangs", "answers 503"])
-def test_with_posthog_down_for_100_jobs_nothing_slows_and_afterwards_each_event_arrives(
-    make_yard: MakeYard, receiver: PostHogReceiver, how: str
+@pytest.mark.parametrize(
+    ("how", "jobs"), [("refuses connections", 100), ("hangs", 30), ("answers 503", 30)]
+)
+def test_with_posthog_down_nothing_slows_and_afterwards_each_event_arrives(
+    make_yard: MakeYard, receiver: PostHogReceiver, how: str, jobs: int
 ) -> None:
+    ids = [f"job-{n:03}" for n in range(jobs)]
     healthy = make_yard(sink=PostHogSink("key", receiver.url))
-    usual = run_jobs(healthy)
+    usual = run_jobs(healthy, ids)
     healthy.settle()
     usual_events = {event["uuid"] for event in receiver.accepted()}
 
@@ -161,8 +161,8 @@ def test_with_posthog_down_for_100_jobs_nothing_slows_and_afterwards_each_event_
         receiver.stop()
     else:
         receiver.answer = Answer(503, hangs=how == "hangs")
-    assert run_jobs(yard) < usual * 2 + 0.5
-    results = [yard.result(f"job-{n:03}") for n in range(JOBS)]
+    assert run_jobs(yard, ids) < usual * 2 + 0.5
+    results = [yard.result(id) for id in ids]
     assert {result.status for result in results} == {Status.SUCCEEDED}
     assert {event["uuid"] for event in receiver.accepted()} <= usual_events
 
@@ -177,7 +177,7 @@ def test_with_posthog_down_for_100_jobs_nothing_slows_and_afterwards_each_event_
     assert yard.keys("leases/") == []
     arrived = {event["uuid"] for event in receiver.accepted()} - usual_events
     assert arrived == {event.uuid for result in results for event in result.events}
-    assert len(arrived) == 2 * JOBS
+    assert len(arrived) == 2 * jobs
 
 
 def test_a_replay_sends_the_bytes_that_were_sent_before(

@@ -8,7 +8,7 @@ import {
   S3ServiceException,
   type S3ClientConfig,
 } from "@aws-sdk/client-s3";
-import { IdConflict, WaitedTooLong } from "./errors.js";
+import { IdConflict, PipelineError, WaitedTooLong } from "./errors.js";
 import { canonical, checkId, inboxKey, type Extras, type InputOf, type Model } from "./manifest.js";
 import type { Output, Result } from "./types.js";
 
@@ -122,7 +122,7 @@ export class BucketProducer {
   /** The bytes of one of a result's outputs. */
   async output(output: Output): Promise<Uint8Array> {
     const body = await this.read(output.key);
-    if (body === undefined) throw new Error(`${output.key} is gone from the bucket`);
+    if (body === undefined) throw new PipelineError(`${output.key} is gone from the bucket`);
     return body;
   }
 

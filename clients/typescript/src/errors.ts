@@ -1,6 +1,9 @@
 import type { ErrorInfo, Result } from "./types.js";
 
-/** Base of everything this package throws, apart from RangeError for an argument that cannot be right. */
+/**
+ * Base of everything this package throws, apart from RangeError for an argument that cannot be right,
+ * the reason of an aborted signal, and what the S3 client throws.
+ */
 export class PipelineError extends Error {
   constructor(message: string) {
     super(message);
@@ -34,6 +37,7 @@ export class JobFailed extends PipelineError {
 
 /** What the server said no to. The members are those of its problem details (RFC 9457). */
 export interface Problem {
+  /** 0 when there was no answer: whether the request arrived is unknown. */
   status: number;
   code?: string;
   detail?: string;

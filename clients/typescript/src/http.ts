@@ -6,6 +6,8 @@ import type { Result } from "./types.js";
 
 /** Longest that the server holds one request, in seconds. */
 const LONGEST_WAIT = 120;
+/** Between questions that were answered at once. */
+const ASK_EVERY_MS = 1000;
 /** What may pass when the same request is sent again. */
 const PASSING = new Set([408, 425, 429, 500, 502, 503, 504]);
 
@@ -110,9 +112,12 @@ export class PipelineClient {
     const until = performance.now() + timeoutSeconds * 1000;
     for (let job = known; ; ) {
       if (job?.state === "finished") return job;
-      const left = Math.floor((until - performance.now()) / 1000);
-      if (left < 0) throw new WaitedTooLong(id, timeoutSeconds);
-      job = await this.job(id, { waitSeconds: left, ...(signal ? { signal } : {}) });
+      const asked = performance.now();
+      if (asked >= until) throw new WaitedTooLong(id, timeoutSeconds);
+      job = await this.job(id, { waitSeconds: (until - asked) / 1000, ...(signal ? { signal } : {}) });
+      // Where the server does not wait, as one that stops or for less than a second, we do.
+      const next = Math.min(asked + ASK_EVERY_MS, until);
+      if (job.state !== "finished") await sleep(Math.max(0, Math.ceil(next - performance.now())), undefined, signal ? { signal } : {});
     }
   }
 
@@ -175,7 +180,8 @@ export class PipelineClient {
     const until = performance.now() + (this.options.retrySeconds ?? 60) * 1000;
     for (let tries = 0; ; tries++) {
       const reply = await this.attempt(call).catch((error: unknown) => {
-        if (call.signal?.aborted || performance.now() > until) throw error;
+        if (call.signal?.aborted) throw error;
+        if (performance.now() > until) throw unreachable(call, error);
         return undefined; // the connection broke: whether it was heard is unknown, so the same again
       });
       if (reply?.ok) return reply;
@@ -222,6 +228,16 @@ function pauseBefore(reply: Response | undefined, tries: number): number {
   const asked = Number(reply?.headers.get("retry-after") ?? Number.NaN);
   if (Number.isFinite(asked)) return asked * 1000;
   return Math.min(250 * 2 ** tries, 8000) * (0.5 + Math.random() / 2);
+}
+
+function unreachable(call: Call, error: unknown): RequestFailed {
+  const { message, cause } = error as Error;
+  const detail = [`${call.method} ${call.path} got no answer: ${message}`, cause instanceof Error ? cause.message : ""];
+  return new RequestFailed(
+    { status: 0, code: "unreachable", detail: detail.filter(Boolean).join(": ") },
+    call.headers?.["idempotency-key"],
+    undefined,
+  );
 }
 
 async function failure(call: Call, reply: Response): Promise<RequestFailed> {

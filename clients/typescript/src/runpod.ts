@@ -1,3 +1,4 @@
+import { PipelineError } from "./errors.js";
 import type { Extras, InputOf, Model } from "./manifest.js";
 import type { Consent, Result } from "./types.js";
 
@@ -97,7 +98,7 @@ export class PipelineJobRunner implements RunPodJobRunner {
 
   private async picture(url: string): Promise<string> {
     const reply = await (this.options.fetch ?? fetch)(url);
-    if (!reply.ok) throw new Error(`${url} answered ${reply.status}`);
+    if (!reply.ok) throw new PipelineError(`${url} answered ${reply.status}`);
     const type = (reply.headers.get("content-type") ?? "").split(";")[0]!.trim();
     return this.transport.picture(new Uint8Array(await reply.arrayBuffer()), type);
   }

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { createServer } from "node:http";
+import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
-import { JobFailed, PipelineClient, RequestFailed } from "../src/index.js";
+import { JobFailed, PipelineClient, RequestFailed, WaitedTooLong } from "../src/index.js";
 import { client, SMALL } from "./where.js";
 
 test("a job is submitted, waited for, and its picture fetched", async () => {
@@ -51,19 +51,52 @@ test("a cancelled job is cancelled, and generate says so", async () => {
 
 test("a call that gets no reply is repeated with the same key", async () => {
   const keys: unknown[] = [];
-  const server = createServer((request, reply) => {
+  const answering: RequestListener = (request, reply) => {
     keys.push(request.headers["idempotency-key"]);
     if (keys.length === 1) return void request.socket.destroy();
     if (keys.length === 2) return void reply.writeHead(503, { "retry-after": "0" }).end();
     reply.writeHead(202, { "content-type": "application/json" }).end(JSON.stringify({ id: "x", state: "waiting" }));
+  };
+  await served(answering, async (url) => {
+    assert.equal((await new PipelineClient(url).submit("flux-schnell", { prompt: "x" })).id, "x");
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  try {
-    const flaky = new PipelineClient(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
-    assert.equal((await flaky.submit("flux-schnell", { prompt: "x" })).id, "x");
-  } finally {
-    server.close();
-  }
   assert.equal(keys.length, 3);
   assert.equal(new Set(keys).size, 1);
 });
+
+test("a call that never gets a reply fails with the key to repeat it with", async () => {
+  await served((request) => request.socket.destroy(), async (url) => {
+    const submitted = new PipelineClient(url, { retrySeconds: 0 }).submit(
+      "flux-schnell",
+      { prompt: "x" },
+      { idempotencyKey: "order-12" },
+    );
+    await assert.rejects(submitted, (error: unknown) => {
+      assert.ok(error instanceof RequestFailed);
+      assert.deepEqual([error.problem.status, error.code, error.idempotencyKey], [0, "unreachable", "order-12"]);
+      return true;
+    });
+  });
+});
+
+test("a server that does not wait is not asked in a storm", async () => {
+  let asked = 0;
+  const answering: RequestListener = (_, reply) => {
+    asked += 1;
+    reply.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ id: "x", state: "running" }));
+  };
+  await served(answering, async (url) => {
+    await assert.rejects(new PipelineClient(url).wait("x", { timeoutSeconds: 0.5 }), WaitedTooLong);
+  });
+  assert.ok(asked <= 2, `${asked} questions`);
+});
+
+async function served(answering: RequestListener, use: (url: string) => Promise<void>): Promise<void> {
+  const server = createServer(answering);
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  try {
+    await use(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  } finally {
+    server.close();
+  }
+}

@@ -146,6 +146,39 @@ async def test_a_result_whose_events_are_owed_ends_the_wait_though_the_lease_sta
     assert (await task).finished
 
 
+async def test_only_the_first_waits_long_for_a_job_whose_events_nobody_takes(
+    waiters: Waiters,
+) -> None:
+    looks = []
+    for id in ("first", "second"):
+        place = waiters.submit(id)
+        waiters.lease(id, phase=Phase.RUNNING)
+        (task,) = started(waiters.wait(place))
+        await waiters.seen(id)
+        before = waiters.raw.calls["LIST"]
+        waiters.commit(id, lease_goes=False)
+        assert (await task).finished
+        looks.append(waiters.raw.calls["LIST"] - before)
+
+    assert looks[1] < 6 < looks[0]
+
+
+async def test_it_is_patient_again_once_a_job_has_ended_with_its_lease(waiters: Waiters) -> None:
+    waiters.hub.lagging = True
+    ended, goes_on = waiters.submit("ended"), waiters.submit("goes-on")
+    for place in (ended, goes_on):
+        waiters.lease(place.view.id, phase=Phase.RUNNING)
+    task, _ = started(waiters.wait(ended), waiters.wait(goes_on))
+    await waiters.seen("ended")
+    waiters.commit("ended")
+    assert (await task).finished
+    waiters.raw.gets.clear()
+
+    await waiters.looks(6)
+
+    assert waiters.raw.gets == []
+
+
 async def test_progress_is_read_for_those_who_want_it_once_a_change(waiters: Waiters) -> None:
     place = waiters.submit("job")
     async with waiters.hub.watch(place, progress=True) as one, waiters.hub.watch(place):

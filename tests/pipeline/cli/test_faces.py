@@ -11,6 +11,8 @@ from tests.pipeline.cli.conftest import Ryla
 from tests.support import commands
 from tests.support.portraits import portrait
 
+pytestmark = pytest.mark.xdist_group("faces")
+
 PLACE = Box(240, 140, 160, 200)
 
 
