@@ -83,10 +83,12 @@ async def test_no_key_token_or_prompt_is_logged(make_yard: MakeYard) -> None:
     assert "secret" not in json.dumps(logs, default=str)
 
 
-async def test_health_is_logged_only_when_it_goes_wrong(desk: Desk) -> None:
+async def test_what_is_asked_every_few_seconds_is_logged_only_when_it_goes_wrong(
+    desk: Desk,
+) -> None:
     with capture_logs() as logs:
         await desk.client.get("/health")
-        await desk.client.get("/health?deep=1")
+        await desk.client.get("/metrics?deep=1")
 
     assert [(line["log_level"], line["status"]) for line in logs] == [("debug", 200), ("info", 400)]
 
