@@ -1,9 +1,13 @@
+import os
+import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import structlog
+from xdist.remote import Producer
+from xdist.scheduler import LoadGroupScheduling
 
 from config.settings import Settings
 from handlers.faces import analysis
@@ -12,10 +16,66 @@ from pipeline.local.seaweed import SeaweedServer
 from tests.support.micro_faces import make_pack
 from tests.support.seaweed import fresh_bucket
 
+# Dozens of processes that tests start import the project; compiling it each time would take most of
+# their time, so bytecode is kept even where the environment says otherwise.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+LONG = 200
+"""Characters of a value that is no name for a test any more."""
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """What is long is called by its argument: each worker sends the names of all tests."""
+    return argname if isinstance(val, str | bytes) and len(val) > LONG else None
+
+
+LONGEST = (
+    "deployed",
+    "clients",
+    "demo",
+    "tests/pipeline/queue/test_exhaustive.py",
+    "docs",
+    "modal-engine",
+    "faults",
+    "api-process",
+    "sigkill",
+    "tests/pipeline/api/test_schemathesis.py",
+    "tests/pipeline/local/test_stack.py",
+    "faces",
+    "tests/pipeline/queue/test_crash_matrix.py",
+    "tests/pipeline/engines/test_local.py",
+)
+"""Groups and files that are begun first, so that none of them is left for the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {name: number for number, name in enumerate(LONGEST)}
+
+    def turn(item: pytest.Item) -> int:
+        group = item.get_closest_marker("xdist_group")
+        return place.get(group.args[0] if group else item.location[0], len(place))
+
+    items.sort(key=turn)
+
+
+class ByFile(LoadGroupScheduling):
+    """The tests of a file go to one worker, as those of a group do: what they share is made once,
+    and there is far less to hand out."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return super()._split_scope(nodeid).partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    return ByFile(config, log)
+
 
 @pytest.fixture(autouse=True)
 def plain_logs() -> None:
-    """Unconfigured, structlog takes seconds to draw a traceback."""
+    """Unconfigured, structlog takes seconds to draw a traceback. A former test may have set it up
+    to print less, or elsewhere."""
+    structlog.reset_defaults()
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -63,7 +63,7 @@ class Census:
     _took_s: float = 0.0
     _making: "asyncio.Task[Snapshot] | None" = None
     _posted: dict[str, Posted] = field(default_factory=dict)
-    """By id, jobs that no listing was begun after."""
+    """By id, jobs that no listing was begun after, or has seen."""
     _mine: Counter[str | None] = field(default_factory=Counter)
     """How many of them are whose."""
 
@@ -118,7 +118,12 @@ class Census:
         made = await self.threads.run(take_snapshot, self.store, begun, known)
         self._took_s = self.monotonic() - begun
         self._last = made
-        self._posted = {id: post for id, post in self._posted.items() if post.at >= begun}
+        # One that was posted meanwhile may have been seen by it, and must not count twice.
+        self._posted = {
+            id: post
+            for id, post in self._posted.items()
+            if post.at >= begun and id not in made.owners
+        }
         self._mine = Counter(post.name.tenant for post in self._posted.values())
         return made
 

@@ -34,6 +34,8 @@ from tests.support.portraits import portrait
 from workflows.interfaces import committed
 from workflows.validation import require_valid
 
+pytestmark = pytest.mark.xdist_group("faces")
+
 MODELS = load_models(Path(os.environ.get("RYLA_COMFYUI_MODELS_FILE", MICRO_MODELS)))
 FLUX_LORA, Z_IMAGE_LORA = (Path(name).name for name in loras())
 ANNA, BEN = (portrait({name: Box(240, 140, 160, 200)}) for name in ("anna", "ben"))

@@ -29,6 +29,8 @@ from workflows.graph import Graph
 from workflows.interfaces import committed
 from workflows.validation import require_valid
 
+pytestmark = pytest.mark.xdist_group("faces")
+
 MODELS = load_models()
 SDXL, FLUX = SdxlInstantId(), FluxInstantId()
 ANNA = portrait({"anna": Box(240, 140, 160, 200)})

@@ -17,6 +17,8 @@ from handlers.faces.scoring import similarity
 from tests.support.micro_faces import make_detector, make_embedder
 from tests.support.portraits import portrait
 
+pytestmark = pytest.mark.xdist_group("faces")
+
 HEAVY = ("insightface", "onnxruntime", "cv2", "numpy")
 
 

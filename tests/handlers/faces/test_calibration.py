@@ -11,6 +11,8 @@ from handlers.faces.calibration import calibrate, means
 from handlers.faces.scoring import same_mean, score
 from tests.support.portraits import portrait
 
+pytestmark = pytest.mark.xdist_group("faces")
+
 TODAY = datetime.date(2026, 11, 23)
 BOXES = (Box(240, 140, 160, 200), Box(40, 60, 120, 150), Box(420, 200, 130, 170))
 PEOPLE = ("ann", "bob", "cyd")

@@ -150,3 +150,16 @@ def test_what_is_nobodys_counts_for_nobody(yard: Yard) -> None:
 
     assert not seen.count
     assert set(seen.waiting) == {"broken"}
+
+
+async def test_a_job_posted_while_a_listing_is_made_counts_once(
+    yard: Yard, census: Census, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def posted_just_before(*given: object) -> object:
+        clock.now += 0.1
+        census.posted(put(yard, "one"))
+        return take_snapshot(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("pipeline.api.census.take_snapshot", posted_just_before)
+    await census.look(since=clock.now)
+    assert await census.jobs_of("acme") == 1

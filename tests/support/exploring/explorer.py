@@ -7,11 +7,12 @@ one actor, done at once and whole, or a fault (scenario.py).
 Any lease may be judged expired at any moment, and acting on a listing is a step of its own. That
 covers every skew of clocks and every pause of a process.
 
-Of interleavings that cannot differ one is walked: where an actor's next call finds what nobody
-changes any more (a manifest or a result that is there) or touches no object, and whatever comes of
-it shows in nothing that the others or the invariants look at, only that actor moves, or dies. The
-rest may do later what they might have done before, and end in the same states. No procedure goes
-round in such steps alone, so nobody is put off for ever.
+Of interleavings that cannot differ one is walked: where an actor's next call touches no object, or
+one that nobody changes any more (a manifest or a result that is there, an inbox entry that is gone
+and will not be put again), and whatever comes of it shows in nothing that the others or the
+invariants look at, only that actor moves, or dies. The rest may do later what they might have done
+before, and end in the same states. No procedure goes round in such steps alone, so nobody is put
+off for ever.
 """
 
 from collections.abc import Iterator
@@ -66,8 +67,16 @@ from tests.support.exploring.scenario import (
     one,
 )
 
-UNNOTICED = {(NO_OBJECT, NOTHING), (NO_OBJECT, DELIVER), (MANIFEST, NOTHING), (RESULT, NOTHING)}
-"""What an outcome touches and its effect, where nobody else notices, once the object is there."""
+INBOXES = {INBOX, INBOX_2}
+UNNOTICED = {
+    (NO_OBJECT, NOTHING),
+    (NO_OBJECT, DELIVER),
+    (MANIFEST, NOTHING),
+    (RESULT, NOTHING),
+    *((inbox, effect) for inbox in INBOXES for effect in (NOTHING, DROP_ENTRY)),
+}
+"""What an outcome touches and its effect, where nobody else notices, once the object stays as it
+is: a manifest or a result that is there, an inbox entry that is gone and not put again."""
 
 
 class Violation(AssertionError):
@@ -182,14 +191,24 @@ class Explorer:
             key: tuple[int, ...] = (local, state[LEASE], state[INBOX], state[INBOX_2])
         else:
             key = (local, state[touches] if touches >= 0 else 0)
-        known = self._outcomes.get(key)
+        stays = self._stays(state, touches)
+        known = self._outcomes.get((stays, *key))
         if known is None:
             compute = self._actors.begin if touches == LISTING else self._actors.outcomes
-            outcomes = tuple(compute(*key))
-            stays = touches == NO_OBJECT or (touches != LISTING and bool(state[touches]))
+            outcomes = tuple(each for each in compute(*key) if self._ever(each.fault))
             unnoticed = stays and all((touches, each.effect) in UNNOTICED for each in outcomes)
-            known = self._outcomes[key] = (outcomes, unnoticed)
+            known = self._outcomes[stays, *key] = (outcomes, unnoticed)
         return known
+
+    def _stays(self, state: State, touches: int) -> bool:
+        """Whether nobody changes any more what this call touches."""
+        if touches in INBOXES:
+            return not state[touches] and not (state[BUDGET] >> 3 * SUBMIT) & 7
+        return touches == NO_OBJECT or (touches != LISTING and bool(state[touches]))
+
+    def _ever(self, fault: int) -> bool:
+        """Whether it may go wrong in this way in this scenario at all."""
+        return fault < 0 or bool((self.scenario.budget() >> 3 * fault) & 7)
 
     def _from_outside(self, state: State) -> Iterator[State]:
         """What producers, the platform and the network do."""
