@@ -11,14 +11,15 @@ COMPILE = $(VENV)/bin/uv pip compile pyproject.toml --quiet --universal --genera
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up deploy test lint check docs bench mutants lock clean
+.PHONY: help demo up deploy test thorough lint check docs bench mutants lock clean
 
 help:
 	@echo "make demo     run example manifests through the whole pipeline here; see $(OUT)/report.html"
 	@echo "make up       run store, dispatcher and workers here until Ctrl-C"
 	@echo "make deploy   deploy the app on Modal; docs/deploy.md says what must be there first"
 	@echo "make test     all tests"
-	@echo "make check    formatting, lint, types, tests"
+	@echo "make thorough the tests that take longest"
+	@echo "make check    formatting, lint, types, all of the tests"
 	@echo "make docs     write what is generated: pages, tables in pages, the clients' types"
 	@echo "make bench    benchmarks of queue, dispatcher and ComfyUI client"
 	@echo "make mutants  remove each condition of the queue's decisions; the tests must notice"
@@ -42,7 +43,12 @@ lint: $(VENV)/.dev
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 
-check: lint test
+# The queue's interleavings with more faults at once, every endpoint under generated requests, an
+# acceptance on named GPUs.
+thorough: $(VENV)/.dev
+	$(PY) -m pytest -m thorough
+
+check: lint test thorough
 
 docs: $(VENV)/.dev
 	@for each in settings_doc events_doc models_doc gpus_doc endpoints_doc client_types inserts; do \

@@ -14,7 +14,7 @@ from pipeline.bench import load_bench
 from tests.support.acceptances import SMALL, plan_file
 from tests.support.deployed import API_KEY, Deployed
 
-pytestmark = pytest.mark.xdist_group("deployed")
+pytestmark = [pytest.mark.xdist_group("deployed"), pytest.mark.thorough]
 
 ONE = {"kinds": ["flux-dev"], "input": SMALL}
 

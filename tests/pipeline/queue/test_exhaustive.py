@@ -106,6 +106,7 @@ def test_brief(name: str, record_property: Callable[[str, object], None]) -> Non
     explore(BRIEF[name], record_property)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", THOROUGH)
 def test_thorough(name: str, record_property: Callable[[str, object], None]) -> None:
     marks = explore(THOROUGH[name], record_property)
@@ -114,6 +115,7 @@ def test_thorough(name: str, record_property: Callable[[str, object], None]) -> 
     assert bool(marks & SWAPPED) == (len(THOROUGH[name].resubmitted) > 1)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["put again", "run twice", "cancelled", "refused", "retried"])
 def test_what_is_not_walked_ends_where_the_rest_does(name: str) -> None:
     walked, every = (Explorer(BRIEF[name], every=each).run() for each in (False, True))
