@@ -83,6 +83,7 @@ def test_the_face_pack_is_the_same_every_time(tmp_path: Path) -> None:
     assert one == other
 
 
+@pytest.mark.thorough
 def test_the_same_bytes_every_time(folder: Path, tmp_path: Path) -> None:
     again = make_models.make(tmp_path)
     for path in again:

@@ -12,7 +12,7 @@ from tests.support.modal_plane.processes import peak_memory_mib
 from tests.support.modal_plane.registered import RegisteredVolume
 from tests.support.stack import wait_until
 
-pytestmark = pytest.mark.xdist_group("plane")
+pytestmark = [pytest.mark.xdist_group("plane"), pytest.mark.thorough]
 
 HERE = Path(__file__).parent
 

@@ -99,6 +99,7 @@ def test_what_only_a_laptop_needs_stays_there(path: str) -> None:
     assert not is_shipped(PurePosixPath(path))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("requirements", IN_CONTAINERS)
 def test_what_runs_in_a_container_needs_only_what_is_shipped_and_installed(
     requirements: str, tmp_path: Path
