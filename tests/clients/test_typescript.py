@@ -54,6 +54,7 @@ def test_the_types_are_those_of_the_schemas(tmp_path: Path) -> None:
     assert written == made, "run ryla schema --out DIR and npm run types -- DIR src/types.ts"
 
 
+@pytest.mark.thorough
 def test_it_fits_its_types_and_drives_the_pipeline(api: Api) -> None:
     """Bucket, HTTP and the runner's interface: clients/typescript/test, and what README shows."""
     shown = re.findall(

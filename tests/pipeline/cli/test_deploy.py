@@ -55,6 +55,7 @@ def test_a_deploy_without_a_token_says_how_to_get_one(
     assert "modal token new" in error["hint"]
 
 
+@pytest.mark.thorough
 def test_it_deploys_once_nothing_is_missing_and_the_check_agrees(
     plane: ModalPlane, bare_ryla: Ryla, tmp_path: Path
 ) -> None:

@@ -100,6 +100,7 @@ def test_a_failure_of_comfyui_comes_with_its_last_log_lines(stack: Stack) -> Non
     assert error.log_tail
 
 
+@pytest.mark.thorough
 def test_a_comfyui_that_hangs_is_given_up_and_the_job_tried_again(stack: Stack) -> None:
     stack.submit("hangs", "[[fault:hang@1]]")
     result = stack.result("hangs", 40)

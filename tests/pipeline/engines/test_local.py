@@ -23,6 +23,7 @@ def test_a_stop_hands_the_running_job_back(bucket: Settings) -> None:
     assert stack.engine.pids() == ()
 
 
+@pytest.mark.thorough
 def test_an_idle_worker_is_unloaded_and_the_next_job_gets_a_new_one(bucket: Settings) -> None:
     """Also when that job comes while the old one goes: the two are not to be mistaken."""
     with running(quick(bucket), idle_s=0.01) as stack:

@@ -64,6 +64,7 @@ def test_the_command_answers_with_what_it_did(tmp_path: Path) -> None:
     assert not (tmp_path / "o" / "state").exists()
 
 
+@pytest.mark.thorough
 def test_a_job_that_ends_otherwise_than_expected_fails_the_demo(tmp_path: Path) -> None:
     write(tmp_path / "m" / "bad.json", {**SMALL, "input": {"promt": "a pebble"}})
 

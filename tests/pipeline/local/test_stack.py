@@ -59,6 +59,7 @@ def listens(endpoint: str) -> bool:
         return probe.connect_ex((address.hostname, address.port)) == 0
 
 
+@pytest.mark.thorough
 def test_a_job_from_another_process_is_done_and_there_after_a_restart(tmp_path: Path) -> None:
     with a_stack(tmp_path) as stack:
         assert stack.settings.events_file == tmp_path / "events.jsonl"
@@ -121,6 +122,7 @@ def test_up_tells_where_it_is_and_ends_with_sigterm(tmp_path: Path) -> None:
     assert not (tmp_path / "state" / STACK_FILE).exists()
 
 
+@pytest.mark.thorough
 def test_what_a_killed_up_leaves_behind_ends_and_its_jobs_go_on(tmp_path: Path) -> None:
     state = tmp_path / "state"
     with start_ryla("up", "--state-dir", "state", "--port", "0", "--json", cwd=tmp_path) as process:
