@@ -45,7 +45,7 @@ lint: $(VENV)/.dev
 
 # The queue's interleavings with more faults at once, every endpoint under generated requests, an
 # acceptance on named GPUs.
-thorough: $(VENV)/.dev
+thorough: $(VENV)/.dev $(VENV)/.node
 	$(PY) -m pytest -m thorough
 
 check: lint test thorough
