@@ -243,7 +243,7 @@ WHOLE = [
 ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.sampled_from(WHOLE), st.data())
 def test_corrupted_bytes_give_a_picture_or_a_refusal_and_nothing_else(
     whole: bytes, data: st.DataObject

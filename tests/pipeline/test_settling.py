@@ -145,7 +145,7 @@ def run_jobs(yard: Yard, ids: Sequence[str]) -> float:
 
 
 @pytest.mark.parametrize(
-    ("how", "jobs"), [("refuses connections", 100), ("hangs", 30), ("answers 503", 30)]
+    ("how", "jobs"), [("refuses connections", 100), ("hangs", 100), ("answers 503", 100)]
 )
 def test_with_posthog_down_nothing_slows_and_afterwards_each_event_arrives(
     make_yard: MakeYard, receiver: PostHogReceiver, how: str, jobs: int

@@ -197,7 +197,7 @@ GOOD = safetensors(
 )
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.integers(0, 2000), st.integers(32, 126)), max_size=3))
 def test_a_damaged_file_fits_or_is_refused(changes: list[tuple[int, int]]) -> None:
     body = bytearray(GOOD)
@@ -227,7 +227,7 @@ ENDS = st.sampled_from([*KOHYA, *PEFT, *X_FLUX, ".lora_A", ".alpha", ".lora_mid.
 SHAPES = st.sampled_from([(), (4,), (4, 128), (384, 4), (4, 4, 3, 3), (0, 4)])
 
 
-@settings(max_examples=150)
+@settings(max_examples=400)
 @given(st.dictionaries(st.tuples(STEMS, ENDS), SHAPES, max_size=6))
 def test_any_names_and_shapes_fit_or_are_refused(
     table: dict[tuple[str, str], tuple[int, ...]],

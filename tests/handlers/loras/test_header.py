@@ -209,14 +209,14 @@ def outcome(body: bytes) -> Header | None:
 GOOD = safetensors(TWO, {"software": "own"})
 
 
-@settings(max_examples=150)
+@settings(max_examples=300)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     outcome(body)
     outcome(with_header(b"{" + body))
 
 
-@settings(max_examples=150)
+@settings(max_examples=300)
 @given(st.integers(0, len(GOOD) - 1), st.integers(0, 255))
 def test_any_one_byte_changed_is_read_or_refused(position: int, value: int) -> None:
     header = outcome(GOOD[:position] + bytes([value]) + GOOD[position + 1 :])
@@ -231,7 +231,7 @@ JSON_VALUES = st.recursive(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=300)
 @given(
     st.dictionaries(
         st.text(max_size=8),

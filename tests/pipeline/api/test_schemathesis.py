@@ -23,8 +23,8 @@ from tests.support.yard import Yard
 KEY = "the-key"
 TOKEN = "the-token"
 PACE = Pace(look=0.02, first_look=0, census=0, listing=0, picture_wait=0.5, stream=0.5, body=5)
-ALIKE = ["/flux-schnell", "/sdxl-instantid", "/z-image-turbo"]
-"""Their bodies are those of /flux-dev, /flux-instantid and /flux-lora."""
+ALIKE = ["/flux-schnell", "/sdxl-instantid"]
+"""Their bodies are those of /flux-dev and /flux-instantid."""
 NOT_HERE = {"face_models_missing", "missing_model", "node_missing", "not_available"}
 """Codes of 5xx answers that are the operator's to change: weights and packs are not installed."""
 

@@ -66,6 +66,7 @@ def test_the_command_answers_with_what_it_did(tmp_path: Path) -> None:
 
 @pytest.mark.thorough
 def test_a_job_that_ends_otherwise_than_expected_fails_the_demo(tmp_path: Path) -> None:
+    write(tmp_path / "m" / "fine.json", {**SMALL, "input": SMALL_INPUT})
     write(tmp_path / "m" / "bad.json", {**SMALL, "input": {"promt": "a pebble"}})
 
     code, answer, _ = ryla("demo", "--manifests", "m", "--out", "o", cwd=tmp_path)

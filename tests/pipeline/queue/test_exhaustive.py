@@ -55,7 +55,7 @@ THOROUGH = {
     "two dispatchers": Scenario(ticks=(2, 2), crash=1, lost=1),
     "run twice": Scenario(crash=1, lost=1, submit=1, rerun=1),
     "run twice with one attempt": Scenario(ticks=(2, 1), crash=1, lost=1, rerun=1, max_attempts=1),
-    "cancelled": Scenario(crash=1, lost=1, cancel=True, submit=1),
+    "cancelled": Scenario(crash=1, lost=1, cancel=True, undelivered=1, submit=1),
     "cancelled and run twice": Scenario(cancel=True, rerun=1),
     "another body": Scenario(
         ticks=(2, 1), crash=1, lost=1, submit=1, resubmitted=(OTHER_BODY, BODY)
