@@ -16,7 +16,7 @@ from config.tables import load_models
 from handlers.comfyui.client import ComfyClient
 from handlers.comfyui.process import ComfyProcess
 from handlers.comfyui.standin import standin_folder
-from handlers.registry import KINDS
+from handlers.kinds.registry import KINDS
 from pipeline.manifest import parse_manifest
 from pipeline.queue.judging import brief
 from tests.support.manifests import body

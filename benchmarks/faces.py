@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median, quantiles
 
-from handlers.faces import analysis
+from handlers.faces import insightface_finder
 from handlers.faces.boxes import Box, choose
 from handlers.faces.scoring import score
 from tests.support.micro_faces import make_pack
@@ -28,7 +28,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         root = options.root or make_pack(Path(scratch) / options.pack).parent
         started = time.perf_counter()
-        analyser = analysis.load(root, options.pack)
+        analyser = insightface_finder.load(root, options.pack)
         print(f"{'import and load':22}{_ms(started):8.1f} ms   {root / options.pack}")
         started = time.perf_counter()
         picture = options.picture.read_bytes() if options.picture else _drawn()
@@ -46,7 +46,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--root", type=Path, help="folder of face packs")
-    parser.add_argument("--pack", default=analysis.SCORING_PACK)
+    parser.add_argument("--pack", default=insightface_finder.SCORING_PACK)
     parser.add_argument("--picture", type=Path)
     parser.add_argument("--repeat", type=int, default=30)
     return parser.parse_args()

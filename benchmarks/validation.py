@@ -9,8 +9,8 @@ import time
 from collections.abc import Sequence
 
 from config.tables import load_models
-from handlers.base import Brief
-from handlers.registry import KINDS
+from handlers.kinds.base import Brief
+from handlers.kinds.registry import KINDS
 from workflows.interfaces import committed
 from workflows.validation import require_valid
 

@@ -10,9 +10,9 @@ from config.tables import (
     load_gpus,
     load_routes,
 )
-from handlers.policy import Policy, PromptCheck
-from handlers.prompt_words import word_filter
-from handlers.registry import KINDS
+from handlers.kinds.registry import KINDS
+from handlers.policy.prompt_words import word_filter
+from handlers.policy.rules import Policy, PromptCheck
 from pipeline.models.switching import models_in_use
 from workflows import interfaces
 from workflows.interfaces import Interfaces

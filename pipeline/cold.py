@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from handlers.base import Timings
+from handlers.kinds.base import Timings
 from pipeline.result import ColdParts
 from pipeline.weights_ahead import ReadAhead
 

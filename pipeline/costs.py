@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from config.errors import OverBudget
 from config.tables import Gpu, GpuTable, Route
-from handlers.base import Work
+from handlers.kinds.base import Work
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from pydantic import ValidationError
 from config.errors import FaceModelsMissing, InvalidSetting
 from config.problems import first_problem
 from config.settings import Settings
-from handlers.faces import analysis
+from handlers.faces import insightface_finder
 from handlers.faces.boxes import FaceFinder
-from handlers.faces.measuring import FaceUse
+from handlers.faces.measurement import FaceUse
 from handlers.faces.scoring import Calibration
 from pipeline.models.files import models_folder
 
@@ -75,7 +75,7 @@ class FaceShelf:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._load = cache(analysis.load)
+        self._load = cache(insightface_finder.load)
 
     def finder(self, use: FaceUse) -> FaceFinder:
         """Raises FaceModelsMissing."""

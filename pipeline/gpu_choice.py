@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 from config.tables import Gpu, GpuTable, Route, WeightFile
-from handlers.compatibility import rows, sets_of
-from handlers.registry import KINDS
+from handlers.kinds.compatibility import rows, sets_of
+from handlers.kinds.registry import KINDS
 
 GIB = 2**30
 ROOM_GIB = 8.0

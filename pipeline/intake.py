@@ -19,8 +19,8 @@ from urllib.parse import unquote, urlsplit
 from pydantic import BaseModel
 
 from config.errors import InvalidInput
-from handlers import images
-from handlers.base import picture_fields
+from handlers.kinds.base import picture_fields
+from handlers.media import images
 from pipeline.keys import clip, input_key
 from pipeline.remote_pictures import Fetch, PictureFetcher
 

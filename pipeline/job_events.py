@@ -21,7 +21,7 @@ from events.catalogue import (
 from events.moments import Moment, ending, event_for
 from events.outbox import StoredEvent, stored
 from events.reading import asked, error_type
-from handlers.faces.measuring import FaceReport, FaceTry
+from handlers.faces.measurement import FaceReport, FaceTry
 from handlers.faces.scoring import Reason, Score
 from pipeline.bench import Bench
 from pipeline.errors import ErrorInfo

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from config.errors import DeadlineExceeded, LoraError, ManifestNotJson
 from events.outbox import StoredEvent
-from handlers.base import Rendered, Timings
-from handlers.registry import KINDS
-from handlers.supplies import Supplies
+from handlers.kinds.base import Rendered, Timings
+from handlers.kinds.registry import KINDS
+from handlers.kinds.requirements import Supplies
 from pipeline.heartbeat import Heartbeat
 from pipeline.job_events import (
     LoadedLora,

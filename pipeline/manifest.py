@@ -35,8 +35,8 @@ from config.errors import (
 )
 from config.nearest import nearest
 from events.identity import check_distinct_id
-from handlers.base import ONE_IS_REQUIRED, JobInput
-from handlers.registry import KINDS, lookup
+from handlers.kinds.base import ONE_IS_REQUIRED, JobInput
+from handlers.kinds.registry import KINDS, lookup
 from pipeline.keys import DEFAULT_PRIORITY, NAME_PATTERN, InboxName, clip
 from pipeline.public_https import BadUrl, place_of
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import urljoin
 
 from config.errors import InvalidInput
-from handlers.images import MAX_INTAKE_BYTES
+from handlers.media.images import MAX_INTAKE_BYTES
 from pipeline.keys import clip
 from pipeline.public_https import INTERNET, BadUrl, Place, PublicHttps, place_of
 

@@ -9,7 +9,7 @@ from config.errors import BadManifest, RylaError
 from config.tables import Gpu
 from events.moments import Moment
 from events.outbox import StoredEvent
-from handlers.registry import KINDS
+from handlers.kinds.registry import KINDS
 from pipeline import costs
 from pipeline.bench import Bench
 from pipeline.cold import ColdStart

@@ -9,7 +9,7 @@ import structlog
 
 from config.settings import Settings
 from config.tables import Gpu, ModelTable, Route, WeightFile
-from handlers.compatibility import sets_of
+from handlers.kinds.compatibility import sets_of
 from pipeline import nvidia
 from pipeline.bench import Bench
 from pipeline.gpu_choice import memory_flags, sets_on, takes_loras

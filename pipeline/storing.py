@@ -1,10 +1,10 @@
 """Puts a picture into the bucket and says in the result what it is."""
 
-from handlers import images, saved
-from handlers.base import Rendered
 from handlers.faces.boxes import Box
-from handlers.faces.measuring import FaceReport
+from handlers.faces.measurement import FaceReport
 from handlers.faces.scoring import Reason
+from handlers.kinds.base import Rendered
+from handlers.media import images, raw_outputs
 from pipeline.heartbeat import Heartbeat
 from pipeline.keys import attempt_folder
 from pipeline.lease import Lease
@@ -41,7 +41,7 @@ def _put(
 
 def _finished(rendered: Rendered, body: bytes, job_id: str) -> images.Finished:
     if rendered.saved_as is not None:
-        return saved.finish(body, rendered.saved_as, fmt=rendered.format, job_id=job_id)
+        return raw_outputs.finish(body, rendered.saved_as, fmt=rendered.format, job_id=job_id)
     return images.finish(
         body,
         fmt=rendered.format or "png",

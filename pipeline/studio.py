@@ -14,13 +14,13 @@ import structlog
 
 from config.errors import ComfyStartFailed
 from config.settings import Settings
-from handlers.base import PromptRun
 from handlers.comfyui.client import ComfyClient
 from handlers.comfyui.process import ComfyProcess
 from handlers.comfyui.standin import standin_folder
 from handlers.faces.boxes import FaceFinder
-from handlers.faces.measuring import FaceUse
+from handlers.faces.measurement import FaceUse
 from handlers.faces.scoring import Calibration
+from handlers.kinds.base import PromptRun
 from pipeline.faces import FaceShelf
 from workflows.graph import Graph
 

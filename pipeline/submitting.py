@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from config.errors import BadManifest, IdConflict
-from handlers.registry import KINDS
+from handlers.kinds.registry import KINDS
 from pipeline.intake import Picture, fetch_nothing, take_in
 from pipeline.keys import DEFAULT_PRIORITY, check_id, inbox_key, is_name, manifest_key
 from pipeline.manifest import parse_manifest, read_document

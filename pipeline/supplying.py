@@ -6,9 +6,9 @@ from pathlib import Path
 
 from config.errors import InvalidInput, MissingInput
 from config.settings import Settings
-from handlers import images
-from handlers.registry import KINDS
-from handlers.supplies import LoraFile, LoraWish, Needs, Supplies
+from handlers.kinds.registry import KINDS
+from handlers.kinds.requirements import LoraFile, LoraWish, Needs, Supplies
+from handlers.media import images
 from pipeline.bench import Bench
 from pipeline.faces import require_boxes
 from pipeline.loras.cache import FILES, Kept, LocalFolder, LoraCache, Volume

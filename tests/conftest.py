@@ -10,8 +10,8 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadGroupScheduling
 
 from config.settings import Settings
-from handlers.faces import analysis
-from handlers.faces.analysis import FaceAnalyser
+from handlers.faces import insightface_finder
+from handlers.faces.insightface_finder import FaceAnalyser
 from pipeline.local.seaweed import SeaweedServer
 from tests.support.micro_faces import make_pack
 from tests.support.seaweed import fresh_bucket
@@ -102,13 +102,13 @@ def packs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if find_spec("insightface") is None:
         pytest.skip("insightface is not installed: install the extra `faces`")
     root = tmp_path_factory.mktemp("packs")
-    make_pack(root / analysis.SCORING_PACK)
+    make_pack(root / insightface_finder.SCORING_PACK)
     return root
 
 
 @pytest.fixture(scope="session")
 def analyser(packs: Path) -> FaceAnalyser:
-    return analysis.load(packs)
+    return insightface_finder.load(packs)
 
 
 @pytest.fixture

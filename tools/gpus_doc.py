@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from config.tables import GpuTable, RouteTable, load_gpus, load_models, load_routes
-from handlers import compatibility
-from handlers.base import Work
-from handlers.registry import KINDS, NOT_YET
+from handlers.kinds import compatibility
+from handlers.kinds.base import Work
+from handlers.kinds.registry import KINDS, NOT_YET
 from pipeline import costs
 from tools.gpus_figures import ASKED, Line, default_work, lines, reason
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from config.tables import Gpu, GpuTable, ModelTable, RouteTable
-from handlers import compatibility
-from handlers.base import Work
-from handlers.registry import KINDS
+from handlers.kinds import compatibility
+from handlers.kinds.base import Work
+from handlers.kinds.registry import KINDS
 from pipeline import costs
 from pipeline.models.active import GIB
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from config.tables import ModelTable, WeightFile, load_gpus, load_models
-from handlers import compatibility
-from handlers.compatibility import LORAS, Adapter, Cell, Row
+from handlers.kinds import compatibility
+from handlers.kinds.compatibility import LORAS, Adapter, Cell, Row
 from pipeline.comfyui.pins import COMFYUI, PACKS
 from pipeline.models.active import GIB, plan
 from workflows.interfaces import committed
@@ -19,8 +19,8 @@ RUNS = ROOT / "tests" / "comfyui" / "RUNS.toml"
 HEAD = """\
 # Models
 
-<!-- Written by `python -m tools.models_doc` from config/models.toml, handlers/compatibility.py,
-     pipeline/comfyui/pins.py and tests/comfyui/RUNS.toml: edit those. -->
+<!-- Written by `python -m tools.models_doc` from config/models.toml, pipeline/comfyui/pins.py,
+     handlers/kinds/compatibility.py and tests/comfyui/RUNS.toml: edit those. -->
 
 `ryla models plan` says what the weights of the available kinds take, `ryla models pull` downloads
 them, `ryla models verify` hashes what is there, and `ryla models add FILE --as flux-dev-uncensored`

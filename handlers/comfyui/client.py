@@ -8,10 +8,10 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from config.errors import ComfyError, ComfyProtocolError, GraphRejected, PromptInterrupted
-from handlers.base import PromptRun
 from handlers.comfyui import outputs
 from handlers.comfyui.session import OnProgress, Session, ShouldStop, Waits
 from handlers.comfyui.transport import Reply, Transport
+from handlers.kinds.base import PromptRun
 
 
 def _ignore(fraction: float, node_class: str | None) -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Final
 
 from config.errors import ComfyProtocolError, OutputsMissing
-from handlers.base import OutputFile
+from handlers.comfyui.prompt_tracker import WEBSOCKET_SAVER
 from handlers.comfyui.replies import OutputRef
-from handlers.comfyui.tracking import WEBSOCKET_SAVER
 from handlers.comfyui.transport import MAX_FILE_BYTES, Transport
+from handlers.kinds.base import OutputFile
 
 SAVERS: Final = frozenset(
     {

@@ -23,10 +23,10 @@ from config.errors import (
     PromptInterrupted,
 )
 from handlers.comfyui import frames, replies
+from handlers.comfyui.prompt_tracker import Tracker
 from handlers.comfyui.replies import HistoryEntry
-from handlers.comfyui.tracking import Tracker
 from handlers.comfyui.transport import Reply, Transport
-from handlers.comfyui.wire import Wire
+from handlers.comfyui.websocket import Wire
 
 OnProgress = Callable[[float, str | None], None]
 ShouldStop = Callable[[], bool]

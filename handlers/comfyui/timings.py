@@ -7,7 +7,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Final
 
-from handlers.base import Timings
+from handlers.kinds.base import Timings
 
 
 class Part(StrEnum):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from events.catalogue import LoraLoaded, ModelLoaded
 from events.moments import Moment, event_for
-from handlers.registry import KINDS
+from handlers.kinds.registry import KINDS
 from pipeline.accepting.criterion import (
     Criterion,
     Facts,

@@ -10,8 +10,8 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-from handlers.base import picture_fields
-from handlers.registry import KINDS
+from handlers.kinds.base import picture_fields
+from handlers.kinds.registry import KINDS
 from pipeline.accepting.plan import SAMPLED, FacePart, Plan, PlannedLora
 from pipeline.sources import Source
 

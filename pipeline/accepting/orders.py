@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config.errors import BadManifest, InvalidInput, OverBudget
-from handlers.registry import KINDS
+from handlers.kinds.registry import KINDS
 from pipeline import costs
 from pipeline.accepting.jobs import Job, Stage
 from pipeline.bench import Bench

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from config.errors import InvalidInput
 from config.nearest import nearest
 from config.problems import first_problem
+from handlers.kinds.registry import KINDS
 from handlers.loras.refs import ById, ByName, LoraRef
-from handlers.registry import KINDS
 
 RUN = r"^[a-z0-9][a-z0-9-]{0,47}$"
 SAMPLED = tuple(name for name in KINDS if name != "workflow")

@@ -6,10 +6,10 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from handlers.base import picture_fields
-from handlers.compatibility import sets_of
-from handlers.lora_fields import TakesLora
-from handlers.registry import KINDS
+from handlers.kinds.base import picture_fields
+from handlers.kinds.compatibility import sets_of
+from handlers.kinds.lora_fields import TakesLora
+from handlers.kinds.registry import KINDS
 from pipeline.api.answers import Json
 from pipeline.api.documents import Health, Kind, Kinds, LoraFile, Loras
 from pipeline.api.openapi import problems

@@ -11,8 +11,8 @@ from pydantic.fields import FieldInfo
 
 from config.errors import BadManifest, NotAvailable, RylaError, UnknownField
 from config.nearest import nearest
-from handlers.base import picture_fields
-from handlers.registry import KINDS, lookup
+from handlers.kinds.base import picture_fields
+from handlers.kinds.registry import KINDS, lookup
 from pipeline.keys import clip
 from pipeline.manifest import MAX_PROBLEMS, Manifest
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Request
 from starlette.responses import Response
 
 from config.errors import PathGone, UnknownJob
-from handlers.registry import lookup
+from handlers.kinds.registry import lookup
 from pipeline.api import answers
 from pipeline.api.asking import MAX_WAIT, Shape, Wish, job_id, wish
 from pipeline.api.documents import Job

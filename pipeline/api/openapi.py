@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from handlers.registry import KINDS
+from handlers.kinds.registry import KINDS
 from pipeline.api.answers import PROBLEM
 from pipeline.api.bodies import body_model
 from pipeline.api.documents import Problem

@@ -6,7 +6,7 @@ The one source of the routes, of the answer 410, and of the table in docs/api.md
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from handlers.registry import KINDS, NOT_YET
+from handlers.kinds.registry import KINDS, NOT_YET
 
 
 @dataclass(frozen=True)

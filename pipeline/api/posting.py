@@ -7,7 +7,7 @@ from typing import Any
 
 from config.errors import BadManifest, IdConflict, InvalidInput
 from config.settings import Settings
-from handlers.registry import lookup
+from handlers.kinds.registry import lookup
 from pipeline.api.bodies import in_body_terms, manifest_of
 from pipeline.callbacks import require_callback
 from pipeline.intake import Picture, take_in

@@ -10,11 +10,11 @@ import typer
 
 from config.errors import InvalidInput, NoFace
 from config.settings import Settings
-from handlers.faces import analysis
+from handlers.faces import insightface_finder
 from handlers.faces.boxes import Face, FaceFinder
 from handlers.faces.calibration import SUFFIXES, calibrate
-from handlers.faces.measuring import face_of
-from handlers.faces.report import Panel, in_words, marks, report
+from handlers.faces.comparison_image import Panel, in_words, marks, report
+from handlers.faces.measurement import face_of
 from handlers.faces.scoring import Calibration, Score, score
 from pipeline.cli import show
 from pipeline.cli.options import Json, load_cli_settings, quieter
@@ -185,7 +185,7 @@ def _settings(pack: str | None) -> Settings:
 
 def _load(settings: Settings) -> FaceFinder:
     """Raises FaceModelsMissing."""
-    return analysis.load(faces_folder(settings), settings.faces_pack)
+    return insightface_finder.load(faces_folder(settings), settings.faces_pack)
 
 
 def _read(path: Path) -> bytes:

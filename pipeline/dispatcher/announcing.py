@@ -18,7 +18,7 @@ from config.errors import RylaError
 from events.catalogue import AppDeployed, Common
 from events.outbox import StoredEvent, stored
 from events.sender import Delivery, Sender
-from handlers.registry import KINDS
+from handlers.kinds.registry import KINDS
 from pipeline.bench import Bench
 from pipeline.keys import deploy_key
 from pipeline.store.conditional import Lost, SafeStore

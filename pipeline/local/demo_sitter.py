@@ -7,8 +7,8 @@ from dataclasses import replace
 from PIL import Image, ImageDraw, ImageFilter
 
 from config.settings import Settings
-from handlers.faces import analysis
-from handlers.faces.measuring import FaceUse
+from handlers.faces import insightface_finder
+from handlers.faces.measurement import FaceUse
 from pipeline.faces import faces_folder, is_there, pack_for
 from pipeline.local.examples import Example
 from pipeline.result import Status
@@ -36,7 +36,7 @@ def with_faces_expected(examples: Sequence[Example], settings: Settings) -> list
             replace(each, expected=Status.REJECTED) if _sits(each) and each.model == BOXED else each
             for each in examples
         ]
-    if analysis.load(folder, pack).find_faces(drawn()):
+    if insightface_finder.load(folder, pack).find_faces(drawn()):
         return list(examples)
     return [replace(each, expected=Status.FAILED) if _sits(each) else each for each in examples]
 

@@ -18,7 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from config.tables import GpuTable, RouteTable
-from handlers.registry import KINDS
+from handlers.kinds.registry import KINDS
 from pipeline.keys import INBOX
 from pipeline.local.checking import Check
 from pipeline.local.demo import DemoRun

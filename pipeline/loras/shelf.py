@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from config.errors import InvalidInput, LoraError, LoraMismatch, LoraNotFound, LoraUnreadable
 from config.tables import ModelTable
-from handlers.lora_fields import TakesLora, lora_base
+from handlers.kinds.lora_fields import TakesLora, lora_base
+from handlers.kinds.registry import KINDS
 from handlers.loras.bases import Base
 from handlers.loras.check import require_fit
 from handlers.loras.family import Lora, describe
 from handlers.loras.header import Ranges, read_header
 from handlers.loras.refs import LoraRef
-from handlers.registry import KINDS
 from pipeline.loras.bucket import ENDING, Found, Sidecar, find, read_sidecar
 from pipeline.loras.resolve import places
 from pipeline.reading import listed

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from config.tables import GpuTable, ModelTable, WeightFile
-from handlers.compatibility import Adapter, rows, sets_of
-from handlers.faces.analysis import SCORING_PACK
-from handlers.registry import KINDS
+from handlers.faces.insightface_finder import SCORING_PACK
+from handlers.kinds.compatibility import Adapter, rows, sets_of
+from handlers.kinds.registry import KINDS
 
 GIB = 2**30
 UNCENSORED = "-uncensored"

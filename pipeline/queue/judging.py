@@ -15,11 +15,11 @@ from config.errors import (
     StoreError,
 )
 from events.moments import Moment
-from handlers.base import Brief
-from handlers.policy import Asked, likeness
-from handlers.registry import KINDS
-from handlers.seeds import seed_from_id
-from handlers.supplies import Supplies
+from handlers.kinds.base import Brief
+from handlers.kinds.registry import KINDS
+from handlers.kinds.requirements import Supplies
+from handlers.kinds.seeds import seed_from_id
+from handlers.policy.rules import Asked, likeness
 from pipeline import costs
 from pipeline.bench import Bench
 from pipeline.callbacks import reporting, require_callback

@@ -1,6 +1,6 @@
 from typing import get_args
 
-from handlers.registry import KINDS
+from handlers.kinds.registry import KINDS
 from ryla_client import requests
 from ryla_client._flags import kinds
 from tools.client_types import FILES, PACKAGE

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from handlers.registry import KINDS
+from handlers.kinds.registry import KINDS
 from pipeline.api import paths
 from ryla_client import RylaError, _cli, _flags
 from ryla_client._cli import main, run

@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from config.tables import load_models
-from handlers.base import Brief, OutputFile, PromptRun, Timings
 from handlers.comfyui.client import ComfyClient
 from handlers.faces.boxes import Box, Face, FaceFinder
-from handlers.faces.measuring import FaceUse
+from handlers.faces.measurement import FaceUse
 from handlers.faces.scoring import Calibration
-from handlers.flux_instantid import FluxInstantId
-from handlers.registry import KINDS
-from handlers.supplies import Supplies
+from handlers.kinds.base import Brief, OutputFile, PromptRun, Timings
+from handlers.kinds.flux_instantid import FluxInstantId
+from handlers.kinds.registry import KINDS
+from handlers.kinds.requirements import Supplies
 from tests.comfyui.conftest import MICRO_MODELS
 from tests.support.comfy_wire import BINARY, Frame, Server, Socket
 from tests.support.portraits import portrait

@@ -9,10 +9,10 @@ from PIL import Image
 
 from config.errors import ComfyTimeout, GraphRejected, NodeFailed, PromptInterrupted
 from config.tables import load_models
-from handlers.base import Brief, Kind, PromptRun
 from handlers.comfyui.client import ComfyClient
-from handlers.flux import FluxDevInput, FluxSchnellInput
-from handlers.registry import KINDS
+from handlers.kinds.base import Brief, Kind, PromptRun
+from handlers.kinds.flux import FluxDevInput, FluxSchnellInput
+from handlers.kinds.registry import KINDS
 from tests.comfyui.conftest import MICRO_MODELS
 from tests.support.comfy_wire import Server, changed, flux_graph
 from tests.support.studios import GraphStudio

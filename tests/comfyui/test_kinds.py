@@ -18,13 +18,13 @@ from PIL import Image, ImageChops
 from config.errors import NoFace
 from config.settings import Settings
 from config.tables import load_models
-from handlers.base import Brief, Kind, Rendered
 from handlers.comfyui.client import ComfyClient
 from handlers.faces.boxes import Box, Face, FaceFinder
-from handlers.faces.measuring import FaceUse
-from handlers.flux_instantid import FluxInstantId
-from handlers.registry import KINDS
-from handlers.supplies import LoraFile, Supplies
+from handlers.faces.measurement import FaceUse
+from handlers.kinds.base import Brief, Kind, Rendered
+from handlers.kinds.flux_instantid import FluxInstantId
+from handlers.kinds.registry import KINDS
+from handlers.kinds.requirements import LoraFile, Supplies
 from pipeline.faces import FaceShelf
 from pipeline.studio import ComfyStudio
 from tests.comfyui.conftest import MICRO_MODELS, SETS

@@ -16,7 +16,7 @@ from PIL import Image
 
 from config.settings import Settings
 from config.tables import load_models
-from handlers.lora_fields import lora_base
+from handlers.kinds.lora_fields import lora_base
 from handlers.loras.check import check
 from handlers.loras.header import BytesRanges
 from pipeline.local.seaweed import SeaweedServer

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from config.tables import load_models
-from handlers.lora_fields import lora_base
+from handlers.kinds.lora_fields import lora_base
 from handlers.loras.check import check
 from handlers.loras.header import BytesRanges
 from tests.comfyui.conftest import SETS

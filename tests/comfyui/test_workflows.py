@@ -10,11 +10,11 @@ from PIL import Image
 
 from config.settings import Settings
 from config.tables import load_models
-from handlers.base import Brief, Rendered
 from handlers.comfyui.client import ComfyClient
-from handlers.saved import finish
-from handlers.supplies import Supplies
-from handlers.workflow import Workflow, WorkflowInput
+from handlers.kinds.base import Brief, Rendered
+from handlers.kinds.requirements import Supplies
+from handlers.media.raw_outputs import finish
+from handlers.workflow_graph.kind import Workflow, WorkflowInput
 from pipeline.faces import FaceShelf
 from pipeline.studio import ComfyStudio
 from tests.comfyui.conftest import MICRO_MODELS

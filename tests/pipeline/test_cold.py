@@ -1,4 +1,4 @@
-from handlers.base import Timings
+from handlers.kinds.base import Timings
 from pipeline.cold import WARM, ColdStart
 from pipeline.weights_ahead import ReadAhead
 

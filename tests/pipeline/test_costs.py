@@ -1,7 +1,7 @@
 import pytest
 
 from config.tables import Gpu, GpuTable, Route, load_gpus, load_routes
-from handlers.base import Work
+from handlers.kinds.base import Work
 from pipeline.costs import (
     FLUX,
     Z_IMAGE,

@@ -5,7 +5,7 @@ import pytest
 
 from config.errors import FaceModelsMissing, InvalidSetting
 from config.settings import Settings
-from handlers.faces.measuring import FaceUse
+from handlers.faces.measurement import FaceUse
 from handlers.faces.scoring import Calibration
 from pipeline.faces import (
     FaceShelf,

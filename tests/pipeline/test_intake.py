@@ -8,8 +8,8 @@ from PIL import Image
 from pydantic import Field
 
 from config.errors import InvalidInput
-from handlers.base import JobInput
-from handlers.images import MAX_INTAKE_BYTES
+from handlers.kinds.base import JobInput
+from handlers.media.images import MAX_INTAKE_BYTES
 from pipeline.intake import take_in
 
 

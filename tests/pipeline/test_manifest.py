@@ -19,7 +19,7 @@ from config.errors import (
     UnknownField,
     UnsupportedVersion,
 )
-from handlers.registry import KINDS, NOT_YET
+from handlers.kinds.registry import KINDS, NOT_YET
 from pipeline.errors import error_info
 from pipeline.keys import parse_inbox_key
 from pipeline.manifest import (

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from config.errors import InvalidField, NodeFailed, UnknownField
-from handlers.base import Timings
+from handlers.kinds.base import Timings
 from pipeline.cold import WARM, ColdStart
 from pipeline.lease import Phase, Spent
 from pipeline.making import Made

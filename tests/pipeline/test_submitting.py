@@ -16,7 +16,7 @@ from config.errors import (
     ManifestTooLarge,
     UnknownField,
 )
-from handlers.base import JobInput
+from handlers.kinds.base import JobInput
 from pipeline import submitting
 from pipeline.manifest import MAX_BYTES
 from pipeline.reading import State

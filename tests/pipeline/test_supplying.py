@@ -5,7 +5,7 @@ import pytest
 
 from config.errors import LoraNotFound
 from config.settings import Settings
-from handlers.supplies import LoraFile, Needs
+from handlers.kinds.requirements import LoraFile, Needs
 from pipeline.bench import load_bench
 from pipeline.loras.bucket import Sidecar
 from pipeline.manifest import Manifest, parse_manifest

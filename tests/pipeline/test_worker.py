@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from config.errors import ComfyStartFailed, InvalidSetting
 from config.settings import Settings
-from handlers.images import read_provenance
+from handlers.media.images import read_provenance
 from pipeline.connecting import open_store
 from pipeline.lease import Lease, Phase
 from pipeline.local.seaweed import SeaweedServer

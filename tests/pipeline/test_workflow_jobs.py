@@ -11,7 +11,7 @@ from pipeline.result import Result, Status
 from pipeline.store.base import Always
 from tests.support.yard import Yard
 
-GRAPHS = Path(__file__).parent.parent / "handlers/graphs"
+GRAPHS = Path(__file__).parent.parent / "handlers/workflow_graph/graphs"
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from typing import Any
 from PIL import Image
 
 from config.errors import ComfyError, EngineUnavailable
-from handlers.base import OutputFile, PromptRun, Timings
 from handlers.comfyui.client import ComfyClient
+from handlers.kinds.base import OutputFile, PromptRun, Timings
 from pipeline.bench import Bench
 from pipeline.execution import Ending, Workshop, execute
 from pipeline.faces import FaceShelf

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from config.errors import FaceModelsMissing
-from handlers.base import PromptRun
 from handlers.comfyui.client import ComfyClient
 from handlers.faces.boxes import FaceFinder
-from handlers.faces.measuring import FaceUse
+from handlers.faces.measurement import FaceUse
 from handlers.faces.scoring import Calibration
+from handlers.kinds.base import PromptRun
 from workflows.graph import Graph
 from workflows.interfaces import committed
 from workflows.validation import require_valid

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from config.tables import Gpu, load_gpus, load_models, load_routes
-from handlers import compatibility
-from handlers.registry import KINDS
+from handlers.kinds import compatibility
+from handlers.kinds.registry import KINDS
 from tools.gpus_doc import FORCE, PATH, render
 from tools.gpus_figures import ASKED, Line, lines, reason
 

@@ -19,9 +19,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from handlers.comfyui.standin import faults
+from handlers.comfyui.standin.connections import Connection, Hub
 from handlers.comfyui.standin.executor import Executor
 from handlers.comfyui.standin.files import Folders
-from handlers.comfyui.standin.hub import Connection, Hub
 from handlers.comfyui.standin.object_info import FileLists, object_info
 from handlers.comfyui.standin.options import Options
 from handlers.comfyui.standin.prompts import Prompt, PromptQueue

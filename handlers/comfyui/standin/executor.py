@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from handlers.comfyui.standin import faults
+from handlers.comfyui.standin.connections import Hub
 from handlers.comfyui.standin.faults import Fault
-from handlers.comfyui.standin.hub import Hub
 from handlers.comfyui.standin.nodes import Job, Result, evaluate
 from handlers.comfyui.standin.options import Options
 from handlers.comfyui.standin.plan import is_link, order, signatures
 from handlers.comfyui.standin.progress import Progress
 from handlers.comfyui.standin.prompts import Prompt, PromptQueue, Record
 from handlers.comfyui.standin.recipe import is_sampler, steps
-from handlers.comfyui.standin.saving import png
-from handlers.comfyui.standin.sitter import HINT, input_path
+from handlers.comfyui.standin.reference_face import HINT, input_path
+from handlers.comfyui.standin.save_nodes import png
 from workflows.interfaces import Interfaces
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image, ImageChops
 
-from handlers.comfyui.standin import saving, sitter
+from handlers.comfyui.standin import reference_face, save_nodes
 from handlers.comfyui.standin.faults import Fault, Faults
 from handlers.comfyui.standin.options import Options
 from handlers.comfyui.standin.plan import Graph
@@ -78,12 +78,12 @@ def _save(job: Job, class_type: str, values: dict[str, Any]) -> Result:
         return Result((), streamed=images)
     prefix = str(values.get("filename_prefix", "ComfyUI"))
     if class_type in _VIDEO_SAVERS:
-        return Result((), saving.save_animation(images, prefix, job.options.output))
+        return Result((), save_nodes.save_animation(images, prefix, job.options.output))
     if class_type == "PreviewImage":
         prefix = f"ComfyUI_temp_{job.signatures[next(iter(job.graph))][:5]}"
-        return Result((), saving.save_pngs(images, prefix, job.options.temp, "temp", None))
+        return Result((), save_nodes.save_pngs(images, prefix, job.options.temp, "temp", None))
     garbage = Fault.GARBAGE_OUTPUT in job.faults
-    ui = saving.save_pngs(
+    ui = save_nodes.save_pngs(
         images, prefix, job.options.output, "output", job.metadata(), garbage=garbage
     )
     return Result((), ui)
@@ -113,13 +113,13 @@ def _new_latent(values: Mapping[str, Any], images: Images | None) -> Latent:
 
 def _decoded(job: Job, node_id: str, latent: Latent) -> Images:
     made = recipe(job.graph, node_id, job.signatures)
-    person = sitter.sitter(job.graph, node_id, job.extra_data)
-    reference = None if person is None else sitter.opened(job.options.input, person)
-    like = sitter.likeness(job.graph, node_id, made.seed)
+    person = reference_face.sitter(job.graph, node_id, job.extra_data)
+    reference = None if person is None else reference_face.opened(job.options.input, person)
+    like = reference_face.likeness(job.graph, node_id, made.seed)
     if latent.encoded:
         if reference is None:
             return latent.encoded
-        return sitter.made_anew(
+        return reference_face.made_anew(
             job.graph, node_id, job.options.input, latent.encoded, reference, like
         )
     drawn = (
@@ -127,17 +127,18 @@ def _decoded(job: Job, node_id: str, latent: Latent) -> Images:
         for n in range(min(latent.count, _MAX_FRAMES))
     )
     return tuple(
-        image if reference is None else sitter.seated(image, reference, like) for image in drawn
+        image if reference is None else reference_face.seated(image, reference, like)
+        for image in drawn
     )
 
 
 def _load_image(job: Job, values: dict[str, Any]) -> tuple[Any, ...]:
-    return (sitter.opened(job.options.input, values["image"]),), None
+    return (reference_face.opened(job.options.input, values["image"]),), None
 
 
 def _load_mask(job: Job, values: dict[str, Any]) -> tuple[Any, ...]:
     """A picture without transparency masks nothing."""
-    image = sitter.opened(job.options.input, values["image"])
+    image = reference_face.opened(job.options.input, values["image"])
     bands = dict(zip(("red", "green", "blue"), image.split(), strict=True))
     return (bands.get(values["channel"], Image.new("L", image.size)),)
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from handlers.comfyui.standin.hub import Hub
+from handlers.comfyui.standin.connections import Hub
 
 
 class Progress:

@@ -22,10 +22,10 @@ from config.errors import (
     OutputsMissing,
     PromptInterrupted,
 )
-from handlers.base import PromptRun
 from handlers.comfyui.client import ComfyClient
 from handlers.comfyui.session import Waits
 from handlers.comfyui.transport import Transport
+from handlers.kinds.base import PromptRun
 from tests.support.recordings import NAMES, Recording, http_probes, recording
 from tests.support.replay_server import Faults, ReplayServer
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from handlers.comfyui.standin.render import Recipe, render
-from handlers.comfyui.standin.saving import png
+from handlers.comfyui.standin.save_nodes import png
 
 CAT = Recipe("a cat", 1, ("flux1-dev.safetensors",))
 

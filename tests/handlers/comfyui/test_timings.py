@@ -1,7 +1,7 @@
 import pytest
 
-from handlers.base import Timings
 from handlers.comfyui.timings import Part, first_step_excess, fold, part_of
+from handlers.kinds.base import Timings
 
 CLASSES = {
     "1": "UNETLoader",

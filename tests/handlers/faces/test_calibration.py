@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from config.errors import InvalidInput
-from handlers.faces.analysis import FaceAnalyser
 from handlers.faces.boxes import Box
 from handlers.faces.calibration import calibrate, means
+from handlers.faces.insightface_finder import FaceAnalyser
 from handlers.faces.scoring import same_mean, score
 from tests.support.portraits import portrait
 

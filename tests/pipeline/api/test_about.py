@@ -2,7 +2,7 @@
 
 import pytest
 
-from handlers.registry import KINDS
+from handlers.kinds.registry import KINDS
 from pipeline.store.base import Always
 from tests.pipeline.conftest import MakeYard
 from tests.support.desk import Desk, bearer, keys

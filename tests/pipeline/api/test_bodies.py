@@ -3,7 +3,7 @@
 import pytest
 
 from config.errors import InvalidField, NotAvailable, UnknownField
-from handlers.registry import KINDS
+from handlers.kinds.registry import KINDS
 from pipeline.api.bodies import (
     EXAMPLES,
     MANIFEST_FIELDS,

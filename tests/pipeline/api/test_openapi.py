@@ -7,7 +7,7 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from config.settings import Settings
-from handlers.registry import KINDS
+from handlers.kinds.registry import KINDS
 from pipeline.api.app import make_app
 from pipeline.api.bodies import EXAMPLES
 from pipeline.api.paths import ENDPOINTS

@@ -1,6 +1,6 @@
 """The table of paths."""
 
-from handlers.registry import KINDS
+from handlers.kinds.registry import KINDS
 from pipeline.api.paths import ENDPOINTS, GONE
 
 OLD = (

@@ -13,7 +13,7 @@ from schemathesis import Case, CheckContext, Response
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from handlers.base import OutputFile, PromptRun, Timings
+from handlers.kinds.base import OutputFile, PromptRun, Timings
 from pipeline.api.app import make_app
 from pipeline.api.ports import Pace, Ports
 from tests.support.desk import bearer, keys

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from events.delivery import MemorySink
-from handlers.images import read_provenance
+from handlers.media.images import read_provenance
 from pipeline.cancel import Canceller
 from pipeline.local.seaweed import SeaweedServer
 from pipeline.result import Status

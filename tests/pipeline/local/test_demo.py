@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from config.errors import InvalidInput
-from handlers.registry import KINDS
+from handlers.kinds.registry import KINDS
 from pipeline.keys import JOBS
 from pipeline.local.checking import check_run
 from pipeline.local.demo import MARKER, DemoRun, prepare

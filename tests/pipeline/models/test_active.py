@@ -1,8 +1,8 @@
 import pytest
 
 from config.tables import load_gpus, load_models
-from handlers.compatibility import rows
-from handlers.registry import KINDS
+from handlers.kinds.compatibility import rows
+from handlers.kinds.registry import KINDS
 from pipeline.models.active import GIB, active_sets, plan
 from pipeline.models.licences import forbidden
 

@@ -17,7 +17,7 @@ from config.errors import (
 )
 from config.settings import Settings
 from events.outbox import StoredEvent
-from handlers.seeds import seed_from_id
+from handlers.kinds.seeds import seed_from_id
 from pipeline.bench import Bench, load_bench
 from pipeline.errors import ErrorInfo
 from pipeline.keys import inbox_key

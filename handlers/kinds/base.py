@@ -1,0 +1,234 @@
+"""What a job kind is, and the ports that one is run with."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Generic, Literal, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from config.errors import NotAvailable
+from config.tables import ModelTable
+from handlers.faces.boxes import FaceFinder
+from handlers.faces.measurement import FaceReport, FaceUse
+from handlers.faces.scoring import Calibration
+from handlers.kinds.requirements import Needs, Supplies
+from workflows.graph import Graph
+
+
+class JobInput(BaseModel):
+    """Base of each kind's input model: unknown fields are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+ONE_IS_REQUIRED = "one_is_required"
+"""Type of the error of an input model that needs one of several fields, and has none."""
+PICTURE = "picture"
+"""Marks a field of an input model that holds reference pictures, in its `json_schema_extra`."""
+
+
+MAX_INPUT_KEY = 1024
+"""Bytes of UTF-8: S3 takes no more."""
+
+
+def picture_fields(model: type[BaseModel]) -> Iterator[str]:
+    for name, info in model.model_fields.items():
+        extra = info.json_schema_extra
+        if isinstance(extra, dict) and extra.get(PICTURE):
+            yield name
+
+
+def is_input_key(key: str) -> bool:
+    """Whether it is a key under inputs/ that every store takes as it stands."""
+    top, *parts = key.split("/")
+    return (
+        top == "inputs"
+        and key.isprintable()
+        and bool(parts)
+        and not {"", ".", ".."}.intersection(parts)
+        and len(key.encode()) <= MAX_INPUT_KEY
+    )
+
+
+InputT = TypeVar("InputT", bound=JobInput)
+OutputFormat = Literal["png", "jpeg", "webp"]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a job asks of a GPU, for the estimate that budgets are checked against."""
+
+    images: int
+    steps: int
+    """Sampler steps per image."""
+    width: int
+    height: int
+    model: str | None = None
+    """Kind whose arithmetic it is, if not the job's own."""
+    then: "Work | None" = None
+    """What is done to the pictures afterwards, on the same GPU."""
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds by part, read off ComfyUI's node events. Nodes of no part count under `other`."""
+
+    load: float = 0.0
+    encode: float = 0.0
+    sampling: float = 0.0
+    decode: float = 0.0
+    other: float = 0.0
+    first_step: float = 0.0
+    """Of `sampling`: what each sampler's first step took beyond the median of its others. Weights
+    move to the GPU in it. 0 where there were too few steps to tell."""
+
+    @property
+    def total(self) -> float:
+        return self.load + self.encode + self.sampling + self.decode + self.other
+
+    def __add__(self, more: "Timings") -> "Timings":
+        return Timings(
+            self.load + more.load,
+            self.encode + more.encode,
+            self.sampling + more.sampling,
+            self.decode + more.decode,
+            self.other + more.other,
+            self.first_step + more.first_step,
+        )
+
+
+@dataclass(frozen=True)
+class OutputFile:
+    """One file that a prompt saved."""
+
+    node: str
+    """Id of the node that saved it."""
+    filename: str
+    body: bytes
+
+
+@dataclass(frozen=True)
+class PromptRun:
+    """A prompt that ran to its end and kept every output."""
+
+    prompt_id: str
+    files: Sequence[OutputFile]
+    timings: Timings
+    cached_nodes: Sequence[str] = ()
+
+    @property
+    def seconds(self) -> float:
+        """That its nodes took."""
+        return self.timings.total
+
+
+class Studio(Protocol):
+    """The running ComfyUI as a handler sees it."""
+
+    def render(self, graph: Graph, *, part: int, parts: int) -> PromptRun:
+        """Run one prompt, reporting progress as part `part` (from 0) of `parts` of the job.
+
+        Raises a ComfyError, or Superseded when the lease was lost meanwhile.
+        """
+
+    def upload(self, body: bytes, name: str) -> str:
+        """Put a picture among ComfyUI's inputs. The name that graphs must use. Raises a ComfyError.
+
+        Equal names mean equal pictures.
+        """
+
+    def faces(self, use: FaceUse) -> FaceFinder:
+        """Raises FaceModelsMissing."""
+
+    def calibration(self) -> Calibration | None:
+        """Of the embedder used for scoring, if it was measured."""
+
+    def has_time_for(self, seconds: float) -> bool:
+        """Whether so much more work stays within the job's time limit and budget."""
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """One picture of a job, as ComfyUI saved it; the worker checks, converts and stores it."""
+
+    body: bytes
+    name: str
+    """Base name without extension, unique in the job."""
+    size: tuple[int, int] | None
+    """Width and height that it must have; None where only the graph knows."""
+    format: OutputFormat | None
+    """In which it is delivered; None leaves it in the one it was saved in."""
+    seed: int
+    timings: Timings
+    graph_sha256: str
+    weights: Mapping[str, str | None]
+    """Weight file → sha256 where models.toml has one."""
+    saved_as: str | None = None
+    """Its file name by ComfyUI, for what need not be a picture: an animation, a video."""
+    embed_prompt: str | None = None
+    """To be written into the delivered file."""
+    led_to_it: Sequence[str] = ()
+    """sha256 of the graphs that ran before `graph_sha256` for this picture."""
+    face: FaceReport | None = None
+    """For kinds that measure faces."""
+    composition: bytes | None = None
+    """The picture before its face pass, if that is to be stored too."""
+
+
+@dataclass(frozen=True)
+class Brief(Generic[InputT]):
+    """Everything that decides a job's pictures. Equal briefs make equal pictures."""
+
+    job_id: str
+    attempt: int
+    input: InputT
+    seed: int
+    """The caller's, or derived from the job's id."""
+    supplies: Supplies = field(default_factory=Supplies)
+    """What was fetched for it; empty while it is only being judged."""
+
+
+class Kind(ABC, Generic[InputT]):
+    """One job kind: its input, its route, its graphs, its events."""
+
+    name: str
+    """As in the manifest's `model`."""
+    route: str
+    """A name in routes.toml."""
+    input_model: type[InputT]
+    lacking: Mapping[str, str] = MappingProxyType({})
+    """Node class that a ComfyUI may lack → what to do about it."""
+
+    @abstractmethod
+    def work(self, request: InputT) -> Work:
+        """What the job asks of the GPU."""
+
+    def needs(self, request: InputT, models: ModelTable) -> Needs:  # noqa: ARG002 - for kinds to use
+        """What must be in the bucket for it. Checked before a GPU starts, fetched by the worker."""
+        return Needs()
+
+    @abstractmethod
+    def graphs(self, brief: Brief[InputT], models: ModelTable) -> Sequence[Graph]:
+        """The graphs that can be known before anything runs, for validation. Pure.
+
+        Raises MissingModel when models.toml lacks a weight file.
+        """
+
+    @abstractmethod
+    def run(self, brief: Brief[InputT], models: ModelTable, studio: Studio) -> Iterator[Rendered]:
+        """Make the pictures, in order."""
+
+    def prompts(self, request: InputT) -> Sequence[str]:
+        """The caller's texts that steer the pictures: what the check of prompts reads."""
+        given = (getattr(request, name, None) for name in ("trigger_word", "prompt"))
+        return [" ".join(text for text in given if text)]
+
+    def unavailable(self, request: InputT) -> NotAvailable | None:  # noqa: ARG002 - for kinds to use
+        """Why the job must be refused: it uses a part of the contract that is not built yet."""
+        return None
+
+    def warnings(self, request: InputT) -> Sequence[str]:  # noqa: ARG002 - for kinds to use
+        """What the caller should know about how the request was read."""
+        return ()

@@ -1,0 +1,288 @@
+"""The kind `flux-instantid`: composed by Flux or Z-Image, the face made anew by InstantID on SDXL.
+
+Two prompts a picture, and between them the face is found outside ComfyUI.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal
+
+from pydantic import Field
+
+from config.errors import NoFace
+from config.tables import ModelTable, WeightFile
+from handlers.faces.boxes import Box, Face, FaceFinder, choose, crop_box
+from handlers.faces.measurement import FaceReport, FaceTry, FaceUse, Scorer, face_of, kept
+from handlers.kinds.base import Brief, Rendered, Studio, Work
+from handlers.kinds.flux import DEFAULT_GUIDANCE, FluxDev, FluxDevInput
+from handlers.kinds.instantid import (
+    NOT_UPLOADED,
+    InstantIdInput,
+    InstantIdKind,
+    Take,
+    input_name,
+    names,
+    no_face_said_plainly,
+    only_file,
+    sdxl_weights,
+    sums,
+    tried,
+)
+from handlers.kinds.requirements import Needs
+from handlers.kinds.seeds import output_seed
+from handlers.kinds.text_to_image import TextToImage, TextToImageInput
+from handlers.kinds.zimage import ZImageTurbo, ZImageTurboInput
+from handlers.media import images
+from workflows import instantid
+from workflows.graph import Graph
+from workflows.instantid import Crop, Sampling
+
+SITTER = "ryla_sitter"
+"""Beside the composition's graph: the input file of the person it is for. ComfyUI does not look at
+it; the stand-in, which cannot compose a face, puts that picture in."""
+
+
+class FluxInstantIdInput(InstantIdInput):
+    base: Literal["flux-dev", "z-image-turbo"] = Field(
+        default="flux-dev", description="The model that composes the picture."
+    )
+    steps: int = Field(
+        default=20,
+        ge=1,
+        le=50,
+        description="Sampler steps of the composition; 8 on z-image-turbo unless given.",
+    )
+    guidance: float | None = Field(
+        default=None, ge=0, le=10, description=f"Of flux-dev; null means {DEFAULT_GUIDANCE}."
+    )
+    cfg: float = Field(
+        default=1.0,
+        ge=0,
+        le=10,
+        description="Taken for older clients: any value but 1.0 is read as guidance.",
+    )
+    denoise: float = Field(
+        default=0.6, gt=0, le=1, description="How much of the face is made anew; 0.5 to 0.7."
+    )
+    face_steps: int = Field(default=20, ge=1, le=50, description="Sampler steps of the face.")
+    face_cfg: float = Field(default=4.5, ge=1, le=15, description="SDXL's guidance on the face.")
+    scheduler: str = Field(default="karras", max_length=64, description="Of ComfyUI's KSampler.")
+    face_index: int | None = Field(
+        default=None,
+        ge=0,
+        le=63,
+        description="Which face of the composition, 0 the largest; null takes that one too.",
+    )
+    face_padding: float = Field(
+        default=2.0, ge=1.2, le=4, description="The square made anew, in lengths of the face."
+    )
+    allow_no_face: bool = Field(
+        default=False, description="Deliver a composition in which no face was found as it is."
+    )
+    keep_composition: bool = Field(
+        default=False, description="Store the picture before its face pass too."
+    )
+
+    @property
+    def composition_steps(self) -> int:
+        given = "steps" in self.model_fields_set
+        return 8 if self.base == "z-image-turbo" and not given else self.steps
+
+
+@dataclass(frozen=True)
+class _Session:
+    """What stays the same for all pictures of a job."""
+
+    brief: Brief[FluxInstantIdInput]
+    studio: Studio
+    weights: Mapping[str, WeightFile]
+    reference: str
+    boxes: FaceFinder
+    scorer: Scorer
+
+    @property
+    def request(self) -> FluxInstantIdInput:
+        return self.brief.input
+
+
+class FluxInstantId(InstantIdKind[FluxInstantIdInput]):
+    name = "flux-instantid"
+    route = "Flux"
+    input_model = FluxInstantIdInput
+
+    def __init__(self, side: int = instantid.SIDE) -> None:
+        """`side` is the longer side in pixels at which SDXL works on a face."""
+        self._side = side
+
+    def work(self, request: FluxInstantIdInput) -> Work:
+        face = Work(
+            request.num_images, request.face_steps, self._side, self._side, "sdxl-instantid"
+        )
+        return Work(
+            request.num_images,
+            request.composition_steps,
+            request.width,
+            request.height,
+            request.base,
+            face,
+        )
+
+    def needs(self, request: FluxInstantIdInput, models: ModelTable) -> Needs:
+        return replace(super().needs(request, models), face_boxes=True)
+
+    def warnings(self, request: FluxInstantIdInput) -> Sequence[str]:
+        kind, composed = composer(request)
+        return [*super().warnings(request), *kind.warnings(composed)]
+
+    def graph(
+        self, brief: Brief[FluxInstantIdInput], files: Mapping[str, str], seed: int, prefix: str
+    ) -> Graph:
+        """The face pass, for judging."""
+        return self._face_pass(
+            brief.input, files, NOT_UPLOADED, NOT_UPLOADED, Box(0, 0, 256, 256), seed, prefix
+        )
+
+    def graphs(self, brief: Brief[FluxInstantIdInput], models: ModelTable) -> Sequence[Graph]:
+        files = names(sdxl_weights(brief.input, models))
+        compositions = self._compositions(brief, models)
+        return [*compositions[:1], self.graph(brief, files, brief.seed, "judged")]
+
+    def run(
+        self, brief: Brief[FluxInstantIdInput], models: ModelTable, studio: Studio
+    ) -> Iterator[Rendered]:
+        request, reference = brief.input, brief.supplies.pictures["reference_image"]
+        boxes = studio.faces(FaceUse.BOX)
+        face_of(reference, boxes)
+        session = _Session(
+            brief,
+            studio,
+            sdxl_weights(request, models),
+            studio.upload(reference, input_name(reference)),
+            boxes,
+            Scorer.of(partial(studio.faces, FaceUse.SCORE), reference, studio.calibration),
+        )
+        composed_by = sums(models.weights(composer(request)[0].weight_set))
+        for ordinal, graph in enumerate(self._compositions(brief, models)):
+            graph.extra_data[SITTER] = session.reference
+            done = studio.render(graph, part=2 * ordinal, parts=2 * request.num_images)
+            composition = Rendered(
+                body=only_file(done, ordinal),
+                name=f"image-{ordinal}",
+                size=(request.width, request.height),
+                format=request.output_format,
+                seed=output_seed(brief.seed, ordinal),
+                timings=done.timings,
+                graph_sha256=graph.digest(),
+                weights=composed_by,
+                embed_prompt=request.prompt if request.embed_prompt else None,
+                face=FaceReport(()),
+            )
+            images.inspect(composition.body, expect=composition.size)
+            face = self._chosen(request, boxes, composition.body)
+            yield composition if face is None else self._faced(session, composition, face, ordinal)
+
+    def _chosen(
+        self, request: FluxInstantIdInput, boxes: FaceFinder, composition: bytes
+    ) -> Face | None:
+        """Raises NoFace, but None for a composition that may be delivered without one."""
+        faces = boxes.find_faces(composition)
+        if faces:
+            return choose(faces, request.face_index)
+        if request.allow_no_face:
+            return None
+        raise NoFace(
+            f"no face was found in what {request.base} composed",
+            field="input.prompt",
+            hint="Ask for a portrait, or set allow_no_face to take the composition as it is.",
+        )
+
+    def _faced(
+        self, session: _Session, composition: Rendered, face: Face, ordinal: int
+    ) -> Rendered:
+        request, studio = session.request, session.studio
+        box = crop_box(face.box, (request.width, request.height), request.face_padding)
+        picture = studio.upload(composition.body, input_name(composition.body))
+        brief = session.brief
+
+        def shoot(seed: int, number: int) -> Take:
+            graph = self._face_pass(
+                request,
+                names(session.weights),
+                picture,
+                session.reference,
+                box,
+                seed,
+                f"ryla/{brief.job_id}/a{brief.attempt}/face-{ordinal}-try-{number}",
+            )
+            with no_face_said_plainly():
+                done = studio.render(graph, part=2 * ordinal + 1, parts=2 * request.num_images)
+            body = only_file(done, ordinal)
+            score, found = session.scorer.measure(body, near=face.box)
+            return Take(body, graph, done.timings, FaceTry(score, found, seed, done.seconds))
+
+        takes = tried(request, studio, composition.seed, shoot)
+        best = kept([take.face for take in takes])
+        others = [take.graph.digest() for take in takes if take is not takes[best]]
+        return replace(
+            composition,
+            body=takes[best].body,
+            timings=sum((take.timings for take in takes), composition.timings),
+            graph_sha256=takes[best].graph.digest(),
+            led_to_it=[composition.graph_sha256, *others],
+            weights={**composition.weights, **sums(session.weights)},
+            face=FaceReport([take.face for take in takes], best, box),
+            composition=composition.body if request.keep_composition else None,
+        )
+
+    def _compositions(
+        self, brief: Brief[FluxInstantIdInput], models: ModelTable
+    ) -> Sequence[Graph]:
+        kind, composed = composer(brief.input)
+        order = Brief(brief.job_id, brief.attempt, composed, brief.seed)
+        return kind.graphs(order, models)
+
+    def _face_pass(
+        self,
+        request: FluxInstantIdInput,
+        files: Mapping[str, str],
+        picture: str,
+        reference: str,
+        box: Box,
+        seed: int,
+        prefix: str,
+    ) -> Graph:
+        return instantid.face_pass(
+            files,
+            picture=picture,
+            crop=Crop(box.x, box.y, box.width, box.height),
+            prompt=request.prompt,
+            negative_prompt=request.negative_prompt,
+            identity=request.identity(reference),
+            sampling=Sampling(
+                seed=seed,
+                steps=request.face_steps,
+                cfg=request.face_cfg,
+                sampler_name=request.sampler_name,
+                scheduler=request.scheduler,
+                denoise=request.denoise,
+            ),
+            filename_prefix=prefix,
+            side=self._side,
+        )
+
+
+def composer(request: FluxInstantIdInput) -> tuple[TextToImage[Any], TextToImageInput]:
+    """The kind that composes, and what it is asked for."""
+    shared: dict[str, Any] = {
+        "prompt": request.prompt,
+        "width": request.width,
+        "height": request.height,
+        "steps": request.composition_steps,
+        "cfg": request.cfg,
+        "num_images": request.num_images,
+        "nsfw": request.nsfw,
+    }
+    if request.base == "z-image-turbo":
+        return ZImageTurbo(), ZImageTurboInput(**shared)
+    return FluxDev(), FluxDevInput(**shared, guidance=request.guidance)

@@ -1,0 +1,279 @@
+"""What the InstantID kinds share, and the kind `sdxl-instantid`: InstantID as it was made."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic, Literal, TypeVar
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from config.errors import MissingModel, NodeFailed, NoFace, OutputsMissing
+from config.tables import ModelTable, WeightFile
+from handlers.faces.measurement import FaceReport, FaceTry, FaceUse, Scorer, kept
+from handlers.faces.scoring import Gate, worth_another_try
+from handlers.kinds.base import Brief, PromptRun, Rendered, Studio, Timings, is_input_key
+from handlers.kinds.requirements import Needs
+from handlers.kinds.seeds import derive_seed, output_seed
+from handlers.kinds.text_to_image import TextToImage, TextToImageInput
+from handlers.media import png
+from workflows import instantid
+from workflows.graph import Graph
+from workflows.instantid import Identity, Sampling
+
+WEIGHT_SET = "sdxl-instantid"
+NOT_UPLOADED = "reference.png"
+"""Stands for the reference in graphs that are only judged."""
+FACELESS = "No face detected"
+"""In the words of the InstantID nodes, of a reference picture."""
+
+
+class InstantIdInput(TextToImageInput):
+    reference_image: str = Field(
+        min_length=1,
+        max_length=512,
+        description="Key of a picture of the person, under inputs/; its largest face is taken.",
+        json_schema_extra={"picture": True},
+    )
+    negative_prompt: str = Field(
+        default="", max_length=4000, description="What SDXL is to keep away from."
+    )
+    instantid_strength: float = Field(
+        default=0.8, ge=0, le=3, description="How much the face is the reference's."
+    )
+    controlnet_strength: float = Field(
+        default=0.8, ge=0, le=3, description="How strictly eyes, nose and mouth keep their places."
+    )
+    start_at: float = Field(
+        default=0.0, ge=0, le=1, description="Share of the sampling at which InstantID sets in."
+    )
+    end_at: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        validate_default=True,
+        description="Share of the sampling at which it ends.",
+    )
+    sampler_name: str = Field(default="euler", max_length=64, description="Of ComfyUI's KSampler.")
+    scheduler: str = Field(default="normal", max_length=64, description="Of ComfyUI's KSampler.")
+    sdxl_checkpoint: str | None = Field(
+        default=None,
+        max_length=256,
+        description="An SDXL checkpoint of models.toml, by file or name; null takes the set's own.",
+    )
+    face_provider: Literal["CPU", "GPU"] = Field(
+        default="CPU", description="Taken for older clients: GPU means CUDA."
+    )
+    min_face_match: float | None = Field(
+        default=None, ge=0, le=1, description="Below it, another seed is tried."
+    )
+    min_face_similarity: float | None = Field(
+        default=None, ge=-1, le=1, description="Below it, another seed is tried."
+    )
+    max_tries: int = Field(
+        default=3, ge=1, le=8, description="Seeds tried for a picture below a minimum; best kept."
+    )
+
+    @field_validator("reference_image")
+    @classmethod
+    def _in_the_bucket(cls, key: str) -> str:
+        if not is_input_key(key):
+            raise ValueError(
+                "must be a key under inputs/; `ryla submit` makes one of @file, HTTP of a data URL"
+            )
+        return key
+
+    @field_validator("end_at")
+    @classmethod
+    def _ends_after_its_start(cls, end_at: float, info: ValidationInfo) -> float:
+        if end_at <= info.data.get("start_at", 0.0):
+            raise ValueError("end_at must be greater than start_at")
+        return end_at
+
+    @property
+    def gate(self) -> Gate:
+        return Gate(self.min_face_match, self.min_face_similarity)
+
+    def identity(self, reference: str) -> Identity:
+        return Identity(
+            reference=reference,
+            strength=self.instantid_strength,
+            controlnet_strength=self.controlnet_strength,
+            start_at=self.start_at,
+            end_at=self.end_at,
+            provider="CUDA" if self.face_provider == "GPU" else "CPU",
+        )
+
+
+class SdxlInstantIdInput(InstantIdInput):
+    cfg: float = Field(default=7.0, ge=1, le=15, description="Guidance; 5 to 7 are usual.")
+
+
+I = TypeVar("I", bound=InstantIdInput)  # noqa: E741
+
+
+@dataclass(frozen=True)
+class Take:
+    """One picture that was tried."""
+
+    body: bytes
+    graph: Graph
+    timings: Timings
+    face: FaceTry
+
+
+class InstantIdKind(TextToImage[I], Generic[I]):
+    weight_set = WEIGHT_SET
+
+    def needs(self, request: I, models: ModelTable) -> Needs:  # noqa: ARG002
+        return Needs(pictures={"reference_image": request.reference_image})
+
+    def warnings(self, request: I) -> Sequence[str]:
+        if request.face_provider == "GPU":
+            return ["face_provider GPU was read as CUDA"]
+        return []
+
+
+class SdxlInstantId(InstantIdKind[SdxlInstantIdInput]):
+    name = "sdxl-instantid"
+    route = "InstantId"
+    input_model = SdxlInstantIdInput
+
+    def graph(
+        self,
+        brief: Brief[SdxlInstantIdInput],
+        files: Mapping[str, str],
+        seed: int,
+        prefix: str,
+        reference: str = NOT_UPLOADED,
+    ) -> Graph:
+        request = brief.input
+        return instantid.text_to_image(
+            files,
+            prompt=request.prompt,
+            negative_prompt=request.negative_prompt,
+            width=request.width,
+            height=request.height,
+            identity=request.identity(reference),
+            sampling=Sampling(
+                seed=seed,
+                steps=request.steps,
+                cfg=request.cfg,
+                sampler_name=request.sampler_name,
+                scheduler=request.scheduler,
+            ),
+            filename_prefix=prefix,
+        )
+
+    def graphs(self, brief: Brief[SdxlInstantIdInput], models: ModelTable) -> Sequence[Graph]:
+        files = names(sdxl_weights(brief.input, models))
+        return [self.graph(brief, files, brief.seed, "judged")]
+
+    def run(
+        self, brief: Brief[SdxlInstantIdInput], models: ModelTable, studio: Studio
+    ) -> Iterator[Rendered]:
+        request, reference = brief.input, brief.supplies.pictures["reference_image"]
+        scorer = Scorer.of(partial(studio.faces, FaceUse.SCORE), reference, studio.calibration)
+        uploaded = studio.upload(reference, input_name(reference))
+        weights = sdxl_weights(request, models)
+        for ordinal in range(request.num_images):
+
+            def shoot(seed: int, number: int, ordinal: int = ordinal) -> Take:
+                prefix = f"ryla/{brief.job_id}/a{brief.attempt}/image-{ordinal}-try-{number}"
+                graph = self.graph(brief, names(weights), seed, prefix, uploaded)
+                with no_face_said_plainly():
+                    done = studio.render(graph, part=ordinal, parts=request.num_images)
+                body = only_file(done, ordinal)
+                score, box = scorer.measure(body)
+                return Take(body, graph, done.timings, FaceTry(score, box, seed, done.seconds))
+
+            takes = tried(request, studio, output_seed(brief.seed, ordinal), shoot)
+            best = kept([take.face for take in takes])
+            yield Rendered(
+                body=takes[best].body,
+                name=f"image-{ordinal}",
+                size=(request.width, request.height),
+                format=request.output_format,
+                seed=takes[best].face.seed,
+                timings=sum((take.timings for take in takes), Timings()),
+                graph_sha256=takes[best].graph.digest(),
+                led_to_it=[take.graph.digest() for take in takes if take is not takes[best]],
+                weights=sums(weights),
+                embed_prompt=request.prompt if request.embed_prompt else None,
+                face=FaceReport([take.face for take in takes], best),
+            )
+
+
+def sdxl_weights(request: InstantIdInput, models: ModelTable) -> Mapping[str, WeightFile]:
+    """Role → file, with the checkpoint that was asked for. Raises MissingModel."""
+    weights = models.weights(WEIGHT_SET)
+    if request.sdxl_checkpoint is None:
+        return weights
+    known = [
+        weight
+        for weight in models.weights_by_name.values()
+        if (weight.family, weight.folder) == ("sdxl", "checkpoints")
+    ]
+    for weight in known:
+        if request.sdxl_checkpoint in (weight.file, weight.base_name, weight.name):
+            return {**weights, "checkpoint": weight}
+    raise MissingModel(
+        f"models.toml lists no SDXL checkpoint {request.sdxl_checkpoint!r}",
+        field="input.sdxl_checkpoint",
+        value=request.sdxl_checkpoint,
+        hint=f"Known: {', '.join(weight.file for weight in known)}.",
+    )
+
+
+def names(weights: Mapping[str, WeightFile]) -> Mapping[str, str]:
+    return {role: weight.file for role, weight in weights.items()}
+
+
+def sums(weights: Mapping[str, WeightFile]) -> Mapping[str, str | None]:
+    return {weight.file: weight.sha256 for weight in weights.values()}
+
+
+def tried(
+    request: InstantIdInput, studio: Studio, seed: int, shoot: Callable[[int, int], Take]
+) -> Sequence[Take]:
+    """Takes of one picture, until one passes the gate or tries, time or budget are used up."""
+    takes: list[Take] = []
+    for number in range(request.max_tries):
+        takes.append(shoot(seed if number == 0 else derive_seed(f"{seed}/try", number), number))
+        last = takes[-1].face
+        if not worth_another_try(request.gate, last.score):
+            break
+        if not studio.has_time_for(last.seconds):
+            break
+    return takes
+
+
+def input_name(body: bytes) -> str:
+    """A name for ComfyUI's input folder that no other picture has."""
+    extension = "png" if body.startswith(png.SIGNATURE) else "jpg"
+    return f"ryla-{hashlib.sha256(body).hexdigest()[:32]}.{extension}"
+
+
+def only_file(done: PromptRun, ordinal: int) -> bytes:
+    """Raises OutputsMissing unless there is exactly one."""
+    if len(done.files) != 1:
+        raise OutputsMissing(
+            f"picture {ordinal}: {len(done.files)} files were saved instead of one"
+        )
+    return done.files[0].body
+
+
+@contextmanager
+def no_face_said_plainly() -> Iterator[None]:
+    """The InstantID nodes look at the reference themselves, and fail when they see no face."""
+    try:
+        yield
+    except NodeFailed as error:
+        if FACELESS not in error.message:
+            raise
+        raise NoFace(
+            "InstantID found no face in the reference picture",
+            field="input.reference_image",
+            hint="Use a picture in which one face is large, upright and not covered.",
+        ) from error

@@ -1,0 +1,149 @@
+"""The kind `workflow`: a graph of the caller's, made of nodes that allow_list.toml allows.
+docs/workflow.md has its rules."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Self
+
+from pydantic import ConfigDict, Field, field_validator, model_validator
+
+from config.errors import OutputsMissing
+from config.tables import ModelTable
+from handlers.kinds.base import (
+    PICTURE,
+    Brief,
+    JobInput,
+    Kind,
+    OutputFormat,
+    Rendered,
+    Studio,
+    Timings,
+    Work,
+    is_input_key,
+)
+from handlers.kinds.instantid import input_name
+from handlers.kinds.requirements import Needs
+from handlers.kinds.seeds import MAX_SEED
+from handlers.workflow_graph import caller_graph
+from handlers.workflow_graph.allow_list import allow_list
+from handlers.workflow_graph.caller_graph import PROMPT, SEED
+from workflows.graph import Graph
+
+MAX_PICTURES = 8
+
+
+class WorkflowInput(JobInput):
+    model_config = ConfigDict(strict=True)
+
+    workflow: dict[str, Any] = Field(description="The graph in ComfyUI's API format.")
+    prompt: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=4000,
+        description=f"Takes the place of every input that is {PROMPT}.",
+    )
+    seed: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_SEED,
+        description=f"Takes the place of every input that is {SEED}; null derives one from the id.",
+    )
+    inputs: dict[str, str] = Field(
+        default={},
+        max_length=MAX_PICTURES,
+        description="Picture by the name that the graph loads it under.",
+        json_schema_extra={PICTURE: True},
+    )
+    output_format: OutputFormat | None = Field(
+        default=None, description="Of still pictures; null leaves them as the graph saved them."
+    )
+    nsfw: bool = Field(default=False, description="The graph uses the uncensored checkpoint.")
+
+    @field_validator("workflow")
+    @classmethod
+    def _form(cls, workflow: dict[str, Any]) -> dict[str, Any]:
+        caller_graph.check_form(workflow)
+        return workflow
+
+    @field_validator("inputs")
+    @classmethod
+    def _keys(cls, inputs: dict[str, str]) -> dict[str, str]:
+        for name, key in inputs.items():
+            if not is_input_key(key):
+                raise ValueError(f"{name[:80]}: it must be a key under inputs/")
+        return inputs
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if (self.prompt is not None) != caller_graph.has(self.workflow, PROMPT):
+            raise ValueError(
+                f"prompt is put where the graph says {PROMPT}: give both, or neither of them"
+            )
+        loaded, given = caller_graph.pictures(self.workflow), set(self.inputs)
+        if loaded != given:
+            names = ", ".join(sorted(loaded ^ given))
+            raise ValueError(
+                "inputs must have the picture of each name that the graph loads, and no other:"
+                f" {names[:200]}"
+            )
+        return self
+
+
+class Workflow(Kind[WorkflowInput]):
+    """On the Flux route, whose workers have the memory and the weights of every family."""
+
+    name = "workflow"
+    route = "Flux"
+    input_model = WorkflowInput
+
+    @property
+    def lacking(self) -> Mapping[str, str]:  # type: ignore[override]  # read from a file
+        return {
+            node: f"It is of the node pack {name} ({pack.repository} at {pack.commit[:7]}), which"
+            f" is not installed; the kind {pack.instead} does without it."
+            for name, pack in allow_list().packs.items()
+            for node in pack.nodes
+        }
+
+    def work(self, request: WorkflowInput) -> Work:  # noqa: ARG002 - a graph does not say
+        return Work(images=1, steps=0, width=0, height=0)
+
+    def needs(self, request: WorkflowInput, models: ModelTable) -> Needs:  # noqa: ARG002
+        return Needs(pictures={f"inputs.{name}": key for name, key in request.inputs.items()})
+
+    def prompts(self, request: WorkflowInput) -> Sequence[str]:
+        return caller_graph.texts(request.workflow, request.prompt)
+
+    def graphs(self, brief: Brief[WorkflowInput], models: ModelTable) -> Sequence[Graph]:
+        caller_graph.admit(brief.input.workflow, models, nsfw=brief.input.nsfw)
+        return [self._graph(brief, {}, models)]
+
+    def run(
+        self, brief: Brief[WorkflowInput], models: ModelTable, studio: Studio
+    ) -> Iterator[Rendered]:
+        request = brief.input
+        weights = caller_graph.admit(request.workflow, models, nsfw=request.nsfw)
+        given = {name: brief.supplies.pictures[f"inputs.{name}"] for name in request.inputs}
+        names = {name: studio.upload(body, input_name(body)) for name, body in given.items()}
+        graph = self._graph(brief, names, models)
+        done = studio.render(graph, part=0, parts=1)
+        if not done.files:
+            raise OutputsMissing("the graph saved no file", hint="Add a SaveImage node.")
+        for ordinal, file in enumerate(done.files):
+            yield Rendered(
+                body=file.body,
+                name=f"output-{ordinal}",
+                size=None,
+                format=request.output_format,
+                seed=brief.seed,
+                timings=Timings() if ordinal else done.timings,
+                graph_sha256=graph.digest(),
+                weights=weights,
+                saved_as=file.filename,
+            )
+
+    def _graph(
+        self, brief: Brief[WorkflowInput], names: Mapping[str, str], models: ModelTable
+    ) -> Graph:
+        values = {PROMPT: brief.input.prompt, SEED: brief.seed}
+        prefix = f"ryla/{brief.job_id}/a{brief.attempt}"
+        return caller_graph.build(brief.input.workflow, values, names, models, prefix)

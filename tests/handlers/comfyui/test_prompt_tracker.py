@@ -1,0 +1,110 @@
+import json
+from typing import Any
+
+import pytest
+
+from handlers.comfyui import frames
+from handlers.comfyui.prompt_tracker import Tracker
+from tests.support.recordings import NAMES, Recording, recording
+
+GRAPH = {
+    node: {"class_type": node_class, "inputs": {}}
+    for node, node_class in {
+        "1": "UNETLoader",
+        "4": "CLIPTextEncode",
+        "5": "FluxGuidance",
+        "9": "KSampler",
+        "10": "VAEDecode",
+        "save": "SaveImage",
+    }.items()
+}
+
+
+def tracked(session: Recording) -> tuple[Tracker, list[float]]:
+    tracker, fractions = Tracker(session.graph, session.prompt_id), []
+    for at, message in session.frames:
+        tracker.take(frames.parse(message), at)
+        fractions.append(tracker.fraction)
+    return tracker, fractions
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recorded_session_gives_its_whole_time_to_its_parts(name: str) -> None:
+    session = recording(name)
+    tracker, fractions = tracked(session)
+    started = next(at for at, message in session.frames if "execution_start" in str(message))
+    timings = tracker.timings(until=999.0)
+    total = timings.load + timings.encode + timings.sampling + timings.decode + timings.other
+    assert tracker.ended
+    assert total == pytest.approx(session.frames[-1][0] - started)
+    assert fractions == sorted(fractions)
+    assert 0.0 <= fractions[-1] <= 1.0
+
+
+def test_the_cold_flux_session_splits_as_it_was_recorded() -> None:
+    timings = tracked(recording("flux_cold"))[0].timings(until=999.0)
+    assert timings.load > 0.15  # the text encoders took 0.155 s
+    assert timings.sampling > 0
+    assert timings.decode > 0
+
+
+def test_cached_nodes_do_not_hold_progress_back() -> None:
+    session = recording("flux_new_seed")
+    tracker, fractions = tracked(session)
+    assert tracker.cached == ("1", "2", "3", "4", "5", "6", "8")
+    assert fractions[-1] > 0.95
+
+
+def frame(kind: str, **data: Any) -> frames.Frame:
+    return frames.parse(json.dumps({"type": kind, "data": data}))
+
+
+def test_progress_moves_within_a_node_and_never_back() -> None:
+    tracker, seen = Tracker(GRAPH, "p"), []
+    events = [
+        frame("executing", node="9", prompt_id="p"),
+        frame("progress", node="9", prompt_id="p", value=1, max=2),
+        frame("progress", node="9", prompt_id="p", value=2, max=2),
+        frame("progress", node="9", prompt_id="p", value=1, max=9),
+        frame("progress", node="9", prompt_id="p", value=1, max=0),
+        frame("executing", node="10", prompt_id="p"),
+    ]
+    for event in events:
+        tracker.take(event, 0.0)
+        seen.append((round(tracker.fraction, 3), tracker.node_class))
+    assert seen == [
+        (0.0, "KSampler"),
+        (0.349, "KSampler"),
+        (0.698, "KSampler"),
+        (0.698, "KSampler"),
+        (0.698, "KSampler"),
+        (0.698, "VAEDecode"),
+    ]
+
+
+def test_frames_of_another_prompt_change_nothing() -> None:
+    tracker = Tracker({}, "mine")
+    assert not tracker.take(frame("executing", node=None, prompt_id="other"), 1.0)
+    assert not tracker.take(frame("execution_start", prompt_id="other"), 1.0)
+    assert not tracker.ended
+    assert not tracker.started
+
+
+def test_an_idle_greeting_is_not_the_end() -> None:
+    tracker = Tracker({}, "mine")
+    tracker.take(frame("executing", node=None), 1.0)
+    assert not tracker.ended
+
+
+def test_the_first_step_of_each_sampler_is_timed() -> None:
+    tracker = Tracker(GRAPH, "p")
+    tracker.take(frame("executing", node="1", prompt_id="p"), 0.0)
+    tracker.take(frame("progress", node="1", prompt_id="p", value=1, max=4), 0.5)
+    tracker.take(frame("executing", node="9", prompt_id="p"), 1.0)
+    for step, at in enumerate((5.0, 6.0, 6.0, 7.0), start=1):
+        value = min(step, 2) if step < 4 else 3  # the second is told twice
+        tracker.take(frame("progress", node="9", prompt_id="p", value=value, max=3), at)
+    tracker.take(frame("executing", node="10", prompt_id="p"), 7.0)
+    tracker.take(frame("progress", node="10", prompt_id="p", value=1, max=1), 7.5)
+    timings = tracker.timings(until=8.0)
+    assert (timings.sampling, timings.first_step) == (6.0, 3.0)

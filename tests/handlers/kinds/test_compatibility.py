@@ -1,0 +1,118 @@
+"""Every cell of the matrix, through the checks that stand before a GPU: nothing is rendered."""
+
+import json
+from functools import cache
+from typing import Any, get_args
+
+import pytest
+
+from config.errors import BadManifest, RylaError
+from config.settings import Settings
+from config.tables import load_models
+from handlers.kinds import compatibility
+from handlers.kinds.compatibility import FAMILIES, LORAS, ROWS, Adapter, Base, Cell
+from handlers.kinds.flux_instantid import FluxInstantIdInput
+from handlers.kinds.registry import KINDS
+from handlers.loras.family import Family
+from pipeline.bench import Bench, load_bench
+from pipeline.manifest import parse_manifest
+from pipeline.supplying import Inspector
+from tests.handlers.loras.examples import OTHERS, SDXL
+from tests.pipeline.loras.support import Bucket, flux_lora, z_image_lora
+from tests.support.portraits import portrait
+from tests.support.safetensors_files import safetensors
+
+LORA = "some.safetensors"
+PICTURE = f"inputs/{'a' * 64}.png"
+GRAPHS_OF_CALLERS = {"workflow"}
+"""Kinds whose graph is the caller's: what goes together is the caller's matter."""
+KINDS_OF_TABLE = sorted({row.kind for row in ROWS})
+ALL = [cell for kind in KINDS_OF_TABLE for cell in compatibility.cells(kind)]
+
+
+@cache
+def lora_of(family: Family) -> bytes:
+    whole = {Family.FLUX: flux_lora, Family.Z_IMAGE: z_image_lora}
+    if family in whole:
+        return whole[family]()
+    examples = {Family.SDXL: SDXL["kohya"], Family.SD1: OTHERS["SD 1.5 of kohya"]}
+    example = examples.get(family, OTHERS["Wan"])
+    return safetensors(example.specs, example.metadata)
+
+
+def name_of(cell: Cell) -> str:
+    return f"{cell.kind}-{cell.base}-{cell.adapter}-{cell.lora}"
+
+
+def asked(cell: Cell) -> bytes:
+    """A manifest that asks for the cell, as far as it can be said."""
+    own_base = compatibility.rows(cell.kind)[0].base
+    fields: dict[str, Any] = {"prompt": "a cat", "width": 256, "height": 256}
+    if cell.base is not own_base:
+        fields["base"] = cell.base.value
+    if cell.adapter is Adapter.INSTANTID:
+        fields["reference_image"] = PICTURE
+    if cell.lora is not None:
+        fields["lora_name"] = LORA
+    return json.dumps({"version": 1, "model": cell.kind, "input": fields}).encode()
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    faces = tmp_path_factory.mktemp("faces")
+    for pack in ("antelopev2", "auraface-v1"):
+        (faces / pack).mkdir()
+        (faces / pack / "any.onnx").touch()
+    return load_bench(Settings(faces_dir=faces), "local")
+
+
+def inspect(cell: Cell, bench: Bench) -> None:
+    """What the dispatcher does with a manifest before it claims a GPU for it."""
+    bucket = Bucket()
+    if cell.adapter is Adapter.INSTANTID:
+        bucket.upload(PICTURE, portrait({}, size=(64, 64)))
+    if cell.lora is not None:
+        bucket.upload(f"loras/{LORA}", lora_of(cell.lora))
+    Inspector(bucket.store, bench).check(parse_manifest(asked(cell)))
+
+
+@pytest.mark.parametrize("cell", [cell for cell in ALL if cell.refusal is None], ids=name_of)
+def test_what_goes_together_is_let_through(cell: Cell, bench: Bench) -> None:
+    inspect(cell, bench)
+
+
+@pytest.mark.parametrize("cell", [cell for cell in ALL if cell.refusal is not None], ids=name_of)
+def test_what_does_not_go_together_is_refused_before_a_gpu(cell: Cell, bench: Bench) -> None:
+    with pytest.raises(RylaError) as caught:
+        inspect(cell, bench)
+
+    error = caught.value
+    others = error.others if isinstance(error, BadManifest) else ()
+    assert cell.refusal in {type(each) for each in (error, *others)}
+    assert cell.why
+
+
+def test_the_matrix_has_every_kind_that_chooses_its_own_graph() -> None:
+    assert set(KINDS_OF_TABLE) == set(KINDS) - GRAPHS_OF_CALLERS
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.kind} on {row.base}")
+def test_a_row_says_what_its_kind_is(row: compatibility.Row) -> None:
+    kind = KINDS[row.kind]
+    fields = kind.input_model.model_fields
+
+    assert row.takes_lora == ("lora_name" in fields)
+    assert (row.adapter is Adapter.INSTANTID) == ("reference_image" in fields)
+    assert kind.weight_set in row.sets  # type: ignore[attr-defined]  # of kinds in the table
+    assert set(row.sets) <= set(load_models().sets)
+
+
+def test_the_bases_of_flux_instantid_are_those_of_the_matrix() -> None:
+    offered = get_args(FluxInstantIdInput.model_fields["base"].annotation)
+
+    assert set(offered) == {row.base for row in compatibility.rows("flux-instantid")}
+
+
+def test_every_base_has_a_family_whose_loras_fit_it() -> None:
+    assert set(FAMILIES) == set(Base)
+    assert set(FAMILIES.values()) < set(LORAS)

@@ -1,0 +1,417 @@
+"""The InstantID kinds over the stand-in, with insightface on micro models."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image, ImageChops
+from pydantic import ValidationError
+
+from config.errors import FaceModelsMissing, MissingModel, NodeFailed, NoFace
+from config.tables import load_models, load_routes
+from handlers.comfyui.client import ComfyClient
+from handlers.comfyui.standin.options import Options
+from handlers.comfyui.standin.server import running
+from handlers.faces.boxes import Box
+from handlers.faces.insightface_finder import FaceAnalyser
+from handlers.faces.measurement import FaceUse
+from handlers.faces.scoring import Reason
+from handlers.kinds.base import Brief, Kind, PromptRun, Rendered
+from handlers.kinds.flux_instantid import FluxInstantId
+from handlers.kinds.instantid import SdxlInstantId
+from handlers.kinds.requirements import Supplies
+from tests.support.portraits import portrait
+from tests.support.studios import WireStudio
+from workflows.graph import Graph
+from workflows.interfaces import committed
+from workflows.validation import require_valid
+
+pytestmark = pytest.mark.xdist_group("faces")
+
+MODELS = load_models()
+SDXL, FLUX = SdxlInstantId(), FluxInstantId()
+ANNA = portrait({"anna": Box(240, 140, 160, 200)})
+TWO = portrait({"anna": Box(80, 140, 160, 200), "bert": Box(380, 140, 120, 160)})
+NOBODY = portrait({})
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyClient]:
+    folder = tmp_path_factory.mktemp("standin")
+    with running(Options.under(folder, step_seconds=0)) as url, ComfyClient(url) as client:
+        yield client
+
+
+@pytest.fixture
+def studio(client: ComfyClient, analyser: FaceAnalyser) -> WireStudio:
+    return WireStudio(client, {FaceUse.BOX: analyser, FaceUse.SCORE: analyser})
+
+
+def asked(kind: Kind[Any], **fields: Any) -> Any:
+    given = {"prompt": "a portrait", "reference_image": "inputs/a.png", "width": 512, "height": 512}
+    return kind.input_model.model_validate(given | {"steps": 1} | fields)
+
+
+def brief(kind: Kind[Any], reference: bytes = ANNA, **fields: Any) -> Brief[Any]:
+    supplies = Supplies(pictures={"reference_image": reference})
+    return Brief("j1", 1, asked(kind, **fields), 7, supplies)
+
+
+def pictures(
+    kind: Kind[Any], studio: WireStudio, reference: bytes = ANNA, **fields: Any
+) -> list[Rendered]:
+    return list(kind.run(brief(kind, reference, **fields), MODELS, studio))
+
+
+def opened(body: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(body)).convert("RGB")
+
+
+def similarity(rendered: Rendered) -> float:
+    assert rendered.face is not None
+    assert rendered.face.best is not None
+    found = rendered.face.best.score.similarity
+    assert found is not None
+    return found
+
+
+# -- what is asked
+
+
+@pytest.mark.parametrize("kind", [SDXL, FLUX])
+def test_the_fields_of_older_clients_keep_their_defaults(kind: Kind[Any]) -> None:
+    request = kind.input_model(prompt="x", reference_image="inputs/a.png")
+
+    assert (request.instantid_strength, request.controlnet_strength) == (0.8, 0.8)
+    assert (request.steps, request.cfg) == (20, 7.0 if kind is SDXL else 1.0)
+    assert (request.sampler_name, request.face_provider) == ("euler", "CPU")
+    assert request.scheduler == ("normal" if kind is SDXL else "karras")
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value"),
+    [
+        (SDXL, "reference_image", "data:image/png;base64,AAAA"),
+        (SDXL, "reference_image", "jobs/other/out/a1/image-0.png"),
+        (SDXL, "reference_image", None),
+        (SDXL, "end_at", 0.0),
+        (SDXL, "cfg", 0.5),
+        (SDXL, "face_provider", "TPU"),
+        (SDXL, "min_face_match", 1.1),
+        (SDXL, "max_tries", 0),
+        (SDXL, "denoise", 0.5),
+        (FLUX, "base", "sdxl"),
+        (FLUX, "denoise", 0),
+        (FLUX, "face_padding", 1.0),
+        (FLUX, "face_index", -1),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(kind: Kind[Any], field: str, value: object) -> None:
+    with pytest.raises(ValidationError) as caught:
+        asked(kind, **{field: value})
+
+    assert [error["loc"][0] for error in caught.value.errors()] == [field]
+
+
+def test_the_reference_is_marked_for_intake_and_needed_before_a_gpu() -> None:
+    field = FLUX.input_model.model_fields["reference_image"]
+    assert field.json_schema_extra == {"picture": True}
+    for kind, boxes in ((SDXL, False), (FLUX, True)):
+        needs = kind.needs(asked(kind), MODELS)
+        assert (dict(needs.pictures), needs.face_boxes) == (
+            {"reference_image": "inputs/a.png"},
+            boxes,
+        )
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [(SDXL, {}), (SDXL, {"face_provider": "GPU"}), (FLUX, {}), (FLUX, {"base": "z-image-turbo"})],
+)
+def test_every_graph_fits_the_node_interfaces(kind: Kind[Any], fields: dict[str, Any]) -> None:
+    order = replace(brief(kind, **fields), supplies=Supplies())
+
+    for graph in kind.graphs(order, MODELS):
+        require_valid(graph, committed())
+
+
+def test_eight_steps_compose_on_z_image_unless_others_are_asked_for() -> None:
+    def steps(**fields: Any) -> int:
+        given = {"prompt": "x", "reference_image": "inputs/a.png", **fields}
+        return FLUX.work(FLUX.input_model.model_validate(given)).steps
+
+    assert (steps(), steps(base="z-image-turbo"), steps(base="z-image-turbo", steps=20)) == (
+        20,
+        8,
+        20,
+    )
+
+
+def test_the_work_counts_both_passes() -> None:
+    work = FLUX.work(asked(FLUX, num_images=2, face_steps=25))
+
+    assert (work.model, work.width) == ("flux-dev", 512)
+    assert work.then is not None
+    assert (work.then.model, work.then.images, work.then.steps, work.then.width) == (
+        "sdxl-instantid",
+        2,
+        25,
+        1024,
+    )
+
+
+@pytest.mark.parametrize("name", ["RealVisXL_V4.0.safetensors", "realvisxl_v4"])
+def test_another_checkpoint_of_the_table_is_taken_by_file_or_name(name: str) -> None:
+    (graph,) = SDXL.graphs(brief(SDXL, sdxl_checkpoint=name), MODELS)
+
+    assert graph["checkpoint"].inputs["ckpt_name"] == "RealVisXL_V4.0.safetensors"
+
+
+def test_a_checkpoint_is_taken_by_its_name_whichever_version_of_it_is_in_use(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "models.toml"
+    file.write_text('[weights.realvisxl_v4]\nfile = "912c9dc74f58/RealVisXL_V4.0.safetensors"')
+
+    (graph,) = SDXL.graphs(
+        brief(SDXL, sdxl_checkpoint="RealVisXL_V4.0.safetensors"), load_models(file)
+    )
+
+    assert graph["checkpoint"].inputs["ckpt_name"] == "912c9dc74f58/RealVisXL_V4.0.safetensors"
+
+
+@pytest.mark.parametrize("name", ["nope.safetensors", "flux1-schnell-fp8.safetensors"])
+def test_a_checkpoint_that_the_table_lacks_is_refused(name: str) -> None:
+    with pytest.raises(MissingModel, match="no SDXL checkpoint") as caught:
+        SDXL.graphs(brief(SDXL, sdxl_checkpoint=name), MODELS)
+
+    assert caught.value.hint is not None
+    assert "sd_xl_base_1.0.safetensors" in caught.value.hint
+
+
+def test_a_provider_that_the_node_does_not_know_is_read_and_said() -> None:
+    assert SDXL.warnings(asked(SDXL)) == []
+    assert SDXL.warnings(asked(SDXL, face_provider="GPU")) == ["face_provider GPU was read as CUDA"]
+    assert FLUX.warnings(asked(FLUX, cfg=3.0))[0].startswith("cfg 3 was read as guidance")
+
+
+def test_their_routes_exist() -> None:
+    for kind in (SDXL, FLUX):
+        assert load_routes().route(kind.route).gpus
+
+
+# -- sdxl-instantid
+
+
+def test_sdxl_makes_the_person_in_each_picture(studio: WireStudio) -> None:
+    made = pictures(SDXL, studio, num_images=2)
+
+    assert [each.name for each in made] == ["image-0", "image-1"]
+    assert [similarity(each) > 0.9 for each in made] == [True, True]
+    assert studio.parts == [(0, 2), (1, 2)]
+    for each in made:
+        assert opened(each.body).size == (512, 512)
+        assert each.face is not None
+        assert each.face.resampled is None
+        assert each.face.tries[0].score.reason is Reason.BASELINE_UNKNOWN
+
+
+def test_sdxl_needs_no_face_pack_and_then_gives_no_number(client: ComfyClient) -> None:
+    (made,) = pictures(SDXL, WireStudio(client))
+
+    assert made.face is not None
+    assert made.face.tries[0].score.similarity is None
+    assert made.face.tries[0].score.reason is Reason.FACE_MODELS_MISSING
+
+
+@pytest.mark.parametrize("kind", [SDXL, FLUX])
+def test_a_reference_without_a_face_is_refused_before_any_prompt(
+    kind: Kind[Any], studio: WireStudio
+) -> None:
+    with pytest.raises(NoFace, match="reference picture"):
+        pictures(kind, studio, NOBODY)
+
+    assert studio.graphs == []
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [("Reference Image: No face detected.", NoFace), ("something else", NodeFailed)],
+)
+def test_what_the_nodes_say_of_a_faceless_reference_is_told_apart(
+    said: str, error: type[Exception], client: ComfyClient
+) -> None:
+    class Failing(WireStudio):
+        def render(self, graph: Graph, *, part: int, parts: int) -> PromptRun:
+            raise NodeFailed(f"ApplyInstantIDAdvanced: {said}")
+
+    with pytest.raises(error):
+        pictures(SDXL, Failing(client))
+
+
+# -- flux-instantid
+
+
+@pytest.mark.parametrize("base", ["flux-dev", "z-image-turbo"])
+def test_outside_the_box_not_one_pixel_changes(base: str, studio: WireStudio) -> None:
+    (made,) = pictures(FLUX, studio, base=base, keep_composition=True)
+
+    assert made.composition is not None
+    assert made.face is not None
+    assert made.face.resampled is not None
+    box = made.face.resampled
+    changed = ImageChops.difference(opened(made.body), opened(made.composition)).getbbox()
+    assert changed is not None
+    left, top, right, bottom = changed
+    assert box.x <= left < right <= box.right
+    assert box.y <= top < bottom <= box.bottom
+    assert box.width == box.height < 512
+
+
+def test_the_face_pass_makes_the_composed_face_the_reference_s(
+    studio: WireStudio, analyser: FaceAnalyser
+) -> None:
+    (made,) = pictures(FLUX, studio, keep_composition=True)
+
+    assert made.composition is not None
+    assert [graph["save"].class_type for graph in studio.graphs] == ["SaveImage"] * 2
+    assert studio.parts == [(0, 2), (1, 2)]
+    assert similarity(made) > 0.9
+    (composed,) = pictures(FLUX, studio, instantid_strength=0.0)
+    assert similarity(composed) < 0.7
+
+
+def test_what_ran_and_with_what_is_told(studio: WireStudio) -> None:
+    (made,) = pictures(FLUX, studio)
+
+    first, second = studio.graphs
+    assert (list(made.led_to_it), made.graph_sha256) == ([first.digest()], second.digest())
+    assert {"flux1-dev.safetensors", "sd_xl_base_1.0.safetensors"} <= set(made.weights)
+    assert made.composition is None
+
+
+def test_of_several_faces_the_largest_is_made_anew_or_the_one_asked_for(
+    studio: WireStudio,
+) -> None:
+    def middle(**fields: Any) -> float:
+        (made,) = pictures(FLUX, studio, TWO, **fields)
+        assert made.face is not None
+        assert made.face.resampled is not None
+        return made.face.resampled.x + made.face.resampled.width / 2
+
+    left, right = middle(), middle(face_index=0)
+    assert left == right < 256
+
+
+def test_a_face_that_is_not_there_cannot_be_chosen(studio: WireStudio) -> None:
+    with pytest.raises(NoFace, match="none with index 5") as caught:
+        pictures(FLUX, studio, face_index=5, allow_no_face=True)
+
+    assert caught.value.field == "face_index"
+
+
+class Faceless(WireStudio):
+    """Composes without the person."""
+
+    def render(self, graph: Graph, *, part: int, parts: int) -> PromptRun:
+        graph.extra_data.clear()
+        return super().render(graph, part=part, parts=parts)
+
+
+def test_a_composition_without_a_face_is_an_error(
+    client: ComfyClient, analyser: FaceAnalyser
+) -> None:
+    studio = Faceless(client, {FaceUse.BOX: analyser, FaceUse.SCORE: analyser})
+
+    with pytest.raises(NoFace, match="no face was found in what flux-dev composed") as caught:
+        pictures(FLUX, studio)
+
+    assert caught.value.hint is not None
+    assert "allow_no_face" in caught.value.hint
+    assert len(studio.graphs) == 1
+
+
+def test_a_composition_without_a_face_is_delivered_where_that_is_allowed(
+    client: ComfyClient, analyser: FaceAnalyser
+) -> None:
+    studio = Faceless(client, {FaceUse.BOX: analyser, FaceUse.SCORE: analyser})
+
+    (made,) = pictures(FLUX, studio, allow_no_face=True)
+
+    assert opened(made.body).size == (512, 512)
+    assert made.face is not None
+    assert (made.face.best, made.face.resampled) == (None, None)
+
+
+def test_without_a_pack_no_box_can_be_found(client: ComfyClient) -> None:
+    with pytest.raises(FaceModelsMissing):
+        pictures(FLUX, WireStudio(client))
+
+
+def test_with_a_pack_for_boxes_alone_the_face_is_made_and_not_scored(
+    client: ComfyClient, analyser: FaceAnalyser
+) -> None:
+    (made,) = pictures(FLUX, WireStudio(client, {FaceUse.BOX: analyser}))
+
+    assert made.face is not None
+    assert made.face.resampled is not None
+    assert made.face.tries[0].score.reason is Reason.FACE_MODELS_MISSING
+
+
+# -- the gate
+
+
+@pytest.mark.parametrize("kind", [SDXL, FLUX])
+def test_below_the_gate_other_seeds_are_tried_and_the_best_is_kept(
+    kind: Kind[Any], studio: WireStudio
+) -> None:
+    (made,) = pictures(kind, studio, min_face_similarity=0.9999, max_tries=4)
+
+    assert made.face is not None
+    scores = [one.score.similarity or 0 for one in made.face.tries]
+    assert len(scores) == 4
+    assert len({one.seed for one in made.face.tries}) == 4
+    assert scores[made.face.kept] == max(scores)
+    assert similarity(made) == max(scores)
+    assert len(made.led_to_it) == (3 if kind is SDXL else 4)
+
+
+def test_seeds_of_tries_are_the_same_on_another_attempt(studio: WireStudio) -> None:
+    def seeds() -> list[int]:
+        (made,) = pictures(SDXL, studio, min_face_similarity=0.9999)
+        assert made.face is not None
+        return [one.seed for one in made.face.tries]
+
+    assert seeds() == seeds()
+
+
+def test_a_picture_that_passes_is_not_made_again(studio: WireStudio) -> None:
+    (made,) = pictures(SDXL, studio, min_face_similarity=0.5, max_tries=4)
+
+    assert made.face is not None
+    assert len(made.face.tries) == 1
+
+
+def test_no_try_goes_beyond_the_time_and_budget_of_the_job(studio: WireStudio) -> None:
+    studio.further_seconds = 0.0
+
+    (made,) = pictures(SDXL, studio, min_face_similarity=0.9999, max_tries=4)
+
+    assert made.face is not None
+    assert len(made.face.tries) == 1
+
+
+def test_startup_imports_no_face_models(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, pipeline.worker, pipeline.cli.app;"
+        "print([m for m in sys.modules if m.split('.')[0] in ('insightface', 'onnxruntime')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"
