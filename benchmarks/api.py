@@ -18,14 +18,14 @@ from uuid import uuid4
 from benchmarks.filling import fill
 from benchmarks.ground import Ground, goal, ground, machine, percentile, row, title
 from benchmarks.serving import Answer, Line, Server, ask_all, get, post, serving
+from config.logs import configure_logs
 from config.settings import Settings
 from events.delivery import MemorySink
 from events.sender import Sender
 from pipeline.bench import load_bench
 from pipeline.connecting import open_store
+from pipeline.contract.keys import INBOX, lease_key, result_key
 from pipeline.dispatcher.tick import Dispatcher, tick
-from pipeline.keys import INBOX, lease_key, result_key
-from pipeline.logs import configure_logs
 from pipeline.settling import Settler
 from pipeline.store.base import IfAbsent
 from pipeline.store.conditional import SafeStore

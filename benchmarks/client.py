@@ -17,7 +17,7 @@ from handlers.comfyui.client import ComfyClient
 from handlers.comfyui.process import ComfyProcess
 from handlers.comfyui.standin import standin_folder
 from handlers.kinds.registry import KINDS
-from pipeline.manifest import parse_manifest
+from pipeline.contract.manifest import parse_manifest
 from pipeline.queue.judging import brief
 from tests.support.manifests import body
 from workflows.graph import Graph

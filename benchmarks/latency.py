@@ -9,13 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
 
 from benchmarks.ground import Ground, goal, ground, machine, percentile, title
+from config.logs import configure_logs
 from events.delivery import MemorySink
 from events.sender import Sender
 from pipeline.bench import load_bench
 from pipeline.connecting import open_store
 from pipeline.dispatcher.loop import Bell, dispatch
 from pipeline.dispatcher.tick import Dispatcher
-from pipeline.logs import configure_logs
 from pipeline.queue.ref import Ref
 from tests.support.instant import HoldingEngine
 from tests.support.manifests import body

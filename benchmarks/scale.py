@@ -14,14 +14,14 @@ from dataclasses import dataclass
 
 from benchmarks.filling import fill
 from benchmarks.ground import Ground, goal, ground, machine, row, title
+from config.logs import configure_logs
 from config.settings import Settings
 from events.delivery import MemorySink
 from events.sender import Sender
 from pipeline.bench import load_bench
 from pipeline.connecting import open_store
+from pipeline.contract.keys import INBOX, JOBS, LEASES, inbox_key
 from pipeline.dispatcher.tick import Dispatcher, tick
-from pipeline.keys import INBOX, JOBS, LEASES, inbox_key
-from pipeline.logs import configure_logs
 from pipeline.store.conditional import SafeStore
 from tests.support.instant import HoldingEngine
 from tests.support.manifests import body

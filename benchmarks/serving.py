@@ -14,12 +14,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Self
 
+from config.logs import configure_logs
 from config.settings import Settings
 from pipeline.api.ports import Ports
 from pipeline.api.server import listen, served
 from pipeline.bench import load_bench
 from pipeline.connecting import open_store
-from pipeline.logs import configure_logs
 from pipeline.store.conditional import SafeStore
 from tests.support.yard import CountingStore
 

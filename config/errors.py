@@ -1,7 +1,7 @@
 """The error tree. One class for each thing that can go wrong and that somebody can act on.
 
-It lies at the bottom of the import order so that every layer raises from the same tree; what an
-error becomes outside (problem details, a failed result, an event) is decided in pipeline/errors.py.
+It lies at the bottom of the import order so that every layer raises from the same tree. What an
+error becomes in the bucket is decided in pipeline/contract/errors.py.
 
     RylaError
     ├── BadManifest                 the request cannot become a job as it is; permanent

@@ -3,13 +3,7 @@
 from dataclasses import dataclass
 
 from config.settings import Settings, listed
-from config.tables import (
-    GpuTable,
-    ModelTable,
-    RouteTable,
-    load_gpus,
-    load_routes,
-)
+from config.tables import GpuTable, ModelTable, RouteTable, load_gpus, load_routes
 from handlers.kinds.registry import KINDS
 from handlers.policy.prompt_words import word_filter
 from handlers.policy.rules import Policy, PromptCheck

@@ -22,10 +22,10 @@ from pydantic_core import from_json
 from config.errors import BadManifest, InvalidField, NotAvailable
 from config.settings import Settings, listed, webhook_key
 from events.delivery import NotDelivered
-from pipeline.keys import clip, result_key
-from pipeline.manifest import MAX_METADATA_BYTES
+from pipeline.contract.keys import clip, result_key
+from pipeline.contract.manifest import MAX_METADATA_BYTES
+from pipeline.contract.result import Result
 from pipeline.public_https import INTERNET, BadUrl, PublicHttps, place_of
-from pipeline.result import Result
 
 
 def require_callback(url: str | None, settings: Settings) -> None:

@@ -15,15 +15,15 @@ from events.delivery import EventSink, NotDelivered
 from events.moments import Moment
 from pipeline.bench import Bench
 from pipeline.callbacks import reporting
-from pipeline.job_events import Origin, ended, requested, subject
-from pipeline.keys import InboxName, lease_key, parse_inbox_key
-from pipeline.lease import Lease, Phase
-from pipeline.manifest import MAX_BYTES
+from pipeline.contract.keys import MAX_BYTES, InboxName, lease_key, parse_inbox_key
+from pipeline.contract.lease import Lease, Phase
+from pipeline.contract.result import JobCost, Result, Status
+from pipeline.contract.summary import subject
+from pipeline.job_events import Origin, ended, requested
 from pipeline.queue.cancelling import Cancellation, Look
 from pipeline.queue.runner import run
 from pipeline.queue.steps import Committed
 from pipeline.reading import bare_key, find_entry, read_result
-from pipeline.result import JobCost, Result, Status
 from pipeline.store.conditional import SafeStore, Won
 
 TRIES = 5

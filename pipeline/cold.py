@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from handlers.kinds.base import Timings
-from pipeline.result import ColdParts
+from pipeline.contract.result import ColdParts
 from pipeline.weights_ahead import ReadAhead
 
 

@@ -21,12 +21,13 @@ from config.tables import Gpu, Route
 from pipeline import costs
 from pipeline.bench import Bench
 from pipeline.cold import WARM, ColdStart
-from pipeline.errors import error_info, unforeseen
+from pipeline.contract.errors import error_info, unforeseen
+from pipeline.contract.keys import attempt_folder, lease_key, manifest_key, result_key
+from pipeline.contract.lease import Lease, Spent
+from pipeline.contract.result import Result
 from pipeline.faces import FaceShelf
 from pipeline.gpu_choice import next_gpu
 from pipeline.heartbeat import Heartbeat
-from pipeline.keys import attempt_folder, lease_key, manifest_key, result_key
-from pipeline.lease import Lease, Spent
 from pipeline.making import Made, make
 from pipeline.model_loads import ModelLoads
 from pipeline.queue.ref import Ref
@@ -34,7 +35,6 @@ from pipeline.queue.rules import backoff
 from pipeline.queue.runner import run
 from pipeline.queue.starting import Execution, Start
 from pipeline.queue.steps import Started
-from pipeline.result import Result
 from pipeline.results import Story
 from pipeline.settling import Settler
 from pipeline.store.conditional import SafeStore, Won

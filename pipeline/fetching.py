@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from config.errors import OutputInvalid, OutputsMissing
-from pipeline.keys import attempt_folder, result_key
-from pipeline.result import Output, Result
+from pipeline.contract.keys import attempt_folder, result_key
+from pipeline.contract.result import Output, Result
 from pipeline.store.conditional import SafeStore
 
 

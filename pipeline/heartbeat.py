@@ -10,8 +10,8 @@ import structlog
 
 from config.errors import RylaError, StoreUnavailable, Superseded
 from config.settings import Settings
-from pipeline.keys import lease_key
-from pipeline.lease import Lease, Progress
+from pipeline.contract.keys import lease_key
+from pipeline.contract.lease import Lease, Progress
 from pipeline.store.conditional import SafeStore, Won
 
 T = TypeVar("T")

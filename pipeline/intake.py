@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from config.errors import InvalidInput
 from handlers.kinds.base import picture_fields
 from handlers.media import images
-from pipeline.keys import clip, input_key
+from pipeline.contract.keys import clip, input_key
 from pipeline.remote_pictures import Fetch, PictureFetcher
 
 fetch_nothing: Fetch = PictureFetcher(frozenset()).fetch

@@ -1,11 +1,8 @@
 """The events of one job, made from what is known of it at its moments."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-
-from pydantic_core import from_json
 
 from config.errors import BadManifest, LoraError
 from events.catalogue import (
@@ -24,10 +21,11 @@ from events.reading import asked, error_type
 from handlers.faces.measurement import FaceReport, FaceTry
 from handlers.faces.scoring import Reason, Score
 from pipeline.bench import Bench
-from pipeline.errors import ErrorInfo
-from pipeline.keys import INBOX, clip
+from pipeline.contract.errors import ErrorInfo
+from pipeline.contract.keys import INBOX
+from pipeline.contract.result import JobCost, Metrics
+from pipeline.contract.summary import Subject, short_text, subject
 from pipeline.model_loads import LoadedModel
-from pipeline.result import JobCost, Metrics
 from pipeline.studio import Machine
 
 
@@ -60,44 +58,6 @@ class LoadedLora:
     seconds: float
     downloaded: bool
     attempt: int
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A job as far as its manifest can be read, valid or not."""
-
-    id: str
-    entry: str
-    """Its inbox key."""
-    submitted_at: datetime
-    kind: str | None = None
-    tenant: str | None = None
-    distinct_id: str | None = None
-    input: Mapping[str, Any] = field(default_factory=dict)
-
-
-def subject(id: str, entry: str, submitted_at: datetime, body: bytes) -> Subject:
-    """Never raises: what cannot be read is left out."""
-    try:
-        document = from_json(body)
-    except ValueError:
-        document = None
-    if not isinstance(document, dict):
-        return Subject(id, entry, submitted_at)
-    given = document.get("input")
-    return Subject(
-        id,
-        entry,
-        submitted_at,
-        kind=_text(document.get("model")),
-        tenant=_text(document.get("tenant", "default")),
-        distinct_id=_text(document.get("distinct_id")),
-        input=given if isinstance(given, dict) else {},
-    )
-
-
-def _text(value: object) -> str | None:
-    return clip(value) if isinstance(value, str) else None
 
 
 def requested(about: Subject, origin: Origin) -> tuple[StoredEvent, ...]:
@@ -155,7 +115,7 @@ def ended(
 
 def lora_loaded(about: Subject, origin: Origin, lora: LoadedLora, at: datetime) -> StoredEvent:
     event = LoraLoaded(
-        lora_id=_text(about.input.get("lora_id")),
+        lora_id=short_text(about.input.get("lora_id")),
         lora_file=lora.key,
         sha256=lora.sha256,
         lora_size_mb=round(lora.bytes / 1e6, 3),
@@ -169,8 +129,8 @@ def lora_load_failed(
     about: Subject, origin: Origin, error: LoraError, *, attempt: int, at: datetime
 ) -> StoredEvent:
     event = LoraLoadFailed(
-        lora_id=_text(about.input.get("lora_id")),
-        lora_file=error.key or _text(about.input.get("lora_name")),
+        lora_id=short_text(about.input.get("lora_id")),
+        lora_file=error.key or short_text(about.input.get("lora_name")),
         sha256=error.sha256,
         lora_size_mb=None if error.bytes is None else round(error.bytes / 1e6, 3),
         load_time_ms=None if error.seconds is None else round(error.seconds * 1000),

@@ -10,6 +10,10 @@ from events.outbox import StoredEvent
 from handlers.kinds.base import Rendered, Timings
 from handlers.kinds.registry import KINDS
 from handlers.kinds.requirements import Supplies
+from pipeline.contract.lease import Lease
+from pipeline.contract.manifest import Manifest, deadline_passed, parse_manifest
+from pipeline.contract.result import Output, UsedLora
+from pipeline.contract.summary import subject
 from pipeline.heartbeat import Heartbeat
 from pipeline.job_events import (
     LoadedLora,
@@ -18,12 +22,8 @@ from pipeline.job_events import (
     lora_load_failed,
     lora_loaded,
     model_loaded,
-    subject,
 )
-from pipeline.lease import Lease
-from pipeline.manifest import Manifest, deadline_passed, parse_manifest
 from pipeline.queue.judging import brief
-from pipeline.result import Output, UsedLora
 from pipeline.storing import store
 from pipeline.studio import ComfyStudio
 from pipeline.supplying import needs, supplies

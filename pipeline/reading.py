@@ -7,8 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from config.errors import InvalidId
-from pipeline.dispatcher.leasebook import LeaseBook
-from pipeline.keys import (
+from pipeline.contract.keys import (
     DEFAULT_PRIORITY,
     INBOX,
     JOBS,
@@ -21,8 +20,9 @@ from pipeline.keys import (
     parse_inbox_key,
     result_key,
 )
-from pipeline.lease import Lease, Phase
-from pipeline.result import Result, Status
+from pipeline.contract.lease import Lease, Phase
+from pipeline.contract.result import Result, Status
+from pipeline.dispatcher.leasebook import LeaseBook
 from pipeline.store.base import Entry
 from pipeline.store.conditional import SafeStore
 

@@ -9,7 +9,7 @@ from urllib.parse import urljoin
 
 from config.errors import InvalidInput
 from handlers.media.images import MAX_INTAKE_BYTES
-from pipeline.keys import clip
+from pipeline.contract.keys import clip
 from pipeline.public_https import INTERNET, BadUrl, Place, PublicHttps, place_of
 
 MAX_REDIRECTS = 3

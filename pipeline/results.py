@@ -13,12 +13,13 @@ from handlers.kinds.registry import KINDS
 from pipeline import costs
 from pipeline.bench import Bench
 from pipeline.cold import ColdStart
-from pipeline.errors import error_info
-from pipeline.job_events import Origin, Subject, completed, ended, requested, subject
-from pipeline.lease import Lease
+from pipeline.contract.errors import error_info
+from pipeline.contract.lease import Lease
+from pipeline.contract.result import JobCost, Metrics, Provenance, Result, Status
+from pipeline.contract.summary import Subject, subject
+from pipeline.job_events import Origin, completed, ended, requested
 from pipeline.making import Made
 from pipeline.queue.ref import Ref
-from pipeline.result import JobCost, Metrics, Provenance, Result, Status
 from pipeline.studio import Machine
 from pipeline.weights_ahead import ReadAhead
 

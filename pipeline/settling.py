@@ -18,11 +18,11 @@ from events.delivery import NotDelivered
 from events.outbox import StoredEvent
 from events.sender import Delivery, Sender
 from pipeline.callbacks import Caller, target_of
-from pipeline.keys import lease_key
-from pipeline.lease import Lease
+from pipeline.contract.keys import lease_key
+from pipeline.contract.lease import Lease
+from pipeline.contract.result import Result
 from pipeline.public_https import INTERNET, PublicHttps
 from pipeline.queue.rules import backoff
-from pipeline.result import Result
 from pipeline.store.conditional import SafeStore
 
 REPLAY_PATIENCE = 12

@@ -5,10 +5,10 @@ from handlers.faces.measurement import FaceReport
 from handlers.faces.scoring import Reason
 from handlers.kinds.base import Rendered
 from handlers.media import images, raw_outputs
+from pipeline.contract.keys import attempt_folder
+from pipeline.contract.lease import Lease
+from pipeline.contract.result import FaceBaseline, Output, OutputFace, Region
 from pipeline.heartbeat import Heartbeat
-from pipeline.keys import attempt_folder
-from pipeline.lease import Lease
-from pipeline.result import FaceBaseline, Output, OutputFace, Region
 from pipeline.store.conditional import SafeStore
 
 

@@ -11,12 +11,12 @@ from typing import Any
 
 from config.errors import BadManifest, IdConflict
 from handlers.kinds.registry import KINDS
+from pipeline.contract.keys import DEFAULT_PRIORITY, check_id, inbox_key, is_name, manifest_key
+from pipeline.contract.manifest import parse_manifest, read_document
+from pipeline.contract.result import Status
 from pipeline.intake import Picture, fetch_nothing, take_in
-from pipeline.keys import DEFAULT_PRIORITY, check_id, inbox_key, is_name, manifest_key
-from pipeline.manifest import parse_manifest, read_document
 from pipeline.reading import State, bare_key, look_up
 from pipeline.remote_pictures import Fetch
-from pipeline.result import Status
 from pipeline.sources import Source
 from pipeline.store.conditional import Lost, SafeStore
 

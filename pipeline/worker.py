@@ -32,7 +32,7 @@ from pipeline import nvidia
 from pipeline.bench import Bench, load_bench
 from pipeline.cold import WARM, ColdStart
 from pipeline.connecting import open_store
-from pipeline.errors import error_info
+from pipeline.contract.errors import error_info
 from pipeline.execution import Ending, Workshop, execute
 from pipeline.faces import FaceShelf
 from pipeline.loras.cache import Volume

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.api.documents import JobResult
-from pipeline.schemas import schema
+from pipeline.contract.schemas import schema
 
 PACKAGE = Path(__file__).parent.parent / "clients" / "ryla_client"
 

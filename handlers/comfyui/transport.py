@@ -9,13 +9,7 @@ from typing import Any, Final, Self
 
 import httpx
 
-from config.errors import (
-    ComfyDied,
-    ComfyError,
-    ComfyProtocolError,
-    ComfyTimeout,
-    ComfyUnavailable,
-)
+from config.errors import ComfyDied, ComfyError, ComfyProtocolError, ComfyTimeout, ComfyUnavailable
 
 MAX_JSON_BYTES: Final = 64 << 20
 MAX_FILE_BYTES: Final = 512 << 20

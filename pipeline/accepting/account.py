@@ -14,7 +14,7 @@ from pipeline.accepting.criterion import Criterion, Outcome, Verdict
 from pipeline.accepting.jobs import Stage
 from pipeline.accepting.judging import counted, judge, ok
 from pipeline.accepting.running import Findings, Forecast
-from pipeline.result import Output
+from pipeline.contract.result import Output
 from pipeline.store.conditional import SafeStore
 
 THUMB_PIXELS = 280

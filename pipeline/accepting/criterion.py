@@ -9,10 +9,10 @@ from typing import Any
 
 from pipeline.accepting.jobs import Job, Stage
 from pipeline.accepting.over_http import Answer, Health
+from pipeline.contract.result import Result, Status
 from pipeline.report.series import rounded
 from pipeline.report.summing import STANDIN
 from pipeline.report.words import NOTHING
-from pipeline.result import Result, Status
 
 
 class Verdict(StrEnum):

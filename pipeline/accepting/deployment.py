@@ -19,9 +19,9 @@ from pipeline.accepting.criterion import (
     unfinished,
 )
 from pipeline.accepting.jobs import Stage
-from pipeline.keys import deploy_key, result_key
+from pipeline.contract.keys import deploy_key, result_key
+from pipeline.contract.result import Result, Status
 from pipeline.model_loads import Source
-from pipeline.result import Result, Status
 
 HEALTH = 10.0
 """Seconds."""

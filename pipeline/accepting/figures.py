@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping
 
 from pipeline.accepting.criterion import Criterion, Facts, Verdict, not_run, several
+from pipeline.contract.result import Result, Status
 from pipeline.report.money import NOBODY
 from pipeline.report.series import Series
 from pipeline.report.summing import Account
 from pipeline.report.targets import SECONDS, SUCCESS, USD, Tally
 from pipeline.report.words import NOTHING, percent, usd
-from pipeline.result import Result, Status
 
 
 def figures(facts: Facts) -> Iterator[Criterion]:

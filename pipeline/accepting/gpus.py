@@ -8,8 +8,8 @@ from typing import Any
 from config.tables import GpuTable
 from pipeline.accepting.criterion import Outcome, ids, several
 from pipeline.accepting.orders import Order
+from pipeline.contract.result import ColdParts, Result
 from pipeline.report.series import rounded
-from pipeline.result import ColdParts, Result
 
 
 @dataclass(frozen=True)

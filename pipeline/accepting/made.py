@@ -18,9 +18,9 @@ from pipeline.accepting.criterion import (
 )
 from pipeline.accepting.jobs import Stage
 from pipeline.accepting.plan import TARGETS
+from pipeline.contract.result import OutputFace
 from pipeline.report.targets import MATCH, Metric, Unit
 from pipeline.report.words import figure
-from pipeline.result import OutputFace
 
 PICTURES = 10
 LORAS = 5

@@ -11,8 +11,8 @@ without a lease is left by a run that broke off here: the next run writes the le
 from uuid import uuid4
 
 from config.errors import IdConflict
-from pipeline.keys import lease_key, manifest_key, parse_inbox_key, result_key
-from pipeline.lease import Lease, Phase
+from pipeline.contract.keys import lease_key, manifest_key, parse_inbox_key, result_key
+from pipeline.contract.lease import Lease, Phase
 from pipeline.store.conditional import Lost, SafeStore
 from pipeline.submitting import Prepared
 

@@ -9,7 +9,7 @@ from handlers.kinds.registry import KINDS
 from pipeline import costs
 from pipeline.accepting.jobs import Job, Stage
 from pipeline.bench import Bench
-from pipeline.manifest import parse_manifest
+from pipeline.contract.manifest import parse_manifest
 from pipeline.submitting import Options, Prepared, prepare
 
 

@@ -22,10 +22,10 @@ from pipeline.accepting.over_http import Answer, Web
 from pipeline.accepting.plan import PlanFile
 from pipeline.accepting.shelving import shelve
 from pipeline.bench import Bench
+from pipeline.contract.keys import deploy_key
+from pipeline.contract.result import Result
 from pipeline.dispatcher.announcing import Deploy
-from pipeline.keys import deploy_key
 from pipeline.reading import read_result
-from pipeline.result import Result
 from pipeline.store.conditional import SafeStore
 from pipeline.submitting import submit
 

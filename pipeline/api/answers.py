@@ -13,8 +13,8 @@ from config.errors import NoSuchOutput, NotFinished, RequestRefused, RylaError, 
 from pipeline.api.bodies import in_body_terms
 from pipeline.api.documents import job_document, job_url, output_url, problem
 from pipeline.api.lookup import Place
-from pipeline.errors import ErrorInfo
-from pipeline.result import Output, Result
+from pipeline.contract.errors import ErrorInfo
+from pipeline.contract.result import Output, Result
 
 RETRY_AFTER_S = 2
 """Until asking for an unfinished job makes sense again."""

@@ -8,7 +8,7 @@ from enum import Enum, auto
 
 from config.errors import BadRequest
 from config.nearest import nearest
-from pipeline.keys import clip
+from pipeline.contract.keys import clip
 
 MAX_WAIT = 120
 """Seconds that one request may ask to wait."""

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from config.errors import InvalidSetting, LoopbackOnly, NotAuthenticated
 from config.settings import Settings, listed
-from pipeline.keys import is_name
+from pipeline.contract.keys import is_name
 
 KEY_BYTES = 32
 PREFIX = "ryla_"

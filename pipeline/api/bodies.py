@@ -13,8 +13,8 @@ from config.errors import BadManifest, NotAvailable, RylaError, UnknownField
 from config.nearest import nearest
 from handlers.kinds.base import picture_fields
 from handlers.kinds.registry import KINDS, lookup
-from pipeline.keys import clip
-from pipeline.manifest import MAX_PROBLEMS, Manifest
+from pipeline.contract.keys import clip
+from pipeline.contract.manifest import MAX_PROBLEMS, Manifest
 
 NOT_OF_THE_CALLER = frozenset({"version", "model", "input", "tenant"})
 """Of a manifest: the path says the model, the key says the tenant."""

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pipeline.api.threads import Threads
-from pipeline.job_events import subject
-from pipeline.keys import INBOX, LEASES, InboxName, lease_id, lease_key, parse_inbox_key
-from pipeline.lease import Lease
+from pipeline.contract.keys import INBOX, LEASES, InboxName, lease_id, lease_key, parse_inbox_key
+from pipeline.contract.lease import Lease
+from pipeline.contract.summary import subject
 from pipeline.reading import inbox_id, listed
 from pipeline.store.base import Entry
 from pipeline.store.conditional import SafeStore

@@ -7,10 +7,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from config.errors import RylaError
-from pipeline.errors import problem_details
-from pipeline.lease import Progress
+from pipeline.contract.errors import problem_details
+from pipeline.contract.lease import Progress
+from pipeline.contract.result import Result, Status
 from pipeline.reading import JobView, State
-from pipeline.result import Result, Status
 
 PRIVATE = frozenset({"events", "nonce"})
 """Of a result, what is for dispatchers alone."""

@@ -14,7 +14,7 @@ from config.errors import BadRequest, NoSuchPath, RylaError, StoreError, WrongMe
 from config.nearest import nearest
 from pipeline.api.answers import problem_answer
 from pipeline.api.paths import ENDPOINTS
-from pipeline.keys import clip
+from pipeline.contract.keys import clip
 
 PATHS = (*(each.path for each in ENDPOINTS), "/jobs", "/models", "/loras", "/health", "/docs")
 

@@ -25,7 +25,7 @@ from pipeline.api.requests import Prefer, Shared, Tenant, header, require_query,
 from pipeline.api.service import Service
 from pipeline.api.streaming import event_id, events
 from pipeline.cancel import Canceller
-from pipeline.keys import ID_PATTERN, clip
+from pipeline.contract.keys import ID_PATTERN, clip
 from pipeline.reading import JobView, State
 
 MOST_LEFT = 180

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from config.errors import InvalidId, UnknownJob
 from pipeline.api.census import Census
 from pipeline.api.threads import Threads
-from pipeline.job_events import subject
-from pipeline.keys import check_id, lease_key, manifest_key, parse_inbox_key
-from pipeline.lease import Lease
+from pipeline.contract.keys import check_id, lease_key, manifest_key, parse_inbox_key
+from pipeline.contract.lease import Lease
+from pipeline.contract.summary import subject
 from pipeline.reading import JobView, State, leased, read_result
 from pipeline.store.conditional import SafeStore
 

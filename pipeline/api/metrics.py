@@ -21,7 +21,7 @@ from starlette.responses import Response
 from pipeline.api.openapi import problems
 from pipeline.api.ports import Ports
 from pipeline.api.requests import Shared, Tenant, require_query
-from pipeline.lease import Phase
+from pipeline.contract.lease import Phase
 from pipeline.queue.rules import Lifetimes
 from pipeline.reading import JobView, LeaseWatch, Overview, State, overview
 

@@ -20,7 +20,7 @@ from config.errors import RylaError
 from pipeline.api.lookup import Lookup, Place, finished, in_progress, result_or_lease
 from pipeline.api.ports import Pace
 from pipeline.api.threads import Threads
-from pipeline.keys import INBOX, LEASES, lease_id
+from pipeline.contract.keys import INBOX, LEASES, lease_id
 from pipeline.reading import listed
 from pipeline.store.base import Page
 from pipeline.store.conditional import SafeStore

@@ -11,7 +11,7 @@ from pipeline.cancel import Canceller
 from pipeline.cli import show
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.connecting import open_store
-from pipeline.keys import check_id
+from pipeline.contract.keys import check_id
 from pipeline.sinks import make_sink
 
 HELP = """Cancel a job, waiting or running.

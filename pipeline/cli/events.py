@@ -10,13 +10,13 @@ from typing import Annotated
 import typer
 
 from config.errors import UnknownJob
+from config.logs import configure_logs
 from events.filesink import read_events
 from events.outbox import StoredEvent
 from pipeline.cli import show
 from pipeline.cli.options import Json, StateDir, bucket_settings, load_cli_settings, quieter
 from pipeline.connecting import open_store
-from pipeline.keys import check_id
-from pipeline.logs import configure_logs
+from pipeline.contract.keys import check_id
 from pipeline.reading import State, look_up
 from pipeline.sinks import events_file
 

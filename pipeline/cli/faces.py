@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from config.errors import InvalidInput, NoFace
+from config.logs import configure_logs
 from config.settings import Settings
 from handlers.faces import insightface_finder
 from handlers.faces.boxes import Face, FaceFinder
@@ -19,7 +20,6 @@ from handlers.faces.scoring import Calibration, Score, score
 from pipeline.cli import show
 from pipeline.cli.options import Json, load_cli_settings, quieter
 from pipeline.faces import calibration_path, faces_folder, read_calibration
-from pipeline.logs import configure_logs
 
 HELP = """Measure faces.
 

@@ -7,7 +7,7 @@ import typer
 from config.errors import InvalidSetting
 from pipeline.cli import show
 from pipeline.cli.options import Json
-from pipeline.keys import NAME_PATTERN, is_name
+from pipeline.contract.keys import NAME_PATTERN, is_name
 
 HELP = "Keys of the HTTP API."
 NEW_HELP = """Make a key for a tenant. It is shown once and kept nowhere.

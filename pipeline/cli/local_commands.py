@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from config.logs import configure_logs
 from config.settings import Settings, load_settings
 from config.tables import load_gpus, load_routes
 from pipeline.cli import show
@@ -24,7 +25,6 @@ from pipeline.local.demo import DemoRun, prepare, run_demo
 from pipeline.local.examples import EXAMPLES, Example, load_examples
 from pipeline.local.report import Report, make_report, write_report
 from pipeline.local.stack import LocalStack, changed
-from pipeline.logs import configure_logs
 
 DEMO_HELP = """Run example manifests through the whole pipeline on this machine, and check the end.
 

@@ -15,9 +15,9 @@ from typing import Annotated
 import typer
 
 from config.errors import InvalidSetting
+from config.logs import configure_logs
 from config.settings import Settings, load_settings, variable
 from pipeline.local.stack import STACK_FILE, left_over
-from pipeline.logs import configure_logs
 
 BUCKET_FIELDS = (
     "bucket",

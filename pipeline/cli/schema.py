@@ -9,7 +9,7 @@ import typer
 
 from pipeline.cli import show
 from pipeline.cli.options import Json
-from pipeline.schemas import SCHEMAS, schema
+from pipeline.contract.schemas import SCHEMAS, schema
 
 HELP = """Print JSON Schemas: manifest, result, metrics, lease, event.
 

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from config.errors import BadManifest, RylaError, StoreUnavailable
 from pipeline.cli.options import stack_in_use
-from pipeline.errors import ErrorInfo, error_info, unforeseen
+from pipeline.contract.errors import ErrorInfo, error_info, unforeseen
 
 P = ParamSpec("P")
 INTERRUPTED = 130

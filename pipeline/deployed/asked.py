@@ -7,8 +7,8 @@ from contextlib import contextmanager
 import structlog
 
 from config.errors import RylaError
+from config.logs import configure_logs
 from config.settings import Settings, load_settings
-from pipeline.logs import configure_logs
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from config.errors import InvalidSetting
+from config.logs import configure_logs
 from config.settings import Settings, load_settings, variable
 from events.sender import Sender
 from pipeline.bench import Bench, load_bench
@@ -17,7 +18,6 @@ from pipeline.dispatcher.leasebook import LeaseBook
 from pipeline.dispatcher.tick import Dispatcher
 from pipeline.engines.base import Engine
 from pipeline.engines.modal import ModalEngine
-from pipeline.logs import configure_logs
 from pipeline.store.conditional import SafeStore
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from config.beginning import born_at
+from config.logs import configure_logs
 from config.settings import Settings, load_settings
 from config.tables import Route, load_routes
 from pipeline.deployed.deployment import ENGINE, takes_snapshot
 from pipeline.deployed.mounted import Handle, MountedVolume
-from pipeline.logs import configure_logs
 from pipeline.supplying import lora_folder
 from pipeline.worker import Worker
 

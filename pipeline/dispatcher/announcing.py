@@ -20,7 +20,7 @@ from events.outbox import StoredEvent, stored
 from events.sender import Delivery, Sender
 from handlers.kinds.registry import KINDS
 from pipeline.bench import Bench
-from pipeline.keys import deploy_key
+from pipeline.contract.keys import deploy_key
 from pipeline.store.conditional import Lost, SafeStore
 
 PAUSE_S = 60.0

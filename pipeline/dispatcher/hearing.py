@@ -11,8 +11,8 @@ from threading import Condition, Thread
 import structlog
 
 from config.errors import InvalidId, RylaError
+from pipeline.contract.keys import parse_inbox_key
 from pipeline.dispatcher.tick import Dispatcher, TickReport, tick
-from pipeline.keys import parse_inbox_key
 
 MAX_KEYS = 16
 """Of more entries than this, a LIST tells more cheaply."""

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from pipeline.keys import lease_id
-from pipeline.lease import Lease, Phase
+from pipeline.contract.keys import lease_id
+from pipeline.contract.lease import Lease, Phase
 from pipeline.queue.rules import Held
 from pipeline.store.base import Entry
 

@@ -10,10 +10,9 @@ import structlog
 from config.errors import BadManifest, IdConflict, InvalidId, StoreDenied
 from events.outbox import StoredEvent
 from events.sender import Sender
-from pipeline.errors import error_info
+from pipeline.contract.errors import error_info
+from pipeline.contract.keys import MAX_BYTES, parse_inbox_key, rejected_key
 from pipeline.job_events import Origin, entry_rejected
-from pipeline.keys import parse_inbox_key, rejected_key
-from pipeline.manifest import MAX_BYTES
 from pipeline.store.base import Entry
 from pipeline.store.conditional import Lost, SafeStore
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pipeline.bench import Bench
+from pipeline.contract.keys import INBOX, LEASES, lease_key, parse_inbox_key
+from pipeline.contract.lease import Lease
 from pipeline.dispatcher.leasebook import LeaseBook
-from pipeline.keys import INBOX, LEASES, lease_key, parse_inbox_key
-from pipeline.lease import Lease
 from pipeline.queue.admission import Places, Scan
 from pipeline.queue.rules import Held, Lifetimes, Standing, standing
 from pipeline.store.base import Entry, Stored

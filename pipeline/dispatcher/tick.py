@@ -16,15 +16,17 @@ import structlog
 from config.errors import EngineUnavailable, RylaError
 from events.sender import Sender
 from pipeline.bench import Bench
+from pipeline.contract.errors import error_info
+from pipeline.contract.keys import lease_key
+from pipeline.contract.lease import Lease, Phase
+from pipeline.contract.result import Result, Status
+from pipeline.contract.summary import subject
 from pipeline.dispatcher.announcing import Announcer
 from pipeline.dispatcher.leasebook import LeaseBook
 from pipeline.dispatcher.rejecting import Rejector
 from pipeline.dispatcher.survey import Survey, Surveyor, by_tenant
 from pipeline.engines.base import Engine
-from pipeline.errors import error_info
-from pipeline.job_events import Origin, requested, subject
-from pipeline.keys import lease_key
-from pipeline.lease import Lease, Phase
+from pipeline.job_events import Origin, requested
 from pipeline.public_https import INTERNET, PublicHttps
 from pipeline.queue.admission import Places, admit
 from pipeline.queue.judging import judge
@@ -42,7 +44,6 @@ from pipeline.queue.steps import (
     Spawned,
 )
 from pipeline.queue.taking import Claim, TakeOver
-from pipeline.result import Result, Status
 from pipeline.settling import Settler
 from pipeline.store.conditional import SafeStore
 from pipeline.supplying import Inspector

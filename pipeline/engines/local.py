@@ -18,7 +18,7 @@ import structlog
 from config.errors import EngineUnavailable
 from config.settings import PREFIX, Settings
 from config.tables import Route, RouteTable
-from pipeline.keys import DEFAULT_PRIORITY, parse_inbox_key
+from pipeline.contract.keys import DEFAULT_PRIORITY, parse_inbox_key
 from pipeline.loras.keeping import LoraKeeper
 from pipeline.queue.ref import Ref
 

@@ -17,8 +17,8 @@ from threading import Thread
 from typing import Any
 
 from config.beginning import born_at
+from config.logs import configure_logs
 from config.settings import load_settings
-from pipeline.logs import configure_logs
 from pipeline.worker import Worker
 
 

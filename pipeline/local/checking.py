@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from PIL import Image
 
 from events.moments import Moment, event_for
-from pipeline.keys import attempt_folder
+from pipeline.contract.keys import attempt_folder
+from pipeline.contract.result import Output, Result, Status
 from pipeline.local.demo import DemoRun
 from pipeline.local.examples import Example
-from pipeline.result import Output, Result, Status
 
 _MOMENTS = {
     Status.SUCCEEDED: Moment.SUCCEEDED,

@@ -16,9 +16,7 @@ from config.errors import InvalidInput
 from config.settings import Settings
 from events.filesink import read_events
 from events.outbox import StoredEvent
-from pipeline.faces import faces_folder
-from pipeline.following import Follower
-from pipeline.keys import (
+from pipeline.contract.keys import (
     INBOX,
     JOBS,
     LEASES,
@@ -27,12 +25,14 @@ from pipeline.keys import (
     parse_inbox_key,
     result_key,
 )
+from pipeline.contract.result import Result, Status
+from pipeline.faces import faces_folder
+from pipeline.following import Follower
 from pipeline.local.demo_lora import add_demo_lora
 from pipeline.local.demo_sitter import add_demo_sitter, with_faces_expected
 from pipeline.local.examples import Example
 from pipeline.local.stack import LocalStack, changed
 from pipeline.reading import JobView, listed
-from pipeline.result import Result, Status
 from pipeline.sinks import events_file
 from pipeline.store.conditional import SafeStore, Won
 

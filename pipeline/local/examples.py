@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from config.errors import InvalidInput
-from pipeline.keys import DEFAULT_PRIORITY, INBOX, check_id, inbox_key
-from pipeline.result import Status
+from pipeline.contract.keys import DEFAULT_PRIORITY, INBOX, check_id, inbox_key
+from pipeline.contract.result import Status
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "manifests"
 """In a clone; an installed package has none, and is given a folder."""

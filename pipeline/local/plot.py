@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from pipeline.result import Metrics
+from pipeline.contract.result import Metrics
 
 PARTS: Mapping[str, str] = {
     "queue": "manifest written, not yet claimed",

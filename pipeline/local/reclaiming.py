@@ -6,8 +6,8 @@ is safe at any time: a worker that holds such a job after all fails at its fence
 
 import structlog
 
-from pipeline.keys import INBOX, LEASES, lease_id
-from pipeline.lease import Lease, Phase
+from pipeline.contract.keys import INBOX, LEASES, lease_id
+from pipeline.contract.lease import Lease, Phase
 from pipeline.reading import inbox_id, listed
 from pipeline.store.conditional import SafeStore, Won
 

@@ -19,12 +19,12 @@ from PIL import Image
 
 from config.tables import GpuTable, RouteTable
 from handlers.kinds.registry import KINDS
-from pipeline.keys import INBOX
+from pipeline.contract.keys import INBOX
+from pipeline.contract.result import Output, Result, Status
 from pipeline.local.checking import Check
 from pipeline.local.demo import DemoRun
 from pipeline.local.examples import Example
 from pipeline.local.plot import PARTS, Plot, balanced, plot
-from pipeline.result import Output, Result, Status
 
 STANDIN = "standin"
 NOTHING = "\N{EN DASH}"

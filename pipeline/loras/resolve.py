@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from config.errors import InvalidField, LoraNotFound, LoraUnreadable
 from config.nearest import nearest
 from handlers.loras.refs import ById, ByName, LoraRef
-from pipeline.keys import clip
+from pipeline.contract.keys import clip
 from pipeline.loras.bucket import ENDING, Found, every, find
 from pipeline.store.conditional import SafeStore
 

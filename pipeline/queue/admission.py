@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from config.errors import InvalidId
-from pipeline.keys import INBOX, InboxName, parse_inbox_key
+from pipeline.contract.keys import INBOX, InboxName, parse_inbox_key
 from pipeline.store.base import Entry
 
 REFUSALS = 64

@@ -7,7 +7,8 @@ Look ─ FindAdopted ─ ReadWaiting ─ AdoptWaiting ─ CommitCancel ─ Commi
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from pipeline.manifest import MAX_BYTES
+from pipeline.contract.keys import MAX_BYTES
+from pipeline.contract.result import Result
 from pipeline.queue.steps import (
     Committed,
     CreateManifest,
@@ -19,7 +20,6 @@ from pipeline.queue.steps import (
     ReadResult,
     Step,
 )
-from pipeline.result import Result
 from pipeline.store.base import Stored
 from pipeline.store.conditional import Outcome, Won
 

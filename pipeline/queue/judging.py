@@ -23,15 +23,16 @@ from handlers.policy.rules import Asked, likeness
 from pipeline import costs
 from pipeline.bench import Bench
 from pipeline.callbacks import reporting, require_callback
-from pipeline.errors import error_info
-from pipeline.job_events import Origin, ended, lora_load_failed, requested, subject
-from pipeline.keys import parse_inbox_key
-from pipeline.lease import Lease
-from pipeline.manifest import MAX_BYTES, Manifest, check_key, deadline_passed, parse_manifest
+from pipeline.contract.errors import error_info
+from pipeline.contract.keys import MAX_BYTES, parse_inbox_key
+from pipeline.contract.lease import Lease
+from pipeline.contract.manifest import Manifest, check_key, deadline_passed, parse_manifest
+from pipeline.contract.result import JobCost, Result, Status
+from pipeline.contract.summary import subject
+from pipeline.job_events import Origin, ended, lora_load_failed, requested
 from pipeline.queue.ref import Ref, make_ref
 from pipeline.queue.steps import Judge
 from pipeline.queue.taking import size_of_too_large
-from pipeline.result import JobCost, Result, Status
 from workflows.validation import require_valid
 
 

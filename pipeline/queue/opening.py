@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from pipeline.keys import DEFAULT_PRIORITY, InboxName, parse_inbox_key
-from pipeline.lease import Lease, Phase
+from pipeline.contract.keys import DEFAULT_PRIORITY, InboxName, parse_inbox_key
+from pipeline.contract.lease import Lease, Phase
 from pipeline.queue.rules import Held
 from pipeline.queue.taking import Claim, TakeOver, Task
 from pipeline.store.base import Entry

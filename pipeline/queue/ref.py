@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pipeline.lease import Lease
+from pipeline.contract.lease import Lease
 
 MAX_MANIFEST_BYTES = 6 * 1024
 MAX_REF_BYTES = 7 * 1024

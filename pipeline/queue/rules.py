@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import Enum, auto
 
 from config.settings import Settings
-from pipeline.lease import Lease, Phase
+from pipeline.contract.lease import Lease, Phase
 from pipeline.store.base import Entry
 
 

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipeline.keys import lease_key, manifest_key, result_key
-from pipeline.manifest import MAX_BYTES
+from pipeline.contract.keys import MAX_BYTES, lease_key, manifest_key, result_key
 from pipeline.queue.steps import (
     Call,
     CreateLease,

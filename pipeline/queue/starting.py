@@ -12,7 +12,7 @@ learns of it at its next renewal, and their outputs lie in different folders.
 from dataclasses import dataclass
 from datetime import datetime
 
-from pipeline.lease import Lease, Phase
+from pipeline.contract.lease import Lease, Phase
 from pipeline.queue.steps import End, ReadResult, ReplaceLease, Stale, Started, Step
 from pipeline.store.base import Stored
 from pipeline.store.conditional import Outcome, Won

@@ -9,9 +9,9 @@ interleavings.
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pipeline.lease import Lease
+from pipeline.contract.lease import Lease
+from pipeline.contract.result import Result
 from pipeline.queue.ref import Ref
-from pipeline.result import Result
 from pipeline.store.base import Stored
 
 

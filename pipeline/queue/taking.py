@@ -11,8 +11,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pipeline.lease import Lease, Phase
-from pipeline.manifest import MAX_BYTES
+from pipeline.contract.keys import MAX_BYTES
+from pipeline.contract.lease import Lease, Phase
+from pipeline.contract.result import Result
 from pipeline.queue.ref import Ref
 from pipeline.queue.steps import (
     Committed,
@@ -34,7 +35,6 @@ from pipeline.queue.steps import (
     Spawned,
     Step,
 )
-from pipeline.result import Result
 from pipeline.store.base import Stored
 from pipeline.store.conditional import Outcome, Won
 

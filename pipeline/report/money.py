@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
-from pipeline.result import Result, Status
+from pipeline.contract.result import Result, Status
 
 NOBODY = "(none)"
 """Of a job that names no tenant or kind, or that reached no GPU."""

@@ -6,9 +6,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from pipeline.keys import JOBS
+from pipeline.contract.keys import JOBS
+from pipeline.contract.result import Result
 from pipeline.reading import listed
-from pipeline.result import Result
 from pipeline.store.conditional import SafeStore
 
 RESULT = "/result.json"

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from pipeline.contract.result import Result
 from pipeline.report.modal_billing import Billing
 from pipeline.report.money import Ledger
 from pipeline.report.reading import Reading
 from pipeline.report.targets import Tally
-from pipeline.result import Result
 
 STANDIN = "standin"
 

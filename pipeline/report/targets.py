@@ -11,8 +11,8 @@ from typing import Any
 
 from events.catalogue import LoraLoaded, LoraLoadFailed
 from handlers.faces.scoring import Reason
+from pipeline.contract.result import Output, Result, Status
 from pipeline.report.series import Series, rounded
-from pipeline.result import Output, Result, Status
 
 MATCH = 0.85
 """Least match of a face that counts as the same person."""

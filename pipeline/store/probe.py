@@ -3,14 +3,7 @@
 from dataclasses import dataclass
 
 from config.errors import StoreNotConditional, StoreUnavailable
-from pipeline.store.base import (
-    Busy,
-    IfAbsent,
-    IfMatch,
-    OutcomeUnknown,
-    PreconditionFailed,
-    Store,
-)
+from pipeline.store.base import Busy, IfAbsent, IfMatch, OutcomeUnknown, PreconditionFailed, Store
 
 PREFIX = "checks/"
 _HINT = (

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from pydantic_core import to_json
 
-from pipeline.schemas import SCHEMAS
-from pipeline.schemas import schema as json_schema
+from pipeline.contract.schemas import SCHEMAS
+from pipeline.contract.schemas import schema as json_schema
 from tests.clients.conftest import Api
 
 CLIENT = Path(__file__).parents[2] / "clients" / "typescript"

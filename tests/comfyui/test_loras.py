@@ -19,8 +19,8 @@ from config.tables import load_models
 from handlers.kinds.lora_fields import lora_base
 from handlers.loras.check import check
 from handlers.loras.header import BytesRanges
+from pipeline.contract.result import Status
 from pipeline.local.seaweed import SeaweedServer
-from pipeline.result import Status
 from tests.comfyui.conftest import MICRO_MODELS, comfyui_flags
 from tests.support.safetensors_files import (
     KOHYA,

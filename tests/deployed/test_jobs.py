@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from pipeline.contract.lease import Phase
+from pipeline.contract.result import Status
 from pipeline.deployed.shipping import APP_FILE
-from pipeline.lease import Phase
-from pipeline.result import Status
 from tests.pipeline.loras.support import flux_lora
 from tests.support.deployed import ROOT, Deployed
 from tests.support.modal_plane.processes import children, lives, peak_memory_mib

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pipeline.result import Status
+from pipeline.contract.result import Status
 from tests.support.deployed import API_KEY, DOORBELL, Deployed, ref_of
 from tests.support.stack import wait_until
 

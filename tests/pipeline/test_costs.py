@@ -2,15 +2,7 @@ import pytest
 
 from config.tables import Gpu, GpuTable, Route, load_gpus, load_routes
 from handlers.kinds.base import Work
-from pipeline.costs import (
-    FLUX,
-    Z_IMAGE,
-    cost,
-    estimate,
-    floor_seconds,
-    over_budget,
-    step_flops,
-)
+from pipeline.costs import FLUX, Z_IMAGE, cost, estimate, floor_seconds, over_budget, step_flops
 
 GPUS: GpuTable = load_gpus()
 ROUTE: Route = load_routes().route("Flux")

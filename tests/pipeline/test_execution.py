@@ -7,10 +7,10 @@ import pytest
 
 from config.errors import NodeFailed, OutOfMemory, PromptInterrupted, StoreDenied
 from pipeline.cold import ColdStart
+from pipeline.contract.lease import Phase
+from pipeline.contract.result import Status
 from pipeline.execution import Ending, execute
-from pipeline.lease import Phase
 from pipeline.queue.ref import Ref
-from pipeline.result import Status
 from pipeline.store.base import Always
 from tests.pipeline.conftest import MakeYard
 from tests.support.instant import InstantServer, failing, workshop

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from config.errors import OutputInvalid, OutputsMissing
+from pipeline.contract.result import Metrics
 from pipeline.fetching import fetch
-from pipeline.result import Metrics
 from pipeline.store.base import Always
 from tests.support.yard import Yard
 

@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
+from pipeline.contract.lease import Lease, Progress
 from pipeline.heartbeat import Heartbeat
-from pipeline.lease import Lease, Progress
 from pipeline.store.base import Always, OutcomeUnknown
 from pipeline.store.conditional import Won
 from tests.pipeline.conftest import MakeYard

@@ -14,7 +14,7 @@ from handlers.comfyui.standin.options import Options
 from handlers.comfyui.standin.server import running
 from handlers.faces.boxes import Box
 from handlers.faces.scoring import Calibration
-from pipeline.result import Output, Result, Status
+from pipeline.contract.result import Output, Result, Status
 from pipeline.store.base import Always
 from pipeline.studio import ComfyServer
 from tests.pipeline.conftest import MakeYard

@@ -5,19 +5,11 @@ import pytest
 
 from config.errors import InvalidId
 from events.moments import Moment
-from pipeline.errors import ErrorInfo
-from pipeline.job_events import (
-    Origin,
-    Subject,
-    completed,
-    ended,
-    entry_rejected,
-    model_loaded,
-    requested,
-    subject,
-)
+from pipeline.contract.errors import ErrorInfo
+from pipeline.contract.result import JobCost, Metrics
+from pipeline.contract.summary import Subject, subject
+from pipeline.job_events import Origin, completed, ended, entry_rejected, model_loaded, requested
 from pipeline.model_loads import LoadedModel, Source
-from pipeline.result import JobCost, Metrics
 from tests.support.manifests import body
 from tests.support.yard import NOON
 

@@ -5,13 +5,7 @@ from typing import Any
 
 import pytest
 
-from config.errors import (
-    DeadlineExceeded,
-    ManifestNotJson,
-    NodeFailed,
-    OutputInvalid,
-    UnknownField,
-)
+from config.errors import DeadlineExceeded, ManifestNotJson, NodeFailed, OutputInvalid, UnknownField
 from pipeline.execution import Workshop
 from pipeline.heartbeat import Heartbeat
 from pipeline.making import Made, make

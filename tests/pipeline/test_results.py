@@ -7,11 +7,11 @@ import pytest
 from config.errors import InvalidField, NodeFailed, UnknownField
 from handlers.kinds.base import Timings
 from pipeline.cold import WARM, ColdStart
-from pipeline.lease import Phase, Spent
+from pipeline.contract.lease import Phase, Spent
+from pipeline.contract.manifest import parse_manifest
+from pipeline.contract.result import Output, Result, Status
 from pipeline.making import Made
-from pipeline.manifest import parse_manifest
 from pipeline.queue.ref import make_ref
-from pipeline.result import Output, Result, Status
 from pipeline.results import Story
 from pipeline.studio import Machine
 from pipeline.weights_ahead import ReadAhead

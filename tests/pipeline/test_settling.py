@@ -9,9 +9,9 @@ import pytest
 from events.delivery import MemorySink, NotDelivered
 from events.outbox import StoredEvent
 from events.posthog_sink import PostHogSink
+from pipeline.contract.lease import Phase
+from pipeline.contract.result import Status
 from pipeline.dispatcher.tick import tick
-from pipeline.lease import Phase
-from pipeline.result import Status
 from pipeline.store.base import OutcomeUnknown
 from tests.pipeline.conftest import MakeYard
 from tests.support.instant import InstantEngine

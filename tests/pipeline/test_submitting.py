@@ -18,9 +18,9 @@ from config.errors import (
 )
 from handlers.kinds.base import JobInput
 from pipeline import submitting
-from pipeline.manifest import MAX_BYTES
+from pipeline.contract.keys import MAX_BYTES
+from pipeline.contract.result import Status
 from pipeline.reading import State
-from pipeline.result import Status
 from pipeline.sources import Source
 from pipeline.submitting import Options, Prepared, Sent, canonical, new_id, prepare, submit
 from tests.pipeline.test_intake import picture

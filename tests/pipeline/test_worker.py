@@ -14,10 +14,10 @@ from config.errors import ComfyStartFailed, InvalidSetting
 from config.settings import Settings
 from handlers.media.images import read_provenance
 from pipeline.connecting import open_store
-from pipeline.lease import Lease, Phase
+from pipeline.contract.lease import Lease, Phase
+from pipeline.contract.result import Result, Status
 from pipeline.local.seaweed import SeaweedServer
 from pipeline.queue.ref import Ref, make_ref
-from pipeline.result import Result, Status
 from pipeline.store.conditional import Won
 from pipeline.worker import Worker
 from tests.support.manifests import body

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.result import Result, Status
+from pipeline.contract.result import Result, Status
 from pipeline.store.base import Always
 from tests.support.yard import Yard
 

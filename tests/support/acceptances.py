@@ -18,7 +18,7 @@ from events.outbox import StoredEvent, stored
 from pipeline.accepting.criterion import Outcome
 from pipeline.accepting.jobs import Job, Stage
 from pipeline.accepting.plan import Plan, PlanFile
-from pipeline.result import ColdParts, Metrics, Result, Status
+from pipeline.contract.result import ColdParts, Metrics, Result, Status
 from tests.support.report_results import NO_PARTS, NOON, result
 
 SMALL = {"width": 256, "height": 256, "steps": 1}

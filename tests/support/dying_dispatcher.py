@@ -13,9 +13,9 @@ from config.settings import load_settings
 from events.sender import Sender
 from pipeline.bench import load_bench
 from pipeline.connecting import open_store
+from pipeline.contract.lease import Phase
 from pipeline.dispatcher.tick import Dispatcher, tick
 from pipeline.engines.local import LocalEngine
-from pipeline.lease import Phase
 from pipeline.queue.ref import Ref
 from pipeline.sinks import make_sink
 from pipeline.store.base import Condition, Written

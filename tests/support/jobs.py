@@ -3,10 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pipeline.keys import inbox_key, lease_key
-from pipeline.lease import Lease, Phase
+from pipeline.contract.keys import inbox_key, lease_key
+from pipeline.contract.lease import Lease, Phase
+from pipeline.contract.result import Result, Status
 from pipeline.queue.rules import Held
-from pipeline.result import Result, Status
 from pipeline.store.base import Entry, Stored
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

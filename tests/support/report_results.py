@@ -5,8 +5,8 @@ from typing import Any
 
 from events.catalogue import Common, LoraLoaded, LoraLoadFailed
 from events.outbox import StoredEvent, stored
-from pipeline.errors import ErrorInfo
-from pipeline.result import (
+from pipeline.contract.errors import ErrorInfo
+from pipeline.contract.result import (
     JobCost,
     Metrics,
     Output,

@@ -3,13 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from workflows.interfaces import (
-    DYNAMIC_COMBO,
-    ENUM,
-    FILE,
-    InputSpec,
-    NodeInterface,
-)
+from workflows.interfaces import DYNAMIC_COMBO, ENUM, FILE, InputSpec, NodeInterface
 
 FileLists = Mapping[str, Sequence[str]]
 """Models folder (or `input`) -> names."""

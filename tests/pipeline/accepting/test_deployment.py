@@ -7,15 +7,8 @@ from pipeline.accepting.criterion import Facts, Outcome, Verdict
 from pipeline.accepting.deployment import cold_starts, containers, deployed, events, health, http
 from pipeline.accepting.jobs import Stage
 from pipeline.accepting.over_http import Answer, Health
-from pipeline.result import Status
-from tests.support.acceptances import (
-    lora_loaded,
-    metrics,
-    model_loaded,
-    outcome,
-    owes,
-    unfinished,
-)
+from pipeline.contract.result import Status
+from tests.support.acceptances import lora_loaded, metrics, model_loaded, outcome, owes, unfinished
 from tests.support.report_results import result
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -1,6 +1,6 @@
 from pipeline.accepting.criterion import Criterion, Facts, Outcome, Verdict
 from pipeline.accepting.figures import figures
-from pipeline.result import Status
+from pipeline.contract.result import Status
 from tests.support.acceptances import outcome, unfinished
 
 

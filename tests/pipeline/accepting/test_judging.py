@@ -3,7 +3,7 @@ from typing import Any
 from pipeline.accepting.criterion import Facts, Outcome, Verdict
 from pipeline.accepting.jobs import Stage
 from pipeline.accepting.judging import STANDIN_MADE, counted, judge, ok
-from pipeline.result import Output, Provenance, Status
+from pipeline.contract.result import Output, Provenance, Status
 from tests.support.acceptances import outcome
 from tests.support.report_results import output
 

@@ -5,7 +5,7 @@ import pytest
 from pipeline.accepting.criterion import Facts, Outcome, Verdict
 from pipeline.accepting.jobs import Stage
 from pipeline.accepting.made import faces, flux, loras
-from pipeline.result import Output, Provenance, Status, UsedLora
+from pipeline.contract.result import Output, Provenance, Status, UsedLora
 from tests.support.acceptances import outcome, owes, unfinished
 from tests.support.report_results import output, result
 

@@ -6,7 +6,7 @@ from config.errors import IdConflict
 from pipeline.accepting.jobs import gpu_jobs
 from pipeline.accepting.on_gpu import place
 from pipeline.accepting.orders import Order, ready
-from pipeline.keys import manifest_key
+from pipeline.contract.keys import manifest_key
 from pipeline.store.base import Always
 from tests.support.acceptances import SMALL, plan
 from tests.support.world import BENCH, World

@@ -9,7 +9,7 @@ from pipeline.accepting.gpus import OnGpu
 from pipeline.accepting.jobs import Job, Stage
 from pipeline.accepting.page import render, write_page
 from pipeline.accepting.running import Findings, Forecast
-from pipeline.result import Provenance, Status
+from pipeline.contract.result import Provenance, Status
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
 from tests.support.acceptances import outcome, owes

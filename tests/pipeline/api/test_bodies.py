@@ -4,14 +4,8 @@ import pytest
 
 from config.errors import InvalidField, NotAvailable, UnknownField
 from handlers.kinds.registry import KINDS
-from pipeline.api.bodies import (
-    EXAMPLES,
-    MANIFEST_FIELDS,
-    body_model,
-    in_body_terms,
-    manifest_of,
-)
-from pipeline.manifest import MAX_PROBLEMS
+from pipeline.api.bodies import EXAMPLES, MANIFEST_FIELDS, body_model, in_body_terms, manifest_of
+from pipeline.contract.manifest import MAX_PROBLEMS
 
 
 def test_a_body_becomes_the_manifest_of_its_path_and_key_with_nothing_added() -> None:

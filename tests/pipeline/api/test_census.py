@@ -6,8 +6,8 @@ import pytest
 
 from pipeline.api.census import Census, Owner, take_snapshot
 from pipeline.api.threads import Threads
-from pipeline.keys import inbox_key, lease_key
-from pipeline.lease import Phase
+from pipeline.contract.keys import inbox_key, lease_key
+from pipeline.contract.lease import Phase
 from pipeline.store.base import Always, Busy
 from tests.support.jobs import a_lease
 from tests.support.manifests import body

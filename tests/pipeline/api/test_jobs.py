@@ -9,8 +9,8 @@ import pytest
 from httpx import Response
 from starlette.types import Message
 
-from pipeline.keys import lease_key, result_key
-from pipeline.lease import Phase, Progress
+from pipeline.contract.keys import lease_key, result_key
+from pipeline.contract.lease import Phase, Progress
 from pipeline.store.base import Always
 from tests.pipeline.conftest import MakeYard
 from tests.support.desk import QUICK, SMALL, Desk, bearer, keys

@@ -10,8 +10,8 @@ from starlette.testclient import TestClient
 from pipeline.api.auth import hashed
 from pipeline.api.metrics import FRESH_S, metrics_router
 from pipeline.api.ports import Ports
-from pipeline.keys import inbox_key
-from pipeline.lease import Phase
+from pipeline.contract.keys import inbox_key
+from pipeline.contract.lease import Phase
 from pipeline.store.base import Always, Busy
 from tests.pipeline.conftest import MakeYard
 from tests.support.api import client_of

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from pipeline.api.ports import Pace
-from pipeline.keys import lease_key
-from pipeline.lease import Phase, Progress
+from pipeline.contract.keys import lease_key
+from pipeline.contract.lease import Phase, Progress
 from pipeline.reading import State
 from pipeline.store.base import Always
 from tests.pipeline.conftest import MakeYard

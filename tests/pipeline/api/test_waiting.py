@@ -8,8 +8,8 @@ import pytest
 
 from pipeline.api.lookup import Place
 from pipeline.api.ports import Pace
-from pipeline.keys import inbox_key, lease_key, result_key
-from pipeline.lease import Phase, Progress
+from pipeline.contract.keys import inbox_key, lease_key, result_key
+from pipeline.contract.lease import Phase, Progress
 from pipeline.reading import JobView, State
 from pipeline.store.base import Always, Busy
 from tests.pipeline.conftest import MakeYard

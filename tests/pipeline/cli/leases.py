@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from pipeline.errors import ErrorInfo
-from pipeline.lease import Lease, Phase, Progress
+from pipeline.contract.errors import ErrorInfo
+from pipeline.contract.lease import Lease, Phase, Progress
 
 SUBMITTED = datetime(2026, 1, 1, tzinfo=UTC)
 

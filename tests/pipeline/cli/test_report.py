@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.keys import result_key
+from pipeline.contract.keys import result_key
 from pipeline.store.conditional import SafeStore
 from tests.pipeline.cli.conftest import Ryla
 from tests.support.report_results import refused, result

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.result import Output, Result, Status
+from pipeline.contract.result import Output, Result, Status
 from pipeline.store.conditional import SafeStore
 from tests.pipeline.cli.conftest import Ryla
 from tests.pipeline.cli.leases import SUBMITTED, running

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from pipeline.schemas import SCHEMAS, schema
+from pipeline.contract.schemas import SCHEMAS, schema
 from tests.pipeline.cli.conftest import Ryla
 
 

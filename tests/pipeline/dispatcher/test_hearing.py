@@ -7,8 +7,8 @@ from threading import Event
 import pytest
 
 from config.errors import StoreDenied
+from pipeline.contract.keys import inbox_key
 from pipeline.dispatcher.hearing import MAX_KEYS, Hearing
-from pipeline.keys import inbox_key
 from tests.pipeline.conftest import MakeYard
 from tests.support.manifests import body
 from tests.support.stack import wait_until

@@ -1,7 +1,7 @@
 import pytest
 
 from config.errors import StoreDenied, StoreUnavailable
-from pipeline.manifest import MAX_BYTES
+from pipeline.contract.keys import MAX_BYTES
 from pipeline.store.base import Busy
 from tests.support.manifests import body
 from tests.support.yard import Yard

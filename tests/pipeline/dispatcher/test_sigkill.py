@@ -17,9 +17,9 @@ from events.delivery import MemorySink
 from events.sender import Sender
 from pipeline.bench import load_bench
 from pipeline.connecting import open_store
+from pipeline.contract.result import Status
 from pipeline.dispatcher.tick import Dispatcher, tick
 from pipeline.local.seaweed import SeaweedServer
-from pipeline.result import Status
 from pipeline.settling import Settler
 from tests.support.dying_dispatcher import POINTS
 from tests.support.instant import InstantEngine, workshop

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
+from pipeline.contract.lease import Lease, Phase
 from pipeline.dispatcher.survey import Surveyor, by_tenant, free_places
-from pipeline.lease import Lease, Phase
 from pipeline.store.base import Always
 from tests.pipeline.conftest import MakeYard
 from tests.support.manifests import body

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from config.settings import Settings
+from pipeline.contract.lease import Lease, Phase
 from pipeline.engines.modal import ModalEngine
-from pipeline.lease import Lease, Phase
 from pipeline.queue.ref import Ref, make_ref
 from tests.support.modal_plane import ModalPlane
 from tests.support.modal_plane.signing_in import signed_in

@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 
 from config.settings import Settings
+from pipeline.contract.lease import Phase
+from pipeline.contract.result import Status
 from pipeline.dispatcher.tick import tick
 from pipeline.engines import local
-from pipeline.lease import Phase
-from pipeline.result import Status
 from tests.support.stack import Stack, quick, running, wait_until
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from events.outbox import StoredEvent
+from pipeline.contract.result import Status
 from pipeline.local.checking import check_run
 from pipeline.local.demo import DemoRun
-from pipeline.result import Status
 
 pytestmark = pytest.mark.xdist_group("demo")
 

@@ -5,10 +5,10 @@ import pytest
 
 from config.errors import InvalidInput
 from handlers.kinds.registry import KINDS
-from pipeline.keys import JOBS
+from pipeline.contract.keys import JOBS
+from pipeline.contract.result import Status
 from pipeline.local.checking import check_run
 from pipeline.local.demo import MARKER, DemoRun, prepare
-from pipeline.result import Status
 from tests.support.commands import ryla
 
 pytestmark = pytest.mark.xdist_group("demo")

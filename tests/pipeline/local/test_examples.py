@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from config.errors import BadManifest, InvalidId, InvalidInput
-from pipeline.keys import parse_inbox_key
+from pipeline.contract.keys import parse_inbox_key
+from pipeline.contract.manifest import check_key, parse_manifest
+from pipeline.contract.result import Status
 from pipeline.local.examples import EXAMPLES, Example, load_examples, read_example
-from pipeline.manifest import check_key, parse_manifest
-from pipeline.result import Status
 
 REFUSED_FOR_ITS_NEEDS = ("muse-misnamed",)
 """Fine as a manifest, but the bucket lacks what it names."""

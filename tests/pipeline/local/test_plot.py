@@ -2,8 +2,8 @@ from itertools import pairwise
 
 import pytest
 
+from pipeline.contract.result import Metrics
 from pipeline.local.plot import PARTS, WIDTH, balanced, plot, seconds_by_part
-from pipeline.result import Metrics
 
 
 def metrics(**seconds: float) -> Metrics:

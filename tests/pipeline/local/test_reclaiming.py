@@ -1,7 +1,7 @@
 from datetime import UTC, datetime, timedelta
 
-from pipeline.keys import lease_key
-from pipeline.lease import Lease, Phase
+from pipeline.contract.keys import lease_key
+from pipeline.contract.lease import Lease, Phase
 from pipeline.local.reclaiming import reclaim
 from pipeline.store.base import Always
 from pipeline.store.conditional import SafeStore

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from config.tables import load_gpus, load_routes
+from pipeline.contract.result import Status
 from pipeline.local.checking import Check, check_run
 from pipeline.local.demo import DemoRun
 from pipeline.local.report import Report, make_report, write_report
-from pipeline.result import Status
 
 pytestmark = pytest.mark.xdist_group("demo")
 

@@ -9,7 +9,7 @@ import pytest
 
 from config.errors import OutOfMemory
 from events.outbox import StoredEvent
-from pipeline.result import Result, Status, UsedLora
+from pipeline.contract.result import Result, Status, UsedLora
 from pipeline.store.base import Always, OutcomeUnknown
 from tests.pipeline.conftest import MakeYard
 from tests.pipeline.loras.support import flux_lora, tiny_lora, z_image_lora

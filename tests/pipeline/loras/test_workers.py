@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
+from pipeline.contract.result import Result, Status
 from pipeline.local.seaweed import SeaweedServer
-from pipeline.result import Result, Status
 from pipeline.supplying import lora_folder
 from tests.pipeline.loras.support import flux_lora, z_image_lora
 from tests.support.seaweed import fresh_bucket

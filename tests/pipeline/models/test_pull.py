@@ -5,23 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from config.errors import (
-    DiskFull,
-    HubUnavailable,
-    ModelCorrupt,
-    ModelGated,
-    ModelNotFound,
-)
+from config.errors import DiskFull, HubUnavailable, ModelCorrupt, ModelGated, ModelNotFound
 from config.tables import WeightFile
 from pipeline.models.hub import HuggingFace
-from pipeline.models.pull import (
-    SPARE_BYTES,
-    Pulled,
-    free_bytes,
-    prepare,
-    pull,
-    require_space,
-)
+from pipeline.models.pull import SPARE_BYTES, Pulled, free_bytes, prepare, pull, require_space
 from tests.pipeline.models.conftest import BODY, MakeWeight
 from tests.support.model_hub import COMMIT, TOKEN, ModelHub
 

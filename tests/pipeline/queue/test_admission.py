@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.keys import INBOX, InboxName, parse_inbox_key
+from pipeline.contract.keys import INBOX, InboxName, parse_inbox_key
 from pipeline.queue.admission import REFUSALS, Places, Scan, Waiting, admit
 from pipeline.store.base import Entry
 from tests.support.jobs import NOW, entry

@@ -1,6 +1,7 @@
 from typing import Any
 
-from pipeline.manifest import MAX_BYTES
+from pipeline.contract.keys import MAX_BYTES
+from pipeline.contract.result import Result, Status
 from pipeline.queue.cancelling import (
     AdoptWaiting,
     Cancellation,
@@ -18,7 +19,6 @@ from pipeline.queue.steps import (
     ReadManifest,
     ReadResult,
 )
-from pipeline.result import Result, Status
 from pipeline.store.conditional import Lost, Won
 from tests.support.jobs import BODY, ENTRY, a_result, stored
 

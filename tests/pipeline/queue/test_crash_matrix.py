@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import pytest
 
 from config.errors import ComfyDied
-from pipeline.keys import inbox_key, lease_key, result_key
+from pipeline.contract.keys import inbox_key, lease_key, result_key
+from pipeline.contract.result import Result, Status
 from pipeline.queue.ref import Ref
-from pipeline.result import Result, Status
 from tests.support.faulty_store import Fault
 from tests.support.jobs import a_lease
 from tests.support.manifests import body

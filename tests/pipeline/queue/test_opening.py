@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.lease import Lease, Phase
+from pipeline.contract.lease import Lease, Phase
 from pipeline.queue.opening import Taker, claim, take_over
 from pipeline.queue.taking import Claim, TakeOver, Task
 from tests.support.jobs import ENTRY, NOW, a_lease, entry, held

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.settings import Settings
-from pipeline.lease import VACANT_S, Lease, Phase
+from pipeline.contract.lease import VACANT_S, Lease, Phase
 from pipeline.queue.rules import Lifetimes, Standing, backoff, standing
 from tests.support.jobs import ENTRY, NOW, a_lease, entry, held
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.lease import Phase, Progress
+from pipeline.contract.lease import Phase, Progress
 from pipeline.queue.starting import AskResult, Execution, Restart, Start
 from pipeline.queue.steps import ReadResult, ReplaceLease, Stale, Started
 from pipeline.store.conditional import Lost, Won

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.lease import Phase
-from pipeline.manifest import MAX_BYTES
+from pipeline.contract.keys import MAX_BYTES
+from pipeline.contract.lease import Phase
+from pipeline.contract.result import Status
 from pipeline.queue.ref import Ref
 from pipeline.queue.steps import (
     Committed,
@@ -46,7 +47,6 @@ from pipeline.queue.taking import (
     size_of_too_large,
     too_large,
 )
-from pipeline.result import Status
 from pipeline.store.conditional import Lost, Won
 from tests.support.jobs import BODY, ENTRY, NOW, a_lease, a_result, stored
 

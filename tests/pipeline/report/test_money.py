@@ -2,8 +2,8 @@ from datetime import timedelta
 
 import pytest
 
+from pipeline.contract.result import Status
 from pipeline.report.money import NOBODY, By, Ledger, Money
-from pipeline.result import Status
 from tests.support.report_results import NOON, days_ago, refused, result
 
 

@@ -1,7 +1,7 @@
 from datetime import datetime, timedelta
 from itertools import islice
 
-from pipeline.keys import manifest_key, result_key
+from pipeline.contract.keys import manifest_key, result_key
 from pipeline.report.reading import AHEAD, Reading
 from pipeline.store.base import Always
 from pipeline.store.conditional import SafeStore

@@ -1,7 +1,7 @@
+from pipeline.contract.result import Status
 from pipeline.report.reading import Reading
 from pipeline.report.summing import Report, summed
 from pipeline.report.targets import Verdict
-from pipeline.result import Status
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
 from tests.support.report_results import NOON, days_ago, refused, result

@@ -1,7 +1,7 @@
 import pytest
 
+from pipeline.contract.result import Result, Status
 from pipeline.report.targets import Metric, Tally, Verdict
-from pipeline.result import Result, Status
 from tests.support.report_results import lora_event, output, refused, result
 
 

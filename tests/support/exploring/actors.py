@@ -11,7 +11,8 @@ from functools import partial
 from itertools import combinations
 from typing import Any
 
-from pipeline.keys import lease_key
+from pipeline.contract.keys import lease_key
+from pipeline.contract.result import Result, Status
 from pipeline.queue.cancelling import Cancellation, Look
 from pipeline.queue.opening import Taker, claim, take_over
 from pipeline.queue.rules import Held, Lifetimes, Standing, standing
@@ -34,7 +35,6 @@ from pipeline.queue.steps import (
     Started,
 )
 from pipeline.queue.taking import Claim, DropEntry, TakeOver
-from pipeline.result import Result, Status
 from pipeline.settling import Debt
 from pipeline.store.base import Entry, IfAbsent, IfMatch
 from pipeline.store.conditional import Lost, Verdict, Won, judge

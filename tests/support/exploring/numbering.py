@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.lease import Lease
+from pipeline.contract.lease import Lease
+from pipeline.contract.result import Result, Status
 from pipeline.queue.ref import Ref
 from pipeline.queue.steps import (
     CreateLease,
@@ -16,17 +17,9 @@ from pipeline.queue.steps import (
     ReadResult,
     ReplaceLease,
 )
-from pipeline.result import Result, Status
 from pipeline.store.base import Stored
 from tests.support.exploring.procedures import NOW, Executing, ReadLease
-from tests.support.exploring.scenario import (
-    INBOX,
-    INBOX_2,
-    KEYS,
-    LEASE,
-    MANIFEST,
-    RESULT,
-)
+from tests.support.exploring.scenario import INBOX, INBOX_2, KEYS, LEASE, MANIFEST, RESULT
 
 # Effects of an outcome beyond the object that its call touches.
 NOTHING, TAKE, SPAWN, START, WIN, DELIVER, DROP_LEASE, DROP_ENTRY, FILE, FLOAT = range(10)

@@ -16,7 +16,8 @@ from pydantic import SecretStr
 
 from config.settings import Settings
 from pipeline.bench import Bench, load_bench
-from pipeline.lease import Lease, Phase, Progress
+from pipeline.contract.lease import Lease, Phase, Progress
+from pipeline.contract.result import Result, Status
 from pipeline.queue.judging import judge
 from pipeline.queue.steps import (
     Committed,
@@ -32,7 +33,6 @@ from pipeline.queue.steps import (
     Started,
     Step,
 )
-from pipeline.result import Result, Status
 from pipeline.settling import Debt, Settler, owed
 from pipeline.store.base import Stored
 from pipeline.store.conditional import Outcome, Won

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.keys import InboxName
+from pipeline.contract.keys import InboxName
 
 ID = "job"
 KEYS = (InboxName(5, None, None, ID).key, InboxName(5, "acme", "flux-dev", ID).key)

@@ -7,11 +7,7 @@ import grpclib.server
 from google.protobuf.empty_pb2 import Empty  # type: ignore[import-untyped]
 from grpclib import GRPCError, Status
 from grpclib.const import Cardinality, Handler
-from modal._serialization import (
-    deserialize_data_format,
-    serialize,
-    serialize_data_format,
-)
+from modal._serialization import deserialize_data_format, serialize, serialize_data_format
 from modal_proto import api_pb2 as pb
 from modal_proto.api_grpc import ModalClientBase
 

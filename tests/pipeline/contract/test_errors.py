@@ -4,7 +4,7 @@ import pytest
 
 from config import errors
 from config.errors import InvalidField, NodeFailed, OverBudget, RylaError
-from pipeline.errors import ErrorInfo, error_info, problem_details, unforeseen
+from pipeline.contract.errors import ErrorInfo, error_info, problem_details, unforeseen
 
 TREE = [
     each

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.errors import InvalidId
-from pipeline.keys import (
+from pipeline.contract.keys import (
     ID_PATTERN,
     InboxName,
     check_id,

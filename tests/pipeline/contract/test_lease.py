@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.lease import Lease, Phase, Progress, Spent
+from pipeline.contract.lease import Lease, Phase, Progress, Spent
 from tests.pipeline.dispatcher.test_survey import lease
 from tests.support.yard import NOON
 

@@ -20,10 +20,9 @@ from config.errors import (
     UnsupportedVersion,
 )
 from handlers.kinds.registry import KINDS, NOT_YET
-from pipeline.errors import error_info
-from pipeline.keys import parse_inbox_key
-from pipeline.manifest import (
-    MAX_BYTES,
+from pipeline.contract.errors import error_info
+from pipeline.contract.keys import MAX_BYTES, parse_inbox_key
+from pipeline.contract.manifest import (
     MAX_PROBLEMS,
     check_key,
     deadline_passed,

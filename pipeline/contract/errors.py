@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from config.errors import InternalError, RylaError
-from pipeline.keys import clip
+from pipeline.contract.keys import clip
 
 
 class ErrorInfo(BaseModel):

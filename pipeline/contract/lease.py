@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from config.errors import InvalidId
 from events.outbox import StoredEvent
-from pipeline.errors import ErrorInfo
-from pipeline.keys import ID_PATTERN, parse_inbox_key
+from pipeline.contract.errors import ErrorInfo
+from pipeline.contract.keys import ID_PATTERN, parse_inbox_key
 
 VACANT_S = 86_400.0
 """A vacant lease is looked into again after this: a taker that had lost it may have adopted."""

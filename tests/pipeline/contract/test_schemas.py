@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline.schemas import DIALECT, SCHEMAS, schema
+from pipeline.contract.schemas import DIALECT, SCHEMAS, schema
 from tests.support.yard import Yard
 
 

@@ -37,10 +37,9 @@ from config.nearest import nearest
 from events.identity import check_distinct_id
 from handlers.kinds.base import ONE_IS_REQUIRED, JobInput
 from handlers.kinds.registry import KINDS, lookup
-from pipeline.keys import DEFAULT_PRIORITY, NAME_PATTERN, InboxName, clip
+from pipeline.contract.keys import DEFAULT_PRIORITY, MAX_BYTES, NAME_PATTERN, InboxName, clip
 from pipeline.public_https import BadUrl, place_of
 
-MAX_BYTES = 256 * 1024
 MAX_METADATA_BYTES = 16 * 1024
 MAX_PROBLEMS = 20
 """Of one manifest that are told; each costs a search for the name that was meant."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from events.outbox import StoredEvent
-from pipeline.errors import ErrorInfo
+from pipeline.contract.errors import ErrorInfo
 
 Seconds = Annotated[float, AfterValidator(lambda value: round(value, 4))]
 Usd = Annotated[float, AfterValidator(lambda value: round(value, 8))]

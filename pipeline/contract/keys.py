@@ -22,6 +22,9 @@ REJECTED = "rejected/"
 INPUTS = "inputs/"
 DEPLOYS = "deploys/"
 
+MAX_BYTES = 256 * 1024
+"""Of a manifest. What is larger is not read."""
+
 DEFAULT_PRIORITY = 5
 ID_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,95}$"
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"

@@ -5,9 +5,9 @@ from types import MappingProxyType
 from typing import Any
 
 from events.outbox import StoredEvent
-from pipeline.lease import Lease
-from pipeline.manifest import manifest_schema
-from pipeline.result import Metrics, Result
+from pipeline.contract.lease import Lease
+from pipeline.contract.manifest import manifest_schema
+from pipeline.contract.result import Metrics, Result
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
