@@ -22,13 +22,13 @@ from config.logs import configure_logs
 from config.settings import Settings
 from events.delivery import MemorySink
 from events.sender import Sender
-from pipeline.bench import load_bench
-from pipeline.connecting import open_store
 from pipeline.contract.keys import INBOX, lease_key, result_key
 from pipeline.dispatcher.tick import Dispatcher, tick
+from pipeline.runtime import load_bench
 from pipeline.settling import Settler
 from pipeline.store.base import IfAbsent
 from pipeline.store.conditional import SafeStore
+from pipeline.store.open import open_store
 from pipeline.store.s3 import S3Store, connect
 from tests.support.instant import InstantEngine, workshop
 

@@ -12,11 +12,11 @@ from benchmarks.ground import Ground, goal, ground, machine, percentile, title
 from config.logs import configure_logs
 from events.delivery import MemorySink
 from events.sender import Sender
-from pipeline.bench import load_bench
-from pipeline.connecting import open_store
 from pipeline.dispatcher.loop import Bell, dispatch
 from pipeline.dispatcher.tick import Dispatcher
-from pipeline.queue.ref import Ref
+from pipeline.queue.spawn import Ref
+from pipeline.runtime import load_bench
+from pipeline.store.open import open_store
 from tests.support.instant import HoldingEngine
 from tests.support.manifests import body
 

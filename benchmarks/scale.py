@@ -18,11 +18,11 @@ from config.logs import configure_logs
 from config.settings import Settings
 from events.delivery import MemorySink
 from events.sender import Sender
-from pipeline.bench import load_bench
-from pipeline.connecting import open_store
 from pipeline.contract.keys import INBOX, JOBS, LEASES, inbox_key
 from pipeline.dispatcher.tick import Dispatcher, tick
+from pipeline.runtime import load_bench
 from pipeline.store.conditional import SafeStore
+from pipeline.store.open import open_store
 from tests.support.instant import HoldingEngine
 from tests.support.manifests import body
 from tests.support.yard import CountingStore

@@ -18,9 +18,9 @@ from config.logs import configure_logs
 from config.settings import Settings
 from pipeline.api.ports import Ports
 from pipeline.api.server import listen, served
-from pipeline.bench import load_bench
-from pipeline.connecting import open_store
+from pipeline.runtime import load_bench
 from pipeline.store.conditional import SafeStore
+from pipeline.store.open import open_store
 from tests.support.yard import CountingStore
 
 STORE_THREADS = 32

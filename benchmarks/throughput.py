@@ -20,8 +20,8 @@ from config.logs import configure_logs
 from config.settings import Settings
 from events.delivery import MemorySink
 from events.sender import Sender
-from pipeline.bench import load_bench
 from pipeline.dispatcher.tick import Dispatcher, tick
+from pipeline.runtime import load_bench
 from pipeline.settling import Settler
 from pipeline.store.base import Always, Condition, IfAbsent, IfMatch, Page, Stored, Written
 from pipeline.store.conditional import SafeStore

@@ -13,17 +13,17 @@ from uuid import uuid4
 from config.errors import AlreadyFinished, ManifestTooLarge, RylaError, UnknownJob
 from events.delivery import EventSink, NotDelivered
 from events.moments import Moment
-from pipeline.bench import Bench
 from pipeline.callbacks import reporting
 from pipeline.contract.keys import MAX_BYTES, InboxName, lease_key, parse_inbox_key
 from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.result import JobCost, Result, Status
 from pipeline.contract.summary import subject
 from pipeline.job_events import Origin, ended, requested
-from pipeline.queue.cancelling import Cancellation, Look
+from pipeline.queue.cancel_steps import Cancellation, Look
+from pipeline.queue.protocol import Committed
 from pipeline.queue.runner import run
-from pipeline.queue.steps import Committed
 from pipeline.reading import bare_key, find_entry, read_result
+from pipeline.runtime import Bench
 from pipeline.store.conditional import SafeStore, Won
 
 TRIES = 5

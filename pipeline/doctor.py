@@ -15,7 +15,6 @@ from config.errors import RylaError
 from config.settings import Settings
 from handlers.comfyui.client import ComfyClient
 from handlers.comfyui.environment import allowed
-from pipeline.connecting import open_store
 from pipeline.faces import faces_folder, is_there
 from pipeline.local.seaweed import weed_binary
 from pipeline.models.active import active_sets
@@ -23,6 +22,7 @@ from pipeline.models.licences import forbidden
 from pipeline.models.switching import models_in_use
 from pipeline.sinks import events_file
 from pipeline.store.conditional import SafeStore
+from pipeline.store.open import open_store
 from pipeline.store.probe import probe
 from pipeline.studio import Machine
 from workflows import interfaces

@@ -19,7 +19,6 @@ import structlog
 from config.errors import OutOfMemory, RylaError, StoreDenied, StoreUnavailable, Superseded
 from config.tables import Gpu, Route
 from pipeline import costs
-from pipeline.bench import Bench
 from pipeline.cold import WARM, ColdStart
 from pipeline.contract.errors import error_info, unforeseen
 from pipeline.contract.keys import attempt_folder, lease_key, manifest_key, result_key
@@ -30,12 +29,13 @@ from pipeline.gpu_choice import next_gpu
 from pipeline.heartbeat import Heartbeat
 from pipeline.making import Made, make
 from pipeline.model_loads import ModelLoads
-from pipeline.queue.ref import Ref
-from pipeline.queue.rules import backoff
+from pipeline.queue.expiry import backoff
+from pipeline.queue.protocol import Started
 from pipeline.queue.runner import run
-from pipeline.queue.starting import Execution, Start
-from pipeline.queue.steps import Started
+from pipeline.queue.spawn import Ref
+from pipeline.queue.start_steps import Execution, Start
 from pipeline.results import Story
+from pipeline.runtime import Bench
 from pipeline.settling import Settler
 from pipeline.store.conditional import SafeStore, Won
 from pipeline.studio import ComfyServer, Machine

@@ -20,12 +20,12 @@ from events.outbox import StoredEvent, stored
 from events.reading import asked, error_type
 from handlers.faces.measurement import FaceReport, FaceTry
 from handlers.faces.scoring import Reason, Score
-from pipeline.bench import Bench
 from pipeline.contract.errors import ErrorInfo
 from pipeline.contract.keys import INBOX
 from pipeline.contract.result import JobCost, Metrics
 from pipeline.contract.summary import Subject, short_text, subject
 from pipeline.model_loads import LoadedModel
+from pipeline.runtime import Bench
 from pipeline.studio import Machine
 
 

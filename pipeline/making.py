@@ -14,6 +14,7 @@ from pipeline.contract.lease import Lease
 from pipeline.contract.manifest import Manifest, deadline_passed, parse_manifest
 from pipeline.contract.result import Output, UsedLora
 from pipeline.contract.summary import subject
+from pipeline.dispatcher.preflight import brief
 from pipeline.heartbeat import Heartbeat
 from pipeline.job_events import (
     LoadedLora,
@@ -23,7 +24,6 @@ from pipeline.job_events import (
     lora_loaded,
     model_loaded,
 )
-from pipeline.queue.judging import brief
 from pipeline.storing import store
 from pipeline.studio import ComfyStudio
 from pipeline.supplying import needs, supplies

@@ -1,6 +1,6 @@
 """Where jobs are, read from the bucket: waiting, in progress or finished."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,9 +22,9 @@ from pipeline.contract.keys import (
 )
 from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.result import Result, Status
-from pipeline.dispatcher.leasebook import LeaseBook
+from pipeline.queue.lease_cache import LeaseBook
 from pipeline.store.base import Entry
-from pipeline.store.conditional import SafeStore
+from pipeline.store.conditional import SafeStore, listed
 
 READERS = 8
 """Leases read side by side."""
@@ -61,17 +61,6 @@ class JobView:
     @property
     def succeeded(self) -> bool:
         return self.result is not None and self.result.status is Status.SUCCEEDED
-
-
-def listed(store: SafeStore, prefix: str) -> Iterator[Entry]:
-    """Every entry under a prefix, page by page."""
-    after = ""
-    while True:
-        page = store.list(prefix, start_after=after)
-        yield from page.entries
-        if not page.truncated:
-            return
-        after = page.entries[-1].key
 
 
 def inbox_id(key: str) -> str | None:

@@ -11,7 +11,6 @@ from events.moments import Moment
 from events.outbox import StoredEvent
 from handlers.kinds.registry import KINDS
 from pipeline import costs
-from pipeline.bench import Bench
 from pipeline.cold import ColdStart
 from pipeline.contract.errors import error_info
 from pipeline.contract.lease import Lease
@@ -19,7 +18,8 @@ from pipeline.contract.result import JobCost, Metrics, Provenance, Result, Statu
 from pipeline.contract.summary import Subject, subject
 from pipeline.job_events import Origin, completed, ended, requested
 from pipeline.making import Made
-from pipeline.queue.ref import Ref
+from pipeline.queue.spawn import Ref
+from pipeline.runtime import Bench
 from pipeline.studio import Machine
 from pipeline.weights_ahead import ReadAhead
 

@@ -22,7 +22,7 @@ from pipeline.contract.keys import lease_key
 from pipeline.contract.lease import Lease
 from pipeline.contract.result import Result
 from pipeline.public_https import INTERNET, PublicHttps
-from pipeline.queue.rules import backoff
+from pipeline.queue.expiry import backoff
 from pipeline.store.conditional import SafeStore
 
 REPLAY_PATIENCE = 12

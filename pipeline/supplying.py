@@ -9,11 +9,11 @@ from config.settings import Settings
 from handlers.kinds.registry import KINDS
 from handlers.kinds.requirements import LoraFile, LoraWish, Needs, Supplies
 from handlers.media import images
-from pipeline.bench import Bench
 from pipeline.contract.manifest import Manifest
 from pipeline.faces import require_boxes
 from pipeline.loras.cache import FILES, Kept, LocalFolder, LoraCache, Volume
 from pipeline.loras.obtain import Examined, examine, obtain
+from pipeline.runtime import Bench
 from pipeline.store.conditional import SafeStore
 
 

@@ -29,19 +29,19 @@ from config.settings import Settings
 from config.tables import Route
 from events.sender import Sender
 from pipeline import nvidia
-from pipeline.bench import Bench, load_bench
 from pipeline.cold import WARM, ColdStart
-from pipeline.connecting import open_store
 from pipeline.contract.errors import error_info
 from pipeline.execution import Ending, Workshop, execute
 from pipeline.faces import FaceShelf
 from pipeline.loras.cache import Volume
 from pipeline.preemption import noticed
-from pipeline.queue.ref import Ref
+from pipeline.queue.spawn import Ref
 from pipeline.rig import Rig, rig, seen_gpu
+from pipeline.runtime import Bench, load_bench
 from pipeline.settling import Settler
 from pipeline.sinks import make_sink
 from pipeline.store.conditional import SafeStore
+from pipeline.store.open import open_store
 from pipeline.studio import ComfyServer, Machine
 from pipeline.supplying import Supplier, lora_cache
 

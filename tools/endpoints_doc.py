@@ -19,7 +19,7 @@ from pipeline.api.openapi import MEANINGS
 from pipeline.api.paths import ENDPOINTS, GONE
 from pipeline.api.ports import Ports
 from pipeline.api.reference import default_of, type_of
-from pipeline.bench import load_bench
+from pipeline.runtime import load_bench
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
 

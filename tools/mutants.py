@@ -37,15 +37,16 @@ OPTIONS = [
 
 QUEUE = "tests/pipeline/queue/test_"
 EXHAUSTIVE = f"{QUEUE}exhaustive.py"
+PREFLIGHT = "tests/pipeline/dispatcher/test_preflight.py"
 TESTS = {
-    "pipeline.queue.taking": [f"{QUEUE}taking.py", EXHAUSTIVE],
-    "pipeline.queue.opening": [f"{QUEUE}opening.py", EXHAUSTIVE],
-    "pipeline.queue.starting": [f"{QUEUE}starting.py", EXHAUSTIVE],
-    "pipeline.queue.cancelling": [f"{QUEUE}cancelling.py", EXHAUSTIVE],
-    "pipeline.queue.rules": [f"{QUEUE}rules.py", EXHAUSTIVE],
+    "pipeline.queue.claim_steps": [f"{QUEUE}claim_steps.py", EXHAUSTIVE],
+    "pipeline.queue.claim": [f"{QUEUE}claim.py", EXHAUSTIVE],
+    "pipeline.queue.start_steps": [f"{QUEUE}start_steps.py", EXHAUSTIVE],
+    "pipeline.queue.cancel_steps": [f"{QUEUE}cancel_steps.py", EXHAUSTIVE],
+    "pipeline.queue.expiry": [f"{QUEUE}expiry.py", EXHAUSTIVE],
     "pipeline.queue.admission": [f"{QUEUE}admission.py"],
-    "pipeline.queue.judging": [f"{QUEUE}judging.py"],
-    "pipeline.queue.ref": [f"{QUEUE}judging.py"],
+    "pipeline.dispatcher.preflight": [PREFLIGHT],
+    "pipeline.queue.spawn": [f"{QUEUE}spawn.py", PREFLIGHT],
     "pipeline.store.conditional": ["tests/pipeline/store/test_conditional.py", EXHAUSTIVE],
 }
 """By module, the tests that must notice, quick ones first."""

@@ -8,8 +8,8 @@ from config.errors import BadManifest, InvalidInput, OverBudget
 from handlers.kinds.registry import KINDS
 from pipeline import costs
 from pipeline.accepting.jobs import Job, Stage
-from pipeline.bench import Bench
 from pipeline.contract.manifest import parse_manifest
+from pipeline.runtime import Bench
 from pipeline.submitting import Options, Prepared, prepare
 
 

@@ -21,11 +21,11 @@ from pipeline.accepting.orders import Order, expected_usd, over, ready, require_
 from pipeline.accepting.over_http import Answer, Web
 from pipeline.accepting.plan import PlanFile
 from pipeline.accepting.shelving import shelve
-from pipeline.bench import Bench
 from pipeline.contract.keys import deploy_key
 from pipeline.contract.result import Result
 from pipeline.dispatcher.announcing import Deploy
 from pipeline.reading import read_result
+from pipeline.runtime import Bench
 from pipeline.store.conditional import SafeStore
 from pipeline.submitting import submit
 

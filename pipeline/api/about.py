@@ -15,8 +15,8 @@ from pipeline.api.documents import Health, Kind, Kinds, LoraFile, Loras
 from pipeline.api.openapi import problems
 from pipeline.api.paths import ENDPOINTS, Endpoint
 from pipeline.api.requests import Shared, Tenant, require_query
-from pipeline.bench import Bench
 from pipeline.loras.bucket import ENDING, every
+from pipeline.runtime import Bench
 
 
 async def health(service: Shared) -> Response:

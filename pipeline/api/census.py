@@ -14,9 +14,9 @@ from pipeline.api.threads import Threads
 from pipeline.contract.keys import INBOX, LEASES, InboxName, lease_id, lease_key, parse_inbox_key
 from pipeline.contract.lease import Lease
 from pipeline.contract.summary import subject
-from pipeline.reading import inbox_id, listed
+from pipeline.reading import inbox_id
 from pipeline.store.base import Entry
-from pipeline.store.conditional import SafeStore
+from pipeline.store.conditional import SafeStore, listed
 
 READS = 64
 """Leases and bare entries of unknown tenants that are read for one listing."""

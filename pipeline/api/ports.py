@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipeline.bench import Bench
 from pipeline.remote_pictures import Fetch, PictureFetcher
+from pipeline.runtime import Bench
 from pipeline.store.conditional import SafeStore
 
 

@@ -21,9 +21,8 @@ from pipeline.api.lookup import Lookup, Place, finished, in_progress, result_or_
 from pipeline.api.ports import Pace
 from pipeline.api.threads import Threads
 from pipeline.contract.keys import INBOX, LEASES, lease_id
-from pipeline.reading import listed
 from pipeline.store.base import Page
-from pipeline.store.conditional import SafeStore
+from pipeline.store.conditional import SafeStore, listed
 
 EVERY = 3
 """Which LIST is one of the inbox."""

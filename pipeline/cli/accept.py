@@ -18,12 +18,12 @@ from pipeline.accepting.over_http import Web
 from pipeline.accepting.page import write_page
 from pipeline.accepting.plan import RUN, read_plan
 from pipeline.accepting.running import Forecast, Run, Told, Wishes
-from pipeline.bench import load_bench
 from pipeline.cli import show
 from pipeline.cli.follow import progress
 from pipeline.cli.options import Json, StateDir, bucket_settings
-from pipeline.connecting import open_store
 from pipeline.report.words import usd
+from pipeline.runtime import load_bench
+from pipeline.store.open import open_store
 
 HELP = """Drive a deployment through the requirements' own criteria, and write a page of it.
 

@@ -14,18 +14,18 @@ import typer
 
 from config.settings import Settings
 from events.sender import Sender
-from pipeline.bench import load_bench
 from pipeline.cli import show
 from pipeline.cli.options import Json, StateDir, bucket_settings
-from pipeline.connecting import open_checked_store
 from pipeline.dispatcher.loop import Bell, dispatch
 from pipeline.dispatcher.tick import Dispatcher, TickReport, tick
 from pipeline.engines.base import Engine
 from pipeline.engines.local import LocalEngine
-from pipeline.queue.ref import Ref
+from pipeline.queue.spawn import Ref
 from pipeline.reading import LeaseWatch, State
+from pipeline.runtime import load_bench
 from pipeline.sinks import make_sink
 from pipeline.store.conditional import SafeStore
+from pipeline.store.open import open_checked_store
 
 HELP = """Take jobs from the inbox and run them in worker processes on this machine.
 

@@ -15,11 +15,11 @@ from handlers.loras.header import BytesRanges, FileRanges
 from handlers.loras.refs import ById, ByName
 from pipeline.cli import show
 from pipeline.cli.options import Json, StateDir, bucket_settings, load_cli_settings
-from pipeline.connecting import open_store
 from pipeline.loras import shelf
 from pipeline.loras.bucket import Sidecar
 from pipeline.loras.viewing import View, view, view_stored
 from pipeline.models.switching import models_in_use
+from pipeline.store.open import open_store
 
 HELP = """LoRA files of the bucket: add, list, show, check, remove.
 

@@ -11,11 +11,11 @@ import typer
 from config.errors import RylaError
 from pipeline.cli import show
 from pipeline.cli.options import Json, StateDir, bucket_settings
-from pipeline.connecting import open_store
 from pipeline.contract.keys import check_id
 from pipeline.fetching import fetch
 from pipeline.reading import JobView, State, finished_ids, look_up, read_result
 from pipeline.store.conditional import SafeStore
+from pipeline.store.open import open_store
 
 HELP = """Show results; with --out, bring result.json, metrics.json and the outputs here.
 

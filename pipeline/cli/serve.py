@@ -7,12 +7,12 @@ import typer
 
 from config.errors import InvalidSetting
 from config.settings import Settings
-from pipeline.bench import load_bench
 from pipeline.cli import show
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.cli.signals import ends_on_signals
-from pipeline.connecting import open_checked_store
 from pipeline.local.stack import changed
+from pipeline.runtime import load_bench
+from pipeline.store.open import open_checked_store
 
 HELP = """Serve the HTTP API over the bucket, until Ctrl-C.
 

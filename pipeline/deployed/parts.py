@@ -10,15 +10,15 @@ from config.errors import InvalidSetting
 from config.logs import configure_logs
 from config.settings import Settings, load_settings, variable
 from events.sender import Sender
-from pipeline.bench import Bench, load_bench
-from pipeline.connecting import open_checked_store, open_store
 from pipeline.deployed.deployment import ENGINE
 from pipeline.dispatcher.announcing import Announcer
-from pipeline.dispatcher.leasebook import LeaseBook
 from pipeline.dispatcher.tick import Dispatcher
 from pipeline.engines.base import Engine
 from pipeline.engines.modal import ModalEngine
+from pipeline.queue.lease_cache import LeaseBook
+from pipeline.runtime import Bench, load_bench
 from pipeline.store.conditional import SafeStore
+from pipeline.store.open import open_checked_store, open_store
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from events.catalogue import AppDeployed, Common
 from events.outbox import StoredEvent, stored
 from events.sender import Delivery, Sender
 from handlers.kinds.registry import KINDS
-from pipeline.bench import Bench
 from pipeline.contract.keys import deploy_key
+from pipeline.runtime import Bench
 from pipeline.store.conditional import Lost, SafeStore
 
 PAUSE_S = 60.0

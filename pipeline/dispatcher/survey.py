@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
-from pipeline.bench import Bench
 from pipeline.contract.keys import INBOX, LEASES, lease_key, parse_inbox_key
 from pipeline.contract.lease import Lease
-from pipeline.dispatcher.leasebook import LeaseBook
 from pipeline.queue.admission import Places, Scan
-from pipeline.queue.rules import Held, Lifetimes, Standing, standing
+from pipeline.queue.expiry import Held, Lifetimes, Standing, standing
+from pipeline.queue.lease_cache import LeaseBook
+from pipeline.runtime import Bench
 from pipeline.store.base import Entry, Stored
 from pipeline.store.conditional import SafeStore
 

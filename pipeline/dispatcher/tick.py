@@ -15,25 +15,24 @@ import structlog
 
 from config.errors import EngineUnavailable, RylaError
 from events.sender import Sender
-from pipeline.bench import Bench
 from pipeline.contract.errors import error_info
 from pipeline.contract.keys import lease_key
 from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.result import Result, Status
 from pipeline.contract.summary import subject
 from pipeline.dispatcher.announcing import Announcer
-from pipeline.dispatcher.leasebook import LeaseBook
+from pipeline.dispatcher.preflight import judge
 from pipeline.dispatcher.rejecting import Rejector
 from pipeline.dispatcher.survey import Survey, Surveyor, by_tenant
 from pipeline.engines.base import Engine
 from pipeline.job_events import Origin, requested
 from pipeline.public_https import INTERNET, PublicHttps
 from pipeline.queue.admission import Places, admit
-from pipeline.queue.judging import judge
-from pipeline.queue.opening import Taker, claim, take_over
-from pipeline.queue.rules import Held, Lifetimes, Standing, backoff, standing
-from pipeline.queue.runner import run
-from pipeline.queue.steps import (
+from pipeline.queue.claim import Taker, claim, take_over
+from pipeline.queue.claim_steps import Claim, TakeOver
+from pipeline.queue.expiry import Held, Lifetimes, Standing, backoff, standing
+from pipeline.queue.lease_cache import LeaseBook
+from pipeline.queue.protocol import (
     Committed,
     End,
     Finished,
@@ -43,7 +42,8 @@ from pipeline.queue.steps import (
     Spawn,
     Spawned,
 )
-from pipeline.queue.taking import Claim, TakeOver
+from pipeline.queue.runner import run
+from pipeline.runtime import Bench
 from pipeline.settling import Settler
 from pipeline.store.conditional import SafeStore
 from pipeline.supplying import Inspector

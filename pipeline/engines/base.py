@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from pipeline.queue.ref import Ref
+from pipeline.queue.spawn import Ref
 
 
 class Engine(Protocol):

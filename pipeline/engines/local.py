@@ -20,7 +20,7 @@ from config.settings import PREFIX, Settings
 from config.tables import Route, RouteTable
 from pipeline.contract.keys import DEFAULT_PRIORITY, parse_inbox_key
 from pipeline.loras.keeping import LoraKeeper
-from pipeline.queue.ref import Ref
+from pipeline.queue.spawn import Ref
 
 CLOSE_SECONDS = 30.0
 """How long a worker may take to hand its job back and let its events out."""

@@ -12,7 +12,7 @@ import structlog
 
 from config.errors import EngineUnavailable
 from config.settings import Settings
-from pipeline.queue.ref import Ref
+from pipeline.queue.spawn import Ref
 
 SPAWN_S = 10.0
 """Longest that a job waits to be spawned, which takes a fraction of a second. All jobs of a tick

@@ -32,9 +32,9 @@ from pipeline.local.demo_lora import add_demo_lora
 from pipeline.local.demo_sitter import add_demo_sitter, with_faces_expected
 from pipeline.local.examples import Example
 from pipeline.local.stack import LocalStack, changed
-from pipeline.reading import JobView, listed
+from pipeline.reading import JobView
 from pipeline.sinks import events_file
-from pipeline.store.conditional import SafeStore, Won
+from pipeline.store.conditional import SafeStore, Won, listed
 
 LOOK_SECONDS = 0.2
 PATIENCE_SECONDS = 120.0

@@ -8,8 +8,8 @@ import structlog
 
 from pipeline.contract.keys import INBOX, LEASES, lease_id
 from pipeline.contract.lease import Lease, Phase
-from pipeline.reading import inbox_id, listed
-from pipeline.store.conditional import SafeStore, Won
+from pipeline.reading import inbox_id
+from pipeline.store.conditional import SafeStore, Won, listed
 
 
 def reclaim(store: SafeStore) -> int:

@@ -23,15 +23,15 @@ from config.errors import InvalidSetting, StoreUnavailable
 from config.settings import Settings
 from events.sender import Sender
 from pipeline.api.threads import STORE_CALLS
-from pipeline.bench import Bench, load_bench
-from pipeline.connecting import open_checked_store
 from pipeline.dispatcher.loop import Bell, dispatch
 from pipeline.dispatcher.tick import Dispatcher, TickReport
 from pipeline.engines.local import LocalEngine
 from pipeline.local.reclaiming import reclaim
 from pipeline.local.seaweed import SeaweedServer, try_lock
+from pipeline.runtime import Bench, load_bench
 from pipeline.sinks import events_file, make_sink
 from pipeline.store.conditional import SafeStore
+from pipeline.store.open import open_checked_store
 
 STACK_FILE = "stack.json"
 LOCK_SECONDS = 0.5

@@ -15,9 +15,8 @@ from handlers.loras.header import Ranges, read_header
 from handlers.loras.refs import LoraRef
 from pipeline.loras.bucket import ENDING, Found, Sidecar, find, read_sidecar
 from pipeline.loras.resolve import places
-from pipeline.reading import listed
 from pipeline.store.base import Entry
-from pipeline.store.conditional import Lost, SafeStore
+from pipeline.store.conditional import Lost, SafeStore, listed
 
 BINARY = "application/octet-stream"
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipeline.contract.keys import MAX_BYTES, lease_key, manifest_key, result_key
-from pipeline.queue.steps import (
+from pipeline.queue.protocol import (
     Call,
     CreateLease,
     CreateManifest,

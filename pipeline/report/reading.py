@@ -8,8 +8,7 @@ from datetime import datetime
 
 from pipeline.contract.keys import JOBS
 from pipeline.contract.result import Result
-from pipeline.reading import listed
-from pipeline.store.conditional import SafeStore
+from pipeline.store.conditional import SafeStore, listed
 
 RESULT = "/result.json"
 READERS = 16

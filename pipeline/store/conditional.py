@@ -7,7 +7,7 @@ unclear answer the key is read: our bytes there mean that we won.
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -17,6 +17,7 @@ from config.errors import StoreUnavailable
 from pipeline.store.base import (
     Always,
     Busy,
+    Entry,
     IfAbsent,
     IfMatch,
     OutcomeUnknown,
@@ -189,3 +190,14 @@ class SafeStore:
             f"the store gave no clear answer in {self._patience.tries} tries: {problem}",
             hint="Check the endpoint and its health; nothing is lost, the job goes on later.",
         )
+
+
+def listed(store: SafeStore, prefix: str) -> Iterator[Entry]:
+    """Every entry under a prefix, page by page."""
+    after = ""
+    while True:
+        page = store.list(prefix, start_after=after)
+        yield from page.entries
+        if not page.truncated:
+            return
+        after = page.entries[-1].key

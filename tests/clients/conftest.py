@@ -23,16 +23,15 @@ from handlers.comfyui.standin.server import running
 from pipeline.api.app import make_app
 from pipeline.api.auth import hashed
 from pipeline.api.ports import Pace, Ports
-from pipeline.bench import load_bench
-from pipeline.connecting import open_store
 from pipeline.dispatcher.loop import Bell, dispatch
 from pipeline.dispatcher.tick import Dispatcher
 from pipeline.execution import Workshop
 from pipeline.local.seaweed import SeaweedServer
-from pipeline.queue.ref import Ref
-from pipeline.reading import listed
+from pipeline.queue.spawn import Ref
+from pipeline.runtime import load_bench
 from pipeline.settling import Settler
-from pipeline.store.conditional import SafeStore
+from pipeline.store.conditional import SafeStore, listed
+from pipeline.store.open import open_store
 from pipeline.studio import ComfyServer
 from tests.support.instant import InstantEngine, workshop
 from tests.support.seaweed import fresh_bucket

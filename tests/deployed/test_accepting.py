@@ -10,7 +10,7 @@ from pipeline.accepting.driving import Driver
 from pipeline.accepting.judging import judge
 from pipeline.accepting.over_http import Web
 from pipeline.accepting.running import Run, Wishes
-from pipeline.bench import load_bench
+from pipeline.runtime import load_bench
 from tests.support.acceptances import SMALL, plan_file
 from tests.support.deployed import API_KEY, Deployed
 

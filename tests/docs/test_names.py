@@ -13,7 +13,7 @@ from typer.main import get_command
 from config.settings import Settings, variable
 from pipeline.api.metrics import Gauges
 from pipeline.cli.app import app
-from pipeline.queue.rules import Lifetimes
+from pipeline.queue.expiry import Lifetimes
 from pipeline.reading import overview
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore

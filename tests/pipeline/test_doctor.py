@@ -12,11 +12,11 @@ from config.settings import Settings
 from config.tables import load_models
 from handlers.comfyui.standin.options import Options
 from handlers.comfyui.standin.server import running
-from pipeline.connecting import open_store
 from pipeline.doctor import Health, Row, examine
 from pipeline.store.base import Always, Condition, Written
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
+from pipeline.store.open import open_store
 from tests.support.posthog_receiver import PostHogReceiver
 from workflows import interfaces
 

@@ -10,7 +10,7 @@ from pipeline.cold import ColdStart
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status
 from pipeline.execution import Ending, execute
-from pipeline.queue.ref import Ref
+from pipeline.queue.spawn import Ref
 from pipeline.store.base import Always
 from tests.pipeline.conftest import MakeYard
 from tests.support.instant import InstantServer, failing, workshop

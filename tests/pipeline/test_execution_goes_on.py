@@ -11,7 +11,7 @@ from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.result import Status
 from pipeline.execution import Ending, execute
 from pipeline.model_loads import ModelLoads
-from pipeline.queue.ref import Ref
+from pipeline.queue.spawn import Ref
 from pipeline.studio import Machine
 from tests.pipeline.test_execution import interrupted, never, run, spawned
 from tests.support.instant import InstantServer, failing, workshop

@@ -19,7 +19,7 @@ from botocore.stub import Stubber
 from config.settings import Settings
 from pipeline.api.metrics import Gauges
 from pipeline.callbacks import Caller
-from pipeline.queue.rules import Lifetimes
+from pipeline.queue.expiry import Lifetimes
 from pipeline.reading import overview
 from pipeline.store.s3 import connect
 from tests.pipeline.conftest import MakeYard

@@ -11,7 +11,7 @@ from pipeline.contract.lease import Phase, Spent
 from pipeline.contract.manifest import parse_manifest
 from pipeline.contract.result import Output, Result, Status
 from pipeline.making import Made
-from pipeline.queue.ref import make_ref
+from pipeline.queue.spawn import make_ref
 from pipeline.results import Story
 from pipeline.studio import Machine
 from pipeline.weights_ahead import ReadAhead

@@ -8,9 +8,9 @@ from structlog.testing import capture_logs
 
 from config.errors import InvalidSetting
 from config.settings import Settings
-from pipeline.bench import Bench, load_bench
 from pipeline.model_loads import Source
 from pipeline.rig import Rig, known_gpu, rig, seen_gpu, wants_gpu
+from pipeline.runtime import Bench, load_bench
 
 
 def bench(engine: str = "local", **settings: Any) -> Bench:

@@ -6,9 +6,9 @@ import pytest
 from config.errors import LoraNotFound
 from config.settings import Settings
 from handlers.kinds.requirements import LoraFile, Needs
-from pipeline.bench import load_bench
 from pipeline.contract.manifest import Manifest, parse_manifest
 from pipeline.loras.bucket import Sidecar
+from pipeline.runtime import load_bench
 from pipeline.supplying import (
     Inspector,
     Supplier,

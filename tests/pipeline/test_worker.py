@@ -13,12 +13,12 @@ from structlog.testing import capture_logs
 from config.errors import ComfyStartFailed, InvalidSetting
 from config.settings import Settings
 from handlers.media.images import read_provenance
-from pipeline.connecting import open_store
 from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.result import Result, Status
 from pipeline.local.seaweed import SeaweedServer
-from pipeline.queue.ref import Ref, make_ref
+from pipeline.queue.spawn import Ref, make_ref
 from pipeline.store.conditional import Won
+from pipeline.store.open import open_store
 from pipeline.worker import Worker
 from tests.support.manifests import body
 from tests.support.seaweed import fresh_bucket

@@ -9,9 +9,9 @@ from typing import Any
 from config.settings import Settings, variable
 from handlers.comfyui.standin import standin_folder
 from pipeline.api.auth import hashed
-from pipeline.connecting import open_store
 from pipeline.deployed.shipping import APP_FILE
-from pipeline.queue.ref import Ref
+from pipeline.queue.spawn import Ref
+from pipeline.store.open import open_store
 from tests.support.modal_plane import ModalPlane
 from tests.support.modal_plane.registered import RegisteredApp
 from tests.support.modal_plane.state import Delivery

@@ -11,15 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 from config.settings import load_settings
 from events.sender import Sender
-from pipeline.bench import load_bench
-from pipeline.connecting import open_store
 from pipeline.contract.lease import Phase
 from pipeline.dispatcher.tick import Dispatcher, tick
 from pipeline.engines.local import LocalEngine
-from pipeline.queue.ref import Ref
+from pipeline.queue.spawn import Ref
+from pipeline.runtime import load_bench
 from pipeline.sinks import make_sink
 from pipeline.store.base import Condition, Written
 from pipeline.store.conditional import SafeStore
+from pipeline.store.open import open_store
 from pipeline.store.s3 import S3Store
 from tests.support.stack import Bucket, wait_until
 

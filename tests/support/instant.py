@@ -12,10 +12,10 @@ from PIL import Image
 from config.errors import ComfyError, EngineUnavailable
 from handlers.comfyui.client import ComfyClient
 from handlers.kinds.base import OutputFile, PromptRun, Timings
-from pipeline.bench import Bench
 from pipeline.execution import Ending, Workshop, execute
 from pipeline.faces import FaceShelf
-from pipeline.queue.ref import Ref
+from pipeline.queue.spawn import Ref
+from pipeline.runtime import Bench
 from pipeline.settling import Settler
 from pipeline.store.conditional import SafeStore
 from pipeline.studio import ComfyServer, Machine

@@ -6,7 +6,7 @@ from typing import Any
 from pipeline.contract.keys import inbox_key, lease_key
 from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.result import Result, Status
-from pipeline.queue.rules import Held
+from pipeline.queue.expiry import Held
 from pipeline.store.base import Entry, Stored
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

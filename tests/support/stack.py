@@ -16,16 +16,16 @@ from typing import Any
 from config.settings import Settings
 from config.tables import RouteTable
 from events.sender import Sender
-from pipeline.bench import load_bench
-from pipeline.connecting import open_store
 from pipeline.contract.keys import lease_key, result_key
 from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.result import Result
 from pipeline.dispatcher.loop import Bell, dispatch
 from pipeline.dispatcher.tick import Dispatcher
 from pipeline.engines.local import LocalEngine
+from pipeline.runtime import load_bench
 from pipeline.sinks import make_sink
 from pipeline.store.conditional import SafeStore
+from pipeline.store.open import open_store
 from tests.support.manifests import body
 
 SHORT: dict[str, Any] = {

@@ -17,12 +17,12 @@ from config.settings import Settings
 from events.delivery import NotDelivered
 from events.outbox import StoredEvent
 from events.sender import Delivery, Sender
-from pipeline.bench import Bench, load_bench
 from pipeline.contract.keys import lease_key, manifest_key, result_key
 from pipeline.contract.lease import Lease, Phase
 from pipeline.dispatcher.tick import Dispatcher, tick
 from pipeline.execution import execute
-from pipeline.queue.ref import Ref
+from pipeline.queue.spawn import Ref
+from pipeline.runtime import Bench, load_bench
 from pipeline.settling import Settler
 from pipeline.store.base import Always, Condition, Written
 from pipeline.store.conditional import Patience, SafeStore

@@ -13,13 +13,13 @@ from config.settings import Settings
 from events.breaker import Pauses
 from events.delivery import EventSink, MemorySink
 from events.sender import Sender
-from pipeline.bench import Bench, load_bench
 from pipeline.contract.keys import lease_key, result_key
 from pipeline.contract.lease import Lease
 from pipeline.contract.result import Result
 from pipeline.dispatcher.tick import Dispatcher, TickReport, tick
 from pipeline.engines.base import Engine
 from pipeline.public_https import INTERNET, PublicHttps
+from pipeline.runtime import Bench, load_bench
 from pipeline.settling import Settler
 from pipeline.store.base import Always, Condition, Page, Store, Stored, Written
 from pipeline.store.conditional import Patience, SafeStore

@@ -14,8 +14,8 @@ from handlers.kinds.compatibility import FAMILIES, LORAS, ROWS, Adapter, Base, C
 from handlers.kinds.flux_instantid import FluxInstantIdInput
 from handlers.kinds.registry import KINDS
 from handlers.loras.family import Family
-from pipeline.bench import Bench, load_bench
 from pipeline.contract.manifest import parse_manifest
+from pipeline.runtime import Bench, load_bench
 from pipeline.supplying import Inspector
 from tests.handlers.loras.examples import OTHERS, SDXL
 from tests.pipeline.loras.support import Bucket, flux_lora, z_image_lora

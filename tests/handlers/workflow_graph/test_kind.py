@@ -25,9 +25,9 @@ from handlers.policy.rules import UNCENSORED, Asked, likeness
 from handlers.workflow_graph.allow_list import allow_list
 from handlers.workflow_graph.caller_graph import MAX_NODES
 from handlers.workflow_graph.kind import Workflow, WorkflowInput
-from pipeline.bench import load_bench
 from pipeline.contract.manifest import parse_manifest
-from pipeline.queue.judging import check_work
+from pipeline.dispatcher.preflight import check_work
+from pipeline.runtime import load_bench
 from workflows.graph import Graph
 from workflows.interfaces import FILE, committed
 

@@ -7,8 +7,8 @@ from pipeline.accepting.criterion import Outcome
 from pipeline.accepting.gpus import on_gpus
 from pipeline.accepting.jobs import Job, Stage, gpu_jobs
 from pipeline.accepting.orders import ready
-from pipeline.bench import load_bench
 from pipeline.contract.result import Status
+from pipeline.runtime import load_bench
 from tests.support.acceptances import metrics, outcome, plan
 
 BENCH = load_bench(Settings(), "modal")

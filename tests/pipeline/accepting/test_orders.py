@@ -6,7 +6,7 @@ from config.errors import OverBudget, UnknownField
 from config.settings import Settings
 from pipeline.accepting.jobs import gpu_jobs, jobs_of
 from pipeline.accepting.orders import Order, expected_usd, over, ready, require_known
-from pipeline.bench import load_bench
+from pipeline.runtime import load_bench
 from tests.support.acceptances import plan
 
 BENCH = load_bench(Settings(), "modal")

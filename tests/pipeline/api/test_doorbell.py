@@ -14,10 +14,10 @@ from starlette.testclient import TestClient
 from pipeline.api.doorbell import MAX_BODY, doorbell_router, entry_of
 from pipeline.api.ports import Pace, Ports
 from pipeline.api.server import Server, listen, url_of
-from pipeline.connecting import open_store
 from pipeline.dispatcher.hearing import Hearing
 from pipeline.local.seaweed import SeaweedServer
 from pipeline.store.conditional import SafeStore
+from pipeline.store.open import open_store
 from tests.pipeline.conftest import MakeYard
 from tests.support.api import app_with, client_of
 from tests.support.https_server import https_server

@@ -12,7 +12,7 @@ from pipeline.api.app import make_app
 from pipeline.api.bodies import EXAMPLES
 from pipeline.api.paths import ENDPOINTS
 from pipeline.api.ports import Ports
-from pipeline.bench import load_bench
+from pipeline.runtime import load_bench
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
 from tests.support.desk import keys

@@ -22,8 +22,7 @@ from pydantic import SecretStr
 
 from config.settings import Settings
 from pipeline.local.seaweed import SeaweedServer
-from pipeline.reading import listed
-from pipeline.store.conditional import SafeStore
+from pipeline.store.conditional import SafeStore, listed
 from ryla_client import Client, NotFound
 from ryla_client.requests import FluxSchnell
 from tests.clients.conftest import OneWorker, pipeline

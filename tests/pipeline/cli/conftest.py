@@ -13,10 +13,9 @@ from typer.testing import CliRunner
 
 from config.settings import PREFIX, Settings
 from pipeline.cli.app import app
-from pipeline.connecting import open_store
 from pipeline.local.seaweed import SeaweedServer
-from pipeline.reading import listed
-from pipeline.store.conditional import SafeStore
+from pipeline.store.conditional import SafeStore, listed
+from pipeline.store.open import open_store
 from tests.support.manifests import manifest
 from tests.support.seaweed import fresh_bucket
 

@@ -6,10 +6,10 @@ import pytest
 
 from events.delivery import EventSink, MemorySink, NotDelivered
 from events.sender import Sender
-from pipeline.bench import Bench, load_bench
 from pipeline.dispatcher.announcing import PAUSE_S, Announcer
 from pipeline.dispatcher.loop import Bell, dispatch
 from pipeline.dispatcher.tick import Dispatcher
+from pipeline.runtime import Bench, load_bench
 from pipeline.store.base import Busy
 from tests.pipeline.conftest import MakeYard
 from tests.support.yard import Yard

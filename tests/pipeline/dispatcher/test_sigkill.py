@@ -15,12 +15,12 @@ import pytest
 from config.settings import Settings
 from events.delivery import MemorySink
 from events.sender import Sender
-from pipeline.bench import load_bench
-from pipeline.connecting import open_store
 from pipeline.contract.result import Status
 from pipeline.dispatcher.tick import Dispatcher, tick
 from pipeline.local.seaweed import SeaweedServer
+from pipeline.runtime import load_bench
 from pipeline.settling import Settler
+from pipeline.store.open import open_store
 from tests.support.dying_dispatcher import POINTS
 from tests.support.instant import InstantEngine, workshop
 from tests.support.manifests import body

@@ -10,7 +10,7 @@ from config.errors import ComfyDied, NodeFailed, OutOfMemory, StoreUnavailable
 from pipeline.contract.keys import lease_key
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status
-from pipeline.queue.ref import Ref
+from pipeline.queue.spawn import Ref
 from pipeline.store.base import OutcomeUnknown
 from tests.pipeline.conftest import MakeYard
 from tests.support.instant import HoldingEngine, InstantServer, away, failing

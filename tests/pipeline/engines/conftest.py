@@ -8,7 +8,7 @@ import pytest
 from config.settings import Settings
 from pipeline.contract.lease import Lease, Phase
 from pipeline.engines.modal import ModalEngine
-from pipeline.queue.ref import Ref, make_ref
+from pipeline.queue.spawn import Ref, make_ref
 from tests.support.modal_plane import ModalPlane
 from tests.support.modal_plane.signing_in import signed_in
 

@@ -9,7 +9,7 @@ import pytest
 from config.errors import EngineUnavailable
 from config.settings import Settings
 from pipeline.engines.modal import ModalAccount, ModalEngine
-from pipeline.queue.ref import Ref
+from pipeline.queue.spawn import Ref
 from tests.pipeline.engines.conftest import Account, ref
 from tests.support.stack import wait_until
 

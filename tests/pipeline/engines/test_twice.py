@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import pytest
 
 from config.settings import Settings
-from pipeline.bench import load_bench
-from pipeline.connecting import open_store
 from pipeline.contract.result import Status
 from pipeline.engines.local import LocalEngine
-from pipeline.queue.ref import Ref
+from pipeline.queue.spawn import Ref
+from pipeline.runtime import load_bench
+from pipeline.store.open import open_store
 from tests.pipeline.test_worker import spawned
 from tests.support.manifests import body
 from tests.support.stack import Bucket, quick, wait_until

@@ -4,10 +4,10 @@ import pytest
 
 from config.errors import StoreUnavailable
 from config.settings import Settings
-from pipeline.connecting import open_checked_store
 from pipeline.local import seaweed
 from pipeline.local.seaweed import SeaweedServer
 from pipeline.store.conditional import SafeStore
+from pipeline.store.open import open_checked_store
 
 
 def bucket(server: SeaweedServer) -> SafeStore:

@@ -14,11 +14,11 @@ import pytest
 
 from config.errors import InvalidSetting, StoreUnavailable
 from config.settings import Settings
-from pipeline.connecting import open_store
 from pipeline.local.seaweed import try_lock
 from pipeline.local.stack import STACK_FILE, LocalStack, changed, read_stack
 from pipeline.reading import look_up
 from pipeline.store.conditional import SafeStore
+from pipeline.store.open import open_store
 from tests.support.commands import next_document, start_ryla
 
 SETTINGS = Settings(poll_active_seconds=0.2, poll_idle_seconds=0.5)

@@ -7,12 +7,12 @@ import pytest
 from config.errors import LoraMismatch, LoraNotFound, LoraUnreadable
 from config.settings import Settings
 from handlers.loras.refs import ById, ByName
-from pipeline.connecting import open_store
 from pipeline.loras.cache import LocalFolder, LoraCache
 from pipeline.loras.obtain import examine, obtain
 from pipeline.store.base import Stored
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
+from pipeline.store.open import open_store
 from tests.pipeline.loras.support import TINY, Bucket, tiny_lora
 
 KEY = "loras/character-ann.safetensors"

@@ -13,7 +13,7 @@ import pytest
 from config.errors import ComfyDied
 from pipeline.contract.keys import inbox_key, lease_key, result_key
 from pipeline.contract.result import Result, Status
-from pipeline.queue.ref import Ref
+from pipeline.queue.spawn import Ref
 from tests.support.faulty_store import Fault
 from tests.support.jobs import a_lease
 from tests.support.manifests import body

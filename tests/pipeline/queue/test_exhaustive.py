@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.queue import steps, taking
-from pipeline.queue.starting import Restart, Start
+from pipeline.queue import claim_steps, protocol
+from pipeline.queue.start_steps import Restart, Start
 from pipeline.settling import Debt
 from pipeline.store.conditional import Lost, Won
 from tests.support.exploring import procedures
@@ -125,34 +125,36 @@ def test_what_is_not_walked_ends_where_the_rest_does(name: str) -> None:
 
 
 def _claim_trusts_its_listing(self: Any, reply: Any) -> Any:
-    return taking.ReadEntry(self.task) if reply is not None else steps.NotMine()
+    return claim_steps.ReadEntry(self.task) if reply is not None else protocol.NotMine()
 
 
 def _decides_without_result(self: Any, reply: Any) -> Any:
-    return taking.Decide(self.task)
+    return claim_steps.Decide(self.task)
 
 
 def _deletes_entry_first(self: Any, reply: Any) -> Any:
     if reply is None:
-        return taking.FindManifest(self.task)
+        return claim_steps.FindManifest(self.task)
     entry = self.task.lease.entry
-    return taking.DropEntry(entry, taking.Adopt(replace(self.task, body=reply.body)))
+    return claim_steps.DropEntry(entry, claim_steps.Adopt(replace(self.task, body=reply.body)))
 
 
 def _deletes_vacant_lease(self: Any) -> Any:
-    return steps.DropLease(self.task.lease.id)
+    return protocol.DropLease(self.task.lease.id)
 
 
 def _finishes_without_confirming(task: Any, stored: Any) -> Any:
-    return steps.Finished(stored, task.lease, task.etag, task.first_claim)
+    return protocol.Finished(stored, task.lease, task.etag, task.first_claim)
 
 
 def _starts_unfenced(self: Any, reply: Any) -> Any:
-    return steps.Started(self.call.lease, "e1")
+    return protocol.Started(self.call.lease, "e1")
 
 
 def _repeats_the_attempt(self: Any) -> Any:
-    return steps.ReplaceLease(self.execution.lease(self.current, self.current.attempt), self.etag)
+    return protocol.ReplaceLease(
+        self.execution.lease(self.current, self.current.attempt), self.etag
+    )
 
 
 def _settles_before_delivery(self: Any, delivered: bool) -> Any:
@@ -174,21 +176,21 @@ _commit_next = procedures.CommitWork.next
 
 BROKEN: dict[str, tuple[Any, str, Any, Scenario]] = {
     "a lost claim goes on": (
-        taking.Claim,
+        claim_steps.Claim,
         "next",
         _claim_trusts_its_listing,
         Scenario(),
     ),
-    "no look for a result": (taking.CheckResult, "next", _decides_without_result, Scenario()),
-    "inbox deleted early": (taking.ReadEntry, "next", _deletes_entry_first, Scenario()),
+    "no look for a result": (claim_steps.CheckResult, "next", _decides_without_result, Scenario()),
+    "inbox deleted early": (claim_steps.ReadEntry, "next", _deletes_entry_first, Scenario()),
     "vacant lease deleted": (
-        taking.Release,
+        claim_steps.Release,
         "call",
         property(_deletes_vacant_lease),
         Scenario(withdraw=1, submit=1),
     ),
     "duplicate not confirmed": (
-        taking,
+        claim_steps,
         "_finished",
         _finishes_without_confirming,
         Scenario(crash=1),

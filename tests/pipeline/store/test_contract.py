@@ -8,7 +8,6 @@ from uuid import uuid4
 
 import pytest
 
-from pipeline.connecting import open_store
 from pipeline.local.seaweed import SeaweedServer
 from pipeline.store.base import (
     Always,
@@ -22,6 +21,7 @@ from pipeline.store.base import (
     Written,
 )
 from pipeline.store.memory import MemoryStore
+from pipeline.store.open import open_store
 from pipeline.store.probe import probe, require_conditional
 from tests.support.moto_store import moto_store
 from tests.support.seaweed import fresh_bucket

@@ -12,7 +12,6 @@ from pydantic import SecretStr
 
 from config.errors import StoreDenied, StoreNotConditional, StoreUnavailable
 from config.settings import Settings
-from pipeline.connecting import open_checked_store, open_store
 from pipeline.local.seaweed import SeaweedServer
 from pipeline.store.base import (
     Always,
@@ -25,6 +24,7 @@ from pipeline.store.base import (
     Store,
 )
 from pipeline.store.conditional import Lost, Patience, SafeStore, Won
+from pipeline.store.open import open_checked_store, open_store
 from pipeline.store.s3 import S3Store, connect
 from tests.support.flaky_proxy import Answer, Fate, FlakyProxy, always, first
 from tests.support.moto_store import moto_store

@@ -13,11 +13,11 @@ from typing import Any
 
 from pipeline.contract.keys import lease_key
 from pipeline.contract.result import Result, Status
-from pipeline.queue.cancelling import Cancellation, Look
-from pipeline.queue.opening import Taker, claim, take_over
-from pipeline.queue.rules import Held, Lifetimes, Standing, standing
-from pipeline.queue.starting import Execution, Start
-from pipeline.queue.steps import (
+from pipeline.queue.cancel_steps import Cancellation, Look
+from pipeline.queue.claim import Taker, claim, take_over
+from pipeline.queue.claim_steps import Claim, DropEntry, TakeOver
+from pipeline.queue.expiry import Held, Lifetimes, Standing, standing
+from pipeline.queue.protocol import (
     Committed,
     CreateLease,
     CreateManifest,
@@ -34,7 +34,7 @@ from pipeline.queue.steps import (
     Spawn,
     Started,
 )
-from pipeline.queue.taking import Claim, DropEntry, TakeOver
+from pipeline.queue.start_steps import Execution, Start
 from pipeline.settling import Debt
 from pipeline.store.base import Entry, IfAbsent, IfMatch
 from pipeline.store.conditional import Lost, Verdict, Won, judge

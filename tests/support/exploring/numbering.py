@@ -5,8 +5,7 @@ from typing import Any
 
 from pipeline.contract.lease import Lease
 from pipeline.contract.result import Result, Status
-from pipeline.queue.ref import Ref
-from pipeline.queue.steps import (
+from pipeline.queue.protocol import (
     CreateLease,
     CreateManifest,
     CreateResult,
@@ -17,6 +16,7 @@ from pipeline.queue.steps import (
     ReadResult,
     ReplaceLease,
 )
+from pipeline.queue.spawn import Ref
 from pipeline.store.base import Stored
 from tests.support.exploring.procedures import NOW, Executing, ReadLease
 from tests.support.exploring.scenario import INBOX, INBOX_2, KEYS, LEASE, MANIFEST, RESULT

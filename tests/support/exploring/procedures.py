@@ -15,11 +15,10 @@ from typing import Any, cast
 from pydantic import SecretStr
 
 from config.settings import Settings
-from pipeline.bench import Bench, load_bench
 from pipeline.contract.lease import Lease, Phase, Progress
 from pipeline.contract.result import Result, Status
-from pipeline.queue.judging import judge
-from pipeline.queue.steps import (
+from pipeline.dispatcher.preflight import judge
+from pipeline.queue.protocol import (
     Committed,
     CreateLease,
     CreateResult,
@@ -33,6 +32,7 @@ from pipeline.queue.steps import (
     Started,
     Step,
 )
+from pipeline.runtime import Bench, load_bench
 from pipeline.settling import Debt, Settler, owed
 from pipeline.store.base import Stored
 from pipeline.store.conditional import Outcome, Won

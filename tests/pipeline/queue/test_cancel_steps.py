@@ -2,7 +2,7 @@ from typing import Any
 
 from pipeline.contract.keys import MAX_BYTES
 from pipeline.contract.result import Result, Status
-from pipeline.queue.cancelling import (
+from pipeline.queue.cancel_steps import (
     AdoptWaiting,
     Cancellation,
     CommitCancel,
@@ -10,7 +10,7 @@ from pipeline.queue.cancelling import (
     Look,
     ReadWaiting,
 )
-from pipeline.queue.steps import (
+from pipeline.queue.protocol import (
     Committed,
     CreateManifest,
     CreateResult,

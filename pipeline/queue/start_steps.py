@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pipeline.contract.lease import Lease, Phase
-from pipeline.queue.steps import End, ReadResult, ReplaceLease, Stale, Started, Step
+from pipeline.queue.protocol import End, ReadResult, ReplaceLease, Stale, Started, Step
 from pipeline.store.base import Stored
 from pipeline.store.conditional import Outcome, Won
 

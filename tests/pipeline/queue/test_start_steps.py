@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from pipeline.contract.lease import Phase, Progress
-from pipeline.queue.starting import AskResult, Execution, Restart, Start
-from pipeline.queue.steps import ReadResult, ReplaceLease, Stale, Started
+from pipeline.queue.protocol import ReadResult, ReplaceLease, Stale, Started
+from pipeline.queue.start_steps import AskResult, Execution, Restart, Start
 from pipeline.store.conditional import Lost, Won
 from tests.support.jobs import NOW, a_lease, a_result, stored
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from pipeline.contract.lease import Lease
 from pipeline.contract.result import Result
-from pipeline.queue.ref import Ref
+from pipeline.queue.spawn import Ref
 from pipeline.store.base import Stored
 
 

@@ -9,26 +9,7 @@ import pytest
 from pipeline.contract.keys import MAX_BYTES
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status
-from pipeline.queue.ref import Ref
-from pipeline.queue.steps import (
-    Committed,
-    CreateLease,
-    CreateManifest,
-    CreateResult,
-    DropInbox,
-    Finished,
-    HandedBack,
-    Judge,
-    NotMine,
-    ReadInbox,
-    ReadManifest,
-    ReadResult,
-    RejectConflict,
-    ReplaceLease,
-    Spawn,
-    Spawned,
-)
-from pipeline.queue.taking import (
+from pipeline.queue.claim_steps import (
     Adopt,
     CheckResult,
     Claim,
@@ -47,6 +28,25 @@ from pipeline.queue.taking import (
     size_of_too_large,
     too_large,
 )
+from pipeline.queue.protocol import (
+    Committed,
+    CreateLease,
+    CreateManifest,
+    CreateResult,
+    DropInbox,
+    Finished,
+    HandedBack,
+    Judge,
+    NotMine,
+    ReadInbox,
+    ReadManifest,
+    ReadResult,
+    RejectConflict,
+    ReplaceLease,
+    Spawn,
+    Spawned,
+)
+from pipeline.queue.spawn import Ref
 from pipeline.store.conditional import Lost, Won
 from tests.support.jobs import BODY, ENTRY, NOW, a_lease, a_result, stored
 

@@ -18,16 +18,16 @@ from config.errors import (
 from config.settings import Settings
 from events.outbox import StoredEvent
 from handlers.kinds.seeds import seed_from_id
-from pipeline.bench import Bench, load_bench
 from pipeline.contract.errors import ErrorInfo
 from pipeline.contract.keys import MAX_BYTES, inbox_key
 from pipeline.contract.lease import Lease, Spent
 from pipeline.contract.manifest import Manifest, parse_manifest
 from pipeline.contract.result import Result, Status
-from pipeline.queue.judging import brief, judge
-from pipeline.queue.ref import MAX_MANIFEST_BYTES, MAX_REF_BYTES, Ref
-from pipeline.queue.steps import Judge
-from pipeline.queue.taking import too_large
+from pipeline.dispatcher.preflight import brief, judge
+from pipeline.queue.claim_steps import too_large
+from pipeline.queue.protocol import Judge
+from pipeline.queue.spawn import MAX_MANIFEST_BYTES, MAX_REF_BYTES, Ref
+from pipeline.runtime import Bench, load_bench
 from tests.support.jobs import NOW, a_lease, stored
 from tests.support.manifests import body
 

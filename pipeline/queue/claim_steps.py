@@ -14,8 +14,7 @@ from typing import Any
 from pipeline.contract.keys import MAX_BYTES
 from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.result import Result
-from pipeline.queue.ref import Ref
-from pipeline.queue.steps import (
+from pipeline.queue.protocol import (
     Committed,
     CreateLease,
     CreateManifest,
@@ -35,6 +34,7 @@ from pipeline.queue.steps import (
     Spawned,
     Step,
 )
+from pipeline.queue.spawn import Ref
 from pipeline.store.base import Stored
 from pipeline.store.conditional import Outcome, Won
 

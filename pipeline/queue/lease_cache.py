@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from pipeline.contract.keys import lease_id
 from pipeline.contract.lease import Lease, Phase
-from pipeline.queue.rules import Held
+from pipeline.queue.expiry import Held
 from pipeline.store.base import Entry
 
 

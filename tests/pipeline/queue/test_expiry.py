@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from config.settings import Settings
 from pipeline.contract.lease import VACANT_S, Lease, Phase
-from pipeline.queue.rules import Lifetimes, Standing, backoff, standing
+from pipeline.queue.expiry import Lifetimes, Standing, backoff, standing
 from tests.support.jobs import ENTRY, NOW, a_lease, entry, held
 
 LIVES = Lifetimes(claim_s=60, unreadable_s=300, margin_s=5, look_after_s=25)

@@ -5,8 +5,8 @@ from datetime import datetime
 
 from pipeline.contract.keys import DEFAULT_PRIORITY, InboxName, parse_inbox_key
 from pipeline.contract.lease import Lease, Phase
-from pipeline.queue.rules import Held
-from pipeline.queue.taking import Claim, TakeOver, Task
+from pipeline.queue.claim_steps import Claim, TakeOver, Task
+from pipeline.queue.expiry import Held
 from pipeline.store.base import Entry
 
 

@@ -2,7 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from events.outbox import StoredEvent
-from pipeline.queue.ref import MAX_REF_BYTES, Ref, make_ref
+from pipeline.queue.spawn import MAX_REF_BYTES, Ref, make_ref
 from tests.pipeline.dispatcher.test_survey import lease
 from tests.support.yard import NOON
 

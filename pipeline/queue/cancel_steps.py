@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from pipeline.contract.keys import MAX_BYTES
 from pipeline.contract.result import Result
-from pipeline.queue.steps import (
+from pipeline.queue.protocol import (
     Committed,
     CreateManifest,
     CreateResult,

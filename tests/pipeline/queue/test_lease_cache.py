@@ -1,5 +1,5 @@
 from pipeline.contract.lease import Phase
-from pipeline.dispatcher.leasebook import LeaseBook
+from pipeline.queue.lease_cache import LeaseBook
 from pipeline.store.base import Entry
 from tests.pipeline.dispatcher.test_survey import lease
 from tests.support.yard import NOON

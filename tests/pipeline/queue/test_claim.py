@@ -1,8 +1,8 @@
 import pytest
 
 from pipeline.contract.lease import Lease, Phase
-from pipeline.queue.opening import Taker, claim, take_over
-from pipeline.queue.taking import Claim, TakeOver, Task
+from pipeline.queue.claim import Taker, claim, take_over
+from pipeline.queue.claim_steps import Claim, TakeOver, Task
 from tests.support.jobs import ENTRY, NOW, a_lease, entry, held
 
 TAKER = Taker("fresh", "me", 900.0)

@@ -21,7 +21,6 @@ from handlers.kinds.requirements import Supplies
 from handlers.kinds.seeds import seed_from_id
 from handlers.policy.rules import Asked, likeness
 from pipeline import costs
-from pipeline.bench import Bench
 from pipeline.callbacks import reporting, require_callback
 from pipeline.contract.errors import error_info
 from pipeline.contract.keys import MAX_BYTES, parse_inbox_key
@@ -30,9 +29,10 @@ from pipeline.contract.manifest import Manifest, check_key, deadline_passed, par
 from pipeline.contract.result import JobCost, Result, Status
 from pipeline.contract.summary import subject
 from pipeline.job_events import Origin, ended, lora_load_failed, requested
-from pipeline.queue.ref import Ref, make_ref
-from pipeline.queue.steps import Judge
-from pipeline.queue.taking import size_of_too_large
+from pipeline.queue.claim_steps import size_of_too_large
+from pipeline.queue.protocol import Judge
+from pipeline.queue.spawn import Ref, make_ref
+from pipeline.runtime import Bench
 from workflows.validation import require_valid
 
 
