@@ -115,7 +115,7 @@ lock: $(VENV)/.python
 
 	$(VENV)/bin/uv pip compile requirements/comfyui.in --quiet --universal --no-header \
 		--no-emit-index-url --no-annotate --python-version 3.11 $(UPGRADE) \
-		-o pipeline/comfyui/constraints.txt
+		-o pipeline/comfyui_setup/constraints.txt
 
 clean:
 	rm -rf $(VENV) clients/typescript/node_modules clients/typescript/dist out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

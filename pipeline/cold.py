@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from handlers.kinds.base import Timings
 from pipeline.contract.result import ColdParts
-from pipeline.weights_ahead import ReadAhead
+from pipeline.models.preload import ReadAhead
 
 
 @dataclass(frozen=True)

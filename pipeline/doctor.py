@@ -15,11 +15,10 @@ from config.errors import RylaError
 from config.settings import Settings
 from handlers.comfyui.client import ComfyClient
 from handlers.comfyui.environment import allowed
-from pipeline.faces import faces_folder, is_there
 from pipeline.local.seaweed import weed_binary
-from pipeline.models.active import active_sets
-from pipeline.models.licences import forbidden
-from pipeline.models.switching import models_in_use
+from pipeline.models.activation import models_in_use
+from pipeline.models.face_packs import faces_folder, is_there
+from pipeline.models.sets import active_sets, forbidden
 from pipeline.sinks import events_file
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store

@@ -24,11 +24,12 @@ from pipeline.contract.errors import error_info, unforeseen
 from pipeline.contract.keys import attempt_folder, lease_key, manifest_key, result_key
 from pipeline.contract.lease import Lease, Spent
 from pipeline.contract.result import Result
-from pipeline.faces import FaceShelf
 from pipeline.gpu_choice import next_gpu
 from pipeline.heartbeat import Heartbeat
 from pipeline.making import Made, make
-from pipeline.model_loads import ModelLoads
+from pipeline.models.face_packs import FaceShelf
+from pipeline.models.loads import ModelLoads
+from pipeline.models.preload import ReadAhead
 from pipeline.queue.expiry import backoff
 from pipeline.queue.protocol import Started
 from pipeline.queue.runner import run
@@ -40,7 +41,6 @@ from pipeline.settling import Settler
 from pipeline.store.conditional import SafeStore, Won
 from pipeline.studio import ComfyServer, Machine
 from pipeline.supplying import Supplier
-from pipeline.weights_ahead import ReadAhead
 
 
 class Ending(StrEnum):

@@ -24,7 +24,7 @@ from pipeline.contract.errors import ErrorInfo
 from pipeline.contract.keys import INBOX
 from pipeline.contract.result import JobCost, Metrics
 from pipeline.contract.summary import Subject, short_text, subject
-from pipeline.model_loads import LoadedModel
+from pipeline.models.loads import LoadedModel
 from pipeline.runtime import Bench
 from pipeline.studio import Machine
 

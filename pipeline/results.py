@@ -18,10 +18,10 @@ from pipeline.contract.result import JobCost, Metrics, Provenance, Result, Statu
 from pipeline.contract.summary import Subject, subject
 from pipeline.job_events import Origin, completed, ended, requested
 from pipeline.making import Made
+from pipeline.models.preload import ReadAhead
 from pipeline.queue.spawn import Ref
 from pipeline.runtime import Bench
 from pipeline.studio import Machine
-from pipeline.weights_ahead import ReadAhead
 
 
 @dataclass(frozen=True)

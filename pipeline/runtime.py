@@ -7,7 +7,7 @@ from config.tables import GpuTable, ModelTable, RouteTable, load_gpus, load_rout
 from handlers.kinds.registry import KINDS
 from handlers.policy.prompt_words import word_filter
 from handlers.policy.rules import Policy, PromptCheck
-from pipeline.models.switching import models_in_use
+from pipeline.models.activation import models_in_use
 from workflows import interfaces
 from workflows.interfaces import Interfaces
 

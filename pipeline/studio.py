@@ -21,7 +21,7 @@ from handlers.faces.boxes import FaceFinder
 from handlers.faces.measurement import FaceUse
 from handlers.faces.scoring import Calibration
 from handlers.kinds.base import PromptRun
-from pipeline.faces import FaceShelf
+from pipeline.models.face_packs import FaceShelf
 from workflows.graph import Graph
 
 LET_GO_SECONDS = 5.0

@@ -10,9 +10,9 @@ from handlers.kinds.registry import KINDS
 from handlers.kinds.requirements import LoraFile, LoraWish, Needs, Supplies
 from handlers.media import images
 from pipeline.contract.manifest import Manifest
-from pipeline.faces import require_boxes
 from pipeline.loras.cache import FILES, Kept, LocalFolder, LoraCache, Volume
-from pipeline.loras.obtain import Examined, examine, obtain
+from pipeline.loras.fetch import Examined, examine, obtain
+from pipeline.models.face_packs import require_boxes
 from pipeline.runtime import Bench
 from pipeline.store.conditional import SafeStore
 

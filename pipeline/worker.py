@@ -32,8 +32,8 @@ from pipeline import nvidia
 from pipeline.cold import WARM, ColdStart
 from pipeline.contract.errors import error_info
 from pipeline.execution import Ending, Workshop, execute
-from pipeline.faces import FaceShelf
 from pipeline.loras.cache import Volume
+from pipeline.models.face_packs import FaceShelf
 from pipeline.preemption import noticed
 from pipeline.queue.spawn import Ref
 from pipeline.rig import Rig, rig, seen_gpu

@@ -9,7 +9,7 @@ from handlers.kinds import compatibility
 from handlers.kinds.base import Work
 from handlers.kinds.registry import KINDS
 from pipeline import costs
-from pipeline.models.active import GIB
+from pipeline.models.sets import GIB
 
 ASKED: Mapping[str, str] = MappingProxyType(
     {

@@ -8,8 +8,8 @@ from typing import Any
 from config.tables import ModelTable, WeightFile, load_gpus, load_models
 from handlers.kinds import compatibility
 from handlers.kinds.compatibility import LORAS, Adapter, Cell, Row
-from pipeline.comfyui.pins import COMFYUI, PACKS
-from pipeline.models.active import GIB, plan
+from pipeline.comfyui_setup.pins import COMFYUI, PACKS
+from pipeline.models.sets import GIB, plan
 from workflows.interfaces import committed
 
 ROOT = Path(__file__).parent.parent
@@ -19,8 +19,8 @@ RUNS = ROOT / "tests" / "comfyui" / "RUNS.toml"
 HEAD = """\
 # Models
 
-<!-- Written by `python -m tools.models_doc` from config/models.toml, pipeline/comfyui/pins.py,
-     handlers/kinds/compatibility.py and tests/comfyui/RUNS.toml: edit those. -->
+<!-- Written by `python -m tools.models_doc` from config/models.toml, tests/comfyui/RUNS.toml,
+     pipeline/comfyui_setup/pins.py and handlers/kinds/compatibility.py: edit those. -->
 
 `ryla models plan` says what the weights of the available kinds take, `ryla models pull` downloads
 them, `ryla models verify` hashes what is there, and `ryla models add FILE --as flux-dev-uncensored`
@@ -109,7 +109,7 @@ SETUP = """\
 
 {packs}
 Every package is held at the version in
-[constraints.txt](../pipeline/comfyui/constraints.txt).
+[constraints.txt](../pipeline/comfyui_setup/constraints.txt).
 
 `ryla comfyui check DIR` starts a folder without a GPU and names each missing node and each pack
 that could not be imported, with the reason; `ryla comfyui interfaces` compares a ComfyUI that runs.

@@ -21,7 +21,7 @@ from pipeline.accepting.criterion import (
 from pipeline.accepting.jobs import Stage
 from pipeline.contract.keys import deploy_key, result_key
 from pipeline.contract.result import Result, Status
-from pipeline.model_loads import Source
+from pipeline.models.loads import Source
 
 HEALTH = 10.0
 """Seconds."""

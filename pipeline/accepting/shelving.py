@@ -7,11 +7,11 @@ from config.errors import InvalidInput, LoraError
 from config.settings import Settings
 from handlers.loras.header import BytesRanges
 from pipeline.accepting.plan import LoraPart, PlannedLora
-from pipeline.loras import shelf
+from pipeline.loras import library
 from pipeline.loras.bucket import Sidecar
+from pipeline.loras.library import view
 from pipeline.loras.resolve import resolve
-from pipeline.loras.viewing import view
-from pipeline.models.switching import models_in_use
+from pipeline.models.activation import models_in_use
 from pipeline.store.conditional import SafeStore
 
 BASE = "flux-dev"
@@ -30,10 +30,10 @@ def _shelved(store: SafeStore, lora: PlannedLora, folder: Path, settings: Settin
     prefix = settings.lora_prefix
     if lora.file is None:
         return resolve(store, lora.ref, prefix).key
-    key = shelf.place(lora.ref, prefix)
+    key = library.place(lora.ref, prefix)
     body = _read(folder / lora.file, settings)
     try:
-        seen = view(key, BytesRanges(body), shelf.bases(models_in_use(settings)), BASE)
+        seen = view(key, BytesRanges(body), library.bases(models_in_use(settings)), BASE)
         if seen.error is not None:
             raise seen.error
     except LoraError as error:
@@ -45,7 +45,7 @@ def _shelved(store: SafeStore, lora: PlannedLora, folder: Path, settings: Settin
         sha256=hashlib.sha256(body).hexdigest(),
         character=lora.id,
     )
-    shelf.add(store, key, body, sidecar)
+    library.add(store, key, body, sidecar)
     return key
 
 

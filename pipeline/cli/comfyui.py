@@ -11,9 +11,9 @@ from config.settings import Settings, load_settings
 from handlers.comfyui.client import ComfyClient
 from pipeline.cli import show
 from pipeline.cli.options import Json
-from pipeline.comfyui.install import Wish, run
-from pipeline.comfyui.nodes import FLAGS, NodeCheck, check_folder, live_interfaces
-from pipeline.comfyui.pins import COMFYUI, PACKS
+from pipeline.comfyui_setup.install import Wish, run
+from pipeline.comfyui_setup.nodes import FLAGS, NodeCheck, check_folder, live_interfaces
+from pipeline.comfyui_setup.pins import COMFYUI, PACKS
 from workflows import interfaces, needed
 from workflows.comparing import Comparison, compare, with_absent_packs
 

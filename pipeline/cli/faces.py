@@ -19,7 +19,7 @@ from handlers.faces.measurement import face_of
 from handlers.faces.scoring import Calibration, Score, score
 from pipeline.cli import show
 from pipeline.cli.options import Json, load_cli_settings, quieter
-from pipeline.faces import calibration_path, faces_folder, read_calibration
+from pipeline.models.face_packs import calibration_path, faces_folder, read_calibration
 
 HELP = """Measure faces.
 

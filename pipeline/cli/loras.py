@@ -15,10 +15,10 @@ from handlers.loras.header import BytesRanges, FileRanges
 from handlers.loras.refs import ById, ByName
 from pipeline.cli import show
 from pipeline.cli.options import Json, StateDir, bucket_settings, load_cli_settings
-from pipeline.loras import shelf
+from pipeline.loras import library
 from pipeline.loras.bucket import Sidecar
-from pipeline.loras.viewing import View, view, view_stored
-from pipeline.models.switching import models_in_use
+from pipeline.loras.library import View, view, view_stored
+from pipeline.models.activation import models_in_use
 from pipeline.store.open import open_store
 
 HELP = """LoRA files of the bucket: add, list, show, check, remove.
@@ -118,7 +118,7 @@ def _register_add(group: typer.Typer) -> None:
             raise typer.BadParameter("--id and --name exclude each other")
         settings = bucket_settings(state_dir)
         ref = ById(id, version) if id is not None else ByName(name or file.stem, version)
-        key = shelf.place(ref, settings.lora_prefix)
+        key = library.place(ref, settings.lora_prefix)
         body = _read(file, settings)
         seen = view(key, BytesRanges(body), _known(settings), base)
         if seen.error is not None:
@@ -129,7 +129,7 @@ def _register_add(group: typer.Typer) -> None:
             sha256=hashlib.sha256(body).hexdigest(),
             character=character or id,
         )
-        shelf.add(open_store(settings), key, body, sidecar, replace=overwrite)
+        library.add(open_store(settings), key, body, sidecar, replace=overwrite)
         _print(seen.document() | sidecar.model_dump(mode="json"), as_json=json)
 
 
@@ -138,7 +138,7 @@ def _register_list(group: typer.Typer) -> None:
     @show.command
     def list_(state_dir: StateDir = None, json: Json = False) -> None:
         settings = bucket_settings(state_dir)
-        found = list(shelf.shelved(open_store(settings), settings.lora_prefix))
+        found = list(library.shelved(open_store(settings), settings.lora_prefix))
         if json:
             show.print_json({"loras": [_line(each, settings.lora_prefix) for each in found]})
         else:
@@ -180,8 +180,8 @@ def _register_remove(group: typer.Typer) -> None:
     @show.command
     def remove(name: Name, state_dir: StateDir = None, json: Json = False) -> None:
         settings = bucket_settings(state_dir)
-        key = shelf.place(ByName(name), settings.lora_prefix)
-        shelf.remove(open_store(settings), key)
+        key = library.place(ByName(name), settings.lora_prefix)
+        library.remove(open_store(settings), key)
         if json:
             show.print_json({"removed": key})
         else:
@@ -189,7 +189,7 @@ def _register_remove(group: typer.Typer) -> None:
 
 
 def _known(settings: Settings) -> dict[str, Base]:
-    return shelf.bases(models_in_use(settings))
+    return library.bases(models_in_use(settings))
 
 
 def _stored(name: str, is_id: bool, settings: Settings, base: str | None = None) -> View:
@@ -218,7 +218,7 @@ def _print(document: dict[str, Any], *, as_json: bool) -> None:
             show.print_text(f"{name.replace('_', ' '):20} {text}")
 
 
-def _line(each: shelf.Shelved, prefix: str) -> dict[str, Any]:
+def _line(each: library.Shelved, prefix: str) -> dict[str, Any]:
     error = {"error": show.fields_of(each.error)} if each.error else {}
     return {
         "name": each.found.key.removeprefix(prefix),
@@ -229,7 +229,7 @@ def _line(each: shelf.Shelved, prefix: str) -> dict[str, Any]:
     }
 
 
-def _table(found: Sequence[shelf.Shelved], prefix: str) -> Any:
+def _table(found: Sequence[library.Shelved], prefix: str) -> Any:
     columns = ("=name", "family", "trigger word", "character", ">MB", "=last modified")
     rows = (
         (

@@ -16,12 +16,12 @@ from pipeline.cli import models_versions, show
 from pipeline.cli.models_options import Dir, Sets
 from pipeline.cli.options import Json
 from pipeline.models import overlay
-from pipeline.models.active import GIB, active_sets, plan
+from pipeline.models.activation import candidate
 from pipeline.models.add import add
 from pipeline.models.files import State, glance, models_folder
 from pipeline.models.hub import Hub, HuggingFace
 from pipeline.models.pull import Pulled, prepare, pull, require_space
-from pipeline.models.switching import candidate
+from pipeline.models.sets import GIB, active_sets, plan
 from pipeline.models.verify import verify
 from pipeline.models.versions import files_kept, is_aside
 

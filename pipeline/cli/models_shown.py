@@ -3,9 +3,9 @@
 from typing import Any
 
 from config.tables import WeightFile
-from pipeline.models.active import Plan
 from pipeline.models.files import State
 from pipeline.models.pull import Pulled
+from pipeline.models.sets import Plan
 from pipeline.models.verify import Verdict
 
 

@@ -14,10 +14,18 @@ from pipeline.cli import models_shown as shown
 from pipeline.cli import show
 from pipeline.cli.models_options import Dir, Sets
 from pipeline.cli.options import Json
-from pipeline.models.active import active_sets
+from pipeline.models.activation import (
+    Change,
+    activate,
+    candidate,
+    changes,
+    roll_back,
+    sets_of,
+    told,
+    told_changes,
+)
 from pipeline.models.files import models_folder
-from pipeline.models.switching import Change, activate, candidate, changes, roll_back, sets_of
-from pipeline.models.telling import told, told_changes
+from pipeline.models.sets import active_sets
 from pipeline.models.versions import Sets as FilesBySet
 from pipeline.models.versions import Version, history, latest
 

@@ -10,8 +10,8 @@ from pipeline.deployed import secrets, volumes
 from pipeline.deployed.shipping import APP_FILE
 from pipeline.deployed.volumes import Version
 from pipeline.doctor import Health, Row
-from pipeline.models.active import GIB, active_sets
 from pipeline.models.hub import Hub, page
+from pipeline.models.sets import GIB, active_sets
 
 DOWNLOAD = f"modal run --detach {APP_FILE}::download_models --accept-licences"
 

@@ -9,10 +9,10 @@ from config.errors import InvalidInput
 from config.tables import WeightFile
 from pipeline.deployed.asked import asked
 from pipeline.deployed.switching import names_in
+from pipeline.models.activation import candidate
 from pipeline.models.files import models_folder
 from pipeline.models.hub import Hub, HuggingFace
 from pipeline.models.pull import Pulled, prepare, pull, require_space
-from pipeline.models.switching import candidate
 from pipeline.models.versions import is_aside
 
 TOLD_EVERY = 2**30

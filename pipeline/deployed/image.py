@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol, Self, TypeVar
 
 from config.settings import Settings, variable
-from pipeline.comfyui.install import CONSTRAINTS_FILE, UNTRACKED, Wish, steps
-from pipeline.comfyui.pins import PYTHON, constraints
+from pipeline.comfyui_setup.install import CONSTRAINTS_FILE, UNTRACKED, Wish, steps
+from pipeline.comfyui_setup.pins import PYTHON, constraints
 from pipeline.deployed import layout
 from pipeline.deployed.shipping import CHECKED, PACKAGES, is_shipped, overlays
 
@@ -76,7 +76,7 @@ def worker() -> Recipe:
         build_env={**UNTRACKED, "PIP_NO_CACHE_DIR": "1"},  # else gigabytes of it are in the image
         apt=("git",),
         commands=tuple(_comfyui(wish)),
-        check=f"python -m pipeline.comfyui.check {wish.folder}",
+        check=f"python -m pipeline.comfyui_setup.check {wish.folder}",
     )
 
 

@@ -24,7 +24,7 @@ LEFT_OUT = (
     "handlers/comfyui/standin",
 )
 """Of a folder the package itself goes along, so that what names it can be imported."""
-CHECKED = ("config", "workflows", "handlers", "pipeline/comfyui")
+CHECKED = ("config", "workflows", "handlers", "pipeline/comfyui_setup")
 """What the check of ComfyUI's nodes needs. It runs anew when one of these files changes."""
 
 

@@ -10,10 +10,17 @@ from config.errors import InvalidInput
 from config.settings import Settings
 from config.tables import ModelTable
 from pipeline.deployed.asked import asked
-from pipeline.models.active import active_sets
+from pipeline.models.activation import (
+    activate,
+    candidate,
+    changes,
+    roll_back,
+    sets_of,
+    told,
+    told_changes,
+)
 from pipeline.models.files import models_folder
-from pipeline.models.switching import activate, candidate, changes, roll_back, sets_of
-from pipeline.models.telling import told, told_changes
+from pipeline.models.sets import active_sets
 from pipeline.models.versions import history, latest
 
 

@@ -19,7 +19,7 @@ from config.errors import EngineUnavailable
 from config.settings import PREFIX, Settings
 from config.tables import Route, RouteTable
 from pipeline.contract.keys import DEFAULT_PRIORITY, parse_inbox_key
-from pipeline.loras.keeping import LoraKeeper
+from pipeline.loras.eviction import LoraKeeper
 from pipeline.queue.spawn import Ref
 
 CLOSE_SECONDS = 30.0

@@ -12,7 +12,7 @@ from handlers.loras.bases import Base
 from handlers.loras.header import BytesRanges
 from handlers.loras.refs import ById
 from pipeline.local.examples import Example
-from pipeline.loras import shelf
+from pipeline.loras import library
 from pipeline.loras.bucket import Sidecar
 from pipeline.store.conditional import SafeStore
 
@@ -27,18 +27,18 @@ def add_demo_lora(store: SafeStore, settings: Settings, examples: Sequence[Examp
     """Through the same checks as `ryla loras add`, if an example asks for it."""
     if all(example.input.get("lora_id") != LORA_ID for example in examples):
         return
-    known = shelf.bases(load_models(settings.models_file))
+    known = library.bases(load_models(settings.models_file))
     body = make_lora(known[BASE])
-    lora = shelf.look(BytesRanges(body))
-    shelf.fitting(lora, known, BASE)
+    lora = library.look(BytesRanges(body))
+    library.fitting(lora, known, BASE)
     sidecar = Sidecar(
         trigger_word=TRIGGER_WORD,
         family=lora.family,
         sha256=hashlib.sha256(body).hexdigest(),
         character=LORA_ID,
     )
-    key = shelf.place(ById(LORA_ID), settings.lora_prefix)
-    shelf.add(store, key, body, sidecar, replace=True)
+    key = library.place(ById(LORA_ID), settings.lora_prefix)
+    library.add(store, key, body, sidecar, replace=True)
 
 
 def make_lora(base: Base) -> bytes:

@@ -10,8 +10,8 @@ from config.settings import Settings
 from handlers.faces import insightface_finder
 from handlers.faces.measurement import FaceUse
 from pipeline.contract.result import Status
-from pipeline.faces import faces_folder, is_there, pack_for
 from pipeline.local.examples import Example
+from pipeline.models.face_packs import faces_folder, is_there, pack_for
 from pipeline.store.conditional import SafeStore
 
 KEY = "inputs/demo-sitter.png"

@@ -14,7 +14,7 @@ from PIL import Image
 from config.tables import load_models
 from handlers.faces.boxes import Box
 from pipeline.local.demo_lora import make_lora
-from pipeline.loras import shelf
+from pipeline.loras import library
 from tests.clients.conftest import Api
 from tests.support.portraits import portrait
 from tests.support.shown import ROOT, blocks, run_python, run_script, run_shell
@@ -43,7 +43,7 @@ def shown() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def ready(api: Api) -> Api:
     """With the LoRA that the docs speak of."""
-    known = shelf.bases(load_models(None))
+    known = library.bases(load_models(None))
     lora = make_lora(known["flux-dev"])
     api.store.write("loras/character-ann.safetensors", lora, "application/octet-stream")
     return api

@@ -25,7 +25,7 @@ from handlers.kinds.base import Brief, Kind, Rendered
 from handlers.kinds.flux_instantid import FluxInstantId
 from handlers.kinds.registry import KINDS
 from handlers.kinds.requirements import LoraFile, Supplies
-from pipeline.faces import FaceShelf
+from pipeline.models.face_packs import FaceShelf
 from pipeline.studio import ComfyStudio
 from tests.comfyui.conftest import MICRO_MODELS, SETS
 from tests.comfyui.micro.make_models import loras

@@ -15,7 +15,7 @@ from handlers.kinds.base import Brief, Rendered
 from handlers.kinds.requirements import Supplies
 from handlers.media.raw_outputs import finish
 from handlers.workflow_graph.kind import Workflow, WorkflowInput
-from pipeline.faces import FaceShelf
+from pipeline.models.face_packs import FaceShelf
 from pipeline.studio import ComfyStudio
 from tests.comfyui.conftest import MICRO_MODELS
 from tests.support.comfy_wire import Server, flux_graph

@@ -177,4 +177,4 @@ def test_registered_a_pinned_image_whose_last_step_checks_the_nodes(
     installs = " ".join(line for line in runs if "pip install" in line)
     flavours = set(re.findall(r"\bonnxruntime\S*", installs))
     assert flavours == {"onnxruntime-gpu"}
-    assert "pipeline.comfyui.check" in runs[-1]
+    assert "pipeline.comfyui_setup.check" in runs[-1]

@@ -1,6 +1,6 @@
 from handlers.kinds.base import Timings
 from pipeline.cold import WARM, ColdStart
-from pipeline.weights_ahead import ReadAhead
+from pipeline.models.preload import ReadAhead
 
 
 def test_a_cold_start_is_the_sum_of_what_was_waited_for() -> None:

@@ -10,7 +10,7 @@ from config.errors import NodeFailed, OutOfMemory, PromptInterrupted, RylaError
 from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.result import Status
 from pipeline.execution import Ending, execute
-from pipeline.model_loads import ModelLoads
+from pipeline.models.loads import ModelLoads
 from pipeline.queue.spawn import Ref
 from pipeline.studio import Machine
 from tests.pipeline.test_execution import interrupted, never, run, spawned

@@ -11,10 +11,10 @@ from pipeline.contract.lease import Phase, Spent
 from pipeline.contract.manifest import parse_manifest
 from pipeline.contract.result import Output, Result, Status
 from pipeline.making import Made
+from pipeline.models.preload import ReadAhead
 from pipeline.queue.spawn import make_ref
 from pipeline.results import Story
 from pipeline.studio import Machine
-from pipeline.weights_ahead import ReadAhead
 from tests.pipeline.conftest import MakeYard
 from tests.pipeline.dispatcher.test_survey import lease
 from tests.support.manifests import body

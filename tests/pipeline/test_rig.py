@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from config.errors import InvalidSetting
 from config.settings import Settings
-from pipeline.model_loads import Source
+from pipeline.models.loads import Source
 from pipeline.rig import Rig, known_gpu, rig, seen_gpu, wants_gpu
 from pipeline.runtime import Bench, load_bench
 

@@ -13,7 +13,7 @@ from config.errors import ComfyError, EngineUnavailable
 from handlers.comfyui.client import ComfyClient
 from handlers.kinds.base import OutputFile, PromptRun, Timings
 from pipeline.execution import Ending, Workshop, execute
-from pipeline.faces import FaceShelf
+from pipeline.models.face_packs import FaceShelf
 from pipeline.queue.spawn import Ref
 from pipeline.runtime import Bench
 from pipeline.settling import Settler

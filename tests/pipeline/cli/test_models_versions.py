@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tests.pipeline.cli.conftest import Ryla
-from tests.pipeline.models.test_switching import Deployment
+from tests.pipeline.models.test_activation import Deployment
 
 
 @pytest.fixture

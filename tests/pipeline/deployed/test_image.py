@@ -8,7 +8,7 @@ from typing import Self
 import pytest
 
 from config.settings import Settings
-from pipeline.comfyui.pins import COMFYUI, PACKS, constraints
+from pipeline.comfyui_setup.pins import COMFYUI, PACKS, constraints
 from pipeline.deployed import image
 from pipeline.deployed.image import Recipe, build
 from workflows.needed import INSTANTID
@@ -77,7 +77,7 @@ def test_what_changes_seldom_comes_first_and_the_projects_source_last(worker: li
         at(worker, "pip install .* torch torchvision torchaudio$"),
         at(worker, r"pip install .*-r \S*/requirements.txt"),
         at(worker, "^copy /opt/ryla/check/workflows/needed.py"),
-        at(worker, "^run .* -m pipeline.comfyui.check /opt/ComfyUI"),
+        at(worker, "^run .* -m pipeline.comfyui_setup.check /opt/ComfyUI"),
         at(worker, "^env RYLA_COMFYUI_DIR=/opt/ComfyUI"),
         at(worker, "^ship /root/config/__init__.py"),
     ]

@@ -115,7 +115,7 @@ def test_what_runs_in_a_container_needs_only_what_is_shipped_and_installed(
 
 
 def test_the_check_of_the_nodes_needs_only_its_part(tmp_path: Path) -> None:
-    imports(copied(tmp_path, CHECKED), "pipeline.comfyui.check")
+    imports(copied(tmp_path, CHECKED), "pipeline.comfyui_setup.check")
 
 
 def test_the_operators_tables_get_a_place_in_the_container(tmp_path: Path) -> None:

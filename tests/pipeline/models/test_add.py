@@ -7,8 +7,8 @@ import pytest
 from config.errors import DiskFull, InvalidInput
 from config.tables import load_models
 from pipeline.models import overlay
-from pipeline.models.active import active_sets
 from pipeline.models.add import Added, add
+from pipeline.models.sets import active_sets
 from tests.support.safetensors_files import Spec, safetensors
 
 FLUX = safetensors({"double_blocks.0.img_attn.qkv.weight": Spec((12, 4))})

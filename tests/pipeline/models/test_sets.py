@@ -3,8 +3,7 @@ import pytest
 from config.tables import load_gpus, load_models
 from handlers.kinds.compatibility import rows
 from handlers.kinds.registry import KINDS
-from pipeline.models.active import GIB, active_sets, plan
-from pipeline.models.licences import forbidden
+from pipeline.models.sets import GIB, active_sets, forbidden, plan
 
 
 def test_every_kind_that_runs_on_weights_of_the_table_has_its_sets_planned() -> None:

@@ -1,6 +1,6 @@
 """Fails unless a ComfyUI folder has every node that the graphs need: a step of the image's build.
 
-    python -m pipeline.comfyui.check DIR [PYTHON]
+    python -m pipeline.comfyui_setup.check DIR [PYTHON]
 
 `ryla comfyui check` does the same where the whole project is installed; this needs only the check's
 own part of it. PYTHON is by default the one of ComfyUI's own environment.
@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from config.errors import RylaError
-from pipeline.comfyui.install import Wish
-from pipeline.comfyui.nodes import NodeCheck, check_folder
+from pipeline.comfyui_setup.install import Wish
+from pipeline.comfyui_setup.nodes import NodeCheck, check_folder
 from workflows import needed
 
 READY_SECONDS = 300.0
@@ -42,7 +42,7 @@ def lines(found: NodeCheck) -> Iterator[str]:
 def main(arguments: Sequence[str], say: Callable[[str], object]) -> int:
     """The exit code. Raises nothing of the error tree: this is a process's edge."""
     if len(arguments) not in (1, 2):
-        say("usage: python -m pipeline.comfyui.check DIR [PYTHON]")
+        say("usage: python -m pipeline.comfyui_setup.check DIR [PYTHON]")
         return 2
     folder = Path(arguments[0])
     python = Path(arguments[1]) if len(arguments) == 2 else Wish(folder).python

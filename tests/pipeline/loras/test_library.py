@@ -8,14 +8,14 @@ from config.tables import load_models
 from handlers.loras.family import Family
 from handlers.loras.header import BytesRanges
 from handlers.loras.refs import ById, ByName
-from pipeline.loras import shelf
+from pipeline.loras import library
 from pipeline.loras.bucket import Sidecar
-from pipeline.loras.obtain import examine
+from pipeline.loras.fetch import examine
 from tests.handlers.loras.examples import SDXL
 from tests.pipeline.loras.support import Bucket, flux_lora, z_image_lora
 from tests.support.safetensors_files import safetensors
 
-KNOWN = shelf.bases(load_models())
+KNOWN = library.bases(load_models())
 KEY, BESIDE = "loras/character-ann.safetensors", "loras/character-ann.json"
 
 
@@ -25,7 +25,7 @@ def sidecar(body: bytes, word: str = "ohwx") -> Sidecar:
 
 
 def fits(body: bytes, name: str | None = None) -> str:
-    return shelf.fitting(shelf.look(BytesRanges(body)), KNOWN, name)
+    return library.fitting(library.look(BytesRanges(body)), KNOWN, name)
 
 
 def test_bases_are_those_of_kinds_that_take_a_lora() -> None:
@@ -57,11 +57,11 @@ def test_one_that_nothing_takes_is_refused() -> None:
     ],
 )
 def test_it_is_put_where_a_job_finds_it(ref: ById | ByName, key: str) -> None:
-    assert shelf.place(ref, "loras/") == key
+    assert library.place(ref, "loras/") == key
     bucket, body = Bucket(), flux_lora()
     bucket.upload("loras/flux-character-ann/older.safetensors", flux_lora(9))
 
-    shelf.add(bucket.store, key, body, sidecar(body))
+    library.add(bucket.store, key, body, sidecar(body))
 
     found = examine(bucket.store, ref, KNOWN["flux-dev"])
     assert (found.found.key, found.sidecar) == (key, sidecar(body))
@@ -69,12 +69,12 @@ def test_it_is_put_where_a_job_finds_it(ref: ById | ByName, key: str) -> None:
 
 def test_nothing_is_overwritten_unasked() -> None:
     bucket, first, second = Bucket(), flux_lora(1), flux_lora(2)
-    shelf.add(bucket.store, KEY, first, sidecar(first))
+    library.add(bucket.store, KEY, first, sidecar(first))
 
     with pytest.raises(InvalidInput, match=KEY) as caught:
-        shelf.add(bucket.store, KEY, second, sidecar(second))
+        library.add(bucket.store, KEY, second, sidecar(second))
     with pytest.raises(InvalidInput, match=BESIDE):
-        shelf.add(bucket.store, KEY, first, sidecar(first, "another word"))
+        library.add(bucket.store, KEY, first, sidecar(first, "another word"))
 
     assert "--replace" in (caught.value.hint or "")
     assert content(bucket, KEY) == first
@@ -84,28 +84,28 @@ def test_nothing_is_overwritten_unasked() -> None:
 def test_the_same_again_is_no_error() -> None:
     bucket, body = Bucket(), flux_lora()
     for _ in range(2):
-        shelf.add(bucket.store, KEY, body, sidecar(body))
+        library.add(bucket.store, KEY, body, sidecar(body))
 
 
 def test_both_are_replaced_when_asked() -> None:
     bucket, first, second = Bucket(), flux_lora(1), flux_lora(2)
-    shelf.add(bucket.store, KEY, first, sidecar(first))
+    library.add(bucket.store, KEY, first, sidecar(first))
 
-    shelf.add(bucket.store, KEY, second, sidecar(second, "new"), replace=True)
+    library.add(bucket.store, KEY, second, sidecar(second, "new"), replace=True)
 
     assert content(bucket, KEY) == second
-    assert shelf.read(bucket.store, bucket.found(KEY)).sidecar == sidecar(second, "new")
+    assert library.read(bucket.store, bucket.found(KEY)).sidecar == sidecar(second, "new")
 
 
 def test_all_are_listed_with_what_lies_beside_them() -> None:
     bucket, body = Bucket(), flux_lora()
-    shelf.add(bucket.store, KEY, body, sidecar(body))
+    library.add(bucket.store, KEY, body, sidecar(body))
     bucket.upload("loras/bare.safetensors", body)
     bucket.upload("loras/odd.safetensors", body)
     bucket.upload("loras/odd.json", b"[")
     bucket.upload("loras/readme.txt")
 
-    bare, ann, odd = shelf.shelved(bucket.store, "loras/")
+    bare, ann, odd = library.shelved(bucket.store, "loras/")
 
     assert (bare.found.key, bare.sidecar, bare.error) == ("loras/bare.safetensors", Sidecar(), None)
     assert (ann.found, ann.sidecar) == (bucket.found(KEY), sidecar(body))
@@ -114,14 +114,14 @@ def test_all_are_listed_with_what_lies_beside_them() -> None:
 
 def test_what_is_removed_is_gone_with_its_sidecar() -> None:
     bucket, body = Bucket(), flux_lora()
-    shelf.add(bucket.store, KEY, body, sidecar(body))
+    library.add(bucket.store, KEY, body, sidecar(body))
     bucket.upload("loras/other.safetensors")
 
-    shelf.remove(bucket.store, KEY)
+    library.remove(bucket.store, KEY)
 
     assert [entry.key for entry in bucket.store.list("").entries] == ["loras/other.safetensors"]
     with pytest.raises(LoraNotFound):
-        shelf.remove(bucket.store, KEY)
+        library.remove(bucket.store, KEY)
 
 
 def content(bucket: Bucket, key: str) -> bytes:

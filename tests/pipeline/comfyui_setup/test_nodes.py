@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.comfyui.nodes import FLAGS, check_folder, failed_imports, judge
+from pipeline.comfyui_setup.nodes import FLAGS, check_folder, failed_imports, judge
 from workflows.interfaces import Interfaces, committed
 
 HAS_REAL = bool(os.environ.get("RYLA_COMFYUI_DIR"))

@@ -5,7 +5,7 @@ import pytest
 
 from config.settings import Settings
 from pipeline.loras.cache import LocalFolder
-from pipeline.loras.keeping import LoraKeeper
+from pipeline.loras.eviction import LoraKeeper
 from tests.support.volumes import Mount
 
 DAY = 86_400.0

@@ -18,7 +18,7 @@ TORCH = ("torch", "torchvision", "torchaudio")
 @cache
 def constraints() -> tuple[str, ...]:
     """A version for every package that ComfyUI and the packs lead to; `make lock` computes them."""
-    text = (resources.files("pipeline.comfyui") / "constraints.txt").read_text("utf-8")
+    text = (resources.files("pipeline.comfyui_setup") / "constraints.txt").read_text("utf-8")
     return tuple(text.splitlines())
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import weights_ahead
-from pipeline.weights_ahead import CHUNK, WeightsAhead, memory_to_fill
+from pipeline.models import preload
+from pipeline.models.preload import CHUNK, WeightsAhead, memory_to_fill
 
 
 def files(folder: Path, **sizes: int) -> list[Path]:
@@ -104,7 +104,7 @@ def test_stopping_what_never_started_is_fine() -> None:
 def test_a_share_of_the_routes_memory_or_of_what_is_free_is_filled(tmp_path: Path) -> None:
     meminfo = tmp_path / "meminfo"
     meminfo.write_text("MemTotal: 99 kB\nMemAvailable:   1048576 kB\n")
-    gib, share = 2**30, weights_ahead.SHARE
+    gib, share = 2**30, preload.SHARE
     assert memory_to_fill(48, meminfo) == share * gib
     assert memory_to_fill(0.5, meminfo) == share * gib / 2
     assert memory_to_fill(48, tmp_path / "none") == share * 48 * gib

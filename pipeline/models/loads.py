@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from config.tables import ModelTable, WeightFile
-from pipeline.weights_ahead import ReadAhead
+from pipeline.models.preload import ReadAhead
 
 
 class Source(StrEnum):

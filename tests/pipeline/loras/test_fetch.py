@@ -8,7 +8,7 @@ from config.errors import LoraMismatch, LoraNotFound, LoraUnreadable
 from config.settings import Settings
 from handlers.loras.refs import ById, ByName
 from pipeline.loras.cache import LocalFolder, LoraCache
-from pipeline.loras.obtain import examine, obtain
+from pipeline.loras.fetch import examine, obtain
 from pipeline.store.base import Stored
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from config.errors import InstallFailed
-from pipeline.comfyui.pins import COMFYUI, ONNXRUNTIME, PACKS, TORCH, Pack, constraints
+from pipeline.comfyui_setup.pins import COMFYUI, ONNXRUNTIME, PACKS, TORCH, Pack, constraints
 
 CONSTRAINTS_FILE = "ryla-constraints.txt"
 UNTRACKED = {"DO_NOT_TRACK": "1", "COMFY_NO_TELEMETRY": "1"}

@@ -3,7 +3,7 @@ from pathlib import Path
 
 from config.settings import Settings
 from config.tables import load_models
-from pipeline.model_paths import foreign_models, link_faces, search_paths, write_paths
+from pipeline.models.comfyui_paths import foreign_models, link_faces, search_paths, write_paths
 
 MODELS = load_models()
 

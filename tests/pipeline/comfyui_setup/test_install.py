@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from config.errors import InstallFailed
-from pipeline.comfyui import install
-from pipeline.comfyui.install import Wish, run, steps
-from pipeline.comfyui.pins import COMFYUI, PACKS
+from pipeline.comfyui_setup import install
+from pipeline.comfyui_setup.install import Wish, run, steps
+from pipeline.comfyui_setup.pins import COMFYUI, PACKS
 from workflows.needed import CORE, INSTANTID, NEEDED
 
 COMMIT = PACKS[INSTANTID].commit
@@ -94,7 +94,7 @@ def comfy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     command.parent.mkdir()
     command.write_text('#!/bin/sh\necho "no such tag"\nexit 3\n')
     command.chmod(0o755)
-    monkeypatch.setattr("pipeline.comfyui.install.find_comfy", lambda: str(command))
+    monkeypatch.setattr("pipeline.comfyui_setup.install.find_comfy", lambda: str(command))
     return command
 
 

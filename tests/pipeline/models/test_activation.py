@@ -6,9 +6,9 @@ import pytest
 from config.errors import ModelError, ModelNotFound, ModelsChanged
 from config.settings import Settings
 from config.tables import ModelTable, WeightFile, load_models
+from pipeline.models.activation import activate, candidate, changes, models_in_use, roll_back
 from pipeline.models.add import add
 from pipeline.models.files import State
-from pipeline.models.switching import activate, candidate, changes, models_in_use, roll_back
 from pipeline.models.versions import append, files_kept, history, latest
 from pipeline.runtime import load_bench
 from tests.pipeline.models.test_versions import version

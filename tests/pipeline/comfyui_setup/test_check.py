@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from handlers.comfyui.standin import standin_folder
-from pipeline.comfyui.check import lines, main
-from pipeline.comfyui.nodes import judge
+from pipeline.comfyui_setup.check import lines, main
+from pipeline.comfyui_setup.nodes import judge
 from workflows.interfaces import Interfaces, committed
 from workflows.needed import INSTANTID
 

@@ -7,7 +7,7 @@ from config.errors import FaceModelsMissing, InvalidSetting
 from config.settings import Settings
 from handlers.faces.measurement import FaceUse
 from handlers.faces.scoring import Calibration
-from pipeline.faces import (
+from pipeline.models.face_packs import (
     FaceShelf,
     calibration_path,
     faces_folder,

@@ -1,8 +1,8 @@
 from pathlib import Path
 
 from config.tables import load_models
-from pipeline.model_loads import LoadedModel, ModelLoads, Source, used_models
-from pipeline.weights_ahead import ReadAhead
+from pipeline.models.loads import LoadedModel, ModelLoads, Source, used_models
+from pipeline.models.preload import ReadAhead
 
 MODELS = load_models()
 FLUX = MODELS.weights("flux-dev")
