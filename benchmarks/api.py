@@ -24,8 +24,8 @@ from events.delivery import MemorySink
 from events.sender import Sender
 from pipeline.contract.keys import INBOX, lease_key, result_key
 from pipeline.dispatcher.tick import Dispatcher, tick
+from pipeline.notify.delivery import Settler
 from pipeline.runtime import load_bench
-from pipeline.settling import Settler
 from pipeline.store.base import IfAbsent
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store

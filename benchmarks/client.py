@@ -18,7 +18,7 @@ from handlers.comfyui.process import ComfyProcess
 from handlers.comfyui.standin import standin_folder
 from handlers.kinds.registry import KINDS
 from pipeline.contract.manifest import parse_manifest
-from pipeline.dispatcher.preflight import brief
+from pipeline.inputs.supplies import brief
 from tests.support.manifests import body
 from workflows.graph import Graph
 

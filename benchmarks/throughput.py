@@ -21,8 +21,8 @@ from config.settings import Settings
 from events.delivery import MemorySink
 from events.sender import Sender
 from pipeline.dispatcher.tick import Dispatcher, tick
+from pipeline.notify.delivery import Settler
 from pipeline.runtime import load_bench
-from pipeline.settling import Settler
 from pipeline.store.base import Always, Condition, IfAbsent, IfMatch, Page, Stored, Written
 from pipeline.store.conditional import SafeStore
 from pipeline.store.s3 import S3Store, connect

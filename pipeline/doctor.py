@@ -19,7 +19,7 @@ from pipeline.local.seaweed import weed_binary
 from pipeline.models.activation import models_in_use
 from pipeline.models.face_packs import faces_folder, is_there
 from pipeline.models.sets import active_sets, forbidden
-from pipeline.sinks import events_file
+from pipeline.notify.sinks import events_file
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
 from pipeline.store.probe import probe

@@ -26,10 +26,12 @@ from pipeline.contract.lease import Lease, Spent
 from pipeline.contract.result import Result
 from pipeline.gpu_choice import next_gpu
 from pipeline.heartbeat import Heartbeat
+from pipeline.inputs.supplies import Supplier
 from pipeline.making import Made, make
 from pipeline.models.face_packs import FaceShelf
 from pipeline.models.loads import ModelLoads
 from pipeline.models.preload import ReadAhead
+from pipeline.notify.delivery import Settler
 from pipeline.queue.expiry import backoff
 from pipeline.queue.protocol import Started
 from pipeline.queue.runner import run
@@ -37,10 +39,8 @@ from pipeline.queue.spawn import Ref
 from pipeline.queue.start_steps import Execution, Start
 from pipeline.results import Story
 from pipeline.runtime import Bench
-from pipeline.settling import Settler
 from pipeline.store.conditional import SafeStore, Won
 from pipeline.studio import ComfyServer, Machine
-from pipeline.supplying import Supplier
 
 
 class Ending(StrEnum):

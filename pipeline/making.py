@@ -14,9 +14,9 @@ from pipeline.contract.lease import Lease
 from pipeline.contract.manifest import Manifest, deadline_passed, parse_manifest
 from pipeline.contract.result import Output, UsedLora
 from pipeline.contract.summary import subject
-from pipeline.dispatcher.preflight import brief
 from pipeline.heartbeat import Heartbeat
-from pipeline.job_events import (
+from pipeline.inputs.supplies import brief, needs, supplies
+from pipeline.notify.job_events import (
     LoadedLora,
     Origin,
     face_measured,
@@ -26,7 +26,6 @@ from pipeline.job_events import (
 )
 from pipeline.storing import store
 from pipeline.studio import ComfyStudio
-from pipeline.supplying import needs, supplies
 
 if TYPE_CHECKING:
     from pipeline.execution import Workshop

@@ -16,9 +16,9 @@ from pipeline.contract.errors import error_info
 from pipeline.contract.lease import Lease
 from pipeline.contract.result import JobCost, Metrics, Provenance, Result, Status
 from pipeline.contract.summary import Subject, subject
-from pipeline.job_events import Origin, completed, ended, requested
 from pipeline.making import Made
 from pipeline.models.preload import ReadAhead
+from pipeline.notify.job_events import Origin, completed, ended, requested
 from pipeline.queue.spawn import Ref
 from pipeline.runtime import Bench
 from pipeline.studio import Machine

@@ -12,6 +12,7 @@ from config.tables import Gpu, ModelTable, Route, WeightFile
 from handlers.kinds.compatibility import sets_of
 from pipeline import nvidia
 from pipeline.gpu_choice import memory_flags, sets_on, takes_loras
+from pipeline.inputs.supplies import lora_folders
 from pipeline.models.comfyui_paths import foreign_models, link_faces, search_paths, write_paths
 from pipeline.models.files import models_folder, path_of
 from pipeline.models.loads import ModelLoads
@@ -19,7 +20,6 @@ from pipeline.models.preload import WeightsAhead, memory_to_fill
 from pipeline.models.sets import UNCENSORED
 from pipeline.runtime import Bench
 from pipeline.studio import ComfyServer
-from pipeline.supplying import lora_folders
 
 
 @dataclass(frozen=True)

@@ -32,18 +32,18 @@ from pipeline import nvidia
 from pipeline.cold import WARM, ColdStart
 from pipeline.contract.errors import error_info
 from pipeline.execution import Ending, Workshop, execute
+from pipeline.inputs.supplies import Supplier, lora_cache
 from pipeline.loras.cache import Volume
 from pipeline.models.face_packs import FaceShelf
+from pipeline.notify.delivery import Settler
+from pipeline.notify.sinks import make_sink
 from pipeline.preemption import noticed
 from pipeline.queue.spawn import Ref
 from pipeline.rig import Rig, rig, seen_gpu
 from pipeline.runtime import Bench, load_bench
-from pipeline.settling import Settler
-from pipeline.sinks import make_sink
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
 from pipeline.studio import ComfyServer, Machine
-from pipeline.supplying import Supplier, lora_cache
 
 DRAIN_SECONDS = 20.0
 """How long close() waits for events to go out; what is left is replayed by the dispatcher."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 
 from config.errors import IdConflict
 from pipeline.accepting.orders import Order, over
-from pipeline.following import Follower
-from pipeline.reading import JobView, State, look_up
+from pipeline.jobs.follow import Follower
+from pipeline.jobs.status import JobView, State, look_up
 from pipeline.store.conditional import SafeStore
 
 LOOK_SECONDS = 1.0

@@ -13,7 +13,7 @@ from typing import Any
 from handlers.kinds.base import picture_fields
 from handlers.kinds.registry import KINDS
 from pipeline.accepting.plan import SAMPLED, FacePart, Plan, PlannedLora
-from pipeline.sources import Source
+from pipeline.jobs.manifest_files import Source
 
 PROMPT = "a lighthouse in fog, 35mm"
 """Where a plan has none that fits."""

@@ -13,8 +13,8 @@ from uuid import uuid4
 from config.errors import IdConflict
 from pipeline.contract.keys import lease_key, manifest_key, parse_inbox_key, result_key
 from pipeline.contract.lease import Lease, Phase
+from pipeline.jobs.submit import Prepared
 from pipeline.store.conditional import Lost, SafeStore
-from pipeline.submitting import Prepared
 
 OWNER = "accept"
 TTL_S = 60.0

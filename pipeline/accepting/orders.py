@@ -9,8 +9,8 @@ from handlers.kinds.registry import KINDS
 from pipeline import costs
 from pipeline.accepting.jobs import Job, Stage
 from pipeline.contract.manifest import parse_manifest
+from pipeline.jobs.submit import Options, Prepared, prepare
 from pipeline.runtime import Bench
-from pipeline.submitting import Options, Prepared, prepare
 
 
 @dataclass(frozen=True)

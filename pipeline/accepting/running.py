@@ -24,10 +24,10 @@ from pipeline.accepting.shelving import shelve
 from pipeline.contract.keys import deploy_key
 from pipeline.contract.result import Result
 from pipeline.dispatcher.announcing import Deploy
-from pipeline.reading import read_result
+from pipeline.jobs.status import read_result
+from pipeline.jobs.submit import submit
 from pipeline.runtime import Bench
 from pipeline.store.conditional import SafeStore
-from pipeline.submitting import submit
 
 HTTP_SECONDS = 900.0
 """Longest that one job over HTTP is waited for."""

@@ -14,7 +14,7 @@ from pipeline.api.threads import Threads
 from pipeline.contract.keys import INBOX, LEASES, InboxName, lease_id, lease_key, parse_inbox_key
 from pipeline.contract.lease import Lease
 from pipeline.contract.summary import subject
-from pipeline.reading import inbox_id
+from pipeline.jobs.status import inbox_id
 from pipeline.store.base import Entry
 from pipeline.store.conditional import SafeStore, listed
 

@@ -10,7 +10,7 @@ from config.errors import RylaError
 from pipeline.contract.errors import problem_details
 from pipeline.contract.lease import Progress
 from pipeline.contract.result import Result, Status
-from pipeline.reading import JobView, State
+from pipeline.jobs.status import JobView, State
 
 PRIVATE = frozenset({"events", "nonce"})
 """Of a result, what is for dispatchers alone."""

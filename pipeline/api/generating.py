@@ -29,8 +29,8 @@ from pipeline.api.requests import (
     waited,
 )
 from pipeline.api.service import Service
-from pipeline.reading import JobView, State
-from pipeline.submitting import new_id
+from pipeline.jobs.status import JobView, State
+from pipeline.jobs.submit import new_id
 
 IN_ALL_S = 300
 """That a client of the old paths is kept waiting, over all redirects."""

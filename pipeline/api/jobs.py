@@ -24,9 +24,9 @@ from pipeline.api.openapi import PICTURE_ANSWER, problems
 from pipeline.api.requests import Prefer, Shared, Tenant, header, require_query, waited
 from pipeline.api.service import Service
 from pipeline.api.streaming import event_id, events
-from pipeline.cancel import Canceller
 from pipeline.contract.keys import ID_PATTERN, clip
-from pipeline.reading import JobView, State
+from pipeline.jobs.cancel import Canceller
+from pipeline.jobs.status import JobView, State
 
 MOST_LEFT = 180
 _ID = re.compile(ID_PATTERN[:-1] + r"\Z")

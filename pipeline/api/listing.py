@@ -8,7 +8,7 @@ from pipeline.api.census import Census, Snapshot
 from pipeline.api.lookup import Lookup, Place, in_progress
 from pipeline.api.threads import Threads
 from pipeline.contract.keys import parse_inbox_key
-from pipeline.reading import JobView, State
+from pipeline.jobs.status import JobView, State
 from pipeline.store.conditional import SafeStore
 
 MOST = 100

@@ -10,7 +10,7 @@ from pipeline.api.threads import Threads
 from pipeline.contract.keys import check_id, lease_key, manifest_key, parse_inbox_key
 from pipeline.contract.lease import Lease
 from pipeline.contract.summary import subject
-from pipeline.reading import JobView, State, leased, read_result
+from pipeline.jobs.status import JobView, State, leased, read_result
 from pipeline.store.conditional import SafeStore
 
 KEPT = 256

@@ -22,8 +22,8 @@ from pipeline.api.openapi import problems
 from pipeline.api.ports import Ports
 from pipeline.api.requests import Shared, Tenant, require_query
 from pipeline.contract.lease import Phase
+from pipeline.jobs.status import JobView, LeaseWatch, Overview, State, overview
 from pipeline.queue.expiry import Lifetimes
-from pipeline.reading import JobView, LeaseWatch, Overview, State, overview
 
 FRESH_S = 5.0
 UNKNOWN = "unknown"

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipeline.remote_pictures import Fetch, PictureFetcher
+from pipeline.inputs.remote import Fetch, PictureFetcher
 from pipeline.runtime import Bench
 from pipeline.store.conditional import SafeStore
 

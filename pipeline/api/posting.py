@@ -9,13 +9,13 @@ from config.errors import BadManifest, IdConflict, InvalidInput
 from config.settings import Settings
 from handlers.kinds.registry import lookup
 from pipeline.api.bodies import in_body_terms, manifest_of
-from pipeline.callbacks import require_callback
 from pipeline.contract.keys import inbox_key, manifest_key
 from pipeline.contract.manifest import parse_manifest, read_document
-from pipeline.intake import Picture, take_in
-from pipeline.remote_pictures import Fetch
+from pipeline.inputs.intake import Picture, take_in
+from pipeline.inputs.remote import Fetch
+from pipeline.jobs.submit import canonical
+from pipeline.notify.callbacks import require_callback
 from pipeline.store.conditional import Lost, SafeStore
-from pipeline.submitting import canonical
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cancel import Canceller
 from pipeline.cli import show
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.contract.keys import check_id
+from pipeline.jobs.cancel import Canceller
+from pipeline.notify.sinks import make_sink
 from pipeline.runtime import load_bench
-from pipeline.sinks import make_sink
 from pipeline.store.open import open_store
 
 HELP = """Cancel a job, waiting or running.

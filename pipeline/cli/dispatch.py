@@ -20,10 +20,10 @@ from pipeline.dispatcher.loop import Bell, dispatch
 from pipeline.dispatcher.tick import Dispatcher, TickReport, tick
 from pipeline.engines.base import Engine
 from pipeline.engines.local import LocalEngine
+from pipeline.jobs.status import LeaseWatch, State
+from pipeline.notify.sinks import make_sink
 from pipeline.queue.spawn import Ref
-from pipeline.reading import LeaseWatch, State
 from pipeline.runtime import load_bench
-from pipeline.sinks import make_sink
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_checked_store
 

@@ -16,8 +16,8 @@ from events.outbox import StoredEvent
 from pipeline.cli import show
 from pipeline.cli.options import Json, StateDir, bucket_settings, load_cli_settings, quieter
 from pipeline.contract.keys import check_id
-from pipeline.reading import State, look_up
-from pipeline.sinks import events_file
+from pipeline.jobs.status import State, look_up
+from pipeline.notify.sinks import events_file
 from pipeline.store.open import open_store
 
 HELP = """Print the events of runs without a PostHog key, from their local file.

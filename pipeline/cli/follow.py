@@ -9,8 +9,8 @@ from rich.live import Live
 from rich.table import Table
 
 from pipeline.cli import show
-from pipeline.following import Follower
-from pipeline.reading import JobView
+from pipeline.jobs.follow import Follower
+from pipeline.jobs.status import JobView
 
 LOOK_SECONDS = 1.0
 

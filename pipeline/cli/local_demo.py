@@ -8,9 +8,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from pipeline.cli import show
+from pipeline.jobs.status import JobView
 from pipeline.local.examples import Example
 from pipeline.local.report import STANDIN, Report
-from pipeline.reading import JobView
 
 
 class JobBars:

@@ -12,8 +12,8 @@ from config.errors import RylaError
 from pipeline.cli import show
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.contract.keys import check_id
-from pipeline.fetching import fetch
-from pipeline.reading import JobView, State, finished_ids, look_up, read_result
+from pipeline.jobs.download import fetch
+from pipeline.jobs.status import JobView, State, finished_ids, look_up, read_result
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
 

@@ -10,7 +10,7 @@ from pipeline.cli import show
 from pipeline.cli.follow import progress, rows_of
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.contract.keys import check_id
-from pipeline.reading import JobView, Overview, State, look_up, overview
+from pipeline.jobs.status import JobView, Overview, State, look_up, overview
 from pipeline.store.open import open_store
 
 HELP = """Show all that waits or is in progress, or where the named jobs are.

@@ -16,13 +16,13 @@ from config.settings import listed
 from pipeline.cli import show
 from pipeline.cli.follow import follow, rows_of
 from pipeline.cli.options import Json, StateDir, bucket_settings
-from pipeline.following import Follower
-from pipeline.reading import JobView
-from pipeline.remote_pictures import PictureFetcher
-from pipeline.sources import Source, read_sources
+from pipeline.inputs.remote import PictureFetcher
+from pipeline.jobs.follow import Follower
+from pipeline.jobs.manifest_files import Source, read_sources
+from pipeline.jobs.status import JobView
+from pipeline.jobs.submit import Options, Prepared, Receipt, prepare, submit
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
-from pipeline.submitting import Options, Prepared, Receipt, prepare, submit
 
 HELP = """Send manifests: .json files, a folder of them, or JSONL with one manifest a line.
 

@@ -11,8 +11,8 @@ from pipeline.cli.follow import LOOK_SECONDS, follow, live_table, rows_of
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.cli.status import job_document, require_known
 from pipeline.contract.keys import check_id
-from pipeline.following import Follower
-from pipeline.reading import JobView, LeaseWatch, look_up
+from pipeline.jobs.follow import Follower
+from pipeline.jobs.status import JobView, LeaseWatch, look_up
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
 

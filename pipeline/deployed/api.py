@@ -16,7 +16,7 @@ from pipeline.api.threads import STORE_CALLS
 from pipeline.deployed.mounted import Handle, look_again
 from pipeline.deployed.parts import open_parts
 from pipeline.dispatcher.hearing import Hearing
-from pipeline.sinks import make_sink
+from pipeline.notify.sinks import make_sink
 
 HEARING_S = 5.0
 """How long what was heard of may take when the container ends; the schedule finds the rest."""

@@ -14,7 +14,7 @@ from pipeline.deployed.parts import Parts, open_parts
 from pipeline.dispatcher.loop import Bell, dispatch
 from pipeline.dispatcher.tick import TickReport
 from pipeline.models.versions import latest
-from pipeline.sinks import make_sink
+from pipeline.notify.sinks import make_sink
 
 DRAIN_S = 5.0
 """How long events may take to go out at the end of a run; the next run replays the rest."""

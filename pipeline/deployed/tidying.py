@@ -4,8 +4,8 @@ import time
 
 from pipeline.deployed.asked import asked
 from pipeline.deployed.mounted import Handle, MountedVolume
+from pipeline.inputs.supplies import lora_folder
 from pipeline.loras.cache import evict
-from pipeline.supplying import lora_folder
 
 
 def tidy(loras: Handle) -> int:

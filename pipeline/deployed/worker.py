@@ -10,7 +10,7 @@ from config.settings import Settings, load_settings
 from config.tables import Route, load_routes
 from pipeline.deployed.deployment import ENGINE, takes_snapshot
 from pipeline.deployed.mounted import Handle, MountedVolume
-from pipeline.supplying import lora_folder
+from pipeline.inputs.supplies import lora_folder
 from pipeline.worker import Worker
 
 

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
 from config.errors import (
     AttemptsExhausted,
@@ -15,20 +14,18 @@ from config.errors import (
     StoreError,
 )
 from events.moments import Moment
-from handlers.kinds.base import Brief
 from handlers.kinds.registry import KINDS
-from handlers.kinds.requirements import Supplies
-from handlers.kinds.seeds import seed_from_id
 from handlers.policy.rules import Asked, likeness
 from pipeline import costs
-from pipeline.callbacks import reporting, require_callback
 from pipeline.contract.errors import error_info
 from pipeline.contract.keys import MAX_BYTES, parse_inbox_key
 from pipeline.contract.lease import Lease
 from pipeline.contract.manifest import Manifest, check_key, deadline_passed, parse_manifest
 from pipeline.contract.result import JobCost, Result, Status
 from pipeline.contract.summary import subject
-from pipeline.job_events import Origin, ended, lora_load_failed, requested
+from pipeline.inputs.supplies import brief
+from pipeline.notify.callbacks import reporting, require_callback
+from pipeline.notify.job_events import Origin, ended, lora_load_failed, requested
 from pipeline.queue.claim_steps import size_of_too_large
 from pipeline.queue.protocol import Judge
 from pipeline.queue.spawn import Ref, make_ref
@@ -120,18 +117,6 @@ def check_work(id: str, manifest: Manifest, bench: Bench) -> costs.Estimate:
     for graph in kind.graphs(brief(id, 1, manifest), bench.models):
         require_valid(graph, bench.interfaces, lacking=kind.lacking)
     return estimate
-
-
-NO_SUPPLIES = Supplies()
-
-
-def brief(
-    id: str, attempt: int, manifest: Manifest, supplies: Supplies = NO_SUPPLIES
-) -> Brief[Any]:
-    """The job as its handler sees it; a missing seed comes from the id, so a retry repeats it."""
-    seed = getattr(manifest.input, "seed", None)
-    chosen = seed_from_id(id) if seed is None else seed
-    return Brief(id, attempt, manifest.input, chosen, supplies)
 
 
 def _refusal(lease: Lease, body: bytes, error: RylaError, bench: Bench, now: datetime) -> Result:

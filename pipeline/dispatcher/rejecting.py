@@ -12,7 +12,7 @@ from events.outbox import StoredEvent
 from events.sender import Sender
 from pipeline.contract.errors import error_info
 from pipeline.contract.keys import MAX_BYTES, parse_inbox_key, rejected_key
-from pipeline.job_events import Origin, entry_rejected
+from pipeline.notify.job_events import Origin, entry_rejected
 from pipeline.store.base import Entry
 from pipeline.store.conditional import Lost, SafeStore
 

@@ -25,7 +25,9 @@ from pipeline.dispatcher.preflight import judge
 from pipeline.dispatcher.rejecting import Rejector
 from pipeline.dispatcher.survey import Survey, Surveyor, by_tenant
 from pipeline.engines.base import Engine
-from pipeline.job_events import Origin, requested
+from pipeline.inputs.supplies import Inspector
+from pipeline.notify.delivery import Settler
+from pipeline.notify.job_events import Origin, requested
 from pipeline.public_https import INTERNET, PublicHttps
 from pipeline.queue.admission import Places, admit
 from pipeline.queue.claim import Taker, claim, take_over
@@ -44,9 +46,7 @@ from pipeline.queue.protocol import (
 )
 from pipeline.queue.runner import run
 from pipeline.runtime import Bench
-from pipeline.settling import Settler
 from pipeline.store.conditional import SafeStore
-from pipeline.supplying import Inspector
 
 
 @dataclass(frozen=True)

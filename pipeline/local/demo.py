@@ -26,14 +26,14 @@ from pipeline.contract.keys import (
     result_key,
 )
 from pipeline.contract.result import Result, Status
-from pipeline.following import Follower
+from pipeline.jobs.follow import Follower
+from pipeline.jobs.status import JobView
 from pipeline.local.demo_lora import add_demo_lora
 from pipeline.local.demo_sitter import add_demo_sitter, with_faces_expected
 from pipeline.local.examples import Example
 from pipeline.local.stack import LocalStack, changed
 from pipeline.models.face_packs import faces_folder
-from pipeline.reading import JobView
-from pipeline.sinks import events_file
+from pipeline.notify.sinks import events_file
 from pipeline.store.conditional import SafeStore, Won, listed
 
 LOOK_SECONDS = 0.2

@@ -8,7 +8,7 @@ import structlog
 
 from pipeline.contract.keys import INBOX, LEASES, lease_id
 from pipeline.contract.lease import Lease, Phase
-from pipeline.reading import inbox_id
+from pipeline.jobs.status import inbox_id
 from pipeline.store.conditional import SafeStore, Won, listed
 
 

@@ -28,8 +28,8 @@ from pipeline.dispatcher.tick import Dispatcher, TickReport
 from pipeline.engines.local import LocalEngine
 from pipeline.local.reclaiming import reclaim
 from pipeline.local.seaweed import SeaweedServer, try_lock
+from pipeline.notify.sinks import events_file, make_sink
 from pipeline.runtime import Bench, load_bench
-from pipeline.sinks import events_file, make_sink
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_checked_store
 

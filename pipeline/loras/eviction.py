@@ -8,8 +8,8 @@ from typing import Self
 import structlog
 
 from config.settings import Settings
+from pipeline.inputs.supplies import lora_folder
 from pipeline.loras.cache import LocalFolder, Volume, VolumeBusy, evict
-from pipeline.supplying import lora_folder
 
 EVERY_S = 600.0
 

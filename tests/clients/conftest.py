@@ -27,9 +27,9 @@ from pipeline.dispatcher.loop import Bell, dispatch
 from pipeline.dispatcher.tick import Dispatcher
 from pipeline.execution import Workshop
 from pipeline.local.seaweed import SeaweedServer
+from pipeline.notify.delivery import Settler
 from pipeline.queue.spawn import Ref
 from pipeline.runtime import load_bench
-from pipeline.settling import Settler
 from pipeline.store.conditional import SafeStore, listed
 from pipeline.store.open import open_store
 from pipeline.studio import ComfyServer

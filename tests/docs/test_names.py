@@ -13,8 +13,8 @@ from typer.main import get_command
 from config.settings import Settings, variable
 from pipeline.api.metrics import Gauges
 from pipeline.cli.app import app
+from pipeline.jobs.status import overview
 from pipeline.queue.expiry import Lifetimes
-from pipeline.reading import overview
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
 from ryla_client import _config

@@ -14,9 +14,9 @@ from events.sender import Sender
 from pipeline.contract.lease import Phase
 from pipeline.dispatcher.tick import Dispatcher, tick
 from pipeline.engines.local import LocalEngine
+from pipeline.notify.sinks import make_sink
 from pipeline.queue.spawn import Ref
 from pipeline.runtime import load_bench
-from pipeline.sinks import make_sink
 from pipeline.store.base import Condition, Written
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store

@@ -22,8 +22,8 @@ from pipeline.contract.result import Result
 from pipeline.dispatcher.loop import Bell, dispatch
 from pipeline.dispatcher.tick import Dispatcher
 from pipeline.engines.local import LocalEngine
+from pipeline.notify.sinks import make_sink
 from pipeline.runtime import load_bench
-from pipeline.sinks import make_sink
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
 from tests.support.manifests import body

@@ -21,9 +21,9 @@ from pipeline.contract.keys import lease_key, manifest_key, result_key
 from pipeline.contract.lease import Lease, Phase
 from pipeline.dispatcher.tick import Dispatcher, tick
 from pipeline.execution import execute
+from pipeline.notify.delivery import Settler
 from pipeline.queue.spawn import Ref
 from pipeline.runtime import Bench, load_bench
-from pipeline.settling import Settler
 from pipeline.store.base import Always, Condition, Written
 from pipeline.store.conditional import Patience, SafeStore
 from pipeline.store.memory import MemoryStore

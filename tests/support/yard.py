@@ -18,9 +18,9 @@ from pipeline.contract.lease import Lease
 from pipeline.contract.result import Result
 from pipeline.dispatcher.tick import Dispatcher, TickReport, tick
 from pipeline.engines.base import Engine
+from pipeline.notify.delivery import Settler
 from pipeline.public_https import INTERNET, PublicHttps
 from pipeline.runtime import Bench, load_bench
-from pipeline.settling import Settler
 from pipeline.store.base import Always, Condition, Page, Store, Stored, Written
 from pipeline.store.conditional import Patience, SafeStore
 from pipeline.store.memory import MemoryStore

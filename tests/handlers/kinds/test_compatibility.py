@@ -15,8 +15,8 @@ from handlers.kinds.flux_instantid import FluxInstantIdInput
 from handlers.kinds.registry import KINDS
 from handlers.loras.family import Family
 from pipeline.contract.manifest import parse_manifest
+from pipeline.inputs.supplies import Inspector
 from pipeline.runtime import Bench, load_bench
-from pipeline.supplying import Inspector
 from tests.handlers.loras.examples import OTHERS, SDXL
 from tests.pipeline.loras.support import Bucket, flux_lora, z_image_lora
 from tests.support.portraits import portrait

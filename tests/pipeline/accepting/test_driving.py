@@ -7,7 +7,7 @@ from config.errors import IdConflict
 from pipeline.accepting.driving import Driver
 from pipeline.accepting.jobs import jobs_of
 from pipeline.accepting.orders import Order, ready
-from pipeline.submitting import submit
+from pipeline.jobs.submit import submit
 from tests.support.acceptances import plan
 from tests.support.yard import Yard
 

@@ -10,7 +10,7 @@ from pipeline.accepting.driving import Driver
 from pipeline.accepting.over_http import Web
 from pipeline.accepting.running import Run, Told, Wishes
 from pipeline.execution import execute
-from pipeline.submitting import submit
+from pipeline.jobs.submit import submit
 from tests.pipeline.accepting.conftest import Reach
 from tests.pipeline.conftest import MakeYard
 from tests.pipeline.loras.support import flux_lora

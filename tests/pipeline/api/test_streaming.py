@@ -9,7 +9,7 @@ import pytest
 from pipeline.api.ports import Pace
 from pipeline.contract.keys import lease_key
 from pipeline.contract.lease import Phase, Progress
-from pipeline.reading import State
+from pipeline.jobs.status import State
 from pipeline.store.base import Always
 from tests.pipeline.conftest import MakeYard
 from tests.support.desk import Desk

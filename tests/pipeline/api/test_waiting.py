@@ -10,7 +10,7 @@ from pipeline.api.lookup import Place
 from pipeline.api.ports import Pace
 from pipeline.contract.keys import inbox_key, lease_key, result_key
 from pipeline.contract.lease import Phase, Progress
-from pipeline.reading import JobView, State
+from pipeline.jobs.status import JobView, State
 from pipeline.store.base import Always, Busy
 from tests.pipeline.conftest import MakeYard
 from tests.support.desk import Desk

@@ -7,8 +7,8 @@ from rich.console import Console
 from pipeline.cli import follow as following
 from pipeline.cli import show
 from pipeline.cli.follow import follow, row
-from pipeline.following import Follower
-from pipeline.reading import JobView, State
+from pipeline.jobs.follow import Follower
+from pipeline.jobs.status import JobView, State
 from tests.pipeline.cli.leases import SUBMITTED, running, waiting_again
 from tests.support.yard import Yard
 

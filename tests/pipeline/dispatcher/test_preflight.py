@@ -23,7 +23,8 @@ from pipeline.contract.keys import MAX_BYTES, inbox_key
 from pipeline.contract.lease import Lease, Spent
 from pipeline.contract.manifest import Manifest, parse_manifest
 from pipeline.contract.result import Result, Status
-from pipeline.dispatcher.preflight import brief, judge
+from pipeline.dispatcher.preflight import judge
+from pipeline.inputs.supplies import brief
 from pipeline.queue.claim_steps import too_large
 from pipeline.queue.protocol import Judge
 from pipeline.queue.spawn import MAX_MANIFEST_BYTES, MAX_REF_BYTES, Ref

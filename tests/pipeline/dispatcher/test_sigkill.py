@@ -18,8 +18,8 @@ from events.sender import Sender
 from pipeline.contract.result import Status
 from pipeline.dispatcher.tick import Dispatcher, tick
 from pipeline.local.seaweed import SeaweedServer
+from pipeline.notify.delivery import Settler
 from pipeline.runtime import load_bench
-from pipeline.settling import Settler
 from pipeline.store.open import open_store
 from tests.support.dying_dispatcher import POINTS
 from tests.support.instant import InstantEngine, workshop

@@ -9,8 +9,8 @@ import pytest
 
 from events.delivery import MemorySink
 from handlers.media.images import read_provenance
-from pipeline.cancel import Canceller
 from pipeline.contract.result import Status
+from pipeline.jobs.cancel import Canceller
 from pipeline.local.seaweed import SeaweedServer
 from tests.support.seaweed import fresh_bucket
 from tests.support.stack import Stack, quick, running, wait_until

@@ -14,9 +14,9 @@ import pytest
 
 from config.errors import InvalidSetting, StoreUnavailable
 from config.settings import Settings
+from pipeline.jobs.status import look_up
 from pipeline.local.seaweed import try_lock
 from pipeline.local.stack import STACK_FILE, LocalStack, changed, read_stack
-from pipeline.reading import look_up
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
 from tests.support.commands import next_document, start_ryla

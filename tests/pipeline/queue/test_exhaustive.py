@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from pipeline.notify.delivery import Debt
 from pipeline.queue import claim_steps, protocol
 from pipeline.queue.start_steps import Restart, Start
-from pipeline.settling import Debt
 from pipeline.store.conditional import Lost, Won
 from tests.support.exploring import procedures
 from tests.support.exploring.explorer import Explorer, Violation

@@ -13,6 +13,7 @@ from typing import Any
 
 from pipeline.contract.keys import lease_key
 from pipeline.contract.result import Result, Status
+from pipeline.notify.delivery import Debt
 from pipeline.queue.cancel_steps import Cancellation, Look
 from pipeline.queue.claim import Taker, claim, take_over
 from pipeline.queue.claim_steps import Claim, DropEntry, TakeOver
@@ -35,7 +36,6 @@ from pipeline.queue.protocol import (
     Started,
 )
 from pipeline.queue.start_steps import Execution, Start
-from pipeline.settling import Debt
 from pipeline.store.base import Entry, IfAbsent, IfMatch
 from pipeline.store.conditional import Lost, Verdict, Won, judge
 from tests.support.exploring.numbering import (

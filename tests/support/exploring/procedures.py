@@ -18,6 +18,7 @@ from config.settings import Settings
 from pipeline.contract.lease import Lease, Phase, Progress
 from pipeline.contract.result import Result, Status
 from pipeline.dispatcher.preflight import judge
+from pipeline.notify.delivery import Debt, Settler, owed
 from pipeline.queue.protocol import (
     Committed,
     CreateLease,
@@ -33,7 +34,6 @@ from pipeline.queue.protocol import (
     Step,
 )
 from pipeline.runtime import Bench, load_bench
-from pipeline.settling import Debt, Settler, owed
 from pipeline.store.base import Stored
 from pipeline.store.conditional import Outcome, Won
 from tests.support.exploring.scenario import HOST

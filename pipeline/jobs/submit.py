@@ -14,10 +14,10 @@ from handlers.kinds.registry import KINDS
 from pipeline.contract.keys import DEFAULT_PRIORITY, check_id, inbox_key, is_name, manifest_key
 from pipeline.contract.manifest import parse_manifest, read_document
 from pipeline.contract.result import Status
-from pipeline.intake import Picture, fetch_nothing, take_in
-from pipeline.reading import State, bare_key, look_up
-from pipeline.remote_pictures import Fetch
-from pipeline.sources import Source
+from pipeline.inputs.intake import Picture, fetch_nothing, take_in
+from pipeline.inputs.remote import Fetch
+from pipeline.jobs.manifest_files import Source
+from pipeline.jobs.status import State, bare_key, look_up
 from pipeline.store.conditional import Lost, SafeStore
 
 MAX_SOURCE_BYTES = 128 * 1024 * 1024

@@ -22,7 +22,7 @@ from config.errors import InvalidInput
 from handlers.kinds.base import picture_fields
 from handlers.media import images
 from pipeline.contract.keys import clip, input_key
-from pipeline.remote_pictures import Fetch, PictureFetcher
+from pipeline.inputs.remote import Fetch, PictureFetcher
 
 fetch_nothing: Fetch = PictureFetcher(frozenset()).fetch
 """Refuses every URL, and says how to change that."""

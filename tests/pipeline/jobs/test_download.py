@@ -6,7 +6,7 @@ import pytest
 
 from config.errors import OutputInvalid, OutputsMissing
 from pipeline.contract.result import Metrics
-from pipeline.fetching import fetch
+from pipeline.jobs.download import fetch
 from pipeline.store.base import Always
 from tests.support.yard import Yard
 

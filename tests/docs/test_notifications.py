@@ -18,9 +18,9 @@ from botocore.stub import Stubber
 
 from config.settings import Settings
 from pipeline.api.metrics import Gauges
-from pipeline.callbacks import Caller
+from pipeline.jobs.status import overview
+from pipeline.notify.callbacks import Caller
 from pipeline.queue.expiry import Lifetimes
-from pipeline.reading import overview
 from pipeline.store.s3 import connect
 from tests.pipeline.conftest import MakeYard
 from tests.support.https_server import https_server

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from config.errors import InvalidInput
-from pipeline.sources import read_sources
+from pipeline.jobs.manifest_files import read_sources
 
 
 def test_a_json_file_is_one_manifest_with_its_name_for_an_id(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from config.errors import InvalidInput
-from pipeline.intake import take_in
-from pipeline.remote_pictures import MAX_REDIRECTS, PictureFetcher
-from tests.pipeline.test_intake import FaceInput, data_url
+from pipeline.inputs.intake import take_in
+from pipeline.inputs.remote import MAX_REDIRECTS, PictureFetcher
+from tests.pipeline.inputs.test_intake import FaceInput, data_url
 from tests.support.https_server import HttpsServer, https_server
 from tests.support.network import PUBLIC, Network
 

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from itertools import cycle, islice
 
-from pipeline.reading import JobView, LeaseWatch, State, read_result
+from pipeline.jobs.status import JobView, LeaseWatch, State, read_result
 from pipeline.store.conditional import SafeStore
 
 ASKS = 16

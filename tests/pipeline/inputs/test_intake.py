@@ -10,7 +10,7 @@ from pydantic import Field
 from config.errors import InvalidInput
 from handlers.kinds.base import JobInput
 from handlers.media.images import MAX_INTAKE_BYTES
-from pipeline.intake import take_in
+from pipeline.inputs.intake import take_in
 
 
 class FaceInput(JobInput):

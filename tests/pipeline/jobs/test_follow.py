@@ -2,8 +2,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline.following import ASKS, Follower
-from pipeline.reading import State
+from pipeline.jobs.follow import ASKS, Follower
+from pipeline.jobs.status import State
 from tests.support.instant import InstantEngine
 from tests.support.yard import Yard
 

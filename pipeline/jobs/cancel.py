@@ -13,16 +13,16 @@ from uuid import uuid4
 from config.errors import AlreadyFinished, ManifestTooLarge, RylaError, UnknownJob
 from events.delivery import EventSink, NotDelivered
 from events.moments import Moment
-from pipeline.callbacks import reporting
 from pipeline.contract.keys import MAX_BYTES, InboxName, lease_key, parse_inbox_key
 from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.result import JobCost, Result, Status
 from pipeline.contract.summary import subject
-from pipeline.job_events import Origin, ended, requested
+from pipeline.jobs.status import bare_key, find_entry, read_result
+from pipeline.notify.callbacks import reporting
+from pipeline.notify.job_events import Origin, ended, requested
 from pipeline.queue.cancel_steps import Cancellation, Look
 from pipeline.queue.protocol import Committed
 from pipeline.queue.runner import run
-from pipeline.reading import bare_key, find_entry, read_result
 from pipeline.runtime import Bench
 from pipeline.store.conditional import SafeStore, Won
 

@@ -17,13 +17,13 @@ from config.errors import (
     UnknownField,
 )
 from handlers.kinds.base import JobInput
-from pipeline import submitting
 from pipeline.contract.keys import MAX_BYTES
 from pipeline.contract.result import Status
-from pipeline.reading import State
-from pipeline.sources import Source
-from pipeline.submitting import Options, Prepared, Sent, canonical, new_id, prepare, submit
-from tests.pipeline.test_intake import picture
+from pipeline.jobs import submit as module
+from pipeline.jobs.manifest_files import Source
+from pipeline.jobs.status import State
+from pipeline.jobs.submit import Options, Prepared, Sent, canonical, new_id, prepare, submit
+from tests.pipeline.inputs.test_intake import picture
 from tests.support.manifests import manifest
 from tests.support.yard import Yard
 
@@ -151,8 +151,8 @@ def test_pictures_are_taken_out_of_the_manifest_and_stored_first(
     class FaceKind:
         input_model = FaceInput
 
-    monkeypatch.setattr(submitting, "KINDS", MappingProxyType({"face": FaceKind}))
-    monkeypatch.setattr(submitting, "parse_manifest", lambda body: None)
+    monkeypatch.setattr(module, "KINDS", MappingProxyType({"face": FaceKind}))
+    monkeypatch.setattr(module, "parse_manifest", lambda body: None)
     (tmp_path / "face.png").write_bytes(picture())
     raw = json.dumps({"version": 1, "model": "face", "input": {"face": "@face.png"}}).encode()
     job = prepare(Source("a.json", tmp_path, raw, "a"), Options())

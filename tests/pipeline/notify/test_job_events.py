@@ -8,8 +8,15 @@ from events.moments import Moment
 from pipeline.contract.errors import ErrorInfo
 from pipeline.contract.result import JobCost, Metrics
 from pipeline.contract.summary import Subject, subject
-from pipeline.job_events import Origin, completed, ended, entry_rejected, model_loaded, requested
 from pipeline.models.loads import LoadedModel, Source
+from pipeline.notify.job_events import (
+    Origin,
+    completed,
+    ended,
+    entry_rejected,
+    model_loaded,
+    requested,
+)
 from tests.support.manifests import body
 from tests.support.yard import NOON
 

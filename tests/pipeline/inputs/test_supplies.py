@@ -7,9 +7,7 @@ from config.errors import LoraNotFound
 from config.settings import Settings
 from handlers.kinds.requirements import LoraFile, Needs
 from pipeline.contract.manifest import Manifest, parse_manifest
-from pipeline.loras.bucket import Sidecar
-from pipeline.runtime import load_bench
-from pipeline.supplying import (
+from pipeline.inputs.supplies import (
     Inspector,
     Supplier,
     lora_cache,
@@ -18,6 +16,8 @@ from pipeline.supplying import (
     needs,
     supplies,
 )
+from pipeline.loras.bucket import Sidecar
+from pipeline.runtime import load_bench
 from tests.pipeline.loras.support import Bucket, flux_lora
 from tests.support.manifests import body
 

@@ -3,7 +3,15 @@ from collections.abc import Iterator
 import pytest
 
 from pipeline.contract.result import Status
-from pipeline.reading import Group, LeaseWatch, State, find_entry, finished_ids, look_up, overview
+from pipeline.jobs.status import (
+    Group,
+    LeaseWatch,
+    State,
+    find_entry,
+    finished_ids,
+    look_up,
+    overview,
+)
 from pipeline.store.base import Always
 from tests.support.manifests import body
 from tests.support.yard import NOON, Yard

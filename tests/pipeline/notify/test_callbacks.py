@@ -17,11 +17,18 @@ from config.errors import BadManifest
 from config.settings import Settings, webhook_key
 from events.delivery import MemorySink, NotDelivered
 from events.outbox import StoredEvent
-from pipeline.callbacks import Caller, payload, reporting, require_callback, signature, target_of
-from pipeline.cancel import Canceller
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import Result, Status
 from pipeline.dispatcher.tick import tick
+from pipeline.jobs.cancel import Canceller
+from pipeline.notify.callbacks import (
+    Caller,
+    payload,
+    reporting,
+    require_callback,
+    signature,
+    target_of,
+)
 from pipeline.store.base import Always
 from tests.pipeline.conftest import MakeYard
 from tests.support.https_server import HttpsServer, https_server

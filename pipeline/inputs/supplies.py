@@ -1,13 +1,17 @@
-"""Looks at what a job needs from the bucket, and fetches it on the worker."""
+"""What a job needs from the bucket: looked at before a GPU starts, fetched on the worker, and handed
+to its handler with the rest of the job."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from config.errors import InvalidInput, MissingInput
 from config.settings import Settings
+from handlers.kinds.base import Brief
 from handlers.kinds.registry import KINDS
 from handlers.kinds.requirements import LoraFile, LoraWish, Needs, Supplies
+from handlers.kinds.seeds import seed_from_id
 from handlers.media import images
 from pipeline.contract.manifest import Manifest
 from pipeline.loras.cache import FILES, Kept, LocalFolder, LoraCache, Volume
@@ -15,6 +19,8 @@ from pipeline.loras.fetch import Examined, examine, obtain
 from pipeline.models.face_packs import require_boxes
 from pipeline.runtime import Bench
 from pipeline.store.conditional import SafeStore
+
+NO_SUPPLIES = Supplies()
 
 
 def needs(manifest: Manifest, bench: Bench) -> Needs:
@@ -106,3 +112,12 @@ def supplies(examined: Examined, kept: Kept) -> Supplies:
             trigger_word=examined.sidecar.trigger_word,
         )
     )
+
+
+def brief(
+    id: str, attempt: int, manifest: Manifest, supplies: Supplies = NO_SUPPLIES
+) -> Brief[Any]:
+    """The job as its handler sees it; a missing seed comes from the id, so a retry repeats it."""
+    seed = getattr(manifest.input, "seed", None)
+    chosen = seed_from_id(id) if seed is None else seed
+    return Brief(id, attempt, manifest.input, chosen, supplies)

@@ -6,10 +6,10 @@ import pytest
 from config.errors import AlreadyFinished, ManifestTooLarge, UnknownJob
 from events.delivery import EventSink, MemorySink, NotDelivered
 from events.outbox import StoredEvent
-from pipeline.cancel import Canceller
 from pipeline.contract.keys import MAX_BYTES
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status
+from pipeline.jobs.cancel import Canceller
 from pipeline.store.base import Always
 from tests.support.instant import InstantEngine
 from tests.support.manifests import body

@@ -17,10 +17,10 @@ from config.settings import Settings
 from events.delivery import NotDelivered
 from events.outbox import StoredEvent
 from events.sender import Delivery, Sender
-from pipeline.callbacks import Caller, target_of
 from pipeline.contract.keys import lease_key
 from pipeline.contract.lease import Lease
 from pipeline.contract.result import Result
+from pipeline.notify.callbacks import Caller, target_of
 from pipeline.public_https import INTERNET, PublicHttps
 from pipeline.queue.expiry import backoff
 from pipeline.store.conditional import SafeStore
