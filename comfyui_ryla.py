@@ -144,7 +144,7 @@ def tidy_loras() -> int:
 
 
 def _worker_class(route: Route) -> type:
-    """The lifecycle of pipeline/worker.py under the names by which the platform calls it."""
+    """The lifecycle of pipeline/worker/worker.py under the names by which the platform calls it."""
 
     class Shell:
         @modal.enter(snap=takes_snapshot(route))

@@ -23,7 +23,7 @@ from pipeline.notify.sinks import events_file
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
 from pipeline.store.probe import probe
-from pipeline.studio import Machine
+from pipeline.worker.comfyui import Machine
 from workflows import interfaces
 
 VERSION_SECONDS = 30.0

@@ -23,7 +23,7 @@ from pipeline.accepting.plan import PlanFile
 from pipeline.accepting.shelving import shelve
 from pipeline.contract.keys import deploy_key
 from pipeline.contract.result import Result
-from pipeline.dispatcher.announcing import Deploy
+from pipeline.dispatcher.deploy_event import Deploy
 from pipeline.jobs.status import read_result
 from pipeline.jobs.submit import submit
 from pipeline.runtime import Bench

@@ -16,9 +16,9 @@ from config.settings import Settings
 from events.sender import Sender
 from pipeline.cli import show
 from pipeline.cli.options import Json, StateDir, bucket_settings
+from pipeline.dispatcher.engine import Engine
 from pipeline.dispatcher.loop import Bell, dispatch
 from pipeline.dispatcher.tick import Dispatcher, TickReport, tick
-from pipeline.engines.base import Engine
 from pipeline.engines.local import LocalEngine
 from pipeline.jobs.status import LeaseWatch, State
 from pipeline.notify.sinks import make_sink

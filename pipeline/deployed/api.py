@@ -15,7 +15,7 @@ from pipeline.api.ports import Ports
 from pipeline.api.threads import STORE_CALLS
 from pipeline.deployed.mounted import Handle, look_again
 from pipeline.deployed.parts import open_parts
-from pipeline.dispatcher.hearing import Hearing
+from pipeline.dispatcher.waker import Hearing
 from pipeline.notify.sinks import make_sink
 
 HEARING_S = 5.0

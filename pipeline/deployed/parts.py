@@ -11,9 +11,9 @@ from config.logs import configure_logs
 from config.settings import Settings, load_settings, variable
 from events.sender import Sender
 from pipeline.deployed.deployment import ENGINE
-from pipeline.dispatcher.announcing import Announcer
+from pipeline.dispatcher.deploy_event import Announcer
+from pipeline.dispatcher.engine import Engine
 from pipeline.dispatcher.tick import Dispatcher
-from pipeline.engines.base import Engine
 from pipeline.engines.modal import ModalEngine
 from pipeline.queue.lease_cache import LeaseBook
 from pipeline.runtime import Bench, load_bench

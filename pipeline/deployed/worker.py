@@ -11,7 +11,7 @@ from config.tables import Route, load_routes
 from pipeline.deployed.deployment import ENGINE, takes_snapshot
 from pipeline.deployed.mounted import Handle, MountedVolume
 from pipeline.inputs.supplies import lora_folder
-from pipeline.worker import Worker
+from pipeline.worker.worker import Worker
 
 
 def make_worker(route: str, environ: Mapping[str, str], loras: Handle) -> Worker:

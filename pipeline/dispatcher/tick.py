@@ -20,11 +20,11 @@ from pipeline.contract.keys import lease_key
 from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.result import Result, Status
 from pipeline.contract.summary import subject
-from pipeline.dispatcher.announcing import Announcer
+from pipeline.dispatcher.deploy_event import Announcer
+from pipeline.dispatcher.engine import Engine
 from pipeline.dispatcher.preflight import judge
-from pipeline.dispatcher.rejecting import Rejector
+from pipeline.dispatcher.reject import Rejector
 from pipeline.dispatcher.survey import Survey, Surveyor, by_tenant
-from pipeline.engines.base import Engine
 from pipeline.inputs.supplies import Inspector
 from pipeline.notify.delivery import Settler
 from pipeline.notify.job_events import Origin, requested

@@ -19,7 +19,7 @@ from typing import Any
 from config.beginning import born_at
 from config.logs import configure_logs
 from config.settings import load_settings
-from pipeline.worker import Worker
+from pipeline.worker.worker import Worker
 
 
 def main(route: str, work_dir: str) -> None:

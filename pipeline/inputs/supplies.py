@@ -1,5 +1,5 @@
-"""What a job needs from the bucket: looked at before a GPU starts, fetched on the worker, and handed
-to its handler with the rest of the job."""
+"""What a job needs from the bucket: looked at before a GPU starts, fetched on the worker, and
+handed to its handler with the rest of the job."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

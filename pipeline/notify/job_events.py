@@ -26,7 +26,7 @@ from pipeline.contract.result import JobCost, Metrics
 from pipeline.contract.summary import Subject, short_text, subject
 from pipeline.models.loads import LoadedModel
 from pipeline.runtime import Bench
-from pipeline.studio import Machine
+from pipeline.worker.comfyui import Machine
 
 
 @dataclass(frozen=True)

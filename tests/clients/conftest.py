@@ -25,14 +25,14 @@ from pipeline.api.auth import hashed
 from pipeline.api.ports import Pace, Ports
 from pipeline.dispatcher.loop import Bell, dispatch
 from pipeline.dispatcher.tick import Dispatcher
-from pipeline.execution import Workshop
 from pipeline.local.seaweed import SeaweedServer
 from pipeline.notify.delivery import Settler
 from pipeline.queue.spawn import Ref
 from pipeline.runtime import load_bench
 from pipeline.store.conditional import SafeStore, listed
 from pipeline.store.open import open_store
-from pipeline.studio import ComfyServer
+from pipeline.worker.comfyui import ComfyServer
+from pipeline.worker.context import Workshop
 from tests.support.instant import InstantEngine, workshop
 from tests.support.seaweed import fresh_bucket
 

@@ -26,7 +26,7 @@ from handlers.kinds.flux_instantid import FluxInstantId
 from handlers.kinds.registry import KINDS
 from handlers.kinds.requirements import LoraFile, Supplies
 from pipeline.models.face_packs import FaceShelf
-from pipeline.studio import ComfyStudio
+from pipeline.worker.comfyui import ComfyStudio
 from tests.comfyui.conftest import MICRO_MODELS, SETS
 from tests.comfyui.micro.make_models import loras
 from tests.support.comfy_wire import Server, flux_graph

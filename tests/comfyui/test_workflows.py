@@ -16,7 +16,7 @@ from handlers.kinds.requirements import Supplies
 from handlers.media.raw_outputs import finish
 from handlers.workflow_graph.kind import Workflow, WorkflowInput
 from pipeline.models.face_packs import FaceShelf
-from pipeline.studio import ComfyStudio
+from pipeline.worker.comfyui import ComfyStudio
 from tests.comfyui.conftest import MICRO_MODELS
 from tests.support.comfy_wire import Server, flux_graph
 

@@ -12,14 +12,15 @@ from PIL import Image
 from config.errors import ComfyError, EngineUnavailable
 from handlers.comfyui.client import ComfyClient
 from handlers.kinds.base import OutputFile, PromptRun, Timings
-from pipeline.execution import Ending, Workshop, execute
 from pipeline.inputs.supplies import Supplier, lora_cache
 from pipeline.models.face_packs import FaceShelf
 from pipeline.notify.delivery import Settler
 from pipeline.queue.spawn import Ref
 from pipeline.runtime import Bench
 from pipeline.store.conditional import SafeStore
-from pipeline.studio import ComfyServer, Machine
+from pipeline.worker.comfyui import ComfyServer, Machine
+from pipeline.worker.context import Workshop
+from pipeline.worker.execution import Ending, execute
 
 SIZE = 256
 

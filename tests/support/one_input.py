@@ -12,7 +12,7 @@ from pathlib import Path
 
 from config.beginning import born_at
 from config.settings import load_settings
-from pipeline.worker import Worker
+from pipeline.worker.worker import Worker
 
 
 def main(work_dir: str) -> None:

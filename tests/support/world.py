@@ -20,13 +20,13 @@ from events.sender import Delivery, Sender
 from pipeline.contract.keys import lease_key, manifest_key, result_key
 from pipeline.contract.lease import Lease, Phase
 from pipeline.dispatcher.tick import Dispatcher, tick
-from pipeline.execution import execute
 from pipeline.notify.delivery import Settler
 from pipeline.queue.spawn import Ref
 from pipeline.runtime import Bench, load_bench
 from pipeline.store.base import Always, Condition, Written
 from pipeline.store.conditional import Patience, SafeStore
 from pipeline.store.memory import MemoryStore
+from pipeline.worker.execution import execute
 from tests.support.faulty_store import Died, Fault, FaultyStore
 from tests.support.instant import InstantServer, workshop
 

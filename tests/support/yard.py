@@ -16,8 +16,8 @@ from events.sender import Sender
 from pipeline.contract.keys import lease_key, result_key
 from pipeline.contract.lease import Lease
 from pipeline.contract.result import Result
+from pipeline.dispatcher.engine import Engine
 from pipeline.dispatcher.tick import Dispatcher, TickReport, tick
-from pipeline.engines.base import Engine
 from pipeline.notify.delivery import Settler
 from pipeline.public_https import INTERNET, PublicHttps
 from pipeline.runtime import Bench, load_bench

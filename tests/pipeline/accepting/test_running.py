@@ -9,8 +9,8 @@ from config.errors import InvalidInput, InvalidSetting, OverBudget
 from pipeline.accepting.driving import Driver
 from pipeline.accepting.over_http import Web
 from pipeline.accepting.running import Run, Told, Wishes
-from pipeline.execution import execute
 from pipeline.jobs.submit import submit
+from pipeline.worker.execution import execute
 from tests.pipeline.accepting.conftest import Reach
 from tests.pipeline.conftest import MakeYard
 from tests.pipeline.loras.support import flux_lora

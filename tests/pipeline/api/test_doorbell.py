@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from pipeline.api.doorbell import MAX_BODY, doorbell_router, entry_of
 from pipeline.api.ports import Pace, Ports
 from pipeline.api.server import Server, listen, url_of
-from pipeline.dispatcher.hearing import Hearing
+from pipeline.dispatcher.waker import Hearing
 from pipeline.local.seaweed import SeaweedServer
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store

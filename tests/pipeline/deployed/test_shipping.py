@@ -74,7 +74,7 @@ def the_platforms_own() -> set[str]:
     [
         "config/routes.toml",
         "workflows/node_interfaces.json",
-        "pipeline/worker.py",
+        "pipeline/worker/worker.py",
         "events/x/y.py",
         "pipeline/api/reference.html.j2",
     ],
@@ -86,7 +86,7 @@ def test_code_tables_and_templates_are_shipped(path: str) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "tests/pipeline/test_worker.py",
+        "tests/pipeline/worker/test_worker.py",
         "docs/deploy.md",
         "pipeline/local/report.html.j2",
         "pipeline/cli/submit.py",

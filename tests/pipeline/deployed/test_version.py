@@ -11,7 +11,7 @@ def root(tmp_path: Path) -> Path:
     for name in (
         "comfyui_ryla.py",
         "config/routes.toml",
-        "pipeline/worker.py",
+        "pipeline/worker/worker.py",
         "pipeline/cli/a.py",
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -22,7 +22,8 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "name", ["comfyui_ryla.py", "config/routes.toml", "pipeline/worker.py", "requirements/gpu.txt"]
+    "name",
+    ["comfyui_ryla.py", "config/routes.toml", "pipeline/worker/worker.py", "requirements/gpu.txt"],
 )
 def test_another_file_is_another_version(root: Path, name: str) -> None:
     before = digest(root, Settings())
@@ -32,7 +33,7 @@ def test_another_file_is_another_version(root: Path, name: str) -> None:
 
 def test_a_file_that_moves_is_another_version(root: Path) -> None:
     before = digest(root, Settings())
-    (root / "pipeline/worker.py").rename(root / "pipeline/workers.py")
+    (root / "pipeline/worker/worker.py").rename(root / "pipeline/workers.py")
     assert digest(root, Settings()) != before
 
 

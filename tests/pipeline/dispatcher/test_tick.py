@@ -198,7 +198,7 @@ def test_a_job_whose_deadline_passes_on_the_way_is_not_begun(holding: Yard) -> N
     holding.pass_time(60)
     (ref,) = holding.held.refs
     holding.store.list("leases/")
-    from pipeline.execution import execute
+    from pipeline.worker.execution import execute
 
     execute(ref, holding.shop, call_id=None)
     result = holding.result("job-1")

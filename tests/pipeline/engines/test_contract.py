@@ -10,7 +10,7 @@ import pytest
 from config.errors import EngineUnavailable
 from config.settings import Settings
 from config.tables import load_routes
-from pipeline.engines.base import Engine
+from pipeline.dispatcher.engine import Engine
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.modal import ModalEngine
 from tests.pipeline.engines.conftest import Account, ref

@@ -11,7 +11,7 @@ from pipeline.engines.local import LocalEngine
 from pipeline.queue.spawn import Ref
 from pipeline.runtime import load_bench
 from pipeline.store.open import open_store
-from tests.pipeline.test_worker import spawned
+from tests.pipeline.worker.test_worker import spawned
 from tests.support.manifests import body
 from tests.support.stack import Bucket, quick, wait_until
 

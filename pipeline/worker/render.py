@@ -2,19 +2,16 @@
 
 import math
 import time
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 from config.errors import DeadlineExceeded, LoraError, ManifestNotJson
-from events.outbox import StoredEvent
-from handlers.kinds.base import Rendered, Timings
+from handlers.kinds.base import Rendered
 from handlers.kinds.registry import KINDS
 from handlers.kinds.requirements import Supplies
 from pipeline.contract.lease import Lease
 from pipeline.contract.manifest import Manifest, deadline_passed, parse_manifest
-from pipeline.contract.result import Output, UsedLora
+from pipeline.contract.result import UsedLora
 from pipeline.contract.summary import subject
-from pipeline.heartbeat import Heartbeat
 from pipeline.inputs.supplies import brief, needs, supplies
 from pipeline.notify.job_events import (
     LoadedLora,
@@ -24,31 +21,13 @@ from pipeline.notify.job_events import (
     lora_loaded,
     model_loaded,
 )
-from pipeline.storing import store
-from pipeline.studio import ComfyStudio
-
-if TYPE_CHECKING:
-    from pipeline.execution import Workshop
-
-
-@dataclass
-class Made:
-    """What an execution has brought about so far; what stands here when it fails was paid for."""
-
-    manifest: Manifest | None = None
-    seed: int | None = None
-    outputs: list[Output] = field(default_factory=list)
-    timings: Timings = field(default_factory=Timings)
-    upload_s: float = 0.0
-    """Checking, encoding and storing outputs."""
-    graphs: list[str] = field(default_factory=list)
-    models: dict[str, str | None] = field(default_factory=dict)
-    lora: UsedLora | None = None
-    events: list[StoredEvent] = field(default_factory=list)
-    """Of this execution; they are owed even if it ends without a commit."""
+from pipeline.worker.comfyui import ComfyStudio
+from pipeline.worker.context import Made, Workshop
+from pipeline.worker.heartbeat import Heartbeat
+from pipeline.worker.outputs import store
 
 
-def make(made: Made, lease: Lease, body: bytes, shop: "Workshop", heart: Heartbeat) -> None:
+def make(made: Made, lease: Lease, body: bytes, shop: Workshop, heart: Heartbeat) -> None:
     """Fills `made`. Raises from the error tree."""
     if not body:
         raise ManifestNotJson("the manifest is gone from the bucket")
@@ -83,7 +62,7 @@ def _take(
     rendered: Rendered,
     lease: Lease,
     body: bytes,
-    shop: "Workshop",
+    shop: Workshop,
     heart: Heartbeat,
 ) -> None:
     """Store one picture, and note what it took."""
@@ -116,9 +95,7 @@ def _paid_seconds(manifest: Manifest, lease: Lease) -> float:
     return (manifest.max_cost_usd - lease.spent.usd) / lease.rate_usd_per_s
 
 
-def _supply(
-    made: Made, manifest: Manifest, lease: Lease, body: bytes, shop: "Workshop"
-) -> Supplies:
+def _supply(made: Made, manifest: Manifest, lease: Lease, body: bytes, shop: Workshop) -> Supplies:
     """What the job needs from the bucket, with the events that tell of it.
 
     Raises a LoraError or InvalidInput.

@@ -9,11 +9,11 @@ import pytest
 from config.errors import NodeFailed, OutOfMemory, PromptInterrupted, RylaError
 from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.result import Status
-from pipeline.execution import Ending, execute
 from pipeline.models.loads import ModelLoads
 from pipeline.queue.spawn import Ref
-from pipeline.studio import Machine
-from tests.pipeline.test_execution import interrupted, never, run, spawned
+from pipeline.worker.comfyui import Machine
+from pipeline.worker.execution import Ending, execute
+from tests.pipeline.worker.test_execution import interrupted, never, run, spawned
 from tests.support.instant import InstantServer, failing, workshop
 from tests.support.manifests import body
 from tests.support.yard import Yard

@@ -8,8 +8,8 @@ from handlers.media import images, raw_outputs
 from pipeline.contract.keys import attempt_folder
 from pipeline.contract.lease import Lease
 from pipeline.contract.result import FaceBaseline, Output, OutputFace, Region
-from pipeline.heartbeat import Heartbeat
 from pipeline.store.conditional import SafeStore
+from pipeline.worker.heartbeat import Heartbeat
 
 
 def store(rendered: Rendered, lease: Lease, bucket: SafeStore, heart: Heartbeat) -> Output:

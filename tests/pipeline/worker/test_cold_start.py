@@ -1,6 +1,6 @@
 from handlers.kinds.base import Timings
-from pipeline.cold import WARM, ColdStart
 from pipeline.models.preload import ReadAhead
+from pipeline.worker.cold_start import WARM, ColdStart
 
 
 def test_a_cold_start_is_the_sum_of_what_was_waited_for() -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from config.tables import Gpu, Route, WeightFile, load_gpus, load_models, load_routes
-from pipeline.gpu_choice import kinds_on, memory_flags, next_gpu, sets_on, takes_loras
+from pipeline.worker.gpu import gpu_name, kinds_on, memory_flags, next_gpu, sets_on, takes_loras
 
 GPUS, ROUTES, MODELS = load_gpus(), load_routes(), load_models()
 FLUX = ROUTES.route("Flux")
@@ -81,3 +81,21 @@ def test_a_route_has_the_sets_of_its_kinds_its_main_one_first() -> None:
     assert sets_on("Flux")[0] == "flux-dev"
     assert {"flux-schnell", "sdxl-instantid"} <= set(sets_on("Flux"))
     assert sets_on("InstantId") == ("sdxl-instantid", "antelopev2")
+
+
+@pytest.mark.parametrize(
+    ("script", "name"),
+    [
+        ("echo NVIDIA L40S", "NVIDIA L40S"),
+        ("echo 'NVIDIA H100 80GB HBM3'; echo 'NVIDIA H100 80GB HBM3'", "NVIDIA H100 80GB HBM3"),
+        ("echo 'No devices were found'; exit 6", None),
+        ("true", None),
+        ("echo", None),
+    ],
+)
+def test_the_driver_is_asked_for_the_first_gpu(script: str, name: str | None) -> None:
+    assert gpu_name(("/bin/sh", "-c", script)) == name
+
+
+def test_without_a_driver_there_is_no_gpu() -> None:
+    assert gpu_name(("no-such-program",)) is None

@@ -10,7 +10,7 @@ from config.errors import ComfyStartFailed
 from config.settings import Settings
 from handlers.comfyui.process import ComfyProcess
 from handlers.comfyui.standin import standin_folder
-from pipeline.studio import ComfyServer, Machine
+from pipeline.worker.comfyui import ComfyServer, Machine
 from tests.support.stack import wait_until
 
 

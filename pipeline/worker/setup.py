@@ -1,17 +1,13 @@
 """ComfyUI as a route needs it on this machine: flags, folders, and the weights read ahead."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import structlog
-
 from config.settings import Settings
-from config.tables import Gpu, ModelTable, Route, WeightFile
+from config.tables import ModelTable, Route, WeightFile
 from handlers.kinds.compatibility import sets_of
-from pipeline import nvidia
-from pipeline.gpu_choice import memory_flags, sets_on, takes_loras
 from pipeline.inputs.supplies import lora_folders
 from pipeline.models.comfyui_paths import foreign_models, link_faces, search_paths, write_paths
 from pipeline.models.files import models_folder, path_of
@@ -19,7 +15,8 @@ from pipeline.models.loads import ModelLoads
 from pipeline.models.preload import WeightsAhead, memory_to_fill
 from pipeline.models.sets import UNCENSORED
 from pipeline.runtime import Bench
-from pipeline.studio import ComfyServer
+from pipeline.worker.comfyui import ComfyServer
+from pipeline.worker.gpu import gpu_name, known_gpu, memory_flags, sets_on, takes_loras, wants_gpu
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ def rig(
     *,
     environ: Mapping[str, str],
     work_dir: Path,
-    gpu_name: Callable[[], str | None] = nvidia.gpu_name,
+    gpu_name: Callable[[], str | None] = gpu_name,
 ) -> Rig:
     settings, models = bench.settings, bench.models
     folder = _weights_folder(settings)
@@ -63,39 +60,6 @@ def rig(
         ModelLoads(models, bench.deployed, folder, lambda: ahead.report),
         partial(_files_of, models, folder),
     )
-
-
-def known_gpu(bench: Bench, gpu_name: Callable[[], str | None] = nvidia.gpu_name) -> Gpu | None:
-    """The GPU of this machine, before ComfyUI can be asked. Raises InvalidSetting."""
-    if bench.settings.gpu is not None:
-        return bench.gpus.gpu(bench.settings.gpu)
-    name = gpu_name()
-    return None if name is None else bench.gpus.identify(name)
-
-
-def wants_gpu(bench: Bench) -> bool:
-    """Whether a worker here is useless without one: on a platform, and where a setting names it."""
-    named = bench.settings.gpu
-    return bench.deployed or (named is not None and bench.gpus.gpu(named).memory_gib is not None)
-
-
-def seen_gpu(bench: Bench, route: Route, device: str) -> Gpu:
-    """The row of gpus.toml to bill, by what ComfyUI calls its device. Raises InvalidSetting."""
-    if bench.settings.gpu is not None:
-        return bench.gpus.gpu(bench.settings.gpu)
-    gpu = bench.gpus.identify(device)
-    asked = [bench.gpus.gpu(name) for name in route.gpus]
-    if not bench.deployed or gpu.name in {each.name for each in asked}:
-        return gpu
-    # An upgrade by the platform, or a name that gpus.toml does not know yet.
-    structlog.get_logger(__name__).warning("another_gpu", device=device, asked=route.gpus)
-    return gpu if gpu.name in bench.gpus.gpus else _billed_all_the_same(gpu, asked)
-
-
-def _billed_all_the_same(unknown: Gpu, asked: Sequence[Gpu]) -> Gpu:
-    """Under its own name at the highest price that was asked for: none would be certainly wrong."""
-    dearest = max(asked, key=lambda gpu: gpu.usd_per_second)
-    return unknown.model_copy(update={"usd_per_second": dearest.usd_per_second})
 
 
 def _weights_folder(settings: Settings) -> Path | None:

@@ -8,7 +8,7 @@ import pytest
 
 from config.errors import StoreDenied
 from pipeline.contract.keys import inbox_key
-from pipeline.dispatcher.hearing import MAX_KEYS, Hearing
+from pipeline.dispatcher.waker import MAX_KEYS, Hearing
 from tests.pipeline.conftest import MakeYard
 from tests.support.manifests import body
 from tests.support.stack import wait_until

@@ -6,7 +6,7 @@ import pytest
 
 from events.delivery import EventSink, MemorySink, NotDelivered
 from events.sender import Sender
-from pipeline.dispatcher.announcing import PAUSE_S, Announcer
+from pipeline.dispatcher.deploy_event import PAUSE_S, Announcer
 from pipeline.dispatcher.loop import Bell, dispatch
 from pipeline.dispatcher.tick import Dispatcher
 from pipeline.runtime import Bench, load_bench

@@ -28,22 +28,24 @@ from config.errors import ComfyError, RylaError
 from config.settings import Settings
 from config.tables import Route
 from events.sender import Sender
-from pipeline import nvidia
-from pipeline.cold import WARM, ColdStart
 from pipeline.contract.errors import error_info
-from pipeline.execution import Ending, Workshop, execute
 from pipeline.inputs.supplies import Supplier, lora_cache
 from pipeline.loras.cache import Volume
 from pipeline.models.face_packs import FaceShelf
 from pipeline.notify.delivery import Settler
 from pipeline.notify.sinks import make_sink
-from pipeline.preemption import noticed
 from pipeline.queue.spawn import Ref
-from pipeline.rig import Rig, rig, seen_gpu
 from pipeline.runtime import Bench, load_bench
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
-from pipeline.studio import ComfyServer, Machine
+from pipeline.worker import gpu
+from pipeline.worker.cold_start import WARM, ColdStart
+from pipeline.worker.comfyui import ComfyServer, Machine
+from pipeline.worker.context import Workshop
+from pipeline.worker.execution import Ending, execute
+from pipeline.worker.gpu import seen_gpu
+from pipeline.worker.preemption import noticed
+from pipeline.worker.setup import Rig, rig
 
 DRAIN_SECONDS = 20.0
 """How long close() waits for events to go out; what is left is replayed by the dispatcher."""
@@ -126,7 +128,7 @@ class Worker:
             )
             if not bench.deployed:
                 raise
-            return Machine("comfyui", None, nvidia.gpu_name() or "unknown")
+            return Machine("comfyui", None, gpu.gpu_name() or "unknown")
 
     def _workshop(
         self, machine: Machine, route: Route, bench: Bench, store: SafeStore, sender: Sender

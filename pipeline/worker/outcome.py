@@ -11,17 +11,17 @@ from events.moments import Moment
 from events.outbox import StoredEvent
 from handlers.kinds.registry import KINDS
 from pipeline import costs
-from pipeline.cold import ColdStart
 from pipeline.contract.errors import error_info
 from pipeline.contract.lease import Lease
 from pipeline.contract.result import JobCost, Metrics, Provenance, Result, Status
 from pipeline.contract.summary import Subject, subject
-from pipeline.making import Made
 from pipeline.models.preload import ReadAhead
 from pipeline.notify.job_events import Origin, completed, ended, requested
 from pipeline.queue.spawn import Ref
 from pipeline.runtime import Bench
-from pipeline.studio import Machine
+from pipeline.worker.cold_start import ColdStart
+from pipeline.worker.comfyui import Machine
+from pipeline.worker.context import Made
 
 
 @dataclass(frozen=True)

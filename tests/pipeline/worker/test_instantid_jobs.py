@@ -16,7 +16,7 @@ from handlers.faces.boxes import Box
 from handlers.faces.scoring import Calibration
 from pipeline.contract.result import Output, Result, Status
 from pipeline.store.base import Always
-from pipeline.studio import ComfyServer
+from pipeline.worker.comfyui import ComfyServer
 from tests.pipeline.conftest import MakeYard
 from tests.support.instant import InstantServer
 from tests.support.portraits import portrait

@@ -5,42 +5,32 @@ start (fence) ─ make pictures under the heartbeat ─ metrics.json ─ commit 
                     └ lease lost: write nothing more
 """
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from random import random
-from threading import Event
-from uuid import uuid4
 
 import structlog
 
 from config.errors import OutOfMemory, RylaError, StoreDenied, StoreUnavailable, Superseded
-from config.tables import Gpu, Route
+from config.tables import Route
 from pipeline import costs
-from pipeline.cold import WARM, ColdStart
 from pipeline.contract.errors import error_info, unforeseen
 from pipeline.contract.keys import attempt_folder, lease_key, manifest_key, result_key
 from pipeline.contract.lease import Lease, Spent
 from pipeline.contract.result import Result
-from pipeline.gpu_choice import next_gpu
-from pipeline.heartbeat import Heartbeat
-from pipeline.inputs.supplies import Supplier
-from pipeline.making import Made, make
-from pipeline.models.face_packs import FaceShelf
-from pipeline.models.loads import ModelLoads
-from pipeline.models.preload import ReadAhead
-from pipeline.notify.delivery import Settler
 from pipeline.queue.expiry import backoff
 from pipeline.queue.protocol import Started
 from pipeline.queue.runner import run
 from pipeline.queue.spawn import Ref
 from pipeline.queue.start_steps import Execution, Start
-from pipeline.results import Story
-from pipeline.runtime import Bench
 from pipeline.store.conditional import SafeStore, Won
-from pipeline.studio import ComfyServer, Machine
+from pipeline.worker.cold_start import WARM, ColdStart
+from pipeline.worker.context import Made, Workshop
+from pipeline.worker.gpu import next_gpu
+from pipeline.worker.heartbeat import Heartbeat
+from pipeline.worker.outcome import Story
+from pipeline.worker.render import make
 
 
 class Ending(StrEnum):
@@ -53,34 +43,6 @@ class Ending(StrEnum):
     PREEMPTED = "preempted"
     """The machine is being taken away. The lease is kept: the platform runs the same input again,
     whose start finds it and goes on as the next attempt."""
-
-
-@dataclass(frozen=True)
-class Workshop:
-    """The ports of an execution, and who executes."""
-
-    store: SafeStore
-    settler: Settler
-    bench: Bench
-    server: ComfyServer
-    supplier: Supplier
-    faces: FaceShelf
-    machine: Machine
-    gpu: Gpu
-    owner: str
-    stopping: Event
-    """Set when the worker must go: the running prompt is interrupted, the job handed back."""
-    preempted: Event = field(default_factory=Event)
-    """Set when the platform takes the machine: the running prompt is interrupted, the job kept."""
-    loads: ModelLoads | None = None
-    """Remembers which weights were loaded; None where no weights are."""
-    ahead: Callable[[], ReadAhead] = ReadAhead
-    nonce: Callable[[], str] = lambda: uuid4().hex
-    jitter: Callable[[], float] = random
-    monotonic: Callable[[], float] = time.monotonic
-
-    def must_stop(self) -> bool:
-        return self.stopping.is_set() or self.preempted.is_set()
 
 
 def execute(

@@ -19,7 +19,7 @@ from pipeline.local.seaweed import SeaweedServer
 from pipeline.queue.spawn import Ref, make_ref
 from pipeline.store.conditional import Won
 from pipeline.store.open import open_store
-from pipeline.worker import Worker
+from pipeline.worker.worker import Worker
 from tests.support.manifests import body
 from tests.support.seaweed import fresh_bucket
 from tests.support.stack import Bucket, quick, wait_until

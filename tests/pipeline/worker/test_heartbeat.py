@@ -3,9 +3,9 @@ from typing import Any
 import pytest
 
 from pipeline.contract.lease import Lease, Progress
-from pipeline.heartbeat import Heartbeat
 from pipeline.store.base import Always, OutcomeUnknown
 from pipeline.store.conditional import Won
+from pipeline.worker.heartbeat import Heartbeat
 from tests.pipeline.conftest import MakeYard
 from tests.pipeline.dispatcher.test_survey import lease
 from tests.support.stack import wait_until

@@ -9,8 +9,9 @@ from structlog.testing import capture_logs
 from config.errors import InvalidSetting
 from config.settings import Settings
 from pipeline.models.loads import Source
-from pipeline.rig import Rig, known_gpu, rig, seen_gpu, wants_gpu
 from pipeline.runtime import Bench, load_bench
+from pipeline.worker.gpu import known_gpu, seen_gpu, wants_gpu
+from pipeline.worker.setup import Rig, rig
 
 
 def bench(engine: str = "local", **settings: Any) -> Bench:

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from config.errors import NodeFailed, OutOfMemory, PromptInterrupted, StoreDenied
-from pipeline.cold import ColdStart
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status
-from pipeline.execution import Ending, execute
 from pipeline.queue.spawn import Ref
 from pipeline.store.base import Always
+from pipeline.worker.cold_start import ColdStart
+from pipeline.worker.execution import Ending, execute
 from tests.pipeline.conftest import MakeYard
 from tests.support.instant import InstantServer, failing, workshop
 from tests.support.manifests import body
@@ -103,7 +103,7 @@ def test_a_lost_attempt_is_paid_until_it_was_taken_over_and_marked_so(holding: Y
     holding.tick()
     server = InstantServer(failing())
     shop = workshop(holding.store, holding.settler, holding.bench, server, gpu="L40S")
-    from pipeline.execution import _begin
+    from pipeline.worker.execution import _begin
 
     assert _begin(holding.held.refs[0], shop, None) is not None
     holding.pass_time(100)

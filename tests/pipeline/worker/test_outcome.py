@@ -6,15 +6,15 @@ import pytest
 
 from config.errors import InvalidField, NodeFailed, UnknownField
 from handlers.kinds.base import Timings
-from pipeline.cold import WARM, ColdStart
 from pipeline.contract.lease import Phase, Spent
 from pipeline.contract.manifest import parse_manifest
 from pipeline.contract.result import Output, Result, Status
-from pipeline.making import Made
 from pipeline.models.preload import ReadAhead
 from pipeline.queue.spawn import make_ref
-from pipeline.results import Story
-from pipeline.studio import Machine
+from pipeline.worker.cold_start import WARM, ColdStart
+from pipeline.worker.comfyui import Machine
+from pipeline.worker.context import Made
+from pipeline.worker.outcome import Story
 from tests.pipeline.conftest import MakeYard
 from tests.pipeline.dispatcher.test_survey import lease
 from tests.support.manifests import body

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from config.errors import DeadlineExceeded, ManifestNotJson, NodeFailed, OutputInvalid, UnknownField
-from pipeline.execution import Workshop
-from pipeline.heartbeat import Heartbeat
-from pipeline.making import Made, make
+from pipeline.worker.context import Made, Workshop
+from pipeline.worker.heartbeat import Heartbeat
+from pipeline.worker.render import make
 from tests.pipeline.conftest import MakeYard
 from tests.pipeline.dispatcher.test_survey import lease
 from tests.support.instant import InstantServer, failing, workshop

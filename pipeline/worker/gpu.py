@@ -1,10 +1,15 @@
-"""Which GPU a job gets next, and what ComfyUI is told about the one that it has. Pure."""
+"""The GPU of a worker: which it is, what ComfyUI is told about it, and which one a job gets next
+that found it too small."""
 
-from collections.abc import Iterable, Sequence
+import subprocess
+from collections.abc import Callable, Iterable, Sequence
+
+import structlog
 
 from config.tables import Gpu, GpuTable, Route, WeightFile
 from handlers.kinds.compatibility import rows, sets_of
 from handlers.kinds.registry import KINDS
+from pipeline.runtime import Bench
 
 GIB = 2**30
 ROOM_GIB = 8.0
@@ -14,6 +19,21 @@ MEMORY_FLAGS = frozenset(
     {"--gpu-only", "--highvram", "--normalvram", "--lowvram", "--novram", "--cpu"}
 )
 """Of ComfyUI, which takes one of them at most."""
+
+
+SECONDS = 15.0
+"""The driver's first answer in a fresh container takes a while."""
+COMMAND = ("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
+
+
+def gpu_name(command: tuple[str, ...] = COMMAND) -> str | None:
+    """The name of the first GPU ("NVIDIA L40S"), None where there is no driver or no GPU."""
+    try:
+        told = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    lines = told.stdout.decode(errors="replace").splitlines()
+    return lines[0].strip() or None if told.returncode == 0 and lines else None
 
 
 def next_gpu(route: Route, gpu: Gpu, table: GpuTable) -> str | None:
@@ -71,3 +91,36 @@ def _resident_gib(files: Sequence[WeightFile]) -> float:
     """Of one graph: all of its weights, and the largest once more as a LoRA's originals."""
     sizes = [float("inf") if file.bytes is None else file.bytes for file in files]
     return (sum(sizes) + max(sizes, default=0)) / GIB
+
+
+def known_gpu(bench: Bench, gpu_name: Callable[[], str | None] = gpu_name) -> Gpu | None:
+    """The GPU of this machine, before ComfyUI can be asked. Raises InvalidSetting."""
+    if bench.settings.gpu is not None:
+        return bench.gpus.gpu(bench.settings.gpu)
+    name = gpu_name()
+    return None if name is None else bench.gpus.identify(name)
+
+
+def wants_gpu(bench: Bench) -> bool:
+    """Whether a worker here is useless without one: on a platform, and where a setting names it."""
+    named = bench.settings.gpu
+    return bench.deployed or (named is not None and bench.gpus.gpu(named).memory_gib is not None)
+
+
+def seen_gpu(bench: Bench, route: Route, device: str) -> Gpu:
+    """The row of gpus.toml to bill, by what ComfyUI calls its device. Raises InvalidSetting."""
+    if bench.settings.gpu is not None:
+        return bench.gpus.gpu(bench.settings.gpu)
+    gpu = bench.gpus.identify(device)
+    asked = [bench.gpus.gpu(name) for name in route.gpus]
+    if not bench.deployed or gpu.name in {each.name for each in asked}:
+        return gpu
+    # An upgrade by the platform, or a name that gpus.toml does not know yet.
+    structlog.get_logger(__name__).warning("another_gpu", device=device, asked=route.gpus)
+    return gpu if gpu.name in bench.gpus.gpus else _billed_all_the_same(gpu, asked)
+
+
+def _billed_all_the_same(unknown: Gpu, asked: Sequence[Gpu]) -> Gpu:
+    """Under its own name at the highest price that was asked for: none would be certainly wrong."""
+    dearest = max(asked, key=lambda gpu: gpu.usd_per_second)
+    return unknown.model_copy(update={"usd_per_second": dearest.usd_per_second})

@@ -4,7 +4,7 @@ from threading import Thread
 
 import pytest
 
-from pipeline.preemption import noticed
+from pipeline.worker.preemption import noticed
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,67 @@
+"""What an execution is given, and what it has brought about so far."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import random
+from threading import Event
+from uuid import uuid4
+
+from config.tables import Gpu
+from events.outbox import StoredEvent
+from handlers.kinds.base import Timings
+from pipeline.contract.manifest import Manifest
+from pipeline.contract.result import Output, UsedLora
+from pipeline.inputs.supplies import Supplier
+from pipeline.models.face_packs import FaceShelf
+from pipeline.models.loads import ModelLoads
+from pipeline.models.preload import ReadAhead
+from pipeline.notify.delivery import Settler
+from pipeline.runtime import Bench
+from pipeline.store.conditional import SafeStore
+from pipeline.worker.comfyui import ComfyServer, Machine
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """The ports of an execution, and who executes."""
+
+    store: SafeStore
+    settler: Settler
+    bench: Bench
+    server: ComfyServer
+    supplier: Supplier
+    faces: FaceShelf
+    machine: Machine
+    gpu: Gpu
+    owner: str
+    stopping: Event
+    """Set when the worker must go: the running prompt is interrupted, the job handed back."""
+    preempted: Event = field(default_factory=Event)
+    """Set when the platform takes the machine: the running prompt is interrupted, the job kept."""
+    loads: ModelLoads | None = None
+    """Remembers which weights were loaded; None where no weights are."""
+    ahead: Callable[[], ReadAhead] = ReadAhead
+    nonce: Callable[[], str] = lambda: uuid4().hex
+    jitter: Callable[[], float] = random
+    monotonic: Callable[[], float] = time.monotonic
+
+    def must_stop(self) -> bool:
+        return self.stopping.is_set() or self.preempted.is_set()
+
+
+@dataclass
+class Made:
+    """What an execution has brought about so far; what stands here when it fails was paid for."""
+
+    manifest: Manifest | None = None
+    seed: int | None = None
+    outputs: list[Output] = field(default_factory=list)
+    timings: Timings = field(default_factory=Timings)
+    upload_s: float = 0.0
+    """Checking, encoding and storing outputs."""
+    graphs: list[str] = field(default_factory=list)
+    models: dict[str, str | None] = field(default_factory=dict)
+    lora: UsedLora | None = None
+    events: list[StoredEvent] = field(default_factory=list)
+    """Of this execution; they are owed even if it ends without a commit."""
