@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from config.logs import configure_logs
 from config.settings import Settings
-from pipeline.api.ports import Ports
+from pipeline.api.dependencies import Ports
 from pipeline.api.server import listen, served
 from pipeline.runtime import load_bench
 from pipeline.store.conditional import SafeStore

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.api.documents import JobResult
+from pipeline.api.schemas import JobResult
 from pipeline.contract.schemas import schema
 
 PACKAGE = Path(__file__).parent.parent / "clients" / "ryla_client"

@@ -13,12 +13,12 @@ from config.errors import (
     RylaError,
 )
 from config.settings import Settings
-from pipeline.api.answers import by_code
 from pipeline.api.app import make_app
+from pipeline.api.dependencies import Ports
+from pipeline.api.docs_page import default_of, type_of
 from pipeline.api.openapi import MEANINGS
 from pipeline.api.paths import ENDPOINTS, GONE
-from pipeline.api.ports import Ports
-from pipeline.api.reference import default_of, type_of
+from pipeline.api.responses import by_code
 from pipeline.runtime import load_bench
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore

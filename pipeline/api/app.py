@@ -8,16 +8,16 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from config.settings import listed
-from pipeline.api.about import about_router
-from pipeline.api.doorbell import doorbell_router
-from pipeline.api.edge import REQUEST_ID, Edge
-from pipeline.api.errors import handle_errors
-from pipeline.api.generating import generating_router
-from pipeline.api.jobs import jobs_router
-from pipeline.api.metrics import metrics_router
+from pipeline.api.dependencies import Ports
+from pipeline.api.docs_page import add_reference
+from pipeline.api.middleware import REQUEST_ID, Edge
 from pipeline.api.openapi import document
-from pipeline.api.ports import Ports
-from pipeline.api.reference import add_reference
+from pipeline.api.problems import handle_errors
+from pipeline.api.routes.doorbell import doorbell_router
+from pipeline.api.routes.generate import generating_router
+from pipeline.api.routes.info import about_router
+from pipeline.api.routes.jobs import jobs_router
+from pipeline.api.routes.metrics import metrics_router
 from pipeline.api.service import Service
 
 ABOUT = """Image generation driven by object storage.

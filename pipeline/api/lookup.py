@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from config.errors import InvalidId, UnknownJob
-from pipeline.api.census import Census
-from pipeline.api.threads import Threads
+from pipeline.api.concurrency import Threads
+from pipeline.api.listing_cache import Census
 from pipeline.contract.keys import check_id, lease_key, manifest_key, parse_inbox_key
 from pipeline.contract.lease import Lease
 from pipeline.contract.summary import subject

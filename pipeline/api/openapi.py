@@ -8,9 +8,9 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from handlers.kinds.registry import KINDS
-from pipeline.api.answers import PROBLEM
-from pipeline.api.bodies import body_model
-from pipeline.api.documents import Problem
+from pipeline.api.body import body_model
+from pipeline.api.responses import PROBLEM
+from pipeline.api.schemas import Problem
 
 _REF = "#/components/schemas/{model}"
 HEADERS = {

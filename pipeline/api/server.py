@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from config.errors import InvalidSetting
 from pipeline.api.app import make_app
 from pipeline.api.connections import AT_ONCE, Impatient
-from pipeline.api.ports import Ports
+from pipeline.api.dependencies import Ports
 from pipeline.api.service import Service
 
 GRACE_S = 5

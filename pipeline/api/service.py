@@ -8,14 +8,14 @@ from typing import Self
 
 from config.errors import TooManyJobs
 from pipeline.api.auth import Doorman, Peer
-from pipeline.api.census import Census
-from pipeline.api.limits import Rate
-from pipeline.api.listing import Listing
+from pipeline.api.concurrency import INTAKES, Threads
+from pipeline.api.dependencies import Ports
+from pipeline.api.job_pages import Listing
+from pipeline.api.listing_cache import Census
 from pipeline.api.lookup import Lookup, Place, result_or_lease
-from pipeline.api.ports import Ports
-from pipeline.api.posting import Clerk
-from pipeline.api.threads import INTAKES, Threads
-from pipeline.api.waiting import Hub
+from pipeline.api.rate_limit import Rate
+from pipeline.api.submit import Clerk
+from pipeline.api.watch import Hub
 
 FULL_RETRY_S = 10
 

@@ -51,8 +51,8 @@ def register(app: typer.Typer) -> None:
         settings = addressed(bucket_settings(state_dir, log_level="info"), host, port)
         require_api()
         from pipeline.api import server  # noqa: PLC0415  half a second, for this command alone
-        from pipeline.api.ports import Ports  # noqa: PLC0415
-        from pipeline.api.threads import STORE_CALLS  # noqa: PLC0415
+        from pipeline.api.concurrency import STORE_CALLS  # noqa: PLC0415
+        from pipeline.api.dependencies import Ports  # noqa: PLC0415
 
         listener = server.listen(settings.api_host, settings.api_port)
         ports = Ports(

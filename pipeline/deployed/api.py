@@ -11,8 +11,8 @@ from fastapi import FastAPI
 
 from events.sender import Sender
 from pipeline.api.app import make_app
-from pipeline.api.ports import Ports
-from pipeline.api.threads import STORE_CALLS
+from pipeline.api.concurrency import STORE_CALLS
+from pipeline.api.dependencies import Ports
 from pipeline.deployed.mounted import Handle, look_again
 from pipeline.deployed.parts import open_parts
 from pipeline.dispatcher.waker import Hearing

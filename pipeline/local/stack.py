@@ -22,7 +22,7 @@ from typing import Any, Self
 from config.errors import InvalidSetting, StoreUnavailable
 from config.settings import Settings
 from events.sender import Sender
-from pipeline.api.threads import STORE_CALLS
+from pipeline.api.concurrency import STORE_CALLS
 from pipeline.dispatcher.loop import Bell, dispatch
 from pipeline.dispatcher.tick import Dispatcher, TickReport
 from pipeline.engines.local import LocalEngine
@@ -131,7 +131,7 @@ class LocalStack:
 
     @contextmanager
     def _serving(self, bench: Bench, listener: socket.socket) -> Iterator[None]:
-        from pipeline.api.ports import Ports  # noqa: PLC0415  of an extra that not all install
+        from pipeline.api.dependencies import Ports  # noqa: PLC0415  of an extra that not all install
         from pipeline.api.server import served  # noqa: PLC0415
 
         with served(Ports(bench, self.store, lambda _: self.bell.ring()), listener):

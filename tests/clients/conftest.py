@@ -22,7 +22,7 @@ from handlers.comfyui.standin.options import Options
 from handlers.comfyui.standin.server import running
 from pipeline.api.app import make_app
 from pipeline.api.auth import hashed
-from pipeline.api.ports import Pace, Ports
+from pipeline.api.dependencies import Pace, Ports
 from pipeline.dispatcher.loop import Bell, dispatch
 from pipeline.dispatcher.tick import Dispatcher
 from pipeline.local.seaweed import SeaweedServer

@@ -11,7 +11,7 @@ import pytest
 from typer.main import get_command
 
 from config.settings import Settings, variable
-from pipeline.api.metrics import Gauges
+from pipeline.api.routes.metrics import Gauges
 from pipeline.cli.app import app
 from pipeline.jobs.status import overview
 from pipeline.queue.expiry import Lifetimes

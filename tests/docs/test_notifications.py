@@ -17,7 +17,7 @@ import pytest
 from botocore.stub import Stubber
 
 from config.settings import Settings
-from pipeline.api.metrics import Gauges
+from pipeline.api.routes.metrics import Gauges
 from pipeline.jobs.status import overview
 from pipeline.notify.callbacks import Caller
 from pipeline.queue.expiry import Lifetimes

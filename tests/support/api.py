@@ -3,8 +3,8 @@
 from fastapi import APIRouter, FastAPI
 from starlette.testclient import TestClient
 
-from pipeline.api.errors import handle_errors
-from pipeline.api.ports import Ports
+from pipeline.api.dependencies import Ports
+from pipeline.api.problems import handle_errors
 from pipeline.api.service import Service
 
 

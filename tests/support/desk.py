@@ -9,9 +9,9 @@ from httpx import ASGITransport, AsyncClient, Response
 
 from pipeline.api.app import make_app
 from pipeline.api.auth import hashed
-from pipeline.api.ports import Pace, Ports
+from pipeline.api.dependencies import Pace, Ports
 from pipeline.api.service import Service
-from pipeline.api.waiting import Track
+from pipeline.api.watch import Track
 from tests.support.yard import Yard
 
 QUICK = Pace(look=0.01, first_look=0.0, census=0.0, listing=0.0, picture_wait=10.0, stream=10.0)

@@ -5,7 +5,7 @@ from typing import Protocol
 import pytest
 
 from pipeline.accepting.over_http import Web
-from pipeline.api.ports import Ports
+from pipeline.api.dependencies import Ports
 from pipeline.api.server import listen, served, url_of
 from tests.support.desk import QUICK
 from tests.support.yard import Yard

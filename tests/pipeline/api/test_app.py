@@ -7,7 +7,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from pipeline.api.edge import request_id
+from pipeline.api.middleware import request_id
 from tests.pipeline.conftest import MakeYard
 from tests.support.desk import Desk, bearer, keys
 

@@ -12,7 +12,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pipeline.api import connections
 from pipeline.api.connections import Impatient
-from pipeline.api.ports import Ports
+from pipeline.api.dependencies import Ports
 from pipeline.api.server import listen, served
 from tests.support.desk import QUICK, SMALL
 from tests.support.yard import Yard

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pipeline.api.ports import Ports
+from pipeline.api.dependencies import Ports
 from pipeline.api.server import listen, served, url_of
 from tests.support.desk import QUICK, SMALL, bearer, keys
 from tests.support.yard import Yard

@@ -9,9 +9,9 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from config.settings import Settings
 from handlers.kinds.registry import KINDS
 from pipeline.api.app import make_app
-from pipeline.api.bodies import EXAMPLES
+from pipeline.api.body import EXAMPLES
+from pipeline.api.dependencies import Ports
 from pipeline.api.paths import ENDPOINTS
-from pipeline.api.ports import Ports
 from pipeline.runtime import load_bench
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore

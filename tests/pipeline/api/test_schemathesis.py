@@ -15,7 +15,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from handlers.kinds.base import OutputFile, PromptRun, Timings
 from pipeline.api.app import make_app
-from pipeline.api.ports import Pace, Ports
+from pipeline.api.dependencies import Pace, Ports
 from tests.support.desk import bearer, keys
 from tests.support.instant import InstantClient, InstantServer
 from tests.support.yard import Yard

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from config.errors import InvalidSetting
-from pipeline.api.ports import Ports
+from pipeline.api.dependencies import Ports
 from pipeline.api.server import listen, served, url_of
 from tests.pipeline.conftest import MakeYard
 from tests.support.desk import QUICK, SMALL

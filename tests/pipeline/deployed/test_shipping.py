@@ -76,7 +76,7 @@ def the_platforms_own() -> set[str]:
         "workflows/node_interfaces.json",
         "pipeline/worker/worker.py",
         "events/x/y.py",
-        "pipeline/api/reference.html.j2",
+        "pipeline/api/docs_page.html.j2",
     ],
 )
 def test_code_tables_and_templates_are_shipped(path: str) -> None:

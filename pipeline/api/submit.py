@@ -8,7 +8,7 @@ from typing import Any
 from config.errors import BadManifest, IdConflict, InvalidInput
 from config.settings import Settings
 from handlers.kinds.registry import lookup
-from pipeline.api.bodies import in_body_terms, manifest_of
+from pipeline.api.body import in_body_terms, manifest_of
 from pipeline.contract.keys import inbox_key, manifest_key
 from pipeline.contract.manifest import parse_manifest, read_document
 from pipeline.inputs.intake import Picture, take_in

@@ -8,8 +8,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
 from pipeline.api.auth import hashed
-from pipeline.api.metrics import FRESH_S, metrics_router
-from pipeline.api.ports import Ports
+from pipeline.api.dependencies import Ports
+from pipeline.api.routes.metrics import FRESH_S, metrics_router
 from pipeline.contract.keys import inbox_key
 from pipeline.contract.lease import Phase
 from pipeline.store.base import Always, Busy

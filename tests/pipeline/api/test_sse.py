@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.api.ports import Pace
+from pipeline.api.dependencies import Pace
 from pipeline.contract.keys import lease_key
 from pipeline.contract.lease import Phase, Progress
 from pipeline.jobs.status import State

@@ -7,14 +7,24 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
+from fastapi import Request
 from starlette.responses import Response
 
-from config.errors import NoSuchOutput, NotFinished, RequestRefused, RylaError, StillNotFinished
-from pipeline.api.bodies import in_body_terms
-from pipeline.api.documents import job_document, job_url, output_url, problem
+from config.errors import (
+    NoSuchOutput,
+    NotFinished,
+    OutputsMissing,
+    RequestRefused,
+    RylaError,
+    StillNotFinished,
+)
+from pipeline.api.body import in_body_terms
 from pipeline.api.lookup import Place
+from pipeline.api.schemas import job_document, job_url, output_url, problem
+from pipeline.api.service import Service
 from pipeline.contract.errors import ErrorInfo
 from pipeline.contract.result import Output, Result
+from pipeline.store.base import Presigns
 
 RETRY_AFTER_S = 2
 """Until asking for an unfinished job makes sense again."""
@@ -147,3 +157,33 @@ def picture_headers(result: Result, output: Output) -> dict[str, str]:
 def _header(text: str) -> str:
     """As it can stand in a header."""
     return quote(text, safe=" !#$%&'()*+,-./:;<=>?@[]^_`{|}~")
+
+
+async def picture(request: Request, service: Service, place: Place, ordinal: int) -> Response:
+    """Raises what the job ended with, where that is not a picture."""
+    request.state.job = place.view.id
+    result, output = output_of(place, ordinal)
+    headers = picture_headers(result, output)
+    if request.method == "POST":
+        headers["Cache-Control"] = "no-store"  # the answer to a request like it is another picture
+    elif _is_known(request.headers.get("if-none-match"), headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    store, settings = service.ports.store, service.ports.bench.settings
+    if settings.presign_seconds and isinstance(store.raw, Presigns):
+        url = await service.threads.run(
+            store.raw.presigned_url, output.key, settings.presign_seconds
+        )
+        private = {"Cache-Control": "private, no-store"}
+        return Response(status_code=302, headers={**headers, **private, "Location": url})
+    if request.method == "HEAD":
+        headers["Content-Length"] = str(output.bytes)
+        return Response(media_type=output.content_type, headers=headers)
+    stored = await service.threads.run(store.get, output.key)
+    if stored is None:
+        raise OutputsMissing(f"{output.key} is not in the bucket", field="key", value=output.key)
+    return Response(stored.body, media_type=output.content_type, headers=headers)
+
+
+def _is_known(given: str | None, etag: str) -> bool:
+    tags = {tag.strip().removeprefix("W/") for tag in (given or "").split(",")}
+    return etag in tags or "*" in tags

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 from sse_starlette import ServerSentEvent
 
-from pipeline.api.documents import job_document
 from pipeline.api.lookup import Place
+from pipeline.api.schemas import job_document
 from pipeline.api.service import Service
 
 RETRY_MS = 1000

@@ -10,7 +10,7 @@ import pytest
 
 from config.errors import IdConflict, InvalidField, InvalidInput, ManifestNotJson, RylaError
 from config.settings import Settings
-from pipeline.api.posting import Clerk, Order, put, put_again
+from pipeline.api.submit import Clerk, Order, put, put_again
 from pipeline.contract.keys import inbox_key, manifest_key
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from pipeline.api.census import Census, Owner, take_snapshot
-from pipeline.api.threads import Threads
+from pipeline.api.concurrency import Threads
+from pipeline.api.listing_cache import Census, Owner, take_snapshot
 from pipeline.contract.keys import inbox_key, lease_key
 from pipeline.contract.lease import Phase
 from pipeline.store.base import Always, Busy
@@ -160,6 +160,6 @@ async def test_a_job_posted_while_a_listing_is_made_counts_once(
         census.posted(put(yard, "one"))
         return take_snapshot(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("pipeline.api.census.take_snapshot", posted_just_before)
+    monkeypatch.setattr("pipeline.api.listing_cache.take_snapshot", posted_just_before)
     await census.look(since=clock.now)
     assert await census.jobs_of("acme") == 1

@@ -11,8 +11,8 @@ import pytest
 from starlette.requests import Request
 from starlette.testclient import TestClient
 
-from pipeline.api.doorbell import MAX_BODY, doorbell_router, entry_of
-from pipeline.api.ports import Pace, Ports
+from pipeline.api.dependencies import Pace, Ports
+from pipeline.api.routes.doorbell import MAX_BODY, doorbell_router, entry_of
 from pipeline.api.server import Server, listen, url_of
 from pipeline.dispatcher.waker import Hearing
 from pipeline.local.seaweed import SeaweedServer

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from pipeline.api.threads import Threads
+from pipeline.api.concurrency import Threads
 from pipeline.contract.keys import INBOX, LEASES, InboxName, lease_id, lease_key, parse_inbox_key
 from pipeline.contract.lease import Lease
 from pipeline.contract.summary import subject

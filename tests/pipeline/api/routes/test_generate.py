@@ -11,8 +11,8 @@ from httpx import Response
 from PIL import Image
 
 from config.errors import NodeFailed
+from pipeline.api.dependencies import Pace
 from pipeline.api.paths import GONE
-from pipeline.api.ports import Pace
 from pipeline.store.base import OutcomeUnknown
 from tests.pipeline.conftest import MakeYard
 from tests.support.desk import SMALL, Desk, bearer, keys

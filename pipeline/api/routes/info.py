@@ -10,11 +10,11 @@ from handlers.kinds.base import picture_fields
 from handlers.kinds.compatibility import sets_of
 from handlers.kinds.lora_fields import TakesLora
 from handlers.kinds.registry import KINDS
-from pipeline.api.answers import Json
-from pipeline.api.documents import Health, Kind, Kinds, LoraFile, Loras
 from pipeline.api.openapi import problems
 from pipeline.api.paths import ENDPOINTS, Endpoint
-from pipeline.api.requests import Shared, Tenant, require_query
+from pipeline.api.request import Shared, Tenant, require_query
+from pipeline.api.responses import Json
+from pipeline.api.schemas import Health, Kind, Kinds, LoraFile, Loras
 from pipeline.loras.bucket import ENDING, every
 from pipeline.runtime import Bench
 

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pipeline.api.census import Census, Snapshot
+from pipeline.api.concurrency import Threads
+from pipeline.api.listing_cache import Census, Snapshot
 from pipeline.api.lookup import Lookup, Place, in_progress
-from pipeline.api.threads import Threads
 from pipeline.contract.keys import parse_inbox_key
 from pipeline.jobs.status import JobView, State
 from pipeline.store.conditional import SafeStore

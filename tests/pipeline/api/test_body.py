@@ -4,7 +4,7 @@ import pytest
 
 from config.errors import InvalidField, NotAvailable, UnknownField
 from handlers.kinds.registry import KINDS
-from pipeline.api.bodies import EXAMPLES, MANIFEST_FIELDS, body_model, in_body_terms, manifest_of
+from pipeline.api.body import EXAMPLES, MANIFEST_FIELDS, body_model, in_body_terms, manifest_of
 from pipeline.contract.manifest import MAX_PROBLEMS
 
 

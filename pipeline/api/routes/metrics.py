@@ -18,9 +18,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 from starlette.responses import Response
 
+from pipeline.api.dependencies import Ports
 from pipeline.api.openapi import problems
-from pipeline.api.ports import Ports
-from pipeline.api.requests import Shared, Tenant, require_query
+from pipeline.api.request import Shared, Tenant, require_query
 from pipeline.contract.lease import Phase
 from pipeline.jobs.status import JobView, LeaseWatch, Overview, State, overview
 from pipeline.queue.expiry import Lifetimes

@@ -12,8 +12,8 @@ from starlette.routing import Match, Route
 
 from config.errors import BadRequest, NoSuchPath, RylaError, StoreError, WrongMethod
 from config.nearest import nearest
-from pipeline.api.answers import problem_answer
 from pipeline.api.paths import ENDPOINTS
+from pipeline.api.responses import problem_answer
 from pipeline.contract.keys import clip
 
 PATHS = (*(each.path for each in ENDPOINTS), "/jobs", "/models", "/loras", "/health", "/docs")

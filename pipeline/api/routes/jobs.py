@@ -14,16 +14,16 @@ from starlette.responses import Response
 from config.errors import AlreadyFinished, BadRequest, NoSuchOutput
 from events.delivery import NotDelivered
 from events.outbox import StoredEvent
-from pipeline.api import answers
-from pipeline.api.asking import MAX_WAIT, waiting, whole_number
-from pipeline.api.documents import Job, Jobs, job_document, job_url
-from pipeline.api.fetching import picture
-from pipeline.api.listing import MOST
+from pipeline.api import responses
+from pipeline.api.job_pages import MOST
 from pipeline.api.lookup import Place
 from pipeline.api.openapi import PICTURE_ANSWER, problems
-from pipeline.api.requests import Prefer, Shared, Tenant, header, require_query, waited
+from pipeline.api.request import Prefer, Shared, Tenant, header, require_query, waited
+from pipeline.api.request_terms import MAX_WAIT, waiting, whole_number
+from pipeline.api.responses import picture
+from pipeline.api.schemas import Job, Jobs, job_document, job_url
 from pipeline.api.service import Service
-from pipeline.api.streaming import event_id, events
+from pipeline.api.sse import event_id, events
 from pipeline.contract.keys import ID_PATTERN, clip
 from pipeline.jobs.cancel import Canceller
 from pipeline.jobs.status import JobView, State
@@ -73,7 +73,7 @@ async def list_jobs(
     most = whole_number("limit", limit, 1, MOST, MOST)
     page = await service.listing.page(tenant, after or "", most)
     jobs = [job_document(place.view, place.model) for place in page.jobs]
-    return answers.Json({"jobs": jobs, "count": page.count, "next": page.next})
+    return responses.Json({"jobs": jobs, "count": page.count, "next": page.next})
 
 
 async def get_job(
@@ -88,9 +88,9 @@ async def get_job(
     place = await _find(request, service, id, tenant)
     wait_s = waiting(header(request, "prefer"))
     place = await waited(request, service, place, wait_s or 0)
-    answer = answers.Json(job_document(place.view, place.model))
+    answer = responses.Json(job_document(place.view, place.model))
     if not place.finished:
-        answer.headers["Retry-After"] = str(answers.RETRY_AFTER_S)
+        answer.headers["Retry-After"] = str(responses.RETRY_AFTER_S)
     if wait_s is not None:
         answer.headers["Preference-Applied"] = f"wait={wait_s}"
     return answer
@@ -108,7 +108,7 @@ async def cancel_job(request: Request, id: Id, tenant: Tenant, service: Shared) 
     view = JobView(id, State.FINISHED, done.result, since=done.result.finished_at)
     service.ports.heard(None)  # its events are owed, and perhaps a callback
     ended = service.lookup.keep(Place(view, tenant, place.model))
-    return answers.Json(job_document(ended.view, ended.model))
+    return responses.Json(job_document(ended.view, ended.model))
 
 
 async def follow_job(
@@ -145,8 +145,8 @@ async def get_output(
     if place.finished:
         return await picture(request, service, place, int(n))
     if left_s:
-        return answers.sent_on(id, int(n), min(left_s, MAX_WAIT), max(0, left_s - MAX_WAIT))
-    raise answers.still_not_finished(id) if wait_s else answers.not_finished(id)
+        return responses.sent_on(id, int(n), min(left_s, MAX_WAIT), max(0, left_s - MAX_WAIT))
+    raise responses.still_not_finished(id) if wait_s else responses.not_finished(id)
 
 
 async def _find(request: Request, service: Service, id: str, tenant: str) -> Place:

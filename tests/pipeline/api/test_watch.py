@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from pipeline.api.dependencies import Pace
 from pipeline.api.lookup import Place
-from pipeline.api.ports import Pace
 from pipeline.contract.keys import inbox_key, lease_key, result_key
 from pipeline.contract.lease import Phase, Progress
 from pipeline.jobs.status import JobView, State

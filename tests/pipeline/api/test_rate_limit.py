@@ -1,7 +1,7 @@
 import pytest
 
 from config.errors import TooManyRequests
-from pipeline.api.limits import Rate
+from pipeline.api.rate_limit import Rate
 
 
 def test_each_tenant_has_so_many_requests_in_a_minute() -> None:

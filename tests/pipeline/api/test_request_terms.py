@@ -3,7 +3,7 @@
 import pytest
 
 from config.errors import BadRequest
-from pipeline.api.asking import Shape, job_id, require_known, waiting, whole_number, wish
+from pipeline.api.request_terms import Shape, job_id, require_known, waiting, whole_number, wish
 
 
 @pytest.mark.parametrize(

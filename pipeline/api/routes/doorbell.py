@@ -15,10 +15,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from config.errors import BodyTooLarge, InvalidId, NoSuchPath, RequestTooSlow, TooManyRequests
-from pipeline.api import sns
-from pipeline.api.limits import Rate
+from pipeline.api.dependencies import Ports
 from pipeline.api.openapi import problems
-from pipeline.api.ports import Ports
+from pipeline.api.rate_limit import Rate
+from pipeline.api.routes import sns
 from pipeline.contract.keys import INBOX, parse_inbox_key
 from pipeline.public_https import INTERNET, PublicHttps
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from config.errors import RylaError
+from pipeline.api.concurrency import Threads
+from pipeline.api.dependencies import Pace
 from pipeline.api.lookup import Lookup, Place, finished, in_progress, result_or_lease
-from pipeline.api.ports import Pace
-from pipeline.api.threads import Threads
 from pipeline.contract.keys import INBOX, LEASES, lease_id
 from pipeline.store.base import Page
 from pipeline.store.conditional import SafeStore, listed

@@ -9,15 +9,11 @@ from starlette.responses import Response
 
 from config.errors import PathGone, UnknownJob
 from handlers.kinds.registry import lookup
-from pipeline.api import answers
-from pipeline.api.asking import MAX_WAIT, Shape, Wish, job_id, wish
-from pipeline.api.documents import Job
-from pipeline.api.fetching import picture
+from pipeline.api import responses
 from pipeline.api.lookup import Place
 from pipeline.api.openapi import PICTURE_ANSWER, headers, problems, request_body
 from pipeline.api.paths import ENDPOINTS, GONE, Endpoint, Gone
-from pipeline.api.posting import Order, put, put_again
-from pipeline.api.requests import (
+from pipeline.api.request import (
     MIB,
     Prefer,
     Shared,
@@ -28,7 +24,11 @@ from pipeline.api.requests import (
     require_query,
     waited,
 )
+from pipeline.api.request_terms import MAX_WAIT, Shape, Wish, job_id, wish
+from pipeline.api.responses import picture
+from pipeline.api.schemas import Job
 from pipeline.api.service import Service
+from pipeline.api.submit import Order, put, put_again
 from pipeline.jobs.status import JobView, State
 from pipeline.jobs.submit import new_id
 
@@ -131,7 +131,7 @@ async def _answer(request: Request, service: Service, place: Place, wished: Wish
     if not shows or wished.prefers:
         place = await waited(request, service, place, wished.wait_s or 0)
         done = shows and place.finished
-        answer = await picture(request, service, place, 0) if done else answers.job(place)
+        answer = await picture(request, service, place, 0) if done else responses.job(place)
         if wished.wait_s is not None:
             answer.headers["Preference-Applied"] = f"wait={wished.wait_s}"
         return answer
@@ -139,7 +139,7 @@ async def _answer(request: Request, service: Service, place: Place, wished: Wish
     place = await waited(request, service, place, first)
     if place.finished:
         return await picture(request, service, place, 0)
-    return answers.sent_on(id, 0, MAX_WAIT, max(0, round(IN_ALL_S - first - MAX_WAIT)))
+    return responses.sent_on(id, 0, MAX_WAIT, max(0, round(IN_ALL_S - first - MAX_WAIT)))
 
 
 def _add_gone(router: APIRouter, gone: Gone) -> None:

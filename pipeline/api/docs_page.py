@@ -40,7 +40,7 @@ def rendered(document: Document) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"type_of": type_of, "default_of": default_of, "marked": _marked}
-    template = environment.get_template("reference.html.j2")
+    template = environment.get_template("docs_page.html.j2")
     schemas = document["components"]["schemas"]
     return template.render(
         document=document, operations=list(_operations(document)), schemas=schemas

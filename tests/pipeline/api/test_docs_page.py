@@ -7,7 +7,7 @@ import re
 import pytest
 from markupsafe import escape
 
-from pipeline.api.reference import default_of, type_of
+from pipeline.api.docs_page import default_of, type_of
 from tests.support.desk import Desk
 
 pytestmark = pytest.mark.anyio
