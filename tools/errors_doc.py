@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from config.errors import RylaError
+from pipeline.api.errors import RequestRefused
 
 WORDS = Path(__file__).parent / "error_words.toml"
 ROWS = ("| code | status | again | means | do |", "| --- | --- | --- | --- | --- |")
@@ -27,7 +28,7 @@ class Words:
 
 def below(top: type[RylaError]) -> Iterator[type[RylaError]]:
     """A branch of the tree, as it is drawn. Those of other modules are not of the contract."""
-    if top.__module__ == RylaError.__module__:
+    if top.__module__ in (RylaError.__module__, RequestRefused.__module__):
         yield top
     for each in top.__subclasses__():
         yield from below(each)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
 
-from config.errors import InvalidSetting, LoopbackOnly, NotAuthenticated
+from config.errors import InvalidSetting
 from config.settings import Settings, listed
+from pipeline.api.errors import LoopbackOnly, NotAuthenticated
 from pipeline.contract.keys import is_name
 
 KEY_BYTES = 32

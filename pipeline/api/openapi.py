@@ -9,7 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from handlers.kinds.registry import KINDS
 from pipeline.api.body import body_model
-from pipeline.api.responses import PROBLEM
+from pipeline.api.problems import PROBLEM
 from pipeline.api.schemas import Problem
 
 _REF = "#/components/schemas/{model}"

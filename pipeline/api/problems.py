@@ -1,7 +1,9 @@
-"""Errors of the tree, and those of the framework, as problem details."""
+"""What an error says over HTTP: those of the tree, and those of the framework, as problem details
+(RFC 9457)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
+from typing import Any
 
 import structlog
 from fastapi import APIRouter, FastAPI, Request
@@ -10,10 +12,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from config.errors import BadRequest, NoSuchPath, RylaError, StoreError, WrongMethod
+from config.errors import RylaError, StoreError
 from config.nearest import nearest
+from pipeline.api.errors import BadRequest, NoSuchPath, RequestRefused, WrongMethod
 from pipeline.api.paths import ENDPOINTS
-from pipeline.api.responses import problem_answer
+from pipeline.api.responses import Json
+from pipeline.contract.errors import error_info
 from pipeline.contract.keys import clip
 
 PATHS = (*(each.path for each in ENDPOINTS), "/jobs", "/models", "/loras", "/health", "/docs")
@@ -73,3 +77,55 @@ async def _of_a_parameter(request: Request, error: Exception) -> Response:
 def _answer(request: Request, error: RylaError, headers: dict[str, str] | None = None) -> Response:
     state = request.scope.get("state", {})
     return problem_answer(error, state.get("request_id"), headers, state.get("job"))
+
+
+def problem_details(error: RylaError, instance: str | None = None) -> dict[str, Any]:
+    """RFC 9457 problem details with our members beside the standard ones."""
+    info = error_info(error)
+    body = {
+        "type": f"urn:ryla:error:{info.code}",
+        "title": info.code.replace("_", " "),
+        "status": error.http_status,
+        "detail": info.message,
+        "instance": instance,
+        "code": info.code,
+        "field": info.field,
+        "value": info.value,
+        "hint": info.hint,
+    }
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def problem(error: RylaError, request_id: str | None = None, **more: Any) -> dict[str, Any]:
+    """The fields of a `Problem`."""
+    told = problem_details(error, **more)
+    others = getattr(error, "others", ())
+    if others:
+        told["also"] = [_short(problem_details(each)) for each in others]
+    return told if request_id is None else {**told, "request_id": request_id}
+
+
+def _short(details: dict[str, Any]) -> dict[str, Any]:
+    return {name: details[name] for name in ("code", "detail", "field", "hint") if name in details}
+
+
+PROBLEM = "application/problem+json"
+
+
+def problem_answer(
+    error: RylaError,
+    request_id: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    job: str | None = None,
+) -> Response:
+    body = problem(error, request_id)
+    if job is not None:
+        body["job"] = job
+    more = dict(headers or {})
+    if isinstance(error, RequestRefused) and error.retry_after_s is not None:
+        more["Retry-After"] = str(error.retry_after_s)
+    elif error.http_status == 503:
+        more["Retry-After"] = "5"
+    if error.http_status == 401:
+        more["WWW-Authenticate"] = "Bearer"
+    return Json(body, error.http_status, more, media_type=PROBLEM)

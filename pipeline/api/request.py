@@ -7,8 +7,8 @@ import anyio
 from fastapi import Depends, Header, Request
 from starlette.requests import ClientDisconnect
 
-from config.errors import BadRequest, BodyTooLarge, RequestTooSlow, WrongMediaType
 from pipeline.api.auth import Peer
+from pipeline.api.errors import BadRequest, BodyTooLarge, RequestTooSlow, WrongMediaType
 from pipeline.api.lookup import Place
 from pipeline.api.request_terms import MAX_WAIT, require_known
 from pipeline.api.service import Service

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from config.errors import BadRequest
 from config.nearest import nearest
+from pipeline.api.errors import BadRequest
 from pipeline.contract.keys import clip
 
 MAX_WAIT = 120

@@ -1,4 +1,5 @@
-"""Answers: a job as JSON, its picture as bytes, a problem."""
+"""What is answered where nothing went wrong: a job as JSON, its picture as bytes or as where to get
+them."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -10,17 +11,11 @@ from urllib.parse import quote
 from fastapi import Request
 from starlette.responses import Response
 
-from config.errors import (
-    NoSuchOutput,
-    NotFinished,
-    OutputsMissing,
-    RequestRefused,
-    RylaError,
-    StillNotFinished,
-)
+from config.errors import OutputsMissing, RylaError
 from pipeline.api.body import in_body_terms
+from pipeline.api.errors import NoSuchOutput, NotFinished, StillNotFinished
 from pipeline.api.lookup import Place
-from pipeline.api.schemas import job_document, job_url, output_url, problem
+from pipeline.api.schemas import job_document, job_url, output_url
 from pipeline.api.service import Service
 from pipeline.contract.errors import ErrorInfo
 from pipeline.contract.result import Output, Result
@@ -28,7 +23,6 @@ from pipeline.store.base import Presigns
 
 RETRY_AFTER_S = 2
 """Until asking for an unfinished job makes sense again."""
-PROBLEM = "application/problem+json"
 
 
 class Json(Response):
@@ -47,25 +41,6 @@ def job(place: Place) -> Response:
     if not place.finished:
         answer.headers["Retry-After"] = str(RETRY_AFTER_S)
     return answer
-
-
-def problem_answer(
-    error: RylaError,
-    request_id: str | None = None,
-    headers: Mapping[str, str] | None = None,
-    job: str | None = None,
-) -> Response:
-    body = problem(error, request_id)
-    if job is not None:
-        body["job"] = job
-    more = dict(headers or {})
-    if isinstance(error, RequestRefused) and error.retry_after_s is not None:
-        more["Retry-After"] = str(error.retry_after_s)
-    elif error.http_status == 503:
-        more["Retry-After"] = "5"
-    if error.http_status == 401:
-        more["WWW-Authenticate"] = "Bearer"
-    return Json(body, error.http_status, more, media_type=PROBLEM)
 
 
 def sent_on(id: str, ordinal: int, wait_s: int, left_s: int) -> Response:

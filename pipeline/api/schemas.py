@@ -6,8 +6,6 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from config.errors import RylaError
-from pipeline.contract.errors import problem_details
 from pipeline.contract.lease import Progress
 from pipeline.contract.result import Result, Status
 from pipeline.jobs.status import JobView, State
@@ -148,16 +146,3 @@ def _state(state: State) -> JobState:
     if state is State.OWING:
         return JobState.FINISHED
     return JobState.WAITING if state is State.UNKNOWN else JobState(state.value)
-
-
-def problem(error: RylaError, request_id: str | None = None, **more: Any) -> dict[str, Any]:
-    """The fields of a `Problem`."""
-    told = problem_details(error, **more)
-    others = getattr(error, "others", ())
-    if others:
-        told["also"] = [_short(problem_details(each)) for each in others]
-    return told if request_id is None else {**told, "request_id": request_id}
-
-
-def _short(details: dict[str, Any]) -> dict[str, Any]:
-    return {name: details[name] for name in ("code", "detail", "field", "hint") if name in details}

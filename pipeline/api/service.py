@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from config.errors import TooManyJobs
 from pipeline.api.auth import Doorman, Peer
 from pipeline.api.concurrency import INTAKES, Threads
 from pipeline.api.dependencies import Ports
+from pipeline.api.errors import TooManyJobs
 from pipeline.api.job_pages import Listing
 from pipeline.api.listing_cache import Census
 from pipeline.api.lookup import Lookup, Place, result_or_lease

@@ -1,6 +1,4 @@
-"""What an error of the tree (config/errors.py) becomes outside: in a result, over HTTP."""
-
-from typing import Any
+"""What an error of the tree (config/errors.py) becomes in the bucket: in results and leases."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -37,20 +35,3 @@ def error_info(error: RylaError) -> ErrorInfo:
 def unforeseen(error: Exception) -> InternalError:
     """The tree's error for one that is not of the tree, for the process edges that catch it."""
     return InternalError(f"{type(error).__name__}: {clip(str(error), 500)}")
-
-
-def problem_details(error: RylaError, instance: str | None = None) -> dict[str, Any]:
-    """RFC 9457 problem details with our members beside the standard ones."""
-    info = error_info(error)
-    body = {
-        "type": f"urn:ryla:error:{info.code}",
-        "title": info.code.replace("_", " "),
-        "status": error.http_status,
-        "detail": info.message,
-        "instance": instance,
-        "code": info.code,
-        "field": info.field,
-        "value": info.value,
-        "hint": info.hint,
-    }
-    return {name: value for name, value in body.items() if value is not None}

@@ -14,8 +14,9 @@ from pydantic import SecretStr
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from config.errors import BodyTooLarge, InvalidId, NoSuchPath, RequestTooSlow, TooManyRequests
+from config.errors import InvalidId
 from pipeline.api.dependencies import Ports
+from pipeline.api.errors import BodyTooLarge, NoSuchPath, RequestTooSlow, TooManyRequests
 from pipeline.api.openapi import problems
 from pipeline.api.rate_limit import Rate
 from pipeline.api.routes import sns

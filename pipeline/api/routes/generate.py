@@ -7,9 +7,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Request
 from starlette.responses import Response
 
-from config.errors import PathGone, UnknownJob
+from config.errors import UnknownJob
 from handlers.kinds.registry import lookup
 from pipeline.api import responses
+from pipeline.api.errors import PathGone
 from pipeline.api.lookup import Place
 from pipeline.api.openapi import PICTURE_ANSWER, headers, problems, request_body
 from pipeline.api.paths import ENDPOINTS, GONE, Endpoint, Gone

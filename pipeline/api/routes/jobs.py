@@ -11,10 +11,11 @@ from fastapi import APIRouter, Header, Path, Query, Request
 from sse_starlette import EventSourceResponse
 from starlette.responses import Response
 
-from config.errors import AlreadyFinished, BadRequest, NoSuchOutput
+from config.errors import AlreadyFinished
 from events.delivery import NotDelivered
 from events.outbox import StoredEvent
 from pipeline.api import responses
+from pipeline.api.errors import BadRequest, NoSuchOutput
 from pipeline.api.job_pages import MOST
 from pipeline.api.lookup import Place
 from pipeline.api.openapi import PICTURE_ANSWER, problems

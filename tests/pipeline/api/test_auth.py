@@ -2,9 +2,10 @@
 
 import pytest
 
-from config.errors import InvalidSetting, LoopbackOnly, NotAuthenticated
+from config.errors import InvalidSetting
 from config.settings import Settings
 from pipeline.api.auth import Doorman, Peer, hashed, new_key
+from pipeline.api.errors import LoopbackOnly, NotAuthenticated
 from tests.support.desk import keys
 
 ACME, ZENITH = "ryla_acme-key", "ryla_zenith-key"

@@ -1,6 +1,6 @@
 import pytest
 
-from config.errors import TooManyRequests
+from pipeline.api.errors import TooManyRequests
 from pipeline.api.rate_limit import Rate
 
 

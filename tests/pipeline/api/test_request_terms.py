@@ -2,7 +2,7 @@
 
 import pytest
 
-from config.errors import BadRequest
+from pipeline.api.errors import BadRequest
 from pipeline.api.request_terms import Shape, job_id, require_known, waiting, whole_number, wish
 
 

@@ -1,14 +1,22 @@
 """uvicorn around the app."""
 
+import json
+import socket
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from http.client import HTTPConnection
+from threading import Event
 
 import httpx
 import pytest
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from config.errors import InvalidSetting
+from pipeline.api import server
 from pipeline.api.dependencies import Ports
-from pipeline.api.server import listen, served, url_of
+from pipeline.api.server import Impatient, listen, served, url_of
 from tests.pipeline.conftest import MakeYard
 from tests.support.desk import QUICK, SMALL
 from tests.support.yard import Yard
@@ -63,3 +71,72 @@ def test_keys_that_cannot_be_read_stop_it_before_it_listens(make_yard: MakeYard)
         served(Ports(yard.bench, yard.store), listener),
     ):
         pass
+
+
+HEALTH = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+
+
+@pytest.fixture
+def address(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
+    monkeypatch.setattr(Impatient, "patience_s", 0.1)
+    listener = listen("127.0.0.1", 0)
+    port = listener.getsockname()[1]
+    with served(Ports(yard.bench, yard.store, pace=QUICK), listener):
+        yield "127.0.0.1", port
+
+
+@pytest.mark.parametrize("said", [b"", HEALTH[:20], HEALTH + HEALTH[:20]])
+def test_without_a_request_the_server_hangs_up(address: tuple[str, int], said: bytes) -> None:
+    with socket.create_connection(address, timeout=10) as connection:
+        connection.sendall(said)
+        got = b""
+        while part := connection.recv(4096):
+            got += part
+
+    assert got.startswith(b"HTTP/1.1 200") == said.startswith(HEALTH)
+
+
+def test_while_it_answers_it_does_not(address: tuple[str, int]) -> None:
+    headers = {"Content-Type": "application/json", "Prefer": "wait=1"}
+    with closing(HTTPConnection(*address, timeout=10)) as connection:
+        connection.request("POST", "/flux-dev", json.dumps(SMALL), headers)
+        there = connection.sock
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()[:1]) == (202, b"{")
+
+        connection.request("GET", "/health")
+        assert connection.getresponse().status == 200
+        assert connection.sock is there
+
+
+def test_an_answer_that_is_not_taken_is_not_kept(
+    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = Event()
+
+    def note(connection: Impatient, error: Exception | None) -> None:
+        lost.set()
+        H11Protocol.connection_lost(connection, error)
+
+    monkeypatch.setattr(Impatient, "connection_lost", note)
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(10)
+        connection.connect(address)
+        connection.sendall(HEALTH.replace(b"/health", b"/openapi.json") * 200)
+
+        assert lost.wait(10)
+
+
+def test_those_beyond_the_most_that_there_may_be_are_turned_away(
+    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Impatient, "patience_s", 60)
+    monkeypatch.setattr(server, "most_connections", lambda: 1)
+    with socket.create_connection(address, timeout=10) as first:
+        first.sendall(HEALTH)
+        assert first.recv(4096)
+        with socket.create_connection(address, timeout=10) as second:
+            assert second.recv(1) == b""
+        first.sendall(HEALTH)
+        assert first.recv(4096)

@@ -32,7 +32,7 @@ PATH = f"/doorbell/{TOKEN}"
 SNS = "sns.eu-central-1.amazonaws.com"
 CONFIRM = f"https://{SNS}/?Action=ConfirmSubscription&TopicArn=arn:aws:sns:x&Token=2336412f37"
 BODIES: Mapping[str, Any] = json.loads(
-    (Path(__file__).parents[2] / "recordings" / "notifications.json").read_text()
+    (Path(__file__).parents[3] / "recordings" / "notifications.json").read_text()
 )
 
 

@@ -27,7 +27,7 @@ from tests.support.https_server import https_server
 from tests.support.jobs import a_result
 from tests.support.network import Network
 
-PAGE = (Path(__file__).parents[2] / "docs" / "notifications.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[3] / "docs" / "notifications.md").read_text("utf-8")
 HOST = "backend.example.com"
 SECRET = "whsec_QvPY9fPSQXYvqbfKpLHk0mVhKq7bHnqCrUoCJkWmVrk="
 
