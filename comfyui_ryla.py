@@ -1,4 +1,4 @@
-"""The Modal app: `modal deploy comfyui_ryla.py`. Only wiring: what runs is in pipeline/deployed/.
+"""The Modal app: `modal deploy comfyui_ryla.py`. Only wiring: what runs is in pipeline/modal_app/.
 
     Flux, InstantId, ZImage   one class for each route of routes.toml: a set of weights on a GPU
     dispatch                  each minute: claims manifests and spawns the classes
@@ -20,8 +20,8 @@ import modal.experimental
 
 from config import beginning  # noqa: F401  first of ours: a cold start is measured from here
 from config.tables import Route
-from pipeline.deployed import deployment, image, secrets, volumes
-from pipeline.deployed.deployment import Deployment, resources, takes_snapshot
+from pipeline.modal_app import deployment, image, resources
+from pipeline.modal_app.deployment import Deployment, takes_snapshot, worker_resources
 
 Mounts = dict[str | PurePosixPath, modal.Volume | modal.CloudBucketMount]
 
@@ -35,24 +35,26 @@ def _image(recipe: image.Recipe) -> modal.Image:
     return image.build(slim, recipe, DEPLOYED.root, DEPLOYED.settings)
 
 
-def _secret(named: secrets.NamedSecret) -> modal.Secret:
+def _secret(named: resources.NamedSecret) -> modal.Secret:
     return modal.Secret.from_name(named.name, required_keys=list(named.keys))
 
 
-def _volume(named: volumes.NamedVolume) -> modal.Volume:
-    return modal.Volume.from_name(named.name, create_if_missing=True, version=volumes.VERSION)
+def _volume(named: resources.NamedVolume) -> modal.Volume:
+    return modal.Volume.from_name(
+        named.name, create_if_missing=True, version=resources.VOLUME_VERSION
+    )
 
 
 SERVICE_IMAGE = _image(image.service())
 WORKER_IMAGE = _image(image.worker())
-BUCKET, POSTHOG = _secret(secrets.BUCKET), _secret(secrets.POSTHOG)
+BUCKET, POSTHOG = _secret(resources.BUCKET), _secret(resources.POSTHOG)
 WEIGHTS, LORAS, KERNELS = (
-    _volume(each) for each in (volumes.WEIGHTS, volumes.LORA_FILES, volumes.KERNELS)
+    _volume(each) for each in (resources.WEIGHTS, resources.LORA_FILES, resources.KERNELS)
 )
 WEIGHTS_AS_THEY_ARE = WEIGHTS.with_mount_options(read_only=True)
-READ_WEIGHTS: Mounts = {str(volumes.WEIGHTS.path): WEIGHTS_AS_THEY_ARE}
-WRITE_WEIGHTS: Mounts = {str(volumes.WEIGHTS.path): WEIGHTS}
-WRITE_LORAS: Mounts = {str(volumes.LORA_FILES.path): LORAS}
+READ_WEIGHTS: Mounts = {str(resources.WEIGHTS.path): WEIGHTS_AS_THEY_ARE}
+WRITE_WEIGHTS: Mounts = {str(resources.WEIGHTS.path): WEIGHTS}
+WRITE_LORAS: Mounts = {str(resources.LORA_FILES.path): LORAS}
 ENV: dict[str, str | None] = {**DEPLOYED.env}
 
 
@@ -69,15 +71,15 @@ ENV: dict[str, str | None] = {**DEPLOYED.env}
     memory=deployment.DISPATCHER_MIB,
 )
 def dispatch() -> Mapping[str, int]:
-    from pipeline.deployed import dispatcher
+    from pipeline.modal_app import dispatch
 
-    return dispatcher.run(WEIGHTS_AS_THEY_ARE)
+    return dispatch.run(WEIGHTS_AS_THEY_ARE)
 
 
 @app.function(
     image=SERVICE_IMAGE,
     env=ENV,
-    secrets=[BUCKET, POSTHOG, _secret(secrets.API_KEYS)],
+    secrets=[BUCKET, POSTHOG, _secret(resources.API_KEYS)],
     volumes=READ_WEIGHTS,
     max_containers=4,
     scaledown_window=120,
@@ -88,7 +90,7 @@ def dispatch() -> Mapping[str, int]:
 @modal.concurrent(max_inputs=deployment.API_REQUESTS)
 @modal.asgi_app(requires_proxy_auth=False)  # the app asks for keys itself
 def api() -> Any:
-    from pipeline.deployed.api import make_asgi
+    from pipeline.modal_app.api import make_asgi
 
     return make_asgi(WEIGHTS_AS_THEY_ARE)
 
@@ -96,7 +98,7 @@ def api() -> Any:
 @app.function(
     image=SERVICE_IMAGE,
     env=ENV,
-    secrets=[BUCKET, _secret(secrets.HUGGING_FACE)],
+    secrets=[BUCKET, _secret(resources.HUGGING_FACE)],
     volumes=WRITE_WEIGHTS,
     max_containers=1,  # two would write the same files
     timeout=deployment.DOWNLOAD_S,
@@ -104,7 +106,7 @@ def api() -> Any:
     memory=4096,
 )
 def download_models(sets: str = "", accept_licences: bool = False) -> list[dict[str, Any]]:
-    from pipeline.deployed.download import download
+    from pipeline.modal_app.model_functions import download
 
     return download(sets, accept_licences, WEIGHTS.commit)
 
@@ -120,7 +122,7 @@ def download_models(sets: str = "", accept_licences: bool = False) -> list[dict[
     memory=256,
 )
 def switch_models(action: str = "diff", sets: str = "", to: int = 0) -> Any:
-    from pipeline.deployed.switching import switch
+    from pipeline.modal_app.model_functions import switch
 
     return switch(action, sets, to, WEIGHTS.commit)
 
@@ -138,7 +140,7 @@ def switch_models(action: str = "diff", sets: str = "", to: int = 0) -> Any:
     memory=192,
 )
 def tidy_loras() -> int:
-    from pipeline.deployed.tidying import tidy
+    from pipeline.modal_app.model_functions import tidy
 
     return tidy(LORAS)
 
@@ -149,7 +151,7 @@ def _worker_class(route: Route) -> type:
     class Shell:
         @modal.enter(snap=takes_snapshot(route))
         def load(self) -> None:
-            from pipeline.deployed.worker import make_worker
+            from pipeline.modal_app.worker import make_worker
 
             self.worker = make_worker(route.name, os.environ, LORAS)
             self.worker.load()
@@ -180,6 +182,6 @@ for _route in DEPLOYED.routes.routes.values():
         image=WORKER_IMAGE,
         env=ENV,
         secrets=[BUCKET, POSTHOG],
-        volumes={**READ_WEIGHTS, **WRITE_LORAS, str(volumes.KERNELS.path): KERNELS},
-        **resources(_route),
+        volumes={**READ_WEIGHTS, **WRITE_LORAS, str(resources.KERNELS.path): KERNELS},
+        **worker_resources(_route),
     )(_worker_class(_route))

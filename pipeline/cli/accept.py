@@ -11,13 +11,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from config.errors import InvalidInput
-from pipeline.accepting.account import Acceptance, account
-from pipeline.accepting.driving import Driver
-from pipeline.accepting.driving import Progress as Jobs
-from pipeline.accepting.over_http import Web
-from pipeline.accepting.page import write_page
-from pipeline.accepting.plan import RUN, read_plan
-from pipeline.accepting.running import Forecast, Run, Told, Wishes
+from pipeline.acceptance.driver import Driver
+from pipeline.acceptance.driver import Progress as Jobs
+from pipeline.acceptance.http import Web
+from pipeline.acceptance.plan import RUN, read_plan
+from pipeline.acceptance.run import Forecast, Run, Told, Wishes
+from pipeline.acceptance.summary import Acceptance, account, write_page
 from pipeline.cli import show
 from pipeline.cli.follow import progress
 from pipeline.cli.options import Json, StateDir, bucket_settings

@@ -16,11 +16,11 @@ from config.errors import DeployFailed, ModelError
 from config.tables import load_gpus
 from pipeline.cli import show
 from pipeline.cli.options import Json, names_bucket
-from pipeline.deployed import checking, deployment
-from pipeline.deployed.deployment import Deployment
-from pipeline.deployed.idle import IdleBill, idle_bill
-from pipeline.deployed.shipping import APP_FILE
 from pipeline.doctor import Health, Row, bucket_rows
+from pipeline.modal_app import check, deployment
+from pipeline.modal_app.deployment import Deployment
+from pipeline.modal_app.idle_cost import IdleBill, idle_bill
+from pipeline.modal_app.shipping import APP_FILE
 from pipeline.models.hub import Hub, HuggingFace
 
 HELP = """Deploy the app on Modal; with --check, say what is missing for that and deploy nothing.
@@ -97,7 +97,7 @@ def _check(deployed: Deployment, *, json: bool) -> None:
         run_s=deployment.RUN_S,
         cpu_cores=deployment.DISPATCHER_CORES,
         memory_mib=deployment.DISPATCHER_MIB,
-        weights_gib=checking.weights_gib(deployed.models),
+        weights_gib=check.weights_gib(deployed.models),
     )
     ready = all(row.health is not Health.FAILED for row in rows)
     if json:
@@ -115,7 +115,7 @@ def _check(deployed: Deployment, *, json: bool) -> None:
 
 
 def _rows(deployed: Deployment) -> Iterator[Row]:
-    yield checking.of_routes(deployed.routes)
+    yield check.of_routes(deployed.routes)
     yield Row("version", Health.OK, deployed.version)
     if find_spec("modal") is None:
         yield Row("modal", Health.FAILED, "not installed", NOT_INSTALLED)
@@ -123,8 +123,8 @@ def _rows(deployed: Deployment) -> Iterator[Row]:
         from pipeline.engines.modal import ModalAccount  # noqa: PLC0415  it may not be installed
 
         account = ModalAccount(deployed.settings.modal_environment)
-        yield from checking.of_account(account, deployed.models)
-    yield checking.of_gates(deployed.models, _hub(), os.environ.get("HF_TOKEN"))
+        yield from check.of_account(account, deployed.models)
+    yield check.of_gates(deployed.models, _hub(), os.environ.get("HF_TOKEN"))
     yield from _bucket(deployed)
 
 

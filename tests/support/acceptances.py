@@ -15,9 +15,9 @@ from events.catalogue import (
     ModelLoaded,
 )
 from events.outbox import StoredEvent, stored
-from pipeline.accepting.criterion import Outcome
-from pipeline.accepting.jobs import Job, Stage
-from pipeline.accepting.plan import Plan, PlanFile
+from pipeline.acceptance.criteria.criterion import Outcome
+from pipeline.acceptance.jobs import Job, Stage
+from pipeline.acceptance.plan import Plan, PlanFile
 from pipeline.contract.result import ColdParts, Metrics, Result, Status
 from tests.support.report_results import NO_PARTS, NOON, result
 

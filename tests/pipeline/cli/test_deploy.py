@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from config.tables import load_models
-from pipeline.deployed import checking, deployment
+from pipeline.modal_app import check, deployment
 from tests.pipeline.cli.conftest import Ryla
 from tests.support.commands import ryla as run
 from tests.support.modal_plane import ModalPlane
@@ -74,7 +74,7 @@ def test_it_deploys_once_nothing_is_missing_and_the_check_agrees(
     assert json.loads(out) == {"app": "ryla", "version": flux.env["RYLA_APP_VERSION"]}
     assert flux.max_containers == 3
     assert "/opt/ryla/tables/routes.toml" in flux.files
-    weights = {f"{each.folder}/{each.file}": each.bytes or 0 for each in checking.in_use(MODELS)}
+    weights = {f"{each.folder}/{each.file}": each.bytes or 0 for each in check.in_use(MODELS)}
     plane.fill("ryla-models", weights)
 
     with signed_in(plane):

@@ -1,0 +1,230 @@
+"""Criteria of the deployment itself: events, HTTP, containers. Pure."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from events.catalogue import LoraLoaded, ModelLoaded
+from events.moments import Moment, event_for
+from handlers.kinds.registry import KINDS
+from pipeline.acceptance.criteria.criterion import (
+    Criterion,
+    Facts,
+    Outcome,
+    Verdict,
+    ids,
+    not_run,
+    pictures,
+    several,
+    unfinished,
+)
+from pipeline.acceptance.jobs import Stage
+from pipeline.contract.keys import deploy_key, result_key
+from pipeline.contract.result import Result, Status
+from pipeline.models.loads import Source
+
+HEALTH = 10.0
+"""Seconds."""
+MODAL = "modal"
+_ENDS = {
+    Status.SUCCEEDED: Moment.SUCCEEDED,
+    Status.FAILED: Moment.FAILED,
+    Status.REJECTED: Moment.REFUSED,
+    Status.CANCELLED: Moment.CANCELLED,
+}
+
+
+def deployment(facts: Facts) -> Iterator[Criterion]:
+    yield health(facts)
+    yield http(facts)
+    yield containers(facts)
+    yield events(facts)
+    yield deployed(facts)
+
+
+def health(facts: Facts) -> Criterion:
+    name, target = "/health, cold", f"less than {HEALTH:g} s on an idle app"
+    seen = facts.health
+    if seen is None:
+        return not_run(name, target, "no --url was given")
+    figure, parts = f"{seen.seconds:.2f} s", [("at", f"{seen.at:%Y-%m-%d %H:%M:%S} UTC")]
+    if not seen.healthy:
+        verdict, why = Verdict.FAIL, f"it answered {seen.status or 'nothing'}: {seen.told}"
+    elif not seen.idle:
+        verdict = Verdict.NOT_RUN
+        why = "nobody says that the app was idle (app_idle in the plan), so it may have been warm"
+    elif seen.seconds >= HEALTH:
+        verdict, why = Verdict.FAIL, "slower than that"
+    else:
+        verdict, why = Verdict.PASS, ""
+    return Criterion(name, target, verdict, figure, seen.seconds, why, parts, measured=True)
+
+
+def http(facts: Facts) -> Criterion:
+    name, target = "HTTP", "each kind takes a job and gives back its picture"
+    if facts.answers is None:
+        return not_run(name, target, "no --url was given")
+    found = {each.job.id for each in facts.of(Stage.HTTP) if each.result is not None}
+    wrong = [f"{each.kind}: {each.fault}" for each in facts.answers if each.fault]
+    wrong += [
+        f"{each.kind}: its result is not in the bucket of the settings"
+        for each in facts.answers
+        if not each.fault and each.key not in found
+    ]
+    return Criterion(
+        name,
+        target,
+        Verdict.FAIL if wrong else Verdict.PASS,
+        f"{len(facts.answers) - len(wrong)} of {len(facts.answers)}",
+        why=several(wrong),
+        parts=[(each.kind, f"{each.seconds:.1f} s") for each in facts.answers],
+        jobs=ids(facts.of(Stage.HTTP)),
+        keys=pictures(facts.of(Stage.HTTP)),
+        # A job that was taken, and could not be made, is no fault of HTTP's.
+        measured=all(each.status for each in facts.answers if each.fault),
+    )
+
+
+@dataclass(frozen=True)
+class Container:
+    """A worker, known by the first job that it made."""
+
+    first: Result
+    route: str
+
+    @property
+    def loaded(self) -> list[tuple[str, str]]:
+        """Which weights, and where from."""
+        loads = [each for each in self.first.events if each.event == ModelLoaded.pattern]
+        return [
+            (str(each.properties["model_name"]), str(each.properties["source"])) for each in loads
+        ]
+
+    @property
+    def told(self) -> str:
+        metrics = self.first.metrics
+        parts = metrics.cold_parts if metrics else None
+        if metrics is None or parts is None:
+            return self.first.id
+        return (
+            f"{metrics.start:.1f} s: container {parts.container:.1f}, imports {parts.imports:.1f},"
+            f" ComfyUI {parts.comfyui:.1f}; then weights {parts.weights:.1f},"
+            f" first step {parts.first_step:.1f}"
+        )
+
+
+def containers(facts: Facts) -> Criterion:
+    name, target = "Second container", "starts without downloading anything"
+    if facts.engines - {MODAL} or not facts.engines:
+        where = several(sorted(facts.engines)) or "nothing"
+        return not_run(name, target, f"{where} ran the jobs: no volume is shared between machines")
+    born = cold_starts(facts.results)
+    routes = Counter(each.route for each in born)
+    twice = [each for each in born if routes[each.route] > 1]
+    if not twice:
+        return not_run(
+            name,
+            target,
+            f"no route started two containers with {facts.at_once} jobs at once: raise at_once",
+        )
+    verdict, why = _downloads(twice, facts.results)
+    return Criterion(
+        name,
+        target,
+        verdict,
+        f"{len(twice)} containers",
+        len(twice),
+        why,
+        parts=[(f"{each.route}, {each.first.id}", each.told) for each in twice],
+        jobs=[each.first.id for each in twice],
+        keys=[result_key(each.first.id) for each in twice],
+        measured=True,
+    )
+
+
+def cold_starts(results: Sequence[Result]) -> list[Container]:
+    """A worker's first job waits for its start; no other does."""
+    return [
+        Container(each, KINDS[each.model or ""].route)
+        for each in results
+        if each.metrics is not None and each.metrics.cold and each.model in KINDS
+    ]
+
+
+def _downloads(containers: Sequence[Container], results: Sequence[Result]) -> tuple[Verdict, str]:
+    silent = [each.first.id for each in containers if not each.loaded]
+    other = [
+        f"{model} from {source} in {each.first.id}"
+        for each in containers
+        for model, source in each.loaded
+        if source not in (Source.VOLUME, Source.CACHE)
+    ]
+    pulled = [sha256 for each in results for sha256, cached in _loras(each) if not cached]
+    again = sorted({sha256[:12] for sha256 in pulled if pulled.count(sha256) > 1})
+    if other:
+        return Verdict.FAIL, f"weights were not on the volume: {several(other)}"
+    if again:
+        return Verdict.FAIL, f"LoRAs were pulled more than once: {several(again)}"
+    if silent:
+        return Verdict.NOT_RUN, f"no event tells where weights came from: {several(silent)}"
+    return Verdict.PASS, ""
+
+
+def _loras(result: Result) -> list[tuple[str, bool]]:
+    """sha256, and whether it was there already."""
+    return [
+        (str(event.properties["sha256"]), bool(event.properties["cached"]))
+        for event in result.events
+        if event.event == LoraLoaded.pattern
+    ]
+
+
+def events(facts: Facts) -> Criterion:
+    name, target = "Events", "each job has its requested and its end, LoRA and face events too"
+    ended = [each for each in facts.outcomes if each.result is not None]
+    if not ended:
+        return not_run(name, target, "no job has ended")
+    lacking = {each.job.id: missing for each in ended if (missing := _missing(each))}
+    verdict = Verdict.FAIL if lacking else Verdict.PASS
+    why = several([f"{id} has no {' and no '.join(names)}" for id, names in lacking.items()])
+    if not lacking and (left := unfinished(facts.outcomes)):
+        verdict, why = Verdict.NOT_RUN, left
+    return Criterion(
+        name,
+        target,
+        verdict,
+        f"{len(ended) - len(lacking)} of {len(ended)} jobs",
+        1 - len(lacking) / len(ended),
+        why,
+        parts=[("events", str(sum(len(each.result.events) for each in ended if each.result)))],
+        jobs=list(lacking),
+    )
+
+
+def _missing(outcome: Outcome) -> list[str]:
+    result = outcome.result
+    assert result is not None
+    moments = [Moment.ADOPTED, _ENDS[result.status]]
+    if outcome.succeeded and outcome.job.model == "flux-lora":
+        moments.append(Moment.LORA_LOADED)
+    if outcome.succeeded and outcome.job.model.endswith("-instantid"):
+        moments.append(Moment.FACE_MEASURED)
+    kinds = [event_for(moment, outcome.job.model) for moment in moments]
+    names = [kind.name_for(outcome.job.model) for kind in kinds if kind is not None]
+    return [name for name in names if name not in {event.event for event in result.events}]
+
+
+def deployed(facts: Facts) -> Criterion:
+    name, target = "Deployment told", "modal_app_deployed has arrived, once for each version"
+    if MODAL not in facts.engines:
+        return not_run(name, target, "no job ran on Modal")
+    ran = {each.provenance.app_version for each in facts.results if each.provenance}
+    untold = sorted(version for version in ran if not facts.deploys.get(version))
+    return Criterion(
+        name,
+        target,
+        Verdict.FAIL if untold else Verdict.PASS,
+        f"{len(ran) - len(untold)} of {len(ran)} versions",
+        why=f"not told, or not known to have arrived: {several(untold)}" if untold else "",
+        keys=[deploy_key(version) for version in sorted(ran)],
+    )

@@ -1,0 +1,168 @@
+"""What a run has come to, as a document and with the pictures that show it."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
+
+from pipeline.acceptance.criteria.all import counted, judge, ok
+from pipeline.acceptance.criteria.criterion import Criterion, Outcome, Verdict
+from pipeline.acceptance.jobs import Stage
+from pipeline.acceptance.run import Findings, Forecast
+from pipeline.contract.result import Output
+from pipeline.report.words import NOTHING, usd
+from pipeline.store.conditional import SafeStore
+
+THUMB_PIXELS = 280
+"""Longest side of a picture in the page."""
+MOST_PICTURES = 24
+"""Of one criterion."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    key: str
+    data: str
+    """Data URI of a small copy."""
+    job: str
+    caption: str
+    reference: str | None = None
+    """Data URI of the person that it is to show."""
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    run: str
+    bucket: str
+    at: datetime
+    """The store's clock."""
+    forecast: Forecast
+    findings: Findings
+    criteria: Sequence[Criterion]
+    pictures: Mapping[str, Sequence[Picture]] = field(default_factory=dict)
+    """Criterion → those that show it."""
+
+    @property
+    def ok(self) -> bool:
+        return ok(self.criteria)
+
+    @property
+    def standin(self) -> bool:
+        return self.findings.facts.standin
+
+    @property
+    def counts(self) -> Mapping[Verdict, int]:
+        return counted(self.criteria)
+
+    @property
+    def usd(self) -> float:
+        costs = (each.cost for each in self.findings.facts.results)
+        return sum(each.total_usd for each in costs if each is not None)
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "run": self.run,
+            "bucket": self.bucket,
+            "at": self.at.isoformat(),
+            "ok": self.ok,
+            "evidence_of_quality": not self.standin,
+            "engines": sorted(self.findings.facts.engines),
+            "verdicts": {verdict.value: count for verdict, count in self.counts.items()},
+            "criteria": [each.document() for each in self.criteria],
+            "gpus": [each.document() for each in self.findings.gpus],
+            "forecast": self.forecast.document(),
+            "usd": round(self.usd, 6),
+            "stopped": self.findings.stopped,
+        }
+
+
+def account(
+    run: str,
+    bucket: str,
+    forecast: Forecast,
+    findings: Findings,
+    store: SafeStore,
+    folder: Path,
+) -> Acceptance:
+    """Judges, and reads the pictures for the page. `folder` is what references are relative to."""
+    criteria = judge(findings.facts)
+    shown = {
+        each.name: _pictures(each, findings.facts.outcomes, store, folder) for each in criteria
+    }
+    return Acceptance(run, bucket, store.now(), forecast, findings, criteria, shown)
+
+
+def _pictures(
+    criterion: Criterion, outcomes: Sequence[Outcome], store: SafeStore, folder: Path
+) -> list[Picture]:
+    wanted = set(criterion.keys)
+    found = [
+        (each, output)
+        for each in outcomes
+        for output in (each.result.outputs if each.result else ())
+        if output.key in wanted
+    ]
+    return [
+        Picture(
+            output.key,
+            small(stored.body),
+            each.job.id,
+            _caption(each, output),
+            _reference(each, folder),
+        )
+        for each, output in found[:MOST_PICTURES]
+        if (stored := store.get(output.key)) is not None
+    ]
+
+
+def _caption(outcome: Outcome, output: Output) -> str:
+    if output.face is not None:
+        match = output.face.reason if output.face.match is None else f"{output.face.match:.3f}"
+        return f"similarity {output.face.similarity:.3f}, match {match}"
+    if output.face_reason is not None:
+        return f"no score: {output.face_reason}"
+    return outcome.job.subject or outcome.job.model
+
+
+def _reference(outcome: Outcome, folder: Path) -> str | None:
+    given = outcome.job.input.get("reference_image")
+    if outcome.job.stage is not Stage.FACE or not isinstance(given, str):
+        return None
+    return small((folder / given.removeprefix("@")).read_bytes())
+
+
+def small(body: bytes) -> str:
+    """A data URI of a small JPEG."""
+    with Image.open(io.BytesIO(body)) as image:
+        copy = image.convert("RGB")
+        copy.thumbnail((THUMB_PIXELS, THUMB_PIXELS))
+        out = io.BytesIO()
+        copy.save(out, "JPEG", quality=80, optimize=True)
+    return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
+
+
+def write_page(acceptance: Acceptance, file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(render(acceptance), "utf-8")
+
+
+def render(acceptance: Acceptance) -> str:
+    environment = Environment(
+        loader=PackageLoader("pipeline.acceptance", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"usd": usd, "seconds": _seconds}
+    return environment.get_template("accept.html.j2").render(acceptance=acceptance)
+
+
+def _seconds(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.2f} s"

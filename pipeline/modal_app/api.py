@@ -1,0 +1,60 @@
+"""The HTTP app as a container serves it: what it hears of is claimed at once, by itself."""
+
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+
+from anyio import to_thread
+from fastapi import FastAPI
+
+from events.sender import Sender
+from pipeline.api.app import make_app
+from pipeline.api.concurrency import STORE_CALLS
+from pipeline.api.dependencies import Ports
+from pipeline.dispatcher.waker import Hearing
+from pipeline.modal_app.dispatch import open_parts
+from pipeline.modal_app.mounted import Handle, look_again
+from pipeline.notify.sinks import make_sink
+
+HEARING_S = 5.0
+"""How long what was heard of may take when the container ends; the schedule finds the rest."""
+DRAIN_S = 5.0
+
+
+RELOAD_S = 60.0
+"""A container may live for days; face packs that came since must not be missed by its claims."""
+
+
+def make_asgi(weights: Handle, environ: Mapping[str, str] = os.environ) -> FastAPI:
+    """Makes no request: /health answers whatever the bucket does. Raises InvalidSetting."""
+    parts = open_parts(environ, checked=False, threads=STORE_CALLS)
+    sender = Sender(make_sink(parts.settings))
+    reload = partial(look_again, parts.settings.models_dir, weights)
+    hearing = Hearing(parts.dispatcher(sender), before=_seldom(reload, RELOAD_S))
+    app = make_app(Ports(parts.bench, parts.store, hearing.ring))
+    inner = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with inner(app):
+            yield
+        await to_thread.run_sync(hearing.close, HEARING_S)
+        await to_thread.run_sync(sender.close, DRAIN_S)
+
+    app.router.lifespan_context = lifespan
+    return app
+
+
+def _seldom(call: Callable[[], None], every_s: float) -> Callable[[], None]:
+    """Calls it at the first time, and then not more often than that."""
+    due = time.monotonic()
+
+    def maybe() -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            due = time.monotonic() + every_s
+            call()
+
+    return maybe

@@ -1,0 +1,90 @@
+"""What is deployed, read once where it is deployed and again, to the same end, in each container.
+
+Whatever decides which functions there are must be the same in both places: tables of the operator's
+travel along, and the variables that name them are set in the image.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from config.settings import Settings, load_settings, variable
+from config.tables import NO_GPU, ModelTable, Route, RouteTable, load_gpus, load_models, load_routes
+from pipeline.modal_app.shipping import app_version
+
+ENGINE = "modal"
+RUN_S = 50.0
+"""How long one scheduled run of the dispatcher goes on ticking."""
+RUN_TIMEOUT_S = 58
+"""Below the period of the schedule, so that two runs never wait for each other."""
+DISPATCHER_CORES = 0.125
+"""The least that the platform gives. More is taken when there is work, and billed then."""
+DISPATCHER_MIB = 192
+SCHEDULE = "* * * * *"
+TIDY_SCHEDULE = "17 * * * *"
+ENDING_S = 60
+"""A worker's own limits end a job before the platform does, which would tell nobody why."""
+DOWNLOAD_S = 6 * 3600
+API_REQUESTS = 200
+"""Side by side in one container; most of them wait."""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    root: Path
+    """The project's folder."""
+    settings: Settings
+    routes: RouteTable
+    models: ModelTable
+    version: str
+
+    @classmethod
+    def of(cls, root: Path, environ: Mapping[str, str]) -> Self:
+        """Touches no network. Raises InvalidSetting, also for a GPU that gpus.toml lacks."""
+        settings = load_settings(environ)
+        gpus = load_gpus(settings.gpus_file)
+        return cls(
+            root=root,
+            settings=settings,
+            routes=load_routes(settings.routes_file, gpus=gpus),
+            models=load_models(settings.models_file),
+            version=app_version(root, settings, environ),
+        )
+
+    @property
+    def env(self) -> dict[str, str]:
+        """Variables of every function, whatever its image."""
+        found = {
+            variable("engine"): ENGINE,
+            variable("app_version"): self.version,
+            variable("modal_app"): self.settings.modal_app,
+        }
+        where = self.settings.modal_environment
+        # Said in full: the classes are to be found where this was deployed, not by a default.
+        return found if where is None else {**found, variable("modal_environment"): where}
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """By these the platform's bill is told apart."""
+        return {"project": "ryla", "app": self.settings.modal_app}
+
+
+def takes_snapshot(route: Route) -> bool:
+    return route.snapshot != "off"
+
+
+def worker_resources(route: Route) -> dict[str, Any]:
+    """What a route's class asks of the platform. The lease retries, the platform never."""
+    return {
+        "gpu": [name for name in route.gpus if name != NO_GPU] or None,
+        "cpu": route.cpu_cores,
+        "memory": round(route.memory_gib * 1024),
+        "timeout": route.timeout_s + ENDING_S,
+        "startup_timeout": route.startup_s,
+        "max_containers": route.max_containers,
+        "scaledown_window": route.idle_s,
+        "retries": 0,
+        "enable_memory_snapshot": takes_snapshot(route),
+        "experimental_options": {"enable_gpu_snapshot": True} if route.snapshot == "gpu" else {},
+    }

@@ -1,0 +1,134 @@
+"""One scheduled run of the dispatcher. A container serves many runs, and keeps what they share."""
+
+import os
+import socket
+from collections import Counter
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+
+from config.errors import InvalidSetting
+from config.logs import configure_logs
+from config.settings import Settings, load_settings, variable
+from events.sender import Sender
+from pipeline.dispatcher.deploy_event import Announcer
+from pipeline.dispatcher.engine import Engine
+from pipeline.dispatcher.loop import Bell, dispatch
+from pipeline.dispatcher.tick import Dispatcher, TickReport
+from pipeline.engines.modal import ModalEngine
+from pipeline.modal_app.deployment import ENGINE, RUN_S
+from pipeline.modal_app.mounted import Handle, look_again
+from pipeline.models.versions import latest
+from pipeline.notify.sinks import make_sink
+from pipeline.queue.lease_cache import LeaseBook
+from pipeline.runtime import Bench, load_bench
+from pipeline.store.conditional import SafeStore
+from pipeline.store.open import open_checked_store, open_store
+
+
+@dataclass(frozen=True)
+class Parts:
+    settings: Settings
+    bench: Bench
+    store: SafeStore
+    engine: Engine
+    pool: ThreadPoolExecutor
+    book: LeaseBook = field(default_factory=LeaseBook)
+    announcer: Announcer = field(default_factory=Announcer)
+
+    def dispatcher(self, sender: Sender) -> Dispatcher:
+        owner = f"{ENGINE}@{socket.gethostname()}:{os.getpid()}"
+        return Dispatcher(
+            self.store,
+            self.engine,
+            sender,
+            self.bench,
+            self.pool,
+            owner,
+            book=self.book,
+            announcer=self.announcer,
+        )
+
+
+def open_parts(environ: Mapping[str, str], *, checked: bool, threads: int = 0) -> Parts:
+    """`checked` makes sure that the bucket can be the queue; else no request is made. `threads` use
+    the bucket beside the dispatcher.
+
+    Raises InvalidSetting; checked, also a StoreError.
+    """
+    settings = load_settings(environ)
+    configure_logs(settings)
+    _require_posthog(settings)
+    return Parts(
+        settings,
+        load_bench(settings, ENGINE),
+        open_checked_store(settings, threads) if checked else open_store(settings, threads),
+        ModalEngine(settings),
+        ThreadPoolExecutor(settings.dispatch_threads),
+    )
+
+
+def _require_posthog(settings: Settings) -> None:
+    """A secret may hold a blank key. Without one, events would go to a file that dies with the
+    container; while nothing is claimed, nothing is lost."""
+    if settings.posthog_api_key is None:
+        name = variable("posthog_api_key")
+        raise InvalidSetting(
+            f"{name} is blank",
+            field=name,
+            hint=f"modal secret create --force ryla-posthog {name}=phc_..., then deploy again.",
+        )
+
+
+DRAIN_S = 5.0
+"""How long events may take to go out at the end of a run; the next run replays the rest."""
+COUNTED = ("spawned", "taken_over", "committed", "cleaned", "rejected", "failed", "lists", "reads")
+
+
+def run(weights: Handle) -> Mapping[str, int]:
+    """Ticks for most of a minute; what they did, added up. Raises a StoreError."""
+    return _runs(models_version(weights)).run(RUN_S)
+
+
+def models_version(weights: Handle) -> int:
+    """Of the weights that are in use now: this container may have started before they were."""
+    folder = load_settings(os.environ).models_dir
+    if folder is None:
+        return 0
+    look_again(folder, weights)
+    version = latest(folder)
+    return version.number if version else 0
+
+
+@lru_cache(maxsize=1)
+def _runs(of_models: int) -> "Runs":  # noqa: ARG001  each version is read anew
+    """Of this container."""
+    return Runs(open_parts(os.environ, checked=True))
+
+
+class Runs:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._wait_s: float | None = None
+        """What the last run would have waited: an idle dispatcher goes on idling in the next."""
+
+    def run(self, for_s: float) -> Mapping[str, int]:
+        done: Counter[str] = Counter(ticks=0)
+
+        def count(report: TickReport) -> None:
+            fields = asdict(report)
+            done.update({"ticks": 1, **{name: fields[name] for name in COUNTED}})
+
+        sender = Sender(make_sink(self._parts.settings))
+        try:
+            self._wait_s = dispatch(
+                self._parts.dispatcher(sender),
+                Bell(),
+                for_s=for_s,
+                wait_s=self._wait_s,
+                on_tick=count,
+            )
+        finally:
+            sender.close(DRAIN_S)
+        return dict(done)

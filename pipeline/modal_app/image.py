@@ -1,0 +1,127 @@
+"""What is in the images, as data, and the one place that turns the data into calls.
+
+In the order of how seldom a part changes: system packages, our packages, ComfyUI with its node
+packs, the check of its nodes, variables, and the project's own code last.
+"""
+
+import shlex
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Protocol, Self, TypeVar
+
+from config.settings import Settings, variable
+from pipeline.comfyui_setup.install import CONSTRAINTS_FILE, UNTRACKED, Wish, steps
+from pipeline.comfyui_setup.pins import PYTHON, constraints
+from pipeline.modal_app import resources
+from pipeline.modal_app.shipping import CHECKED, PACKAGES, is_shipped, overlays
+
+UV = "0.13.9"
+CHECK_CODE = PurePosixPath("/opt/ryla/check")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    requirements: str
+    """File of hash-pinned packages, relative to the project's folder."""
+    env: Mapping[str, str]
+    build_env: Mapping[str, str] = field(default_factory=dict)
+    """Of the build's own steps, and harmless later."""
+    apt: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    """Lines of shell."""
+    check: str | None = None
+    """A line of shell that fails the build, run where the files of `shipping.CHECKED` lie."""
+    python: str = PYTHON
+
+
+class Image(Protocol):
+    """What of the platform's image is used."""
+
+    def apt_install(self, *packages: str) -> Self: ...
+
+    def uv_pip_install(
+        self, *, requirements: list[str], extra_options: str, uv_version: str
+    ) -> Self: ...
+
+    def run_commands(self, *commands: str) -> Self: ...
+
+    def env(self, vars: dict[str, str]) -> Self: ...
+
+    def add_local_dir(
+        self,
+        local_path: Path,
+        remote_path: str,
+        *,
+        copy: bool = False,
+        ignore: Callable[[Path], bool],
+    ) -> Self: ...
+
+    def add_local_file(self, local_path: Path, remote_path: str) -> Self: ...
+
+
+ImageT = TypeVar("ImageT", bound=Image)
+
+
+def service() -> Recipe:
+    """Of whatever needs no GPU."""
+    return Recipe(requirements="requirements/service.txt", env=resources.SERVICE)
+
+
+def worker() -> Recipe:
+    wish = Wish(Path(resources.COMFYUI), base_python="python")
+    return Recipe(
+        requirements="requirements/gpu.txt",  # with comfy-cli, and onnxruntime for GPUs alone
+        env=resources.WORKER,
+        build_env={**UNTRACKED, "PIP_NO_CACHE_DIR": "1"},  # else gigabytes of it are in the image
+        apt=("git",),
+        commands=tuple(_comfyui(wish)),
+        check=f"python -m pipeline.comfyui_setup.check {wish.folder}",
+    )
+
+
+def _comfyui(wish: Wish) -> Iterable[str]:
+    """The commands of `ryla comfyui install`: torch is there before anything may ask for it."""
+    pins = shlex.join(["printf", r"%s\n", *constraints()])
+    for step in steps(wish, "comfy"):
+        if step.name == "torch":
+            yield f"{pins} > {wish.folder / CONSTRAINTS_FILE}"
+        yield shlex.join(step.command)
+
+
+def build(base: ImageT, recipe: Recipe, root: Path, settings: Settings) -> ImageT:
+    """`base` with everything in it. `root` is the project's folder."""
+    image = base.env({**recipe.build_env}) if recipe.build_env else base
+    image = image.apt_install(*recipe.apt) if recipe.apt else image
+    image = image.uv_pip_install(
+        requirements=[str(root / recipe.requirements)],
+        extra_options="--require-hashes --no-deps",
+        uv_version=UV,
+    )
+    if recipe.commands:
+        image = image.run_commands(*recipe.commands)
+    if recipe.check is not None:
+        for folder in CHECKED:
+            image = _with_folder(image, root, folder, CHECK_CODE, copy=True)
+        image = image.run_commands(f"cd {CHECK_CODE} && {recipe.check}")
+    tables = overlays(settings)
+    # A secret that says otherwise wins over what an image says.
+    named = {variable("environment"): settings.modal_environment or "production"}
+    places = {name: str(there) for name, (_, there) in tables.items()}
+    image = image.env({**recipe.env, **named, **places})
+    for folder in PACKAGES:
+        image = _with_folder(image, root, folder, resources.CODE)
+    for local, remote in tables.values():
+        image = image.add_local_file(local.absolute(), str(remote))
+    return image
+
+
+def _with_folder(
+    image: ImageT, root: Path, folder: str, into: PurePosixPath, *, copy: bool = False
+) -> ImageT:
+    return image.add_local_dir(
+        root / folder,
+        str(into / folder),
+        copy=copy,
+        ignore=lambda path: not is_shipped(PurePosixPath(folder) / path.as_posix()),
+    )

@@ -1,0 +1,35 @@
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Protocol
+
+import pytest
+
+from pipeline.acceptance.http import Web
+from pipeline.api.dependencies import Ports
+from pipeline.api.server import listen, served, url_of
+from tests.support.desk import QUICK
+from tests.support.yard import Yard
+
+
+class Reach(Protocol):
+    def __call__(self, yard: Yard, other: Yard | None = None) -> Web: ...
+
+
+@pytest.fixture
+def reach() -> Iterator[Reach]:
+    """The HTTP API over a yard, or over the bucket of an `other`, whose dispatcher hears it."""
+    with ExitStack() as parts:
+
+        def reach(yard: Yard, other: Yard | None = None) -> Web:
+            served_yard = other or yard
+
+            def heard(_: str | None) -> None:
+                served_yard.tick()
+
+            listener = listen("127.0.0.1", 0)
+            url = url_of(listener)
+            ports = Ports(served_yard.bench, served_yard.store, heard, pace=QUICK)
+            parts.enter_context(served(ports, listener))
+            return parts.enter_context(Web.at(url, None))
+
+        yield reach

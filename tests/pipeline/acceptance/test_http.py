@@ -1,0 +1,69 @@
+import socket
+from pathlib import Path
+
+import pytest
+
+from config.errors import InvalidInput
+from pipeline.acceptance.http import Web
+from pipeline.acceptance.jobs import Job, Stage
+from tests.pipeline.acceptance.conftest import Reach
+from tests.support.acceptances import SMALL
+from tests.support.yard import Yard
+
+JOB = Job("r-http-flux-dev", Stage.HTTP, "flux-dev", {"prompt": "a cat", **SMALL})
+
+
+def test_health_is_timed_and_kept_as_it_was_answered(yard: Yard, reach: Reach) -> None:
+    seen = reach(yard).health(idle=True)
+
+    assert seen.healthy
+    assert (seen.idle, seen.status) == (True, 200)
+    assert seen.seconds > 0
+    assert "healthy" in seen.told
+
+
+def test_where_nothing_answers_there_is_no_health() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        with Web.at(f"http://127.0.0.1:{closed.getsockname()[1]}", None) as web:
+            seen = web.health(idle=False)
+
+    assert (seen.healthy, seen.status) == (False, None)
+    assert "ConnectError" in seen.told
+
+
+def test_a_job_is_made_and_its_picture_fetched(yard: Yard, reach: Reach) -> None:
+    answer = reach(yard).make(JOB, Path(), within_s=30)
+
+    assert (answer.kind, answer.status, answer.fault) == ("flux-dev", "succeeded", None)
+    assert answer.picture_bytes == yard.result(answer.id or "").outputs[0].bytes
+
+
+def test_the_same_key_is_the_same_job(yard: Yard, reach: Reach) -> None:
+    web = reach(yard)
+    first, again = (web.make(JOB, Path(), within_s=30) for _ in range(2))
+
+    assert first.id == again.id
+    assert len([key for key in yard.keys("jobs/") if key.endswith("result.json")]) == 1
+
+
+def test_a_job_not_finished_in_time_is_told_with_its_id(holding: Yard, reach: Reach) -> None:
+    web = Web(reach(holding).client, wait_s=0)
+
+    answer = web.make(JOB, Path(), within_s=0)
+
+    assert (answer.status, answer.fault) == (None, "not finished in time")
+    assert answer.id is not None
+
+
+def test_a_refusal_is_told_in_the_servers_words(yard: Yard, reach: Reach) -> None:
+    wrong = Job("k", Stage.HTTP, "flux-dev", {"prompt": "a cat", "width": 1})
+
+    fault = reach(yard).make(wrong, Path(), within_s=30).fault or ""
+
+    assert fault.startswith("422 invalid_field: width")
+
+
+def test_a_key_that_is_not_a_url_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="no http"), Web.at("example.modal.run", None):
+        pass

@@ -1,0 +1,77 @@
+import base64
+import json
+from pathlib import Path
+
+from pipeline.acceptance.jobs import Stage, gpu_jobs, http_jobs, jobs_of
+from pipeline.acceptance.plan import TARGETS
+from tests.support.acceptances import SMALL, plan
+
+FACES = {"references": ["a.png", "b.png"], "prompts": ["on a quay"]}
+LORAS = {"prompt": "reading", "files": [{"id": "ann", "trigger_word": "ohwx"}, {"name": "film"}]}
+
+
+def test_ids_follow_from_the_runs_name_alone() -> None:
+    first, again = (jobs_of(plan(), "run-7") for _ in range(2))
+
+    assert first == again
+    assert [job.id for job in first] == [f"run-7-flux-dev-0{n}" for n in (1, 2, 3)]
+    assert [job.input["prompt"] for job in first] == ["a cat", "a dog", "a cat"]
+    assert first[0].input["width"] == SMALL["width"]
+
+
+def test_each_lora_is_used_and_the_first_once_more() -> None:
+    jobs = [job for job in jobs_of(plan(loras=LORAS), "r") if job.stage is Stage.LORA]
+
+    assert [job.subject for job in jobs] == ["ann", "film", "ann"]
+    assert jobs[0].input == {"prompt": "reading", "lora_id": "ann", "trigger_word": "ohwx"}
+    assert jobs[1].input == {"prompt": "reading", "lora_name": "film"}
+
+
+def test_each_reference_gets_a_picture_of_every_target() -> None:
+    jobs = [job for job in jobs_of(plan(faces=FACES), "r") if job.stage is Stage.FACE]
+
+    assert [job.subject for job in jobs] == [target for target in TARGETS for _ in "ab"]
+    assert [job.input.get("base") for job in jobs[::2]] == ["flux-dev", "z-image-turbo", None]
+    assert {job.input["reference_image"] for job in jobs} == {"@a.png", "@b.png"}
+    assert jobs[-1].id == "r-face-sdxl-instantid-02"
+
+
+def test_over_http_goes_one_job_of_each_kind_that_the_plan_has_the_means_for() -> None:
+    some = [job.model for job in http_jobs(plan(), "r")]
+    every = [job.model for job in http_jobs(plan(faces=FACES, loras=LORAS), "r")]
+    asked = [job.model for job in http_jobs(plan(http={"kinds": ["flux-dev"]}), "r")]
+
+    assert some == ["flux-dev", "flux-schnell", "z-image-turbo"]
+    assert set(every) - set(some) == {"flux-lora", "flux-instantid", "sdxl-instantid"}
+    assert asked == ["flux-dev"]
+
+
+def test_a_reference_goes_over_http_as_a_data_url(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"picture")
+    faces = plan(faces={**FACES, "prompts": ["@ the quay"]}, http={"kinds": ["sdxl-instantid"]})
+
+    body = http_jobs(faces, "r")[0].body(tmp_path)
+
+    assert (
+        body["reference_image"] == f"data:image/png;base64,{base64.b64encode(b'picture').decode()}"
+    )
+    assert body["prompt"] == "@ the quay"
+
+
+def test_gpus_are_measured_one_after_the_other() -> None:
+    jobs = gpu_jobs(plan(gpus={"pictures": 2}), "r", ["A100-80GB", "H100!"])
+
+    assert [job.id for job in jobs] == [
+        "r-gpu-a100-80gb-01",
+        "r-gpu-a100-80gb-02",
+        "r-gpu-h100-01",
+        "r-gpu-h100-02",
+    ]
+    assert [job.subject for job in jobs[::2]] == ["A100-80GB", "H100!"]
+
+
+def test_a_source_is_what_submit_reads(tmp_path: Path) -> None:
+    source = jobs_of(plan(), "r")[0].source(tmp_path)
+
+    assert (source.file_id, source.folder) == ("r-flux-dev-01", tmp_path)
+    assert json.loads(source.body)["model"] == "flux-dev"

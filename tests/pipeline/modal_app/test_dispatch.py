@@ -1,0 +1,92 @@
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from config.errors import InvalidSetting
+from pipeline.modal_app.dispatch import Parts, Runs, models_version, open_parts
+from pipeline.models.versions import Version, append
+from tests.support.yard import Yard
+
+
+@pytest.fixture
+def yard() -> Iterator[Yard]:
+    yard = Yard(holding=True, poll_active_seconds=0.05, poll_idle_seconds=0.2)
+    yield yard
+    yard.close()
+
+
+@pytest.fixture
+def parts(yard: Yard) -> Parts:
+    return Parts(yard.settings, yard.bench, yard.store, yard.engine, yard.pool)
+
+
+def test_a_run_spawns_what_waits_and_says_what_it_did(yard: Yard, parts: Parts) -> None:
+    yard.submit("one")
+    yard.submit("two")
+    done = Runs(parts).run(0.1)
+    assert (done["spawned"], done["failed"]) == (2, 0)
+    assert done["ticks"] >= 1
+    assert {ref.id for ref in yard.held.refs} == {"one", "two"}
+
+
+def test_an_idle_run_goes_on_idling_where_the_last_one_ended(parts: Parts) -> None:
+    runs = Runs(parts)
+    first, second = runs.run(0.6), runs.run(0.6)
+    assert second["ticks"] < first["ticks"]
+    assert second["lists"] == 2 * second["ticks"]
+
+
+def test_a_lease_that_one_run_wrote_is_not_read_by_the_next(yard: Yard, parts: Parts) -> None:
+    runs = Runs(parts)
+    yard.submit("one")
+    runs.run(0.1)
+    yard.raw.gets.clear()
+    runs.run(0.1)
+    assert not [key for key in yard.raw.gets if key.startswith("leases/")]
+
+
+def test_its_leases_say_that_a_dispatcher_on_modal_wrote_them(yard: Yard, parts: Parts) -> None:
+    yard.submit("one")
+    Runs(parts).run(0.1)
+    lease = yard.lease("one")
+    assert lease is not None
+    assert lease.owner.startswith("modal@")
+
+
+def test_its_events_say_modal_and_which_version() -> None:
+    environ = {
+        "RYLA_BUCKET": "jobs",
+        "RYLA_APP_VERSION": "1.0+abc",
+        "RYLA_POSTHOG_API_KEY": "phc_tests",
+    }
+    parts = open_parts(environ, checked=False)
+    parts.pool.shutdown()
+    assert parts.bench.engine == "modal"
+    assert parts.settings.app_version == "1.0+abc"
+    assert replace(parts).book is parts.book
+
+
+def test_a_new_version_of_the_weights_is_taken_up_by_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RYLA_MODELS_DIR", str(tmp_path))
+
+    class Weights:
+        def reload(self) -> None:
+            """What another container has committed appears."""
+            now = datetime(2026, 3, 1, tzinfo=UTC)
+            append(tmp_path, Version(number=7, action="activate", at=now, sets={}))
+
+        def commit(self) -> None:
+            raise AssertionError("a dispatcher writes no weights")
+
+    assert models_version(Weights()) == 7
+
+
+def test_a_blank_key_of_posthog_stops_it_before_it_claims_anything() -> None:
+    """Events would go to a file that dies with the container."""
+    with pytest.raises(InvalidSetting, match="RYLA_POSTHOG_API_KEY is blank"):
+        open_parts({"RYLA_BUCKET": "jobs", "RYLA_POSTHOG_API_KEY": ""}, checked=False)

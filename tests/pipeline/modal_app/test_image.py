@@ -1,0 +1,149 @@
+import re
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from config.settings import Settings
+from pipeline.comfyui_setup.pins import COMFYUI, PACKS, constraints
+from pipeline.modal_app import image
+from pipeline.modal_app.image import Recipe, build
+from workflows.needed import INSTANTID
+
+ROOT = Path(__file__).parents[3]
+
+
+@dataclass(frozen=True)
+class Lines:
+    """An image as the list of what it is told."""
+
+    said: tuple[str, ...] = ()
+
+    def _and(self, *lines: str) -> Self:
+        return type(self)((*self.said, *lines))
+
+    def apt_install(self, *packages: str) -> Self:
+        return self._and(*(f"apt {each}" for each in packages))
+
+    def uv_pip_install(
+        self, *, requirements: list[str], extra_options: str, uv_version: str
+    ) -> Self:
+        return self._and(f"uv {uv_version} {extra_options} {' '.join(requirements)}")
+
+    def run_commands(self, *commands: str) -> Self:
+        return self._and(*(f"run {each}" for each in commands))
+
+    def env(self, vars: dict[str, str]) -> Self:
+        return self._and(*(f"env {name}={value}" for name, value in vars.items()))
+
+    def add_local_dir(
+        self,
+        local_path: Path,
+        remote_path: str,
+        *,
+        copy: bool = False,
+        ignore: Callable[[Path], bool],
+    ) -> Self:
+        files = (each for each in sorted(local_path.rglob("*")) if each.is_file())
+        names = [each.relative_to(local_path) for each in files]
+        verb = "copy" if copy else "ship"
+        return self._and(*(f"{verb} {remote_path}/{name}" for name in names if not ignore(name)))
+
+    def add_local_file(self, local_path: Path, remote_path: str) -> Self:
+        return self._and(f"ship {remote_path}")
+
+
+def lines(recipe: Recipe, **settings: Path | str) -> list[str]:
+    return list(build(Lines(), recipe, ROOT, Settings.model_validate(settings)).said)
+
+
+@pytest.fixture(scope="module")
+def worker() -> list[str]:
+    return lines(image.worker())
+
+
+def at(lines: list[str], pattern: str) -> int:
+    return next(index for index, line in enumerate(lines) if re.search(pattern, line))
+
+
+def test_what_changes_seldom_comes_first_and_the_projects_source_last(worker: list[str]) -> None:
+    order = [
+        at(worker, "^apt git"),
+        at(worker, "^uv .*requirements/gpu.txt"),
+        at(worker, f"^run comfy .*install --version {COMFYUI}"),
+        at(worker, "pip install .* torch torchvision torchaudio$"),
+        at(worker, r"pip install .*-r \S*/requirements.txt"),
+        at(worker, "^copy /opt/ryla/check/workflows/needed.py"),
+        at(worker, "^run .* -m pipeline.comfyui_setup.check /opt/ComfyUI"),
+        at(worker, "^env RYLA_COMFYUI_DIR=/opt/ComfyUI"),
+        at(worker, "^ship /root/config/__init__.py"),
+    ]
+    assert order == sorted(order)
+    shipped = worker[order[-1] :]
+    assert all(line.startswith("ship ") for line in shipped)
+
+
+def test_the_build_reports_to_nobody_and_keeps_no_downloads(worker: list[str]) -> None:
+    first = at(worker, "^(run|uv)")
+    assert at(worker, "^env DO_NOT_TRACK=1") < first
+    assert at(worker, "^env PIP_NO_CACHE_DIR=1") < first
+
+
+def test_the_torch_trio_is_pinned_where_anything_could_ask_for_another(worker: list[str]) -> None:
+    wrote = at(worker, "^run printf .*torch==")
+    assert set(constraints()) < set(shlex.split(worker[wrote]))
+    installs = [line for line in worker if " -m pip install " in line]
+    assert installs
+    assert all("--constraint /opt/ComfyUI/ryla-constraints.txt" in line for line in installs)
+
+
+def test_node_packs_are_taken_at_their_commits(worker: list[str]) -> None:
+    assert at(worker, f"checkout .*--detach {PACKS[INSTANTID].commit}")
+
+
+def test_every_package_of_ours_is_pinned_by_hash() -> None:
+    for recipe in (image.worker(), image.service()):
+        text = (ROOT / recipe.requirements).read_text()
+        assert "--require-hashes" in " ".join(lines(recipe))
+        names = re.findall(r"^([a-z0-9-]+)==", text, re.MULTILINE)
+        assert names
+        assert text.count("--hash=sha256:") >= len(names)
+
+
+def test_each_environment_has_exactly_one_onnxruntime(worker: list[str]) -> None:
+    ours = (ROOT / image.worker().requirements).read_text()
+    assert re.findall(r"^(onnxruntime[a-z-]*)==", ours, re.MULTILINE) == ["onnxruntime-gpu"]
+    installs = [line for line in worker if " -m pip install " in line]
+    comfyuis = [
+        word for line in installs for word in line.split() if word.startswith("onnxruntime")
+    ]
+    assert comfyuis == ["onnxruntime-gpu"]
+
+
+def test_the_service_image_has_neither_comfyui_nor_torch() -> None:
+    said = lines(image.service())
+    assert not any("comfy " in line or "torch" in line for line in said if "ship" not in line)
+
+
+def test_no_weights_no_secrets_and_no_tests_are_shipped(worker: list[str]) -> None:
+    shipped = [line for line in worker if line.startswith(("ship", "copy"))]
+    assert not any("/tests/" in line or ".safetensors" in line for line in shipped)
+    assert not any(re.search("KEY|SECRET|TOKEN", line) for line in worker if line[:4] == "env ")
+
+
+def test_tables_of_the_operators_are_shipped_and_named(tmp_path: Path) -> None:
+    own = tmp_path / "mine.toml"
+    own.write_text("")
+    said = lines(image.service(), routes_file=own)
+    assert "env RYLA_ROUTES_FILE=/opt/ryla/tables/routes.toml" in said
+    assert said[-1] == "ship /opt/ryla/tables/routes.toml"
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"), [({}, "production"), ({"modal_environment": "staging"}, "staging")]
+)
+def test_events_say_which_environment_they_are_of(settings: dict[str, str], name: str) -> None:
+    assert f"env RYLA_ENVIRONMENT={name}" in lines(image.service(), **settings)
