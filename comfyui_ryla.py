@@ -18,7 +18,7 @@ from typing import Any
 import modal
 import modal.experimental
 
-from config import beginning  # noqa: F401  first of ours: a cold start is measured from here
+from config import process_start  # noqa: F401  first of ours: a cold start is measured from here
 from config.tables import Route
 from pipeline.modal_app import deployment, image, resources
 from pipeline.modal_app.deployment import Deployment, takes_snapshot, worker_resources

@@ -15,13 +15,13 @@ from functools import partial
 from threading import Event, Thread
 from uuid import uuid4
 
-from benchmarks.filling import fill
-from benchmarks.ground import Ground, goal, ground, machine, percentile, row, title
-from benchmarks.serving import Answer, Line, Server, ask_all, get, post, serving
+from benchmarks.api_process import Answer, Line, Server, ask_all, get, post, serving
+from benchmarks.inbox_fill import fill
+from benchmarks.setting import Ground, goal, ground, machine, percentile, row, title
 from config.logs import configure_logs
 from config.settings import Settings
-from events.delivery import MemorySink
 from events.sender import Sender
+from events.sink import MemorySink
 from pipeline.contract.keys import INBOX, lease_key, result_key
 from pipeline.dispatcher.tick import Dispatcher, tick
 from pipeline.notify.delivery import Settler

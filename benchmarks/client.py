@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import httpx
 
-from benchmarks.ground import goal, machine, percentile, title
+from benchmarks.setting import goal, machine, percentile, title
 from config.tables import load_models
 from handlers.comfyui.client import ComfyClient
 from handlers.comfyui.process import ComfyProcess

@@ -8,10 +8,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
 
-from benchmarks.ground import Ground, goal, ground, machine, percentile, title
+from benchmarks.setting import Ground, goal, ground, machine, percentile, title
 from config.logs import configure_logs
-from events.delivery import MemorySink
 from events.sender import Sender
+from events.sink import MemorySink
 from pipeline.dispatcher.loop import Bell, dispatch
 from pipeline.dispatcher.tick import Dispatcher
 from pipeline.queue.spawn import Ref

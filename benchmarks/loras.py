@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import TypeVar
 
-from benchmarks.ground import goal, ground, machine
+from benchmarks.setting import goal, ground, machine
 from handlers.loras.bases import flux
 from handlers.loras.check import check
 from handlers.loras.header import FileRanges

@@ -12,12 +12,12 @@ import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from benchmarks.filling import fill
-from benchmarks.ground import Ground, goal, ground, machine, row, title
+from benchmarks.inbox_fill import fill
+from benchmarks.setting import Ground, goal, ground, machine, row, title
 from config.logs import configure_logs
 from config.settings import Settings
-from events.delivery import MemorySink
 from events.sender import Sender
+from events.sink import MemorySink
 from pipeline.contract.keys import INBOX, JOBS, LEASES, inbox_key
 from pipeline.dispatcher.tick import Dispatcher, tick
 from pipeline.runtime import load_bench

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from benchmarks.ground import Ground, goal, ground, machine, row, title
+from benchmarks.setting import Ground, goal, ground, machine, row, title
 from config.logs import configure_logs
 from config.settings import Settings
-from events.delivery import MemorySink
 from events.sender import Sender
+from events.sink import MemorySink
 from pipeline.dispatcher.tick import Dispatcher, tick
 from pipeline.notify.delivery import Settler
 from pipeline.runtime import load_bench

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, m
 
 from config.errors import InvalidSetting
 from config.nearest import nearest
-from config.problems import first_problem
+from config.validation_errors import first_problem
 
 PREFIX = "RYLA_"
 OF_CLIENTS = "RYLA_CLIENT_"

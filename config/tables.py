@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from config.errors import InvalidSetting, MissingModel
-from config.problems import first_problem
+from config.validation_errors import first_problem
 
 NO_GPU = "none"
 """Row for a machine that nobody bills by the second: a laptop, the stand-in."""

@@ -19,7 +19,7 @@ from events.catalogue import (
     ManifestRejected,
     ModelLoaded,
 )
-from events.reading import error_type
+from events.job_properties import error_type
 
 
 class Moment(StrEnum):

@@ -15,8 +15,8 @@ import structlog
 from posthog.request import APIError, batch_post, determine_server_host
 
 from config.errors import InvalidSetting
-from events.delivery import NotDelivered
 from events.outbox import StoredEvent
+from events.sink import NotDelivered
 
 MAX_BATCH_BYTES = 5 * 1024 * 1024
 MAX_BATCH_EVENTS = 100

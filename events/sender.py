@@ -11,8 +11,8 @@ from typing import Self
 import structlog
 
 from events.breaker import Breaker, Pauses
-from events.delivery import EventSink, NotDelivered
 from events.outbox import StoredEvent
+from events.sink import EventSink, NotDelivered
 
 
 @dataclass(frozen=True)

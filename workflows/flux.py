@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from workflows.graph import Graph, Link
-from workflows.loras import with_lora
+from workflows.lora import with_lora
 
 
 def text_to_image(

@@ -9,10 +9,10 @@ from typing import Any
 
 from config.errors import GraphRejected, NodeMissing
 from workflows.graph import Graph
-from workflows.inputs import check_value, declaration, finalized, missing, types_meet
+from workflows.input_checks import check_value, declaration, finalized, missing, types_meet
 from workflows.interfaces import DYNAMIC_COMBO, ENUM, FILE, InputSpec, Interfaces, NodeInterface
-from workflows.needed import why_missing
-from workflows.verdict import NodeProblems, Problem, Verdict
+from workflows.required_nodes import why_missing
+from workflows.validation_result import NodeProblems, Problem, Verdict
 
 Files = Mapping[str, Collection[str]]
 """Models folder (or `input`) -> the file names in it."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from workflows.graph import Graph
-from workflows.loras import with_lora
+from workflows.lora import with_lora
 
 SHIFT = 3.0
 """Of ModelSamplingAuraFlow, as Z-Image-Turbo was distilled."""

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from config.errors import InvalidInput
 from config.nearest import nearest
-from config.problems import first_problem
+from config.validation_errors import first_problem
 from handlers.kinds.registry import KINDS
 from handlers.loras.refs import ById, ByName, LoraRef
 

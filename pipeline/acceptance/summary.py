@@ -16,7 +16,7 @@ from pipeline.acceptance.criteria.criterion import Criterion, Outcome, Verdict
 from pipeline.acceptance.jobs import Stage
 from pipeline.acceptance.run import Findings, Forecast
 from pipeline.contract.result import Output
-from pipeline.report.words import NOTHING, usd
+from pipeline.report.formats import NOTHING, usd
 from pipeline.store.conditional import SafeStore
 
 THUMB_PIXELS = 280

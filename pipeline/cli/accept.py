@@ -20,7 +20,7 @@ from pipeline.acceptance.summary import Acceptance, account, write_page
 from pipeline.cli import show
 from pipeline.cli.follow import progress
 from pipeline.cli.options import Json, StateDir, bucket_settings
-from pipeline.report.words import usd
+from pipeline.report.formats import usd
 from pipeline.runtime import load_bench
 from pipeline.store.open import open_store
 

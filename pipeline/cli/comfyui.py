@@ -14,8 +14,8 @@ from pipeline.cli.options import Json
 from pipeline.comfyui_setup.install import Wish, run
 from pipeline.comfyui_setup.nodes import FLAGS, NodeCheck, check_folder, live_interfaces
 from pipeline.comfyui_setup.pins import COMFYUI, PACKS
-from workflows import interfaces, needed
-from workflows.comparing import Comparison, compare, with_absent_packs
+from workflows import interfaces, required_nodes
+from workflows.comparison import Comparison, compare, with_absent_packs
 
 HELP = "Set ComfyUI up, and see whether one has what the graphs need."
 INTERFACES_HELP = """Read the node interfaces of a running ComfyUI, and hold them against our table.
@@ -82,7 +82,7 @@ def _interfaces(
     with ComfyClient(address) as client:
         live = live_interfaces(client)
     ours = interfaces.committed()
-    comparison = compare(ours, live, needed.ALL)
+    comparison = compare(ours, live, required_nodes.ALL)
     table, kept = with_absent_packs(live, ours)
     if out is not None:
         out.write_text(interfaces.dumps(table), encoding="utf-8")
@@ -212,12 +212,12 @@ def _report(found: NodeCheck, *, json: bool) -> None:
 
 def _print_comparison(comparison: Comparison) -> None:
     for name in comparison.missing:
-        show.print_text(f"Missing: {name}. {needed.why_missing(name, comparison.theirs)}")
+        show.print_text(f"Missing: {name}. {required_nodes.why_missing(name, comparison.theirs)}")
     for name, differences in comparison.changed.items():
         for each in differences:
             show.print_text(f"Differs: {name}: {each}")
     if comparison.same:
-        total = len(needed.ALL)
+        total = len(required_nodes.ALL)
         show.print_text(
             f"All {total} nodes that the graphs need are there, as in ComfyUI {comparison.ours}."
         )
@@ -228,7 +228,7 @@ def _compared(comparison: Comparison) -> dict[str, Any]:
         "comfyui_version": comparison.theirs,
         "table_version": comparison.ours,
         "missing": {
-            name: needed.why_missing(name, comparison.theirs) for name in comparison.missing
+            name: required_nodes.why_missing(name, comparison.theirs) for name in comparison.missing
         },
         "changed": comparison.changed,
     }

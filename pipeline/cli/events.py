@@ -11,7 +11,7 @@ import typer
 
 from config.errors import UnknownJob
 from config.logs import configure_logs
-from events.filesink import read_events
+from events.file_sink import read_events
 from events.outbox import StoredEvent
 from pipeline.cli import show
 from pipeline.cli.options import Json, StateDir, bucket_settings, load_cli_settings, quieter

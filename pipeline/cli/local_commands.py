@@ -20,10 +20,10 @@ from pipeline.cli.local_up import Totals, announce, serve
 from pipeline.cli.options import Json, quieter
 from pipeline.cli.serve import Host, Port, addressed, require_api
 from pipeline.cli.signals import ends_on_signals
-from pipeline.local.checking import check_run
-from pipeline.local.demo import DemoRun, prepare, run_demo
-from pipeline.local.examples import EXAMPLES, Example, load_examples
-from pipeline.local.report import Report, make_report, write_report
+from pipeline.local.demo.checks import check_run
+from pipeline.local.demo.demo import DemoRun, prepare, run_demo
+from pipeline.local.demo.manifests import EXAMPLES, Example, load_examples
+from pipeline.local.demo.report import Report, make_report, write_report
 from pipeline.local.stack import LocalStack, changed
 
 DEMO_HELP = """Run example manifests through the whole pipeline on this machine, and check the end.

@@ -9,8 +9,8 @@ from rich.table import Table
 
 from pipeline.cli import show
 from pipeline.jobs.status import JobView
-from pipeline.local.examples import Example
-from pipeline.local.report import STANDIN, Report
+from pipeline.local.demo.manifests import Example
+from pipeline.local.demo.report import STANDIN, Report
 
 
 class JobBars:

@@ -10,10 +10,10 @@ import typer
 from config.errors import InvalidInput, ModelError
 from config.settings import Settings, load_settings
 from config.tables import ModelTable, WeightFile, load_gpus
-from pipeline.cli import models_asking as asking
+from pipeline.cli import models_shown as asking
 from pipeline.cli import models_shown as shown
 from pipeline.cli import models_versions, show
-from pipeline.cli.models_options import Dir, Sets
+from pipeline.cli.models_shown import Dir, Sets
 from pipeline.cli.options import Json
 from pipeline.models import overlay
 from pipeline.models.activation import candidate

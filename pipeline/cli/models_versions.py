@@ -12,7 +12,7 @@ from config.settings import load_settings
 from config.tables import ModelTable, WeightFile
 from pipeline.cli import models_shown as shown
 from pipeline.cli import show
-from pipeline.cli.models_options import Dir, Sets
+from pipeline.cli.models_shown import Dir, Sets
 from pipeline.cli.options import Json
 from pipeline.models.activation import (
     Change,

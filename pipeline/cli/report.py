@@ -8,13 +8,13 @@ import typer
 
 from pipeline.cli import show
 from pipeline.cli.options import Json, StateDir, bucket_settings
+from pipeline.report.formats import figure, percent, usd
 from pipeline.report.modal_billing import Billing, beside
 from pipeline.report.money import By
 from pipeline.report.page import shortened, write_page
-from pipeline.report.reading import Reading
+from pipeline.report.results_reader import Reading
 from pipeline.report.span import since as since_when
-from pipeline.report.summing import Account, Report, summed
-from pipeline.report.words import figure, percent, usd
+from pipeline.report.totals import Account, Report, summed
 from pipeline.store.open import open_store
 
 HELP = """Sum the results of a time: cost by day, tenant, kind and GPU, and the metrics of the

@@ -14,7 +14,7 @@ from pathlib import Path
 from config.errors import RylaError
 from pipeline.comfyui_setup.install import Wish
 from pipeline.comfyui_setup.nodes import NodeCheck, check_folder
-from workflows import needed
+from workflows import required_nodes
 
 READY_SECONDS = 300.0
 """A first start without a GPU, on a builder that nothing is known of."""
@@ -24,19 +24,19 @@ def lines(found: NodeCheck) -> Iterator[str]:
     """What was found, in words: for each missing node, why its pack could not be imported."""
     comparison = found.comparison
     for name in comparison.missing:
-        pack = needed.pack_of(name)
+        pack = required_nodes.pack_of(name)
         why = found.failed.get(pack or "")
         yield f"missing: {name}. " + (
             f"{pack} could not be imported: {why}"
             if why
-            else needed.why_missing(name, comparison.theirs)
+            else required_nodes.why_missing(name, comparison.theirs)
         )
     for name, why in found.failed.items():
         yield f"not imported: {name}: {why}"
     for name, differences in comparison.changed.items():
         yield from (f"differs: {name}: {each}" for each in differences)
     if found.good:
-        yield f"ComfyUI {comparison.theirs} has all {len(needed.ALL)} nodes that the graphs need"
+        yield f"ComfyUI {comparison.theirs} has all {len(required_nodes.ALL)} nodes that the graphs need"
 
 
 def main(arguments: Sequence[str], say: Callable[[str], object]) -> int:

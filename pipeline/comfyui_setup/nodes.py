@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 
 from handlers.comfyui.client import ComfyClient
 from handlers.comfyui.process import ComfyProcess
-from workflows import interfaces, needed
-from workflows.comparing import Comparison, compare
+from workflows import interfaces, required_nodes
+from workflows.comparison import Comparison, compare
 
 FLAGS = ("--cpu", "--disable-api-nodes")
 LOG_LINES = 2000
@@ -64,7 +64,7 @@ def live_interfaces(client: ComfyClient) -> interfaces.Interfaces:
 
 
 def judge(live: interfaces.Interfaces, log: Sequence[str]) -> NodeCheck:
-    comparison = compare(interfaces.committed(), live, needed.ALL)
+    comparison = compare(interfaces.committed(), live, required_nodes.ALL)
     return NodeCheck(comparison, failed_imports(log))
 
 

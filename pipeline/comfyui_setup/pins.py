@@ -6,7 +6,7 @@ from functools import cache
 from importlib import resources
 from types import MappingProxyType
 
-from workflows.needed import INSTANTID
+from workflows.required_nodes import INSTANTID
 
 COMFYUI = "0.8.0"
 PYTHON = "3.11"

@@ -16,8 +16,8 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
-from config.beginning import born_at
 from config.logs import configure_logs
+from config.process_start import born_at
 from config.settings import load_settings
 from pipeline.worker.worker import Worker
 

@@ -11,8 +11,8 @@ from datetime import timedelta
 from uuid import uuid4
 
 from config.errors import AlreadyFinished, ManifestTooLarge, RylaError, UnknownJob
-from events.delivery import EventSink, NotDelivered
 from events.moments import Moment
+from events.sink import EventSink, NotDelivered
 from pipeline.contract.keys import MAX_BYTES, InboxName, lease_key, parse_inbox_key
 from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.result import JobCost, Result, Status

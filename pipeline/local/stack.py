@@ -19,18 +19,22 @@ from threading import Thread
 from types import TracebackType
 from typing import Any, Self
 
+import structlog
+
 from config.errors import InvalidSetting, StoreUnavailable
 from config.settings import Settings
 from events.sender import Sender
 from pipeline.api.concurrency import STORE_CALLS
+from pipeline.contract.keys import INBOX, LEASES, lease_id
+from pipeline.contract.lease import Lease, Phase
 from pipeline.dispatcher.loop import Bell, dispatch
 from pipeline.dispatcher.tick import Dispatcher, TickReport
 from pipeline.engines.local import LocalEngine
-from pipeline.local.reclaiming import reclaim
+from pipeline.jobs.status import inbox_id
 from pipeline.local.seaweed import SeaweedServer, try_lock
 from pipeline.notify.sinks import events_file, make_sink
 from pipeline.runtime import Bench, load_bench
-from pipeline.store.conditional import SafeStore
+from pipeline.store.conditional import SafeStore, Won, listed
 from pipeline.store.open import open_checked_store
 
 STACK_FILE = "stack.json"
@@ -235,3 +239,25 @@ def _published(folder: Path, settings: Settings, listener: socket.socket | None)
         yield
     finally:
         file.unlink(missing_ok=True)
+
+
+def reclaim(store: SafeStore) -> int:
+    """Hand back every job that was given to a worker and not begun. How many there were."""
+    waiting = {inbox_id(entry.key) for entry in listed(store, INBOX)}
+    handed_back = 0
+    for entry in listed(store, LEASES):
+        id = lease_id(entry.key)
+        # One whose entry still stands may lack its manifest; its short claim lapses by itself.
+        if id is None or id in waiting:
+            continue
+        stored = store.get(entry.key)
+        lease = None if stored is None else Lease.parse(stored.body)
+        if stored is None or lease is None or lease.phase not in (Phase.CLAIMED, Phase.SPAWNED):
+            continue
+        # It never ran, so it costs no attempt.
+        free = lease.waiting(not_before=store.now(), attempt=max(0, lease.attempt - 1))
+        outcome = store.replace(entry.key, free.body(), stored.etag)
+        handed_back += isinstance(outcome, Won)
+    if handed_back:
+        structlog.get_logger(__name__).info("reclaimed", jobs=handed_back)
+    return handed_back

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import mkdtemp
 
-from config.beginning import born_at
 from config.logs import configure_logs
+from config.process_start import born_at
 from config.settings import Settings, load_settings
 from config.tables import Route, load_routes
 from pipeline.inputs.supplies import lora_folder

@@ -6,8 +6,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from config.errors import FaceModelsMissing, InvalidSetting
-from config.problems import first_problem
 from config.settings import Settings
+from config.validation_errors import first_problem
 from handlers.faces import insightface_finder
 from handlers.faces.boxes import FaceFinder
 from handlers.faces.measurement import FaceUse

@@ -21,7 +21,7 @@ from pydantic_core import from_json
 
 from config.errors import BadManifest, InvalidField, NotAvailable
 from config.settings import Settings, listed, webhook_key
-from events.delivery import NotDelivered
+from events.sink import NotDelivered
 from pipeline.contract.keys import clip, result_key
 from pipeline.contract.manifest import MAX_METADATA_BYTES
 from pipeline.contract.result import Result

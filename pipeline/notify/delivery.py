@@ -14,9 +14,9 @@ from threading import Lock
 import structlog
 
 from config.settings import Settings
-from events.delivery import NotDelivered
 from events.outbox import StoredEvent
 from events.sender import Delivery, Sender
+from events.sink import NotDelivered
 from pipeline.contract.keys import lease_key
 from pipeline.contract.lease import Lease
 from pipeline.contract.result import Result

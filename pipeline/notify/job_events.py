@@ -15,9 +15,9 @@ from events.catalogue import (
     ManifestRejected,
     ModelLoaded,
 )
+from events.job_properties import asked, error_type
 from events.moments import Moment, ending, event_for
 from events.outbox import StoredEvent, stored
-from events.reading import asked, error_type
 from handlers.faces.measurement import FaceReport, FaceTry
 from handlers.faces.scoring import Reason, Score
 from pipeline.contract.errors import ErrorInfo

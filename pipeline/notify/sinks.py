@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from config.settings import Settings
-from events.delivery import EventSink
-from events.filesink import FileSink
+from events.file_sink import FileSink
+from events.sink import EventSink
 
 
 def events_file(settings: Settings) -> Path:

@@ -7,9 +7,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.contract.result import Status
 from pipeline.report.chart import Chart, chart
+from pipeline.report.formats import figure, percent, usd
 from pipeline.report.money import By, Ledger, Money
-from pipeline.report.summing import Report
-from pipeline.report.words import figure, percent, usd
+from pipeline.report.totals import Report
 
 MOST_ROWS = 40
 """Of tenants, kinds or GPUs; the rest is added up in one row."""

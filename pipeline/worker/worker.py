@@ -23,8 +23,8 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
-from config.beginning import IMPORTED_AT
 from config.errors import ComfyError, RylaError
+from config.process_start import IMPORTED_AT
 from config.settings import Settings
 from config.tables import Route
 from events.sender import Sender
@@ -68,7 +68,7 @@ class Worker:
         """`environ` is what ComfyUI's environment is chosen from, `work_dir` where it writes.
 
         `loras` is the folder of LoRAs where other machines share it. `born` is when the process was
-        born, by `config.beginning.born_at`, if it is this worker's own: its cold start began then.
+        born (config.process_start.born_at), if it is this worker's own: its cold start began then.
         """
         self._settings = settings
         self._route = route

@@ -16,8 +16,8 @@ import uvicorn
 from pydantic import SecretStr
 
 from config.settings import Settings
-from events.delivery import MemorySink
 from events.sender import Sender
+from events.sink import MemorySink
 from handlers.comfyui.standin.options import Options
 from handlers.comfyui.standin.server import running
 from pipeline.api.app import make_app

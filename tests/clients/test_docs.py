@@ -13,7 +13,7 @@ from PIL import Image
 
 from config.tables import load_models
 from handlers.faces.boxes import Box
-from pipeline.local.demo_lora import make_lora
+from pipeline.local.demo.lora import make_lora
 from pipeline.loras import library
 from tests.clients.conftest import Api
 from tests.support.portraits import portrait

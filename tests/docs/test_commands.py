@@ -22,11 +22,11 @@ pytestmark = pytest.mark.xdist_group("docs")
 PAGES = ("README.md", "docs/quickstart.md", "docs/operations.md")
 NOT_RUN = "# not run by the tests: "
 RUN_ELSEWHERE: Mapping[str, str] = {
-    "make demo": "tests/pipeline/local/test_demo.py",
+    "make demo": "tests/pipeline/local/demo/test_demo.py",
     "make test": "Makefile",
     "source .venv/bin/activate": "Makefile",
     "ryla up": "tests/pipeline/local/test_stack.py",
-    "pip install ./clients": "tests/clients/test_installing.py",
+    "pip install ./clients": "tests/clients/test_install.py",
     "npm ci --prefix clients/typescript": "Makefile",
     "npm run build --prefix clients/typescript": "tests/clients/test_typescript.py",
 }

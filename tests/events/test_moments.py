@@ -1,8 +1,8 @@
 import pytest
 
 from events.catalogue import ManifestRejected
+from events.job_properties import asked
 from events.moments import Moment, ending, event_for
-from events.reading import asked
 
 
 def test_a_refusal_is_a_failure_that_says_so() -> None:

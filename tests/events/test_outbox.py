@@ -16,9 +16,9 @@ from events.catalogue import (
     GenerationRequested,
     LoraLoaded,
 )
+from events.job_properties import asked
 from events.moments import TABLE
 from events.outbox import StoredEvent, stored
-from events.reading import asked
 from tests.events.builders import AT, COMMON, completed, scores
 
 LONG = "\U0001f98a" * 100_000

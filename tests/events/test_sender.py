@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from events.breaker import Pauses
-from events.delivery import MemorySink, NotDelivered
 from events.outbox import StoredEvent
 from events.posthog_sink import PostHogSink
 from events.sender import Delivery, Sender
+from events.sink import MemorySink, NotDelivered
 from tests.events.builders import completed, scores
 from tests.support.posthog_receiver import Answer, PostHogReceiver
 

@@ -10,7 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
-from config.beginning import born_at
+from config.process_start import born_at
 from config.settings import load_settings
 from pipeline.worker.worker import Worker
 

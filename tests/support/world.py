@@ -14,9 +14,9 @@ from itertools import count
 
 from config.errors import RylaError
 from config.settings import Settings
-from events.delivery import NotDelivered
 from events.outbox import StoredEvent
 from events.sender import Delivery, Sender
+from events.sink import NotDelivered
 from pipeline.contract.keys import lease_key, manifest_key, result_key
 from pipeline.contract.lease import Lease, Phase
 from pipeline.dispatcher.tick import Dispatcher, tick

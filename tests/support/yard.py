@@ -11,8 +11,8 @@ from typing import Any
 
 from config.settings import Settings
 from events.breaker import Pauses
-from events.delivery import EventSink, MemorySink
 from events.sender import Sender
+from events.sink import EventSink, MemorySink
 from pipeline.contract.keys import lease_key, result_key
 from pipeline.contract.lease import Lease
 from pipeline.contract.result import Result

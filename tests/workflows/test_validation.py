@@ -9,7 +9,7 @@ from tests.support.recordings import NAMES, http_probes, recording
 from workflows.graph import Graph
 from workflows.interfaces import committed
 from workflows.validation import require_valid, validate
-from workflows.verdict import Verdict
+from workflows.validation_result import Verdict
 
 FLUX = recording("flux_cold").graph
 FILES = {

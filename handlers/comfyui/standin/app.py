@@ -27,7 +27,7 @@ from handlers.comfyui.standin.options import Options
 from handlers.comfyui.standin.prompts import Prompt, PromptQueue
 from workflows.interfaces import Interfaces
 from workflows.validation import validate
-from workflows.verdict import Problem
+from workflows.validation_result import Problem
 
 MAX_UPLOAD = 100 * 1024 * 1024
 FEATURES = {"supports_preview_metadata": True, "max_upload_size": MAX_UPLOAD}

@@ -10,9 +10,9 @@ from typing import Any
 from pipeline.acceptance.http import Answer, Health
 from pipeline.acceptance.jobs import Job, Stage
 from pipeline.contract.result import Result, Status
+from pipeline.report.formats import NOTHING
 from pipeline.report.series import rounded
-from pipeline.report.summing import STANDIN
-from pipeline.report.words import NOTHING
+from pipeline.report.totals import STANDIN
 
 
 class Verdict(StrEnum):

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 
 from pipeline.acceptance.criteria.criterion import Criterion, Facts, Verdict, not_run, several
 from pipeline.contract.result import Result, Status
+from pipeline.report.formats import NOTHING, percent, usd
 from pipeline.report.money import NOBODY
 from pipeline.report.series import Series
-from pipeline.report.summing import Account
 from pipeline.report.targets import SECONDS, SUCCESS, USD, Tally
-from pipeline.report.words import NOTHING, percent, usd
+from pipeline.report.totals import Account
 
 
 def figures(facts: Facts) -> Iterator[Criterion]:

@@ -19,8 +19,8 @@ from pipeline.acceptance.criteria.criterion import (
 from pipeline.acceptance.jobs import Stage
 from pipeline.acceptance.plan import TARGETS
 from pipeline.contract.result import OutputFace
+from pipeline.report.formats import figure
 from pipeline.report.targets import MATCH, Metric, Unit
-from pipeline.report.words import figure
 
 PICTURES = 10
 LORAS = 5

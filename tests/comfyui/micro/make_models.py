@@ -15,7 +15,7 @@ from tests.comfyui.micro import flux, instantid, sdxl, zimage
 from tests.comfyui.micro.shapes import Shapes, under
 from tests.comfyui.micro.text import clip_g, clip_l, qwen, t5
 from tests.comfyui.micro.vae import vae
-from tests.comfyui.micro.writing import write
+from tests.comfyui.micro.writer import write
 from tests.support.micro_faces import make_detector, make_embedder
 
 PATCH = Path(__file__).with_name("tiny_patch.py")

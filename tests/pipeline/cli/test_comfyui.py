@@ -10,7 +10,7 @@ from handlers.comfyui.standin import server as standin
 from handlers.comfyui.standin import standin_folder
 from handlers.comfyui.standin.options import Options
 from tests.pipeline.cli.conftest import Ryla
-from workflows import interfaces, needed
+from workflows import interfaces
 
 PYTHON = sys.executable
 
@@ -37,7 +37,7 @@ def test_a_comfyui_with_our_interfaces_passes(bare_ryla: Ryla, url: str) -> None
     answer = bare_ryla("comfyui", "interfaces", "--url", url, "--check")
 
     assert answer.code == 0, answer.err
-    assert f"All {len(needed.ALL)} nodes that the graphs need are there" in answer.out
+    assert f"All {len(required_nodes.ALL)} nodes that the graphs need are there" in answer.out
 
 
 def test_the_table_that_is_written_is_the_committed_one(

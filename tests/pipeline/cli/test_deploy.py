@@ -11,7 +11,7 @@ from pipeline.modal_app import check, deployment
 from tests.pipeline.cli.conftest import Ryla
 from tests.support.commands import ryla as run
 from tests.support.modal_plane import ModalPlane
-from tests.support.modal_plane.signing_in import signed_in
+from tests.support.modal_plane.sign_in import signed_in
 
 pytestmark = pytest.mark.xdist_group("modal-engine")
 

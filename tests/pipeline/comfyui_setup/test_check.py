@@ -7,7 +7,7 @@ from handlers.comfyui.standin import standin_folder
 from pipeline.comfyui_setup.check import lines, main
 from pipeline.comfyui_setup.nodes import judge
 from workflows.interfaces import Interfaces, committed
-from workflows.needed import INSTANTID
+from workflows.required_nodes import INSTANTID
 
 LOG = (
     f"Cannot import /comfy/custom_nodes/{INSTANTID} module for custom nodes: No module named 'cv2'",

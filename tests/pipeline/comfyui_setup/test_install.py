@@ -8,7 +8,7 @@ from config.errors import InstallFailed
 from pipeline.comfyui_setup import install
 from pipeline.comfyui_setup.install import Wish, run, steps
 from pipeline.comfyui_setup.pins import COMFYUI, PACKS
-from workflows.needed import CORE, INSTANTID, NEEDED
+from workflows.required_nodes import CORE, INSTANTID, NEEDED
 
 COMMIT = PACKS[INSTANTID].commit
 

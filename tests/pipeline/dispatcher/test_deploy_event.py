@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from events.delivery import EventSink, MemorySink, NotDelivered
 from events.sender import Sender
+from events.sink import EventSink, MemorySink, NotDelivered
 from pipeline.dispatcher.deploy_event import PAUSE_S, Announcer
 from pipeline.dispatcher.loop import Bell, dispatch
 from pipeline.dispatcher.tick import Dispatcher

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from config.settings import Settings
-from events.delivery import MemorySink
 from events.sender import Sender
+from events.sink import MemorySink
 from pipeline.contract.result import Status
 from pipeline.dispatcher.tick import Dispatcher, tick
 from pipeline.local.seaweed import SeaweedServer

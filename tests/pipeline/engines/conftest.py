@@ -10,7 +10,7 @@ from pipeline.contract.lease import Lease, Phase
 from pipeline.engines.modal import ModalEngine
 from pipeline.queue.spawn import Ref, make_ref
 from tests.support.modal_plane import ModalPlane
-from tests.support.modal_plane.signing_in import signed_in
+from tests.support.modal_plane.sign_in import signed_in
 
 HERE = Path(__file__).parent
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from events.delivery import MemorySink
+from events.sink import MemorySink
 from handlers.media.images import read_provenance
 from pipeline.contract.result import Status
 from pipeline.jobs.cancel import Canceller

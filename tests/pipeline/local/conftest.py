@@ -3,8 +3,8 @@ import os
 import pytest
 
 from config.settings import Settings
-from pipeline.local.demo import DemoRun, prepare, run_demo
-from pipeline.local.examples import EXAMPLES, load_examples
+from pipeline.local.demo.demo import DemoRun, prepare, run_demo
+from pipeline.local.demo.manifests import EXAMPLES, load_examples
 
 
 @pytest.fixture(scope="session")

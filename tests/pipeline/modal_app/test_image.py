@@ -11,7 +11,7 @@ from config.settings import Settings
 from pipeline.comfyui_setup.pins import COMFYUI, PACKS, constraints
 from pipeline.modal_app import image
 from pipeline.modal_app.image import Recipe, build
-from workflows.needed import INSTANTID
+from workflows.required_nodes import INSTANTID
 
 ROOT = Path(__file__).parents[3]
 

@@ -9,7 +9,7 @@ from pipeline.modal_app.model_functions import download, switch
 from pipeline.models.hub import HuggingFace
 from tests.support.model_hub import COMMIT, TOKEN, HubFile, ModelHub, model_hub
 
-TABLE = """
+OWN = """
 [weights.mine]
 folder = "checkpoints"
 file = "mine.safetensors"
@@ -24,7 +24,7 @@ unet = "mine"
 
 @pytest.fixture
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "models.toml").write_text(TABLE)
+    (tmp_path / "models.toml").write_text(OWN)
     monkeypatch.setenv("RYLA_MODELS_FILE", str(tmp_path / "models.toml"))
     monkeypatch.setenv("RYLA_MODELS_DIR", str(tmp_path / "models"))
     (tmp_path / "models" / "checkpoints").mkdir(parents=True)

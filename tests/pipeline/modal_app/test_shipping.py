@@ -96,7 +96,7 @@ def test_code_tables_and_templates_are_shipped(path: str) -> None:
     [
         "tests/pipeline/worker/test_worker.py",
         "docs/deploy.md",
-        "pipeline/local/report.html.j2",
+        "pipeline/local/demo/report.html.j2",
         "pipeline/cli/submit.py",
         "handlers/comfyui/standin/app.py",
         "config/__pycache__/tables.cpython-311.pyc",

@@ -15,8 +15,8 @@ import pytest
 
 from config.errors import BadManifest
 from config.settings import Settings, webhook_key
-from events.delivery import MemorySink, NotDelivered
 from events.outbox import StoredEvent
+from events.sink import MemorySink, NotDelivered
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import Result, Status
 from pipeline.dispatcher.tick import tick

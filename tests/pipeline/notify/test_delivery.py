@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from events.delivery import MemorySink, NotDelivered
 from events.outbox import StoredEvent
 from events.posthog_sink import PostHogSink
+from events.sink import MemorySink, NotDelivered
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status
 from pipeline.dispatcher.tick import tick

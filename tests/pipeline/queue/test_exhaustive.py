@@ -14,9 +14,9 @@ from pipeline.notify.delivery import Debt
 from pipeline.queue import claim_steps, protocol
 from pipeline.queue.start_steps import Restart, Start
 from pipeline.store.conditional import Lost, Won
-from tests.support.exploring import procedures
-from tests.support.exploring.explorer import Explorer, Violation
-from tests.support.exploring.scenario import (
+from tests.support.exploration import procedures
+from tests.support.exploration.explorer import Explorer, Violation
+from tests.support.exploration.scenario import (
     BAD_BODY,
     BODY,
     CALLED,

@@ -4,8 +4,8 @@ from pipeline.contract.result import Result, Status
 from pipeline.report.modal_billing import Billing, Day
 from pipeline.report.money import By, Ledger
 from pipeline.report.page import MOST_ROWS, jobs_a_day, render, shortened
-from pipeline.report.reading import Reading
-from pipeline.report.summing import Report, summed
+from pipeline.report.results_reader import Reading
+from pipeline.report.totals import Report, summed
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
 from tests.support.report_results import NOON, days_ago, output, refused, result

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from config.settings import Settings
-from events.delivery import MemorySink
+from events.sink import MemorySink
 from handlers.comfyui.standin.options import Options
 from handlers.comfyui.standin.server import running
 from handlers.faces.boxes import Box

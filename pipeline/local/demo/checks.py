@@ -1,0 +1,170 @@
+"""Did a demo end as it should? Each check is judged by what lies in its folder and its events."""
+
+import hashlib
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from PIL import Image
+
+from events.moments import Moment, event_for
+from pipeline.contract.keys import attempt_folder
+from pipeline.contract.result import Output, Result, Status
+from pipeline.local.demo.demo import DemoRun
+from pipeline.local.demo.manifests import Example
+
+_MOMENTS = {
+    Status.SUCCEEDED: Moment.SUCCEEDED,
+    Status.FAILED: Moment.FAILED,
+    Status.REJECTED: Moment.REFUSED,
+    Status.CANCELLED: Moment.CANCELLED,
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    text: str
+    """What was looked at, as a statement."""
+    faults: Sequence[str]
+
+    @property
+    def ok(self) -> bool:
+        return not self.faults
+
+
+def check_run(run: DemoRun) -> list[Check]:
+    checks: list[tuple[str, Callable[[DemoRun], Iterator[str]]]] = [
+        (f"every job ended as expected ({len(run.examples)})", _endings),
+        (
+            "every picture has bytes, sha256, size and format as its result and manifest say"
+            f" ({_pictures(run)})",
+            _outputs,
+        ),
+        ("every execution left its metrics.json beside its outputs", _metrics),
+        ("refused jobs say why and what to write instead, and started nothing", _refusals),
+        (_again_text(run), _again),
+        (f"every event of every job came, and came once ({len(run.events)})", _events),
+        ("nothing is left in the inbox or in progress, nothing was misfiled", _leftovers),
+    ]
+    return [Check(text, tuple(look(run))) for text, look in checks]
+
+
+def _pictures(run: DemoRun) -> int:
+    return sum(len(result.outputs) for result in run.results.values())
+
+
+def _again_text(run: DemoRun) -> str:
+    return f"{run.again.id if run.again else 'a job'}, submitted twice, ran once"
+
+
+def _ended(run: DemoRun, *statuses: Status) -> Iterator[tuple[Example, Result]]:
+    for example in run.examples:
+        result = run.results.get(example.id)
+        if result is not None and result.status in statuses:
+            yield example, result
+
+
+def _endings(run: DemoRun) -> Iterator[str]:
+    for example in run.examples:
+        result = run.results.get(example.id)
+        if result is None:
+            yield f"{example.id} has no result"
+        elif result.status is not example.expected:
+            reason = f": {result.error.code}, {result.error.message}" if result.error else ""
+            yield f"{example.id} {result.status} instead of {example.expected}{reason}"
+
+
+def _outputs(run: DemoRun) -> Iterator[str]:
+    for example, result in _ended(run, Status.SUCCEEDED):
+        wanted = example.input.get("num_images", 1)
+        if len(result.outputs) != wanted:
+            yield f"{example.id} has {len(result.outputs)} pictures instead of {wanted}"
+        for output in result.outputs:
+            yield from _picture(run, example, output)
+
+
+def _picture(run: DemoRun, example: Example, output: Output) -> Iterator[str]:
+    file = run.out / output.key
+    if not file.exists():
+        yield f"{output.key} is not there"
+        return
+    body = file.read_bytes()
+    if len(body) != output.bytes or hashlib.sha256(body).hexdigest() != output.sha256:
+        yield f"{output.key} has other bytes than its result says"
+    asked = (
+        example.input.get("width", 1024),
+        example.input.get("height", 1024),
+        example.input.get("output_format", "png"),
+    )
+    with Image.open(io.BytesIO(body)) as image:
+        found = (image.width, image.height, (image.format or "").lower())
+    if found != asked or (output.width, output.height) != found[:2]:
+        yield f"{output.key} is {found} instead of {asked}"
+
+
+def _metrics(run: DemoRun) -> Iterator[str]:
+    for example, result in _ended(run, Status.SUCCEEDED):
+        file = run.out / attempt_folder(example.id, result.attempt) / "metrics.json"
+        if not file.exists():
+            yield f"{example.id} has no metrics.json"
+        elif result.metrics is None or json.loads(file.read_bytes()) != result.metrics.model_dump():
+            yield f"{example.id} has other metrics in metrics.json than in its result"
+
+
+def _refusals(run: DemoRun) -> Iterator[str]:
+    for example, result in _ended(run, Status.REJECTED):
+        if example.expected is Status.REJECTED and not (result.error and result.error.hint):
+            yield f"{example.id} was refused without a hint"
+        if result.metrics is not None or result.outputs:
+            yield f"{example.id} was refused, and ran"
+
+
+def _again(run: DemoRun) -> Iterator[str]:
+    again = run.again
+    if again is None:
+        yield "no job succeeded that could be submitted again"
+        return
+    if not again.accepted:
+        yield "the inbox did not take the second submission"
+    if again.result_after != again.result_before:
+        yield "its result changed"
+    if again.executions != 1 or run.results[again.id].attempt != 1:
+        yield f"it was executed {again.executions} times"
+
+
+def _events(run: DemoRun) -> Iterator[str]:
+    came = Counter(event.uuid for event in run.events)
+    yield from (f"event {uuid} came {n} times" for uuid, n in came.items() if n > 1)
+    owed: dict[str, str] = {}
+    for example, result in _ended(run, *Status):
+        names = [event.event for event in result.events]
+        if names != (wanted := _event_names(example, result)):
+            yield f"{example.id} owes {names} instead of {wanted}"
+        owed |= {event.uuid: f"{event.event} of {example.id}" for event in result.events}
+    yield from (f"{owed[uuid]} did not come" for uuid in owed.keys() - came.keys())
+    names_by_uuid = {event.uuid: event.event for event in run.events}
+    yield from (f"{names_by_uuid[uuid]} came unasked" for uuid in came.keys() - owed.keys())
+
+
+def _event_names(example: Example, result: Result) -> list[str]:
+    moments = (Moment.ADOPTED, *_on_the_way(example, result), _MOMENTS[result.status])
+    events = (event_for(moment, example.model) for moment in moments)
+    return [event.name_for(example.model) for event in events if event is not None]
+
+
+def _on_the_way(example: Example, result: Result) -> Iterator[Moment]:
+    """What happened to the job between its adoption and its end."""
+    if result.error is not None and result.error.code.startswith("lora_"):
+        yield Moment.LORA_LOAD_FAILED
+    elif result.status is Status.SUCCEEDED and example.input.keys() & {"lora_id", "lora_name"}:
+        yield Moment.LORA_LOADED
+    if "reference_image" in example.input:
+        for output in result.outputs:
+            yield from [Moment.FACE_MEASURED] * (output.face.tries if output.face else 1)
+
+
+def _leftovers(run: DemoRun) -> Iterator[str]:
+    yield from (f"{key} is still there" for key in run.left)
+    yield from (f"{key} was filed" for key in run.rejected)

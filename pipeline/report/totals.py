@@ -1,0 +1,81 @@
+"""A report: results of a span added up, what the stand-in made apart."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pipeline.contract.result import Result
+from pipeline.report.modal_billing import Billing
+from pipeline.report.money import Ledger
+from pipeline.report.results_reader import Reading
+from pipeline.report.targets import Tally
+
+STANDIN = "standin"
+
+
+@dataclass
+class Account:
+    tally: Tally = field(default_factory=Tally)
+    ledger: Ledger = field(default_factory=Ledger)
+
+    def add(self, result: Result) -> None:
+        self.tally.add(result)
+        self.ledger.add(result)
+
+    @property
+    def jobs(self) -> int:
+        return self.ledger.total.jobs
+
+    def document(self) -> dict[str, Any]:
+        return {**self.tally.document(), "money": self.ledger.document()}
+
+
+@dataclass
+class Sums:
+    real: Account = field(default_factory=Account)
+    """With the jobs that reached no ComfyUI at all: refused, cancelled, or given up."""
+    standin: Account = field(default_factory=lambda: Account(Tally(standin=True)))
+    """What no model made: evidence of neither money nor quality."""
+
+    @property
+    def all_in_usd(self) -> float | None:
+        """All dollars over the pictures that came of them: failed jobs and lost attempts too."""
+        total = self.real.ledger.total
+        return total.total_usd / total.pictures if total.pictures and total.total_usd else None
+
+
+@dataclass(frozen=True)
+class Report:
+    bucket: str
+    since: datetime
+    until: datetime
+    sums: Sums
+    reading: Reading
+    billing: Billing | None = None
+    """None when it was not asked for."""
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "bucket": self.bucket,
+            "since": self.since.isoformat(),
+            "until": self.until.isoformat(),
+            **self.sums.real.document(),
+            "all_in_usd_a_picture": self.sums.all_in_usd,
+            "standin": self.sums.standin.document() if self.sums.standin.jobs else None,
+            "read": {
+                "objects": self.reading.objects,
+                "results": self.reading.found,
+                "unreadable": self.reading.unreadable,
+                "unreadable_keys": self.reading.named,
+            },
+            "modal": self.billing.document() if self.billing else None,
+        }
+
+
+def summed(results: Iterable[Result]) -> Sums:
+    sums = Sums()
+    for result in results:
+        engine = result.provenance.engine if result.provenance else None
+        (sums.standin if engine == STANDIN else sums.real).add(result)
+    return sums

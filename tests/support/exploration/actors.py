@@ -1,0 +1,309 @@
+"""What each actor may do next, and what comes of it.
+
+An outcome depends on where the actor stands and on the one object that its next call touches, so
+each is computed once, by the real `call` and `next`, and both are numbers from then on.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import partial
+from itertools import combinations
+from typing import Any
+
+from pipeline.contract.keys import lease_key
+from pipeline.contract.result import Result, Status
+from pipeline.notify.delivery import Debt
+from pipeline.queue.cancel_steps import Cancellation, Look
+from pipeline.queue.claim import Taker, claim, take_over
+from pipeline.queue.claim_steps import Claim, DropEntry, TakeOver
+from pipeline.queue.expiry import Held, Lifetimes, Standing, standing
+from pipeline.queue.protocol import (
+    Committed,
+    CreateLease,
+    CreateManifest,
+    CreateResult,
+    DropInbox,
+    DropLease,
+    End,
+    Judge,
+    ReadInbox,
+    ReadManifest,
+    ReadResult,
+    RejectConflict,
+    ReplaceLease,
+    Spawn,
+    Started,
+)
+from pipeline.queue.start_steps import Execution, Start
+from pipeline.store.base import Entry, IfAbsent, IfMatch
+from pipeline.store.conditional import Lost, Verdict, Won, judge
+from tests.support.exploration.numbers import (
+    AGAIN,
+    DELIVER,
+    DROP_ENTRY,
+    DROP_LEASE,
+    FILE,
+    FIRST,
+    FLOAT,
+    NOTHING,
+    SPAWN,
+    START,
+    TAKE,
+    UNCLEAR,
+    WIN,
+    Local,
+    Numbering,
+    Outcome,
+    body_of,
+    etag_of,
+)
+from tests.support.exploration.procedures import (
+    NOW,
+    CommitWork,
+    Deliver,
+    Delivering,
+    Executing,
+    GiveBack,
+    ReadLease,
+    Renew,
+    Rules,
+    after_cancelling,
+    after_start,
+    after_taking,
+)
+from tests.support.exploration.scenario import (
+    CALLED,
+    CANCELLER,
+    DELIVERED,
+    FREE,
+    GIVE_BACK,
+    ID,
+    KEYS,
+    LATE_WRITE,
+    LOST,
+    REFUSE,
+    UNDELIVERED,
+    WORKERS,
+    Scenario,
+)
+
+LONG_AFTER = NOW + timedelta(days=2)
+"""When a lease is judged, so that any may be due."""
+ARRIVED = {Debt.EVENTS: DELIVERED, Debt.CALLBACK: CALLED}
+LIFETIMES = Lifetimes(claim_s=60, unreadable_s=900, margin_s=5, look_after_s=25)
+
+
+@dataclass
+class Actors:
+    scenario: Scenario
+    numbers: Numbering = field(default_factory=Numbering)
+    _rules: Rules = field(init=False)
+    _workers: dict[tuple[int, int], int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._rules = Rules.of(self.scenario.max_attempts)
+
+    # ── beginnings ────────────────────────────────────────────────────────────────────────────
+
+    def dispatcher(self, actor: int, ticks: int) -> int:
+        return self.numbers.local(Local(actor, None, ticks=ticks))
+
+    def canceller(self) -> int:
+        return self.numbers.local(Local(CANCELLER, None))
+
+    def worker(self, actor: int, ref_id: int) -> int:
+        if (actor, ref_id) not in self._workers:
+            self._workers[actor, ref_id] = self._worker(actor, ref_id)
+        return self._workers[actor, ref_id]
+
+    def _worker(self, actor: int, ref_id: int) -> int:
+        ref = self.numbers.refs[ref_id]
+        assert ref is not None
+        assert ref.lease is not None
+        execution = Execution(
+            nonce=f"w{actor}",
+            owner="w",
+            call_id=None,
+            ttl_s=60.0,
+            rate_usd_per_s=0.0,
+            now=NOW,
+            max_attempts=self.scenario.max_attempts,
+        )
+        return self.numbers.local(Local(actor, Start(execution, ref.lease, ref.etag)))
+
+    def begin(self, id: int, lease: int, *entries: int) -> Iterator[Outcome]:
+        """A dispatcher acts on its listing; a canceller just begins."""
+        local = self.numbers.locals[id]
+        assert local is not None
+        if local.actor == CANCELLER:
+            result = partial(_cancelled, self.scenario.callback_url)
+            look = Look(Cancellation(ID, KEYS[0], result))
+            yield Outcome(FREE, 0, self.numbers.local(replace(local, step=look)))
+            return
+        for step in self._openings(local, lease, *entries):
+            yield Outcome(FREE, 0, self.numbers.local(replace(local, step=step)))
+
+    def _openings(self, local: Local, lease: int, *entries: int) -> Iterator[Claim | TakeOver]:
+        """What a tick may do about the job. A lease that is listed may be due, or not yet."""
+        taker = Taker(f"d{local.actor}.{local.ticks}", "d", 900.0)
+        waiting = [Entry(key, "", 1, NOW) for key, body in zip(KEYS, entries, strict=True) if body]
+        if not lease:
+            yield from (claim(entry, taker) for entry in waiting)
+            return
+        read = self.numbers.lease(lease)
+        entry = Entry(lease_key(ID), etag_of(lease), 1, NOW)
+        held = Held(ID, entry, read, unreadable=read is None)
+        besides: list[Entry | None] = [*waiting] or [None]
+        for beside in besides:
+            if standing(held, LONG_AFTER, beside, LIFETIMES) is Standing.DUE:
+                yield take_over(held, beside, taker, NOW)
+
+    # ── the next call ─────────────────────────────────────────────────────────────────────────
+
+    def outcomes(self, id: int, value: int) -> Iterator[Outcome]:
+        """Of the next call, with this value in the place that it touches."""
+        local = self.numbers.locals[id]
+        assert local is not None
+        if isinstance(local.step, Executing):
+            return self._choices(local, local.step)
+        match local.step.call:
+            case CreateLease(lease):
+                return self._write(local, value, lease.body(), IfAbsent())
+            case ReplaceLease(lease, etag):
+                return self._write(local, value, lease.body(), IfMatch(etag))
+            case CreateManifest(_, body):
+                return self._write(local, value, body, IfAbsent())
+            case CreateResult(result):
+                return self._write(local, value, result.body(), IfAbsent())
+            case ReadInbox() | ReadManifest() | ReadResult() | ReadLease():
+                return self._read(local, value)
+            case DropLease():
+                return self._drop(local, DROP_LEASE, 0)
+            case DropInbox():
+                return self._drop(local, DROP_ENTRY, local.compared)
+        return self._elsewhere(local)
+
+    def _choices(self, local: Local, at: Executing) -> Iterator[Outcome]:
+        """A worker may do any of these first."""
+        commit = CommitWork(at.lease, at.etag, at.callback_url)
+        yield Outcome(FREE, 0, self.numbers.local(replace(local, step=commit)))
+        if at.renewals:
+            renew = Renew(at.lease, at.etag, at.renewals, at.callback_url)
+            yield Outcome(FREE, 0, self.numbers.local(replace(local, step=renew)))
+        if at.lease.attempt < self.scenario.max_attempts:
+            back = GiveBack(at.lease, at.etag)
+            yield Outcome(GIVE_BACK, 0, self.numbers.local(replace(local, step=back)))
+
+    def _read(self, local: Local, value: int) -> Iterator[Outcome]:
+        if isinstance(local.step.call, ReadInbox):
+            local = replace(local, compared=value)
+        yield Outcome(FREE, value, self._reply(local, self.numbers.stored(value)))
+
+    def _drop(self, local: Local, effect: int, argument: int) -> Iterator[Outcome]:
+        """A delete is repeated until it is answered; the lost one may come late."""
+        after = self._reply(local, None)
+        yield Outcome(FREE, 0, after, effect, argument)
+        yield Outcome(LOST, 0, self.numbers.local(local), effect, argument)
+        yield Outcome(LATE_WRITE, 0, after, FLOAT, self.numbers.late_write(local.touches, -1, 0))
+
+    def _write(
+        self, local: Local, value: int, body: bytes, condition: IfAbsent | IfMatch
+    ) -> Iterator[Outcome]:
+        """As SafeStore: put, and after anything but a plain yes read and judge."""
+        if local.mode == UNCLEAR:
+            yield self._resolve(local, value, body, condition)
+            return
+        unclear = self.numbers.local(replace(local, mode=UNCLEAR))
+        needed = 0 if isinstance(condition, IfAbsent) else body_of(condition.etag)
+        if value != needed:
+            yield Outcome(FREE, value, unclear)
+            return
+        new = self.numbers.body(body)
+        taken = TAKE if isinstance(local.step, TakeOver) else NOTHING
+        won = self._written(local, new, Won(etag_of(new), fresh=local.mode == FIRST))
+        yield replace(won, effect=won.effect or taken)
+        yield Outcome(LOST, new, unclear, taken)
+        yield Outcome(LOST, value, unclear)
+        yield Outcome(
+            LATE_WRITE, value, unclear, FLOAT, self.numbers.late_write(local.touches, needed, new)
+        )
+
+    def _resolve(
+        self, local: Local, value: int, body: bytes, condition: IfAbsent | IfMatch
+    ) -> Outcome:
+        current = self.numbers.stored(value)
+        verdict = judge(body, condition, current)
+        if verdict is Verdict.AGAIN:
+            return Outcome(FREE, value, self.numbers.local(replace(local, mode=AGAIN)))
+        if verdict is Verdict.MINE and current is not None:
+            return self._written(local, value, Won(current.etag, fresh=False))
+        return self._written(local, value, Lost(current))
+
+    def _written(self, local: Local, value: int, outcome: Won | Lost) -> Outcome:
+        """An execution has begun, and a job is won, when the writer believes so."""
+        after = local.step.next(outcome)
+        then = self._reply(local, outcome)
+        if isinstance(after, Started):
+            return Outcome(FREE, value, then, START, after.lease.attempt)
+        after = after.then if isinstance(after, DropEntry) else after
+        wins = isinstance(after, Committed) or (
+            isinstance(after, Deliver) and isinstance(local.step, CommitWork)
+        )
+        return Outcome(FREE, value, then, WIN if wins else NOTHING)
+
+    def _elsewhere(self, local: Local) -> Iterator[Outcome]:
+        """Calls to anything but the five objects."""
+        match local.step.call:
+            case RejectConflict(_, body):
+                yield Outcome(FREE, 0, self._reply(local, None), FILE, self.numbers.body(body))
+            case Spawn(ref, lease):
+                refused = lease.waiting(not_before=NOW, attempt=lease.attempt - 1, model=ref.model)
+                said_no = self._reply(local, refused)
+                spawned = self.numbers.ref(ref)
+                yield Outcome(FREE, 0, self._reply(local, None), SPAWN, spawned)
+                yield Outcome(REFUSE, 0, said_no)
+                yield Outcome(REFUSE, 0, said_no, SPAWN, spawned)
+            case Delivering(debts):
+                yield self._deliver(local, debts, FREE)
+                for count in range(len(debts)):
+                    for arrived in combinations(debts, count):
+                        yield self._deliver(local, arrived, UNDELIVERED)
+            case call:
+                raise NotImplementedError(call)
+
+    def _deliver(self, local: Local, arrived: tuple[Debt, ...], fault: int) -> Outcome:
+        marks = sum(ARRIVED[debt] for debt in arrived)
+        return Outcome(fault, 0, self._reply(local, arrived), DELIVER, marks)
+
+    def _reply(self, local: Local, reply: Any) -> int:
+        """Where the actor stands after this reply."""
+        step = local.step.next(reply)
+        if local.actor >= WORKERS:
+            step = after_start(step, self.scenario.renewals, self.scenario.callback_url)
+        elif local.actor == CANCELLER:
+            step = after_cancelling(step)
+        else:
+            step = after_taking(step)
+        if isinstance(step, Executing):
+            return self.numbers.local(replace(local, step=step, mode=FIRST))
+        if isinstance(step, End):
+            return self.dispatcher(local.actor, local.ticks - 1) if local.ticks > 1 else 0
+        if isinstance(step.call, Judge):
+            # Deciding touches nothing, so nothing can come between.
+            return self._reply(replace(local, step=step), self._rules.judge(step.call))
+        return self.numbers.local(replace(local, step=step, mode=FIRST))
+
+
+def _cancelled(callback_url: str | None, body: bytes) -> Result:
+    return Result(
+        id=ID,
+        status=Status.CANCELLED,
+        model="flux-dev",
+        tenant="acme",
+        attempt=0,
+        nonce="c",
+        manifest_sha256="",
+        finished_at=NOW,
+        callback_url=callback_url,
+    )

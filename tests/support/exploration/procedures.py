@@ -1,0 +1,283 @@
+"""What comes before and after the procedures of pipeline/queue, as further steps.
+
+Worker:     Start ─ Executing ─┬─ Renew ─ Executing
+                               ├─ CommitWork ─ Deliver ─┬─ DropOwn
+                               └─ GiveBack              └─ Owe
+Dispatcher: … Committed or Finished ─ Deliver …
+Canceller:  … Committed ─ FindLease ─ OweCancel ─ Deliver …
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, cast
+
+from pydantic import SecretStr
+
+from config.settings import Settings
+from pipeline.contract.lease import Lease, Phase, Progress
+from pipeline.contract.result import Result, Status
+from pipeline.dispatcher.preflight import judge
+from pipeline.notify.delivery import Debt, Settler, owed
+from pipeline.queue.protocol import (
+    Committed,
+    CreateLease,
+    CreateResult,
+    DropLease,
+    End,
+    Finished,
+    Judge,
+    NotMine,
+    ReplaceLease,
+    Stale,
+    Started,
+    Step,
+)
+from pipeline.runtime import Bench, load_bench
+from pipeline.store.base import Stored
+from pipeline.store.conditional import Outcome, Won
+from tests.support.exploration.scenario import HOST
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+"""The store's clock stands still: when a lease is due is the explorer's choice."""
+
+
+class _StandingClock:
+    def now(self) -> datetime:
+        return NOW
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the real decisions are made with."""
+
+    bench: Bench
+    settler: Settler
+
+    @classmethod
+    def of(cls, max_attempts: int) -> "Rules":
+        settings = Settings(
+            max_attempts=max_attempts,
+            callback_hosts=HOST,
+            callback_secret=SecretStr("s"),
+        )
+        clock, nobody = cast(Any, _StandingClock()), cast(Any, None)
+        settler = Settler(clock, nobody, settings, jitter=lambda: 0.5)
+        return cls(load_bench(settings, "explorer"), settler)
+
+    def judge(self, ask: Judge) -> Any:
+        return judge(ask, self.bench, NOW)
+
+
+@dataclass(frozen=True)
+class Executing(End):
+    """The worker has its lease: it may renew, commit or give back, whatever comes first."""
+
+    lease: Lease
+    etag: str
+    renewals: int
+    """Left."""
+    callback_url: str | None = None
+
+
+@dataclass(frozen=True)
+class Renew:
+    lease: Lease
+    etag: str
+    renewals: int
+    callback_url: str | None = None
+
+    @property
+    def call(self) -> ReplaceLease:
+        return ReplaceLease(self.lease.with_(progress=Progress(fraction=0.5)), self.etag)
+
+    def next(self, reply: Outcome) -> Step | End:
+        if not isinstance(reply, Won):
+            return Stale()
+        return Executing(self.call.lease, reply.etag, self.renewals - 1, self.callback_url)
+
+
+@dataclass(frozen=True)
+class CommitWork:
+    lease: Lease
+    etag: str
+    callback_url: str | None = None
+
+    @property
+    def call(self) -> CreateResult:
+        lease = self.lease
+        return CreateResult(
+            Result(
+                id=lease.id,
+                status=Status.SUCCEEDED,
+                model=lease.model,
+                tenant=lease.tenant,
+                attempt=lease.attempt,
+                nonce=lease.nonce,
+                manifest_sha256="",
+                finished_at=NOW,
+                callback_url=self.callback_url,
+            )
+        )
+
+    def next(self, reply: Outcome) -> Step | End:
+        if not isinstance(reply, Won):
+            return Stale()
+        return cast(Step, Deliver(self.call.result, self.lease, self.etag))
+
+
+@dataclass(frozen=True)
+class GiveBack:
+    """An error that may pass."""
+
+    lease: Lease
+    etag: str
+
+    @property
+    def call(self) -> ReplaceLease:
+        return ReplaceLease(self.lease.waiting(not_before=NOW, started_at=None), self.etag)
+
+    def next(self, reply: Outcome) -> Step | End:
+        return Stale()
+
+
+@dataclass(frozen=True)
+class Delivering:
+    """Reply: those of the debts that the other sides confirmed."""
+
+    debts: tuple[Debt, ...]
+
+
+@dataclass(frozen=True)
+class Deliver:
+    """As `Settler.settle`."""
+
+    result: Result
+    lease: Lease
+    etag: str
+    owed: bool = False
+    """Whether the lease says so already."""
+
+    @property
+    def call(self) -> Delivering:
+        return Delivering(tuple(owed(self.result, self.lease)))
+
+    def next(self, arrived: tuple[Debt, ...]) -> Any:
+        if arrived == self.call.debts:
+            return DropOwn(self.lease)
+        return NotMine() if self.owed else Owe(self.result, self.lease, self.etag, arrived)
+
+
+@dataclass(frozen=True)
+class DropOwn:
+    lease: Lease
+
+    @property
+    def call(self) -> DropLease:
+        return DropLease(self.lease.id)
+
+    def next(self, reply: None) -> Step | End:
+        return NotMine()
+
+
+@dataclass(frozen=True)
+class Owe:
+    result: Result
+    lease: Lease
+    etag: str
+    arrived: tuple[Debt, ...]
+
+    @property
+    def call(self) -> ReplaceLease:
+        return ReplaceLease(_owing(self.lease, self.result, self.arrived), self.etag)
+
+    def next(self, reply: Outcome) -> Step | End:
+        return NotMine()
+
+
+_CANCELLERS = Lease(
+    id="job",
+    entry="inbox/job.json",
+    model=None,
+    tenant=None,
+    attempt=0,
+    claim="c",
+    nonce="c",
+    owner="c",
+    phase=Phase.RETRY,
+    ttl_s=900.0,
+    submitted_at=NOW,
+)
+
+
+def _owing(lease: Lease, result: Result, arrived: tuple[Debt, ...] = ()) -> Lease:
+    tries = max(0, lease.attempt - result.attempt)
+    return _rules().settler.owing(lease, tries, arrived=arrived)
+
+
+@cache
+def _rules() -> Rules:
+    return Rules.of(max_attempts=3)
+
+
+@dataclass(frozen=True)
+class ReadLease:
+    """Reply: Stored or None."""
+
+
+@dataclass(frozen=True)
+class FindLease:
+    """A canceller leaves its events with the lease, before it tries to send them."""
+
+    result: Result
+
+    @property
+    def call(self) -> ReadLease:
+        return ReadLease()
+
+    def next(self, reply: Stored | None) -> "OweCancel":
+        return OweCancel(self.result, reply)
+
+
+@dataclass(frozen=True)
+class OweCancel:
+    result: Result
+    current: Stored | None
+
+    @property
+    def call(self) -> CreateLease | ReplaceLease:
+        current = None if self.current is None else Lease.parse(self.current.body)
+        owing = _owing(current or _CANCELLERS, self.result)
+        return ReplaceLease(owing, self.current.etag) if self.current else CreateLease(owing)
+
+    def next(self, reply: Outcome) -> Any:
+        if isinstance(reply, Won):
+            if self.result.callback_url is not None:
+                return NotMine()  # left to a dispatcher
+            return Deliver(self.result, self.call.lease, reply.etag, owed=True)
+        return OweCancel(self.result, reply.current)
+
+
+def after_cancelling(end: End) -> Any:
+    """As `Canceller.cancel`."""
+    return FindLease(end.result) if isinstance(end, Committed) else end
+
+
+def after_taking(end: End) -> Any:
+    """As `tick._after`."""
+    match end:
+        case Committed(result, lease, etag) if lease is not None:
+            return Deliver(result, lease, etag)
+        case Finished(stored, lease, etag, first_claim):
+            there = Result.parse(stored.body)
+            assert there is not None
+            if first_claim and there.status is not Status.CANCELLED:
+                return DropOwn(lease)
+            return Deliver(there, lease, etag)
+    return end
+
+
+def after_start(end: End, renewals: int, callback_url: str | None) -> Any:
+    if not isinstance(end, Started):
+        return end
+    return Executing(end.lease, end.etag, renewals, callback_url)

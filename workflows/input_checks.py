@@ -1,0 +1,101 @@
+"""The checks of a single input of a node."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from workflows.interfaces import AUTOGROW, ENUM, FILE, InputSpec, NodeInterface
+from workflows.validation_result import Problem
+
+_ANY = ("*", "COMFY_MATCHTYPE_V3")
+_LONG_LIST = 20
+"""Choices above which ComfyUI reports only their number."""
+_CONVERT: Mapping[str, type] = {"INT": int, "FLOAT": float, "STRING": str, "BOOLEAN": bool}
+
+
+def finalized(
+    interface: NodeInterface, inputs: Mapping[str, Any]
+) -> Iterator[tuple[str, InputSpec, bool]]:
+    """The inputs of a node as used: (name, spec, required), growing and dynamic ones spelt out."""
+    for specs, required in ((interface.required, True), (interface.optional, False)):
+        for name, spec in specs.items():
+            if spec.type == AUTOGROW and spec.template is not None:
+                yield from _grown(name, spec.template)
+                continue
+            yield name, spec, required
+            for option in spec.options:
+                if option.key == inputs.get(name):
+                    for inner, inner_spec in option.required.items():
+                        yield f"{name}.{inner}", inner_spec, True
+                    for inner, inner_spec in option.optional.items():
+                        yield f"{name}.{inner}", inner_spec, False
+
+
+def _grown(name: str, template: Mapping[str, Any]) -> Iterator[tuple[str, InputSpec, bool]]:
+    least = template.get("min", 0)
+    names = template.get("names") or [
+        f"{template.get('prefix', '')}{n}" for n in range(template.get("max", least))
+    ]
+    for n, inner in enumerate(names):
+        yield f"{name}.{inner}", InputSpec("*"), n < least
+
+
+def missing(name: str) -> Problem:
+    """A required input that is not there."""
+    return Problem(
+        "required_input_missing", "Required input is missing", name, {"input_name": name}
+    )
+
+
+def check_value(
+    name: str, spec: InputSpec, value: Any, choices: list[Any] | None
+) -> Problem | None:
+    """What is wrong with a literal value; `choices` None means that any value will do."""
+    if isinstance(value, dict) and "__value__" in value:
+        value = value["__value__"]  # how the format wraps a list that is no link
+    config = declaration(spec, choices)
+    given = {"input_name": name, "input_config": config, "received_value": value}
+    convert = _CONVERT.get(spec.type)
+    if convert is not None:
+        try:
+            value = convert(value)
+        except (TypeError, ValueError, OverflowError) as failure:
+            return Problem(
+                "invalid_input_type",
+                f"Failed to convert an input value to a {spec.type} value",
+                f"{name}, {value}, {failure}",
+                {**given, "exception_message": str(failure)},
+            )
+        given["received_value"] = value
+    if spec.min is not None and value < spec.min:
+        message = f"Value {value} smaller than min of {spec.min}"
+        return Problem("value_smaller_than_min", message, name, given)
+    if spec.max is not None and value > spec.max:
+        message = f"Value {value} bigger than max of {spec.max}"
+        return Problem("value_bigger_than_max", message, name, given)
+    if choices is not None and value not in choices:
+        long = len(choices) > _LONG_LIST
+        listed = f"(list of length {len(choices)})" if long else str(choices)
+        details = f"{name}: '{value}' not in {listed}"
+        shown = {**given, "input_config": None} if long else given
+        return Problem("value_not_in_list", "Value not in list", details, shown)
+    return None
+
+
+def declaration(spec: InputSpec, choices: list[Any] | None) -> list[Any]:
+    """The input's declaration as ComfyUI repeats it, without its tooltip."""
+    options = {
+        key: getattr(spec, key)
+        for key in ("default", "min", "max", "step")
+        if getattr(spec, key) is not None
+    }
+    return [spec.type if choices is None else choices, options]
+
+
+def types_meet(received: str, wanted: str) -> bool:
+    """Whether an output of one type may be linked to an input of another."""
+    if received == wanted or received in _ANY or wanted in _ANY:
+        return True
+    if received == "COMBO" and wanted in (ENUM, FILE):
+        return True
+    one_of = {part.strip() for part in wanted.split(",")}
+    return any(part.strip() in one_of for part in received.split(","))
