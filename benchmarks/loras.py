@@ -18,7 +18,7 @@ from handlers.loras.bases import flux
 from handlers.loras.check import check
 from handlers.loras.header import FileRanges
 from handlers.loras.refs import ByName
-from pipeline.inputs.supplies import lora_cache
+from pipeline.loras.cache import lora_cache
 from pipeline.loras.fetch import examine, obtain
 from pipeline.store.open import open_store
 from tests.support.safetensors_files import KOHYA, flux_native, lora, underscored, write_sparse

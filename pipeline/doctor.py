@@ -15,6 +15,7 @@ from config.errors import RylaError
 from config.settings import Settings
 from handlers.comfyui.client import ComfyClient
 from handlers.comfyui.environment import allowed
+from handlers.comfyui.info import Machine
 from pipeline.local.seaweed import weed_binary
 from pipeline.models.activation import models_in_use
 from pipeline.models.face_packs import faces_folder, is_there
@@ -23,7 +24,6 @@ from pipeline.notify.sinks import events_file
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
 from pipeline.store.probe import probe
-from pipeline.worker.comfyui import Machine
 from workflows import interfaces
 
 VERSION_SECONDS = 30.0

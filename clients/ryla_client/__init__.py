@@ -12,10 +12,6 @@ from ryla_client._errors import (
     Conflict,
     ConnectionFailed,
     Details,
-    JobCancelled,
-    JobEnded,
-    JobFailed,
-    JobRejected,
     NotAllowed,
     NotFound,
     RylaError,
@@ -25,7 +21,7 @@ from ryla_client._errors import (
     TooMany,
     UnexpectedAnswer,
 )
-from ryla_client._jobs import Job
+from ryla_client._jobs import Job, JobCancelled, JobEnded, JobFailed, JobRejected
 from ryla_client._pictures import picture
 from ryla_client._retry import Retries
 from ryla_client.requests import Request

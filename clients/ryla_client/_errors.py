@@ -11,15 +11,11 @@ RylaError
 │   └── ServerFailed     theirs to mend; repeat it with the same key
 ├── UnexpectedAnswer     whoever answered does not speak as the server does: look at the URL
 ├── StillRunning         your time was over; the job goes on, `job_id` finds it
-└── JobEnded             the job ended without pictures; `job` has all of it
+└── JobEnded             the job ended without pictures; `job` has all of it (_jobs.py)
     └── JobFailed, JobRejected, JobCancelled
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from ryla_client._jobs import Job
 
 
 @dataclass(frozen=True)
@@ -119,23 +115,3 @@ class UnexpectedAnswer(RylaError):
 
 class StillRunning(RylaError):
     """The time to wait was over; the job goes on."""
-
-
-class JobEnded(RylaError):
-    """The job ended without pictures."""
-
-    def __init__(self, message: str, details: Details, job: "Job") -> None:
-        super().__init__(message, details)
-        self.job = job
-
-
-class JobFailed(JobEnded):
-    """It was tried."""
-
-
-class JobRejected(JobEnded):
-    """It was refused before a GPU started, and cost nothing."""
-
-
-class JobCancelled(JobEnded):
-    """Somebody cancelled it."""

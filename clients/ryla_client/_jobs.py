@@ -8,12 +8,9 @@ from ryla_client._errors import (
     BadRequest,
     Conflict,
     Details,
-    JobCancelled,
-    JobEnded,
-    JobFailed,
-    JobRejected,
     NotAllowed,
     NotFound,
+    RylaError,
     ServerError,
     ServerFailed,
     StillRunning,
@@ -57,6 +54,26 @@ class Job:
     @property
     def succeeded(self) -> bool:
         return self.status == "succeeded"
+
+
+class JobEnded(RylaError):
+    """The job ended without pictures."""
+
+    def __init__(self, message: str, details: Details, job: Job) -> None:
+        super().__init__(message, details)
+        self.job = job
+
+
+class JobFailed(JobEnded):
+    """It was tried."""
+
+
+class JobRejected(JobEnded):
+    """It was refused before a GPU started, and cost nothing."""
+
+
+class JobCancelled(JobEnded):
+    """Somebody cancelled it."""
 
 
 ENDED: Mapping[str, type[JobEnded]] = {

@@ -36,7 +36,8 @@ def lines(found: NodeCheck) -> Iterator[str]:
     for name, differences in comparison.changed.items():
         yield from (f"differs: {name}: {each}" for each in differences)
     if found.good:
-        yield f"ComfyUI {comparison.theirs} has all {len(required_nodes.ALL)} nodes that the graphs need"
+        count = len(required_nodes.ALL)
+        yield f"ComfyUI {comparison.theirs} has all {count} nodes that the graphs need"
 
 
 def main(arguments: Sequence[str], say: Callable[[str], object]) -> int:

@@ -3,18 +3,16 @@ handed to its handler with the rest of the job."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from config.errors import InvalidInput, MissingInput
-from config.settings import Settings
 from handlers.kinds.base import Brief
 from handlers.kinds.registry import KINDS
 from handlers.kinds.requirements import LoraFile, LoraWish, Needs, Supplies
 from handlers.kinds.seeds import seed_from_id
 from handlers.media import images
 from pipeline.contract.manifest import Manifest
-from pipeline.loras.cache import FILES, Kept, LocalFolder, LoraCache, Volume
+from pipeline.loras.cache import Kept, LoraCache
 from pipeline.loras.fetch import Examined, examine, obtain
 from pipeline.models.face_packs import require_boxes
 from pipeline.runtime import Bench
@@ -61,29 +59,6 @@ def read_picture(store: SafeStore, name: str, key: str) -> bytes:
         raise InvalidInput(
             f"{key}: {error.message}", field=where, value=key, hint=error.hint
         ) from error
-
-
-def lora_folder(settings: Settings) -> Path:
-    return (settings.lora_dir or settings.state_dir / "loras").absolute()
-
-
-def spare_folder(work_dir: Path) -> Path:
-    """For LoRAs while the shared folder cannot be reloaded."""
-    return work_dir.absolute() / "loras"
-
-
-def lora_folders(settings: Settings, work_dir: Path) -> tuple[Path, ...]:
-    """Where ComfyUI must look for the files that the cache keeps."""
-    return (lora_folder(settings) / FILES, spare_folder(work_dir) / FILES)
-
-
-def lora_cache(settings: Settings, work_dir: Path, volume: Volume | None = None) -> LoraCache:
-    """`volume` where the folder of LoRAs is shared between machines."""
-    return LoraCache(
-        volume or LocalFolder(lora_folder(settings)),
-        spare_folder(work_dir),
-        max_file_bytes=settings.lora_file_mib * 2**20,
-    )
 
 
 @dataclass(frozen=True)

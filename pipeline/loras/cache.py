@@ -22,6 +22,7 @@ from typing import Protocol
 from uuid import uuid4
 
 from config.errors import LoraUnreadable
+from config.settings import Settings
 from pipeline.loras.bucket import ENDING, Found, Replaced
 
 FILES = "files"
@@ -234,3 +235,26 @@ def _write_hashed(part: Path, chunks: Iterable[bytes], found: Found) -> str:
         file.flush()
         os.fsync(file.fileno())
     return digest.hexdigest()
+
+
+def lora_folder(settings: Settings) -> Path:
+    return (settings.lora_dir or settings.state_dir / "loras").absolute()
+
+
+def spare_folder(work_dir: Path) -> Path:
+    """For LoRAs while the shared folder cannot be reloaded."""
+    return work_dir.absolute() / "loras"
+
+
+def lora_folders(settings: Settings, work_dir: Path) -> tuple[Path, ...]:
+    """Where ComfyUI must look for the files that the cache keeps."""
+    return (lora_folder(settings) / FILES, spare_folder(work_dir) / FILES)
+
+
+def lora_cache(settings: Settings, work_dir: Path, volume: Volume | None = None) -> LoraCache:
+    """`volume` where the folder of LoRAs is shared between machines."""
+    return LoraCache(
+        volume or LocalFolder(lora_folder(settings)),
+        spare_folder(work_dir),
+        max_file_bytes=settings.lora_file_mib * 2**20,
+    )

@@ -8,8 +8,7 @@ from typing import Self
 import structlog
 
 from config.settings import Settings
-from pipeline.inputs.supplies import lora_folder
-from pipeline.loras.cache import LocalFolder, Volume, VolumeBusy, evict
+from pipeline.loras.cache import LocalFolder, Volume, VolumeBusy, evict, lora_folder
 
 EVERY_S = 600.0
 

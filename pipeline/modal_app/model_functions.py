@@ -14,8 +14,7 @@ from config.errors import InvalidInput, RylaError
 from config.logs import configure_logs
 from config.settings import Settings, load_settings
 from config.tables import ModelTable, WeightFile
-from pipeline.inputs.supplies import lora_folder
-from pipeline.loras.cache import evict
+from pipeline.loras.cache import evict, lora_folder
 from pipeline.modal_app.mounted import Handle, MountedVolume
 from pipeline.models.activation import (
     activate,

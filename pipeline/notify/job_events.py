@@ -18,6 +18,7 @@ from events.catalogue import (
 from events.job_properties import asked, error_type
 from events.moments import Moment, ending, event_for
 from events.outbox import StoredEvent, stored
+from handlers.comfyui.info import Machine
 from handlers.faces.measurement import FaceReport, FaceTry
 from handlers.faces.scoring import Reason, Score
 from pipeline.contract.errors import ErrorInfo
@@ -26,7 +27,6 @@ from pipeline.contract.result import JobCost, Metrics
 from pipeline.contract.summary import Subject, short_text, subject
 from pipeline.models.loads import LoadedModel
 from pipeline.runtime import Bench
-from pipeline.worker.comfyui import Machine
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import structlog
@@ -15,6 +14,7 @@ import structlog
 from config.errors import ComfyStartFailed
 from config.settings import Settings
 from handlers.comfyui.client import ComfyClient
+from handlers.comfyui.info import Machine
 from handlers.comfyui.process import ComfyProcess
 from handlers.comfyui.standin import standin_folder
 from handlers.faces.boxes import FaceFinder
@@ -26,34 +26,6 @@ from workflows.graph import Graph
 
 LET_GO_SECONDS = 5.0
 """How long a prompt that was given up may still hold ComfyUI when the next job comes."""
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What runs the graphs, as it says itself."""
-
-    engine: str
-    """`comfyui` or `standin`."""
-    comfyui_version: str | None
-    device: str
-
-    @property
-    def is_comfyui(self) -> bool:
-        return self.engine == "comfyui"
-
-    @property
-    def lacks_gpu(self) -> bool:
-        """Whether it would compute pictures without a GPU. The stand-in computes none."""
-        return self.is_comfyui and not self.device.lower().startswith("cuda")
-
-    @classmethod
-    def of(cls, stats: Mapping[str, Any]) -> "Machine":
-        system, devices = stats.get("system", {}), stats.get("devices", [])
-        return cls(
-            engine=str(system.get("engine", "comfyui")),
-            comfyui_version=system.get("comfyui_version"),
-            device=str(devices[0].get("name", "unknown")) if devices else "unknown",
-        )
 
 
 class ComfyServer:

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from config.tables import Gpu
 from events.outbox import StoredEvent
+from handlers.comfyui.info import Machine
 from handlers.kinds.base import Timings
 from pipeline.contract.manifest import Manifest
 from pipeline.contract.result import Output, UsedLora
@@ -19,7 +20,7 @@ from pipeline.models.preload import ReadAhead
 from pipeline.notify.delivery import Settler
 from pipeline.runtime import Bench
 from pipeline.store.conditional import SafeStore
-from pipeline.worker.comfyui import ComfyServer, Machine
+from pipeline.worker.comfyui import ComfyServer
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from config.errors import BadManifest, RylaError
 from config.tables import Gpu
 from events.moments import Moment
 from events.outbox import StoredEvent
+from handlers.comfyui.info import Machine
 from handlers.kinds.registry import KINDS
 from pipeline import costs
 from pipeline.contract.errors import error_info
@@ -20,7 +21,6 @@ from pipeline.notify.job_events import Origin, completed, ended, requested
 from pipeline.queue.spawn import Ref
 from pipeline.runtime import Bench
 from pipeline.worker.cold_start import ColdStart
-from pipeline.worker.comfyui import Machine
 from pipeline.worker.context import Made
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from config.settings import Settings
 from config.tables import ModelTable, Route, WeightFile
 from handlers.kinds.compatibility import sets_of
-from pipeline.inputs.supplies import lora_folders
+from pipeline.loras.cache import lora_folders
 from pipeline.models.comfyui_paths import foreign_models, link_faces, search_paths, write_paths
 from pipeline.models.files import models_folder, path_of
 from pipeline.models.loads import ModelLoads

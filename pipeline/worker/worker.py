@@ -28,9 +28,10 @@ from config.process_start import IMPORTED_AT
 from config.settings import Settings
 from config.tables import Route
 from events.sender import Sender
+from handlers.comfyui.info import Machine
 from pipeline.contract.errors import error_info
-from pipeline.inputs.supplies import Supplier, lora_cache
-from pipeline.loras.cache import Volume
+from pipeline.inputs.supplies import Supplier
+from pipeline.loras.cache import Volume, lora_cache
 from pipeline.models.face_packs import FaceShelf
 from pipeline.notify.delivery import Settler
 from pipeline.notify.sinks import make_sink
@@ -40,7 +41,7 @@ from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
 from pipeline.worker import gpu
 from pipeline.worker.cold_start import WARM, ColdStart
-from pipeline.worker.comfyui import ComfyServer, Machine
+from pipeline.worker.comfyui import ComfyServer
 from pipeline.worker.context import Workshop
 from pipeline.worker.execution import Ending, execute
 from pipeline.worker.gpu import seen_gpu

@@ -11,14 +11,16 @@ from PIL import Image
 
 from config.errors import ComfyError, EngineUnavailable
 from handlers.comfyui.client import ComfyClient
+from handlers.comfyui.info import Machine
 from handlers.kinds.base import OutputFile, PromptRun, Timings
-from pipeline.inputs.supplies import Supplier, lora_cache
+from pipeline.inputs.supplies import Supplier
+from pipeline.loras.cache import lora_cache
 from pipeline.models.face_packs import FaceShelf
 from pipeline.notify.delivery import Settler
 from pipeline.queue.spawn import Ref
 from pipeline.runtime import Bench
 from pipeline.store.conditional import SafeStore
-from pipeline.worker.comfyui import ComfyServer, Machine
+from pipeline.worker.comfyui import ComfyServer
 from pipeline.worker.context import Workshop
 from pipeline.worker.execution import Ending, execute
 

@@ -10,7 +10,7 @@ from handlers.comfyui.standin import server as standin
 from handlers.comfyui.standin import standin_folder
 from handlers.comfyui.standin.options import Options
 from tests.pipeline.cli.conftest import Ryla
-from workflows import interfaces
+from workflows import interfaces, required_nodes
 
 PYTHON = sys.executable
 

@@ -7,16 +7,9 @@ from config.errors import LoraNotFound
 from config.settings import Settings
 from handlers.kinds.requirements import LoraFile, Needs
 from pipeline.contract.manifest import Manifest, parse_manifest
-from pipeline.inputs.supplies import (
-    Inspector,
-    Supplier,
-    lora_cache,
-    lora_folder,
-    lora_folders,
-    needs,
-    supplies,
-)
+from pipeline.inputs.supplies import Inspector, Supplier, needs, supplies
 from pipeline.loras.bucket import Sidecar
+from pipeline.loras.cache import lora_cache, lora_folder, lora_folders
 from pipeline.runtime import load_bench
 from tests.pipeline.loras.support import Bucket, flux_lora
 from tests.support.manifests import body

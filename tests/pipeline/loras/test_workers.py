@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from pipeline.contract.result import Result, Status
-from pipeline.inputs.supplies import lora_folder
 from pipeline.local.seaweed import SeaweedServer
+from pipeline.loras.cache import lora_folder
 from tests.pipeline.loras.support import flux_lora, z_image_lora
 from tests.support.seaweed import fresh_bucket
 from tests.support.stack import Stack, quick, running, wait_until

@@ -8,9 +8,10 @@ import pytest
 
 from config.errors import ComfyStartFailed
 from config.settings import Settings
+from handlers.comfyui.info import Machine
 from handlers.comfyui.process import ComfyProcess
 from handlers.comfyui.standin import standin_folder
-from pipeline.worker.comfyui import ComfyServer, Machine
+from pipeline.worker.comfyui import ComfyServer
 from tests.support.stack import wait_until
 
 

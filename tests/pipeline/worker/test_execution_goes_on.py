@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from config.errors import NodeFailed, OutOfMemory, PromptInterrupted, RylaError
+from handlers.comfyui.info import Machine
 from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.result import Status
 from pipeline.models.loads import ModelLoads
 from pipeline.queue.spawn import Ref
-from pipeline.worker.comfyui import Machine
 from pipeline.worker.execution import Ending, execute
 from tests.pipeline.worker.test_execution import interrupted, never, run, spawned
 from tests.support.instant import InstantServer, failing, workshop

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from config.errors import InvalidField, NodeFailed, UnknownField
+from handlers.comfyui.info import Machine
 from handlers.kinds.base import Timings
 from pipeline.contract.lease import Phase, Spent
 from pipeline.contract.manifest import parse_manifest
@@ -12,7 +13,6 @@ from pipeline.contract.result import Output, Result, Status
 from pipeline.models.preload import ReadAhead
 from pipeline.queue.spawn import make_ref
 from pipeline.worker.cold_start import WARM, ColdStart
-from pipeline.worker.comfyui import Machine
 from pipeline.worker.context import Made
 from pipeline.worker.outcome import Story
 from tests.pipeline.conftest import MakeYard

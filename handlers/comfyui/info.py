@@ -1,0 +1,33 @@
+"""What a ComfyUI says it is, over /system_stats."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What runs the graphs, as it says itself."""
+
+    engine: str
+    """`comfyui` or `standin`."""
+    comfyui_version: str | None
+    device: str
+
+    @property
+    def is_comfyui(self) -> bool:
+        return self.engine == "comfyui"
+
+    @property
+    def lacks_gpu(self) -> bool:
+        """Whether it would compute pictures without a GPU. The stand-in computes none."""
+        return self.is_comfyui and not self.device.lower().startswith("cuda")
+
+    @classmethod
+    def of(cls, stats: Mapping[str, Any]) -> "Machine":
+        system, devices = stats.get("system", {}), stats.get("devices", [])
+        return cls(
+            engine=str(system.get("engine", "comfyui")),
+            comfyui_version=system.get("comfyui_version"),
+            device=str(devices[0].get("name", "unknown")) if devices else "unknown",
+        )
