@@ -11,7 +11,7 @@ from tests.events.builders import completed, scores
 WRITER = """
 import sys
 from pathlib import Path
-from events.filesink import FileSink
+from events.file_sink import FileSink
 from tests.events.builders import scores
 
 for job in range(40):

@@ -10,7 +10,7 @@ from config.errors import InvalidInput
 from pipeline.contract.keys import DEFAULT_PRIORITY, INBOX, check_id, inbox_key
 from pipeline.contract.result import Status
 
-EXAMPLES = Path(__file__).parents[2] / "examples" / "manifests"
+EXAMPLES = Path(__file__).parents[3] / "examples" / "manifests"
 """In a clone; an installed package has none, and is given a folder."""
 
 

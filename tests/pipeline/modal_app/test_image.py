@@ -76,7 +76,7 @@ def test_what_changes_seldom_comes_first_and_the_projects_source_last(worker: li
         at(worker, f"^run comfy .*install --version {COMFYUI}"),
         at(worker, "pip install .* torch torchvision torchaudio$"),
         at(worker, r"pip install .*-r \S*/requirements.txt"),
-        at(worker, "^copy /opt/ryla/check/workflows/needed.py"),
+        at(worker, "^copy /opt/ryla/check/workflows/required_nodes.py"),
         at(worker, "^run .* -m pipeline.comfyui_setup.check /opt/ComfyUI"),
         at(worker, "^env RYLA_COMFYUI_DIR=/opt/ComfyUI"),
         at(worker, "^ship /root/config/__init__.py"),

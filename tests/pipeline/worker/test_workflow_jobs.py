@@ -11,7 +11,7 @@ from pipeline.contract.result import Result, Status
 from pipeline.store.base import Always
 from tests.support.yard import Yard
 
-GRAPHS = Path(__file__).parent.parent / "handlers/workflow_graph/graphs"
+GRAPHS = Path(__file__).parents[2] / "handlers/workflow_graph/graphs"
 
 
 @pytest.fixture
