@@ -140,9 +140,9 @@ def switch_models(action: str = "diff", sets: str = "", to: int = 0) -> Any:
     memory=192,
 )
 def tidy_loras() -> int:
-    from pipeline.modal_app.model_functions import tidy
+    from pipeline.modal_app.model_functions import evict_loras
 
-    return tidy(LORAS)
+    return evict_loras(LORAS)
 
 
 def _worker_class(route: Route) -> type:
@@ -161,8 +161,8 @@ def _worker_class(route: Route) -> type:
             self.worker.attach()
 
         @modal.method()
-        def run(self, ref: dict[str, Any]) -> dict[str, Any]:
-            reply = self.worker.run(ref, modal.current_function_call_id())
+        def run(self, payload: dict[str, Any]) -> dict[str, Any]:
+            reply = self.worker.run(payload, modal.current_function_call_id())
             if not self.worker.fit:  # this container ends; others take what waits
                 modal.experimental.stop_fetching_inputs()
             return reply

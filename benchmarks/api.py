@@ -24,8 +24,8 @@ from events.sender import Sender
 from events.sink import MemorySink
 from pipeline.contract.keys import INBOX, lease_key, result_key
 from pipeline.dispatcher.tick import Dispatcher, tick
-from pipeline.notify.delivery import Settler
-from pipeline.runtime import load_bench
+from pipeline.notify.delivery import ResultDelivery
+from pipeline.runtime import load_runtime
 from pipeline.store.base import IfAbsent
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
@@ -56,11 +56,11 @@ class Worker:
     """A dispatcher whose jobs are executed in its own threads, with ready-made pictures."""
 
     def __init__(self, settings: Settings) -> None:
-        store, bench = open_store(settings), load_bench(settings, "bench")
+        store, runtime = open_store(settings), load_runtime(settings, "bench")
         self._sender, self._pool = Sender(MemorySink()), ThreadPoolExecutor(4)
-        shop = workshop(store, Settler(store, self._sender, settings), bench)
-        engine = InstantEngine(shop)
-        self._dispatcher = Dispatcher(store, engine, self._sender, bench, self._pool, "bench")
+        context = workshop(store, ResultDelivery(store, self._sender, settings), runtime)
+        engine = InstantEngine(context)
+        self._dispatcher = Dispatcher(store, engine, self._sender, runtime, self._pool, "bench")
         self._over = Event()
         self._thread = Thread(target=self._run)
 
@@ -233,7 +233,7 @@ def _take_through(
 @contextmanager
 def served(place: Ground, name: str) -> Iterator[tuple[Settings, Server]]:
     """A server over a bucket of its own."""
-    settings = place.bucket(name, places=100_000, **LIMITS)
+    settings = place.bucket(name, slots=100_000, **LIMITS)
     configure_logs(settings)
     with serving(settings) as server:
         yield settings, server

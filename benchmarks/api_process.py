@@ -16,9 +16,9 @@ from typing import Any, Self
 
 from config.logs import configure_logs
 from config.settings import Settings
-from pipeline.api.dependencies import Ports
+from pipeline.api.dependencies import ApiDependencies
 from pipeline.api.server import listen, served
-from pipeline.runtime import load_bench
+from pipeline.runtime import load_runtime
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
 from tests.support.yard import CountingStore
@@ -32,8 +32,8 @@ def _serve(settings: Settings, pipe: Connection) -> None:
     configure_logs(settings)
     counting = CountingStore(open_store(settings, STORE_THREADS).raw)
     listener = listen("127.0.0.1", 0)
-    ports = Ports(load_bench(settings, "bench"), SafeStore(counting))
-    with served(ports, listener):
+    dependencies = ApiDependencies(load_runtime(settings, "bench"), SafeStore(counting))
+    with served(dependencies, listener):
         pipe.send(listener.getsockname()[1])
         while pipe.recv() is not None:
             pipe.send(dict(counting.calls))

@@ -18,7 +18,7 @@ from handlers.comfyui.process import ComfyProcess
 from handlers.comfyui.standin import standin_folder
 from handlers.kinds.registry import KINDS
 from pipeline.contract.manifest import parse_manifest
-from pipeline.inputs.supplies import brief
+from pipeline.inputs.supplies import job_request
 from tests.support.manifests import body
 from workflows.graph import Graph
 
@@ -28,7 +28,7 @@ SIZE = 512
 
 def graph_of(id: str) -> Graph:
     manifest = parse_manifest(body(input={"width": SIZE, "height": SIZE, "steps": 20}))
-    (graph,) = KINDS[manifest.model].graphs(brief(id, 1, manifest), load_models())
+    (graph,) = KINDS[manifest.model].graphs(job_request(id, 1, manifest), load_models())
     return graph
 
 

@@ -12,10 +12,10 @@ from benchmarks.setting import Ground, goal, ground, machine, percentile, title
 from config.logs import configure_logs
 from events.sender import Sender
 from events.sink import MemorySink
-from pipeline.dispatcher.loop import Bell, dispatch
+from pipeline.dispatcher.loop import Wakeup, dispatch
 from pipeline.dispatcher.tick import Dispatcher
-from pipeline.queue.spawn import Ref
-from pipeline.runtime import load_bench
+from pipeline.queue.spawn import SpawnPayload
+from pipeline.runtime import load_runtime
 from pipeline.store.open import open_store
 from tests.support.instant import HoldingEngine
 from tests.support.manifests import body
@@ -28,19 +28,19 @@ class NotingEngine(HoldingEngine):
         super().__init__()
         self.at: dict[str, float] = {}
 
-    def submit(self, route: str, ref: Ref) -> None:
-        self.at[ref.id] = time.perf_counter()
-        super().submit(route, ref)
+    def submit(self, route: str, payload: SpawnPayload) -> None:
+        self.at[payload.id] = time.perf_counter()
+        super().submit(route, payload)
 
 
 def measure(place: Ground, *, jobs: int) -> None:
     title(f"From PUT to spawn while active ({machine()})")
-    settings = place.bucket("latency", places=1000)
+    settings = place.bucket("latency", slots=1000)
     configure_logs(settings)
-    store, bench, engine = open_store(settings), load_bench(settings, "bench"), NotingEngine()
-    sender, pool, bell = Sender(MemorySink()), ThreadPoolExecutor(8), Bell()
-    dispatcher = Dispatcher(store, engine, sender, bench, pool, "bench")
-    thread = Thread(target=dispatch, args=(dispatcher, bell))
+    store, runtime, engine = open_store(settings), load_runtime(settings, "bench"), NotingEngine()
+    sender, pool, wakeup = Sender(MemorySink()), ThreadPoolExecutor(8), Wakeup()
+    dispatcher = Dispatcher(store, engine, sender, runtime, pool, "bench")
+    thread = Thread(target=dispatch, args=(dispatcher, wakeup))
     thread.start()
     store.create("inbox/first.json", body())
     while "first" not in engine.at:
@@ -52,7 +52,7 @@ def measure(place: Ground, *, jobs: int) -> None:
         store.create(f"inbox/job-{n}.json", body())
     while len(engine.at) <= jobs:
         time.sleep(0.1)
-    bell.stop()
+    wakeup.stop()
     thread.join()
     sender.close(5)
     pool.shutdown()

@@ -19,7 +19,7 @@ from handlers.loras.check import check
 from handlers.loras.header import FileRanges
 from handlers.loras.refs import ByName
 from pipeline.loras.cache import lora_cache
-from pipeline.loras.fetch import examine, obtain
+from pipeline.loras.fetch import check_lora, fetch_lora
 from pipeline.store.open import open_store
 from tests.support.safetensors_files import KOHYA, flux_native, lora, underscored, write_sparse
 
@@ -53,11 +53,11 @@ def _in_a_bucket(folder: Path, file: Path, repeat: int) -> None:
         settings = at.bucket("loras")
         store, cache, base = open_store(settings), lora_cache(settings, folder), flux()
         store.write("loras/bench.safetensors", file.read_bytes(), "application/octet-stream")
-        _measure("check in a bucket", repeat, lambda: examine(store, NAME, base))
-        (_, kept), seconds = _timed(lambda: obtain(store, cache, NAME, base))
+        _measure("check in a bucket", repeat, lambda: check_lora(store, NAME, base))
+        (_, kept), seconds = _timed(lambda: fetch_lora(store, cache, NAME, base))
         rate = kept.bytes / seconds / 1e6
         print(f"{'pull, hash and check':32}{seconds * 1000:9.1f} ms   {rate:.0f} MB/s")
-        _measure("find it pulled, and check", repeat, lambda: obtain(store, cache, NAME, base))
+        _measure("find it pulled, and check", repeat, lambda: fetch_lora(store, cache, NAME, base))
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:

@@ -20,7 +20,7 @@ from events.sender import Sender
 from events.sink import MemorySink
 from pipeline.contract.keys import INBOX, JOBS, LEASES, inbox_key
 from pipeline.dispatcher.tick import Dispatcher, tick
-from pipeline.runtime import load_bench
+from pipeline.runtime import load_runtime
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
 from tests.support.instant import HoldingEngine
@@ -53,9 +53,9 @@ def peak_mb() -> float:
 def two_ticks(settings: Settings) -> Figures:
     configure_logs(settings)
     counting = CountingStore(open_store(settings).raw)
-    bench = load_bench(settings, "bench")
+    runtime = load_runtime(settings, "bench")
     sender, pool = Sender(MemorySink()), ThreadPoolExecutor(settings.dispatch_threads)
-    dispatcher = Dispatcher(SafeStore(counting), HoldingEngine(), sender, bench, pool, "bench")
+    dispatcher = Dispatcher(SafeStore(counting), HoldingEngine(), sender, runtime, pool, "bench")
     bare, ticks = peak_mb(), []
     for _ in range(2):
         counting.calls.clear()
@@ -75,7 +75,7 @@ def in_fresh_process(settings: Settings) -> Figures:
         return process.submit(two_ticks, settings).result()
 
 
-def free_places(settings: Settings) -> None:
+def free_slots(settings: Settings) -> None:
     """Forget what the last measurement took."""
     store = open_store(settings)
     for prefix in (LEASES, JOBS):
@@ -112,7 +112,7 @@ def measure(place: Ground, *, steps: tuple[int, ...], finished: int) -> None:
         memory = (f"{figures.bare_mb:.0f}", f"{figures.peak_mb:.0f}")
         row(f"{there:,}", f"{done:,}", *told, *then, *memory, widths=widths)
         all_figures.append(figures)
-        free_places(settings)
+        free_slots(settings)
 
     for step in steps:
         submit(settings, there, step)

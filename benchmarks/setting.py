@@ -19,13 +19,13 @@ class Ground:
     server: SeaweedServer
     folder: Path
 
-    def bucket(self, name: str, *, places: int = 16, **changes: float) -> Settings:
+    def bucket(self, name: str, *, slots: int = 16, **changes: float) -> Settings:
         """Settings of a fresh bucket, with so many places on the Flux route."""
         self.server.create_bucket(name)
         state = self.folder / name
         state.mkdir()
         routes = state / "routes.toml"
-        routes.write_text(ROUTES.format(places=places))
+        routes.write_text(ROUTES.format(slots=slots))
         named = {**self.server.settings(name), "state_dir": state, "routes_file": routes}
         return Settings.model_validate({**named, "log_level": "error", **changes})
 

@@ -21,8 +21,8 @@ from config.settings import Settings
 from events.sender import Sender
 from events.sink import MemorySink
 from pipeline.dispatcher.tick import Dispatcher, tick
-from pipeline.notify.delivery import Settler
-from pipeline.runtime import load_bench
+from pipeline.notify.delivery import ResultDelivery
+from pipeline.runtime import load_runtime
 from pipeline.store.base import Always, Condition, IfAbsent, IfMatch, Page, Stored, Written
 from pipeline.store.conditional import SafeStore
 from pipeline.store.s3 import S3Store, connect
@@ -74,14 +74,16 @@ class Pipeline:
     """A dispatcher whose jobs are executed in its own threads."""
 
     def __init__(self, settings: Settings, raw: S3Store, threads: int) -> None:
-        bench = load_bench(settings, "bench")
+        runtime = load_runtime(settings, "bench")
         self.raw = raw
         self._store = SafeStore(raw)
         self._sender = Sender(MemorySink())
         self._pool = ThreadPoolExecutor(threads)
-        shop = workshop(self._store, Settler(self._store, self._sender, settings), bench)
+        context = workshop(
+            self._store, ResultDelivery(self._store, self._sender, settings), runtime
+        )
         self._dispatcher = Dispatcher(
-            self._store, InstantEngine(shop), self._sender, bench, self._pool, "bench"
+            self._store, InstantEngine(context), self._sender, runtime, self._pool, "bench"
         )
         self.ticks = 0
 
@@ -161,7 +163,7 @@ def pipeline_round(settings: Settings, ids: list[str], threads: int) -> float:
 
 def measure(place: Ground, *, jobs: int, rounds: int) -> None:
     title(f"Claim to commit, jobs a second ({machine()})")
-    settings = place.bucket("throughput", places=100_000)
+    settings = place.bucket("throughput", slots=100_000)
     configure_logs(settings)
     calls = record_one_job(settings)
     verbs = [call.verb for call in calls]

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 
 from config.tables import load_models
-from handlers.kinds.base import Brief
+from handlers.kinds.base import JobRequest
 from handlers.kinds.registry import KINDS
 from workflows.interfaces import committed
 from workflows.validation import require_valid
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> None:
     models, interfaces = load_models(), committed()
     for name, fields in INPUTS.items():
         kind = KINDS[name]
-        brief = Brief("bench", 1, kind.input_model.model_validate(fields), seed=1)
+        brief = JobRequest("bench", 1, kind.input_model.model_validate(fields), seed=1)
         taken = []
         for _ in range(rounds):
             began = time.perf_counter()

@@ -82,7 +82,7 @@ class Common(Properties):
     """Of the error tree, such as `out_of_memory`."""
 
 
-class Asked(Properties):
+class RequestProperties(Properties):
     """What the job asked for, as far as it can be read."""
 
     workflow_type: Text | None = None
@@ -121,8 +121,8 @@ class Event(Properties):
 
     def properties(self) -> dict[str, Any]:
         own = self.model_dump(mode="json")
-        asked: dict[str, Any] = own.pop("asked", {})
-        return asked | own
+        request: dict[str, Any] = own.pop("request", {})
+        return request | own
 
 
 class GenerationRequested(Event):
@@ -130,7 +130,7 @@ class GenerationRequested(Event):
 
     pattern = "modal_{stem}_generation_requested"
     scope = Scope.REQUEST
-    asked: Asked
+    request: RequestProperties
 
 
 class GenerationCompleted(Event):
@@ -138,7 +138,7 @@ class GenerationCompleted(Event):
 
     pattern = "modal_{stem}_generation_completed"
     scope = Scope.END
-    asked: Asked
+    request: RequestProperties
     generation_time_ms: int
     """From the start of the attempt to its last stored output."""
     queue_time_ms: int | None = None
@@ -155,7 +155,7 @@ class GenerationFailed(Event):
 
     pattern = "modal_{stem}_generation_failed"
     scope = Scope.END
-    asked: Asked
+    request: RequestProperties
     error_type: ErrorType
     """`error_code` in three classes."""
     refused: bool
@@ -167,7 +167,7 @@ class GenerationCancelled(Event):
 
     pattern = "modal_{stem}_generation_cancelled"
     scope = Scope.END
-    asked: Asked
+    request: RequestProperties
 
 
 class ManifestRejected(Event):

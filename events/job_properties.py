@@ -16,13 +16,13 @@ from config.errors import (
     Refused,
     RylaError,
 )
-from events.catalogue import Asked, ErrorType
+from events.catalogue import ErrorType, RequestProperties
 
 
-def asked(kind: str | None, given: Mapping[str, Any]) -> Asked:
+def request_properties(kind: str | None, given: Mapping[str, Any]) -> RequestProperties:
     """What can be told of a manifest's input, valid or not: what is no number counts as absent."""
     prompt, nsfw, image_format = given.get("prompt"), given.get("nsfw"), given.get("output_format")
-    return Asked(
+    return RequestProperties(
         workflow_type=kind,
         prompt_length=len(prompt) if isinstance(prompt, str) else None,
         has_seed=given.get("seed") is not None,

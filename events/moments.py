@@ -7,7 +7,6 @@ from types import MappingProxyType
 from events.catalogue import (
     STEMS,
     AppDeployed,
-    Asked,
     Event,
     FaceConsistencyMeasured,
     GenerationCancelled,
@@ -18,6 +17,7 @@ from events.catalogue import (
     LoraLoadFailed,
     ManifestRejected,
     ModelLoaded,
+    RequestProperties,
 )
 from events.job_properties import error_type
 
@@ -67,7 +67,7 @@ def event_for(moment: Moment, kind: str | None) -> type[Event] | None:
 def ending(
     moment: Moment,
     kind: str | None,
-    asked: Asked,
+    request: RequestProperties,
     *,
     entry: str,
     error_code: str | None = None,
@@ -81,8 +81,8 @@ def ending(
     if event is ManifestRejected:
         return ManifestRejected(entry=entry, field=field)
     if event is GenerationCancelled:
-        return GenerationCancelled(asked=asked)
+        return GenerationCancelled(request=request)
     if event is GenerationFailed:
         refused = moment is Moment.REFUSED
-        return GenerationFailed(asked=asked, error_type=error_type(error_code), refused=refused)
+        return GenerationFailed(request=request, error_type=error_type(error_code), refused=refused)
     raise ValueError(f"{moment} is no end without success")

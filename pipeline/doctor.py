@@ -15,7 +15,7 @@ from config.errors import RylaError
 from config.settings import Settings
 from handlers.comfyui.client import ComfyClient
 from handlers.comfyui.environment import allowed
-from handlers.comfyui.info import Machine
+from handlers.comfyui.info import ComfyInfo
 from pipeline.local.seaweed import weed_binary
 from pipeline.models.activation import models_in_use
 from pipeline.models.face_packs import faces_folder, is_there
@@ -44,7 +44,7 @@ class Row:
     fix: str | None = None
 
 
-def examine(settings: Settings, environ: dict[str, str]) -> Iterator[Row]:
+def run_checks(settings: Settings, environ: dict[str, str]) -> Iterator[Row]:
     """All checks that need settings, in an order in which the first failure explains the next."""
     yield from bucket_rows(settings)
     yield _guarded("ComfyUI", lambda: _comfyui(settings, environ))
@@ -116,7 +116,7 @@ def _comfyui(settings: Settings, environ: dict[str, str]) -> Row:
 
 def _running_comfyui(url: str) -> Row:
     with ComfyClient(url) as client:
-        machine = Machine.of(client.system_stats())
+        machine = ComfyInfo.of(client.system_stats())
         live = interfaces.from_object_info(client.object_info(), machine.comfyui_version or "?")
     ours = interfaces.committed()
     found = f"{machine.engine} {live.comfyui_version} on {machine.device}"

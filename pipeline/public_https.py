@@ -71,14 +71,14 @@ def trusted() -> ssl.SSLContext:
 
 
 @dataclass(frozen=True)
-class Place:
+class Destination:
     host: str
     """In lower case."""
     path: str
     """With the query."""
 
 
-def place_of(url: str) -> Place:
+def destination_of(url: str) -> Destination:
     """Where a URL leads. Raises BadUrl."""
     try:
         parts = urlsplit(url)
@@ -93,7 +93,7 @@ def place_of(url: str) -> Place:
     if parts.scheme != "https" or port not in (None, PORT) or "@" in parts.netloc:
         raise BadUrl("it is https alone, on port 443, without a user name")
     query = f"?{parts.query}" if parts.query else ""
-    return Place(host, (parts.path or "/") + query)
+    return Destination(host, (parts.path or "/") + query)
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class PublicHttps:
     def asked(
         self,
         method: str,
-        place: Place,
+        place: Destination,
         until: float,
         *,
         headers: Mapping[str, str],
@@ -151,7 +151,7 @@ class PublicHttps:
 INTERNET = PublicHttps()
 
 
-def _head(method: str, place: Place, headers: Mapping[str, str]) -> bytes:
+def _head(method: str, place: Destination, headers: Mapping[str, str]) -> bytes:
     fields = {
         "Host": place.host,
         "User-Agent": "ryla",

@@ -13,7 +13,7 @@ from workflows.interfaces import Interfaces
 
 
 @dataclass(frozen=True)
-class Bench:
+class RuntimeConfig:
     settings: Settings
     gpus: GpuTable
     routes: RouteTable
@@ -39,10 +39,10 @@ class Bench:
         return None if kind is None else kind.route
 
 
-def load_bench(settings: Settings, engine: str) -> Bench:
+def load_runtime(settings: Settings, engine: str) -> RuntimeConfig:
     """Raises InvalidSetting when a table does not fit."""
     gpus = load_gpus(settings.gpus_file)
-    return Bench(
+    return RuntimeConfig(
         settings=settings,
         gpus=gpus,
         routes=load_routes(settings.routes_file, gpus=gpus),

@@ -14,12 +14,12 @@ from config.errors import (
 )
 from config.settings import Settings
 from pipeline.api.app import make_app
-from pipeline.api.dependencies import Ports
+from pipeline.api.dependencies import ApiDependencies
 from pipeline.api.docs_page import default_of, type_of
 from pipeline.api.openapi import MEANINGS
 from pipeline.api.paths import ENDPOINTS, GONE
 from pipeline.api.responses import by_code
-from pipeline.runtime import load_bench
+from pipeline.runtime import load_runtime
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
 
@@ -67,8 +67,8 @@ def old_paths() -> str:
 
 def _document() -> dict[str, Any]:
     settings = Settings.model_validate({"api_keys": f"docs:{'0' * 64}"})
-    ports = Ports(load_bench(settings, "local"), SafeStore(MemoryStore()))
-    return make_app(ports).openapi()
+    dependencies = ApiDependencies(load_runtime(settings, "local"), SafeStore(MemoryStore()))
+    return make_app(dependencies).openapi()
 
 
 def _requests(document: Mapping[str, Any]) -> Iterator[str]:

@@ -5,7 +5,7 @@ import typing
 from collections.abc import Iterator
 from pathlib import Path
 
-from events.catalogue import STEMS, Asked, Common, Event, Properties, Scope
+from events.catalogue import STEMS, Common, Event, Properties, RequestProperties, Scope
 from events.moments import TABLE, Moment, event_for
 
 PATH = Path(__file__).parent.parent / "docs" / "events.md"
@@ -51,7 +51,7 @@ def render() -> str:
         "`$process_person_profile` is false, `$lib` is `ryla-pipeline`.\n"
     )
     parts += ["## What the job asked for\n", "On each `modal_<kind>_generation_…`.\n"]
-    parts += [_fields(Asked), "## Properties by event\n"]
+    parts += [_fields(RequestProperties), "## Properties by event\n"]
     for event in dict.fromkeys(TABLE.values()):
         parts += _section(event)
     return "\n".join(parts)
@@ -88,7 +88,7 @@ def _section(event: type[Event]) -> Iterator[str]:
     once = ONCE[event.scope].format(about=event.about, fields=fields)
     yield f"### `{event.pattern.format(stem='<kind>')}`\n"
     yield f"{event.__doc__} {once}\n"
-    if set(event.model_fields) - {"asked"}:
+    if set(event.model_fields) - {"request"}:
         yield _fields(event)
 
 
@@ -98,7 +98,7 @@ def _fields(model: type[Properties]) -> str:
         [
             [f"`{name}`", _type(field.annotation), " ".join((field.description or "").split())]
             for name, field in model.model_fields.items()
-            if name != "asked"
+            if name != "request"
         ],
     )
 

@@ -12,7 +12,7 @@ from workflows.graph import Graph
 from workflows.input_checks import check_value, declaration, finalized, missing, types_meet
 from workflows.interfaces import DYNAMIC_COMBO, ENUM, FILE, InputSpec, Interfaces, NodeInterface
 from workflows.required_nodes import why_missing
-from workflows.validation_result import NodeProblems, Problem, Verdict
+from workflows.validation_result import NodeProblems, Problem, ValidationResult
 
 Files = Mapping[str, Collection[str]]
 """Models folder (or `input`) -> the file names in it."""
@@ -26,14 +26,14 @@ def validate(
     interfaces: Interfaces,
     files: Files | None = None,
     targets: Collection[str] | None = None,
-) -> Verdict:
+) -> ValidationResult:
     """Check a graph in API format. File names are checked in the folders that `files` names.
 
     Of several output nodes only `targets` count, when given.
     """
     refused = _refused_as_a_whole(graph, interfaces)
     if refused is not None:
-        return Verdict((), refused)
+        return ValidationResult((), refused)
     outputs = [
         node_id
         for node_id, node in graph.items()
@@ -41,7 +41,7 @@ def validate(
         and (targets is None or node_id in targets)
     ]
     if not outputs:
-        return Verdict((), Problem("prompt_no_outputs", "Prompt has no outputs", ""))
+        return ValidationResult((), Problem("prompt_no_outputs", "Prompt has no outputs", ""))
     return _Walk(graph, interfaces, files or {}).outputs(outputs)
 
 
@@ -108,7 +108,7 @@ class _Walk:
         """Node -> whether it and all before it are valid, and its own problems."""
         self._open: set[str] = set()
 
-    def outputs(self, outputs: list[str]) -> Verdict:
+    def outputs(self, outputs: list[str]) -> ValidationResult:
         good: list[str] = []
         details: list[str] = []
         dependents: dict[str, list[str]] = {}
@@ -136,7 +136,7 @@ class _Walk:
                 "Prompt outputs failed validation",
                 "\n".join(details),
             )
-        return Verdict(tuple(good), error, rows)
+        return ValidationResult(tuple(good), error, rows)
 
     def _output(self, output: str) -> bool:
         try:

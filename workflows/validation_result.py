@@ -32,7 +32,7 @@ class NodeProblems:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ValidationResult:
     """What ComfyUI would say to a graph."""
 
     good_outputs: tuple[str, ...]

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from config.errors import ComfyError, ComfyProtocolError, GraphRejected, PromptInterrupted
 from handlers.comfyui import outputs
-from handlers.comfyui.session import OnProgress, Session, ShouldStop, Waits
+from handlers.comfyui.session import OnProgress, PromptSession, ShouldStop, Waits
 from handlers.comfyui.transport import Reply, Transport
 from handlers.kinds.base import PromptRun
 
@@ -104,7 +104,7 @@ class ComfyClient:
         seconds, the prompt is interrupted. Raises a ComfyError.
         """
         with self._explained():
-            session = Session(
+            session = PromptSession(
                 self._transport,
                 graph,
                 prompt_id,

@@ -6,7 +6,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Machine:
+class ComfyInfo:
     """What runs the graphs, as it says itself."""
 
     engine: str
@@ -24,7 +24,7 @@ class Machine:
         return self.is_comfyui and not self.device.lower().startswith("cuda")
 
     @classmethod
-    def of(cls, stats: Mapping[str, Any]) -> "Machine":
+    def of(cls, stats: Mapping[str, Any]) -> "ComfyInfo":
         system, devices = stats.get("system", {}), stats.get("devices", [])
         return cls(
             engine=str(system.get("engine", "comfyui")),

@@ -14,7 +14,7 @@ _WEIGHT: Final = {Part.LOAD: 4, Part.ENCODE: 2, Part.SAMPLING: 30, Part.DECODE: 
 """About how long a node of each part takes beside the others, for the progress fraction."""
 
 
-class Tracker:
+class PromptTracker:
     """Folds the frames of one prompt; frames of other prompts are not for it."""
 
     def __init__(self, graph: Mapping[str, Any], prompt_id: str) -> None:

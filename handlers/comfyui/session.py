@@ -23,10 +23,10 @@ from config.errors import (
     PromptInterrupted,
 )
 from handlers.comfyui import frames, replies
-from handlers.comfyui.prompt_tracker import Tracker
+from handlers.comfyui.prompt_tracker import PromptTracker
 from handlers.comfyui.replies import HistoryEntry
 from handlers.comfyui.transport import Reply, Transport
-from handlers.comfyui.websocket import Wire
+from handlers.comfyui.websocket import ComfySocket
 
 OnProgress = Callable[[float, str | None], None]
 ShouldStop = Callable[[], bool]
@@ -56,7 +56,7 @@ class Waits:
     """An interrupted prompt may take this long to stop; after that it is left alone."""
 
 
-class Session:
+class PromptSession:
     def __init__(
         self,
         transport: Transport,
@@ -70,7 +70,7 @@ class Session:
         should_stop: ShouldStop,
         extra_data: Mapping[str, Any],
     ) -> None:
-        self.tracker = Tracker(graph, prompt_id)
+        self.tracker = PromptTracker(graph, prompt_id)
         self._transport = transport
         self._graph = graph
         self._id = prompt_id
@@ -83,7 +83,7 @@ class Session:
         self._should_stop = should_stop
         self._extra_data = extra_data
         self._reported: tuple[float, str | None] = (0.0, None)
-        self._wire = Wire(transport, self._client_id, connect_s=waits.connect_s)
+        self._wire = ComfySocket(transport, self._client_id, connect_s=waits.connect_s)
         self._reopen_at = 0.0
         self._poll_at = 0.0
         self._alive_at = 0.0

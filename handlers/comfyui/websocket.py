@@ -10,7 +10,7 @@ from config.errors import ComfyProtocolError, ComfyTimeout
 from handlers.comfyui.transport import MAX_FILE_BYTES, Transport
 
 
-class Wire:
+class ComfySocket:
     """Opened again after a drop, the stream goes on; what was sent meanwhile is lost."""
 
     def __init__(self, transport: Transport, client_id: str, *, connect_s: float) -> None:

@@ -48,7 +48,7 @@ def in_words(result: Score) -> str:
     return ", ".join([*numbers, *([result.reason.value] if result.reason else [])])
 
 
-def report(panels: Sequence[Panel], height: int = 512) -> bytes:
+def comparison_image(panels: Sequence[Panel], height: int = 512) -> bytes:
     """A PNG of all panels beside one another, each `height` pixels high under its title."""
     drawn = [_drawn(panel, height) for panel in panels]
     width = sum(image.width for image in drawn) + GAP * (len(drawn) + 1)

@@ -31,7 +31,7 @@ class FaceTry:
 
 
 @dataclass(frozen=True)
-class FaceReport:
+class FaceMeasurement:
     """What is known of the face in a picture."""
 
     tries: Sequence[FaceTry]

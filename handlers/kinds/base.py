@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict
 from config.errors import NotAvailable
 from config.tables import ModelTable
 from handlers.faces.boxes import FaceFinder
-from handlers.faces.measurement import FaceReport, FaceUse
+from handlers.faces.measurement import FaceMeasurement, FaceUse
 from handlers.faces.scoring import Calibration
-from handlers.kinds.requirements import Needs, Supplies
+from handlers.kinds.requirements import RequiredInputs, Supplies
 from workflows.graph import Graph
 
 
@@ -124,7 +124,7 @@ class PromptRun:
         return self.timings.total
 
 
-class Studio(Protocol):
+class GraphRunner(Protocol):
     """The running ComfyUI as a handler sees it."""
 
     def render(self, graph: Graph, *, part: int, parts: int) -> PromptRun:
@@ -169,16 +169,16 @@ class Rendered:
     """Its file name by ComfyUI, for what need not be a picture: an animation, a video."""
     embed_prompt: str | None = None
     """To be written into the delivered file."""
-    led_to_it: Sequence[str] = ()
+    parent_graphs: Sequence[str] = ()
     """sha256 of the graphs that ran before `graph_sha256` for this picture."""
-    face: FaceReport | None = None
+    face: FaceMeasurement | None = None
     """For kinds that measure faces."""
     composition: bytes | None = None
     """The picture before its face pass, if that is to be stored too."""
 
 
 @dataclass(frozen=True)
-class Brief(Generic[InputT]):
+class JobRequest(Generic[InputT]):
     """Everything that decides a job's pictures. Equal briefs make equal pictures."""
 
     job_id: str
@@ -205,19 +205,21 @@ class Kind(ABC, Generic[InputT]):
     def work(self, request: InputT) -> Work:
         """What the job asks of the GPU."""
 
-    def needs(self, request: InputT, models: ModelTable) -> Needs:  # noqa: ARG002 - for kinds to use
+    def required_inputs(self, request: InputT, models: ModelTable) -> RequiredInputs:  # noqa: ARG002 - for kinds to use
         """What must be in the bucket for it. Checked before a GPU starts, fetched by the worker."""
-        return Needs()
+        return RequiredInputs()
 
     @abstractmethod
-    def graphs(self, brief: Brief[InputT], models: ModelTable) -> Sequence[Graph]:
+    def graphs(self, job: JobRequest[InputT], models: ModelTable) -> Sequence[Graph]:
         """The graphs that can be known before anything runs, for validation. Pure.
 
         Raises MissingModel when models.toml lacks a weight file.
         """
 
     @abstractmethod
-    def run(self, brief: Brief[InputT], models: ModelTable, studio: Studio) -> Iterator[Rendered]:
+    def run(
+        self, job: JobRequest[InputT], models: ModelTable, runner: GraphRunner
+    ) -> Iterator[Rendered]:
         """Make the pictures, in order."""
 
     def prompts(self, request: InputT) -> Sequence[str]:

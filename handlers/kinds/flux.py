@@ -8,7 +8,7 @@ from pydantic import Field
 
 from config.errors import MissingModel
 from config.tables import ModelTable, WeightFile
-from handlers.kinds.base import Brief
+from handlers.kinds.base import JobRequest
 from handlers.kinds.text_to_image import TextToImage, TextToImageInput
 from handlers.policy.rules import UNCENSORED
 from workflows import flux
@@ -53,22 +53,22 @@ class FluxKind(TextToImage[F], Generic[F]):
     def guidance(self, request: F) -> float | None:
         """What FluxGuidance is set to, or None to leave it out."""
 
-    def lora(self, brief: Brief[F]) -> tuple[str, float] | None:  # noqa: ARG002 - for kinds to use
+    def lora(self, job: JobRequest[F]) -> tuple[str, float] | None:  # noqa: ARG002 - for kinds to use
         """A LoRA's file and strength."""
         return None
 
-    def graph(self, brief: Brief[F], files: Mapping[str, str], seed: int, prefix: str) -> Graph:
-        request = brief.input
+    def graph(self, job: JobRequest[F], files: Mapping[str, str], seed: int, prefix: str) -> Graph:
+        request = job.input
         return flux.text_to_image(
             files,
-            prompt=self.prompt(brief),
+            prompt=self.prompt(job),
             width=request.width,
             height=request.height,
             steps=request.steps,
             guidance=self.guidance(request),
             seed=seed,
             filename_prefix=prefix,
-            lora=self.lora(brief),
+            lora=self.lora(job),
         )
 
 

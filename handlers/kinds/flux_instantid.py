@@ -13,23 +13,23 @@ from pydantic import Field
 from config.errors import NoFace
 from config.tables import ModelTable, WeightFile
 from handlers.faces.boxes import Box, Face, FaceFinder, choose, crop_box
-from handlers.faces.measurement import FaceReport, FaceTry, FaceUse, Scorer, face_of, kept
-from handlers.kinds.base import Brief, Rendered, Studio, Work
+from handlers.faces.measurement import FaceMeasurement, FaceTry, FaceUse, Scorer, face_of, kept
+from handlers.kinds.base import GraphRunner, JobRequest, Rendered, Work
 from handlers.kinds.flux import DEFAULT_GUIDANCE, FluxDev, FluxDevInput
 from handlers.kinds.instantid import (
     NOT_UPLOADED,
+    Attempt,
     InstantIdInput,
     InstantIdKind,
-    Take,
+    attempts,
     input_name,
     names,
     no_face_said_plainly,
     only_file,
     sdxl_weights,
-    sums,
-    tried,
+    sha256s,
 )
-from handlers.kinds.requirements import Needs
+from handlers.kinds.requirements import RequiredInputs
 from handlers.kinds.seeds import output_seed
 from handlers.kinds.text_to_image import TextToImage, TextToImageInput
 from handlers.kinds.zimage import ZImageTurbo, ZImageTurboInput
@@ -94,8 +94,8 @@ class FluxInstantIdInput(InstantIdInput):
 class _Session:
     """What stays the same for all pictures of a job."""
 
-    brief: Brief[FluxInstantIdInput]
-    studio: Studio
+    job: JobRequest[FluxInstantIdInput]
+    runner: GraphRunner
     weights: Mapping[str, WeightFile]
     reference: str
     boxes: FaceFinder
@@ -103,7 +103,7 @@ class _Session:
 
     @property
     def request(self) -> FluxInstantIdInput:
-        return self.brief.input
+        return self.job.input
 
 
 class FluxInstantId(InstantIdKind[FluxInstantIdInput]):
@@ -128,55 +128,59 @@ class FluxInstantId(InstantIdKind[FluxInstantIdInput]):
             face,
         )
 
-    def needs(self, request: FluxInstantIdInput, models: ModelTable) -> Needs:
-        return replace(super().needs(request, models), face_boxes=True)
+    def required_inputs(self, request: FluxInstantIdInput, models: ModelTable) -> RequiredInputs:
+        return replace(super().required_inputs(request, models), face_boxes=True)
 
     def warnings(self, request: FluxInstantIdInput) -> Sequence[str]:
         kind, composed = composer(request)
         return [*super().warnings(request), *kind.warnings(composed)]
 
     def graph(
-        self, brief: Brief[FluxInstantIdInput], files: Mapping[str, str], seed: int, prefix: str
+        self,
+        job: JobRequest[FluxInstantIdInput],
+        files: Mapping[str, str],
+        seed: int,
+        prefix: str,
     ) -> Graph:
         """The face pass, for judging."""
         return self._face_pass(
-            brief.input, files, NOT_UPLOADED, NOT_UPLOADED, Box(0, 0, 256, 256), seed, prefix
+            job.input, files, NOT_UPLOADED, NOT_UPLOADED, Box(0, 0, 256, 256), seed, prefix
         )
 
-    def graphs(self, brief: Brief[FluxInstantIdInput], models: ModelTable) -> Sequence[Graph]:
-        files = names(sdxl_weights(brief.input, models))
-        compositions = self._compositions(brief, models)
-        return [*compositions[:1], self.graph(brief, files, brief.seed, "judged")]
+    def graphs(self, job: JobRequest[FluxInstantIdInput], models: ModelTable) -> Sequence[Graph]:
+        files = names(sdxl_weights(job.input, models))
+        compositions = self._compositions(job, models)
+        return [*compositions[:1], self.graph(job, files, job.seed, "judged")]
 
     def run(
-        self, brief: Brief[FluxInstantIdInput], models: ModelTable, studio: Studio
+        self, job: JobRequest[FluxInstantIdInput], models: ModelTable, runner: GraphRunner
     ) -> Iterator[Rendered]:
-        request, reference = brief.input, brief.supplies.pictures["reference_image"]
-        boxes = studio.faces(FaceUse.BOX)
+        request, reference = job.input, job.supplies.pictures["reference_image"]
+        boxes = runner.faces(FaceUse.BOX)
         face_of(reference, boxes)
         session = _Session(
-            brief,
-            studio,
+            job,
+            runner,
             sdxl_weights(request, models),
-            studio.upload(reference, input_name(reference)),
+            runner.upload(reference, input_name(reference)),
             boxes,
-            Scorer.of(partial(studio.faces, FaceUse.SCORE), reference, studio.calibration),
+            Scorer.of(partial(runner.faces, FaceUse.SCORE), reference, runner.calibration),
         )
-        composed_by = sums(models.weights(composer(request)[0].weight_set))
-        for ordinal, graph in enumerate(self._compositions(brief, models)):
+        composed_by = sha256s(models.weights(composer(request)[0].weight_set))
+        for ordinal, graph in enumerate(self._compositions(job, models)):
             graph.extra_data[SITTER] = session.reference
-            done = studio.render(graph, part=2 * ordinal, parts=2 * request.num_images)
+            done = runner.render(graph, part=2 * ordinal, parts=2 * request.num_images)
             composition = Rendered(
                 body=only_file(done, ordinal),
                 name=f"image-{ordinal}",
                 size=(request.width, request.height),
                 format=request.output_format,
-                seed=output_seed(brief.seed, ordinal),
+                seed=output_seed(job.seed, ordinal),
                 timings=done.timings,
                 graph_sha256=graph.digest(),
                 weights=composed_by,
                 embed_prompt=request.prompt if request.embed_prompt else None,
-                face=FaceReport(()),
+                face=FaceMeasurement(()),
             )
             images.inspect(composition.body, expect=composition.size)
             face = self._chosen(request, boxes, composition.body)
@@ -200,12 +204,12 @@ class FluxInstantId(InstantIdKind[FluxInstantIdInput]):
     def _faced(
         self, session: _Session, composition: Rendered, face: Face, ordinal: int
     ) -> Rendered:
-        request, studio = session.request, session.studio
+        request, runner = session.request, session.runner
         box = crop_box(face.box, (request.width, request.height), request.face_padding)
-        picture = studio.upload(composition.body, input_name(composition.body))
-        brief = session.brief
+        picture = runner.upload(composition.body, input_name(composition.body))
+        job = session.job
 
-        def shoot(seed: int, number: int) -> Take:
+        def render_attempt(seed: int, number: int) -> Attempt:
             graph = self._face_pass(
                 request,
                 names(session.weights),
@@ -213,33 +217,33 @@ class FluxInstantId(InstantIdKind[FluxInstantIdInput]):
                 session.reference,
                 box,
                 seed,
-                f"ryla/{brief.job_id}/a{brief.attempt}/face-{ordinal}-try-{number}",
+                f"ryla/{job.job_id}/a{job.attempt}/face-{ordinal}-try-{number}",
             )
             with no_face_said_plainly():
-                done = studio.render(graph, part=2 * ordinal + 1, parts=2 * request.num_images)
+                done = runner.render(graph, part=2 * ordinal + 1, parts=2 * request.num_images)
             body = only_file(done, ordinal)
             score, found = session.scorer.measure(body, near=face.box)
-            return Take(body, graph, done.timings, FaceTry(score, found, seed, done.seconds))
+            return Attempt(body, graph, done.timings, FaceTry(score, found, seed, done.seconds))
 
-        takes = tried(request, studio, composition.seed, shoot)
-        best = kept([take.face for take in takes])
-        others = [take.graph.digest() for take in takes if take is not takes[best]]
+        tries = attempts(request, runner, composition.seed, render_attempt)
+        best = kept([take.face for take in tries])
+        others = [take.graph.digest() for take in tries if take is not tries[best]]
         return replace(
             composition,
-            body=takes[best].body,
-            timings=sum((take.timings for take in takes), composition.timings),
-            graph_sha256=takes[best].graph.digest(),
-            led_to_it=[composition.graph_sha256, *others],
-            weights={**composition.weights, **sums(session.weights)},
-            face=FaceReport([take.face for take in takes], best, box),
+            body=tries[best].body,
+            timings=sum((take.timings for take in tries), composition.timings),
+            graph_sha256=tries[best].graph.digest(),
+            parent_graphs=[composition.graph_sha256, *others],
+            weights={**composition.weights, **sha256s(session.weights)},
+            face=FaceMeasurement([take.face for take in tries], best, box),
             composition=composition.body if request.keep_composition else None,
         )
 
     def _compositions(
-        self, brief: Brief[FluxInstantIdInput], models: ModelTable
+        self, job: JobRequest[FluxInstantIdInput], models: ModelTable
     ) -> Sequence[Graph]:
-        kind, composed = composer(brief.input)
-        order = Brief(brief.job_id, brief.attempt, composed, brief.seed)
+        kind, composed = composer(job.input)
+        order = JobRequest(job.job_id, job.attempt, composed, job.seed)
         return kind.graphs(order, models)
 
     def _face_pass(

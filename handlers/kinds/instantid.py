@@ -11,10 +11,10 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from config.errors import MissingModel, NodeFailed, NoFace, OutputsMissing
 from config.tables import ModelTable, WeightFile
-from handlers.faces.measurement import FaceReport, FaceTry, FaceUse, Scorer, kept
+from handlers.faces.measurement import FaceMeasurement, FaceTry, FaceUse, Scorer, kept
 from handlers.faces.scoring import Gate, worth_another_try
-from handlers.kinds.base import Brief, PromptRun, Rendered, Studio, Timings, is_input_key
-from handlers.kinds.requirements import Needs
+from handlers.kinds.base import GraphRunner, JobRequest, PromptRun, Rendered, Timings, is_input_key
+from handlers.kinds.requirements import RequiredInputs
 from handlers.kinds.seeds import derive_seed, output_seed
 from handlers.kinds.text_to_image import TextToImage, TextToImageInput
 from handlers.media import png
@@ -114,7 +114,7 @@ I = TypeVar("I", bound=InstantIdInput)  # noqa: E741
 
 
 @dataclass(frozen=True)
-class Take:
+class Attempt:
     """One picture that was tried."""
 
     body: bytes
@@ -126,8 +126,8 @@ class Take:
 class InstantIdKind(TextToImage[I], Generic[I]):
     weight_set = WEIGHT_SET
 
-    def needs(self, request: I, models: ModelTable) -> Needs:  # noqa: ARG002
-        return Needs(pictures={"reference_image": request.reference_image})
+    def required_inputs(self, request: I, models: ModelTable) -> RequiredInputs:  # noqa: ARG002
+        return RequiredInputs(pictures={"reference_image": request.reference_image})
 
     def warnings(self, request: I) -> Sequence[str]:
         if request.face_provider == "GPU":
@@ -142,13 +142,13 @@ class SdxlInstantId(InstantIdKind[SdxlInstantIdInput]):
 
     def graph(
         self,
-        brief: Brief[SdxlInstantIdInput],
+        job: JobRequest[SdxlInstantIdInput],
         files: Mapping[str, str],
         seed: int,
         prefix: str,
         reference: str = NOT_UPLOADED,
     ) -> Graph:
-        request = brief.input
+        request = job.input
         return instantid.text_to_image(
             files,
             prompt=request.prompt,
@@ -166,42 +166,42 @@ class SdxlInstantId(InstantIdKind[SdxlInstantIdInput]):
             filename_prefix=prefix,
         )
 
-    def graphs(self, brief: Brief[SdxlInstantIdInput], models: ModelTable) -> Sequence[Graph]:
-        files = names(sdxl_weights(brief.input, models))
-        return [self.graph(brief, files, brief.seed, "judged")]
+    def graphs(self, job: JobRequest[SdxlInstantIdInput], models: ModelTable) -> Sequence[Graph]:
+        files = names(sdxl_weights(job.input, models))
+        return [self.graph(job, files, job.seed, "judged")]
 
     def run(
-        self, brief: Brief[SdxlInstantIdInput], models: ModelTable, studio: Studio
+        self, job: JobRequest[SdxlInstantIdInput], models: ModelTable, runner: GraphRunner
     ) -> Iterator[Rendered]:
-        request, reference = brief.input, brief.supplies.pictures["reference_image"]
-        scorer = Scorer.of(partial(studio.faces, FaceUse.SCORE), reference, studio.calibration)
-        uploaded = studio.upload(reference, input_name(reference))
+        request, reference = job.input, job.supplies.pictures["reference_image"]
+        scorer = Scorer.of(partial(runner.faces, FaceUse.SCORE), reference, runner.calibration)
+        uploaded = runner.upload(reference, input_name(reference))
         weights = sdxl_weights(request, models)
         for ordinal in range(request.num_images):
 
-            def shoot(seed: int, number: int, ordinal: int = ordinal) -> Take:
-                prefix = f"ryla/{brief.job_id}/a{brief.attempt}/image-{ordinal}-try-{number}"
-                graph = self.graph(brief, names(weights), seed, prefix, uploaded)
+            def render_attempt(seed: int, number: int, ordinal: int = ordinal) -> Attempt:
+                prefix = f"ryla/{job.job_id}/a{job.attempt}/image-{ordinal}-try-{number}"
+                graph = self.graph(job, names(weights), seed, prefix, uploaded)
                 with no_face_said_plainly():
-                    done = studio.render(graph, part=ordinal, parts=request.num_images)
+                    done = runner.render(graph, part=ordinal, parts=request.num_images)
                 body = only_file(done, ordinal)
                 score, box = scorer.measure(body)
-                return Take(body, graph, done.timings, FaceTry(score, box, seed, done.seconds))
+                return Attempt(body, graph, done.timings, FaceTry(score, box, seed, done.seconds))
 
-            takes = tried(request, studio, output_seed(brief.seed, ordinal), shoot)
-            best = kept([take.face for take in takes])
+            tries = attempts(request, runner, output_seed(job.seed, ordinal), render_attempt)
+            best = kept([take.face for take in tries])
             yield Rendered(
-                body=takes[best].body,
+                body=tries[best].body,
                 name=f"image-{ordinal}",
                 size=(request.width, request.height),
                 format=request.output_format,
-                seed=takes[best].face.seed,
-                timings=sum((take.timings for take in takes), Timings()),
-                graph_sha256=takes[best].graph.digest(),
-                led_to_it=[take.graph.digest() for take in takes if take is not takes[best]],
-                weights=sums(weights),
+                seed=tries[best].face.seed,
+                timings=sum((take.timings for take in tries), Timings()),
+                graph_sha256=tries[best].graph.digest(),
+                parent_graphs=[take.graph.digest() for take in tries if take is not tries[best]],
+                weights=sha256s(weights),
                 embed_prompt=request.prompt if request.embed_prompt else None,
-                face=FaceReport([take.face for take in takes], best),
+                face=FaceMeasurement([take.face for take in tries], best),
             )
 
 
@@ -230,23 +230,28 @@ def names(weights: Mapping[str, WeightFile]) -> Mapping[str, str]:
     return {role: weight.file for role, weight in weights.items()}
 
 
-def sums(weights: Mapping[str, WeightFile]) -> Mapping[str, str | None]:
+def sha256s(weights: Mapping[str, WeightFile]) -> Mapping[str, str | None]:
     return {weight.file: weight.sha256 for weight in weights.values()}
 
 
-def tried(
-    request: InstantIdInput, studio: Studio, seed: int, shoot: Callable[[int, int], Take]
-) -> Sequence[Take]:
+def attempts(
+    request: InstantIdInput,
+    runner: GraphRunner,
+    seed: int,
+    render_attempt: Callable[[int, int], Attempt],
+) -> Sequence[Attempt]:
     """Takes of one picture, until one passes the gate or tries, time or budget are used up."""
-    takes: list[Take] = []
+    tries: list[Attempt] = []
     for number in range(request.max_tries):
-        takes.append(shoot(seed if number == 0 else derive_seed(f"{seed}/try", number), number))
-        last = takes[-1].face
+        tries.append(
+            render_attempt(seed if number == 0 else derive_seed(f"{seed}/try", number), number)
+        )
+        last = tries[-1].face
         if not worth_another_try(request.gate, last.score):
             break
-        if not studio.has_time_for(last.seconds):
+        if not runner.has_time_for(last.seconds):
             break
-    return takes
+    return tries
 
 
 def input_name(body: bytes) -> str:

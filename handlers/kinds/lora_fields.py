@@ -10,8 +10,8 @@ from pydantic_core import PydanticCustomError
 
 from config.errors import InvalidSetting
 from config.tables import ModelTable, WeightFile
-from handlers.kinds.base import ONE_IS_REQUIRED, Brief
-from handlers.kinds.requirements import LoraWish, Needs
+from handlers.kinds.base import ONE_IS_REQUIRED, JobRequest
+from handlers.kinds.requirements import LoraRequest, RequiredInputs
 from handlers.kinds.text_to_image import TextToImage, TextToImageInput
 from handlers.loras.bases import Base, FluxSizes, ZImageSizes, flux, z_image
 from handlers.loras.refs import ById, ByName, LoraRef
@@ -66,20 +66,22 @@ L = TypeVar("L", bound=LoraFields)
 class TakesLora(TextToImage[L], Generic[L]):
     """Before the kind's other bases: what it says of LoRAs holds."""
 
-    def needs(self, request: L, models: ModelTable) -> Needs:
+    def required_inputs(self, request: L, models: ModelTable) -> RequiredInputs:
         if request.lora is None:
-            return Needs()
-        return Needs(LoraWish(request.lora, lora_base(self.weights(request, models)["unet"])))
+            return RequiredInputs()
+        return RequiredInputs(
+            LoraRequest(request.lora, lora_base(self.weights(request, models)["unet"]))
+        )
 
-    def lora(self, brief: Brief[L]) -> tuple[str, float] | None:
+    def lora(self, job: JobRequest[L]) -> tuple[str, float] | None:
         """The LoRA's file and strength."""
-        if brief.input.lora is None:
+        if job.input.lora is None:
             return None
-        fetched = brief.supplies.lora
-        return (fetched.file if fetched else NOT_FETCHED, brief.input.lora_strength)
+        fetched = job.supplies.lora
+        return (fetched.file if fetched else NOT_FETCHED, job.input.lora_strength)
 
-    def prompt(self, brief: Brief[L]) -> str:
-        request, fetched = brief.input, brief.supplies.lora
+    def prompt(self, job: JobRequest[L]) -> str:
+        request, fetched = job.input, job.supplies.lora
         word = request.trigger_word
         if word is None:
             word = fetched.trigger_word if fetched else ""

@@ -8,15 +8,15 @@ from handlers.loras.refs import LoraRef
 
 
 @dataclass(frozen=True)
-class LoraWish:
+class LoraRequest:
     ref: LoraRef
     base: Base
     """What it must fit."""
 
 
 @dataclass(frozen=True)
-class Needs:
-    lora: LoraWish | None = None
+class RequiredInputs:
+    lora: LoraRequest | None = None
     pictures: Mapping[str, str] = field(default_factory=dict)
     """Field of the input → key of its picture."""
     face_boxes: bool = False

@@ -8,7 +8,15 @@ from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
 from config.errors import NotAvailable, OutputsMissing
 from config.tables import ModelTable, WeightFile
-from handlers.kinds.base import Brief, JobInput, Kind, OutputFormat, Rendered, Studio, Work
+from handlers.kinds.base import (
+    GraphRunner,
+    JobInput,
+    JobRequest,
+    Kind,
+    OutputFormat,
+    Rendered,
+    Work,
+)
 from handlers.kinds.seeds import MAX_SEED, output_seed
 from workflows.graph import Graph
 
@@ -73,12 +81,12 @@ class TextToImage(Kind[T], Generic[T]):
     """A name in models.toml."""
 
     @abstractmethod
-    def graph(self, brief: Brief[T], files: Mapping[str, str], seed: int, prefix: str) -> Graph:
+    def graph(self, job: JobRequest[T], files: Mapping[str, str], seed: int, prefix: str) -> Graph:
         """The graph of one picture. `files` are the set's weight files by role."""
 
-    def prompt(self, brief: Brief[T]) -> str:
+    def prompt(self, job: JobRequest[T]) -> str:
         """The text that is encoded."""
-        return brief.input.prompt
+        return job.input.prompt
 
     def weights(self, request: T, models: ModelTable) -> Mapping[str, WeightFile]:  # noqa: ARG002
         """Role → weight file. Raises MissingModel."""
@@ -102,28 +110,30 @@ class TextToImage(Kind[T], Generic[T]):
             return ["negative_prompt has no effect: this model samples at cfg 1"]
         return []
 
-    def graphs(self, brief: Brief[T], models: ModelTable) -> Sequence[Graph]:
-        weights = self.weights(brief.input, models)
+    def graphs(self, job: JobRequest[T], models: ModelTable) -> Sequence[Graph]:
+        weights = self.weights(job.input, models)
         files = {role: weight.file for role, weight in weights.items()}
         return [
             self.graph(
-                brief,
+                job,
                 files,
-                output_seed(brief.seed, ordinal),
+                output_seed(job.seed, ordinal),
                 # Its own for every picture of every attempt: an equal prefix would let ComfyUI
                 # answer from its cache with a file of an earlier prompt.
-                f"ryla/{brief.job_id}/a{brief.attempt}/{_name(ordinal)}",
+                f"ryla/{job.job_id}/a{job.attempt}/{_name(ordinal)}",
             )
-            for ordinal in range(brief.input.num_images)
+            for ordinal in range(job.input.num_images)
         ]
 
-    def run(self, brief: Brief[T], models: ModelTable, studio: Studio) -> Iterator[Rendered]:
-        request = brief.input
-        weights = self.weights(brief.input, models)
+    def run(
+        self, job: JobRequest[T], models: ModelTable, runner: GraphRunner
+    ) -> Iterator[Rendered]:
+        request = job.input
+        weights = self.weights(job.input, models)
         sums = {weight.file: weight.sha256 for weight in weights.values()}
-        graphs = self.graphs(brief, models)
+        graphs = self.graphs(job, models)
         for ordinal, graph in enumerate(graphs):
-            done = studio.render(graph, part=ordinal, parts=len(graphs))
+            done = runner.render(graph, part=ordinal, parts=len(graphs))
             if len(done.files) != 1:
                 raise OutputsMissing(
                     f"picture {ordinal}: {len(done.files)} files were saved instead of one"
@@ -133,11 +143,11 @@ class TextToImage(Kind[T], Generic[T]):
                 name=_name(ordinal),
                 size=(request.width, request.height),
                 format=request.output_format,
-                seed=output_seed(brief.seed, ordinal),
+                seed=output_seed(job.seed, ordinal),
                 timings=done.timings,
                 graph_sha256=graph.digest(),
                 weights=sums,
-                embed_prompt=self.prompt(brief) if request.embed_prompt else None,
+                embed_prompt=self.prompt(job) if request.embed_prompt else None,
             )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import Field
 
-from handlers.kinds.base import Brief
+from handlers.kinds.base import JobRequest
 from handlers.kinds.lora_fields import LoraFields, TakesLora
 from workflows import zimage
 from workflows.graph import Graph
@@ -24,18 +24,18 @@ class ZImageTurbo(TakesLora[ZImageTurboInput]):
     weight_set = "z-image-turbo"
 
     def graph(
-        self, brief: Brief[ZImageTurboInput], files: Mapping[str, str], seed: int, prefix: str
+        self, job: JobRequest[ZImageTurboInput], files: Mapping[str, str], seed: int, prefix: str
     ) -> Graph:
-        request = brief.input
+        request = job.input
         return zimage.text_to_image(
             files,
-            prompt=self.prompt(brief),
+            prompt=self.prompt(job),
             width=request.width,
             height=request.height,
             steps=request.steps,
             seed=seed,
             filename_prefix=prefix,
-            lora=self.lora(brief),
+            lora=self.lora(job),
         )
 
     def warnings(self, request: ZImageTurboInput) -> Sequence[str]:

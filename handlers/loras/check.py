@@ -42,7 +42,7 @@ def require_fit(lora: Lora, base: Base) -> None:
             value=lora.family.value,
             hint=f"Use it with a {lora.family} model, or choose a LoRA made for {base.family}.",
         )
-    if lora.habit is Habit.X_FLUX:
+    if lora.key_format is Habit.X_FLUX:
         _require_x_flux_marks(lora.pairs)
     problems = [problem for pair in lora.pairs if (problem := _problem(pair, base))]
     if problems:

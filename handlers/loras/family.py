@@ -62,7 +62,7 @@ class Pair:
 @dataclass(frozen=True)
 class Lora:
     family: Family
-    habit: Habit
+    key_format: Habit
     pairs: Sequence[Pair]
     """Of the diffusion model, in the file's order."""
     text_encoder_pairs: Sequence[Pair]
@@ -141,7 +141,7 @@ def describe(header: Header) -> Lora:
         )
     return Lora(
         family=_family(of_model),
-        habit=_habit(of_model, header.metadata),
+        key_format=_habit(of_model, header.metadata),
         pairs=of_model,
         text_encoder_pairs=[pair for pair in pairs if pair.of_text_encoder],
         unmatched=unmatched,
@@ -184,10 +184,12 @@ def _parts(name: str) -> tuple[str, str, str] | None:
 
 def _habit(pairs: Sequence[Pair], metadata: Mapping[str, str]) -> Habit:
     stem = pairs[0].stem
-    habit = next((habit for sign, habit in _HABITS if sign.match(stem)), Habit.UNKNOWN)
-    if habit is Habit.DIFFUSERS and "ai-toolkit" in metadata.get("software", ""):
+    key_format = next(
+        (key_format for sign, key_format in _HABITS if sign.match(stem)), Habit.UNKNOWN
+    )
+    if key_format is Habit.DIFFUSERS and "ai-toolkit" in metadata.get("software", ""):
         return Habit.AI_TOOLKIT
-    return habit
+    return key_format
 
 
 def plain(stem: str) -> str:

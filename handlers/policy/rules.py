@@ -27,7 +27,7 @@ class PromptCheck(Protocol):
 
 
 @dataclass(frozen=True)
-class Asked:
+class PolicySubject:
     """What policy looks at in a job."""
 
     tenant: str
@@ -43,7 +43,7 @@ class Policy:
     check_prompt: PromptCheck
     nsfw_tenants: frozenset[str] = frozenset()
 
-    def require(self, asked: Asked) -> None:
+    def require(self, asked: PolicySubject) -> None:
         """Raises a PolicyRefused."""
         for text in asked.prompts:
             why = self.check_prompt(text, nsfw=asked.nsfw)

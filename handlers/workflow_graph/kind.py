@@ -10,18 +10,18 @@ from config.errors import OutputsMissing
 from config.tables import ModelTable
 from handlers.kinds.base import (
     PICTURE,
-    Brief,
+    GraphRunner,
     JobInput,
+    JobRequest,
     Kind,
     OutputFormat,
     Rendered,
-    Studio,
     Timings,
     Work,
     is_input_key,
 )
 from handlers.kinds.instantid import input_name
-from handlers.kinds.requirements import Needs
+from handlers.kinds.requirements import RequiredInputs
 from handlers.kinds.seeds import MAX_SEED
 from handlers.workflow_graph import caller_graph
 from handlers.workflow_graph.allow_list import allow_list
@@ -107,25 +107,27 @@ class Workflow(Kind[WorkflowInput]):
     def work(self, request: WorkflowInput) -> Work:  # noqa: ARG002 - a graph does not say
         return Work(images=1, steps=0, width=0, height=0)
 
-    def needs(self, request: WorkflowInput, models: ModelTable) -> Needs:  # noqa: ARG002
-        return Needs(pictures={f"inputs.{name}": key for name, key in request.inputs.items()})
+    def required_inputs(self, request: WorkflowInput, models: ModelTable) -> RequiredInputs:  # noqa: ARG002
+        return RequiredInputs(
+            pictures={f"inputs.{name}": key for name, key in request.inputs.items()}
+        )
 
     def prompts(self, request: WorkflowInput) -> Sequence[str]:
         return caller_graph.texts(request.workflow, request.prompt)
 
-    def graphs(self, brief: Brief[WorkflowInput], models: ModelTable) -> Sequence[Graph]:
-        caller_graph.admit(brief.input.workflow, models, nsfw=brief.input.nsfw)
-        return [self._graph(brief, {}, models)]
+    def graphs(self, job: JobRequest[WorkflowInput], models: ModelTable) -> Sequence[Graph]:
+        caller_graph.admit(job.input.workflow, models, nsfw=job.input.nsfw)
+        return [self._graph(job, {}, models)]
 
     def run(
-        self, brief: Brief[WorkflowInput], models: ModelTable, studio: Studio
+        self, job: JobRequest[WorkflowInput], models: ModelTable, runner: GraphRunner
     ) -> Iterator[Rendered]:
-        request = brief.input
+        request = job.input
         weights = caller_graph.admit(request.workflow, models, nsfw=request.nsfw)
-        given = {name: brief.supplies.pictures[f"inputs.{name}"] for name in request.inputs}
-        names = {name: studio.upload(body, input_name(body)) for name, body in given.items()}
-        graph = self._graph(brief, names, models)
-        done = studio.render(graph, part=0, parts=1)
+        given = {name: job.supplies.pictures[f"inputs.{name}"] for name in request.inputs}
+        names = {name: runner.upload(body, input_name(body)) for name, body in given.items()}
+        graph = self._graph(job, names, models)
+        done = runner.render(graph, part=0, parts=1)
         if not done.files:
             raise OutputsMissing("the graph saved no file", hint="Add a SaveImage node.")
         for ordinal, file in enumerate(done.files):
@@ -134,7 +136,7 @@ class Workflow(Kind[WorkflowInput]):
                 name=f"output-{ordinal}",
                 size=None,
                 format=request.output_format,
-                seed=brief.seed,
+                seed=job.seed,
                 timings=Timings() if ordinal else done.timings,
                 graph_sha256=graph.digest(),
                 weights=weights,
@@ -142,8 +144,8 @@ class Workflow(Kind[WorkflowInput]):
             )
 
     def _graph(
-        self, brief: Brief[WorkflowInput], names: Mapping[str, str], models: ModelTable
+        self, job: JobRequest[WorkflowInput], names: Mapping[str, str], models: ModelTable
     ) -> Graph:
-        values = {PROMPT: brief.input.prompt, SEED: brief.seed}
-        prefix = f"ryla/{brief.job_id}/a{brief.attempt}"
-        return caller_graph.build(brief.input.workflow, values, names, models, prefix)
+        values = {PROMPT: job.input.prompt, SEED: job.seed}
+        prefix = f"ryla/{job.job_id}/a{job.attempt}"
+        return caller_graph.build(job.input.workflow, values, names, models, prefix)

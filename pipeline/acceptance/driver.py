@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from config.errors import IdConflict
-from pipeline.acceptance.estimate import Order, over
+from pipeline.acceptance.estimate import PricedJob, over
 from pipeline.jobs.follow import Follower
 from pipeline.jobs.status import JobView, State, look_up
 from pipeline.store.conditional import SafeStore
@@ -17,22 +17,22 @@ LOOK_SECONDS = 1.0
 class Progress:
     """Where the jobs of a run are."""
 
-    orders: Sequence[Order]
+    priced_jobs: Sequence[PricedJob]
     views: dict[str, JobView] = field(default_factory=dict)
     """Of those that are sent."""
     stopped: str | None = None
     """Why no more are sent."""
 
     @property
-    def unsent(self) -> list[Order]:
-        return [order for order in self.orders if order.job.id not in self.views]
+    def unsent(self) -> list[PricedJob]:
+        return [priced for priced in self.priced_jobs if priced.job.id not in self.views]
 
     @property
-    def under_way(self) -> list[Order]:
+    def under_way(self) -> list[PricedJob]:
         return [
-            order
-            for order in self.orders
-            if (view := self.views.get(order.job.id)) is not None and not view.finished
+            priced
+            for priced in self.priced_jobs
+            if (view := self.views.get(priced.job.id)) is not None and not view.finished
         ]
 
     @property
@@ -54,25 +54,25 @@ class Driver:
     monotonic: Callable[[], float] = time.monotonic
     look_s: float = LOOK_SECONDS
 
-    def found(self, orders: Sequence[Order]) -> Progress:
+    def found(self, priced_jobs: Sequence[PricedJob]) -> Progress:
         """What an earlier run under this name has sent. Raises IdConflict if with another plan."""
-        seen = look_up(self.store, [order.job.id for order in orders])
-        for order in orders:
-            result = seen[order.job.id].result
-            if result is not None and result.manifest_sha256 != order.prepared.sha256:
+        seen = look_up(self.store, [priced.job.id for priced in priced_jobs])
+        for priced in priced_jobs:
+            result = seen[priced.job.id].result
+            if result is not None and result.manifest_sha256 != priced.prepared.sha256:
                 raise IdConflict(
-                    f"{order.job.id} was made from another plan",
+                    f"{priced.job.id} was made from another plan",
                     field="id",
-                    value=order.job.id,
+                    value=priced.job.id,
                     hint="Give this run another name with --run.",
                 )
         there = {id: view for id, view in seen.items() if view.state is not State.UNKNOWN}
-        return Progress(orders, there)
+        return Progress(priced_jobs, there)
 
     def drive(
         self,
         progress: Progress,
-        send: Callable[[Order], None],
+        send: Callable[[PricedJob], None],
         *,
         spent_usd: float = 0.0,
         on_look: Callable[[Progress], None] = lambda _: None,
@@ -104,19 +104,19 @@ class Driver:
         return follower
 
     def _send_some(
-        self, progress: Progress, send: Callable[[Order], None], spent_usd: float
+        self, progress: Progress, send: Callable[[PricedJob], None], spent_usd: float
     ) -> bool:
         """Whether any was sent. One that is too dear beside what is under way waits for its end."""
         sent = False
-        for order in progress.unsent[: max(0, self.at_once - len(progress.under_way))]:
-            spent, coming = spent_usd + progress.spent_usd, [*progress.under_way, order]
+        for priced in progress.unsent[: max(0, self.at_once - len(progress.under_way))]:
+            spent, coming = spent_usd + progress.spent_usd, [*progress.under_way, priced]
             refusal = over(self.bound_usd, spent, coming)
             if refusal is not None and not progress.under_way:
                 progress.stopped = refusal.message
             if refusal is not None or progress.stopped:
                 break
-            send(order)
-            progress.views[order.job.id] = JobView(order.job.id, State.WAITING)
+            send(priced)
+            progress.views[priced.job.id] = JobView(priced.job.id, State.WAITING)
             sent = True
         return sent
 

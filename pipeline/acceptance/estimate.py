@@ -10,11 +10,11 @@ from pipeline import costs
 from pipeline.acceptance.jobs import Job, Stage
 from pipeline.contract.manifest import parse_manifest
 from pipeline.jobs.submit import Options, Prepared, prepare
-from pipeline.runtime import Bench
+from pipeline.runtime import RuntimeConfig
 
 
 @dataclass(frozen=True)
-class Order:
+class PricedJob:
     job: Job
     prepared: Prepared
     """Of a job over HTTP, only to be judged and priced."""
@@ -25,19 +25,21 @@ class Order:
     """That the estimate is for."""
 
 
-def ready(jobs: Iterable[Job], folder: Path, tenant: str, bench: Bench) -> list[Order]:
+def ready(
+    jobs: Iterable[Job], folder: Path, tenant: str, runtime: RuntimeConfig
+) -> list[PricedJob]:
     """Raises the first thing that is wrong with a job, before any is sent."""
-    return [_ready(job, folder, tenant, bench) for job in jobs]
+    return [_ready(job, folder, tenant, runtime) for job in jobs]
 
 
-def _ready(job: Job, folder: Path, tenant: str, bench: Bench) -> Order:
+def _ready(job: Job, folder: Path, tenant: str, runtime: RuntimeConfig) -> PricedJob:
     try:
         prepared = prepare(job.source(folder), Options(tenant=tenant))
     except (BadManifest, InvalidInput) as error:
         error.message = f"{_part(job)}: {error.message}"
         raise
-    expected = _estimate(job, prepared, bench)
-    return Order(job, prepared, expected.usd, expected.seconds, expected.gpu)
+    expected = _estimate(job, prepared, runtime)
+    return PricedJob(job, prepared, expected.usd, expected.seconds, expected.gpu)
 
 
 def _part(job: Job) -> str:
@@ -46,22 +48,22 @@ def _part(job: Job) -> str:
     return f"[{parts.get(job.stage, job.stage.value)}] {job.model}"
 
 
-def _estimate(job: Job, prepared: Prepared, bench: Bench) -> costs.Estimate:
+def _estimate(job: Job, prepared: Prepared, runtime: RuntimeConfig) -> costs.Estimate:
     kind = KINDS[job.model]
-    route = bench.routes.route(kind.route)
-    gpu = bench.gpus.gpu(job.subject if job.stage is Stage.GPU else route.gpus[0])
+    route = runtime.routes.route(kind.route)
+    gpu = runtime.gpus.gpu(job.subject if job.stage is Stage.GPU else route.gpus[0])
     work = kind.work(parse_manifest(prepared.body).input)
-    return costs.estimate(kind.name, work, gpu, route, bench.gpus)
+    return costs.estimate(kind.name, work, gpu, route, runtime.gpus)
 
 
-def expected_usd(orders: Iterable[Order]) -> float:
+def expected_usd(priced_jobs: Iterable[PricedJob]) -> float:
     """Of those that can be told."""
-    return sum(order.usd or 0.0 for order in orders)
+    return sum(priced.usd or 0.0 for priced in priced_jobs)
 
 
-def require_known(orders: Sequence[Order], bound_usd: float | None) -> None:
+def require_known(priced_jobs: Sequence[PricedJob], bound_usd: float | None) -> None:
     """Raises OverBudget for a job whose cost nobody can tell, where there is a bound."""
-    unknown = next((order for order in orders if order.usd is None), None)
+    unknown = next((priced for priced in priced_jobs if priced.usd is None), None)
     if bound_usd is not None and unknown is not None:
         raise OverBudget(
             f"no estimate can be made of {unknown.job.id} on {unknown.gpu}, so the bound of"
@@ -72,7 +74,9 @@ def require_known(orders: Sequence[Order], bound_usd: float | None) -> None:
         )
 
 
-def over(bound_usd: float | None, spent_usd: float, coming: Iterable[Order]) -> OverBudget | None:
+def over(
+    bound_usd: float | None, spent_usd: float, coming: Iterable[PricedJob]
+) -> OverBudget | None:
     """The refusal where what was spent and what these are expected to cost exceed the bound."""
     if bound_usd is None:
         return None

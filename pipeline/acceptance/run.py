@@ -16,18 +16,18 @@ from config.tables import NO_GPU
 from pipeline.acceptance.criteria.criterion import Facts, Outcome
 from pipeline.acceptance.criteria.gpus import OnGpu, on_gpus
 from pipeline.acceptance.driver import Driver, Progress
-from pipeline.acceptance.estimate import Order, expected_usd, over, ready, require_known
+from pipeline.acceptance.estimate import PricedJob, expected_usd, over, ready, require_known
 from pipeline.acceptance.http import Answer, Health, Web
 from pipeline.acceptance.jobs import Job, gpu_jobs, http_jobs, jobs_of
 from pipeline.acceptance.on_gpu import place
 from pipeline.acceptance.plan import PlanFile
-from pipeline.acceptance.upload_loras import shelve
+from pipeline.acceptance.upload_loras import upload
 from pipeline.contract.keys import deploy_key
 from pipeline.contract.result import Result
 from pipeline.dispatcher.deploy_event import Deploy
 from pipeline.jobs.status import read_result
 from pipeline.jobs.submit import submit
-from pipeline.runtime import Bench
+from pipeline.runtime import RuntimeConfig
 from pipeline.store.conditional import SafeStore
 
 HTTP_SECONDS = 900.0
@@ -35,7 +35,7 @@ HTTP_SECONDS = 900.0
 
 
 @dataclass(frozen=True)
-class Wishes:
+class RunOptions:
     """What the caller of a run wants."""
 
     run: str
@@ -46,7 +46,7 @@ class Wishes:
 
 
 @dataclass(frozen=True)
-class Told:
+class RunObserver:
     """What whoever watches is told meanwhile."""
 
     progress: Callable[[Progress], None] = lambda _: None
@@ -61,7 +61,7 @@ class Forecast:
     there: int
     """Sent by an earlier start of this run."""
     spent_usd: float
-    coming: Sequence[Order]
+    coming: Sequence[PricedJob]
     """To be paid yet: not sent, or on their way."""
     bound_usd: float | None
 
@@ -73,12 +73,12 @@ class Forecast:
     @property
     def untold(self) -> int:
         """Jobs whose cost nobody can tell."""
-        return sum(order.usd is None for order in self.coming)
+        return sum(priced.usd is None for priced in self.coming)
 
     @property
     def gpus(self) -> list[str]:
         """That the estimate is for."""
-        return list(dict.fromkeys(order.gpu for order in self.coming))
+        return list(dict.fromkeys(priced.gpu for priced in self.coming))
 
     def require_affordable(self) -> None:
         """Raises OverBudget."""
@@ -114,49 +114,49 @@ class Run:
     """Prepare it, look at its forecast, then let it go. Started again, it goes on."""
 
     file: PlanFile
-    wishes: Wishes
-    bench: Bench
+    options: RunOptions
+    runtime: RuntimeConfig
     driver: Driver
     web: Web | None = None
-    told: Told = Told()
+    observer: RunObserver = RunObserver()
     through_bucket: Progress = field(init=False)
     on_gpus: Progress = field(init=False)
-    over_http: Sequence[Order] = field(init=False)
+    over_http: Sequence[PricedJob] = field(init=False)
     forecast: Forecast = field(init=False)
 
     def prepare(self) -> Forecast:
         """Raises what is wrong with the plan. Nothing is sent."""
-        plan, run, gpus = self.file.plan, self.wishes.run, self.wishes.gpus
-        check_gpus(gpus, self.bench)
+        plan, run, gpus = self.file.plan, self.options.run, self.options.gpus
+        check_gpus(gpus, self.runtime)
         jobs = self._ready(jobs_of(plan, run)), self._ready(gpu_jobs(plan, run, gpus))
         self.through_bucket, self.on_gpus = map(self.driver.found, jobs)
         self.over_http = self._ready(http_jobs(plan, run)) if self.web else []
         sent_on = self.through_bucket, self.on_gpus
-        unsent = [*(order for each in sent_on for order in each.unsent), *self.over_http]
-        orders = len(jobs[0]) + len(jobs[1]) + len(self.over_http)
-        coming = [*unsent, *(order for each in sent_on for order in each.under_way)]
+        unsent = [*(priced for each in sent_on for priced in each.unsent), *self.over_http]
+        priced_jobs = len(jobs[0]) + len(jobs[1]) + len(self.over_http)
+        coming = [*unsent, *(priced for each in sent_on for priced in each.under_way)]
         self.forecast = Forecast(
-            orders, orders - len(unsent), self._spent(), coming, self.wishes.bound_usd
+            priced_jobs, priced_jobs - len(unsent), self._spent(), coming, self.options.bound_usd
         )
         return self.forecast
 
     def go(self) -> Findings:
         plan, health = self.file.plan, None
         if self.web is not None:
-            self.told.said("asking /health")
-            health = first_health(self.web, self.wishes.out, idle=plan.app_idle)
+            self.observer.said("asking /health")
+            health = first_health(self.web, self.options.out, idle=plan.app_idle)
         if plan.loras is not None:
-            self.told.said("putting LoRAs into the bucket")
-            shelve(self.store, plan.loras, self.file.folder, self.bench.settings)
+            self.observer.said("putting LoRAs into the bucket")
+            upload(self.store, plan.loras, self.file.folder, self.runtime.settings)
         self.driver.drive(
             self.through_bucket,
             self._submit,
             spent_usd=self.on_gpus.spent_usd,
-            on_look=self.told.progress,
+            on_look=self.observer.progress,
         )
         outcomes = outcomes_of(self.through_bucket)
         answers = None if self.web is None else self._ask(self.web)
-        outcomes += [self._asked(order, answer) for order, answer in answers or ()]
+        outcomes += [self._asked(priced, answer) for priced, answer in answers or ()]
         compared = self._compare(sum(_usd(each.result) for each in outcomes))
         facts = Facts(
             outcomes,
@@ -165,40 +165,40 @@ class Run:
             None if answers is None else [answer for _, answer in answers],
             self._deploys(outcomes),
         )
-        rows = on_gpus(compared, self.on_gpus.orders, self.bench.gpus)
+        rows = on_gpus(compared, self.on_gpus.priced_jobs, self.runtime.gpus)
         return Findings(facts, rows, self.through_bucket.stopped or self.on_gpus.stopped)
 
     @property
     def store(self) -> SafeStore:
         return self.driver.store
 
-    def _ready(self, jobs: Iterable[Job]) -> list[Order]:
-        return ready(jobs, self.file.folder, self.bench.settings.tenant, self.bench)
+    def _ready(self, jobs: Iterable[Job]) -> list[PricedJob]:
+        return ready(jobs, self.file.folder, self.runtime.settings.tenant, self.runtime)
 
     def _spent(self) -> float:
         return self.through_bucket.spent_usd + self.on_gpus.spent_usd
 
-    def _submit(self, order: Order) -> None:
-        submit(self.store, order.prepared)
+    def _submit(self, priced: PricedJob) -> None:
+        submit(self.store, priced.prepared)
 
-    def _ask(self, web: Web) -> list[tuple[Order, Answer]]:
+    def _ask(self, web: Web) -> list[tuple[PricedJob, Answer]]:
         """A job of each kind over HTTP, one after the other."""
-        found: list[tuple[Order, Answer]] = []
+        found: list[tuple[PricedJob, Answer]] = []
         spent = self._spent()
-        for order in self.over_http:
-            refusal = over(self.wishes.bound_usd, spent, [order])
+        for priced in self.over_http:
+            refusal = over(self.options.bound_usd, spent, [priced])
             if refusal is not None:
                 fault = f"not asked: {refusal.message}"
-                found.append((order, Answer(order.job.id, order.job.model, fault=fault)))
+                found.append((priced, Answer(priced.job.id, priced.job.model, fault=fault)))
                 continue
-            self.told.said(f"POST /{order.job.model}")
-            answer = web.make(order.job, self.file.folder, HTTP_SECONDS)
+            self.observer.said(f"POST /{priced.job.model}")
+            answer = web.make(priced.job, self.file.folder, HTTP_SECONDS)
             spent += _usd(self._result(answer.id))
-            found.append((order, answer))
+            found.append((priced, answer))
         return found
 
-    def _asked(self, order: Order, answer: Answer) -> Outcome:
-        return Outcome(order.job, self._result(answer.id), answer.fault or "not in the bucket")
+    def _asked(self, priced: PricedJob, answer: Answer) -> Outcome:
+        return Outcome(priced.job, self._result(answer.id), answer.fault or "not in the bucket")
 
     def _result(self, id: str | None) -> Result | None:
         view = None if id is None else read_result(self.store, id)
@@ -206,13 +206,13 @@ class Run:
 
     def _compare(self, spent_usd: float) -> list[Outcome]:
         one_by_one = self.driver.slowed()
-        gpus = {order.job.id: order.job.subject for order in self.on_gpus.orders}
+        gpus = {priced.job.id: priced.job.subject for priced in self.on_gpus.priced_jobs}
         if gpus:
             one_by_one.drive(
                 self.on_gpus,
-                lambda order: place(self.store, order.prepared, gpus[order.job.id]),
+                lambda priced: place(self.store, priced.prepared, gpus[priced.job.id]),
                 spent_usd=spent_usd,
-                on_look=self.told.progress,
+                on_look=self.observer.progress,
             )
         return outcomes_of(self.on_gpus)
 
@@ -224,11 +224,11 @@ class Run:
         return {name: deploy.delivered for name, deploy in deploys.items() if deploy}
 
 
-def check_gpus(gpus: Sequence[str], bench: Bench) -> None:
+def check_gpus(gpus: Sequence[str], runtime: RuntimeConfig) -> None:
     """Raises InvalidSetting for a GPU of no row, InvalidInput where none can be chosen."""
     if not gpus:
         return
-    if not bench.deployed:
+    if not runtime.deployed:
         raise InvalidInput(
             "GPUs cannot be chosen here: the local engine takes the machine as it is",
             field="--gpus",
@@ -237,7 +237,7 @@ def check_gpus(gpus: Sequence[str], bench: Bench) -> None:
         )
     for name in gpus:
         try:
-            row = bench.gpus.gpu(name)
+            row = runtime.gpus.gpu(name)
         except InvalidSetting as error:
             error.field = "--gpus"
             raise
@@ -246,21 +246,21 @@ def check_gpus(gpus: Sequence[str], bench: Bench) -> None:
 
 
 def outcomes_of(progress: Progress) -> list[Outcome]:
-    return [_outcome(order, progress) for order in progress.orders]
+    return [_outcome(priced, progress) for priced in progress.priced_jobs]
 
 
-def _outcome(order: Order, progress: Progress) -> Outcome:
-    view = progress.views.get(order.job.id)
+def _outcome(priced: PricedJob, progress: Progress) -> Outcome:
+    view = progress.views.get(priced.job.id)
     if view is None or not view.finished:
         state = "not sent" if view is None else f"still {view.state}"
         return Outcome(
-            order.job, None, f"{state}: {progress.stopped}" if progress.stopped else state
+            priced.job, None, f"{state}: {progress.stopped}" if progress.stopped else state
         )
     if view.result is None:
-        return Outcome(order.job, None, "its result cannot be read")
-    if view.result.manifest_sha256 != order.prepared.sha256:
-        return Outcome(order.job, None, "made from another plan: give the run another name")
-    return Outcome(order.job, view.result)
+        return Outcome(priced.job, None, "its result cannot be read")
+    if view.result.manifest_sha256 != priced.prepared.sha256:
+        return Outcome(priced.job, None, "made from another plan: give the run another name")
+    return Outcome(priced.job, view.result)
 
 
 def _usd(result: Result | None) -> float:

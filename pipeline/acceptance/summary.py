@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-from pipeline.acceptance.criteria.all import counted, judge, ok
+from pipeline.acceptance.criteria.all import counted, evaluate, ok
 from pipeline.acceptance.criteria.criterion import Criterion, Outcome, Verdict
 from pipeline.acceptance.jobs import Stage
 from pipeline.acceptance.run import Findings, Forecast
@@ -91,7 +91,7 @@ def account(
     folder: Path,
 ) -> Acceptance:
     """Judges, and reads the pictures for the page. `folder` is what references are relative to."""
-    criteria = judge(findings.facts)
+    criteria = evaluate(findings.facts)
     shown = {
         each.name: _pictures(each, findings.facts.outcomes, store, folder) for each in criteria
     }

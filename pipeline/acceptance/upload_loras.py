@@ -9,7 +9,7 @@ from handlers.loras.header import BytesRanges
 from pipeline.acceptance.plan import LoraPart, PlannedLora
 from pipeline.loras import library
 from pipeline.loras.bucket import Sidecar
-from pipeline.loras.library import view
+from pipeline.loras.library import describe_file
 from pipeline.loras.resolve import resolve
 from pipeline.models.activation import models_in_use
 from pipeline.store.conditional import SafeStore
@@ -17,7 +17,7 @@ from pipeline.store.conditional import SafeStore
 BASE = "flux-dev"
 
 
-def shelve(store: SafeStore, part: LoraPart, folder: Path, settings: Settings) -> list[str]:
+def upload(store: SafeStore, part: LoraPart, folder: Path, settings: Settings) -> list[str]:
     """The keys of all, those of files that were there already too.
 
     Raises a LoraError for a file that no job could use, or a LoRA that is neither given nor there;
@@ -33,7 +33,7 @@ def _shelved(store: SafeStore, lora: PlannedLora, folder: Path, settings: Settin
     key = library.place(lora.ref, prefix)
     body = _read(folder / lora.file, settings)
     try:
-        seen = view(key, BytesRanges(body), library.bases(models_in_use(settings)), BASE)
+        seen = describe_file(key, BytesRanges(body), library.bases(models_in_use(settings)), BASE)
         if seen.error is not None:
             raise seen.error
     except LoraError as error:

@@ -8,9 +8,9 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from config.settings import listed
-from pipeline.api.dependencies import Ports
+from pipeline.api.dependencies import ApiDependencies
 from pipeline.api.docs_page import add_reference
-from pipeline.api.middleware import REQUEST_ID, Edge
+from pipeline.api.middleware import REQUEST_ID, RequestMiddleware
 from pipeline.api.openapi import document
 from pipeline.api.problems import handle_errors
 from pipeline.api.routes.doorbell import doorbell_router
@@ -50,17 +50,17 @@ SHOWN_TO_PAGES = (
 )
 
 
-def make_app(ports: Ports) -> FastAPI:
+def make_app(dependencies: ApiDependencies) -> FastAPI:
     """Raises InvalidSetting."""
-    service = Service.of(ports)
-    settings = ports.bench.settings
+    service = Service.of(dependencies)
+    settings = dependencies.runtime.settings
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # It takes 0.2 s, and whoever asks first should not hold up the others.
         made = asyncio.create_task(service.threads.run(app.openapi))
         yield
-        service.hub.close()
+        service.watcher.close()
         await made
 
     app = FastAPI(
@@ -78,8 +78,8 @@ def make_app(ports: Ports) -> FastAPI:
         generating_router(),
         jobs_router(),
         about_router(),
-        metrics_router(ports),
-        doorbell_router(ports),
+        metrics_router(dependencies),
+        doorbell_router(dependencies),
     )
     for router in app.state.routers:
         app.include_router(router)
@@ -101,8 +101,8 @@ def make_app(ports: Ports) -> FastAPI:
             ],
             expose_headers=list(SHOWN_TO_PAGES),
         )
-    app.add_middleware(Edge)
-    _describe(app, keyed=bool(service.doorman.keys))
+    app.add_middleware(RequestMiddleware)
+    _describe(app, keyed=bool(service.authenticator.keys))
     return app
 
 

@@ -41,7 +41,7 @@ class Peer:
 
 
 @dataclass(frozen=True)
-class Doorman:
+class Authenticator:
     keys: Sequence[tuple[str, str]]
     """Tenant and sha256 of a key; a tenant may have several."""
     local_tenant: str

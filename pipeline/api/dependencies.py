@@ -4,23 +4,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeline.inputs.remote import Fetch, PictureFetcher
-from pipeline.runtime import Bench
+from pipeline.runtime import RuntimeConfig
 from pipeline.store.conditional import SafeStore
 
 
-def nobody_listens(key: str | None = None) -> None:
+def notify_nobody(key: str | None = None) -> None:
     """Where no dispatcher runs beside the API: whoever polls the bucket finds the job."""
 
 
 @dataclass(frozen=True)
-class Pace:
+class Timeouts:
     """Seconds. Only tests change them."""
 
     look: float = 1.0
     """Between two LISTs while anyone waits."""
     first_look: float = 0.25
     """From the first waiter to the first look."""
-    census: float = 3.0
+    job_listing: float = 3.0
     """How old a listing may be that limits are judged by."""
     listing: float = 1.0
     """How old the one may be that GET /jobs shows."""
@@ -33,19 +33,19 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class Ports:
-    bench: Bench
+class ApiDependencies:
+    runtime: RuntimeConfig
     store: SafeStore
-    heard: Callable[[str | None], None] = nobody_listens
+    notify: Callable[[str | None], None] = notify_nobody
     """Called when work was heard of, with its inbox key where that is known: whoever dispatches
     looks at once. Returns at once, never raises, and may be called from any thread."""
     fetch: Fetch | None = None
     """Gets reference pictures by https; else those of the hosts that the settings list."""
-    pace: Pace = Pace()
+    timeouts: Timeouts = Timeouts()
 
     @property
     def pictures(self) -> Fetch:
         if self.fetch is not None:
             return self.fetch
-        hosts = frozenset(self.bench.settings.picture_hosts.lower().replace(" ", "").split(","))
+        hosts = frozenset(self.runtime.settings.picture_hosts.lower().replace(" ", "").split(","))
         return PictureFetcher(hosts - {""}).fetch

@@ -54,7 +54,7 @@ class Snapshot:
 
 
 @dataclass
-class Census:
+class JobListing:
     store: SafeStore
     threads: Threads
     max_age_s: float

@@ -22,7 +22,7 @@ def request_id(given: str | None) -> str:
     return given if given is not None and _SANE.match(given) else uuid4().hex
 
 
-class Edge:
+class RequestMiddleware:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 

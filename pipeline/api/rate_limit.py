@@ -12,7 +12,7 @@ from pipeline.api.errors import TooManyRequests
 
 
 @dataclass
-class Rate:
+class RateLimit:
     per_minute: int
     _limiter: SlidingWindowCounterRateLimiter = field(init=False)
     _item: RateLimitItem = field(init=False)

@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect
 
 from pipeline.api.auth import Peer
 from pipeline.api.errors import BadRequest, BodyTooLarge, RequestTooSlow, WrongMediaType
-from pipeline.api.lookup import Place
+from pipeline.api.lookup import OwnedJob
 from pipeline.api.request_terms import MAX_WAIT, require_known
 from pipeline.api.service import Service
 
@@ -89,14 +89,14 @@ def require_query(request: Request, *known: str) -> None:
     require_known([name for name, _ in request.query_params.multi_items()], known)
 
 
-async def waited(request: Request, service: Service, place: Place, seconds: float) -> Place:
+async def waited(request: Request, service: Service, owned: OwnedJob, seconds: float) -> OwnedJob:
     """The job when it is finished or the time is over.
 
     Raises ClientDisconnect as soon as whoever asks has hung up: nobody is to be told any more.
     """
-    if place.finished or seconds <= 0:
-        return place
-    waiting = asyncio.ensure_future(service.wait(place, seconds))
+    if owned.finished or seconds <= 0:
+        return owned
+    waiting = asyncio.ensure_future(service.wait(owned, seconds))
     hung_up = asyncio.ensure_future(_hung_up(request))
     both = (waiting, hung_up)
     try:

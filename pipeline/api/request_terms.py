@@ -26,7 +26,7 @@ class Shape(Enum):
 
 
 @dataclass(frozen=True)
-class Wish:
+class ResponsePreference:
     shape: Shape
     wait_s: int | None
     """As Prefer says, at most MAX_WAIT; None where it says nothing of waiting."""
@@ -34,7 +34,9 @@ class Wish:
     """Whether there was a Prefer at all: its sender knows what a 202 is."""
 
 
-def wish(accept: str | None, prefer: str | None, *, old_path: bool) -> Wish:
+def response_preference(
+    accept: str | None, prefer: str | None, *, old_path: bool
+) -> ResponsePreference:
     """`Accept: image/*` gets the picture. So does `*/*`, which says nothing, on the old paths and
     without Prefer: their clients take whatever comes for a picture."""
     ranges = _ranges(accept)
@@ -44,7 +46,7 @@ def wish(accept: str | None, prefer: str | None, *, old_path: bool) -> Wish:
     asked = wants_picture and not wants_json
     taken = says_nothing and old_path and prefer is None
     shape = Shape.PICTURE if asked or taken else Shape.JOB
-    return Wish(shape, waiting(prefer), prefers=prefer is not None)
+    return ResponsePreference(shape, waiting(prefer), prefers=prefer is not None)
 
 
 def _ranges(accept: str | None) -> list[str]:

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from config.errors import OutputsMissing, RylaError
 from pipeline.api.body import in_body_terms
 from pipeline.api.errors import NoSuchOutput, NotFinished, StillNotFinished
-from pipeline.api.lookup import Place
+from pipeline.api.lookup import OwnedJob
 from pipeline.api.schemas import job_document, job_url, output_url
 from pipeline.api.service import Service
 from pipeline.contract.errors import ErrorInfo
@@ -34,11 +34,11 @@ class Json(Response):
         )
 
 
-def job(place: Place) -> Response:
+def job(owned: OwnedJob) -> Response:
     """200 with the result, or 202 with when to ask again."""
-    answer = Json(job_document(place.view, place.model), 200 if place.finished else 202)
-    answer.headers["Location"] = job_url(place.view.id)
-    if not place.finished:
+    answer = Json(job_document(owned.view, owned.model), 200 if owned.finished else 202)
+    answer.headers["Location"] = job_url(owned.view.id)
+    if not owned.finished:
         answer.headers["Retry-After"] = str(RETRY_AFTER_S)
     return answer
 
@@ -62,10 +62,10 @@ def not_finished(id: str) -> NotFinished:
     return error
 
 
-def output_of(place: Place, ordinal: int) -> tuple[Result, Output]:
+def output_of(owned: OwnedJob, ordinal: int) -> tuple[Result, Output]:
     """Raises what the job ended with, where that is not a picture; or NoSuchOutput."""
-    result = place.view.result
-    id = place.view.id
+    result = owned.view.result
+    id = owned.view.id
     if result is None:
         raise NoSuchOutput(f"the result of {id} cannot be read", field="id", value=id)
     if result.error is not None:
@@ -134,16 +134,16 @@ def _header(text: str) -> str:
     return quote(text, safe=" !#$%&'()*+,-./:;<=>?@[]^_`{|}~")
 
 
-async def picture(request: Request, service: Service, place: Place, ordinal: int) -> Response:
+async def picture(request: Request, service: Service, owned: OwnedJob, ordinal: int) -> Response:
     """Raises what the job ended with, where that is not a picture."""
-    request.state.job = place.view.id
-    result, output = output_of(place, ordinal)
+    request.state.job = owned.view.id
+    result, output = output_of(owned, ordinal)
     headers = picture_headers(result, output)
     if request.method == "POST":
         headers["Cache-Control"] = "no-store"  # the answer to a request like it is another picture
     elif _is_known(request.headers.get("if-none-match"), headers["ETag"]):
         return Response(status_code=304, headers=headers)
-    store, settings = service.ports.store, service.ports.bench.settings
+    store, settings = service.dependencies.store, service.dependencies.runtime.settings
     if settings.presign_seconds and isinstance(store.raw, Presigns):
         url = await service.threads.run(
             store.raw.presigned_url, output.key, settings.presign_seconds

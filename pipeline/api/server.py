@@ -17,7 +17,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from config.errors import InvalidSetting
 from pipeline.api.app import make_app
-from pipeline.api.dependencies import Ports
+from pipeline.api.dependencies import ApiDependencies
 from pipeline.api.service import Service
 
 PATIENCE_S = 20.0
@@ -30,7 +30,7 @@ SPARE_FILES = AT_ONCE + 128
 FEWEST = 64
 
 
-class Impatient(H11Protocol):
+class IdleTimeoutProtocol(H11Protocol):
     """Hangs up where nothing goes on, and on whoever comes when there are no files left.
 
     uvicorn keeps such connections for ever. A process may have only so many files and so much
@@ -127,7 +127,7 @@ class Server(uvicorn.Server):
         self._service: Service = app.state.service
         config = uvicorn.Config(
             app,
-            http=Impatient,
+            http=IdleTimeoutProtocol,
             backlog=AT_ONCE,
             log_config=None,
             access_log=False,
@@ -140,22 +140,22 @@ class Server(uvicorn.Server):
         super().__init__(config)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._service.hub.close()  # or those who wait would hold it up
+        self._service.watcher.close()  # or those who wait would hold it up
         await super().shutdown(sockets)
 
 
-def serve(ports: Ports, listener: socket.socket) -> None:
+def serve(dependencies: ApiDependencies, listener: socket.socket) -> None:
     """Until SIGINT or SIGTERM, which are raised again at the end. Raises InvalidSetting."""
     _forward_logs()
     with listener:
-        Server(make_app(ports)).run([listener])
+        Server(make_app(dependencies)).run([listener])
 
 
 @contextmanager
-def served(ports: Ports, listener: socket.socket) -> Iterator[None]:
+def served(dependencies: ApiDependencies, listener: socket.socket) -> Iterator[None]:
     """Beside other work, in a thread. Raises InvalidSetting."""
     _forward_logs()
-    server = Server(make_app(ports))
+    server = Server(make_app(dependencies))
     thread = Thread(target=server.run, args=([listener],), name="http", daemon=True)
     with listener:
         thread.start()

@@ -6,69 +6,69 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from pipeline.api.auth import Doorman, Peer
+from pipeline.api.auth import Authenticator, Peer
 from pipeline.api.concurrency import INTAKES, Threads
-from pipeline.api.dependencies import Ports
+from pipeline.api.dependencies import ApiDependencies
 from pipeline.api.errors import TooManyJobs
-from pipeline.api.job_pages import Listing
-from pipeline.api.listing_cache import Census
-from pipeline.api.lookup import Lookup, Place, result_or_lease
-from pipeline.api.rate_limit import Rate
-from pipeline.api.submit import Clerk
-from pipeline.api.watch import Hub
+from pipeline.api.job_pages import JobPages
+from pipeline.api.listing_cache import JobListing
+from pipeline.api.lookup import Lookup, OwnedJob, result_or_lease
+from pipeline.api.rate_limit import RateLimit
+from pipeline.api.submit import SubmissionParser
+from pipeline.api.watch import JobWatcher
 
 FULL_RETRY_S = 10
 
 
 @dataclass(frozen=True)
 class Service:
-    ports: Ports
-    doorman: Doorman
-    rate: Rate
+    dependencies: ApiDependencies
+    authenticator: Authenticator
+    rate: RateLimit
     threads: Threads
     intakes: Threads
-    clerk: Clerk
-    census: Census
+    parser: SubmissionParser
+    job_listing: JobListing
     lookup: Lookup
-    listing: Listing
-    hub: Hub
+    listing: JobPages
+    watcher: JobWatcher
     entering: Counter[str] = field(default_factory=Counter)
     """Jobs that are being taken in, by tenant."""
 
     @classmethod
-    def of(cls, ports: Ports) -> Self:
+    def of(cls, dependencies: ApiDependencies) -> Self:
         """Raises InvalidSetting."""
-        settings, store, threads = ports.bench.settings, ports.store, Threads()
-        census = Census(store, threads, ports.pace.census)
-        lookup = Lookup(store, census, threads)
+        settings, store, threads = dependencies.runtime.settings, dependencies.store, Threads()
+        job_listing = JobListing(store, threads, dependencies.timeouts.job_listing)
+        lookup = Lookup(store, job_listing, threads)
         return cls(
-            ports=ports,
-            doorman=Doorman.of(settings),
-            rate=Rate(settings.api_requests_per_minute),
+            dependencies=dependencies,
+            authenticator=Authenticator.of(settings),
+            rate=RateLimit(settings.api_requests_per_minute),
             threads=threads,
             intakes=Threads(INTAKES),
-            clerk=Clerk(settings, ports.pictures),
-            census=census,
+            parser=SubmissionParser(settings, dependencies.pictures),
+            job_listing=job_listing,
             lookup=lookup,
-            listing=Listing(store, census, lookup, threads, ports.pace.listing),
-            hub=Hub(store, threads, lookup, ports.pace),
+            listing=JobPages(store, job_listing, lookup, threads, dependencies.timeouts.listing),
+            watcher=JobWatcher(store, threads, lookup, dependencies.timeouts),
         )
 
     def admit(self, peer: Peer) -> str:
         """The tenant that asks. Raises NotAuthenticated, LoopbackOnly or TooManyRequests."""
-        tenant = self.doorman.tenant(peer)
+        tenant = self.authenticator.tenant(peer)
         self.rate.count(tenant)
         return tenant
 
-    async def wait(self, place: Place, seconds: float) -> Place:
+    async def wait(self, owned: OwnedJob, seconds: float) -> OwnedJob:
         """The job when it is finished or the time is over."""
-        async with self.hub.watch(place) as watch:
+        async with self.watcher.watch(owned) as watch:
             seen = await watch.end(seconds)
         return seen if seen.finished else await self.now(seen)
 
-    async def now(self, seen: Place) -> Place:
+    async def now(self, seen: OwnedJob) -> OwnedJob:
         """As it stands, for one that was seen and may have gone forward."""
-        found = await self.threads.run(result_or_lease, self.ports.store, seen.view.id)
+        found = await self.threads.run(result_or_lease, self.dependencies.store, seen.view.id)
         if found is None:
             return seen
         return self.lookup.keep(replace(found, tenant=found.tenant or seen.tenant))
@@ -76,8 +76,8 @@ class Service:
     @asynccontextmanager
     async def room(self, tenant: str) -> AsyncIterator[None]:
         """For one job more, as long as it is taken in. Raises TooManyJobs."""
-        most = self.ports.bench.settings.api_jobs_per_tenant
-        there = await self.census.jobs_of(tenant)
+        most = self.dependencies.runtime.settings.api_jobs_per_tenant
+        there = await self.job_listing.jobs_of(tenant)
         if there + self.entering[tenant] >= most:
             error = TooManyJobs(f"{most} jobs of {tenant} wait or run, and no more are taken")
             error.retry_after_s = FULL_RETRY_S

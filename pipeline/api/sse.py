@@ -6,16 +6,16 @@ from collections.abc import AsyncIterator
 
 from sse_starlette import ServerSentEvent
 
-from pipeline.api.lookup import Place
+from pipeline.api.lookup import OwnedJob
 from pipeline.api.schemas import job_document
 from pipeline.api.service import Service
 
 RETRY_MS = 1000
 
 
-def event_id(place: Place) -> str:
+def event_id(owned: OwnedJob) -> str:
     """The same for the same state, in every process: a client that reconnects gives it back."""
-    view = place.view
+    view = owned.view
     lease, result = view.lease, view.result
     said = (
         view.finished,
@@ -27,21 +27,21 @@ def event_id(place: Place) -> str:
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
 
 
-def event(place: Place) -> ServerSentEvent:
+def event(owned: OwnedJob) -> ServerSentEvent:
     return ServerSentEvent(
-        json.dumps(job_document(place.view, place.model), ensure_ascii=False),
-        event="finished" if place.finished else "progress",
-        id=event_id(place),
+        json.dumps(job_document(owned.view, owned.model), ensure_ascii=False),
+        event="finished" if owned.finished else "progress",
+        id=event_id(owned),
         retry=RETRY_MS,
     )
 
 
 async def events(
-    service: Service, place: Place, last_id: str | None
+    service: Service, owned: OwnedJob, last_id: str | None
 ) -> AsyncIterator[ServerSentEvent]:
     """From the state after `last_id` on. Ends with the job, or early enough to be resumed."""
-    async with service.hub.watch(place, progress=True) as watch:
-        async for seen in watch.views(service.ports.pace.stream):
+    async with service.watcher.watch(owned, progress=True) as watch:
+        async for seen in watch.views(service.dependencies.timeouts.stream):
             if event_id(seen) != last_id:
                 last_id = event_id(seen)
                 yield event(seen)

@@ -19,7 +19,7 @@ from pipeline.store.conditional import Lost, SafeStore
 
 
 @dataclass(frozen=True)
-class Order:
+class Submission:
     """A job as it will stand in the inbox."""
 
     id: str
@@ -34,18 +34,18 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Clerk:
+class SubmissionParser:
     """Reads bodies for a tenant and a path."""
 
     settings: Settings
     fetch: Fetch
 
-    def order(self, raw: bytes, *, id: str, kind: str, tenant: str) -> Order:
+    def submission(self, raw: bytes, *, id: str, kind: str, tenant: str) -> Submission:
         """Raises a BadManifest or InvalidInput."""
         body = read_document(raw, max_bytes=len(raw))
         return self._order(body, id=id, kind=kind, tenant=tenant)
 
-    def _order(self, body: Mapping[str, Any], *, id: str, kind: str, tenant: str) -> Order:
+    def _order(self, body: Mapping[str, Any], *, id: str, kind: str, tenant: str) -> Submission:
         document = manifest_of(kind, tenant, body)
         try:
             taken = take_in(document["input"], lookup(kind).input_model, None, self.fetch)
@@ -55,10 +55,10 @@ class Clerk:
         except (BadManifest, InvalidInput) as error:
             raise in_body_terms(error) from None
         key = inbox_key(id, priority=manifest.priority, tenant=tenant, model=kind)
-        return Order(id, key, kind, text, taken.pictures)
+        return Submission(id, key, kind, text, taken.pictures)
 
 
-def put(store: SafeStore, order: Order, *, keyed: bool) -> bool:
+def put(store: SafeStore, submission: Submission, *, keyed: bool) -> bool:
     """Whether the job is new. Raises IdConflict when its id has another body.
 
     An id that nobody else can have takes one PUT. One that comes from an Idempotency-Key is taken
@@ -66,7 +66,7 @@ def put(store: SafeStore, order: Order, *, keyed: bool) -> bool:
     exactly one stands there, whatever their priorities and kinds, which make inbox keys differ.
     """
     if keyed:
-        outcome = store.create(manifest_key(order.id), order.body)
+        outcome = store.create(manifest_key(submission.id), submission.body)
         if isinstance(outcome, Lost):
             raise IdConflict(
                 "this Idempotency-Key was used with another body",
@@ -75,14 +75,14 @@ def put(store: SafeStore, order: Order, *, keyed: bool) -> bool:
             )
         if not outcome.fresh:
             return False
-    for picture in order.pictures:
+    for picture in submission.pictures:
         store.write(picture.key, picture.body, picture.content_type)
-    store.create(order.key, order.body)
+    store.create(submission.key, submission.body)
     return True
 
 
-def put_again(store: SafeStore, order: Order) -> None:
+def put_again(store: SafeStore, submission: Submission) -> None:
     """The inbox entry of a job that was taken in and is nowhere: whoever took it in has died."""
-    for picture in order.pictures:
+    for picture in submission.pictures:
         store.write(picture.key, picture.body, picture.content_type)
-    store.create(order.key, order.body)
+    store.create(submission.key, submission.body)

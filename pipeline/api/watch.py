@@ -18,8 +18,8 @@ import structlog
 
 from config.errors import RylaError
 from pipeline.api.concurrency import Threads
-from pipeline.api.dependencies import Pace
-from pipeline.api.lookup import Lookup, Place, finished, in_progress, result_or_lease
+from pipeline.api.dependencies import Timeouts
+from pipeline.api.lookup import Lookup, OwnedJob, finished, in_progress, result_or_lease
 from pipeline.contract.keys import INBOX, LEASES, lease_id
 from pipeline.store.base import Page
 from pipeline.store.conditional import SafeStore, listed
@@ -37,10 +37,10 @@ LONGEST_PAUSE = 32
 
 
 @dataclass
-class Track:
+class TrackedJob:
     """A job that is waited for. Lives on the event loop alone."""
 
-    place: Place
+    owned: OwnedJob
     entry: str | None
     """Its inbox key, while it is not known to be taken."""
     etag: str = ""
@@ -57,8 +57,8 @@ class Track:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     closed: bool = False
 
-    def tell(self, place: Place) -> None:
-        self.place = place
+    def tell(self, owned: OwnedJob) -> None:
+        self.owned = owned
         self.changed.set()
         self.changed = asyncio.Event()
 
@@ -67,15 +67,15 @@ class Track:
 class Watch:
     """One waiter's view of a job."""
 
-    track: Track
+    track: TrackedJob
 
-    async def views(self, for_s: float) -> AsyncIterator[Place]:
+    async def views(self, for_s: float) -> AsyncIterator[OwnedJob]:
         """The job now and at each change, until it is finished or the time is over."""
         until = asyncio.get_running_loop().time() + for_s
         while True:
-            changed, place = self.track.changed, self.track.place
-            yield place
-            if place.finished or self.track.closed:
+            changed, owned = self.track.changed, self.track.owned
+            yield owned
+            if owned.finished or self.track.closed:
                 return
             try:
                 async with asyncio.timeout_at(until):
@@ -83,35 +83,35 @@ class Watch:
             except TimeoutError:
                 return
 
-    async def end(self, within_s: float) -> Place:
+    async def end(self, within_s: float) -> OwnedJob:
         """The job when it is finished or the time is over."""
         async for _ in self.views(within_s):
             pass
-        return self.track.place
+        return self.track.owned
 
 
 @dataclass
-class Hub:
+class JobWatcher:
     store: SafeStore
     threads: Threads
     lookup: Lookup
-    pace: Pace
+    timeouts: Timeouts
     closing: bool = False
     lagging: bool = False
     """Whether the lease of the job that ended last stayed behind its result."""
-    _tracks: dict[str, Track] = field(default_factory=dict)
+    _tracks: dict[str, TrackedJob] = field(default_factory=dict)
     _task: "asyncio.Task[None] | None" = None
     _turn: int = 0
 
     @asynccontextmanager
-    async def watch(self, place: Place, *, progress: bool = False) -> AsyncIterator[Watch]:
-        """The job followed. `place` is what the caller has just seen of it."""
-        id = place.view.id
-        track = self._tracks.setdefault(id, Track(place, place.entry, closed=self.closing))
+    async def watch(self, owned: OwnedJob, *, progress: bool = False) -> AsyncIterator[Watch]:
+        """The job followed. `owned` is what the caller has just seen of it."""
+        id = owned.view.id
+        track = self._tracks.setdefault(id, TrackedJob(owned, owned.entry, closed=self.closing))
         track.watchers += 1
         track.curious += progress
-        if place.finished and not track.place.finished:
-            track.tell(place)
+        if owned.finished and not track.owned.finished:
+            track.tell(owned)
         self._wake()
         try:
             yield Watch(track)
@@ -126,26 +126,26 @@ class Hub:
         self.closing = True
         for track in self._tracks.values():
             track.closed = True
-            track.tell(track.place)
+            track.tell(track.owned)
         if self._task is not None:
             self._task.cancel()
 
     @property
-    def open_tracks(self) -> dict[str, Track]:
-        return {id: track for id, track in self._tracks.items() if not track.place.finished}
+    def open_tracks(self) -> dict[str, TrackedJob]:
+        return {id: track for id, track in self._tracks.items() if not track.owned.finished}
 
     def _wake(self) -> None:
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def _run(self) -> None:
-        await asyncio.sleep(self.pace.first_look)
+        await asyncio.sleep(self.timeouts.first_look)
         loop = asyncio.get_running_loop()
-        due = loop.time() - (BURST - 1) * self.pace.look
+        due = loop.time() - (BURST - 1) * self.timeouts.look
         self._turn = 0
         while self.open_tracks:
             await asyncio.sleep(max(0.0, due - loop.time()))
-            due = max(due, loop.time() - (BURST - 1) * self.pace.look) + self.pace.look
+            due = max(due, loop.time() - (BURST - 1) * self.timeouts.look) + self.timeouts.look
             try:
                 await self._look()
             except RylaError as error:
@@ -161,7 +161,7 @@ class Hub:
         else:
             await self._look_at_leases()
 
-    async def _look_at_inbox(self, unseen: Iterable[Track]) -> None:
+    async def _look_at_inbox(self, unseen: Iterable[TrackedJob]) -> None:
         first = min(track.entry or "" for track in unseen)
         page: Page = await self.threads.run(self.store.list, INBOX, start_after=first[:-1])
         there = {entry.key for entry in page.entries}
@@ -182,7 +182,7 @@ class Hub:
         wanted += [id for id in gone if id not in etags and _due(tracks[id])]
         await asyncio.gather(*(self._read(id, tracks[id], etags.get(id)) for id in wanted))
 
-    async def _read(self, id: str, track: Track, etag: str | None) -> None:
+    async def _read(self, id: str, track: TrackedJob, etag: str | None) -> None:
         try:
             found = await self.threads.run(self._where(track, etag), self.store, id)
         except RylaError:
@@ -195,10 +195,12 @@ class Hub:
         if found.finished:
             self.lagging = etag is not None
         track.looks, track.etag = 0, etag or ""
-        seen = replace(found, tenant=found.tenant or track.place.tenant)
+        seen = replace(found, tenant=found.tenant or track.owned.tenant)
         track.tell(self.lookup.keep(seen))
 
-    def _where(self, track: Track, etag: str | None) -> Callable[[SafeStore, str], Place | None]:
+    def _where(
+        self, track: TrackedJob, etag: str | None
+    ) -> Callable[[SafeStore, str], OwnedJob | None]:
         if etag is None:
             return finished
         # A lease says that its job has ended only once the events were tried.
@@ -211,7 +213,7 @@ def _etags(store: SafeStore) -> Mapping[str, str]:
     return {id: entry.etag for entry in entries if (id := lease_id(entry.key)) is not None}
 
 
-def _worth_reading(track: Track, etag: str | None, *, lagging: bool) -> bool:
+def _worth_reading(track: TrackedJob, etag: str | None, *, lagging: bool) -> bool:
     """Whether a listed lease is to be read now. Notes that it was seen."""
     if etag is None:
         return False
@@ -222,7 +224,7 @@ def _worth_reading(track: Track, etag: str | None, *, lagging: bool) -> bool:
     return etag != track.etag and (track.curious > 0 or track.looks > PATIENT_LOOKS)
 
 
-def _due(track: Track) -> bool:
+def _due(track: TrackedJob) -> bool:
     if track.pause:
         track.pause -= 1
         return False

@@ -15,13 +15,13 @@ from pipeline.acceptance.driver import Driver
 from pipeline.acceptance.driver import Progress as Jobs
 from pipeline.acceptance.http import Web
 from pipeline.acceptance.plan import RUN, read_plan
-from pipeline.acceptance.run import Forecast, Run, Told, Wishes
+from pipeline.acceptance.run import Forecast, Run, RunObserver, RunOptions
 from pipeline.acceptance.summary import Acceptance, account, write_page
 from pipeline.cli import show
 from pipeline.cli.follow import progress
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.report.formats import usd
-from pipeline.runtime import load_bench
+from pipeline.runtime import load_runtime
 from pipeline.store.open import open_store
 
 HELP = """Drive a deployment through the requirements' own criteria, and write a page of it.
@@ -63,7 +63,7 @@ class JobsShown:
         at = "  ".join(f"{view.id} {progress(view) or view.state}" for view in running[:2])
         self._bar.update(
             self._task,
-            total=len(jobs.orders),
+            total=len(jobs.priced_jobs),
             completed=len(done),
             description=escape(f"{usd(jobs.spent_usd)}  {at}"),
         )
@@ -122,7 +122,7 @@ def register(app: typer.Typer) -> None:
         json: Json = False,
     ) -> None:
         file = read_plan(plan)
-        wishes = Wishes(
+        options = RunOptions(
             name := _name(run or file.plan.name),
             out or Path("out") / f"accept-{name}",
             [each.strip() for each in gpus.split(",") if each.strip()],
@@ -132,16 +132,16 @@ def register(app: typer.Typer) -> None:
         with JobsShown(quiet=json) as shown, Web.at(url, key) if url else nullcontext() as web:
             going = Run(
                 file,
-                wishes,
-                load_bench(settings, settings.engine),
-                Driver(open_store(settings), file.plan.at_once, wishes.bound_usd, patience),
+                options,
+                load_runtime(settings, settings.engine),
+                Driver(open_store(settings), file.plan.at_once, options.bound_usd, patience),
                 web,
-                Told(shown.progress, shown.said),
+                RunObserver(shown.progress, shown.said),
             )
             if not _looked_ahead(going, dry_run=dry_run, json=json):
                 return
             acceptance = _went(going, shown)
-        _answer(acceptance, wishes.out, json=json)
+        _answer(acceptance, options.out, json=json)
         if not acceptance.ok or acceptance.findings.stopped:
             raise typer.Exit(1)
 
@@ -161,9 +161,9 @@ def _looked_ahead(going: Run, *, dry_run: bool, json: bool) -> bool:
     """Whether to go on. Raises what is wrong with the plan, and OverBudget."""
     forecast = going.prepare()
     if not json:
-        _print_forecast(going.wishes.run, forecast, billed=going.bench.deployed)
+        _print_forecast(going.options.run, forecast, billed=going.runtime.deployed)
     elif dry_run:
-        show.print_json({"run": going.wishes.run, "forecast": forecast.document()})
+        show.print_json({"run": going.options.run, "forecast": forecast.document()})
     forecast.require_affordable()
     return not dry_run
 
@@ -174,9 +174,9 @@ def _went(going: Run, shown: JobsShown) -> Acceptance:
     except KeyboardInterrupt:
         shown.said("Started again under this name it goes on, and sends nothing twice.")
         raise
-    settings = going.bench.settings
+    settings = going.runtime.settings
     return account(
-        going.wishes.run, settings.bucket, going.forecast, findings, going.store, going.file.folder
+        going.options.run, settings.bucket, going.forecast, findings, going.store, going.file.folder
     )
 
 

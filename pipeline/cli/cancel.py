@@ -11,7 +11,7 @@ from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.contract.keys import check_id
 from pipeline.jobs.cancel import Canceller
 from pipeline.notify.sinks import make_sink
-from pipeline.runtime import load_bench
+from pipeline.runtime import load_runtime
 from pipeline.store.open import open_store
 
 HELP = """Cancel a job, waiting or running.
@@ -36,7 +36,7 @@ def register(app: typer.Typer) -> None:
         settings = bucket_settings(state_dir)
         canceller = Canceller(
             store=open_store(settings),
-            bench=load_bench(settings, settings.engine),
+            runtime=load_runtime(settings, settings.engine),
             sink=make_sink(settings),
             owner=f"cli@{socket.gethostname()}:{os.getpid()}",
         )

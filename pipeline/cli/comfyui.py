@@ -11,7 +11,7 @@ from config.settings import Settings, load_settings
 from handlers.comfyui.client import ComfyClient
 from pipeline.cli import show
 from pipeline.cli.options import Json
-from pipeline.comfyui_setup.install import Wish, run
+from pipeline.comfyui_setup.install import InstallOptions, run
 from pipeline.comfyui_setup.nodes import FLAGS, NodeCheck, check_folder, live_interfaces
 from pipeline.comfyui_setup.pins import COMFYUI, PACKS
 from workflows import interfaces, required_nodes
@@ -129,27 +129,27 @@ def _install(
 ) -> None:
     settings = load_settings(os.environ)
     place = _named(folder, settings).absolute()
-    wish = Wish(
+    options = InstallOptions(
         folder=place,
         nvidia=nvidia,
         source=source,
         version=version,
-        packs=_packs(packs) if packs else Wish.packs,
+        packs=_packs(packs) if packs else InstallOptions.packs,
         pack_sources=_sources(pack_sources or ()),
         requirements=requirements,
     )
     said = show.err()
     run(
-        wish,
+        options,
         on_step=lambda name: said.print(f"[bold]{name}[/]", soft_wrap=True),
         on_line=lambda line: said.print(f"  {line}", markup=False, soft_wrap=True, style="dim"),
     )
     if not requirements:
         show.print_text(f"{place}: without packages, so not checked")
         return
-    _report(_checked(place, wish.python, settings), json=json)
+    _report(_checked(place, options.python, settings), json=json)
     if not json:
-        show.print_text(f"RYLA_COMFYUI_DIR={place}\nRYLA_COMFYUI_PYTHON={wish.python}")
+        show.print_text(f"RYLA_COMFYUI_DIR={place}\nRYLA_COMFYUI_PYTHON={options.python}")
 
 
 def _named(folder: Path | None, settings: Settings) -> Path:
@@ -184,7 +184,7 @@ def _sources(given: list[str] | tuple[str, ...]) -> dict[str, str]:
 
 def _python_of(folder: Path) -> Path:
     """Of its own environment, where `ryla comfyui install` made one."""
-    return Wish(folder).python
+    return InstallOptions(folder).python
 
 
 def _checked(folder: Path, python: Path, settings: Settings) -> NodeCheck:

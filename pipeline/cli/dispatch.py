@@ -17,13 +17,13 @@ from events.sender import Sender
 from pipeline.cli import show
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.dispatcher.engine import Engine
-from pipeline.dispatcher.loop import Bell, dispatch
+from pipeline.dispatcher.loop import Wakeup, dispatch
 from pipeline.dispatcher.tick import Dispatcher, TickReport, tick
 from pipeline.engines.local import LocalEngine
 from pipeline.jobs.status import LeaseWatch, State
 from pipeline.notify.sinks import make_sink
-from pipeline.queue.spawn import Ref
-from pipeline.runtime import load_bench
+from pipeline.queue.spawn import SpawnPayload
+from pipeline.runtime import load_runtime
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_checked_store
 
@@ -53,9 +53,9 @@ class Tally:
     engine: Engine
     ids: set[str] = field(default_factory=set)
 
-    def submit(self, route: str, ref: Ref) -> None:
-        self.engine.submit(route, ref)
-        self.ids.add(ref.id)
+    def submit(self, route: str, payload: SpawnPayload) -> None:
+        self.engine.submit(route, payload)
+        self.ids.add(payload.id)
 
     def cancel(self, call_id: str) -> None:
         self.engine.cancel(call_id)
@@ -80,19 +80,19 @@ def register(app: typer.Typer) -> None:
             raise typer.BadParameter("--once and --for exclude each other")
         settings = bucket_settings(state_dir, log_level="info")
         report = _reporter(json)
-        with _dispatcher(settings) as (dispatcher, tally), _stopped_by_signals() as bell:
+        with _dispatcher(settings) as (dispatcher, tally), _stopped_by_signals() as wakeup:
             if once:
                 report(tick(dispatcher))
             else:
-                dispatch(dispatcher, bell, for_s=for_s, on_tick=report)
-            _drain(dispatcher.store, tally, bell, time.monotonic() + drain)
+                dispatch(dispatcher, wakeup, for_s=for_s, on_tick=report)
+            _drain(dispatcher.store, tally, wakeup, time.monotonic() + drain)
 
 
 @contextmanager
 def _dispatcher(settings: Settings) -> Iterator[tuple[Dispatcher, Tally]]:
-    bench = load_bench(settings, "local")
+    runtime = load_runtime(settings, "local")
     store = open_checked_store(settings)
-    engine = LocalEngine(settings, bench.routes, os.environ)
+    engine = LocalEngine(settings, runtime.routes, os.environ)
     try:
         with (
             Sender(make_sink(settings)) as sender,
@@ -100,33 +100,33 @@ def _dispatcher(settings: Settings) -> Iterator[tuple[Dispatcher, Tally]]:
         ):
             tally = Tally(engine)
             owner = f"cli@{socket.gethostname()}:{os.getpid()}"
-            yield Dispatcher(store, tally, sender, bench, pool, owner), tally
+            yield Dispatcher(store, tally, sender, runtime, pool, owner), tally
     finally:
         engine.close()
 
 
 @contextmanager
-def _stopped_by_signals() -> Iterator[Bell]:
-    bell = Bell()
+def _stopped_by_signals() -> Iterator[Wakeup]:
+    wakeup = Wakeup()
     before = {
-        number: signal.signal(number, lambda *_: bell.stop())
+        number: signal.signal(number, lambda *_: wakeup.stop())
         for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
-        yield bell
+        yield wakeup
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _drain(store: SafeStore, tally: Tally, bell: Bell, until: float) -> None:
+def _drain(store: SafeStore, tally: Tally, wakeup: Wakeup, until: float) -> None:
     """Wait until the jobs that were started here have ended and their events are out."""
     watch = LeaseWatch(store)
-    while tally.ids and not bell.stopped and time.monotonic() < until:
+    while tally.ids and not wakeup.stopped and time.monotonic() < until:
         views = watch.look()
         if not any(id in tally.ids and view.state in AT_WORK for id, view in views.items()):
             return
-        bell.wait(POLL_SECONDS)
+        wakeup.wait(POLL_SECONDS)
 
 
 def _reporter(as_json: bool) -> Callable[[TickReport], None]:

@@ -8,7 +8,7 @@ import typer
 from config.errors import RylaError
 from pipeline.cli import show
 from pipeline.cli.options import Json, StateDir, bucket_settings
-from pipeline.doctor import Health, Row, examine
+from pipeline.doctor import Health, Row, run_checks
 
 HELP = """Check everything that the pipeline needs, and say how to mend what is amiss.
 
@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
             )
         else:
             rows.append(Row("settings", Health.OK, f"environment {settings.environment}"))
-            rows += examine(settings, dict(os.environ))
+            rows += run_checks(settings, dict(os.environ))
         healthy = all(row.health is not Health.FAILED for row in rows)
         if json:
             show.print_json({"healthy": healthy, "checks": [asdict(row) for row in rows]})

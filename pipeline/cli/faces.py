@@ -14,7 +14,7 @@ from config.settings import Settings
 from handlers.faces import insightface_finder
 from handlers.faces.boxes import Face, FaceFinder
 from handlers.faces.calibration import SUFFIXES, calibrate
-from handlers.faces.comparison_image import Panel, in_words, marks, report
+from handlers.faces.comparison_image import Panel, comparison_image, in_words, marks
 from handlers.faces.measurement import face_of
 from handlers.faces.scoring import Calibration, Score, score
 from pipeline.cli import show
@@ -76,16 +76,18 @@ def _register_score(group: typer.Typer) -> None:
         pack: Pack = None,
         json: Json = False,
     ) -> None:
-        bench = _Measure(_settings(pack), reference)
-        rows = [(path, bench.faces(path)) for path in pictures]
+        runtime = _Measure(_settings(pack), reference)
+        rows = [(path, runtime.faces(path)) for path in pictures]
         if out is not None:
-            out.write_bytes(report([bench.reference_panel, *(_panel(*row) for row in rows)]))
+            out.write_bytes(
+                comparison_image([runtime.reference_panel, *(_panel(*row) for row in rows)])
+            )
         if json:
             documents = [
                 {"picture": str(path), "faces": [_face_document(*each) for each in found]}
                 for path, found in rows
             ]
-            show.print_json({"embedder": bench.finder.embedder, "pictures": documents})
+            show.print_json({"embedder": runtime.finder.embedder, "pictures": documents})
             return
         lines = [line for path, found in rows for line in _lines(path, found)]
         columns = ("=picture", ">face", ">similarity", ">match", "reason")
@@ -102,10 +104,10 @@ def _register_compare(group: typer.Typer) -> None:
         pack: Pack = None,
         json: Json = False,
     ) -> None:
-        bench = _Measure(_settings(pack), reference)
-        sides = [_side(bench, folder) for folder in (one, other)]
+        runtime = _Measure(_settings(pack), reference)
+        sides = [_side(runtime, folder) for folder in (one, other)]
         if json:
-            show.print_json({"embedder": bench.finder.embedder, "folders": sides})
+            show.print_json({"embedder": runtime.finder.embedder, "folders": sides})
             return
         columns = ("=folder", ">pictures", ">no face", ">mean", ">least", ">most", ">match")
         names = ("folder", "pictures", "without_face", "mean", "least", "most", "match")
@@ -221,14 +223,14 @@ def _face_document(face: Face, result: Score) -> dict[str, Any]:
     }
 
 
-def _side(bench: _Measure, folder: Path) -> dict[str, Any]:
+def _side(runtime: _Measure, folder: Path) -> dict[str, Any]:
     """The likest face of each picture, over a folder."""
     if not folder.is_dir():
         raise InvalidInput(f"{folder} is no folder", value=str(folder))
     pictures = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     if not pictures:
         raise InvalidInput(f"{folder} holds no pictures", value=str(folder))
-    every = [[result for _, result in bench.faces(path)] for path in pictures]
+    every = [[result for _, result in runtime.faces(path)] for path in pictures]
     likest = [max(found, key=lambda one: one.similarity or -1.0) for found in every if found]
     similarities = [one.similarity for one in likest if one.similarity is not None]
     matches = [one.match for one in likest if one.match is not None]

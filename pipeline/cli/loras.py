@@ -17,7 +17,7 @@ from pipeline.cli import show
 from pipeline.cli.options import Json, StateDir, bucket_settings, load_cli_settings
 from pipeline.loras import library
 from pipeline.loras.bucket import Sidecar
-from pipeline.loras.library import View, view, view_stored
+from pipeline.loras.library import LoraDescription, describe_file, describe_stored
 from pipeline.models.activation import models_in_use
 from pipeline.store.open import open_store
 
@@ -120,7 +120,7 @@ def _register_add(group: typer.Typer) -> None:
         ref = ById(id, version) if id is not None else ByName(name or file.stem, version)
         key = library.place(ref, settings.lora_prefix)
         body = _read(file, settings)
-        seen = view(key, BytesRanges(body), _known(settings), base)
+        seen = describe_file(key, BytesRanges(body), _known(settings), base)
         if seen.error is not None:
             raise seen.error
         sidecar = Sidecar(
@@ -138,7 +138,7 @@ def _register_list(group: typer.Typer) -> None:
     @show.command
     def list_(state_dir: StateDir = None, json: Json = False) -> None:
         settings = bucket_settings(state_dir)
-        found = list(library.shelved(open_store(settings), settings.lora_prefix))
+        found = list(library.stored_loras(open_store(settings), settings.lora_prefix))
         if json:
             show.print_json({"loras": [_line(each, settings.lora_prefix) for each in found]})
         else:
@@ -167,7 +167,7 @@ def _register_check(group: typer.Typer) -> None:
     ) -> None:
         if not id and Path(name).is_file():
             settings = load_cli_settings(os.environ, state_dir)
-            seen = view(name, FileRanges(Path(name)), _known(settings), base)
+            seen = describe_file(name, FileRanges(Path(name)), _known(settings), base)
         else:
             seen = _stored(name, id, bucket_settings(state_dir), base)
         _print(seen.document(), as_json=json)
@@ -192,9 +192,9 @@ def _known(settings: Settings) -> dict[str, Base]:
     return library.bases(models_in_use(settings))
 
 
-def _stored(name: str, is_id: bool, settings: Settings, base: str | None = None) -> View:
+def _stored(name: str, is_id: bool, settings: Settings, base: str | None = None) -> LoraDescription:
     ref = ById(name) if is_id else ByName(name)
-    return view_stored(open_store(settings), ref, settings.lora_prefix, _known(settings), base)
+    return describe_stored(open_store(settings), ref, settings.lora_prefix, _known(settings), base)
 
 
 def _read(file: Path, settings: Settings) -> bytes:
@@ -218,7 +218,7 @@ def _print(document: dict[str, Any], *, as_json: bool) -> None:
             show.print_text(f"{name.replace('_', ' '):20} {text}")
 
 
-def _line(each: library.Shelved, prefix: str) -> dict[str, Any]:
+def _line(each: library.StoredLora, prefix: str) -> dict[str, Any]:
     error = {"error": show.fields_of(each.error)} if each.error else {}
     return {
         "name": each.found.key.removeprefix(prefix),
@@ -229,7 +229,7 @@ def _line(each: library.Shelved, prefix: str) -> dict[str, Any]:
     }
 
 
-def _table(found: Sequence[library.Shelved], prefix: str) -> Any:
+def _table(found: Sequence[library.StoredLora], prefix: str) -> Any:
     columns = ("=name", "family", "trigger word", "character", ">MB", "=last modified")
     rows = (
         (

@@ -15,7 +15,7 @@ from pipeline.cli import show
 from pipeline.models.files import State
 from pipeline.models.pull import OnFile, Pulled
 from pipeline.models.sets import Plan
-from pipeline.models.verify import Verdict
+from pipeline.models.verify import VerifiedFile
 
 
 def planned(
@@ -33,7 +33,7 @@ def planned(
     }
 
 
-def verdict(each: Verdict) -> dict[str, Any]:
+def verdict(each: VerifiedFile) -> dict[str, Any]:
     return {
         "name": each.local.weight.name,
         "path": each.local.path,
@@ -55,7 +55,7 @@ def pulled(each: Pulled) -> dict[str, Any]:
     }
 
 
-def said(each: Verdict) -> str:
+def said(each: VerifiedFile) -> str:
     parts = [each.local.why, each.disagreement]
     if each.local.state is State.UNPROVEN:
         parts.append(f"sha256 {each.local.sha256}, and nothing to hold it against")

@@ -19,10 +19,10 @@ from pipeline.models.activation import (
     activate,
     candidate,
     changes,
+    changes_document,
     roll_back,
     sets_of,
-    told,
-    told_changes,
+    version_document,
 )
 from pipeline.models.files import models_folder
 from pipeline.models.sets import active_sets
@@ -87,7 +87,7 @@ def _diff(
     after = sets_of(table, names) if against is None else _only(_find(folder, against).sets, names)
     found = list(changes(before, after, folder))
     if json:
-        show.print_json(told_changes(found, last, against))
+        show.print_json(changes_document(found, last, against))
         return
     _print_changes([each for each in found if each.differs])
     if last is None:
@@ -101,7 +101,7 @@ def _activate(sets: Sets = None, dir: Dir = None, json: Json = False) -> None:
     made = activate(table, names, folder, datetime.now(UTC))
     used = made or latest(folder)
     if json:
-        show.print_json({"changed": made is not None, **(told(used) if used else {})})
+        show.print_json({"changed": made is not None, **(version_document(used) if used else {})})
     elif made is None:
         show.print_text(f"Nothing to change: {', '.join(names)} are in use as the table has them.")
     else:
@@ -120,7 +120,7 @@ def _rollback(
 ) -> None:
     made = roll_back(_folder(dir), datetime.now(UTC), to)
     if json:
-        show.print_json(told(made))
+        show.print_json(version_document(made))
     else:
         show.print_text(
             f"Version {made.number} is in use from each process's next start; it is what version"
@@ -132,7 +132,7 @@ def _rollback(
 def _history(dir: Dir = None, json: Json = False) -> None:
     entries = history(_folder(dir))
     if json:
-        show.print_json([told(entry) for entry in entries])
+        show.print_json([version_document(entry) for entry in entries])
         return
     rows = [
         (entry.number, f"{entry.at:%Y-%m-%d %H:%M:%S}", _said(entry), name, print[:12])

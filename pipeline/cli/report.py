@@ -12,9 +12,9 @@ from pipeline.report.formats import figure, percent, usd
 from pipeline.report.modal_billing import Billing, beside
 from pipeline.report.money import By
 from pipeline.report.page import shortened, write_page
-from pipeline.report.results_reader import Reading
+from pipeline.report.results_reader import ResultsReader
 from pipeline.report.span import since as since_when
-from pipeline.report.totals import Account, Report, summed
+from pipeline.report.totals import Account, Report, sum_results
 from pipeline.store.open import open_store
 
 HELP = """Sum the results of a time: cost by day, tenant, kind and GPU, and the metrics of the
@@ -55,14 +55,14 @@ def register(app: typer.Typer) -> None:
         store = open_store(settings)
         until = store.now()
         begin = since_when(since, until)
-        reading = Reading(store, begin)
-        sums = summed(reading)
+        reading = ResultsReader(store, begin)
+        totals = sum_results(reading)
         billing = (
-            beside(sums.real.ledger, begin, until, settings.modal_app, os.environ)
+            beside(totals.real.ledger, begin, until, settings.modal_app, os.environ)
             if modal
             else None
         )
-        report = Report(settings.bucket, begin, until, sums, reading, billing)
+        report = Report(settings.bucket, begin, until, totals, reading, billing)
         if page is not None:
             write_page(report, page)
         if json:
@@ -72,7 +72,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _print(report: Report, page: Path | None) -> None:
-    account = report.sums.real
+    account = report.totals.real
     show.print_text(
         f"Bucket {report.bucket}, {report.since:%Y-%m-%d %H:%M} to {report.until:%Y-%m-%d %H:%M}"
         f" UTC: {account.jobs} jobs, {account.ledger.total.pictures} pictures,"
@@ -126,12 +126,12 @@ def _print_money(account: Account, dimension: By) -> None:
 
 
 def _notes(report: Report) -> list[str]:
-    tally, total = report.sums.real.tally, report.sums.real.ledger.total
+    tally, total = report.totals.real.tally, report.totals.real.ledger.total
     ends = ", ".join(f"{count} {status}" for status, count in tally.ends.items())
     errors = ", ".join(f"{code} {count}" for code, count in tally.errors.most_common(12))
     faces = [f"{tally.faces.without_baseline} without a baseline"]
     faces += [f"{count} {reason}" for reason, count in tally.faces.unmeasured.most_common()]
-    standin = report.sums.standin
+    standin = report.totals.standin
     unread = report.reading
     notes = {
         "Ends": ends,
@@ -139,8 +139,8 @@ def _notes(report: Report) -> list[str]:
         "Faces": f"no match, and not in the share: {', '.join(faces)}"
         if tally.faces.without_baseline or tally.faces.unmeasured
         else "",
-        "All in": f"{usd(report.sums.all_in_usd)} a picture, with failed jobs and lost attempts"
-        if report.sums.all_in_usd
+        "All in": f"{usd(report.totals.all_in_usd)} a picture, with failed jobs and lost attempts"
+        if report.totals.all_in_usd
         else "",
         "Lost": f"an upper bound of {total.upper_bounds} jobs: until their attempts were given up"
         if total.upper_bounds

@@ -11,7 +11,7 @@ from pipeline.cli import show
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.cli.signals import ends_on_signals
 from pipeline.local.stack import changed
-from pipeline.runtime import load_bench
+from pipeline.runtime import load_runtime
 from pipeline.store.open import open_checked_store
 
 HELP = """Serve the HTTP API over the bucket, until Ctrl-C.
@@ -52,16 +52,16 @@ def register(app: typer.Typer) -> None:
         require_api()
         from pipeline.api import server  # noqa: PLC0415  half a second, for this command alone
         from pipeline.api.concurrency import STORE_CALLS  # noqa: PLC0415
-        from pipeline.api.dependencies import Ports  # noqa: PLC0415
+        from pipeline.api.dependencies import ApiDependencies  # noqa: PLC0415
 
         listener = server.listen(settings.api_host, settings.api_port)
-        ports = Ports(
-            load_bench(settings, settings.engine), open_checked_store(settings, STORE_CALLS)
+        dependencies = ApiDependencies(
+            load_runtime(settings, settings.engine), open_checked_store(settings, STORE_CALLS)
         )
         with ends_on_signals():
             try:
                 _announce(server.url_of(listener), settings, as_json=json)
-                server.serve(ports, listener)
+                server.serve(dependencies, listener)
             except KeyboardInterrupt:
                 pass
         if json:

@@ -95,7 +95,7 @@ def _overview_document(seen: Overview) -> dict[str, Any]:
             for group, there in seen.waiting.items()
         ],
         "jobs": [job_document(view) for view in seen.held.values()],
-        "strangers": seen.strangers,
+        "strangers": seen.invalid_entries,
         "rejected": seen.rejected,
         "rejected_more": seen.rejected_more,
     }
@@ -117,8 +117,8 @@ def _print_overview(seen: Overview) -> None:
     console.print(show.table(f"In progress: {len(held)}", columns, rows))
     more = "+" if seen.rejected_more else ""
     console.print(f"Rejected entries: {seen.rejected}{more}")
-    if seen.strangers:
-        console.print(f"Inbox entries that name no job: {seen.strangers}")
+    if seen.invalid_entries:
+        console.print(f"Inbox entries that name no job: {seen.invalid_entries}")
 
 
 def _held_row(view: JobView, seen: Overview) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from config.errors import RylaError
-from pipeline.comfyui_setup.install import Wish
+from pipeline.comfyui_setup.install import InstallOptions
 from pipeline.comfyui_setup.nodes import NodeCheck, check_folder
 from workflows import required_nodes
 
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str], say: Callable[[str], object]) -> int:
         say("usage: python -m pipeline.comfyui_setup.check DIR [PYTHON]")
         return 2
     folder = Path(arguments[0])
-    python = Path(arguments[1]) if len(arguments) == 2 else Wish(folder).python
+    python = Path(arguments[1]) if len(arguments) == 2 else InstallOptions(folder).python
     try:
         found = check_folder(folder, python, os.environ, ready_seconds=READY_SECONDS)
     except RylaError as error:

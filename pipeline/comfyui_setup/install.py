@@ -19,7 +19,7 @@ OnLine = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Wish:
+class InstallOptions:
     folder: Path
     """Where ComfyUI is put; its environment becomes .venv in there."""
     nvidia: bool = True
@@ -44,30 +44,30 @@ class Step:
     command: tuple[str, ...]
 
 
-def steps(wish: Wish, comfy: str) -> list[Step]:
+def steps(options: InstallOptions, comfy: str) -> list[Step]:
     """What is run, in order. `comfy` is comfy-cli's command."""
-    found = [Step(f"ComfyUI {wish.version}", _comfy_install(wish, comfy))]
-    for name in wish.packs:
-        found += _pack(wish, PACKS[name])
-    if wish.requirements:
-        found += _environment(wish)
+    found = [Step(f"ComfyUI {options.version}", _comfy_install(options, comfy))]
+    for name in options.packs:
+        found += _pack(options, PACKS[name])
+    if options.requirements:
+        found += _environment(options)
     return found
 
 
-def _comfy_install(wish: Wish, comfy: str) -> tuple[str, ...]:
+def _comfy_install(options: InstallOptions, comfy: str) -> tuple[str, ...]:
     # Packages come later: comfy-cli would take torch unpinned.
     return (
-        *(comfy, "--skip-prompt", f"--workspace={wish.folder}", "install"),
-        *(("--url", _address(wish.source)) if wish.source else ()),
-        *("--version", wish.version),
-        "--nvidia" if wish.nvidia else "--cpu",
+        *(comfy, "--skip-prompt", f"--workspace={options.folder}", "install"),
+        *(("--url", _address(options.source)) if options.source else ()),
+        *("--version", options.version),
+        "--nvidia" if options.nvidia else "--cpu",
         *("--skip-manager", "--skip-torch-or-directml", "--skip-requirement"),
     )
 
 
-def _pack(wish: Wish, pack: Pack) -> list[Step]:
-    folder = wish.folder / "custom_nodes" / pack.name
-    source = _address(wish.pack_sources.get(pack.name, pack.repository))
+def _pack(options: InstallOptions, pack: Pack) -> list[Step]:
+    folder = options.folder / "custom_nodes" / pack.name
+    source = _address(options.pack_sources.get(pack.name, pack.repository))
     clone = ("git", "clone", "--quiet", "--no-checkout", source, str(folder))
     checkout = ("git", "-C", str(folder), "checkout", "--quiet", "--detach", pack.commit)
     return [
@@ -76,22 +76,22 @@ def _pack(wish: Wish, pack: Pack) -> list[Step]:
     ]
 
 
-def _environment(wish: Wish) -> list[Step]:
-    python, constraints = str(wish.python), str(wish.folder / CONSTRAINTS_FILE)
+def _environment(options: InstallOptions) -> list[Step]:
+    python, constraints = str(options.python), str(options.folder / CONSTRAINTS_FILE)
     pip = (python, "-m", "pip", "install", "--quiet", "--constraint", constraints)
-    wanted = sorted({each for name in wish.packs for each in PACKS[name].requirements})
+    wanted = sorted({each for name in options.packs for each in PACKS[name].requirements})
     # Without what insightface asks for itself: see pins.EXCLUDED.
     insightface = [each for each in wanted if each == "insightface"]
     others = [each for each in wanted if each != "insightface"]
     found = [
-        Step("environment", (wish.base_python, "-m", "venv", str(wish.folder / ".venv"))),
+        Step("environment", (options.base_python, "-m", "venv", str(options.folder / ".venv"))),
         Step("torch", (*pip, *TORCH)),
-        Step("ComfyUI's requirements", (*pip, "-r", str(wish.folder / "requirements.txt"))),
+        Step("ComfyUI's requirements", (*pip, "-r", str(options.folder / "requirements.txt"))),
     ]
     if others:
         found.append(Step("the packs' requirements", (*pip, *others)))
     if insightface:
-        runtime = ONNXRUNTIME[wish.nvidia]
+        runtime = ONNXRUNTIME[options.nvidia]
         found += [
             Step("insightface", (*pip, "--no-deps", *insightface)),
             Step("what insightface needs", (*pip, runtime, *INSIGHTFACE_NEEDS)),
@@ -102,16 +102,16 @@ def _environment(wish: Wish) -> list[Step]:
 INSIGHTFACE_NEEDS = ("numpy", "onnx", "requests", "scikit-image", "scipy", "tqdm")
 
 
-def run(wish: Wish, on_step: OnLine, on_line: OnLine) -> None:
+def run(options: InstallOptions, on_step: OnLine, on_line: OnLine) -> None:
     """Raises InstallFailed with the last lines of the step that failed."""
     comfy = find_comfy()
-    wish.folder.parent.mkdir(parents=True, exist_ok=True)
-    if wish.folder.is_dir() and not any(wish.folder.iterdir()):
-        wish.folder.rmdir()  # comfy-cli clones only into what is not there
-    for step in steps(wish, comfy):
+    options.folder.parent.mkdir(parents=True, exist_ok=True)
+    if options.folder.is_dir() and not any(options.folder.iterdir()):
+        options.folder.rmdir()  # comfy-cli clones only into what is not there
+    for step in steps(options, comfy):
         on_step(step.name)
         if step.name == "torch":
-            (wish.folder / CONSTRAINTS_FILE).write_text("\n".join(constraints()) + "\n")
+            (options.folder / CONSTRAINTS_FILE).write_text("\n".join(constraints()) + "\n")
         _run(step, on_line)
 
 

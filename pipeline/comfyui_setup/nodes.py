@@ -54,7 +54,7 @@ def check_folder(
                 live = live_interfaces(client)
         finally:
             process.stop()
-        return judge(live, process.log_tail(LOG_LINES))
+        return compare_nodes(live, process.log_tail(LOG_LINES))
 
 
 def live_interfaces(client: ComfyClient) -> interfaces.Interfaces:
@@ -63,7 +63,7 @@ def live_interfaces(client: ComfyClient) -> interfaces.Interfaces:
     return interfaces.from_object_info(client.object_info(), version or "of no known version")
 
 
-def judge(live: interfaces.Interfaces, log: Sequence[str]) -> NodeCheck:
+def compare_nodes(live: interfaces.Interfaces, log: Sequence[str]) -> NodeCheck:
     comparison = compare(interfaces.committed(), live, required_nodes.ALL)
     return NodeCheck(comparison, failed_imports(log))
 

@@ -38,7 +38,7 @@ from events.identity import check_distinct_id
 from handlers.kinds.base import ONE_IS_REQUIRED, JobInput
 from handlers.kinds.registry import KINDS, lookup
 from pipeline.contract.keys import DEFAULT_PRIORITY, MAX_BYTES, NAME_PATTERN, InboxName, clip
-from pipeline.public_https import BadUrl, place_of
+from pipeline.public_https import BadUrl, destination_of
 
 MAX_METADATA_BYTES = 16 * 1024
 MAX_PROBLEMS = 20
@@ -217,7 +217,7 @@ def _beyond_types(manifest: Manifest) -> Iterator[BadManifest]:
             yield error
     if manifest.callback_url is not None:
         try:
-            place_of(manifest.callback_url)
+            destination_of(manifest.callback_url)
         except BadUrl as error:
             yield InvalidField(
                 f"callback_url: {error}",

@@ -20,7 +20,7 @@ from events.outbox import StoredEvent, stored
 from events.sender import Delivery, Sender
 from handlers.kinds.registry import KINDS
 from pipeline.contract.keys import deploy_key
-from pipeline.runtime import Bench
+from pipeline.runtime import RuntimeConfig
 from pipeline.store.conditional import Lost, SafeStore
 
 PAUSE_S = 60.0
@@ -46,23 +46,23 @@ class Deploy(BaseModel):
             return None
 
 
-class Announcer:
+class DeployEventSender:
     """Remembers, for one dispatching process, whether the event is out."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._due = -math.inf
 
-    def attend(self, store: SafeStore, sender: Sender, bench: Bench) -> None:
+    def send_due(self, store: SafeStore, sender: Sender, runtime: RuntimeConfig) -> None:
         """To be called with each tick. Costs nothing once the event is out; never raises.
 
         A machine of one's own is no deployment, and announces nothing.
         """
-        if not bench.deployed or self._monotonic() < self._due:
+        if not runtime.deployed or self._monotonic() < self._due:
             return
         self._due = math.inf
         try:
-            found = _find(store, bench)
+            found = _find(store, runtime)
         except RylaError as error:
             self._later(error.message)
             return
@@ -82,12 +82,12 @@ class Announcer:
         self._due = self._monotonic() + PAUSE_S
 
 
-def _find(store: SafeStore, bench: Bench) -> tuple[Deploy, str] | None:
+def _find(store: SafeStore, runtime: RuntimeConfig) -> tuple[Deploy, str] | None:
     """What stands there, written if nothing did. None for bytes that are none of ours."""
-    key = deploy_key(bench.settings.app_version)
+    key = deploy_key(runtime.settings.app_version)
     there = store.get(key)
     if there is None:
-        first = _first(bench, store.now())
+        first = _first(runtime, store.now())
         outcome = store.create(key, first.body())
         if not isinstance(outcome, Lost):
             return first, outcome.etag
@@ -96,12 +96,12 @@ def _find(store: SafeStore, bench: Bench) -> tuple[Deploy, str] | None:
     return None if there is None or deploy is None else (deploy, there.etag)
 
 
-def _first(bench: Bench, now: datetime) -> Deploy:
-    settings = bench.settings
+def _first(runtime: RuntimeConfig, now: datetime) -> Deploy:
+    settings = runtime.settings
     common = Common(
         kind=None,
         environment=settings.environment,
-        engine=bench.engine,
+        engine=runtime.engine,
         app_version=settings.app_version,
     )
     version = settings.app_version

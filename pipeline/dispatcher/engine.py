@@ -2,11 +2,11 @@
 
 from typing import Protocol
 
-from pipeline.queue.spawn import Ref
+from pipeline.queue.spawn import SpawnPayload
 
 
 class Engine(Protocol):
-    def submit(self, route: str, ref: Ref) -> None:
+    def submit(self, route: str, payload: SpawnPayload) -> None:
         """Have a worker of this route execute the job. Raises EngineUnavailable."""
 
     def cancel(self, call_id: str) -> None:

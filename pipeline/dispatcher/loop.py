@@ -22,31 +22,31 @@ def next_wait(wait_s: float, active: bool, settings: Settings) -> float:
     return min(grown, settings.poll_idle_seconds)
 
 
-class Bell:
+class Wakeup:
     """Cuts the wait between two ticks short: because work was heard of, or because it is time to
     stop. Usable from any thread, and from a signal handler."""
 
     def __init__(self) -> None:
-        self._rung = Event()
+        self._notified = Event()
         self.stopped = False
 
-    def ring(self) -> None:
-        self._rung.set()
+    def notify(self) -> None:
+        self._notified.set()
 
     def stop(self) -> None:
         self.stopped = True
-        self._rung.set()
+        self._notified.set()
 
     def wait(self, timeout_s: float) -> bool:
         """Whether it rang before the time was over."""
-        rang = self._rung.wait(timeout_s)
-        self._rung.clear()
-        return rang
+        notified = self._notified.wait(timeout_s)
+        self._notified.clear()
+        return notified
 
 
 def dispatch(
     dispatcher: Dispatcher,
-    bell: Bell,
+    wakeup: Wakeup,
     *,
     for_s: float | None = None,
     wait_s: float | None = None,
@@ -58,17 +58,17 @@ def dispatch(
     `wait_s` is that of an earlier run: an idle dispatcher that starts anew goes on idling.
     A store that is briefly away is waited for; one that refuses us, or that is no queue, ends it.
     """
-    settings = dispatcher.bench.settings
+    settings = dispatcher.runtime.settings
     ends = None if for_s is None else monotonic() + for_s
     wait_s = wait_s or settings.poll_active_seconds
-    while not bell.stopped:
+    while not wakeup.stopped:
         report = _try_tick(dispatcher)
         if report is not None and on_tick is not None:
             on_tick(report)
         wait_s = next_wait(wait_s, report is not None and report.active, settings)
         if ends is not None and monotonic() + wait_s >= ends:
             return wait_s
-        if bell.wait(wait_s):
+        if wakeup.wait(wait_s):
             wait_s = settings.poll_active_seconds
     return wait_s
 
@@ -81,5 +81,5 @@ def _try_tick(dispatcher: Dispatcher) -> TickReport | None:
     except RylaError as error:
         structlog.get_logger(__name__).warning("tick_failed", code=error.code, error=error.message)
         return None
-    dispatcher.announcer.attend(dispatcher.store, dispatcher.sender, dispatcher.bench)
+    dispatcher.deploy_event.send_due(dispatcher.store, dispatcher.sender, dispatcher.runtime)
     return report

@@ -15,7 +15,7 @@ from config.errors import (
 )
 from events.moments import Moment
 from handlers.kinds.registry import KINDS
-from handlers.policy.rules import Asked, likeness
+from handlers.policy.rules import PolicySubject, likeness
 from pipeline import costs
 from pipeline.contract.errors import error_info
 from pipeline.contract.keys import MAX_BYTES, parse_inbox_key
@@ -23,13 +23,13 @@ from pipeline.contract.lease import Lease
 from pipeline.contract.manifest import Manifest, check_key, deadline_passed, parse_manifest
 from pipeline.contract.result import JobCost, Result, Status
 from pipeline.contract.summary import subject
-from pipeline.inputs.supplies import brief
+from pipeline.inputs.supplies import job_request
 from pipeline.notify.callbacks import reporting, require_callback
 from pipeline.notify.job_events import Origin, ended, lora_load_failed, requested
 from pipeline.queue.claim_steps import size_of_too_large
-from pipeline.queue.protocol import Judge
-from pipeline.queue.spawn import Ref, make_ref
-from pipeline.runtime import Bench
+from pipeline.queue.protocol import Preflight
+from pipeline.queue.spawn import SpawnPayload, make_payload
+from pipeline.runtime import RuntimeConfig
 from workflows.validation import require_valid
 
 
@@ -37,43 +37,43 @@ def _has_all(manifest: Manifest) -> None:
     """For jobs that need nothing from the bucket."""
 
 
-def judge(
-    ask: Judge,
-    bench: Bench,
+def preflight(
+    ask: Preflight,
+    runtime: RuntimeConfig,
     now: datetime,
     check_needs: Callable[[Manifest], None] = _has_all,
-) -> Ref | Result:
+) -> SpawnPayload | Result:
     """The reference to spawn, or the result that refuses the job.
 
     `check_needs` raises for what the job needs and the bucket does not have.
     """
     lease = ask.lease
     try:
-        manifest = _acceptable(ask, bench, now)
+        manifest = _acceptable(ask, runtime, now)
         check_needs(manifest)
     except StoreError:
         raise  # says nothing of the job
     except RylaError as error:
-        return _refusal(lease, ask.body, error, bench, now)
+        return _refusal(lease, ask.body, error, runtime, now)
     known = lease.model_copy(update={"model": manifest.model, "tenant": manifest.tenant})
-    return make_ref(known, ask.etag, manifest.model, ask.body, now)
+    return make_payload(known, ask.etag, manifest.model, ask.body, now)
 
 
-def _acceptable(ask: Judge, bench: Bench, now: datetime) -> Manifest:
+def _acceptable(ask: Preflight, runtime: RuntimeConfig, now: datetime) -> Manifest:
     lease = ask.lease
-    if lease.attempt > bench.settings.max_attempts:
+    if lease.attempt > runtime.settings.max_attempts:
         last = (
             f"; the last error was {lease.error.code}: {lease.error.message}" if lease.error else ""
         )
         raise AttemptsExhausted(
-            f"{bench.settings.max_attempts} attempts are used up{last}",
+            f"{runtime.settings.max_attempts} attempts are used up{last}",
             hint="Look at the error and the worker's log, then submit under a new id.",
         )
     _refuse_too_large(ask.body)
     manifest = parse_manifest(ask.body)
     check_key(parse_inbox_key(lease.entry), manifest)
-    require_callback(manifest.callback_url, bench.settings)
-    bench.policy.require(_asked(manifest))
+    require_callback(manifest.callback_url, runtime.settings)
+    runtime.policy.require(_policy_subject(manifest))
     if deadline_passed(manifest, now):
         raise DeadlineExceeded(
             f"the deadline {manifest.deadline} passed before a worker started",
@@ -81,13 +81,13 @@ def _acceptable(ask: Judge, bench: Bench, now: datetime) -> Manifest:
             value=str(manifest.deadline),
             hint="Give a later deadline, or a higher priority.",
         )
-    check_work(lease.id, manifest, bench)
+    check_work(lease.id, manifest, runtime)
     return manifest
 
 
-def _asked(manifest: Manifest) -> Asked:
+def _policy_subject(manifest: Manifest) -> PolicySubject:
     request = manifest.input
-    return Asked(
+    return PolicySubject(
         tenant=manifest.tenant,
         nsfw=bool(getattr(request, "nsfw", False)),
         consent=manifest.consent is not None,
@@ -104,27 +104,29 @@ def _refuse_too_large(body: bytes) -> None:
         )
 
 
-def check_work(id: str, manifest: Manifest, bench: Bench) -> costs.Estimate:
+def check_work(id: str, manifest: Manifest, runtime: RuntimeConfig) -> costs.Estimate:
     """Raises what makes the job impossible or too dear: budget, missing weights, graphs that do not
     fit the node interfaces."""
     kind = KINDS[manifest.model]
-    route = bench.routes.route(kind.route)
-    gpu = bench.gpus.gpu(route.gpus[0])
-    estimate = costs.estimate(kind.name, kind.work(manifest.input), gpu, route, bench.gpus)
+    route = runtime.routes.route(kind.route)
+    gpu = runtime.gpus.gpu(route.gpus[0])
+    estimate = costs.estimate(kind.name, kind.work(manifest.input), gpu, route, runtime.gpus)
     too_dear = costs.over_budget(estimate, manifest.max_cost_usd)
     if too_dear is not None:
         raise too_dear
-    for graph in kind.graphs(brief(id, 1, manifest), bench.models):
-        require_valid(graph, bench.interfaces, lacking=kind.lacking)
+    for graph in kind.graphs(job_request(id, 1, manifest), runtime.models):
+        require_valid(graph, runtime.interfaces, lacking=kind.lacking)
     return estimate
 
 
-def _refusal(lease: Lease, body: bytes, error: RylaError, bench: Bench, now: datetime) -> Result:
+def _refusal(
+    lease: Lease, body: bytes, error: RylaError, runtime: RuntimeConfig, now: datetime
+) -> Result:
     about = subject(lease.id, lease.entry, lease.submitted_at, body)
     failed = isinstance(error, DeadlineExceeded | AttemptsExhausted)
     moment = Moment.FAILED if isinstance(error, AttemptsExhausted) else Moment.REFUSED
-    origin, info = Origin.of(bench), error_info(error)
-    spent, told = lease.spent, reporting(body, bench.settings)
+    origin, info = Origin.of(runtime), error_info(error)
+    spent, told = lease.spent, reporting(body, runtime.settings)
     lora = (
         (lora_load_failed(about, origin, error, attempt=lease.attempt, at=now),)
         if isinstance(error, LoraError)

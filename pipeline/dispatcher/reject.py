@@ -32,11 +32,11 @@ class Rejector:
         error = IdConflict(f"the id {id} was used with another manifest", field="id", value=id)
         self._file(key, body, error)
 
-    def strangers(self, entries: Iterable[Entry]) -> int:
+    def invalid_entries(self, entries: Iterable[Entry]) -> int:
         """Entries whose name is no job's: filed, then removed. How many were."""
-        return sum(self._stranger(entry.key) for entry in list(entries)[:PER_TICK])
+        return sum(self._invalid_entry(entry.key) for entry in list(entries)[:PER_TICK])
 
-    def _stranger(self, key: str) -> bool:
+    def _invalid_entry(self, key: str) -> bool:
         try:
             parse_inbox_key(key)
         except InvalidId as error:

@@ -20,32 +20,32 @@ from pipeline.contract.keys import lease_key
 from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.result import Result, Status
 from pipeline.contract.summary import subject
-from pipeline.dispatcher.deploy_event import Announcer
+from pipeline.dispatcher.deploy_event import DeployEventSender
 from pipeline.dispatcher.engine import Engine
-from pipeline.dispatcher.preflight import judge
+from pipeline.dispatcher.preflight import preflight
 from pipeline.dispatcher.reject import Rejector
 from pipeline.dispatcher.survey import Survey, Surveyor, by_tenant
-from pipeline.inputs.supplies import Inspector
-from pipeline.notify.delivery import Settler
+from pipeline.inputs.supplies import InputChecker
+from pipeline.notify.delivery import ResultDelivery
 from pipeline.notify.job_events import Origin, requested
 from pipeline.public_https import INTERNET, PublicHttps
-from pipeline.queue.admission import Places, admit
-from pipeline.queue.claim import Taker, claim, take_over
+from pipeline.queue.admission import Slots, admit
+from pipeline.queue.claim import Claimant, claim, take_over
 from pipeline.queue.claim_steps import Claim, TakeOver
-from pipeline.queue.expiry import Held, Lifetimes, Standing, backoff, standing
-from pipeline.queue.lease_cache import LeaseBook
+from pipeline.queue.expiry import LeaseState, Lifetimes, ListedLease, backoff, lease_state
+from pipeline.queue.lease_cache import LeaseCache
 from pipeline.queue.protocol import (
     Committed,
     End,
     Finished,
     HandedBack,
-    Judge,
+    Preflight,
     RejectConflict,
     Spawn,
     Spawned,
 )
 from pipeline.queue.runner import run
-from pipeline.runtime import Bench
+from pipeline.runtime import RuntimeConfig
 from pipeline.store.conditional import SafeStore
 
 
@@ -56,28 +56,28 @@ class Dispatcher:
     store: SafeStore
     engine: Engine
     sender: Sender
-    bench: Bench
+    runtime: RuntimeConfig
     pool: ThreadPoolExecutor
     """Jobs are taken side by side in it."""
     owner: str
-    book: LeaseBook = field(default_factory=LeaseBook)
-    announcer: Announcer = field(default_factory=Announcer)
+    lease_cache: LeaseCache = field(default_factory=LeaseCache)
+    deploy_event: DeployEventSender = field(default_factory=DeployEventSender)
     nonce: Callable[[], str] = lambda: uuid4().hex
     jitter: Callable[[], float] = random
     web: PublicHttps = INTERNET
     """Where callbacks go out."""
 
     @property
-    def settler(self) -> Settler:
-        return Settler(self.store, self.sender, self.bench.settings, self.jitter, self.web)
+    def delivery(self) -> ResultDelivery:
+        return ResultDelivery(self.store, self.sender, self.runtime.settings, self.jitter, self.web)
 
     @property
-    def inspector(self) -> Inspector:
-        return Inspector(self.store, self.bench)
+    def input_checker(self) -> InputChecker:
+        return InputChecker(self.store, self.runtime)
 
     @property
     def rejector(self) -> Rejector:
-        return Rejector(self.store, self.sender, Origin.of(self.bench))
+        return Rejector(self.store, self.sender, Origin.of(self.runtime))
 
 
 @dataclass(frozen=True)
@@ -111,20 +111,22 @@ class TickReport:
         return bool(self.waiting or self.more or self.in_flight or self.retrying)
 
 
-def tick(dispatcher: Dispatcher, heard: Collection[str] = ()) -> TickReport:
-    """Look once and act; with the inbox keys that were `heard` of, at those alone if they are
-    there. Raises a StoreError when the bucket cannot be listed."""
+def tick(dispatcher: Dispatcher, changed_keys: Collection[str] = ()) -> TickReport:
+    """Look once and act; with `changed_keys` of the inbox, at those alone if they are there.
+
+    Raises a StoreError when the bucket cannot be listed.
+    """
     d = dispatcher
-    survey = Surveyor(d.store, d.book, d.bench, d.pool).look(heard)
-    due, places = _due(d, survey)
-    admitted = admit(survey.scan.waiting, places, by_tenant(survey.in_flight))
+    survey = Surveyor(d.store, d.lease_cache, d.runtime, d.pool).look(changed_keys)
+    due, slots = _due(d, survey)
+    admitted = admit(survey.scan.waiting, slots, by_tenant(survey.in_flight))
     beside = survey.scan.beside_lease
     steps: list[Claim | TakeOver] = [
-        take_over(held, beside.get(held.id), _taker(d), survey.date) for held in due
+        take_over(held, beside.get(held.id), _claimant(d), survey.date) for held in due
     ]
-    steps += [claim(waiting.entry, _taker(d)) for waiting in admitted]
+    steps += [claim(waiting.entry, _claimant(d)) for waiting in admitted]
     ends = list(d.pool.map(lambda step: _take(d, step), steps))
-    rejected = d.rejector.strangers(survey.scan.strangers)
+    rejected = d.rejector.invalid_entries(survey.scan.invalid_entries)
     return TickReport(
         waiting=len(survey.scan.waiting),
         claimed=len(admitted),
@@ -142,22 +144,22 @@ def tick(dispatcher: Dispatcher, heard: Collection[str] = ()) -> TickReport:
     )
 
 
-def _due(d: Dispatcher, survey: Survey) -> tuple[list[Held], Places]:
+def _due(d: Dispatcher, survey: Survey) -> tuple[list[ListedLease], Slots]:
     """The leases to take over now. One that waits for its retry needs a place like any job."""
-    places = survey.places
-    lifetimes = Lifetimes.of(d.bench.settings)
+    slots = survey.slots
+    lifetimes = Lifetimes.of(d.runtime.settings)
     due = []
     for held in survey.held:
         waiting = survey.scan.beside_lease.get(held.id)
-        if standing(held, survey.date, waiting, lifetimes) is not Standing.DUE:
+        if lease_state(held, survey.date, waiting, lifetimes) is not LeaseState.DUE:
             continue
         lease = held.lease
         if lease is not None and _waits_for_retry(lease):
-            if places.of(lease.model) <= 0:
+            if slots.of(lease.model) <= 0:
                 continue
-            places = places.without(lease.model)
+            slots = slots.without(lease.model)
         due.append(held)
-    return due, places
+    return due, slots
 
 
 def _waits_for_retry(lease: Lease | None) -> bool:
@@ -169,14 +171,14 @@ def _is_retrying(lease: Lease | None) -> bool:
     return lease is not None and _waits_for_retry(lease) and not lease.vacant
 
 
-def _taker(d: Dispatcher) -> Taker:
-    return Taker(d.nonce(), d.owner, d.bench.settings.spawned_seconds)
+def _claimant(d: Dispatcher) -> Claimant:
+    return Claimant(d.nonce(), d.owner, d.runtime.settings.spawned_seconds)
 
 
 def _take(d: Dispatcher, step: Claim | TakeOver) -> End | None:
     """Take one job through to its end. Its failure touches no other job: its lease lapses."""
     performers = {
-        Judge: lambda ask: judge(ask, d.bench, d.store.now(), d.inspector.check),
+        Preflight: lambda ask: preflight(ask, d.runtime, d.store.now(), d.input_checker.check),
         Spawn: lambda spawn: _spawn(d, spawn),
         RejectConflict: lambda conflict: d.rejector.conflict(conflict.key, conflict.body),
     }
@@ -196,12 +198,12 @@ def _take(d: Dispatcher, step: Claim | TakeOver) -> End | None:
 
 def _spawn(d: Dispatcher, spawn: Spawn) -> Lease | None:
     """None, or the lease to hand back: an engine's outage costs no attempt."""
-    route = d.bench.route_of(spawn.ref.model)
+    route = d.runtime.route_of(spawn.payload.model)
     assert route is not None
     try:
-        d.engine.submit(route, spawn.ref)
+        d.engine.submit(route, spawn.payload)
     except EngineUnavailable as error:
-        settings, lease = d.bench.settings, spawn.lease
+        settings, lease = d.runtime.settings, spawn.lease
         pause = backoff(
             lease.attempt, settings.backoff_base_seconds, settings.backoff_cap_seconds, d.jitter()
         )
@@ -209,19 +211,21 @@ def _spawn(d: Dispatcher, spawn: Spawn) -> Lease | None:
             not_before=d.store.now() + timedelta(seconds=pause),
             attempt=lease.attempt - 1,
             error=error_info(error),
-            model=spawn.ref.model,
+            model=spawn.payload.model,
         )
     return None
 
 
 def _after(d: Dispatcher, end: End) -> None:
     match end:
-        case Spawned(ref, lease, body):
-            d.book.note(ref.id, ref.etag, lease.model_copy(update={"model": ref.model}))
-            about = subject(ref.id, lease.entry, lease.submitted_at, body)
-            d.sender.best_effort(requested(about, Origin.of(d.bench)))
+        case Spawned(payload, lease, body):
+            d.lease_cache.note(
+                payload.id, payload.etag, lease.model_copy(update={"model": payload.model})
+            )
+            about = subject(payload.id, lease.entry, lease.submitted_at, body)
+            d.sender.best_effort(requested(about, Origin.of(d.runtime)))
         case Committed(result, lease, etag) if lease is not None:
-            d.settler.settle(result, lease, etag)
+            d.delivery.deliver(result, lease, etag)
         case Finished(stored, lease, etag, first_claim):
             there = Result.parse(stored.body)
             # A duplicate submission owes nothing. A cancel may have found no lease to leave its
@@ -229,4 +233,4 @@ def _after(d: Dispatcher, end: End) -> None:
             if there is None or (first_claim and there.status is not Status.CANCELLED):
                 d.store.delete(lease_key(lease.id))
             else:
-                d.settler.settle(there, lease, etag)
+                d.delivery.deliver(there, lease, etag)

@@ -18,7 +18,7 @@ MAX_KEYS = 16
 """Of more entries than this, a LIST tells more cheaply."""
 
 
-class Hearing:
+class DispatchThread:
     """Ticks of this dispatcher, in a thread of its own, from the first ring until close()."""
 
     def __init__(
@@ -32,7 +32,7 @@ class Hearing:
         self._monotonic = monotonic
         self._before = before
         self._changed = Condition()
-        self._rung = False
+        self._notified = False
         self._keys: set[str] | None = set()
         """What was heard of; None is the whole inbox."""
         self._looking = False
@@ -41,7 +41,7 @@ class Hearing:
         self._alone_until = float("-inf")
         """Until then nobody else is known to wait, so that one entry may be looked at alone."""
 
-    def ring(self, key: str | None = None) -> None:
+    def notify(self, key: str | None = None) -> None:
         """Have the bucket looked at: all of it, or leases and this inbox entry. Never waits."""
         with self._changed:
             if self._closing:
@@ -52,7 +52,7 @@ class Hearing:
                 self._keys.add(key)
                 if len(self._keys) > MAX_KEYS:
                     self._keys = None
-            self._rung = True
+            self._notified = True
             if self._thread is None:
                 self._thread = Thread(target=self._work, name="hearing", daemon=True)
                 self._thread.start()
@@ -62,7 +62,7 @@ class Hearing:
     def busy(self) -> bool:
         """Whether a ring is still to be seen to."""
         with self._changed:
-            return self._rung or self._looking
+            return self._notified or self._looking
 
     def close(self, timeout_s: float = 30.0) -> None:
         """See to what has been rung for, then end; whoever polls finds what is left."""
@@ -76,20 +76,20 @@ class Hearing:
         while True:
             with self._changed:
                 self._looking = False
-                self._changed.wait_for(lambda: self._rung or self._closing)
-                if not self._rung:
+                self._changed.wait_for(lambda: self._notified or self._closing)
+                if not self._notified:
                     return
                 keys, self._keys = self._keys, set()
-                self._rung, self._looking = False, True
+                self._notified, self._looking = False, True
             self._look(keys)
 
     def _look(self, keys: set[str] | None) -> None:
         now = self._monotonic()
-        heard = keys if keys is not None and now < self._alone_until else ()
+        changed_keys = keys if keys is not None and now < self._alone_until else ()
         log = structlog.get_logger(__name__)
         try:
             self._before()
-            report = tick(self._dispatcher, heard)
+            report = tick(self._dispatcher, changed_keys)
         except RylaError as error:
             log.warning("tick_failed", code=error.code, error=error.message)
             self._alone_until = float("-inf")
@@ -97,14 +97,14 @@ class Hearing:
             log.exception("tick_broke")
             self._alone_until = float("-inf")
         else:
-            self._learn(report, now, whole=not heard)
+            self._learn(report, now, whole=not changed_keys)
 
     def _learn(self, report: TickReport, now: float, *, whole: bool) -> None:
         """One that came last must not be served before others that wait for a place."""
         if report.more or report.waiting > report.claimed:
             self._alone_until = float("-inf")
         elif whole:
-            self._alone_until = now + self._dispatcher.bench.settings.poll_idle_seconds
+            self._alone_until = now + self._dispatcher.runtime.settings.poll_idle_seconds
 
 
 def _names_a_job(key: str) -> bool:

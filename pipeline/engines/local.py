@@ -19,8 +19,8 @@ from config.errors import EngineUnavailable
 from config.settings import PREFIX, Settings
 from config.tables import Route, RouteTable
 from pipeline.contract.keys import DEFAULT_PRIORITY, parse_inbox_key
-from pipeline.loras.eviction import LoraKeeper
-from pipeline.queue.spawn import Ref
+from pipeline.loras.eviction import LoraEviction
+from pipeline.queue.spawn import SpawnPayload
 
 CLOSE_SECONDS = 30.0
 """How long a worker may take to hand its job back and let its events out."""
@@ -42,18 +42,18 @@ class LocalEngine:
         self._environ = {
             name: value for name, value in environ.items() if not name.startswith(PREFIX)
         } | settings.environ()
-        self._loras = LoraKeeper.of(settings)
+        self._loras = LoraEviction.of(settings)
         self._crews: dict[str, _Crew] = {}
         self._closed = False
 
-    def submit(self, route: str, ref: Ref) -> None:
+    def submit(self, route: str, payload: SpawnPayload) -> None:
         if self._closed:
             raise EngineUnavailable("the local engine is closed")
         if route not in self._crews:
             self._crews[route] = _Crew(
                 self._routes.route(route), self._settings, self._environ, self._loras
             )
-        self._crews[route].put(_Order(uuid4().hex, ref))
+        self._crews[route].put(_Order(uuid4().hex, payload))
 
     def cancel(self, call_id: str) -> None:
         """Nothing to do: the worker finds its lease gone at its next renewal."""
@@ -72,11 +72,11 @@ class LocalEngine:
 @dataclass(frozen=True)
 class _Order:
     call_id: str
-    ref: Ref
+    payload: SpawnPayload
 
     def rank(self) -> int:
         """Lower first: by the priority in the inbox key."""
-        lease = self.ref.lease
+        lease = self.payload.lease
         return -(parse_inbox_key(lease.entry).priority if lease else DEFAULT_PRIORITY)
 
 
@@ -84,7 +84,7 @@ class _Crew:
     """The workers of one route. Each is tended by a thread of its own."""
 
     def __init__(
-        self, route: Route, settings: Settings, environ: Mapping[str, str], loras: LoraKeeper
+        self, route: Route, settings: Settings, environ: Mapping[str, str], loras: LoraEviction
     ) -> None:
         self._route = route
         self._environ = environ
@@ -145,7 +145,7 @@ class _Crew:
                 elif not child.execute(order):
                     log = structlog.get_logger(__name__)
                     log.error(
-                        "worker_died", route=self._route.name, job=order.ref.id, log=child.log
+                        "worker_died", route=self._route.name, job=order.payload.id, log=child.log
                     )
                     self._forget(slot)
                     child = None
@@ -228,7 +228,7 @@ class _Child:
 
     def execute(self, order: _Order) -> bool:
         """Waits for the end of one job. False when the worker died."""
-        line = {"call_id": order.call_id, "ref": order.ref.model_dump(mode="json")}
+        line = {"call_id": order.call_id, "payload": order.payload.model_dump(mode="json")}
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps(line).encode() + b"\n")

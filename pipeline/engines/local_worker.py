@@ -1,7 +1,7 @@
 """A worker in a child process: jobs come as JSON lines on stdin, replies go out on stdout.
 
                                              ← {"ready": true}
-    → {"call_id": "...", "ref": {...}}       ← {"call_id": "...", "ending": "committed", ...}
+    → {"call_id": "...", "payload": {...}}   ← {"call_id": "...", "ending": "committed", ...}
 
 Standard input closed, or SIGTERM: the running job is handed back and the worker closes.
 """
@@ -42,7 +42,7 @@ def main(route: str, work_dir: str) -> None:
         Thread(target=_listen, args=(worker, orders), daemon=True).start()
         _say({"ready": True})
         for order in _orders(orders):
-            reply = worker.run(order["ref"], order["call_id"])
+            reply = worker.run(order["payload"], order["call_id"])
             _say({"call_id": order["call_id"], **reply})
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -12,7 +12,7 @@ import structlog
 
 from config.errors import EngineUnavailable
 from config.settings import Settings
-from pipeline.queue.spawn import Ref
+from pipeline.queue.spawn import SpawnPayload
 
 SPAWN_S = 10.0
 """Longest that a job waits to be spawned, which takes a fraction of a second. All jobs of a tick
@@ -29,10 +29,10 @@ class ModalEngine:
         self._environment = settings.modal_environment
         self._handle: Callable[[str, str | None], Any] = cache(self._find)
 
-    def submit(self, route: str, ref: Ref) -> None:
+    def submit(self, route: str, payload: SpawnPayload) -> None:
         def spawn() -> None:
-            given = ref.model_dump(mode="json", exclude_none=True)
-            self._handle(route, ref.gpu).run.spawn(given)
+            given = payload.model_dump(mode="json", exclude_none=True)
+            self._handle(route, payload.gpu).run.spawn(given)
 
         try:
             # One that goes through later finds its lease handed back, and ends at once.

@@ -10,7 +10,7 @@ from urllib.parse import urljoin
 from config.errors import InvalidInput
 from handlers.media.images import MAX_INTAKE_BYTES
 from pipeline.contract.keys import clip
-from pipeline.public_https import INTERNET, BadUrl, Place, PublicHttps, place_of
+from pipeline.public_https import INTERNET, BadUrl, Destination, PublicHttps, destination_of
 
 MAX_REDIRECTS = 3
 SECONDS = 20.0
@@ -55,9 +55,9 @@ class PictureFetcher:
             url = urljoin(url, reply.location)
         raise InvalidInput(f"more than {MAX_REDIRECTS} redirects")
 
-    def _place(self, url: str) -> Place:
+    def _place(self, url: str) -> Destination:
         try:
-            place = place_of(url)
+            place = destination_of(url)
         except BadUrl as error:
             raise InvalidInput(
                 f"a picture's URL: {error}", hint=error.hint or "Download it and write @path."
@@ -70,7 +70,7 @@ class PictureFetcher:
             )
         return place
 
-    def _get(self, place: Place, until: float) -> _Reply:
+    def _get(self, place: Destination, until: float) -> _Reply:
         with self.web.asked("GET", place, until, headers=_HEADERS) as response:
             location = response.getheader("Location")
             if response.status in _REDIRECTS and location:

@@ -6,42 +6,42 @@ from dataclasses import dataclass
 from typing import Any
 
 from config.errors import InvalidInput, MissingInput
-from handlers.kinds.base import Brief
+from handlers.kinds.base import JobRequest
 from handlers.kinds.registry import KINDS
-from handlers.kinds.requirements import LoraFile, LoraWish, Needs, Supplies
+from handlers.kinds.requirements import LoraFile, LoraRequest, RequiredInputs, Supplies
 from handlers.kinds.seeds import seed_from_id
 from handlers.media import images
 from pipeline.contract.manifest import Manifest
-from pipeline.loras.cache import Kept, LoraCache
-from pipeline.loras.fetch import Examined, examine, obtain
+from pipeline.loras.cache import CachedLora, LoraCache
+from pipeline.loras.fetch import CheckedLora, check_lora, fetch_lora
 from pipeline.models.face_packs import require_boxes
-from pipeline.runtime import Bench
+from pipeline.runtime import RuntimeConfig
 from pipeline.store.conditional import SafeStore
 
 NO_SUPPLIES = Supplies()
 
 
-def needs(manifest: Manifest, bench: Bench) -> Needs:
-    return KINDS[manifest.model].needs(manifest.input, bench.models)
+def required_inputs(manifest: Manifest, runtime: RuntimeConfig) -> RequiredInputs:
+    return KINDS[manifest.model].required_inputs(manifest.input, runtime.models)
 
 
 @dataclass(frozen=True)
-class Inspector:
+class InputChecker:
     """Before a GPU starts: reads headers, pulls nothing."""
 
     store: SafeStore
-    bench: Bench
+    runtime: RuntimeConfig
 
     def check(self, manifest: Manifest) -> None:
         """Raises what is missing or does not fit: a LoraError, InvalidInput, FaceModelsMissing."""
-        wanted = needs(manifest, self.bench)
-        if wanted.face_boxes:
-            require_boxes(self.bench.settings)
-        for name, key in wanted.pictures.items():
+        required = required_inputs(manifest, self.runtime)
+        if required.face_boxes:
+            require_boxes(self.runtime.settings)
+        for name, key in required.pictures.items():
             read_picture(self.store, name, key)
-        if wanted.lora is not None:
-            wish, prefix = wanted.lora, self.bench.settings.lora_prefix
-            examine(self.store, wish.ref, wish.base, prefix)
+        if required.lora is not None:
+            request, prefix = required.lora, self.runtime.settings.lora_prefix
+            check_lora(self.store, request.ref, request.base, prefix)
 
 
 def read_picture(store: SafeStore, name: str, key: str) -> bytes:
@@ -62,7 +62,7 @@ def read_picture(store: SafeStore, name: str, key: str) -> bytes:
 
 
 @dataclass(frozen=True)
-class Supplier:
+class InputFetcher:
     """On the worker: everything is there and checked when a handler runs."""
 
     store: SafeStore
@@ -73,26 +73,26 @@ class Supplier:
         """Field → picture. Raises InvalidInput."""
         return {name: read_picture(self.store, name, key) for name, key in keys.items()}
 
-    def fetch_lora(self, wish: LoraWish) -> tuple[Examined, Kept]:
+    def fetch_lora(self, request: LoraRequest) -> tuple[CheckedLora, CachedLora]:
         """Raises a LoraError."""
-        return obtain(self.store, self.loras, wish.ref, wish.base, self.prefix)
+        return fetch_lora(self.store, self.loras, request.ref, request.base, self.prefix)
 
 
-def supplies(examined: Examined, kept: Kept) -> Supplies:
+def supplies(checked: CheckedLora, kept: CachedLora) -> Supplies:
     return Supplies(
         LoraFile(
             file=kept.path.name,
-            key=examined.found.key,
+            key=checked.found.key,
             sha256=kept.sha256,
-            trigger_word=examined.sidecar.trigger_word,
+            trigger_word=checked.sidecar.trigger_word,
         )
     )
 
 
-def brief(
+def job_request(
     id: str, attempt: int, manifest: Manifest, supplies: Supplies = NO_SUPPLIES
-) -> Brief[Any]:
+) -> JobRequest[Any]:
     """The job as its handler sees it; a missing seed comes from the id, so a retry repeats it."""
     seed = getattr(manifest.input, "seed", None)
     chosen = seed_from_id(id) if seed is None else seed
-    return Brief(id, attempt, manifest.input, chosen, supplies)
+    return JobRequest(id, attempt, manifest.input, chosen, supplies)

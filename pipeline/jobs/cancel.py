@@ -20,10 +20,10 @@ from pipeline.contract.summary import subject
 from pipeline.jobs.status import bare_key, find_entry, read_result
 from pipeline.notify.callbacks import reporting
 from pipeline.notify.job_events import Origin, ended, requested
-from pipeline.queue.cancel_steps import Cancellation, Look
+from pipeline.queue.cancel_steps import Cancellation, FindLease
 from pipeline.queue.protocol import Committed
 from pipeline.queue.runner import run
-from pipeline.runtime import Bench
+from pipeline.runtime import RuntimeConfig
 from pipeline.store.conditional import SafeStore, Won
 
 TRIES = 5
@@ -42,7 +42,7 @@ class Canceller:
     """The ports of a cancel, and who cancels."""
 
     store: SafeStore
-    bench: Bench
+    runtime: RuntimeConfig
     sink: EventSink
     owner: str
 
@@ -50,10 +50,10 @@ class Canceller:
         """Raises UnknownJob, AlreadyFinished, or ManifestTooLarge for one about to be refused."""
         lease = self._held(id) or self._as_if_held(id)
         cancellation = Cancellation(id, lease.entry, lambda body: self._result(lease, body))
-        end = run(Look(cancellation), self.store)
+        end = run(FindLease(cancellation), self.store)
         if not isinstance(end, Committed):
             raise self._why_not(id, lease.entry)
-        settings = self.bench.settings
+        settings = self.runtime.settings
         own_s = settings.posthog_timeout_seconds + settings.backoff_base_seconds
         calls_back = end.result.callback_url is not None
         self._owe(lease, after_s=0.0 if calls_back else own_s)
@@ -78,15 +78,15 @@ class Canceller:
             nonce=nonce,
             owner=self.owner,
             phase=Phase.RETRY,
-            ttl_s=self.bench.settings.spawned_seconds,
+            ttl_s=self.runtime.settings.spawned_seconds,
             submitted_at=self.store.now() if entry is None else entry.last_modified,
         )
 
     def _result(self, lease: Lease, body: bytes) -> Result:
         now = self.store.now()
         about = subject(lease.id, lease.entry, lease.submitted_at, body)
-        origin, nonce = Origin.of(self.bench), uuid4().hex
-        told = reporting(body, self.bench.settings)
+        origin, nonce = Origin.of(self.runtime), uuid4().hex
+        told = reporting(body, self.runtime.settings)
         spent = lease.taken_over(nonce, self.owner, lease.phase, lease.ttl_s, now).spent
         end = ended(
             about, origin, Moment.CANCELLED, attempt=lease.attempt, at=now, cost_usd=spent.usd

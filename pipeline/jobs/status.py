@@ -22,7 +22,7 @@ from pipeline.contract.keys import (
 )
 from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.result import Result, Status
-from pipeline.queue.lease_cache import LeaseBook
+from pipeline.queue.lease_cache import LeaseCache
 from pipeline.store.base import Entry
 from pipeline.store.conditional import SafeStore, listed
 
@@ -157,22 +157,22 @@ class LeaseWatch:
 
     store: SafeStore
     reads: int = 0
-    _book: LeaseBook = field(default_factory=LeaseBook)
+    _lease_cache: LeaseCache = field(default_factory=LeaseCache)
 
     def look(self) -> dict[str, JobView]:
         entries = {id: each for each in listed(self.store, LEASES) if (id := lease_id(each.key))}
-        self._book.keep_only(entries)
+        self._lease_cache.keep_only(entries)
         changed = [
             held.id
-            for held in self._book.held(entries.values())
+            for held in self._lease_cache.held(entries.values())
             if held.lease is None and not held.unreadable
         ]
         with ThreadPoolExecutor(READERS) as pool:
             for id, stored in zip(changed, pool.map(self._read, changed), strict=True):
                 if stored is not None:
-                    self._book.note(id, *stored)
+                    self._lease_cache.note(id, *stored)
         return {
-            id: leased(id, self._book.last(id), entry.last_modified)
+            id: leased(id, self._lease_cache.last(id), entry.last_modified)
             for id, entry in entries.items()
         }
 
@@ -206,7 +206,7 @@ class Overview:
     waiting: Mapping[Group, Waiting]
     """In the order of service."""
     held: Mapping[str, JobView]
-    strangers: int
+    invalid_entries: int
     """Inbox entries whose name is no job's."""
     rejected: int
     rejected_more: bool
@@ -217,12 +217,12 @@ def overview(store: SafeStore, leases: LeaseWatch | None = None) -> Overview:
     """`leases` of an earlier look saves reading those that have not changed since."""
     held = (leases or LeaseWatch(store)).look()
     waiting: dict[Group, Waiting] = {}
-    strangers = 0
+    invalid_entries = 0
     for entry in listed(store, INBOX):
         try:
             name = parse_inbox_key(entry.key)
         except InvalidId:
-            strangers += 1
+            invalid_entries += 1
             continue
         if name.id not in held:
             _count(waiting, name, entry.last_modified)
@@ -231,7 +231,7 @@ def overview(store: SafeStore, leases: LeaseWatch | None = None) -> Overview:
         now=store.now(),
         waiting=dict(sorted(waiting.items(), key=lambda item: _service_order(item[0]))),
         held=held,
-        strangers=strangers,
+        invalid_entries=invalid_entries,
         rejected=len(rejected.entries),
         rejected_more=rejected.truncated,
     )

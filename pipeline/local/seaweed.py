@@ -251,14 +251,14 @@ def _free_ports(count: int) -> list[int]:
     """Ports free now, each with a free port 10,000 above it, which SeaweedFS takes for gRPC: it is
     none of the others."""
     with ExitStack() as held:
-        ports: list[int] = []
-        while len(ports) < count:
+        dependencies: list[int] = []
+        while len(dependencies) < count:
             probe = held.enter_context(socket.socket())
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-            if port < 55_000 and port - 10_000 not in ports and _is_free(port + 10_000):
-                ports.append(port)
-        return ports
+            if port < 55_000 and port - 10_000 not in dependencies and _is_free(port + 10_000):
+                dependencies.append(port)
+        return dependencies
 
 
 def _is_free(port: int) -> bool:

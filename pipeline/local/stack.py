@@ -27,13 +27,13 @@ from events.sender import Sender
 from pipeline.api.concurrency import STORE_CALLS
 from pipeline.contract.keys import INBOX, LEASES, lease_id
 from pipeline.contract.lease import Lease, Phase
-from pipeline.dispatcher.loop import Bell, dispatch
+from pipeline.dispatcher.loop import Wakeup, dispatch
 from pipeline.dispatcher.tick import Dispatcher, TickReport
 from pipeline.engines.local import LocalEngine
 from pipeline.jobs.status import inbox_id
 from pipeline.local.seaweed import SeaweedServer, try_lock
 from pipeline.notify.sinks import events_file, make_sink
-from pipeline.runtime import Bench, load_bench
+from pipeline.runtime import RuntimeConfig, load_runtime
 from pipeline.store.conditional import SafeStore, Won, listed
 from pipeline.store.open import open_checked_store
 
@@ -58,7 +58,7 @@ class LocalStack:
         """`settings` are taken as they are, but for the bucket, which is an embedded one. With a
         bound `listener`, the HTTP API is served there; it is closed at the end."""
         self.folder = folder.absolute()
-        self.bell = Bell()
+        self.wakeup = Wakeup()
         """Rung for work that was just submitted, so that it is not left to the next poll."""
         self.settings: Settings
         self.store: SafeStore
@@ -81,19 +81,19 @@ class LocalStack:
             parts.enter_context(self._server)
             self._server.create_bucket(self._wanted.bucket)
             self.settings = self._resettled()
-            bench = load_bench(self.settings, "local")
+            runtime = load_runtime(self.settings, "local")
             self.store = open_checked_store(self.settings, STORE_CALLS)
             reclaim(self.store)
             if self._listener is not None:
-                parts.enter_context(self._serving(bench, self._listener))
+                parts.enter_context(self._serving(runtime, self._listener))
             parts.enter_context(_published(self.folder, self.settings, self._listener))
             sender = Sender(make_sink(self.settings))
             parts.callback(sender.close, DRAIN_SECONDS)
-            self.engine = LocalEngine(self.settings, bench.routes, self._environ)
+            self.engine = LocalEngine(self.settings, runtime.routes, self._environ)
             parts.callback(self.engine.close)
             pool = parts.enter_context(ThreadPoolExecutor(self.settings.dispatch_threads))
             owner = f"local@{socket.gethostname()}:{os.getpid()}"
-            dispatcher = Dispatcher(self.store, self.engine, sender, bench, pool, owner)
+            dispatcher = Dispatcher(self.store, self.engine, sender, runtime, pool, owner)
             parts.enter_context(self._dispatching(dispatcher))
             self._parts = parts.pop_all()
 
@@ -134,11 +134,11 @@ class LocalStack:
         )
 
     @contextmanager
-    def _serving(self, bench: Bench, listener: socket.socket) -> Iterator[None]:
-        from pipeline.api.dependencies import Ports  # noqa: PLC0415  of an extra that not all install
+    def _serving(self, runtime: RuntimeConfig, listener: socket.socket) -> Iterator[None]:
+        from pipeline.api.dependencies import ApiDependencies  # noqa: PLC0415  of an extra that not all install
         from pipeline.api.server import served  # noqa: PLC0415
 
-        with served(Ports(bench, self.store, lambda _: self.bell.ring()), listener):
+        with served(ApiDependencies(runtime, self.store, lambda _: self.wakeup.notify()), listener):
             yield
 
     @contextmanager
@@ -148,12 +148,12 @@ class LocalStack:
         try:
             yield
         finally:
-            self.bell.stop()
+            self.wakeup.stop()
             thread.join()
 
     def _dispatch(self, dispatcher: Dispatcher) -> None:
         try:
-            dispatch(dispatcher, self.bell, on_tick=self._on_tick)
+            dispatch(dispatcher, self.wakeup, on_tick=self._on_tick)
         except Exception as error:  # noqa: BLE001  a thread's edge: check() raises it in the caller's
             self._failure = error
 

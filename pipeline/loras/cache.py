@@ -65,7 +65,7 @@ class LocalFolder:
 
 
 @dataclass(frozen=True)
-class Kept:
+class CachedLora:
     """A LoRA that lies on disk."""
 
     path: Path
@@ -92,7 +92,7 @@ class LoraCache:
         self._max_file_bytes = max_file_bytes
         self._clock = clock
 
-    def fetch(self, found: Found, download: Callable[[Found], Iterable[bytes]]) -> Kept:
+    def fetch(self, found: Found, download: Callable[[Found], Iterable[bytes]]) -> CachedLora:
         """The file of `found`, pulled if no folder has it.
 
         Raises Replaced if the download is of another object, LoraUnreadable if it is too large.
@@ -104,7 +104,7 @@ class LoraCache:
         noted = _note_use(folder, sha256, self._clock())
         if folder == self._volume.folder and (downloaded or noted):
             self._volume.commit()
-        return Kept(path, sha256, found.size, downloaded, time.monotonic() - begun)
+        return CachedLora(path, sha256, found.size, downloaded, time.monotonic() - begun)
 
     def _find(self, found: Found) -> tuple[Path, tuple[Path, str] | None]:
         """The folder that has the file, or that it is to be pulled into."""

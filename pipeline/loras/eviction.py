@@ -13,7 +13,7 @@ from pipeline.loras.cache import LocalFolder, Volume, VolumeBusy, evict, lora_fo
 EVERY_S = 600.0
 
 
-class LoraKeeper:
+class LoraEviction:
     def __init__(
         self,
         volume: Volume,

@@ -14,7 +14,7 @@ from handlers.loras.family import Lora
 from handlers.loras.header import FileRanges
 from handlers.loras.refs import LoraRef
 from pipeline.loras.bucket import BucketRanges, Found, Replaced, Sidecar, download, read_sidecar
-from pipeline.loras.cache import Kept, LoraCache
+from pipeline.loras.cache import CachedLora, LoraCache
 from pipeline.loras.resolve import LORAS, resolve
 from pipeline.store.conditional import SafeStore
 
@@ -23,38 +23,38 @@ TRIES = 3
 
 
 @dataclass(frozen=True)
-class Examined:
+class CheckedLora:
     found: Found
     sidecar: Sidecar
     lora: Lora
 
 
-def examine(store: SafeStore, ref: LoraRef, base: Base, prefix: str = LORAS) -> Examined:
+def check_lora(store: SafeStore, ref: LoraRef, base: Base, prefix: str = LORAS) -> CheckedLora:
     """Everything that can be known without pulling the file. Raises any LoraError."""
 
-    def once() -> Examined:
+    def once() -> CheckedLora:
         with _told_of() as facts:
             found = facts.found = resolve(store, ref, prefix)
             sidecar = read_sidecar(store, found)
             lora = check(BucketRanges(store, found), base)
-            return _agreed(Examined(found, sidecar, lora), base)
+            return _agreed(CheckedLora(found, sidecar, lora), base)
 
     return _unless_replaced(once)
 
 
-def obtain(
+def fetch_lora(
     store: SafeStore, cache: LoraCache, ref: LoraRef, base: Base, prefix: str = LORAS
-) -> tuple[Examined, Kept]:
+) -> tuple[CheckedLora, CachedLora]:
     """The file on this machine, checked where it lies. Raises any LoraError."""
 
-    def once() -> tuple[Examined, Kept]:
+    def once() -> tuple[CheckedLora, CachedLora]:
         with _told_of() as facts:
             found = facts.found = resolve(store, ref, prefix)
             sidecar = read_sidecar(store, found)
             kept = facts.kept = cache.fetch(found, partial(download, store))
             _require_same(sidecar, kept, found)
             lora = check(FileRanges(kept.path), base)
-            return _agreed(Examined(found, sidecar, lora), base), kept
+            return _agreed(CheckedLora(found, sidecar, lora), base), kept
 
     return _unless_replaced(once)
 
@@ -62,7 +62,7 @@ def obtain(
 @dataclass
 class _Facts:
     found: Found | None = None
-    kept: Kept | None = None
+    kept: CachedLora | None = None
 
 
 @contextmanager
@@ -80,7 +80,7 @@ def _told_of() -> Iterator[_Facts]:
         raise
 
 
-def _require_same(sidecar: Sidecar, kept: Kept, found: Found) -> None:
+def _require_same(sidecar: Sidecar, kept: CachedLora, found: Found) -> None:
     if sidecar.sha256 not in (None, kept.sha256):
         raise LoraUnreadable(
             f"{found.key} has sha256 {kept.sha256}, the file beside it says {sidecar.sha256}",
@@ -88,14 +88,14 @@ def _require_same(sidecar: Sidecar, kept: Kept, found: Found) -> None:
         )
 
 
-def _agreed(examined: Examined, base: Base) -> Examined:
-    stated = examined.sidecar.family
+def _agreed(checked: CheckedLora, base: Base) -> CheckedLora:
+    stated = checked.sidecar.family
     if stated not in (None, base.family):
         raise LoraMismatch(
-            f"the file beside {examined.found.key} says {stated}, the model is {base.family}",
+            f"the file beside {checked.found.key} says {stated}, the model is {base.family}",
             hint="Correct the .json, or choose another LoRA.",
         )
-    return examined
+    return checked
 
 
 def _unless_replaced(once: Callable[[], T]) -> T:

@@ -22,7 +22,7 @@ from handlers.loras.family import Lora, describe, read_alpha
 from handlers.loras.header import Ranges, read_header
 from handlers.loras.refs import LoraRef
 from pipeline.loras.bucket import ENDING, BucketRanges, Found, Replaced, Sidecar, find, read_sidecar
-from pipeline.loras.fetch import examine
+from pipeline.loras.fetch import check_lora
 from pipeline.loras.resolve import places, resolve
 from pipeline.store.base import Entry
 from pipeline.store.conditional import Lost, SafeStore, listed
@@ -31,7 +31,7 @@ BINARY = "application/octet-stream"
 
 
 @dataclass(frozen=True)
-class Shelved:
+class StoredLora:
     """A LoRA in the bucket with what lies beside it."""
 
     found: Found
@@ -46,7 +46,7 @@ def bases(models: ModelTable) -> dict[str, Base]:
     return {name: lora_base(models.weights(name)["unet"]) for name in sorted(sets)}
 
 
-def look(file: Ranges) -> Lora:
+def read_lora(file: Ranges) -> Lora:
     """What a file says it is, whatever it fits. Raises LoraUnreadable or LoraMismatch."""
     return describe(read_header(file))
 
@@ -101,20 +101,22 @@ def _taken(key: str) -> InvalidInput:
     )
 
 
-def shelved(store: SafeStore, prefix: str) -> Iterator[Shelved]:
+def stored_loras(store: SafeStore, prefix: str) -> Iterator[StoredLora]:
     """Every LoRA of the bucket, in key order."""
     entries = {entry.key: entry for entry in listed(store, prefix)}
     for key, entry in entries.items():
         if key.endswith(ENDING):
             has_sidecar = _sidecar_key(key) in entries
-            yield read(store, _found(entry)) if has_sidecar else Shelved(_found(entry), Sidecar())
+            yield (
+                read(store, _found(entry)) if has_sidecar else StoredLora(_found(entry), Sidecar())
+            )
 
 
-def read(store: SafeStore, found: Found) -> Shelved:
+def read(store: SafeStore, found: Found) -> StoredLora:
     try:
-        return Shelved(found, read_sidecar(store, found))
+        return StoredLora(found, read_sidecar(store, found))
     except LoraUnreadable as error:
-        return Shelved(found, Sidecar(), error)
+        return StoredLora(found, Sidecar(), error)
 
 
 def remove(store: SafeStore, key: str) -> None:
@@ -134,7 +136,7 @@ def _found(entry: Entry) -> Found:
 
 
 @dataclass(frozen=True)
-class View:
+class LoraDescription:
     where: str
     """File or key."""
     bytes: int
@@ -156,7 +158,7 @@ class View:
             **beside,
             "family": lora.family,
             "fits": self.fits,
-            "habit": lora.habit,
+            "habit": lora.key_format,
             "layers": len(lora.pairs),
             "text_encoder_layers": len(lora.text_encoder_pairs),
             "ranks": lora.ranks,
@@ -165,7 +167,9 @@ class View:
         }
 
 
-def view(where: str, file: Ranges, known: Mapping[str, Base], base: str | None = None) -> View:
+def describe_file(
+    where: str, file: Ranges, known: Mapping[str, Base], base: str | None = None
+) -> LoraDescription:
     """Against the base model of this name, else that of the LoRA's family.
 
     Raises LoraUnreadable, LoraMismatch where there is no LoRA in it, InvalidField for the name.
@@ -177,21 +181,21 @@ def view(where: str, file: Ranges, known: Mapping[str, Base], base: str | None =
             value=base,
             hint=f"Known: {', '.join(known)}.",
         )
-    lora = look(file)
+    lora = read_lora(file)
     try:
         fits = fitting(lora, known, base)
     except LoraError as error:
-        return View(where, file.size, lora, error=error)
-    return View(where, file.size, lora, read_alpha(file, lora), fits)
+        return LoraDescription(where, file.size, lora, error=error)
+    return LoraDescription(where, file.size, lora, read_alpha(file, lora), fits)
 
 
-def view_stored(
+def describe_stored(
     store: SafeStore, ref: LoraRef, prefix: str, known: Mapping[str, Base], base: str | None = None
-) -> View:
+) -> LoraDescription:
     """Of a LoRA in the bucket, where what lies beside it counts too."""
     found = resolve(store, ref, prefix)
     try:
-        seen = view(found.key, BucketRanges(store, found), known, base)
+        seen = describe_file(found.key, BucketRanges(store, found), known, base)
     except Replaced:
         raise LoraUnreadable(f"{found.key} was replaced meanwhile", hint="Ask again.") from None
     beside = read(store, found)
@@ -204,7 +208,7 @@ def view_stored(
 def _refusal(store: SafeStore, ref: LoraRef, prefix: str, base: Base) -> LoraError | None:
     """What a job with these words would be told."""
     try:
-        examine(store, ref, base, prefix)
+        check_lora(store, ref, base, prefix)
     except LoraError as error:
         return error
     return None

@@ -39,7 +39,9 @@ def places(ref: LoraRef, prefix: str = LORAS) -> Sequence[str]:
     nested = f"{prefix}flux-character-{ref.id}/"
     if ref.version is not None:
         return (f"{nested}{ref.version.removesuffix(ENDING)}{ENDING}",)
-    flat = tuple(f"{prefix}{habit}-{ref.id}{ENDING}" for habit in ("character", "flux-character"))
+    flat = tuple(
+        f"{prefix}{key_format}-{ref.id}{ENDING}" for key_format in ("character", "flux-character")
+    )
     return (*flat, nested)
 
 

@@ -12,9 +12,9 @@ from fastapi import FastAPI
 from events.sender import Sender
 from pipeline.api.app import make_app
 from pipeline.api.concurrency import STORE_CALLS
-from pipeline.api.dependencies import Ports
-from pipeline.dispatcher.waker import Hearing
-from pipeline.modal_app.dispatch import open_parts
+from pipeline.api.dependencies import ApiDependencies
+from pipeline.dispatcher.waker import DispatchThread
+from pipeline.modal_app.dispatch import open_dependencies
 from pipeline.modal_app.mounted import Handle, look_again
 from pipeline.notify.sinks import make_sink
 
@@ -29,18 +29,22 @@ RELOAD_S = 60.0
 
 def make_asgi(weights: Handle, environ: Mapping[str, str] = os.environ) -> FastAPI:
     """Makes no request: /health answers whatever the bucket does. Raises InvalidSetting."""
-    parts = open_parts(environ, checked=False, threads=STORE_CALLS)
-    sender = Sender(make_sink(parts.settings))
-    reload = partial(look_again, parts.settings.models_dir, weights)
-    hearing = Hearing(parts.dispatcher(sender), before=_seldom(reload, RELOAD_S))
-    app = make_app(Ports(parts.bench, parts.store, hearing.ring))
+    dependencies = open_dependencies(environ, checked=False, threads=STORE_CALLS)
+    sender = Sender(make_sink(dependencies.settings))
+    reload = partial(look_again, dependencies.settings.models_dir, weights)
+    dispatch_thread = DispatchThread(
+        dependencies.dispatcher(sender), before=_seldom(reload, RELOAD_S)
+    )
+    app = make_app(
+        ApiDependencies(dependencies.runtime, dependencies.store, dispatch_thread.notify)
+    )
     inner = app.router.lifespan_context
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with inner(app):
             yield
-        await to_thread.run_sync(hearing.close, HEARING_S)
+        await to_thread.run_sync(dispatch_thread.close, HEARING_S)
         await to_thread.run_sync(sender.close, DRAIN_S)
 
     app.router.lifespan_context = lifespan

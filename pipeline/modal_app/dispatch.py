@@ -12,30 +12,30 @@ from config.errors import InvalidSetting
 from config.logs import configure_logs
 from config.settings import Settings, load_settings, variable
 from events.sender import Sender
-from pipeline.dispatcher.deploy_event import Announcer
+from pipeline.dispatcher.deploy_event import DeployEventSender
 from pipeline.dispatcher.engine import Engine
-from pipeline.dispatcher.loop import Bell, dispatch
+from pipeline.dispatcher.loop import Wakeup, dispatch
 from pipeline.dispatcher.tick import Dispatcher, TickReport
 from pipeline.engines.modal import ModalEngine
 from pipeline.modal_app.deployment import ENGINE, RUN_S
 from pipeline.modal_app.mounted import Handle, look_again
 from pipeline.models.versions import latest
 from pipeline.notify.sinks import make_sink
-from pipeline.queue.lease_cache import LeaseBook
-from pipeline.runtime import Bench, load_bench
+from pipeline.queue.lease_cache import LeaseCache
+from pipeline.runtime import RuntimeConfig, load_runtime
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_checked_store, open_store
 
 
 @dataclass(frozen=True)
-class Parts:
+class DispatchDependencies:
     settings: Settings
-    bench: Bench
+    runtime: RuntimeConfig
     store: SafeStore
     engine: Engine
     pool: ThreadPoolExecutor
-    book: LeaseBook = field(default_factory=LeaseBook)
-    announcer: Announcer = field(default_factory=Announcer)
+    lease_cache: LeaseCache = field(default_factory=LeaseCache)
+    deploy_event: DeployEventSender = field(default_factory=DeployEventSender)
 
     def dispatcher(self, sender: Sender) -> Dispatcher:
         owner = f"{ENGINE}@{socket.gethostname()}:{os.getpid()}"
@@ -43,15 +43,17 @@ class Parts:
             self.store,
             self.engine,
             sender,
-            self.bench,
+            self.runtime,
             self.pool,
             owner,
-            book=self.book,
-            announcer=self.announcer,
+            lease_cache=self.lease_cache,
+            deploy_event=self.deploy_event,
         )
 
 
-def open_parts(environ: Mapping[str, str], *, checked: bool, threads: int = 0) -> Parts:
+def open_dependencies(
+    environ: Mapping[str, str], *, checked: bool, threads: int = 0
+) -> DispatchDependencies:
     """`checked` makes sure that the bucket can be the queue; else no request is made. `threads` use
     the bucket beside the dispatcher.
 
@@ -60,9 +62,9 @@ def open_parts(environ: Mapping[str, str], *, checked: bool, threads: int = 0) -
     settings = load_settings(environ)
     configure_logs(settings)
     _require_posthog(settings)
-    return Parts(
+    return DispatchDependencies(
         settings,
-        load_bench(settings, ENGINE),
+        load_runtime(settings, ENGINE),
         open_checked_store(settings, threads) if checked else open_store(settings, threads),
         ModalEngine(settings),
         ThreadPoolExecutor(settings.dispatch_threads),
@@ -102,14 +104,14 @@ def models_version(weights: Handle) -> int:
 
 
 @lru_cache(maxsize=1)
-def _runs(of_models: int) -> "Runs":  # noqa: ARG001  each version is read anew
+def _runs(of_models: int) -> "ScheduledRuns":  # noqa: ARG001  each version is read anew
     """Of this container."""
-    return Runs(open_parts(os.environ, checked=True))
+    return ScheduledRuns(open_dependencies(os.environ, checked=True))
 
 
-class Runs:
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+class ScheduledRuns:
+    def __init__(self, dependencies: DispatchDependencies) -> None:
+        self._dependencies = dependencies
         self._wait_s: float | None = None
         """What the last run would have waited: an idle dispatcher goes on idling in the next."""
 
@@ -120,11 +122,11 @@ class Runs:
             fields = asdict(report)
             done.update({"ticks": 1, **{name: fields[name] for name in COUNTED}})
 
-        sender = Sender(make_sink(self._parts.settings))
+        sender = Sender(make_sink(self._dependencies.settings))
         try:
             self._wait_s = dispatch(
-                self._parts.dispatcher(sender),
-                Bell(),
+                self._dependencies.dispatcher(sender),
+                Wakeup(),
                 for_s=for_s,
                 wait_s=self._wait_s,
                 on_tick=count,

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol, Self, TypeVar
 
 from config.settings import Settings, variable
-from pipeline.comfyui_setup.install import CONSTRAINTS_FILE, UNTRACKED, Wish, steps
+from pipeline.comfyui_setup.install import CONSTRAINTS_FILE, UNTRACKED, InstallOptions, steps
 from pipeline.comfyui_setup.pins import PYTHON, constraints
 from pipeline.modal_app import resources
 from pipeline.modal_app.shipping import CHECKED, PACKAGES, is_shipped, overlays
@@ -69,7 +69,7 @@ def service() -> Recipe:
 
 
 def worker() -> Recipe:
-    wish = Wish(Path(resources.COMFYUI), base_python="python")
+    wish = InstallOptions(Path(resources.COMFYUI), base_python="python")
     return Recipe(
         requirements="requirements/gpu.txt",  # with comfy-cli, and onnxruntime for GPUs alone
         env=resources.WORKER,
@@ -80,7 +80,7 @@ def worker() -> Recipe:
     )
 
 
-def _comfyui(wish: Wish) -> Iterable[str]:
+def _comfyui(wish: InstallOptions) -> Iterable[str]:
     """The commands of `ryla comfyui install`: torch is there before anything may ask for it."""
     pins = shlex.join(["printf", r"%s\n", *constraints()])
     for step in steps(wish, "comfy"):

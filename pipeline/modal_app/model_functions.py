@@ -20,10 +20,10 @@ from pipeline.models.activation import (
     activate,
     candidate,
     changes,
+    changes_document,
     roll_back,
     sets_of,
-    told,
-    told_changes,
+    version_document,
 )
 from pipeline.models.files import models_folder
 from pipeline.models.hub import Hub, HuggingFace
@@ -33,7 +33,7 @@ from pipeline.models.versions import history, is_aside, latest
 
 
 @contextmanager
-def asked() -> Iterator[Settings]:
+def operator_call() -> Iterator[Settings]:
     """Of this container. An error's hint is logged: the platform shows its message alone."""
     settings = load_settings(os.environ)
     configure_logs(settings)
@@ -56,7 +56,7 @@ def switch(action: str, sets: str, to: int, commit: Callable[[], None]) -> Any:
     `to` is the version to roll back to, 0 for the one before. Raises InvalidInput for another
     action, or a ModelError.
     """
-    with asked() as settings:
+    with operator_call() as settings:
         document = _done(action, sets, to, settings)
         commit()
     structlog.get_logger(__name__).info("models", action=action, answer=document)
@@ -71,18 +71,18 @@ def _done(action: str, sets: str, to: int, settings: Settings) -> Any:
     def diff() -> Any:
         last = latest(folder)
         before = {name: last.sets[name] for name in names if last and name in last.sets}
-        return told_changes(changes(before, sets_of(models, names), folder), last, None)
+        return changes_document(changes(before, sets_of(models, names), folder), last, None)
 
     def put_in_use() -> Any:
         made = activate(models, names, folder, now)
         used = made or latest(folder)
-        return {"changed": made is not None, **(told(used) if used else {})}
+        return {"changed": made is not None, **(version_document(used) if used else {})}
 
     actions: dict[str, Callable[[], Any]] = {
         "diff": diff,
         "activate": put_in_use,
-        "rollback": lambda: told(roll_back(folder, now, to or None)),
-        "history": lambda: [told(entry) for entry in history(folder)],
+        "rollback": lambda: version_document(roll_back(folder, now, to or None)),
+        "history": lambda: [version_document(entry) for entry in history(folder)],
     }
     if action not in actions:
         raise InvalidInput(
@@ -107,7 +107,7 @@ def download(
     What is returned can be written into a table of one's own. Raises a ModelError, or InvalidInput
     with the licences that were not accepted.
     """
-    with asked() as settings:
+    with operator_call() as settings:
         folder = models_folder(settings)
         models = candidate(settings.models_file, folder)
         hub = hub or HuggingFace()
@@ -143,19 +143,19 @@ def _not_accepted(weights: Iterable[WeightFile]) -> InvalidInput:
 
 def _teller() -> Callable[[WeightFile, int], None]:
     """Progress for a log that nobody may be watching."""
-    told: dict[str, int] = {}
+    logged: dict[str, int] = {}
 
     def tell(weight: WeightFile, done: int) -> None:
-        if done - told.get(weight.name, -TOLD_EVERY) >= TOLD_EVERY:
-            told[weight.name] = done
+        if done - logged.get(weight.name, -TOLD_EVERY) >= TOLD_EVERY:
+            logged[weight.name] = done
             log = structlog.get_logger(__name__)
             log.info("pulling", weights=weight.name, bytes=done, of=weight.bytes)
 
     return tell
 
 
-def tidy(loras: Handle) -> int:
+def evict_loras(loras: Handle) -> int:
     """How many files went. Raises VolumeBusy."""
-    with asked() as settings:
+    with operator_call() as settings:
         volume = MountedVolume(lora_folder(settings), loras)
         return len(evict(volume, int(settings.lora_cache_gib * 2**30), now=time.time()))

@@ -159,7 +159,7 @@ def _equal(one: Mapping[str, WeightFile], other: Mapping[str, WeightFile]) -> bo
     return one.keys() == other.keys() and all(same_file(one[role], other[role]) for role in one)
 
 
-def told(version: Version) -> dict[str, Any]:
+def version_document(version: Version) -> dict[str, Any]:
     return {
         "version": version.number,
         "action": version.action,
@@ -169,7 +169,7 @@ def told(version: Version) -> dict[str, Any]:
     }
 
 
-def told_changes(
+def changes_document(
     found: Iterable[Change], last: Version | None, against: int | None
 ) -> dict[str, Any]:
     """`against` is the version that they lead to, None for models.toml as it is."""

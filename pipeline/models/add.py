@@ -12,7 +12,7 @@ from handlers.loras.header import FileRanges, read_header
 from pipeline.models.files import CHUNK, OnBytes, path_of
 from pipeline.models.overlay import Changes
 from pipeline.models.pull import SPARE_BYTES, FreeBytes, free_bytes
-from pipeline.models.sets import UNCENSORED
+from pipeline.models.sets import UNCENSORED_SUFFIX
 from pipeline.models.versions import place
 
 REPLACED = ("unet", "checkpoint")
@@ -36,10 +36,10 @@ class Added:
 
 def base_set(name: str, models: ModelTable) -> str:
     """The set that `flux-dev-uncensored` is a variant of. Raises InvalidInput."""
-    base = name.removesuffix(UNCENSORED)
+    base = name.removesuffix(UNCENSORED_SUFFIX)
     if base != name and base in models.sets and _role(models, base):
         return base
-    possible = [f"{each}{UNCENSORED}" for each in models.sets if _role(models, each)]
+    possible = [f"{each}{UNCENSORED_SUFFIX}" for each in models.sets if _role(models, each)]
     raise InvalidInput(
         f"{name!r} is no variant of a set",
         field="--as",

@@ -70,7 +70,7 @@ def read_calibration(settings: Settings) -> Calibration | None:
         ) from None
 
 
-class FaceShelf:
+class FaceModels:
     """A worker's face models: loaded when a job first asks, and kept. Startup imports none."""
 
     def __init__(self, settings: Settings) -> None:

@@ -68,7 +68,7 @@ def glance(folder: Path, weight: WeightFile) -> Local:
     return Local(weight, path, State.OK, size)
 
 
-def examine(folder: Path, weight: WeightFile, on_bytes: OnBytes) -> Local:
+def check_file(folder: Path, weight: WeightFile, on_bytes: OnBytes) -> Local:
     """Reads the whole file."""
     seen = glance(folder, weight)
     if seen.state in (State.MISSING, State.WRONG):

@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from config.tables import ModelTable, WeightFile
-from pipeline.models.preload import ReadAhead
+from pipeline.models.preload import PreloadReport
 
 
 class Source(StrEnum):
@@ -36,7 +36,7 @@ class ModelLoads:
     on_volume: bool = False
     folder: Path | None = None
     """Where the files lie, if that is known."""
-    read_ahead: Callable[[], ReadAhead] = ReadAhead
+    read_ahead: Callable[[], PreloadReport] = PreloadReport
     _told: set[str] = field(default_factory=set)
 
     def first(self, files: Collection[str], seconds: float) -> list[LoadedModel]:

@@ -18,7 +18,7 @@ SHARE = 0.75
 
 
 @dataclass(frozen=True)
-class ReadAhead:
+class PreloadReport:
     """What was read so far."""
 
     bytes: int = 0
@@ -27,7 +27,7 @@ class ReadAhead:
     """Files that were read to their end."""
 
 
-class WeightsAhead:
+class WeightsPreload:
     """Reads in a thread of its own, the smallest file of each set first: a graph needs its text
     encoders before the model that they are for."""
 
@@ -45,11 +45,11 @@ class WeightsAhead:
         self._monotonic = monotonic
         self._wanted: frozenset[Path] = frozenset(self._paths)
         self._stopped = Event()
-        self._report = ReadAhead()
+        self._report = PreloadReport()
         self._thread = Thread(target=self._read_all, name="weights-ahead", daemon=True)
 
     @property
-    def report(self) -> ReadAhead:
+    def report(self) -> PreloadReport:
         return self._report
 
     def start(self) -> None:
@@ -83,7 +83,7 @@ class WeightsAhead:
                 got = file.readinto(buffer)
                 self._left -= got
                 report = self._report
-                self._report = ReadAhead(
+                self._report = PreloadReport(
                     report.bytes + got,
                     report.seconds + self._monotonic() - began,
                     report.whole if got else report.whole | {path},

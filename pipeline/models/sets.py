@@ -9,13 +9,17 @@ from handlers.kinds.compatibility import Adapter, rows, sets_of
 from handlers.kinds.registry import KINDS
 
 GIB = 2**30
-UNCENSORED = "-uncensored"
+UNCENSORED_SUFFIX = "-uncensored"
 
 
 def active_sets(models: ModelTable) -> tuple[str, ...]:
     """Of the kinds that are available, and of the operator's own variants of them."""
     named = sets_of(frozenset(KINDS))
-    own = tuple(f"{name}{UNCENSORED}" for name in named if f"{name}{UNCENSORED}" in models.sets)
+    own = tuple(
+        f"{name}{UNCENSORED_SUFFIX}"
+        for name in named
+        if f"{name}{UNCENSORED_SUFFIX}" in models.sets
+    )
     faces = any(row.adapter is not Adapter.NONE for kind in KINDS for row in rows(kind))
     return (*named, *own, *((SCORING_PACK,) if faces else ()))
 

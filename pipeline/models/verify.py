@@ -7,7 +7,7 @@ from pathlib import Path
 
 from config.errors import HubUnavailable, ModelError
 from config.tables import WeightFile
-from pipeline.models.files import Local, State, examine
+from pipeline.models.files import Local, State, check_file
 from pipeline.models.hub import Hub
 from pipeline.models.overlay import Value
 
@@ -15,7 +15,7 @@ OnFile = Callable[[WeightFile, int], None]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class VerifiedFile:
     local: Local
     learned: dict[str, Value] = field(default_factory=dict)
     """Facts that the table lacks, for the operator's models.toml."""
@@ -29,10 +29,10 @@ class Verdict:
 
 def verify(
     weights: Iterable[WeightFile], folder: Path, hub: Hub | None, on_file: OnFile
-) -> Iterator[Verdict]:
+) -> Iterator[VerifiedFile]:
     """One verdict a file. `hub` None asks nobody; one that cannot be reached is asked once."""
     for weight in weights:
-        local = examine(folder, weight, partial(on_file, weight))
+        local = check_file(folder, weight, partial(on_file, weight))
         asked, disagreement = _Facts(), None
         if hub is not None and weight.repository is not None and not _complete(weight):
             try:
@@ -66,7 +66,7 @@ def _ask(hub: Hub, weight: WeightFile) -> tuple[_Facts, str | None]:
     return _Facts(remote.bytes, remote.sha256, remote.revision), None
 
 
-def _verdict(local: Local, asked: _Facts, disagreement: str | None) -> Verdict:
+def _verdict(local: Local, asked: _Facts, disagreement: str | None) -> VerifiedFile:
     weight = local.weight
     if local.state is State.UNPROVEN and asked.sha256 is not None:
         local = _proven(local, asked)
@@ -77,7 +77,7 @@ def _verdict(local: Local, asked: _Facts, disagreement: str | None) -> Verdict:
             learned[name] = fact
     if local.state is State.OK and not weight.verified and disagreement is None:
         learned["verified"] = True
-    return Verdict(local, learned, disagreement)
+    return VerifiedFile(local, learned, disagreement)
 
 
 def _proven(local: Local, asked: _Facts) -> Local:

@@ -25,7 +25,7 @@ from events.sink import NotDelivered
 from pipeline.contract.keys import clip, result_key
 from pipeline.contract.manifest import MAX_METADATA_BYTES
 from pipeline.contract.result import Result
-from pipeline.public_https import INTERNET, BadUrl, PublicHttps, place_of
+from pipeline.public_https import INTERNET, BadUrl, PublicHttps, destination_of
 
 
 def require_callback(url: str | None, settings: Settings) -> None:
@@ -40,7 +40,7 @@ def require_callback(url: str | None, settings: Settings) -> None:
             hint="Leave it out, or have the operator set RYLA_CALLBACK_SECRET.",
         )
     try:
-        host = place_of(url).host
+        host = destination_of(url).host
     except BadUrl as error:
         raise InvalidField(
             f"callback_url: {error}", field="callback_url", value=url, hint=error.hint
@@ -145,7 +145,9 @@ class Caller:
         body = payload(result)
         until = time.monotonic() + self.settings.callback_timeout_seconds
         headers = self._headers(result.id, body)
-        with self.web.asked("POST", place_of(url), until, headers=headers, body=body) as reply:
+        with self.web.asked(
+            "POST", destination_of(url), until, headers=headers, body=body
+        ) as reply:
             # Neither the body of an answer nor its redirect is looked at.
             status, wait = reply.status, reply.getheader("Retry-After")
         if status == http.client.GONE:
@@ -179,6 +181,6 @@ class Caller:
 def target_of(result: Result) -> str:
     """The host that a callback goes to: what its failure says something about."""
     try:
-        return place_of(result.callback_url or "").host
+        return destination_of(result.callback_url or "").host
     except BadUrl:
         return "callback"

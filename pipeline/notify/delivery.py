@@ -29,16 +29,16 @@ REPLAY_PATIENCE = 12
 """Replays wait up to this many times longer than retries: nobody waits for an event."""
 
 
-class Debt(StrEnum):
+class Pending(StrEnum):
     CALLBACK = "callback"
     EVENTS = "events"
 
 
-def owed(result: Result, lease: Lease) -> list[Debt]:
+def pending(result: Result, lease: Lease) -> list[Pending]:
     """What has not arrived yet. The callback comes first: somebody waits for it."""
     debts = {
-        Debt.CALLBACK: result.callback_url is not None and not lease.callback_out,
-        Debt.EVENTS: not lease.events_out,
+        Pending.CALLBACK: result.callback_url is not None and not lease.callback_out,
+        Pending.EVENTS: not lease.events_out,
     }
     return [debt for debt, open in debts.items() if open]
 
@@ -47,14 +47,14 @@ class _Answers:
     """Collects what became of each debt; the last one decides what becomes of the lease."""
 
     def __init__(
-        self, debts: Collection[Debt], then: Callable[[Mapping[Debt, NotDelivered]], None]
+        self, debts: Collection[Pending], then: Callable[[Mapping[Pending, NotDelivered]], None]
     ) -> None:
         self._lock = Lock()
         self._open = set(debts)
-        self._failed: dict[Debt, NotDelivered] = {}
+        self._failed: dict[Pending, NotDelivered] = {}
         self._then = then
 
-    def note(self, debt: Debt, failure: NotDelivered | None) -> None:
+    def note(self, debt: Pending, failure: NotDelivered | None) -> None:
         with self._lock:
             self._open.remove(debt)
             if failure is not None:
@@ -65,33 +65,33 @@ class _Answers:
 
 
 @dataclass(frozen=True)
-class Settler:
+class ResultDelivery:
     store: SafeStore
     sender: Sender
     settings: Settings
     jitter: Callable[[], float] = random.random
     web: PublicHttps = INTERNET
 
-    def settle(self, result: Result, lease: Lease, etag: str) -> None:
+    def deliver(self, result: Result, lease: Lease, etag: str) -> None:
         """Hand what is owed to the sender; returns at once."""
         tries = max(0, lease.attempt - result.attempt)
-        debts = owed(result, lease)
+        debts = pending(result, lease)
         answers = _Answers(debts, lambda failed: self._close(lease, etag, tries, debts, failed))
         for debt in debts:
             self._send(debt, result, answers)
 
-    def announce(self, events: tuple[StoredEvent, ...]) -> None:
+    def send_events(self, events: tuple[StoredEvent, ...]) -> None:
         """Send events that stand in an outbox too."""
         self.sender.best_effort(events)
 
-    def _send(self, debt: Debt, result: Result, answers: _Answers) -> None:
+    def _send(self, debt: Pending, result: Result, answers: _Answers) -> None:
         def arrived() -> None:
             answers.note(debt, None)
 
         def failed(failure: NotDelivered) -> None:
             answers.note(debt, failure)
 
-        if debt is Debt.EVENTS:
+        if debt is Pending.EVENTS:
             self.sender.submit(Delivery(result.events, arrived, failed))
             return
         caller = Caller(self.settings, self.store.now, self.web)
@@ -104,8 +104,8 @@ class Settler:
         lease: Lease,
         etag: str,
         tries: int,
-        debts: Collection[Debt],
-        failed: Mapping[Debt, NotDelivered],
+        debts: Collection[Pending],
+        failed: Mapping[Pending, NotDelivered],
     ) -> None:
         last = tries + 1 >= self.settings.event_tries
         if last:
@@ -121,7 +121,7 @@ class Settler:
         self.store.replace(lease_key(lease.id), owing.body(), etag)
 
     def owing(
-        self, lease: Lease, tries: int, *, tried: bool = True, arrived: Collection[Debt] = ()
+        self, lease: Lease, tries: int, *, tried: bool = True, arrived: Collection[Pending] = ()
     ) -> Lease:
         """The lease of a job that only owes what has not arrived, due again after a growing pause.
         `arrived` came to what had arrived before."""
@@ -139,6 +139,6 @@ class Settler:
             committed=True,
             events=(),
             attempt=attempt,
-            events_out=lease.events_out or Debt.EVENTS in arrived,
-            callback_out=lease.callback_out or Debt.CALLBACK in arrived,
+            events_out=lease.events_out or Pending.EVENTS in arrived,
+            callback_out=lease.callback_out or Pending.CALLBACK in arrived,
         )

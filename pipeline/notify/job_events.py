@@ -15,18 +15,18 @@ from events.catalogue import (
     ManifestRejected,
     ModelLoaded,
 )
-from events.job_properties import asked, error_type
+from events.job_properties import error_type, request_properties
 from events.moments import Moment, ending, event_for
 from events.outbox import StoredEvent, stored
-from handlers.comfyui.info import Machine
-from handlers.faces.measurement import FaceReport, FaceTry
+from handlers.comfyui.info import ComfyInfo
+from handlers.faces.measurement import FaceMeasurement, FaceTry
 from handlers.faces.scoring import Reason, Score
 from pipeline.contract.errors import ErrorInfo
 from pipeline.contract.keys import INBOX
 from pipeline.contract.result import JobCost, Metrics
 from pipeline.contract.summary import Subject, short_text, subject
 from pipeline.models.loads import LoadedModel
-from pipeline.runtime import Bench
+from pipeline.runtime import RuntimeConfig
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,13 @@ class Origin:
     app_version: str
 
     @classmethod
-    def of(cls, bench: Bench, machine: Machine | None = None) -> "Origin":
-        """`machine` is what runs the graphs, where that is known: pictures that no model made
+    def of(cls, runtime: RuntimeConfig, comfy: ComfyInfo | None = None) -> "Origin":
+        """`comfy` is what runs the graphs, where that is known: pictures that no model made
         must never be counted as pictures."""
-        settings = bench.settings
-        engine = bench.engine
-        if machine is not None and not machine.is_comfyui:
-            engine = machine.engine
+        settings = runtime.settings
+        engine = runtime.engine
+        if comfy is not None and not comfy.is_comfyui:
+            engine = comfy.engine
         return cls(settings.environment, engine, settings.app_version)
 
 
@@ -64,7 +64,7 @@ def requested(about: Subject, origin: Origin) -> tuple[StoredEvent, ...]:
     """At adoption; dated with the writing of the manifest, the same in every attempt."""
     if event_for(Moment.ADOPTED, about.kind) is None:
         return ()
-    event = GenerationRequested(asked=asked(about.kind, about.input))
+    event = GenerationRequested(request=request_properties(about.kind, about.input))
     return (_stored(event, about, origin, at=about.submitted_at),)
 
 
@@ -79,7 +79,7 @@ def completed(
     at: datetime,
 ) -> StoredEvent:
     event = GenerationCompleted(
-        asked=asked(about.kind, about.input),
+        request=request_properties(about.kind, about.input),
         generation_time_ms=round(metrics.total * 1000),
         queue_time_ms=round((metrics.queue + metrics.claim) * 1000),
         cold_start_ms=round(metrics.start * 1000),
@@ -104,7 +104,7 @@ def ended(
     event = ending(
         moment,
         about.kind,
-        asked(about.kind, about.input),
+        request_properties(about.kind, about.input),
         entry=about.entry.removeprefix(INBOX),
         error_code=error.code if error else None,
         field=error.field if error else None,
@@ -155,7 +155,7 @@ def model_loaded(
 def face_measured(
     about: Subject,
     origin: Origin,
-    report: FaceReport,
+    report: FaceMeasurement,
     *,
     output: int,
     attempt: int,

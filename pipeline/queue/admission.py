@@ -36,7 +36,7 @@ class Waiting:
 
 
 @dataclass(frozen=True)
-class Places:
+class Slots:
     """Free places by route."""
 
     free: Mapping[str, int]
@@ -50,24 +50,24 @@ class Places:
         route = self.route_of(model)
         return REFUSALS if route is None else self.free[route]
 
-    def without(self, model: str | None) -> "Places":
+    def without(self, model: str | None) -> "Slots":
         """What is left when a job of this model has taken its place: a bare one, one of each."""
         taken = {*self.free} if model is None else {self.route_of(model)}
         free = {name: left - (name in taken) for name, left in self.free.items()}
-        return Places(free, self.route_of)
+        return Slots(free, self.route_of)
 
 
 @dataclass
 class Scan:
     """Collects candidates page by page, in one pass over the inbox."""
 
-    places: Places
+    slots: Slots
     held: frozenset[str]
     """Ids that have a lease already."""
     waiting: list[Waiting] = field(default_factory=list)
     beside_lease: dict[str, Entry] = field(default_factory=dict)
     """Inbox entries of jobs that are held."""
-    strangers: list[Entry] = field(default_factory=list)
+    invalid_entries: list[Entry] = field(default_factory=list)
     """Entries whose name is no job's."""
     skipped: bool = False
     """Whether entries were passed over for want of places."""
@@ -85,7 +85,7 @@ class Scan:
         except InvalidId:
             return last
         group = (name.priority, name.tenant, name.model)
-        if self._taken[group] < self.places.of(name.model):
+        if self._taken[group] < self.slots.of(name.model):
             return last
         self.skipped = True
         return _after_group(name)
@@ -94,11 +94,11 @@ class Scan:
         try:
             waiting = Waiting(parse_inbox_key(entry.key), entry)
         except InvalidId:
-            self.strangers.append(entry)
+            self.invalid_entries.append(entry)
             return
         if waiting.name.id in self.held:
             self.beside_lease[waiting.name.id] = entry
-        elif self._taken[waiting.group] < self.places.of(waiting.name.model):
+        elif self._taken[waiting.group] < self.slots.of(waiting.name.model):
             self._taken[waiting.group] += 1
             self.waiting.append(waiting)
         else:
@@ -119,7 +119,7 @@ def _after_group(name: InboxName) -> str | None:
 
 
 def admit(
-    waiting: Iterable[Waiting], places: Places, in_flight: Mapping[str | None, int]
+    waiting: Iterable[Waiting], slots: Slots, in_flight: Mapping[str | None, int]
 ) -> list[Waiting]:
     """The jobs to claim, in order. `in_flight` counts each tenant's running jobs (None: bare keys).
 
@@ -133,8 +133,8 @@ def admit(
         while turns:
             tenant = heapq.heappop(turns)[-1]
             job = tenants[tenant].popleft()
-            if places.of(job.name.model) > 0:
-                places = places.without(job.name.model)
+            if slots.of(job.name.model) > 0:
+                slots = slots.without(job.name.model)
                 served[tenant] += 1
                 admitted.append(job)
             if tenants[tenant]:

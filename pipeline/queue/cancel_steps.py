@@ -34,7 +34,7 @@ class Cancellation:
 
 
 @dataclass(frozen=True)
-class Look:
+class FindLease:
     cancellation: Cancellation
 
     @property
@@ -70,7 +70,7 @@ class ReadWaiting:
 
     def next(self, reply: Stored | None) -> Step | End:
         if reply is None:  # Gone meanwhile: a dispatcher adopted it, so the manifest is there now.
-            return Look(replace(self.cancellation, inbox_key=None))
+            return FindLease(replace(self.cancellation, inbox_key=None))
         if reply.size > MAX_BYTES:  # The dispatcher is about to reject it.
             return NotMine()
         return AdoptWaiting(self.cancellation, reply.body)

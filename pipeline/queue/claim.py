@@ -5,13 +5,13 @@ from datetime import datetime
 
 from pipeline.contract.keys import DEFAULT_PRIORITY, InboxName, parse_inbox_key
 from pipeline.contract.lease import Lease, Phase
-from pipeline.queue.claim_steps import Claim, TakeOver, Task
-from pipeline.queue.expiry import Held
+from pipeline.queue.claim_steps import Claim, ClaimTask, TakeOver
+from pipeline.queue.expiry import ListedLease
 from pipeline.store.base import Entry
 
 
 @dataclass(frozen=True)
-class Taker:
+class Claimant:
     """Who takes."""
 
     nonce: str
@@ -21,13 +21,15 @@ class Taker:
     """How long the job may then wait for a worker."""
 
 
-def claim(waiting: Entry, taker: Taker) -> Claim:
+def claim(waiting: Entry, claimant: Claimant) -> Claim:
     """A job that nobody has."""
-    lease = _claimed(parse_inbox_key(waiting.key), waiting.last_modified, taker)
-    return Claim(Task(lease, first_claim=True))
+    lease = _claimed(parse_inbox_key(waiting.key), waiting.last_modified, claimant)
+    return Claim(ClaimTask(lease, first_claim=True))
 
 
-def take_over(held: Held, waiting: Entry | None, taker: Taker, now: datetime) -> TakeOver:
+def take_over(
+    held: ListedLease, waiting: Entry | None, claimant: Claimant, now: datetime
+) -> TakeOver:
     """A lease that is due. `waiting` is the job's inbox entry, if one was listed."""
     lease = held.lease
     if lease is not None and not lease.vacant:
@@ -35,28 +37,28 @@ def take_over(held: Held, waiting: Entry | None, taker: Taker, now: datetime) ->
         # tell its end a second time.
         entry_left = lease.phase is Phase.CLAIMED or (lease.committed and waiting is not None)
         phase = Phase.CLAIMED if entry_left else Phase.SPAWNED
-        taken = lease.taken_over(taker.nonce, taker.owner, phase, taker.ttl_s, now)
+        taken = lease.taken_over(claimant.nonce, claimant.owner, phase, claimant.ttl_s, now)
     elif waiting is not None:
-        taken = _claimed(parse_inbox_key(waiting.key), waiting.last_modified, taker)
+        taken = _claimed(parse_inbox_key(waiting.key), waiting.last_modified, claimant)
     elif lease is not None:
-        taken = _claimed(parse_inbox_key(lease.entry), lease.submitted_at, taker)
+        taken = _claimed(parse_inbox_key(lease.entry), lease.submitted_at, claimant)
     else:  # A stranger overwrote it: nothing is known but the id.
         name = InboxName(DEFAULT_PRIORITY, None, None, held.id)
-        taken = _claimed(name, held.entry.last_modified, taker)
-    return TakeOver(Task(taken, first_claim=False), held.entry.etag)
+        taken = _claimed(name, held.entry.last_modified, claimant)
+    return TakeOver(ClaimTask(taken, first_claim=False), held.entry.etag)
 
 
-def _claimed(name: InboxName, submitted_at: datetime, taker: Taker) -> Lease:
+def _claimed(name: InboxName, submitted_at: datetime, claimant: Claimant) -> Lease:
     return Lease(
         id=name.id,
         entry=name.key,
         model=name.model,
         tenant=name.tenant,
         attempt=1,
-        claim=taker.nonce,
-        nonce=taker.nonce,
-        owner=taker.owner,
+        claim=claimant.nonce,
+        nonce=claimant.nonce,
+        owner=claimant.owner,
         phase=Phase.CLAIMED,
-        ttl_s=taker.ttl_s,
+        ttl_s=claimant.ttl_s,
         submitted_at=submitted_at,
     )

@@ -23,8 +23,8 @@ from pipeline.queue.protocol import (
     End,
     Finished,
     HandedBack,
-    Judge,
     NotMine,
+    Preflight,
     ReadInbox,
     ReadManifest,
     ReadResult,
@@ -34,7 +34,7 @@ from pipeline.queue.protocol import (
     Spawned,
     Step,
 )
-from pipeline.queue.spawn import Ref
+from pipeline.queue.spawn import SpawnPayload
 from pipeline.store.base import Stored
 from pipeline.store.conditional import Outcome, Won
 
@@ -42,7 +42,7 @@ _TOO_LARGE = re.compile(rb'\{"too_large": \{"bytes": ([0-9]+), "etag": "[^"]*"\}
 
 
 @dataclass(frozen=True)
-class Task:
+class ClaimTask:
     """What is known of the job on its way."""
 
     lease: Lease
@@ -55,7 +55,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Claim:
-    task: Task
+    task: ClaimTask
 
     @property
     def call(self) -> CreateLease:
@@ -69,7 +69,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class TakeOver:
-    task: Task
+    task: ClaimTask
     listed_etag: str
 
     @property
@@ -88,7 +88,7 @@ class TakeOver:
 class ReadEntry:
     """The listing may be stale: only what is read after the claim counts."""
 
-    task: Task
+    task: ClaimTask
 
     @property
     def call(self) -> ReadInbox:
@@ -114,7 +114,7 @@ def size_of_too_large(body: bytes) -> int | None:
 
 @dataclass(frozen=True)
 class FindManifest:
-    task: Task
+    task: ClaimTask
 
     @property
     def call(self) -> ReadManifest:
@@ -134,7 +134,7 @@ class Release:
     again and adopted.
     """
 
-    task: Task
+    task: ClaimTask
 
     @property
     def call(self) -> ReplaceLease:
@@ -146,7 +146,7 @@ class Release:
 
 @dataclass(frozen=True)
 class Adopt:
-    task: Task
+    task: ClaimTask
 
     @property
     def call(self) -> CreateManifest:
@@ -164,7 +164,7 @@ class Adopt:
 class Conflict:
     """Another body for a used id: filed and removed; the job goes on with the body it has."""
 
-    task: Task
+    task: ClaimTask
     adopted: bytes
 
     @property
@@ -180,7 +180,7 @@ class Conflict:
 
 @dataclass(frozen=True)
 class CheckResult:
-    task: Task
+    task: ClaimTask
 
     @property
     def call(self) -> ReadResult:
@@ -197,7 +197,7 @@ class Confirm:
     """A first claim that finds a result is a duplicate, and owes no events. Unless it was taken
     over meanwhile: then the result may be that of a job in progress, and its lease another's."""
 
-    task: Task
+    task: ClaimTask
     result: Stored
 
     @property
@@ -214,29 +214,29 @@ class Confirm:
 class Decide:
     """Validated only now, so that a manifest that kills dispatchers is counted by its attempts."""
 
-    task: Task
+    task: ClaimTask
 
     @property
-    def call(self) -> Judge:
-        return Judge(self.task.lease, self.task.etag, self.task.body)
+    def call(self) -> Preflight:
+        return Preflight(self.task.lease, self.task.etag, self.task.body)
 
-    def next(self, reply: Ref | Result) -> Step | End:
+    def next(self, reply: SpawnPayload | Result) -> Step | End:
         return Commit(self.task, reply) if isinstance(reply, Result) else Launch(self.task, reply)
 
 
 @dataclass(frozen=True)
 class Launch:
-    task: Task
-    ref: Ref
+    task: ClaimTask
+    payload: SpawnPayload
 
     @property
     def call(self) -> Spawn:
-        return Spawn(self.ref, self.task.lease)
+        return Spawn(self.payload, self.task.lease)
 
     def next(self, reply: Lease | None) -> Step | End:
         if reply is not None:
             return HandBack(reply, self.task.etag)
-        return _drop_entry(self.task, Spawned(self.ref, self.task.lease, self.task.body))
+        return _drop_entry(self.task, Spawned(self.payload, self.task.lease, self.task.body))
 
 
 @dataclass(frozen=True)
@@ -254,7 +254,7 @@ class HandBack:
 
 @dataclass(frozen=True)
 class Commit:
-    task: Task
+    task: ClaimTask
     result: Result
 
     @property
@@ -287,11 +287,11 @@ class DropEntry:
         return following
 
 
-def _drop_entry(task: Task, then: Step | End) -> Step | End:
+def _drop_entry(task: ClaimTask, then: Step | End) -> Step | End:
     return then if task.entry is None else DropEntry(task.entry, then)
 
 
-def _finished(task: Task, stored: Stored) -> Step | End:
+def _finished(task: ClaimTask, stored: Stored) -> Step | End:
     if task.first_claim:
         return Confirm(task, stored)
     return Finished(stored, task.lease, task.etag, first_claim=False)

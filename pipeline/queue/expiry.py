@@ -32,7 +32,7 @@ class Lifetimes:
         )
 
 
-class Standing(Enum):
+class LeaseState(Enum):
     LIVE = auto()
     DUE = auto()
     """To be taken over now: it lapsed, or the time of its retry has come."""
@@ -41,7 +41,7 @@ class Standing(Enum):
 
 
 @dataclass(frozen=True)
-class Held:
+class ListedLease:
     """A lease as listed."""
 
     id: str
@@ -51,21 +51,23 @@ class Held:
     unreadable: bool = False
 
 
-def standing(held: Held, date: datetime, waiting: Entry | None, lifetimes: Lifetimes) -> Standing:
+def lease_state(
+    held: ListedLease, date: datetime, waiting: Entry | None, lifetimes: Lifetimes
+) -> LeaseState:
     """What a tick makes of a lease. `waiting` is the job's inbox entry, if one was listed."""
     age = (date - held.entry.last_modified).total_seconds()
     if held.unreadable:
         return _due(age > lifetimes.unreadable_s + lifetimes.margin_s)
     if held.lease is None:
-        return Standing.UNKNOWN if age > lifetimes.look_after_s else Standing.LIVE
+        return LeaseState.UNKNOWN if age > lifetimes.look_after_s else LeaseState.LIVE
     if held.lease.vacant and waiting is not None:
-        return Standing.DUE
+        return LeaseState.DUE
     if held.lease.phase is Phase.RETRY and not held.lease.vacant:
         return _due(held.lease.not_before is None or date >= held.lease.not_before)
     return _due(age > _life(held, held.lease, waiting, lifetimes) + lifetimes.margin_s)
 
 
-def _life(held: Held, lease: Lease, waiting: Entry | None, lifetimes: Lifetimes) -> float:
+def _life(held: ListedLease, lease: Lease, waiting: Entry | None, lifetimes: Lifetimes) -> float:
     # The entry of a spawned job is gone; one that is younger than the lease was submitted again.
     unspawned = (
         lease.phase is Phase.CLAIMED
@@ -75,8 +77,8 @@ def _life(held: Held, lease: Lease, waiting: Entry | None, lifetimes: Lifetimes)
     return min(lifetimes.claim_s, lease.ttl_s) if unspawned else lease.ttl_s
 
 
-def _due(due: bool) -> Standing:
-    return Standing.DUE if due else Standing.LIVE
+def _due(due: bool) -> LeaseState:
+    return LeaseState.DUE if due else LeaseState.LIVE
 
 
 def backoff(attempt: int, base_s: float, cap_s: float, jitter: float) -> float:

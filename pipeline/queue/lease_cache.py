@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from pipeline.contract.keys import lease_id
 from pipeline.contract.lease import Lease, Phase
-from pipeline.queue.expiry import Held
+from pipeline.queue.expiry import ListedLease
 from pipeline.store.base import Entry
 
 
@@ -17,7 +17,7 @@ class _Known:
 
 
 @dataclass
-class LeaseBook:
+class LeaseCache:
     """By id, the last lease read or written. Its ETag says whether that is still what stands."""
 
     _known: dict[str, _Known] = field(default_factory=dict)
@@ -30,7 +30,7 @@ class LeaseBook:
         listed = set(ids)
         self._known = {id: known for id, known in self._known.items() if id in listed}
 
-    def held(self, entries: Iterable[Entry]) -> Iterator[Held]:
+    def held(self, entries: Iterable[Entry]) -> Iterator[ListedLease]:
         """The listed leases with what is known of them. A stranger's object is passed over."""
         for entry in entries:
             id = lease_id(entry.key)
@@ -38,9 +38,9 @@ class LeaseBook:
                 continue
             known = self._known.get(id)
             if known is None or known.etag != entry.etag:
-                yield Held(id, entry, None)
+                yield ListedLease(id, entry, None)
             else:
-                yield Held(id, entry, known.lease, unreadable=known.lease is None)
+                yield ListedLease(id, entry, known.lease, unreadable=known.lease is None)
 
     def is_known(self, id: str) -> bool:
         """Whether any state of this lease was ever seen: its model and tenant do not change."""

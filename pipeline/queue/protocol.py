@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from pipeline.contract.lease import Lease
 from pipeline.contract.result import Result
-from pipeline.queue.spawn import Ref
+from pipeline.queue.spawn import SpawnPayload
 from pipeline.store.base import Stored
 
 
@@ -89,7 +89,7 @@ class RejectConflict:
 
 
 @dataclass(frozen=True)
-class Judge:
+class Preflight:
     """May this job be spawned? Reply: Ref (yes) or Result (refused)."""
 
     lease: Lease
@@ -101,7 +101,7 @@ class Judge:
 class Spawn:
     """Hand it to the engine. Reply: None, or the lease to hand back because the engine refused."""
 
-    ref: Ref
+    payload: SpawnPayload
     lease: Lease
 
 
@@ -116,7 +116,7 @@ Call = (
     | ReadResult
     | CreateResult
     | RejectConflict
-    | Judge
+    | Preflight
     | Spawn
 )
 
@@ -132,7 +132,7 @@ class NotMine(End):
 
 @dataclass(frozen=True)
 class Spawned(End):
-    ref: Ref
+    payload: SpawnPayload
     lease: Lease
     body: bytes
 

@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pipeline.contract.lease import Lease
 
 MAX_MANIFEST_BYTES = 6 * 1024
-MAX_REF_BYTES = 7 * 1024
+MAX_PAYLOAD_BYTES = 7 * 1024
 """Above 8 KiB the platform detours an input through blob storage."""
 
 
-class Ref(BaseModel):
+class SpawnPayload(BaseModel):
     """One spawned execution of a job: its lease as claimed, and the manifest if it is small."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -38,9 +38,11 @@ class Ref(BaseModel):
         return self
 
 
-def make_ref(lease: Lease, etag: str, model: str, manifest: bytes, claimed_at: datetime) -> Ref:
+def make_payload(
+    lease: Lease, etag: str, model: str, manifest: bytes, claimed_at: datetime
+) -> SpawnPayload:
     """The reference with as much inside as the platform carries well."""
-    bare = Ref(
+    bare = SpawnPayload(
         id=lease.id,
         claim=lease.claim,
         etag=etag,
@@ -51,7 +53,7 @@ def make_ref(lease: Lease, etag: str, model: str, manifest: bytes, claimed_at: d
     full = bare.model_copy(update={"lease": lease})
     if len(manifest) <= MAX_MANIFEST_BYTES:
         full = full.model_copy(update={"manifest": manifest.decode()})
-    for ref in (full, full.model_copy(update={"manifest": None})):
-        if len(ref.model_dump_json()) <= MAX_REF_BYTES:
-            return ref
+    for payload in (full, full.model_copy(update={"manifest": None})):
+        if len(payload.model_dump_json()) <= MAX_PAYLOAD_BYTES:
+            return payload
     return bare

@@ -29,10 +29,10 @@ def render(report: Report) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"figure": figure, "usd": usd, "percent": percent}
-    ledger = report.sums.real.ledger
+    ledger = report.totals.real.ledger
     return environment.get_template("report.html.j2").render(
         report=report,
-        metrics=list(report.sums.real.tally.metrics()),
+        metrics=list(report.totals.real.tally.metrics()),
         dollars=dollars_a_day(ledger),
         jobs=jobs_a_day(ledger),
         tables=[(each.value, shortened(ledger.rows(each))) for each in By],

@@ -19,7 +19,7 @@ NAMED = 20
 
 
 @dataclass
-class Reading:
+class ResultsReader:
     """Iterate it once; the counts grow meanwhile.
 
     A result is written once, so its LastModified is when it was committed, and LIST alone tells

@@ -21,7 +21,7 @@ SECONDS = 30.0
 USD = 0.50
 
 
-class Verdict(StrEnum):
+class TargetVerdict(StrEnum):
     MET = "met"
     MISSED = "missed"
     NO_DATA = "no data"
@@ -47,7 +47,7 @@ class Metric:
     """What `n` counts."""
     target: str = ""
     """In words; empty for a figure that has none."""
-    verdict: Verdict | None = None
+    verdict: TargetVerdict | None = None
 
     def document(self) -> dict[str, Any]:
         return {
@@ -203,12 +203,12 @@ class Tally:
         shown = f"${bound:.2f}" if unit is Unit.USD else f"{bound:g} s"
         return Metric(name, unit, figure, n, of, f"less than {shown}", verdict)
 
-    def _verdict(self, figure: float | None, met: bool) -> Verdict:
+    def _verdict(self, figure: float | None, met: bool) -> TargetVerdict:
         if figure is None:
-            return Verdict.NO_DATA
+            return TargetVerdict.NO_DATA
         if self.standin:
-            return Verdict.NO_EVIDENCE
-        return Verdict.MET if met else Verdict.MISSED
+            return TargetVerdict.NO_EVIDENCE
+        return TargetVerdict.MET if met else TargetVerdict.MISSED
 
     def document(self) -> dict[str, Any]:
         return {

@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.contract.result import Result
 from pipeline.report.modal_billing import Billing
 from pipeline.report.money import Ledger
-from pipeline.report.results_reader import Reading
+from pipeline.report.results_reader import ResultsReader
 from pipeline.report.targets import Tally
 
 STANDIN = "standin"
@@ -32,7 +32,7 @@ class Account:
 
 
 @dataclass
-class Sums:
+class Totals:
     real: Account = field(default_factory=Account)
     """With the jobs that reached no ComfyUI at all: refused, cancelled, or given up."""
     standin: Account = field(default_factory=lambda: Account(Tally(standin=True)))
@@ -50,8 +50,8 @@ class Report:
     bucket: str
     since: datetime
     until: datetime
-    sums: Sums
-    reading: Reading
+    totals: Totals
+    reading: ResultsReader
     billing: Billing | None = None
     """None when it was not asked for."""
 
@@ -60,9 +60,9 @@ class Report:
             "bucket": self.bucket,
             "since": self.since.isoformat(),
             "until": self.until.isoformat(),
-            **self.sums.real.document(),
-            "all_in_usd_a_picture": self.sums.all_in_usd,
-            "standin": self.sums.standin.document() if self.sums.standin.jobs else None,
+            **self.totals.real.document(),
+            "all_in_usd_a_picture": self.totals.all_in_usd,
+            "standin": self.totals.standin.document() if self.totals.standin.jobs else None,
             "read": {
                 "objects": self.reading.objects,
                 "results": self.reading.found,
@@ -73,9 +73,9 @@ class Report:
         }
 
 
-def summed(results: Iterable[Result]) -> Sums:
-    sums = Sums()
+def sum_results(results: Iterable[Result]) -> Totals:
+    totals = Totals()
     for result in results:
         engine = result.provenance.engine if result.provenance else None
-        (sums.standin if engine == STANDIN else sums.real).add(result)
-    return sums
+        (totals.standin if engine == STANDIN else totals.real).add(result)
+    return totals

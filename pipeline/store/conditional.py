@@ -47,23 +47,23 @@ class Lost:
 Outcome = Won | Lost
 
 
-class Verdict(Enum):
+class Attempted(Enum):
     MINE = auto()
     LOST = auto()
     AGAIN = auto()
     """The key is as before: our write was not applied, so the same write may be sent again."""
 
 
-def judge(body: bytes, condition: IfAbsent | IfMatch, current: Stored | None) -> Verdict:
+def classify(body: bytes, condition: IfAbsent | IfMatch, current: Stored | None) -> Attempted:
     """What an unclear conditional write came to, given what stands at the key now."""
     if current is not None and current.body == body:
-        return Verdict.MINE
+        return Attempted.MINE
     untouched = (
         current is None
         if isinstance(condition, IfAbsent)
         else current is not None and current.etag == condition.etag
     )
-    return Verdict.AGAIN if untouched else Verdict.LOST
+    return Attempted.AGAIN if untouched else Attempted.LOST
 
 
 @dataclass(frozen=True)
@@ -160,11 +160,11 @@ class SafeStore:
                 self._saw(written.date)
                 return Won(written.etag, fresh=attempt == 0)
             current = self.get(key)
-            verdict = judge(body, condition, current)
-            if verdict is Verdict.MINE:
+            verdict = classify(body, condition, current)
+            if verdict is Attempted.MINE:
                 assert current is not None
                 return Won(current.etag, fresh=False)
-            if verdict is Verdict.LOST:
+            if verdict is Attempted.LOST:
                 return Lost(current)
         raise self._unavailable(problem)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from handlers.kinds.base import Timings
 from pipeline.contract.result import ColdParts
-from pipeline.models.preload import ReadAhead
+from pipeline.models.preload import PreloadReport
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class ColdStart:
     def seconds(self) -> float:
         return self.container + self.imports + self.comfyui
 
-    def parts(self, timings: Timings, ahead: ReadAhead) -> ColdParts | None:
+    def parts(self, timings: Timings, preload: PreloadReport) -> ColdParts | None:
         """None for a job that waited for nothing. `timings` are that job's."""
         if not self.seconds:
             return None
@@ -32,8 +32,8 @@ class ColdStart:
             comfyui=self.comfyui,
             weights=timings.load,
             first_step=timings.first_step,
-            read_ahead=ahead.seconds,
-            read_ahead_bytes=ahead.bytes,
+            read_ahead=preload.seconds,
+            read_ahead_bytes=preload.bytes,
         )
 
 

@@ -14,14 +14,14 @@ import structlog
 from config.errors import ComfyStartFailed
 from config.settings import Settings
 from handlers.comfyui.client import ComfyClient
-from handlers.comfyui.info import Machine
+from handlers.comfyui.info import ComfyInfo
 from handlers.comfyui.process import ComfyProcess
 from handlers.comfyui.standin import standin_folder
 from handlers.faces.boxes import FaceFinder
 from handlers.faces.measurement import FaceUse
 from handlers.faces.scoring import Calibration
 from handlers.kinds.base import PromptRun
-from pipeline.models.face_packs import FaceShelf
+from pipeline.models.face_packs import FaceModels
 from workflows.graph import Graph
 
 LET_GO_SECONDS = 5.0
@@ -63,21 +63,21 @@ class ComfyServer:
         self.broken = False
         """Whether it did not come up when a job last asked for it."""
 
-    def start(self) -> Machine:
+    def start(self) -> ComfyInfo:
         """Start it if it is ours, and ask what it is. Raises a ComfyError.
 
         A GPU that it must see, and did not at first, is looked for once more.
         """
         if self._process is not None:
             self._process.start()
-        machine = self._machine()
-        if self._misses_gpu(machine) and self._process is not None:
-            structlog.get_logger(__name__).error("no_gpu", device=machine.device, restart=True)
+        comfy = self._info()
+        if self._misses_gpu(comfy) and self._process is not None:
+            structlog.get_logger(__name__).error("no_gpu", device=comfy.device, restart=True)
             self._process.restart()
-            machine = self._machine()
-        self._require_gpu(machine)
+            comfy = self._info()
+        self._require_gpu(comfy)
         self._looked_at = None if self._process is None else self._process.pid
-        return machine
+        return comfy
 
     def ensure_running(self) -> None:
         """Before a job: restarted once if it died, or still hangs in an earlier prompt.
@@ -95,19 +95,19 @@ class ComfyServer:
             structlog.get_logger(__name__).error("comfyui_hangs", restart=True)
             process.restart()
         if process.pid != self._looked_at:
-            self._require_gpu(self._machine())
+            self._require_gpu(self._info())
             self._looked_at = process.pid
 
-    def _machine(self) -> Machine:
-        return Machine.of(self.client.system_stats())
+    def _info(self) -> ComfyInfo:
+        return ComfyInfo.of(self.client.system_stats())
 
-    def _misses_gpu(self, machine: Machine) -> bool:
-        return self._on_gpu and machine.lacks_gpu
+    def _misses_gpu(self, comfy: ComfyInfo) -> bool:
+        return self._on_gpu and comfy.lacks_gpu
 
-    def _require_gpu(self, machine: Machine) -> None:
-        if self._misses_gpu(machine):
+    def _require_gpu(self, comfy: ComfyInfo) -> None:
+        if self._misses_gpu(comfy):
             raise ComfyStartFailed(
-                f"ComfyUI sees no GPU, only {machine.device!r}",
+                f"ComfyUI sees no GPU, only {comfy.device!r}",
                 hint="Does nvidia-smi see one here, and is its driver new enough for torch?",
                 log_tail=() if self._process is None else self._process.log_tail(),
             )
@@ -155,11 +155,11 @@ class ComfyServer:
 
 
 @dataclass(frozen=True)
-class ComfyStudio:
+class ComfyGraphRunner:
     """The `Studio` of one execution."""
 
     client: ComfyClient
-    shelf: FaceShelf
+    face_models: FaceModels
     report: Callable[[float, str | None], None]
     """Progress of the whole job, 0 to 1, and the node class that runs."""
     should_stop: Callable[[], bool]
@@ -185,10 +185,10 @@ class ComfyStudio:
         return self.uploads[-1]
 
     def faces(self, use: FaceUse) -> FaceFinder:
-        return self.shelf.finder(use)
+        return self.face_models.finder(use)
 
     def calibration(self) -> Calibration | None:
-        return self.shelf.calibration()
+        return self.face_models.calibration()
 
     def has_time_for(self, seconds: float) -> bool:
         return time.monotonic() + seconds <= min(self.until, self.paid_until)

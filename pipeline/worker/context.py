@@ -9,31 +9,31 @@ from uuid import uuid4
 
 from config.tables import Gpu
 from events.outbox import StoredEvent
-from handlers.comfyui.info import Machine
+from handlers.comfyui.info import ComfyInfo
 from handlers.kinds.base import Timings
 from pipeline.contract.manifest import Manifest
 from pipeline.contract.result import Output, UsedLora
-from pipeline.inputs.supplies import Supplier
-from pipeline.models.face_packs import FaceShelf
+from pipeline.inputs.supplies import InputFetcher
+from pipeline.models.face_packs import FaceModels
 from pipeline.models.loads import ModelLoads
-from pipeline.models.preload import ReadAhead
-from pipeline.notify.delivery import Settler
-from pipeline.runtime import Bench
+from pipeline.models.preload import PreloadReport
+from pipeline.notify.delivery import ResultDelivery
+from pipeline.runtime import RuntimeConfig
 from pipeline.store.conditional import SafeStore
 from pipeline.worker.comfyui import ComfyServer
 
 
 @dataclass(frozen=True)
-class Workshop:
+class WorkerContext:
     """The ports of an execution, and who executes."""
 
     store: SafeStore
-    settler: Settler
-    bench: Bench
+    delivery: ResultDelivery
+    runtime: RuntimeConfig
     server: ComfyServer
-    supplier: Supplier
-    faces: FaceShelf
-    machine: Machine
+    input_fetcher: InputFetcher
+    faces: FaceModels
+    comfy: ComfyInfo
     gpu: Gpu
     owner: str
     stopping: Event
@@ -42,7 +42,7 @@ class Workshop:
     """Set when the platform takes the machine: the running prompt is interrupted, the job kept."""
     loads: ModelLoads | None = None
     """Remembers which weights were loaded; None where no weights are."""
-    ahead: Callable[[], ReadAhead] = ReadAhead
+    preload: Callable[[], PreloadReport] = PreloadReport
     nonce: Callable[[], str] = lambda: uuid4().hex
     jitter: Callable[[], float] = random
     monotonic: Callable[[], float] = time.monotonic
@@ -52,7 +52,7 @@ class Workshop:
 
 
 @dataclass
-class Made:
+class RenderState:
     """What an execution has brought about so far; what stands here when it fails was paid for."""
 
     manifest: Manifest | None = None

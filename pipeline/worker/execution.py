@@ -22,15 +22,15 @@ from pipeline.contract.result import Result
 from pipeline.queue.expiry import backoff
 from pipeline.queue.protocol import Started
 from pipeline.queue.runner import run
-from pipeline.queue.spawn import Ref
+from pipeline.queue.spawn import SpawnPayload
 from pipeline.queue.start_steps import Execution, Start
 from pipeline.store.conditional import SafeStore, Won
 from pipeline.worker.cold_start import WARM, ColdStart
-from pipeline.worker.context import Made, Workshop
+from pipeline.worker.context import RenderState, WorkerContext
 from pipeline.worker.gpu import next_gpu
 from pipeline.worker.heartbeat import Heartbeat
-from pipeline.worker.outcome import Story
-from pipeline.worker.render import make
+from pipeline.worker.outcome import ResultBuilder
+from pipeline.worker.render import render_job
 
 
 class Ending(StrEnum):
@@ -46,8 +46,8 @@ class Ending(StrEnum):
 
 
 def execute(
-    ref: Ref,
-    shop: Workshop,
+    payload: SpawnPayload,
+    context: WorkerContext,
     *,
     call_id: str | None,
     cold: ColdStart = WARM,
@@ -55,46 +55,59 @@ def execute(
 ) -> Ending:
     """Run one spawned job. `cold` is the start-up that this job waited for, and pays for from
     `on_start` on, however it ends."""
-    if shop.preempted.is_set():
+    if context.preempted.is_set():
         return Ending.PREEMPTED
-    started = _begin(ref, shop, call_id, cold)
+    started = _begin(payload, context, call_id, cold)
     if started is None:
         return Ending.STALE
     on_start()
-    return _go_through(ref, shop, started, cold)
+    return _run_started(payload, context, started, cold)
 
 
-def _go_through(ref: Ref, shop: Workshop, started: Started, cold: ColdStart) -> Ending:
-    began, lease, settings = shop.monotonic(), started.lease, shop.bench.settings
-    body, made = _manifest(ref, shop.store), Made()
-    with Heartbeat(shop.store, lease, started.etag, settings, monotonic=shop.monotonic) as heart:
-        error = _try_to_make(made, lease, body, shop, heart)
+def _run_started(
+    payload: SpawnPayload, context: WorkerContext, started: Started, cold: ColdStart
+) -> Ending:
+    began, lease, settings = context.monotonic(), started.lease, context.runtime.settings
+    body, state = _manifest(payload, context.store), RenderState()
+    with Heartbeat(
+        context.store, lease, started.etag, settings, monotonic=context.monotonic
+    ) as heart:
+        error = _try_to_render(state, lease, body, context, heart)
         if heart.lost:
             return Ending.STALE
-        total_s, ahead = shop.monotonic() - began, shop.ahead()
-        story = Story(
-            ref, lease, body, made, shop.bench, shop.machine, shop.gpu, total_s, cold, ahead
+        total_s, preload = context.monotonic() - began, context.preload()
+        builder = ResultBuilder(
+            payload,
+            lease,
+            body,
+            state,
+            context.runtime,
+            context.comfy,
+            context.gpu,
+            total_s,
+            cold,
+            preload,
         )
-        going_on = _going_on(error, lease, ref, shop)
-        if not isinstance(going_on, Kept):
-            _write_metrics(story, shop)
-        result = _commit(story, error, shop.store, heart) if going_on is None else None
+        going_on = _decide_next(error, lease, payload, context)
+        if not isinstance(going_on, Preempted):
+            _write_metrics(builder, context)
+        result = _commit(builder, error, context.store, heart) if going_on is None else None
     lease, etag = heart.held
     if going_on is not None:
-        return _leave(story, going_on, lease, etag, shop)
+        return _leave(builder, going_on, lease, etag, context)
     if result is None:
         return Ending.STALE
-    shop.settler.settle(result, lease, etag)
+    context.delivery.deliver(result, lease, etag)
     return Ending.COMMITTED
 
 
 @dataclass(frozen=True)
-class Kept:
+class Preempted:
     """The platform takes the machine, and runs the same input again."""
 
 
 @dataclass(frozen=True)
-class Retried:
+class Retry:
     """The job is handed back for another attempt."""
 
     error: RylaError
@@ -102,27 +115,27 @@ class Retried:
     """That it must then have; None leaves it to the route."""
 
 
-def _going_on(
-    error: RylaError | None, lease: Lease, ref: Ref, shop: Workshop
-) -> Kept | Retried | None:
+def _decide_next(
+    error: RylaError | None, lease: Lease, payload: SpawnPayload, context: WorkerContext
+) -> Preempted | Retry | None:
     """How a job goes on that this execution does not end; None when it ends here."""
     if error is None or not error.retryable:
         return None
-    if shop.preempted.is_set():
-        return Kept()
-    if lease.attempt >= shop.bench.settings.max_attempts:
+    if context.preempted.is_set():
+        return Preempted()
+    if lease.attempt >= context.runtime.settings.max_attempts:
         return None
-    if isinstance(error, OutOfMemory) and shop.bench.deployed:
-        larger = next_gpu(_route(ref, shop), shop.gpu, shop.bench.gpus)
-        return None if larger is None else Retried(error, larger)
-    return Retried(error, lease.gpu)
+    if isinstance(error, OutOfMemory) and context.runtime.deployed:
+        larger = next_gpu(_route(payload, context), context.gpu, context.runtime.gpus)
+        return None if larger is None else Retry(error, larger)
+    return Retry(error, lease.gpu)
 
 
-def _try_to_make(
-    made: Made, lease: Lease, body: bytes, shop: Workshop, heart: Heartbeat
+def _try_to_render(
+    state: RenderState, lease: Lease, body: bytes, context: WorkerContext, heart: Heartbeat
 ) -> RylaError | None:
     try:
-        make(made, lease, body, shop, heart)
+        render_job(state, lease, body, context, heart)
     except RylaError as error:
         return error
     except Exception as error:  # noqa: BLE001  the process's edge: a bug fails one job only
@@ -131,57 +144,65 @@ def _try_to_make(
     return None
 
 
-def _begin(ref: Ref, shop: Workshop, call_id: str | None, cold: ColdStart = WARM) -> Started | None:
-    claimed, etag = ref.lease, ref.etag
+def _begin(
+    payload: SpawnPayload, context: WorkerContext, call_id: str | None, cold: ColdStart = WARM
+) -> Started | None:
+    claimed, etag = payload.lease, payload.etag
     if claimed is None:
-        stored = shop.store.get(lease_key(ref.id))
+        stored = context.store.get(lease_key(payload.id))
         claimed = Lease.parse(stored.body) if stored else None
-        if claimed is None or claimed.claim != ref.claim:
+        if claimed is None or claimed.claim != payload.claim:
             return None
-    route = _route(ref, shop)
+    route = _route(payload, context)
     second = costs.cost(
-        shop.gpu, 1.0, cpu_cores=route.cpu_cores, memory_gib=route.memory_gib, table=shop.bench.gpus
+        context.gpu,
+        1.0,
+        cpu_cores=route.cpu_cores,
+        memory_gib=route.memory_gib,
+        table=context.runtime.gpus,
     )
     execution = Execution(
-        nonce=shop.nonce(),
-        owner=shop.owner,
+        nonce=context.nonce(),
+        owner=context.owner,
         call_id=call_id,
-        ttl_s=shop.bench.settings.running_seconds,
+        ttl_s=context.runtime.settings.running_seconds,
         rate_usd_per_s=second.total_usd,
-        now=shop.store.now(),
-        max_attempts=shop.bench.settings.max_attempts,
+        now=context.store.now(),
+        max_attempts=context.runtime.settings.max_attempts,
         cold_s=cold.seconds,
     )
-    end = run(Start(execution, claimed, etag), shop.store)
+    end = run(Start(execution, claimed, etag), context.store)
     return end if isinstance(end, Started) else None
 
 
-def _route(ref: Ref, shop: Workshop) -> Route:
-    return shop.bench.routes.route(shop.bench.route_of(ref.model) or "")
+def _route(payload: SpawnPayload, context: WorkerContext) -> Route:
+    return context.runtime.routes.route(context.runtime.route_of(payload.model) or "")
 
 
-def _manifest(ref: Ref, store: SafeStore) -> bytes:
-    if ref.manifest is not None:
-        return ref.manifest.encode()
-    stored = store.get(manifest_key(ref.id))
+def _manifest(payload: SpawnPayload, store: SafeStore) -> bytes:
+    if payload.manifest is not None:
+        return payload.manifest.encode()
+    stored = store.get(manifest_key(payload.id))
     return b"" if stored is None else stored.body
 
 
-def _write_metrics(story: Story, shop: Workshop) -> None:
+def _write_metrics(builder: ResultBuilder, context: WorkerContext) -> None:
     """Beside the outputs of this execution. The result has them too, so a failure is no matter."""
-    key = attempt_folder(story.lease.id, story.lease.attempt) + "metrics.json"
+    key = attempt_folder(builder.lease.id, builder.lease.attempt) + "metrics.json"
     try:
-        shop.store.write(key, story.metrics.model_dump_json(indent=1).encode(), "application/json")
+        context.store.write(
+            key, builder.metrics.model_dump_json(indent=1).encode(), "application/json"
+        )
     except (StoreUnavailable, StoreDenied) as error:
         structlog.get_logger(__name__).warning("metrics_not_written", key=key, error=error.message)
 
 
 def _commit(
-    story: Story, error: RylaError | None, store: SafeStore, heart: Heartbeat
+    builder: ResultBuilder, error: RylaError | None, store: SafeStore, heart: Heartbeat
 ) -> Result | None:
     """The one write that ends the job, or None for whoever loses it: he writes nothing more."""
     now = store.now()
-    result = story.succeeded(now) if error is None else story.failed(error, now)
+    result = builder.succeeded(now) if error is None else builder.failed(error, now)
     try:
         outcome = heart.insist(lambda: store.create(result_key(result.id), result.body()))
     except Superseded:
@@ -190,32 +211,38 @@ def _commit(
 
 
 def _leave(
-    story: Story, going_on: Kept | Retried, lease: Lease, etag: str, shop: Workshop
+    builder: ResultBuilder,
+    going_on: Preempted | Retry,
+    lease: Lease,
+    etag: str,
+    context: WorkerContext,
 ) -> Ending:
     """The execution ends without a commit; what it owes goes on in the lease."""
-    events = (*lease.events, *story.made.events)
-    if isinstance(going_on, Retried):
-        _hand_back(story, going_on, lease.model_copy(update={"events": events}), etag, shop)
+    events = (*lease.events, *builder.state.events)
+    if isinstance(going_on, Retry):
+        _hand_back(builder, going_on, lease.model_copy(update={"events": events}), etag, context)
         return Ending.RETRY
-    if story.made.events:
-        shop.store.replace(lease_key(lease.id), lease.with_(events=events).body(), etag)
+    if builder.state.events:
+        context.store.replace(lease_key(lease.id), lease.with_(events=events).body(), etag)
     return Ending.PREEMPTED
 
 
-def _hand_back(story: Story, retried: Retried, lease: Lease, etag: str, shop: Workshop) -> None:
-    settings, error = shop.bench.settings, retried.error
-    now = shop.store.now()
+def _hand_back(
+    builder: ResultBuilder, retried: Retry, lease: Lease, etag: str, context: WorkerContext
+) -> None:
+    settings, error = context.runtime.settings, retried.error
+    now = context.store.now()
     pause = backoff(
-        lease.attempt, settings.backoff_base_seconds, settings.backoff_cap_seconds, shop.jitter()
+        lease.attempt, settings.backoff_base_seconds, settings.backoff_cap_seconds, context.jitter()
     )
     waiting = lease.waiting(
         not_before=now + timedelta(seconds=pause),
         error=error_info(error),
-        spent=Spent(usd=story.cost.total_usd, upper_bound=story.cost.upper_bound),
+        spent=Spent(usd=builder.cost.total_usd, upper_bound=builder.cost.upper_bound),
         started_at=None,
         gpu=retried.gpu,
     )
-    shop.store.replace(lease_key(lease.id), waiting.body(), etag)
+    context.store.replace(lease_key(lease.id), waiting.body(), etag)
     structlog.get_logger(__name__).warning(
         "retry",
         job=lease.id,

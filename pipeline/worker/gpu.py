@@ -9,7 +9,7 @@ import structlog
 from config.tables import Gpu, GpuTable, Route, WeightFile
 from handlers.kinds.compatibility import rows, sets_of
 from handlers.kinds.registry import KINDS
-from pipeline.runtime import Bench
+from pipeline.runtime import RuntimeConfig
 
 GIB = 2**30
 ROOM_GIB = 8.0
@@ -93,31 +93,33 @@ def _resident_gib(files: Sequence[WeightFile]) -> float:
     return (sum(sizes) + max(sizes, default=0)) / GIB
 
 
-def known_gpu(bench: Bench, gpu_name: Callable[[], str | None] = gpu_name) -> Gpu | None:
+def known_gpu(runtime: RuntimeConfig, gpu_name: Callable[[], str | None] = gpu_name) -> Gpu | None:
     """The GPU of this machine, before ComfyUI can be asked. Raises InvalidSetting."""
-    if bench.settings.gpu is not None:
-        return bench.gpus.gpu(bench.settings.gpu)
+    if runtime.settings.gpu is not None:
+        return runtime.gpus.gpu(runtime.settings.gpu)
     name = gpu_name()
-    return None if name is None else bench.gpus.identify(name)
+    return None if name is None else runtime.gpus.identify(name)
 
 
-def wants_gpu(bench: Bench) -> bool:
+def wants_gpu(runtime: RuntimeConfig) -> bool:
     """Whether a worker here is useless without one: on a platform, and where a setting names it."""
-    named = bench.settings.gpu
-    return bench.deployed or (named is not None and bench.gpus.gpu(named).memory_gib is not None)
+    named = runtime.settings.gpu
+    return runtime.deployed or (
+        named is not None and runtime.gpus.gpu(named).memory_gib is not None
+    )
 
 
-def seen_gpu(bench: Bench, route: Route, device: str) -> Gpu:
+def seen_gpu(runtime: RuntimeConfig, route: Route, device: str) -> Gpu:
     """The row of gpus.toml to bill, by what ComfyUI calls its device. Raises InvalidSetting."""
-    if bench.settings.gpu is not None:
-        return bench.gpus.gpu(bench.settings.gpu)
-    gpu = bench.gpus.identify(device)
-    asked = [bench.gpus.gpu(name) for name in route.gpus]
-    if not bench.deployed or gpu.name in {each.name for each in asked}:
+    if runtime.settings.gpu is not None:
+        return runtime.gpus.gpu(runtime.settings.gpu)
+    gpu = runtime.gpus.identify(device)
+    asked = [runtime.gpus.gpu(name) for name in route.gpus]
+    if not runtime.deployed or gpu.name in {each.name for each in asked}:
         return gpu
     # An upgrade by the platform, or a name that gpus.toml does not know yet.
     structlog.get_logger(__name__).warning("another_gpu", device=device, asked=route.gpus)
-    return gpu if gpu.name in bench.gpus.gpus else _billed_all_the_same(gpu, asked)
+    return gpu if gpu.name in runtime.gpus.gpus else _billed_all_the_same(gpu, asked)
 
 
 def _billed_all_the_same(unknown: Gpu, asked: Sequence[Gpu]) -> Gpu:

@@ -9,35 +9,35 @@ from config.errors import BadManifest, RylaError
 from config.tables import Gpu
 from events.moments import Moment
 from events.outbox import StoredEvent
-from handlers.comfyui.info import Machine
+from handlers.comfyui.info import ComfyInfo
 from handlers.kinds.registry import KINDS
 from pipeline import costs
 from pipeline.contract.errors import error_info
 from pipeline.contract.lease import Lease
 from pipeline.contract.result import JobCost, Metrics, Provenance, Result, Status
 from pipeline.contract.summary import Subject, subject
-from pipeline.models.preload import ReadAhead
+from pipeline.models.preload import PreloadReport
 from pipeline.notify.job_events import Origin, completed, ended, requested
-from pipeline.queue.spawn import Ref
-from pipeline.runtime import Bench
+from pipeline.queue.spawn import SpawnPayload
+from pipeline.runtime import RuntimeConfig
 from pipeline.worker.cold_start import ColdStart
-from pipeline.worker.context import Made
+from pipeline.worker.context import RenderState
 
 
 @dataclass(frozen=True)
-class Story:
+class ResultBuilder:
     """All that is known when an execution is over."""
 
-    ref: Ref
+    payload: SpawnPayload
     lease: Lease
     body: bytes
-    made: Made
-    bench: Bench
-    machine: Machine
+    state: RenderState
+    runtime: RuntimeConfig
+    comfy: ComfyInfo
     gpu: Gpu
     total_s: float
     cold: ColdStart
-    ahead: ReadAhead
+    preload: PreloadReport
 
     @cached_property
     def subject(self) -> Subject:
@@ -46,33 +46,33 @@ class Story:
 
     @cached_property
     def origin(self) -> Origin:
-        return Origin.of(self.bench, self.machine)
+        return Origin.of(self.runtime, self.comfy)
 
     @cached_property
     def metrics(self) -> Metrics:
-        lease, made = self.lease, self.made
-        started = lease.started_at or self.ref.claimed_at
+        lease, state = self.lease, self.state
+        started = lease.started_at or self.payload.claimed_at
         return Metrics(
-            queue=max(0.0, (self.ref.claimed_at - lease.submitted_at).total_seconds()),
-            claim=max(0.0, (started - self.ref.claimed_at).total_seconds() - self.cold.seconds),
+            queue=max(0.0, (self.payload.claimed_at - lease.submitted_at).total_seconds()),
+            claim=max(0.0, (started - self.payload.claimed_at).total_seconds() - self.cold.seconds),
             start=self.cold.seconds,
-            load=made.timings.load,
-            encode=made.timings.encode,
-            sampling=made.timings.sampling,
-            decode=made.timings.decode,
-            other=made.timings.other,
-            upload=made.upload_s,
+            load=state.timings.load,
+            encode=state.timings.encode,
+            sampling=state.timings.sampling,
+            decode=state.timings.decode,
+            other=state.timings.other,
+            upload=state.upload_s,
             total=self.total_s,
             gpu=self.gpu.name,
             gpu_seconds=self.total_s + self.cold.seconds,
             cold=self.cold.seconds > 0,
-            cold_parts=self.cold.parts(made.timings, self.ahead),
+            cold_parts=self.cold.parts(state.timings, self.preload),
             estimate_seconds=self._estimate.seconds if self._estimate else None,
         )
 
     @cached_property
     def cost(self) -> JobCost:
-        route = self.bench.routes.route(self.bench.route_of(self.ref.model) or "")
+        route = self.runtime.routes.route(self.runtime.route_of(self.payload.model) or "")
 
         def price(seconds: float) -> float:
             return costs.cost(
@@ -80,7 +80,7 @@ class Story:
                 seconds,
                 cpu_cores=route.cpu_cores,
                 memory_gib=route.memory_gib,
-                table=self.bench.gpus,
+                table=self.runtime.gpus,
             ).total_usd
 
         usd, spent = price(self.total_s + self.cold.seconds), self.lease.spent
@@ -99,7 +99,7 @@ class Story:
             attempt=self.lease.attempt,
             metrics=self.metrics,
             cost=self.cost,
-            outputs=len(self.made.outputs),
+            outputs=len(self.state.outputs),
             at=now,
         )
         return self._result(Status.SUCCEEDED, now, done)
@@ -123,19 +123,19 @@ class Story:
         )
 
     def _result(self, status: Status, now: datetime, end: StoredEvent) -> Result:
-        lease, made, manifest = self.lease, self.made, self.made.manifest
+        lease, state, manifest = self.lease, self.state, self.state.manifest
         return Result(
             id=lease.id,
             status=status,
-            model=self.ref.model,
+            model=self.payload.model,
             tenant=manifest.tenant if manifest else lease.tenant,
             attempt=lease.attempt,
             nonce=lease.nonce,
             manifest_sha256=hashlib.sha256(self.body).hexdigest(),
             submitted_at=lease.submitted_at,
             finished_at=now,
-            seed=made.seed,
-            outputs=tuple(made.outputs) if status is Status.SUCCEEDED else (),
+            seed=state.seed,
+            outputs=tuple(state.outputs) if status is Status.SUCCEEDED else (),
             metrics=self.metrics,
             cost=self.cost,
             provenance=self._provenance,
@@ -143,9 +143,9 @@ class Story:
             metadata=manifest.metadata if manifest else {},
             callback_url=manifest.callback_url if manifest else None,
             events=(
-                *requested(self.subject, Origin.of(self.bench)),
+                *requested(self.subject, Origin.of(self.runtime)),
                 *lease.events,
-                *made.events,
+                *state.events,
                 end,
             ),
         )
@@ -153,22 +153,22 @@ class Story:
     @property
     def _provenance(self) -> Provenance:
         return Provenance(
-            engine=self.machine.engine,
-            comfyui_version=self.machine.comfyui_version,
-            graph_sha256=tuple(self.made.graphs),
-            models=self.made.models if self.machine.is_comfyui else {},
-            model_sets=self.bench.models.fingerprints(self.made.models),
-            lora=self.made.lora,
-            app_version=self.bench.settings.app_version,
+            engine=self.comfy.engine,
+            comfyui_version=self.comfy.comfyui_version,
+            graph_sha256=tuple(self.state.graphs),
+            models=self.state.models if self.comfy.is_comfyui else {},
+            model_sets=self.runtime.models.fingerprints(self.state.models),
+            lora=self.state.lora,
+            app_version=self.runtime.settings.app_version,
         )
 
     @cached_property
     def _estimate(self) -> costs.Estimate | None:
         """What the job was expected to take on the first GPU of its route."""
-        if self.made.manifest is None:
+        if self.state.manifest is None:
             return None
-        kind = KINDS[self.ref.model]
-        route = self.bench.routes.route(kind.route)
-        gpu = self.bench.gpus.gpu(route.gpus[0])
-        work = kind.work(self.made.manifest.input)
-        return costs.estimate(kind.name, work, gpu, route, self.bench.gpus)
+        kind = KINDS[self.payload.model]
+        route = self.runtime.routes.route(kind.route)
+        gpu = self.runtime.gpus.gpu(route.gpus[0])
+        work = kind.work(self.state.manifest.input)
+        return costs.estimate(kind.name, work, gpu, route, self.runtime.gpus)

@@ -1,7 +1,7 @@
 """Puts a picture into the bucket and says in the result what it is."""
 
 from handlers.faces.boxes import Box
-from handlers.faces.measurement import FaceReport
+from handlers.faces.measurement import FaceMeasurement
 from handlers.faces.scoring import Reason
 from handlers.kinds.base import Rendered
 from handlers.media import images, raw_outputs
@@ -51,7 +51,7 @@ def _finished(rendered: Rendered, body: bytes, job_id: str) -> images.Finished:
     )
 
 
-def told(report: FaceReport) -> dict[str, OutputFace | Region | str | None]:
+def told(report: FaceMeasurement) -> dict[str, OutputFace | Region | str | None]:
     """The fields of an output that speak of its face."""
     resampled = None if report.resampled is None else region(report.resampled)
     best = report.best

@@ -12,7 +12,7 @@ from pipeline.contract.lease import Lease
 from pipeline.contract.manifest import Manifest, deadline_passed, parse_manifest
 from pipeline.contract.result import UsedLora
 from pipeline.contract.summary import subject
-from pipeline.inputs.supplies import brief, needs, supplies
+from pipeline.inputs.supplies import job_request, required_inputs, supplies
 from pipeline.notify.job_events import (
     LoadedLora,
     Origin,
@@ -21,70 +21,74 @@ from pipeline.notify.job_events import (
     lora_loaded,
     model_loaded,
 )
-from pipeline.worker.comfyui import ComfyStudio
-from pipeline.worker.context import Made, Workshop
+from pipeline.worker.comfyui import ComfyGraphRunner
+from pipeline.worker.context import RenderState, WorkerContext
 from pipeline.worker.heartbeat import Heartbeat
 from pipeline.worker.outputs import store
 
 
-def make(made: Made, lease: Lease, body: bytes, shop: Workshop, heart: Heartbeat) -> None:
-    """Fills `made`. Raises from the error tree."""
+def render_job(
+    state: RenderState, lease: Lease, body: bytes, context: WorkerContext, heart: Heartbeat
+) -> None:
+    """Fills `state`. Raises from the error tree."""
     if not body:
         raise ManifestNotJson("the manifest is gone from the bucket")
-    manifest = made.manifest = parse_manifest(body)
-    if deadline_passed(manifest, shop.store.now()):
+    manifest = state.manifest = parse_manifest(body)
+    if deadline_passed(manifest, context.store.now()):
         raise DeadlineExceeded(
             f"the deadline {manifest.deadline} passed before a worker started",
             field="deadline",
             value=str(manifest.deadline),
         )
-    shop.server.ensure_running()
+    context.server.ensure_running()
     kind = KINDS[manifest.model]
-    order = brief(lease.id, lease.attempt, manifest, _supply(made, manifest, lease, body, shop))
-    made.seed = order.seed
-    studio = ComfyStudio(
-        shop.server.client,
-        shop.faces,
+    order = job_request(
+        lease.id, lease.attempt, manifest, _supply(state, manifest, lease, body, context)
+    )
+    state.seed = order.seed
+    runner = ComfyGraphRunner(
+        context.server.client,
+        context.faces,
         report=heart.report,
-        should_stop=lambda: heart.lost or shop.must_stop(),
-        until=time.monotonic() + shop.bench.settings.job_timeout_seconds,
+        should_stop=lambda: heart.lost or context.must_stop(),
+        until=time.monotonic() + context.runtime.settings.job_timeout_seconds,
         paid_until=time.monotonic() + _paid_seconds(manifest, lease),
     )
     try:
-        for rendered in kind.run(order, shop.bench.models, studio):
-            _take(made, rendered, lease, body, shop, heart)
+        for rendered in kind.run(order, context.runtime.models, runner):
+            _take(state, rendered, lease, body, context, heart)
     finally:
-        shop.server.clear(lease.id, studio.uploads)
+        context.server.clear(lease.id, runner.uploads)
 
 
 def _take(
-    made: Made,
+    state: RenderState,
     rendered: Rendered,
     lease: Lease,
     body: bytes,
-    shop: Workshop,
+    context: WorkerContext,
     heart: Heartbeat,
 ) -> None:
     """Store one picture, and note what it took."""
-    made.timings += rendered.timings
-    made.graphs += [*rendered.led_to_it, rendered.graph_sha256]
-    made.models.update(rendered.weights)
+    state.timings += rendered.timings
+    state.graphs += [*rendered.parent_graphs, rendered.graph_sha256]
+    state.models.update(rendered.weights)
     about = subject(lease.id, lease.entry, lease.submitted_at, body)
-    origin, at = Origin.of(shop.bench, shop.machine), shop.store.now()
-    if shop.loads is not None:
-        for model in shop.loads.first(rendered.weights, rendered.timings.load):
-            made.events.append(model_loaded(about, origin, model, attempt=lease.attempt, at=at))
+    origin, at = Origin.of(context.runtime, context.comfy), context.store.now()
+    if context.loads is not None:
+        for model in context.loads.first(rendered.weights, rendered.timings.load):
+            state.events.append(model_loaded(about, origin, model, attempt=lease.attempt, at=at))
     began = time.monotonic()
-    made.outputs.append(store(rendered, lease, shop.store, heart))
-    made.upload_s += time.monotonic() - began
+    state.outputs.append(store(rendered, lease, context.store, heart))
+    state.upload_s += time.monotonic() - began
     if rendered.face is not None:
-        made.events += face_measured(
+        state.events += face_measured(
             about,
             origin,
             rendered.face,
-            output=len(made.outputs) - 1,
+            output=len(state.outputs) - 1,
             attempt=lease.attempt,
-            at=shop.store.now(),
+            at=context.store.now(),
         )
 
 
@@ -95,32 +99,36 @@ def _paid_seconds(manifest: Manifest, lease: Lease) -> float:
     return (manifest.max_cost_usd - lease.spent.usd) / lease.rate_usd_per_s
 
 
-def _supply(made: Made, manifest: Manifest, lease: Lease, body: bytes, shop: Workshop) -> Supplies:
+def _supply(
+    state: RenderState, manifest: Manifest, lease: Lease, body: bytes, context: WorkerContext
+) -> Supplies:
     """What the job needs from the bucket, with the events that tell of it.
 
     Raises a LoraError or InvalidInput.
     """
-    wanted = needs(manifest, shop.bench)
-    given = Supplies(pictures=shop.supplier.fetch_pictures(wanted.pictures))
+    wanted = required_inputs(manifest, context.runtime)
+    given = Supplies(pictures=context.input_fetcher.fetch_pictures(wanted.pictures))
     wish = wanted.lora
     if wish is None:
         return given
     about = subject(lease.id, lease.entry, lease.submitted_at, body)
-    origin = Origin.of(shop.bench, shop.machine)
+    origin = Origin.of(context.runtime, context.comfy)
     try:
-        examined, kept = shop.supplier.fetch_lora(wish)
+        checked, kept = context.input_fetcher.fetch_lora(wish)
     except LoraError as error:
-        failed = lora_load_failed(about, origin, error, attempt=lease.attempt, at=shop.store.now())
-        made.events.append(failed)
+        failed = lora_load_failed(
+            about, origin, error, attempt=lease.attempt, at=context.store.now()
+        )
+        state.events.append(failed)
         raise
-    made.lora = UsedLora(key=examined.found.key, sha256=kept.sha256)
+    state.lora = UsedLora(key=checked.found.key, sha256=kept.sha256)
     loaded = LoadedLora(
-        key=examined.found.key,
+        key=checked.found.key,
         sha256=kept.sha256,
         bytes=kept.bytes,
         seconds=kept.seconds,
         downloaded=kept.downloaded,
         attempt=lease.attempt,
     )
-    made.events.append(lora_loaded(about, origin, loaded, shop.store.now()))
-    return replace(given, lora=supplies(examined, kept).lora)
+    state.events.append(lora_loaded(about, origin, loaded, context.store.now()))
+    return replace(given, lora=supplies(checked, kept).lora)

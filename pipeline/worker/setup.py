@@ -12,52 +12,52 @@ from pipeline.loras.cache import lora_folders
 from pipeline.models.comfyui_paths import foreign_models, link_faces, search_paths, write_paths
 from pipeline.models.files import models_folder, path_of
 from pipeline.models.loads import ModelLoads
-from pipeline.models.preload import WeightsAhead, memory_to_fill
-from pipeline.models.sets import UNCENSORED
-from pipeline.runtime import Bench
+from pipeline.models.preload import WeightsPreload, memory_to_fill
+from pipeline.models.sets import UNCENSORED_SUFFIX
+from pipeline.runtime import RuntimeConfig
 from pipeline.worker.comfyui import ComfyServer
 from pipeline.worker.gpu import gpu_name, known_gpu, memory_flags, sets_on, takes_loras, wants_gpu
 
 
 @dataclass(frozen=True)
-class Rig:
+class WorkerSetup:
     """Not started yet."""
 
     server: ComfyServer
-    ahead: WeightsAhead
+    preload: WeightsPreload
     loads: ModelLoads
     files_of: Callable[[str], frozenset[Path]]
     """The weight files of a kind."""
 
 
-def rig(
-    bench: Bench,
+def set_up(
+    runtime: RuntimeConfig,
     route: Route,
     *,
     environ: Mapping[str, str],
     work_dir: Path,
     gpu_name: Callable[[], str | None] = gpu_name,
-) -> Rig:
-    settings, models = bench.settings, bench.models
+) -> WorkerSetup:
+    settings, models = runtime.settings, runtime.models
     folder = _weights_folder(settings)
     sets = [tuple(models.weights(name).values()) for name in _listed(models, sets_on(route.name))]
     flags = route.comfyui_flags
     if settings.comfyui_dir is not None:
-        gpu = known_gpu(bench, gpu_name)
+        gpu = known_gpu(runtime, gpu_name)
         flags += memory_flags(gpu, sets, loras=takes_loras(route.name), given=flags)
     paths = [] if folder is None else [[path_of(folder, each) for each in files] for files in sets]
-    ahead = WeightsAhead(paths, memory_to_fill(route.memory_gib))
-    return Rig(
+    preload = WeightsPreload(paths, memory_to_fill(route.memory_gib))
+    return WorkerSetup(
         ComfyServer(
             settings,
             work_dir=work_dir,
             environ=environ,
             flags=flags,
-            model_paths=_model_paths(bench, work_dir),
-            on_gpu=wants_gpu(bench),
+            model_paths=_model_paths(runtime, work_dir),
+            on_gpu=wants_gpu(runtime),
         ),
-        ahead,
-        ModelLoads(models, bench.deployed, folder, lambda: ahead.report),
+        preload,
+        ModelLoads(models, runtime.deployed, folder, lambda: preload.report),
         partial(_files_of, models, folder),
     )
 
@@ -69,7 +69,7 @@ def _weights_folder(settings: Settings) -> Path | None:
 
 def _listed(models: ModelTable, names: Iterable[str]) -> list[str]:
     """With the operator's own variants; without what the operator's table leaves out."""
-    wanted = [each for name in names for each in (name, f"{name}{UNCENSORED}")]
+    wanted = [each for name in names for each in (name, f"{name}{UNCENSORED_SUFFIX}")]
     return [name for name in wanted if models.sets.get(name)]
 
 
@@ -80,12 +80,12 @@ def _files_of(models: ModelTable, folder: Path | None, kind: str) -> frozenset[P
     return frozenset(path_of(folder, weight) for weight in files.values())
 
 
-def _model_paths(bench: Bench, work_dir: Path) -> Path:
-    settings = bench.settings
+def _model_paths(runtime: RuntimeConfig, work_dir: Path) -> Path:
+    settings = runtime.settings
     loras = lora_folders(settings, work_dir)
     for each in loras:
         each.mkdir(parents=True, exist_ok=True)
     folder = foreign_models(settings)
     if folder is not None and settings.comfyui_dir is not None:
         link_faces(folder, settings.comfyui_dir)
-    return write_paths(work_dir, search_paths(bench.models, folder, loras))
+    return write_paths(work_dir, search_paths(runtime.models, folder, loras))

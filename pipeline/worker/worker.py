@@ -28,25 +28,25 @@ from config.process_start import IMPORTED_AT
 from config.settings import Settings
 from config.tables import Route
 from events.sender import Sender
-from handlers.comfyui.info import Machine
+from handlers.comfyui.info import ComfyInfo
 from pipeline.contract.errors import error_info
-from pipeline.inputs.supplies import Supplier
+from pipeline.inputs.supplies import InputFetcher
 from pipeline.loras.cache import Volume, lora_cache
-from pipeline.models.face_packs import FaceShelf
-from pipeline.notify.delivery import Settler
+from pipeline.models.face_packs import FaceModels
+from pipeline.notify.delivery import ResultDelivery
 from pipeline.notify.sinks import make_sink
-from pipeline.queue.spawn import Ref
-from pipeline.runtime import Bench, load_bench
+from pipeline.queue.spawn import SpawnPayload
+from pipeline.runtime import RuntimeConfig, load_runtime
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
 from pipeline.worker import gpu
 from pipeline.worker.cold_start import WARM, ColdStart
 from pipeline.worker.comfyui import ComfyServer
-from pipeline.worker.context import Workshop
+from pipeline.worker.context import WorkerContext
 from pipeline.worker.execution import Ending, execute
 from pipeline.worker.gpu import seen_gpu
 from pipeline.worker.preemption import noticed
-from pipeline.worker.setup import Rig, rig
+from pipeline.worker.setup import WorkerSetup, set_up
 
 DRAIN_SECONDS = 20.0
 """How long close() waits for events to go out; what is left is replayed by the dispatcher."""
@@ -82,15 +82,15 @@ class Worker:
         self._loaded = now
         self._cold = WARM
         self._stopping, self._preempted = Event(), Event()
-        self._bench: Bench | None = None
+        self._runtime: RuntimeConfig | None = None
         self._store: SafeStore | None = None
         self._sender: Sender | None = None
-        self._rig: Rig | None = None
-        self._shop: Workshop | None = None
+        self._setup: WorkerSetup | None = None
+        self._context: WorkerContext | None = None
 
     def load(self) -> None:
         """What needs no GPU and no running ComfyUI: tables, clients, the sender."""
-        self._bench = load_bench(self._settings, self._engine)
+        self._runtime = load_runtime(self._settings, self._engine)
         self._store = open_store(self._settings)
         self._sender = Sender(make_sink(self._settings))
         self._loaded = time.monotonic()
@@ -101,22 +101,22 @@ class Worker:
         Raises a ComfyError; not on a platform, where that would end all that waits for this route.
         There the first job tries once more, and is handed back with the reason.
         """
-        assert self._bench is not None
+        assert self._runtime is not None
         assert self._store is not None
         assert self._sender is not None
         began = time.monotonic()  # a snapshot may lie between load() and this
-        route = self._bench.routes.route(self._route)
-        self._rig = rig(self._bench, route, environ=self._environ, work_dir=self._work_dir)
-        self._rig.ahead.start()
-        machine = self._started(self._rig.server, self._bench)
-        self._shop = self._workshop(machine, route, self._bench, self._store, self._sender)
+        route = self._runtime.routes.route(self._route)
+        self._setup = set_up(self._runtime, route, environ=self._environ, work_dir=self._work_dir)
+        self._setup.preload.start()
+        comfy = self._started(self._setup.server, self._runtime)
+        self._context = self._make_context(comfy, route, self._runtime, self._store, self._sender)
         self._cold = ColdStart(
             container=self._imported - self._born,
             imports=self._loaded - self._imported,
             comfyui=time.monotonic() - began,
         )
 
-    def _started(self, server: ComfyServer, bench: Bench) -> Machine:
+    def _started(self, server: ComfyServer, runtime: RuntimeConfig) -> ComfyInfo:
         try:
             return server.start()
         except ComfyError as error:
@@ -127,61 +127,70 @@ class Worker:
                 hint=error.hint,
                 log_tail=error.log_tail,
             )
-            if not bench.deployed:
+            if not runtime.deployed:
                 raise
-            return Machine("comfyui", None, gpu.gpu_name() or "unknown")
+            return ComfyInfo("comfyui", None, gpu.gpu_name() or "unknown")
 
-    def _workshop(
-        self, machine: Machine, route: Route, bench: Bench, store: SafeStore, sender: Sender
-    ) -> Workshop:
-        assert self._rig is not None
-        ahead = self._rig.ahead
-        return Workshop(
+    def _make_context(
+        self,
+        comfy: ComfyInfo,
+        route: Route,
+        runtime: RuntimeConfig,
+        store: SafeStore,
+        sender: Sender,
+    ) -> WorkerContext:
+        assert self._setup is not None
+        preload = self._setup.preload
+        return WorkerContext(
             store=store,
-            settler=Settler(store, sender, self._settings),
-            bench=bench,
-            server=self._rig.server,
-            supplier=Supplier(
+            delivery=ResultDelivery(store, sender, self._settings),
+            runtime=runtime,
+            server=self._setup.server,
+            input_fetcher=InputFetcher(
                 store,
                 lora_cache(self._settings, self._work_dir, self._loras),
                 self._settings.lora_prefix,
             ),
-            faces=FaceShelf(self._settings),
-            machine=machine,
-            gpu=seen_gpu(bench, route, machine.device),
+            faces=FaceModels(self._settings),
+            comfy=comfy,
+            gpu=seen_gpu(runtime, route, comfy.device),
             owner=f"{self._route}@{socket.gethostname()}:{os.getpid()}",
             stopping=self._stopping,
             preempted=self._preempted,
-            loads=self._rig.loads if machine.is_comfyui else None,
-            ahead=lambda: ahead.report,
+            loads=self._setup.loads if comfy.is_comfyui else None,
+            preload=lambda: preload.report,
         )
 
-    def run(self, ref: Mapping[str, Any], call_id: str | None = None) -> dict[str, Any]:
+    def run(self, payload: Mapping[str, Any], call_id: str | None = None) -> dict[str, Any]:
         """Execute one spawned job. Its lease and result tell what became of it.
 
         Raises KeyboardInterrupt for a job that the platform must run again elsewhere.
         """
-        log = structlog.get_logger(__name__).bind(job=ref.get("id"))
+        log = structlog.get_logger(__name__).bind(job=payload.get("id"))
         try:
             with noticed(self._notice):
-                ending = self._execute(Ref.model_validate(ref), call_id)
+                ending = self._execute(SpawnPayload.model_validate(payload), call_id)
         except ValidationError as error:
             log.error("ref_unreadable", error=str(error))
-            return {"id": ref.get("id"), "ending": "unreadable"}
+            return {"id": payload.get("id"), "ending": "unreadable"}
         except RylaError as error:
             log.warning("not_executed", code=error.code, error=error.message)
-            return {"id": ref.get("id"), "ending": "error", "error": error_info(error).model_dump()}
+            return {
+                "id": payload.get("id"),
+                "ending": "error",
+                "error": error_info(error).model_dump(),
+            }
         log.info("executed", ending=ending.value)
         if ending is Ending.PREEMPTED:
             raise KeyboardInterrupt("the platform takes this machine")
-        return {"id": ref.get("id"), "ending": ending.value}
+        return {"id": payload.get("id"), "ending": ending.value}
 
-    def _execute(self, ref: Ref, call_id: str | None) -> Ending:
-        assert self._shop is not None
-        assert self._rig is not None
-        self._rig.ahead.only(self._rig.files_of(ref.model))
+    def _execute(self, payload: SpawnPayload, call_id: str | None) -> Ending:
+        assert self._context is not None
+        assert self._setup is not None
+        self._setup.preload.only(self._setup.files_of(payload.model))
         cold = self._cold
-        return execute(ref, self._shop, call_id=call_id, cold=cold, on_start=self._paid)
+        return execute(payload, self._context, call_id=call_id, cold=cold, on_start=self._paid)
 
     def _paid(self) -> None:
         """The first job waited for this worker's start; its lease has the price."""
@@ -191,7 +200,7 @@ class Worker:
     def fit(self) -> bool:
         """False when no further job should be given to it: its machine goes, or its ComfyUI does
         not come back and would fail one job after the other."""
-        broken = self._rig is not None and self._rig.server.broken
+        broken = self._setup is not None and self._setup.server.broken
         return not (broken or self._preempted.is_set() or self._stopping.is_set())
 
     def preempt(self) -> None:
@@ -210,10 +219,10 @@ class Worker:
     def close(self) -> None:
         """Let the events out, then stop ComfyUI."""
         self._stopping.set()
-        if self._rig is not None:
-            self._rig.ahead.stop()
+        if self._setup is not None:
+            self._setup.preload.stop()
         if self._sender is not None:
             quick = self._preempted.is_set()
             self._sender.close(PREEMPTED_DRAIN_SECONDS if quick else DRAIN_SECONDS)
-        if self._rig is not None:
-            self._rig.server.stop()
+        if self._setup is not None:
+            self._setup.server.stop()

@@ -22,38 +22,38 @@ from handlers.comfyui.standin.options import Options
 from handlers.comfyui.standin.server import running
 from pipeline.api.app import make_app
 from pipeline.api.auth import hashed
-from pipeline.api.dependencies import Pace, Ports
-from pipeline.dispatcher.loop import Bell, dispatch
+from pipeline.api.dependencies import ApiDependencies, Timeouts
+from pipeline.dispatcher.loop import Wakeup, dispatch
 from pipeline.dispatcher.tick import Dispatcher
 from pipeline.local.seaweed import SeaweedServer
-from pipeline.notify.delivery import Settler
-from pipeline.queue.spawn import Ref
-from pipeline.runtime import load_bench
+from pipeline.notify.delivery import ResultDelivery
+from pipeline.queue.spawn import SpawnPayload
+from pipeline.runtime import load_runtime
 from pipeline.store.conditional import SafeStore, listed
 from pipeline.store.open import open_store
 from pipeline.worker.comfyui import ComfyServer
-from pipeline.worker.context import Workshop
+from pipeline.worker.context import WorkerContext
 from tests.support.instant import InstantEngine, workshop
 from tests.support.seaweed import fresh_bucket
 
 KEY = "ryla_for-the-tests-of-the-clients"
-PACE = Pace(look=0.1, first_look=0.05, census=0.1)
+PACE = Timeouts(look=0.1, first_look=0.05, job_listing=0.1)
 
 
 class OneWorker:
     """Executes one job after the other in a thread."""
 
-    def __init__(self, shop: Workshop) -> None:
-        self._engine = InstantEngine(shop)
+    def __init__(self, context: WorkerContext) -> None:
+        self._engine = InstantEngine(context)
         self._pool = ThreadPoolExecutor(1)
         self._runs: list[Future[None]] = []
         self.free = Event()
         self.free.set()
 
-    def submit(self, route: str, ref: Ref) -> None:
+    def submit(self, route: str, ref: SpawnPayload) -> None:
         self._runs.append(self._pool.submit(self._execute, route, ref))
 
-    def _execute(self, route: str, ref: Ref) -> None:
+    def _execute(self, route: str, ref: SpawnPayload) -> None:
         self.free.wait()
         self._engine.submit(route, ref)
 
@@ -103,10 +103,10 @@ class Api:
 
 
 @contextmanager
-def serving(ports: Ports) -> Iterator[str]:
+def serving(dependencies: ApiDependencies) -> Iterator[str]:
     """The app's URL."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(make_app(ports), log_level="warning", lifespan="on")
+    config = uvicorn.Config(make_app(dependencies), log_level="warning", lifespan="on")
     server = uvicorn.Server(config)
     thread = Thread(target=server.run, args=([listener],))
     thread.start()
@@ -122,7 +122,7 @@ def serving(ports: Ports) -> Iterator[str]:
 
 
 @contextmanager
-def pipeline(settings: Settings, work_dir: Path) -> Iterator[tuple[Ports, OneWorker]]:
+def pipeline(settings: Settings, work_dir: Path) -> Iterator[tuple[ApiDependencies, OneWorker]]:
     """What the app is given, with a dispatcher and a worker behind it."""
     with ExitStack() as parts:
         standin = parts.enter_context(running(Options.under(work_dir, step_seconds=0)))
@@ -130,20 +130,25 @@ def pipeline(settings: Settings, work_dir: Path) -> Iterator[tuple[Ports, OneWor
             settings.model_copy(update={"comfyui_url": standin}), work_dir=work_dir, environ={}
         )
         parts.callback(comfy.stop)
-        store, bench = open_store(settings), load_bench(settings, "local")
+        store, runtime = open_store(settings), load_runtime(settings, "local")
         sender = Sender(MemorySink())
         parts.callback(sender.close, 5)
-        shop = workshop(store, Settler(store, sender, settings, lambda: 1.0), bench, comfy)
-        worker = OneWorker(shop)
+        context = workshop(
+            store, ResultDelivery(store, sender, settings, lambda: 1.0), runtime, comfy
+        )
+        worker = OneWorker(context)
         parts.callback(worker.close)
         pool = parts.enter_context(ThreadPoolExecutor(4))
-        bell = Bell()
-        dispatcher = Dispatcher(store, worker, sender, bench, pool, "dispatcher")
-        thread = Thread(target=dispatch, args=(dispatcher, bell))
+        wakeup = Wakeup()
+        dispatcher = Dispatcher(store, worker, sender, runtime, pool, "dispatcher")
+        thread = Thread(target=dispatch, args=(dispatcher, wakeup))
         thread.start()
         parts.callback(thread.join)
-        parts.callback(bell.stop)
-        yield Ports(bench, store, heard=lambda _: bell.ring(), pace=PACE), worker
+        parts.callback(wakeup.stop)
+        yield (
+            ApiDependencies(runtime, store, notify=lambda _: wakeup.notify(), timeouts=PACE),
+            worker,
+        )
 
 
 @pytest.fixture(autouse=True)
@@ -166,5 +171,5 @@ def api(
         poll_idle_seconds=0.5,
         log_level="warning",
     )
-    with pipeline(settings, folder) as (ports, worker), serving(ports) as url:
-        yield Api(url, KEY, settings, ports.store, worker)
+    with pipeline(settings, folder) as (dependencies, worker), serving(dependencies) as url:
+        yield Api(url, KEY, settings, dependencies.store, worker)

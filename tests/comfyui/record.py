@@ -21,7 +21,7 @@ from handlers.comfyui.client import ComfyClient
 from handlers.faces.boxes import Box, Face, FaceFinder
 from handlers.faces.measurement import FaceUse
 from handlers.faces.scoring import Calibration
-from handlers.kinds.base import Brief, OutputFile, PromptRun, Timings
+from handlers.kinds.base import JobRequest, OutputFile, PromptRun, Timings
 from handlers.kinds.flux_instantid import FluxInstantId
 from handlers.kinds.registry import KINDS
 from handlers.kinds.requirements import Supplies
@@ -106,11 +106,11 @@ def record(url: str, kind: str, fields: dict[str, Any]) -> list[str]:
     request = made_by.input_model.model_validate(SMALL | fields)
     person = portrait({"anna": Box(240, 140, 160, 200)})
     supplies = Supplies(None, {"reference_image": person})
-    brief: Brief[Any] = Brief(uuid.uuid4().hex, 1, request, 7, supplies)
+    job: JobRequest[Any] = JobRequest(uuid.uuid4().hex, 1, request, 7, supplies)
     with ComfyClient(url) as client:
-        studio = RecordingStudio(Server("real", url, {}, ""), client)
-        list(made_by.run(brief, load_models(Path(MICRO_MODELS)), studio))
-    return studio.sessions
+        runner = RecordingStudio(Server("real", url, {}, ""), client)
+        list(made_by.run(job, load_models(Path(MICRO_MODELS)), runner))
+    return runner.sessions
 
 
 def main(folder: Path) -> None:

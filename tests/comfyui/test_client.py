@@ -10,7 +10,7 @@ from PIL import Image
 from config.errors import ComfyTimeout, GraphRejected, NodeFailed, PromptInterrupted
 from config.tables import load_models
 from handlers.comfyui.client import ComfyClient
-from handlers.kinds.base import Brief, Kind, PromptRun
+from handlers.kinds.base import JobRequest, Kind, PromptRun
 from handlers.kinds.flux import FluxDevInput, FluxSchnellInput
 from handlers.kinds.registry import KINDS
 from tests.comfyui.conftest import MICRO_MODELS
@@ -74,9 +74,9 @@ def test_each_kind_makes_its_pictures(
     server: Server, model: str, asked: FluxDevInput | FluxSchnellInput
 ) -> None:
     kind: Kind[Any] = KINDS[model]
-    brief = Brief(job_id=uuid.uuid4().hex, attempt=1, input=asked, seed=7)
+    job = JobRequest(job_id=uuid.uuid4().hex, attempt=1, input=asked, seed=7)
 
-    pictures = list(kind.run(brief, MODELS, Studio(server)))
+    pictures = list(kind.run(job, MODELS, Studio(server)))
 
     assert len(pictures) == asked.num_images
     assert {size_of(each.body) for each in pictures} == {(asked.width, asked.height)}
@@ -89,8 +89,8 @@ def test_the_same_brief_makes_the_same_pictures_on_another_attempt(server: Serve
     kind = KINDS["flux-dev"]
     pixels = []
     for attempt in (1, 2):
-        brief = Brief(job_id="again", attempt=attempt, input=request, seed=11)
-        (picture,) = kind.run(brief, MODELS, Studio(server))
+        job = JobRequest(job_id="again", attempt=attempt, input=request, seed=11)
+        (picture,) = kind.run(job, MODELS, Studio(server))
         with Image.open(BytesIO(picture.body)) as image:
             pixels.append(image.convert("RGB").tobytes())
 

@@ -21,12 +21,12 @@ from config.tables import load_models
 from handlers.comfyui.client import ComfyClient
 from handlers.faces.boxes import Box, Face, FaceFinder
 from handlers.faces.measurement import FaceUse
-from handlers.kinds.base import Brief, Kind, Rendered
+from handlers.kinds.base import JobRequest, Kind, Rendered
 from handlers.kinds.flux_instantid import FluxInstantId
 from handlers.kinds.registry import KINDS
 from handlers.kinds.requirements import LoraFile, Supplies
-from pipeline.models.face_packs import FaceShelf
-from pipeline.worker.comfyui import ComfyStudio
+from pipeline.models.face_packs import FaceModels
+from pipeline.worker.comfyui import ComfyGraphRunner
 from tests.comfyui.conftest import MICRO_MODELS, SETS
 from tests.comfyui.micro.make_models import loras
 from tests.support.comfy_wire import Server, flux_graph
@@ -85,7 +85,7 @@ class InNoise:
         return [Face(PLACE, 0.9, (1.0,), ())]
 
 
-class NoiseShelf(FaceShelf):
+class NoiseShelf(FaceModels):
     """Where weights are random, what they compose has no face that a box could be put around."""
 
     def finder(self, use: FaceUse) -> FaceFinder:
@@ -96,18 +96,18 @@ class NoiseShelf(FaceShelf):
 @dataclass(frozen=True)
 class Maker:
     server: Server
-    shelf: FaceShelf
+    face_models: FaceModels
 
     def make(self, case: Case, *, seed: int = 7, person: bytes = ANNA) -> Rendered:
         made_by = _kind(case.kind)
         request = made_by.input_model.model_validate(self._fields(case))
         lora = LoraFile(case.lora, f"loras/{case.lora}", "0" * 64, "") if case.lora else None
         supplies = Supplies(lora, {"reference_image": person})
-        brief = Brief(uuid.uuid4().hex, 1, request, seed, supplies)
-        for graph in made_by.graphs(brief, MODELS):
+        job = JobRequest(uuid.uuid4().hex, 1, request, seed, supplies)
+        for graph in made_by.graphs(job, MODELS):
             require_valid(graph, committed())
         with ComfyClient(self.server.url) as client:
-            (made,) = made_by.run(brief, MODELS, self._studio(client))
+            (made,) = made_by.run(job, MODELS, self._runner(client))
         return made
 
     def pixels(self, case: Case, **options: Any) -> bytes:
@@ -120,10 +120,10 @@ class Maker:
         width, height = SIZE
         return {"prompt": "a cat", "width": width, "height": height, "steps": 2, **case.fields}
 
-    def _studio(self, client: ComfyClient) -> ComfyStudio:
-        return ComfyStudio(
+    def _runner(self, client: ComfyClient) -> ComfyGraphRunner:
+        return ComfyGraphRunner(
             client,
-            self.shelf,
+            self.face_models,
             report=lambda fraction, node: None,
             should_stop=lambda: False,
             until=time.monotonic() + 100,
@@ -147,10 +147,10 @@ def offered(server: Server) -> str:
 
 
 @pytest.fixture(scope="module")
-def shelf(packs: Path, server: Server) -> FaceShelf:
+def face_models(packs: Path, server: Server) -> FaceModels:
     """As a worker has one for all its jobs: the models are loaded once."""
     settings = Settings(faces_dir=packs)
-    return NoiseShelf(settings) if server.real else FaceShelf(settings)
+    return NoiseShelf(settings) if server.real else FaceModels(settings)
 
 
 @pytest.fixture
@@ -170,8 +170,8 @@ def maker_for(
             if lacking:
                 pytest.skip(f"this ComfyUI has no {', '.join(lacking)}: see micro/README.md")
         if not faces:
-            return Maker(server, FaceShelf(Settings()))
-        return Maker(server, request.getfixturevalue("shelf"))
+            return Maker(server, FaceModels(Settings()))
+        return Maker(server, request.getfixturevalue("face_models"))
 
     return maker
 
@@ -222,7 +222,7 @@ def test_the_nodes_themselves_tell_of_a_reference_without_a_face(
     if not server.real:
         pytest.skip("the stand-in's nodes look for no face")
     maker_for(WITH_FACES["sdxl-instantid"])
-    maker = Maker(server, FaceShelf(Settings(faces_dir=tmp_path)))
+    maker = Maker(server, FaceModels(Settings(faces_dir=tmp_path)))
 
     with pytest.raises(NoFace, match="InstantID found no face"):
         maker.make(WITH_FACES["sdxl-instantid"], person=portrait({}))

@@ -11,12 +11,12 @@ from PIL import Image
 from config.settings import Settings
 from config.tables import load_models
 from handlers.comfyui.client import ComfyClient
-from handlers.kinds.base import Brief, Rendered
+from handlers.kinds.base import JobRequest, Rendered
 from handlers.kinds.requirements import Supplies
 from handlers.media.raw_outputs import finish
 from handlers.workflow_graph.kind import Workflow, WorkflowInput
-from pipeline.models.face_packs import FaceShelf
-from pipeline.worker.comfyui import ComfyStudio
+from pipeline.models.face_packs import FaceModels
+from pipeline.worker.comfyui import ComfyGraphRunner
 from tests.comfyui.conftest import MICRO_MODELS
 from tests.support.comfy_wire import Server, flux_graph
 
@@ -36,16 +36,16 @@ def run(
     inputs = dict.fromkeys(pictures, "inputs/0.png")
     given = WorkflowInput.model_validate({"workflow": workflow, "inputs": inputs, **fields})
     supplies = Supplies(pictures={f"inputs.{name}": body for name, body in pictures.items()})
-    brief = Brief(f"workflow-{time.time_ns()}", 1, given, 7, supplies)
+    job = JobRequest(f"workflow-{time.time_ns()}", 1, given, 7, supplies)
     with ComfyClient(server.url) as client:
-        studio = ComfyStudio(
+        runner = ComfyGraphRunner(
             client,
-            FaceShelf(Settings()),
+            FaceModels(Settings()),
             report=lambda fraction, node: None,
             should_stop=lambda: False,
             until=time.monotonic() + 100,
         )
-        return list(Workflow().run(brief, MODELS, studio))
+        return list(Workflow().run(job, MODELS, runner))
 
 
 def test_stills_animations_and_videos_are_outputs(server: Server) -> None:

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from config.settings import Settings
-from pipeline.acceptance.criteria.all import judge
+from pipeline.acceptance.criteria.all import evaluate
 from pipeline.acceptance.criteria.criterion import Verdict
 from pipeline.acceptance.driver import Driver
 from pipeline.acceptance.http import Web
-from pipeline.acceptance.run import Run, Wishes
-from pipeline.runtime import load_bench
+from pipeline.acceptance.run import Run, RunOptions
+from pipeline.runtime import load_runtime
 from tests.support.acceptances import SMALL, plan_file
 from tests.support.deployed import API_KEY, Deployed
 
@@ -25,15 +25,15 @@ def test_ran_an_acceptance_with_jobs_on_a_named_gpu(ryla: Deployed, tmp_path: Pa
     with Web.at(ryla.api, API_KEY) as web:
         run = Run(
             file,
-            Wishes("accepted", tmp_path, ["L40S"]),
-            load_bench(Settings(), "modal"),
+            RunOptions("accepted", tmp_path, ["L40S"]),
+            load_runtime(Settings(), "modal"),
             Driver(ryla.store, 2, None, patience_s=60, look_s=0.2),
             web,
         )
         run.prepare()
         findings = run.go()
 
-    verdicts = {each.name: each for each in judge(findings.facts)}
+    verdicts = {each.name: each for each in evaluate(findings.facts)}
     assert verdicts["HTTP"].verdict is Verdict.NO_EVIDENCE, verdicts["HTTP"]
     assert verdicts["Events"].verdict is Verdict.NO_EVIDENCE, verdicts["Events"]
     (row,) = findings.gpus

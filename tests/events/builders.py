@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from events.catalogue import Asked, Common, FaceConsistencyMeasured, GenerationCompleted
+from events.catalogue import Common, FaceConsistencyMeasured, GenerationCompleted, RequestProperties
 from events.outbox import StoredEvent, stored
 
 AT = datetime(2026, 3, 1, 12, 30, 0, 250_000, tzinfo=UTC)
@@ -19,7 +19,9 @@ COMMON = Common(
 
 def completed(job_id: str) -> StoredEvent:
     event = GenerationCompleted(
-        asked=Asked(workflow_type="flux-instantid", prompt_length=12, width=1024, height=1024),
+        request=RequestProperties(
+            workflow_type="flux-instantid", prompt_length=12, width=1024, height=1024
+        ),
         generation_time_ms=3300,
         outputs=1,
     )

@@ -46,7 +46,7 @@ def test_every_name_that_was_planned_is_the_name_of_some_moment() -> None:
 
 def test_the_properties_that_were_planned_are_there() -> None:
     asked_for = ["workflow_type", "prompt_length", "width", "height", "steps", "cfg", "has_seed"]
-    assert set(asked_for) <= set(catalogue.Asked.model_fields)
+    assert set(asked_for) <= set(catalogue.RequestProperties.model_fields)
     assert "error_type" in GenerationFailed.model_fields
     assert {"consistency_score", "generation_time_ms"} <= set(FaceConsistencyMeasured.model_fields)
     assert {"lora_id", "lora_size_mb", "load_time_ms"} <= set(LoraLoaded.model_fields)
@@ -67,7 +67,7 @@ def test_no_property_hides_one_that_every_event_carries() -> None:
     for event in TABLE.values():
         assert common.isdisjoint(event.model_fields), event
         assert set(event.told_apart_by) <= set(event.model_fields), event
-    assert common.isdisjoint(catalogue.Asked.model_fields)
+    assert common.isdisjoint(catalogue.RequestProperties.model_fields)
 
 
 def test_the_two_instantid_kinds_share_a_stem_and_no_other_two_do() -> None:

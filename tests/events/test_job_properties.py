@@ -1,5 +1,5 @@
 from config import errors
-from events.job_properties import asked, error_type
+from events.job_properties import error_type, request_properties
 
 
 def test_what_was_asked_is_told_without_the_prompt() -> None:
@@ -15,7 +15,7 @@ def test_what_was_asked_is_told_without_the_prompt() -> None:
         "output_format": "png",
         "nsfw": False,
     }
-    told = asked("flux-dev", given)
+    told = request_properties("flux-dev", given)
     assert told.model_dump() == {
         "workflow_type": "flux-dev",
         "prompt_length": 9,
@@ -44,7 +44,9 @@ def test_an_input_of_nonsense_is_told_as_unknown() -> None:
         "output_format": ["png"],
         "nsfw": "yes",
     }
-    told = asked("flux-dev", nonsense).model_dump(exclude={"workflow_type", "has_seed"})
+    told = request_properties("flux-dev", nonsense).model_dump(
+        exclude={"workflow_type", "has_seed"}
+    )
     assert set(told.values()) == {None}
 
 

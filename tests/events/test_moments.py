@@ -1,20 +1,24 @@
 import pytest
 
 from events.catalogue import ManifestRejected
-from events.job_properties import asked
+from events.job_properties import request_properties
 from events.moments import Moment, ending, event_for
 
 
 def test_a_refusal_is_a_failure_that_says_so() -> None:
-    refused = ending(Moment.REFUSED, "flux-dev", asked("flux-dev", {}), entry="a", error_code="x")
-    failed = ending(Moment.FAILED, "flux-dev", asked("flux-dev", {}), entry="a", error_code="x")
+    refused = ending(
+        Moment.REFUSED, "flux-dev", request_properties("flux-dev", {}), entry="a", error_code="x"
+    )
+    failed = ending(
+        Moment.FAILED, "flux-dev", request_properties("flux-dev", {}), entry="a", error_code="x"
+    )
     assert refused.name_for("flux-dev") == failed.name_for("flux-dev")
     assert refused.properties()["refused"] is True
     assert failed.properties()["refused"] is False
 
 
 def test_a_cancelled_job_has_an_event_of_its_own() -> None:
-    event = ending(Moment.CANCELLED, "flux-lora", asked("flux-lora", {}), entry="a")
+    event = ending(Moment.CANCELLED, "flux-lora", request_properties("flux-lora", {}), entry="a")
     assert event.name_for("flux-lora") == "modal_lora_generation_cancelled"
 
 
@@ -23,7 +27,7 @@ def test_a_cancelled_job_has_an_event_of_its_own() -> None:
 def test_a_job_of_no_known_kind_has_its_rejection_for_an_end(
     kind: str | None, moment: Moment
 ) -> None:
-    event = ending(moment, kind, asked(kind, {}), entry="j1.json", field="model")
+    event = ending(moment, kind, request_properties(kind, {}), entry="j1.json", field="model")
     assert event == ManifestRejected(entry="j1.json", field="model")
     assert event.name_for(kind) == "modal_manifest_rejected"
 
@@ -33,10 +37,12 @@ def test_a_job_of_no_known_kind_was_never_requested() -> None:
 
 
 def test_a_rejected_entry_is_rejected_even_when_its_kind_is_known() -> None:
-    event = ending(Moment.REJECTED, "flux-dev", asked("flux-dev", {}), entry="9-x.json")
+    event = ending(
+        Moment.REJECTED, "flux-dev", request_properties("flux-dev", {}), entry="9-x.json"
+    )
     assert event == ManifestRejected(entry="9-x.json")
 
 
 def test_success_has_no_ending_to_build() -> None:
     with pytest.raises(ValueError, match="no end without success"):
-        ending(Moment.SUCCEEDED, "flux-dev", asked("flux-dev", {}), entry="a")
+        ending(Moment.SUCCEEDED, "flux-dev", request_properties("flux-dev", {}), entry="a")

@@ -8,15 +8,15 @@ from pydantic import ValidationError
 
 from events.catalogue import (
     MAX_TEXT,
-    Asked,
     Common,
     Event,
     FaceConsistencyMeasured,
     GenerationFailed,
     GenerationRequested,
     LoraLoaded,
+    RequestProperties,
 )
-from events.job_properties import asked
+from events.job_properties import request_properties
 from events.moments import TABLE
 from events.outbox import StoredEvent, stored
 from tests.events.builders import AT, COMMON, completed, scores
@@ -67,7 +67,7 @@ def test_two_lora_files_of_one_job_are_two_events() -> None:
 
 
 def test_a_request_is_the_same_event_whichever_attempt_tells_of_it() -> None:
-    event = GenerationRequested(asked=Asked(width=512))
+    event = GenerationRequested(request=RequestProperties(width=512))
     late = attempt(3, gpu_type="L40S", duration=4.0, cost_usd=0.1, error_code="comfyui_died")
     first = stored(event, attempt(1), subject="j1", at=AT)
     assert stored(event, late, subject="j1", at=AT) == first
@@ -75,7 +75,7 @@ def test_a_request_is_the_same_event_whichever_attempt_tells_of_it() -> None:
 
 
 def test_a_job_ends_once_whichever_attempt_ended_it() -> None:
-    event = GenerationFailed(asked=Asked(), error_type="timeout", refused=False)
+    event = GenerationFailed(request=RequestProperties(), error_type="timeout", refused=False)
     first = stored(event, attempt(1), subject="j1", at=AT)
     second = stored(event, attempt(2), subject="j1", at=AT)
     assert first.uuid == second.uuid
@@ -90,7 +90,7 @@ def test_uuids_stay_what_they_are() -> None:
 
 
 def test_the_time_is_the_given_one_in_utc() -> None:
-    event = GenerationRequested(asked=Asked())
+    event = GenerationRequested(request=RequestProperties())
     elsewhere = datetime(2026, 3, 1, 14, 0, tzinfo=timezone(timedelta(hours=2)))
     told = stored(event, COMMON, subject="j1", at=elsewhere).timestamp
     assert told == "2026-03-01T12:00:00.000+00:00"
@@ -106,7 +106,11 @@ def test_the_distinct_id_is_the_callers_or_stands_in(
 ) -> None:
     common = attempt(1, tenant=tenant)
     event = stored(
-        GenerationRequested(asked=Asked()), common, subject="j1", at=AT, distinct_id=wanted
+        GenerationRequested(request=RequestProperties()),
+        common,
+        subject="j1",
+        at=AT,
+        distinct_id=wanted,
     )
     assert event.distinct_id == carried
 
@@ -119,7 +123,7 @@ def test_every_event_carries_the_common_properties_and_posthogs() -> None:
     assert properties["$process_person_profile"] is False
     assert properties["$geoip_disable"] is True
     assert properties["prompt_length"] == 12
-    assert "asked" not in properties
+    assert "request" not in properties
 
 
 def test_numbers_that_json_lacks_become_null() -> None:
@@ -144,7 +148,7 @@ def test_an_event_comes_back_from_json_as_it_went_and_is_sent_as_the_same_bytes(
 def as_long_as_can_be(event_type: type[Event]) -> Event:
     given: dict[str, Any] = dict.fromkeys(event_type.model_fields, LONG)
     others = {
-        "asked": asked(LONG, {"prompt": LONG, "output_format": LONG}),
+        "request": request_properties(LONG, {"prompt": LONG, "output_format": LONG}),
         "error_type": "timeout",
         "kinds": (LONG,) * 20,
     }

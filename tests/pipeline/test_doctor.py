@@ -12,7 +12,7 @@ from config.settings import Settings
 from config.tables import load_models
 from handlers.comfyui.standin.options import Options
 from handlers.comfyui.standin.server import running
-from pipeline.doctor import Health, Row, examine
+from pipeline.doctor import Health, Row, run_checks
 from pipeline.store.base import Always, Condition, Written
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
@@ -37,7 +37,7 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def rows(settings: Settings, **changes: Any) -> Mapping[str, Row]:
     changed = Settings.model_validate({**dict(settings), **changes})
-    return {row.check: row for row in examine(changed, dict(os.environ))}
+    return {row.check: row for row in run_checks(changed, dict(os.environ))}
 
 
 def test_a_good_bucket_passes_and_is_left_as_it_was(bucket: Settings) -> None:

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.public_https import MAX_URL, BadUrl, Place, PublicHttps, is_public, place_of
+from pipeline.public_https import (
+    MAX_URL,
+    BadUrl,
+    Destination,
+    PublicHttps,
+    destination_of,
+    is_public,
+)
 from tests.support.https_server import https_server
 from tests.support.network import PUBLIC, Network
 
@@ -42,7 +49,7 @@ def test_public_addresses_are(address: str) -> None:
     ],
 )
 def test_a_url_leads_to_a_host_and_a_path(url: str, host: str, path: str) -> None:
-    assert place_of(url) == Place(host, path)
+    assert destination_of(url) == Destination(host, path)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +70,7 @@ def test_a_url_leads_to_a_host_and_a_path(url: str, host: str, path: str) -> Non
 )
 def test_such_a_url_leads_nowhere(url: str) -> None:
     with pytest.raises(BadUrl):
-        place_of(url)
+        destination_of(url)
 
 
 def test_the_request_is_whole_and_the_answer_is_the_servers(tmp_path: Path) -> None:
@@ -75,7 +82,7 @@ def test_the_request_is_whole_and_the_answer_is_the_servers(tmp_path: Path) -> N
         headers = {"Content-Length": "100000", "X-Own": "1"}
         with web.asked(
             "POST",
-            Place(HOST, "/a?b"),
+            Destination(HOST, "/a?b"),
             time.monotonic() + 5,
             headers=headers,
             body=b"x" * 100_000,

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from events.catalogue import (
-    Asked,
     Common,
     FaceConsistencyMeasured,
     GenerationCompleted,
@@ -13,6 +12,7 @@ from events.catalogue import (
     GenerationRequested,
     LoraLoaded,
     ModelLoaded,
+    RequestProperties,
 )
 from events.outbox import StoredEvent, stored
 from pipeline.acceptance.criteria.criterion import Outcome
@@ -55,13 +55,15 @@ def unfinished(id: str, stage: Stage = Stage.FLUX, why: str = "still running") -
 
 def owes(made: Result, engine: str = "modal") -> list[StoredEvent]:
     ended: Any = (
-        GenerationCompleted(asked=Asked(), generation_time_ms=1, outputs=1)
+        GenerationCompleted(request=RequestProperties(), generation_time_ms=1, outputs=1)
         if made.status is Status.SUCCEEDED
         else GenerationFailed(
-            asked=Asked(), error_type="model_error", refused=made.status is Status.REJECTED
+            request=RequestProperties(),
+            error_type="model_error",
+            refused=made.status is Status.REJECTED,
         )
     )
-    found = [event(GenerationRequested(asked=Asked()), made.model, engine)]
+    found = [event(GenerationRequested(request=RequestProperties()), made.model, engine)]
     if made.model == "flux-lora" and made.status is Status.SUCCEEDED:
         found.append(lora_loaded())
     if str(made.model).endswith("-instantid"):

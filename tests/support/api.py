@@ -3,20 +3,20 @@
 from fastapi import APIRouter, FastAPI
 from starlette.testclient import TestClient
 
-from pipeline.api.dependencies import Ports
+from pipeline.api.dependencies import ApiDependencies
 from pipeline.api.problems import handle_errors
 from pipeline.api.service import Service
 
 
-def app_with(ports: Ports, router: APIRouter) -> FastAPI:
+def app_with(dependencies: ApiDependencies, router: APIRouter) -> FastAPI:
     app = FastAPI(redirect_slashes=False)
-    app.state.service = Service.of(ports)
+    app.state.service = Service.of(dependencies)
     app.include_router(router)
     handle_errors(app)
     return app
 
 
-def client_of(ports: Ports, router: APIRouter) -> TestClient:
+def client_of(dependencies: ApiDependencies, router: APIRouter) -> TestClient:
     return TestClient(
-        app_with(ports, router), base_url="http://127.0.0.1", client=("127.0.0.1", 50_000)
+        app_with(dependencies, router), base_url="http://127.0.0.1", client=("127.0.0.1", 50_000)
     )

@@ -10,7 +10,7 @@ from config.settings import Settings, variable
 from handlers.comfyui.standin import standin_folder
 from pipeline.api.auth import hashed
 from pipeline.modal_app.shipping import APP_FILE
-from pipeline.queue.spawn import Ref
+from pipeline.queue.spawn import SpawnPayload
 from pipeline.store.open import open_store
 from tests.support.modal_plane import ModalPlane
 from tests.support.modal_plane.registered import RegisteredApp
@@ -81,10 +81,10 @@ class Deployed(Bucket):
         return self.runs(id)[number - 1]
 
 
-def ref_of(delivery: Delivery) -> Ref:
+def ref_of(delivery: Delivery) -> SpawnPayload:
     packed = delivery.input.item.input
-    (ref,), _ = decoded(packed.args, packed.data_format)
-    return Ref.model_validate(ref)
+    (payload,), _ = decoded(packed.args, packed.data_format)
+    return SpawnPayload.model_validate(payload)
 
 
 def secrets(bucket: Settings, posthog: str) -> dict[str, dict[str, str]]:

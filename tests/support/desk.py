@@ -9,12 +9,14 @@ from httpx import ASGITransport, AsyncClient, Response
 
 from pipeline.api.app import make_app
 from pipeline.api.auth import hashed
-from pipeline.api.dependencies import Pace, Ports
+from pipeline.api.dependencies import ApiDependencies, Timeouts
 from pipeline.api.service import Service
-from pipeline.api.watch import Track
+from pipeline.api.watch import TrackedJob
 from tests.support.yard import Yard
 
-QUICK = Pace(look=0.01, first_look=0.0, census=0.0, listing=0.0, picture_wait=10.0, stream=10.0)
+QUICK = Timeouts(
+    look=0.01, first_look=0.0, job_listing=0.0, listing=0.0, picture_wait=10.0, stream=10.0
+)
 SMALL = {"prompt": "a cat on a wall", "width": 256, "height": 256, "steps": 2}
 LOCAL = "http://127.0.0.1:8787"
 
@@ -22,11 +24,13 @@ LOCAL = "http://127.0.0.1:8787"
 class Desk:
     """A context manager. `keys` are by tenant; without any, it is open to this machine."""
 
-    def __init__(self, yard: Yard, pace: Pace = QUICK, **more: Any) -> None:
+    def __init__(self, yard: Yard, timeouts: Timeouts = QUICK, **more: Any) -> None:
         self.yard = yard
-        self.heard: list[str | None] = []
-        self.ports = Ports(yard.bench, yard.store, self.heard.append, pace=pace, **more)
-        self.app = make_app(self.ports)
+        self.changed_keys: list[str | None] = []
+        self.dependencies = ApiDependencies(
+            yard.runtime, yard.store, self.changed_keys.append, timeouts=timeouts, **more
+        )
+        self.app = make_app(self.dependencies)
         self.client = self.client_from("127.0.0.1")
 
     def client_from(self, address: str, base_url: str = LOCAL) -> AsyncClient:
@@ -42,7 +46,7 @@ class Desk:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.service.hub.close()
+        self.service.watcher.close()
         await self.client.aclose()
 
     async def post(
@@ -72,9 +76,9 @@ class Desk:
             while not is_so():
                 await asyncio.sleep(0.005)
 
-    def followed(self, id: str) -> Track | None:
+    def followed(self, id: str) -> TrackedJob | None:
         """What those who wait for a job know of it."""
-        return self.service.hub._tracks.get(id)
+        return self.service.watcher._tracks.get(id)
 
     def manifest(self, key: str) -> Any:
         stored = self.yard.raw._store.get(key)

@@ -15,8 +15,8 @@ from pipeline.contract.lease import Phase
 from pipeline.dispatcher.tick import Dispatcher, tick
 from pipeline.engines.local import LocalEngine
 from pipeline.notify.sinks import make_sink
-from pipeline.queue.spawn import Ref
-from pipeline.runtime import load_bench
+from pipeline.queue.spawn import SpawnPayload
+from pipeline.runtime import load_runtime
 from pipeline.store.base import Condition, Written
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
@@ -62,10 +62,10 @@ class DyingEngine(LocalEngine):
     point = ""
     bucket: Bucket
 
-    def submit(self, route: str, ref: Ref) -> None:
-        super().submit(route, ref)
+    def submit(self, route: str, payload: SpawnPayload) -> None:
+        super().submit(route, payload)
         if self.point == "executing":
-            wait_until(lambda: self._runs(ref.id))
+            wait_until(lambda: self._runs(payload.id))
             die()
         if self.point == "spawned":
             die()
@@ -77,16 +77,16 @@ class DyingEngine(LocalEngine):
 
 def main(point: str) -> None:
     settings = load_settings(os.environ)
-    bench = load_bench(settings, "local")
+    runtime = load_runtime(settings, "local")
     store = open_store(settings)
     assert isinstance(store.raw, S3Store)
     dying = DyingStore(store.raw._client, settings.bucket)
     dying.after = WRITES.get(point, dying.after)
-    engine = DyingEngine(settings, bench.routes, os.environ)
+    engine = DyingEngine(settings, runtime.routes, os.environ)
     engine.point, engine.bucket = point, Bucket(store)
     sender = Sender(make_sink(settings))
     pool = ThreadPoolExecutor(1)
-    tick(Dispatcher(SafeStore(dying), engine, sender, bench, pool, f"dying-{os.getpid()}"))
+    tick(Dispatcher(SafeStore(dying), engine, sender, runtime, pool, f"dying-{os.getpid()}"))
     sys.exit("it should have died")
 
 

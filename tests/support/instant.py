@@ -11,17 +11,17 @@ from PIL import Image
 
 from config.errors import ComfyError, EngineUnavailable
 from handlers.comfyui.client import ComfyClient
-from handlers.comfyui.info import Machine
+from handlers.comfyui.info import ComfyInfo
 from handlers.kinds.base import OutputFile, PromptRun, Timings
-from pipeline.inputs.supplies import Supplier
+from pipeline.inputs.supplies import InputFetcher
 from pipeline.loras.cache import lora_cache
-from pipeline.models.face_packs import FaceShelf
-from pipeline.notify.delivery import Settler
-from pipeline.queue.spawn import Ref
-from pipeline.runtime import Bench
+from pipeline.models.face_packs import FaceModels
+from pipeline.notify.delivery import ResultDelivery
+from pipeline.queue.spawn import SpawnPayload
+from pipeline.runtime import RuntimeConfig
 from pipeline.store.conditional import SafeStore
 from pipeline.worker.comfyui import ComfyServer
-from pipeline.worker.context import Workshop
+from pipeline.worker.context import WorkerContext
 from pipeline.worker.execution import Ending, execute
 
 SIZE = 256
@@ -62,8 +62,8 @@ class InstantServer(ComfyServer):
         self.broken = False
         self.instant = InstantClient(before)
 
-    def start(self) -> Machine:
-        return Machine("standin", "0.8.0", "standin")
+    def start(self) -> ComfyInfo:
+        return ComfyInfo("standin", "0.8.0", "standin")
 
     def ensure_running(self) -> None:
         pass
@@ -93,24 +93,24 @@ def failing(*errors: ComfyError | None) -> Callable[..., None]:
 
 def workshop(
     store: SafeStore,
-    settler: Settler,
-    bench: Bench,
+    delivery: ResultDelivery,
+    runtime: RuntimeConfig,
     server: ComfyServer | None = None,
     *,
     gpu: str = "none",
     **changes: Any,
-) -> Workshop:
+) -> WorkerContext:
     server = server or InstantServer()
-    loras = lora_cache(bench.settings, bench.settings.state_dir)
-    return Workshop(
+    loras = lora_cache(runtime.settings, runtime.settings.state_dir)
+    return WorkerContext(
         store=store,
-        settler=settler,
-        bench=bench,
+        delivery=delivery,
+        runtime=runtime,
         server=server,
-        supplier=Supplier(store, loras, bench.settings.lora_prefix),
-        faces=FaceShelf(bench.settings),
-        machine=Machine("standin", "0.8.0", "standin"),
-        gpu=bench.gpus.gpu(gpu),
+        input_fetcher=InputFetcher(store, loras, runtime.settings.lora_prefix),
+        faces=FaceModels(runtime.settings),
+        comfy=ComfyInfo("standin", "0.8.0", "standin"),
+        gpu=runtime.gpus.gpu(gpu),
         owner="worker",
         **{"stopping": threading.Event(), **changes},
     )
@@ -119,12 +119,12 @@ def workshop(
 class InstantEngine:
     """Executes in the caller's thread."""
 
-    def __init__(self, shop: Workshop) -> None:
-        self.shop = shop
+    def __init__(self, context: WorkerContext) -> None:
+        self.context = context
         self.endings: list[Ending] = []
 
-    def submit(self, route: str, ref: Ref) -> None:
-        self.endings.append(execute(ref, self.shop, call_id=None))
+    def submit(self, route: str, payload: SpawnPayload) -> None:
+        self.endings.append(execute(payload, self.context, call_id=None))
 
     def cancel(self, call_id: str) -> None:
         pass
@@ -134,13 +134,13 @@ class HoldingEngine:
     """Keeps what it is given. With `error` set, takes nothing."""
 
     def __init__(self) -> None:
-        self.refs: list[Ref] = []
+        self.payloads: list[SpawnPayload] = []
         self.error: Exception | None = None
 
-    def submit(self, route: str, ref: Ref) -> None:
+    def submit(self, route: str, payload: SpawnPayload) -> None:
         if self.error is not None:
             raise self.error
-        self.refs.append(ref)
+        self.payloads.append(payload)
 
     def cancel(self, call_id: str) -> None:
         pass

@@ -6,7 +6,7 @@ from typing import Any
 from pipeline.contract.keys import inbox_key, lease_key
 from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.result import Result, Status
-from pipeline.queue.expiry import Held
+from pipeline.queue.expiry import ListedLease
 from pipeline.store.base import Entry, Stored
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -59,6 +59,6 @@ def entry(key: str, age_s: float = 0.0, etag: str = "etag") -> Entry:
     return Entry(key, etag, 100, NOW - timedelta(seconds=age_s))
 
 
-def held(lease: Lease | None, age_s: float, *, unreadable: bool = False) -> Held:
+def held(lease: Lease | None, age_s: float, *, unreadable: bool = False) -> ListedLease:
     """A lease as listed at NOW."""
-    return Held("job", entry(lease_key("job"), age_s), lease, unreadable)
+    return ListedLease("job", entry(lease_key("job"), age_s), lease, unreadable)

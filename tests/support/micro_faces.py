@@ -97,10 +97,10 @@ def _frame(net: Net, signs: tuple[int, int, int]) -> dict[str, str]:
     for near, far, axis in (("left", "right", 0), ("top", "bottom", 1)):
         line = net.add("ReduceMax", marked, axes=[axis], keepdims=0)
         on_it = net.add("Greater", line, net.constant(0.5))
-        places = _count(net, net.add("Shape", line))
-        here = net.add("Where", on_it, places, net.constant(FAR))
+        slots = _count(net, net.add("Shape", line))
+        here = net.add("Where", on_it, slots, net.constant(FAR))
         edges[near] = net.add("ReduceMin", here, keepdims=0)
-        here = net.add("Where", on_it, places, net.constant(-FAR))
+        here = net.add("Where", on_it, slots, net.constant(-FAR))
         last = net.add("ReduceMax", here, keepdims=0)
         edges[far] = net.add("Add", last, net.constant(1.0))
     edges["present"] = net.add("ReduceMax", marked, keepdims=0)

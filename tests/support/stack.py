@@ -19,11 +19,11 @@ from events.sender import Sender
 from pipeline.contract.keys import lease_key, result_key
 from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.result import Result
-from pipeline.dispatcher.loop import Bell, dispatch
+from pipeline.dispatcher.loop import Wakeup, dispatch
 from pipeline.dispatcher.tick import Dispatcher
 from pipeline.engines.local import LocalEngine
 from pipeline.notify.sinks import make_sink
-from pipeline.runtime import load_bench
+from pipeline.runtime import load_runtime
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
 from tests.support.manifests import body
@@ -128,23 +128,23 @@ class Stack(Bucket):
     def __init__(self, settings: Settings, *, idle_s: float = 60) -> None:
         super().__init__(open_store(settings))
         self.settings = settings
-        self.bench = load_bench(settings, "local")
-        self.engine = LocalEngine(settings, _idle_for(idle_s, self.bench.routes), os.environ)
+        self.runtime = load_runtime(settings, "local")
+        self.engine = LocalEngine(settings, _idle_for(idle_s, self.runtime.routes), os.environ)
         self.sink = make_sink(settings)
         self.sender = Sender(self.sink)
         self.pool = ThreadPoolExecutor(4)
         self.dispatcher = Dispatcher(
-            self.store, self.engine, self.sender, self.bench, self.pool, "test"
+            self.store, self.engine, self.sender, self.runtime, self.pool, "test"
         )
-        self._bell = Bell()
-        self._thread = Thread(target=dispatch, args=(self.dispatcher, self._bell))
+        self._wakeup = Wakeup()
+        self._thread = Thread(target=dispatch, args=(self.dispatcher, self._wakeup))
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
         """As Ctrl-C does: no further tick, then the workers hand back what they have."""
-        self._bell.stop()
+        self._wakeup.stop()
         self._thread.join()
         self.engine.close()
         self.sender.close(5)

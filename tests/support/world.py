@@ -20,9 +20,9 @@ from events.sink import NotDelivered
 from pipeline.contract.keys import lease_key, manifest_key, result_key
 from pipeline.contract.lease import Lease, Phase
 from pipeline.dispatcher.tick import Dispatcher, tick
-from pipeline.notify.delivery import Settler
-from pipeline.queue.spawn import Ref
-from pipeline.runtime import Bench, load_bench
+from pipeline.notify.delivery import ResultDelivery
+from pipeline.queue.spawn import SpawnPayload
+from pipeline.runtime import RuntimeConfig, load_runtime
 from pipeline.store.base import Always, Condition, Written
 from pipeline.store.conditional import Patience, SafeStore
 from pipeline.store.memory import MemoryStore
@@ -41,7 +41,7 @@ SETTINGS = Settings(
     backoff_cap_seconds=1,
     max_attempts=4,
 )
-BENCH: Bench = load_bench(SETTINGS, "local")
+BENCH: RuntimeConfig = load_runtime(SETTINGS, "local")
 
 
 class AuditedStore(MemoryStore):
@@ -144,20 +144,20 @@ class InlineSender(Sender):
 class ListingEngine:
     """Notes what is to be executed."""
 
-    refs: list[Ref] = field(default_factory=list)
+    payloads: list[SpawnPayload] = field(default_factory=list)
     spawned: int = 0
 
-    def submit(self, route: str, ref: Ref) -> None:
+    def submit(self, route: str, payload: SpawnPayload) -> None:
         self.spawned += 1
-        self.refs.append(ref)
+        self.payloads.append(payload)
 
     def cancel(self, call_id: str) -> None:
         pass
 
-    def take(self) -> list[Ref]:
+    def take(self) -> list[SpawnPayload]:
         """What was spawned since the last look."""
-        refs, self.refs = self.refs, []
-        return refs
+        payloads, self.payloads = self.payloads, []
+        return payloads
 
 
 class World:
@@ -166,7 +166,7 @@ class World:
         *,
         fault: Fault | None = None,
         at: int = -1,
-        before: Callable[["World", Ref], None] | None = None,
+        before: Callable[["World", SpawnPayload], None] | None = None,
         sink_failures: int = 0,
     ) -> None:
         """The fault comes at call number `at`, counted over all processes. `before` is called in
@@ -232,17 +232,17 @@ class World:
         except RylaError:
             pass
 
-    def execute(self, ref: Ref) -> None:
+    def execute(self, payload: SpawnPayload) -> None:
         """In a process of its own."""
         store = self.process()
 
         def before(**options: object) -> None:
             if self._before is not None:
-                self._before(self, ref)
+                self._before(self, payload)
 
-        shop = workshop(
+        context = workshop(
             store,
-            Settler(store, self.sender, SETTINGS, lambda: 1.0),
+            ResultDelivery(store, self.sender, SETTINGS, lambda: 1.0),
             BENCH,
             InstantServer(before),
             nonce=self.nonce,
@@ -250,16 +250,16 @@ class World:
             monotonic=self._seconds,
         )
         with suppress(Died, RylaError):
-            execute(ref, shop, call_id=None)
+            execute(payload, context, call_id=None)
 
     def run_until_quiet(self, *, dispatchers: int = 1, executions: int = 1) -> None:
         """Tick, execute what was spawned, let time pass, until nothing is left to do."""
         for _ in range(40):
             for number in range(dispatchers):
                 self.tick(number)
-            for ref in self.engine.take():
+            for payload in self.engine.take():
                 for _ in range(executions):
-                    self.execute(ref)
+                    self.execute(payload)
             if not self.bucket.list("inbox/").entries and not self.bucket.list("leases/").entries:
                 return
             self.pass_time(7)

@@ -18,9 +18,9 @@ from pipeline.contract.lease import Lease
 from pipeline.contract.result import Result
 from pipeline.dispatcher.engine import Engine
 from pipeline.dispatcher.tick import Dispatcher, TickReport, tick
-from pipeline.notify.delivery import Settler
+from pipeline.notify.delivery import ResultDelivery
 from pipeline.public_https import INTERNET, PublicHttps
-from pipeline.runtime import Bench, load_bench
+from pipeline.runtime import RuntimeConfig, load_runtime
 from pipeline.store.base import Always, Condition, Page, Store, Stored, Written
 from pipeline.store.conditional import Patience, SafeStore
 from pipeline.store.memory import MemoryStore
@@ -87,16 +87,16 @@ class Yard:
             settings["routes_file"] = tmp_path / "routes.toml"
             settings["routes_file"].write_text(routes)
         self.settings = Settings.model_validate({"expiry_margin_seconds": 0, **settings})
-        self.bench: Bench = load_bench(self.settings, "local")
+        self.runtime: RuntimeConfig = load_runtime(self.settings, "local")
         self.raw = CountingStore(raw or MemoryStore(lambda: self.now))
         self.sink = sink or MemorySink()
         self.sender = Sender(self.sink, pauses=Pauses(first=0.01, longest=0.05))
         self.store = self.safe()
-        self.shop = workshop(
-            self.store, self.settler, self.bench, server, gpu=gpu, jitter=lambda: 1.0
+        self.context = workshop(
+            self.store, self.delivery, self.runtime, server, gpu=gpu, jitter=lambda: 1.0
         )
         self.held = HoldingEngine()
-        self.engine: Engine = self.held if holding else InstantEngine(self.shop)
+        self.engine: Engine = self.held if holding else InstantEngine(self.context)
         self.pool = ThreadPoolExecutor(4)
         self.dispatcher = self.another("dispatcher")
 
@@ -105,15 +105,15 @@ class Yard:
         return SafeStore(self.raw, Patience(tries=3), sleep=lambda _: None, monotonic=lambda: 0.0)
 
     @property
-    def settler(self) -> Settler:
-        return Settler(self.store, self.sender, self.settings, lambda: 1.0, self.web)
+    def delivery(self) -> ResultDelivery:
+        return ResultDelivery(self.store, self.sender, self.settings, lambda: 1.0, self.web)
 
     def another(self, owner: str, engine: Engine | None = None) -> Dispatcher:
         return Dispatcher(
             self.store,
             engine or self.engine,
             self.sender,
-            self.bench,
+            self.runtime,
             self.pool,
             owner,
             jitter=lambda: 1.0,
@@ -134,10 +134,10 @@ class Yard:
 
     def tick(self, dispatcher: Dispatcher | None = None) -> TickReport:
         report = tick(dispatcher or self.dispatcher)
-        self.settle()
+        self.deliver()
         return report
 
-    def settle(self) -> None:
+    def deliver(self) -> None:
         """Wait until the sender has answered for everything so far."""
         done = Event()
         self.sender.run(lambda: None, done.set, lambda _: done.set(), target="test")

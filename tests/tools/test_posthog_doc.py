@@ -7,14 +7,14 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from config import errors
-from events.catalogue import STEMS, Asked, Common
+from events.catalogue import STEMS, Common, RequestProperties
 from events.moments import TABLE
 from handlers.faces.scoring import Reason
 
 PAGE = (Path(__file__).parents[2] / "docs" / "posthog.md").read_text("utf-8")
 EVENTS = set(TABLE.values())
 NAMES = {event.pattern.format(stem=stem) for event in EVENTS for stem in (*STEMS.values(), "x")}
-MODELS: tuple[type[BaseModel], ...] = (Common, Asked, *EVENTS)
+MODELS: tuple[type[BaseModel], ...] = (Common, RequestProperties, *EVENTS)
 PROPERTIES = {name for model in MODELS for name in model.model_fields if name != "asked"}
 CODES = {
     each.code

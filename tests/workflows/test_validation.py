@@ -9,7 +9,7 @@ from tests.support.recordings import NAMES, http_probes, recording
 from workflows.graph import Graph
 from workflows.interfaces import committed
 from workflows.validation import require_valid, validate
-from workflows.validation_result import Verdict
+from workflows.validation_result import ValidationResult
 
 FLUX = recording("flux_cold").graph
 FILES = {
@@ -79,7 +79,7 @@ PROBES = {
 }
 
 
-def answer(verdict: Verdict) -> dict[str, Any]:
+def answer(verdict: ValidationResult) -> dict[str, Any]:
     if verdict.error is None:
         return {"node_errors": verdict.node_errors}
     return {"error": verdict.error.api(), "node_errors": verdict.node_errors}
@@ -126,7 +126,7 @@ def test_a_true_cycle_is_refused_and_no_node_named() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_graphs_that_ran_are_valid(name: str) -> None:
-    assert validate(recording(name).graph, committed()) == Verdict(("save",), None)
+    assert validate(recording(name).graph, committed()) == ValidationResult(("save",), None)
 
 
 def test_without_a_list_of_files_any_name_will_do() -> None:
@@ -161,7 +161,7 @@ def test_growing_and_dynamic_inputs_are_checked() -> None:
 def test_targets_leave_other_outputs_unchecked() -> None:
     graph = and_another("bad", "SaveImage", images=["10", 0])
 
-    assert validate(graph, committed(), targets=["save"]) == Verdict(("save",), None)
+    assert validate(graph, committed(), targets=["save"]) == ValidationResult(("save",), None)
 
 
 def built(**sampler: Any) -> Graph:

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from handlers.comfyui.standin import faults
-from handlers.comfyui.standin.connections import Connection, Hub
+from handlers.comfyui.standin.connections import Connection, Connections
 from handlers.comfyui.standin.executor import Executor
 from handlers.comfyui.standin.files import Folders
 from handlers.comfyui.standin.object_info import FileLists, object_info
@@ -58,7 +58,7 @@ class _Routes:
     def __init__(self, options: Options, interfaces: Interfaces) -> None:
         self._options = options
         self._interfaces = interfaces
-        self._hub = Hub()
+        self._hub = Connections()
         self._queue = PromptQueue(lambda: self._hub.broadcast_status(self._queue.remaining))
         self._executor = Executor(options, interfaces, self._queue, self._hub)
         self._folders = Folders(

@@ -13,7 +13,7 @@ class Connection:
         self.frames: asyncio.Queue[Frame] = asyncio.Queue()
 
 
-class Hub:
+class Connections:
     """A later socket with the same client id takes over: the earlier one hears nothing more."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from handlers.comfyui.standin import faults
-from handlers.comfyui.standin.connections import Hub
+from handlers.comfyui.standin.connections import Connections
 from handlers.comfyui.standin.faults import Fault
 from handlers.comfyui.standin.nodes import Job, Result, evaluate
 from handlers.comfyui.standin.options import Options
@@ -61,7 +61,7 @@ class _Run:
 
 class Executor:
     def __init__(
-        self, options: Options, interfaces: Interfaces, queue: PromptQueue, hub: Hub
+        self, options: Options, interfaces: Interfaces, queue: PromptQueue, hub: Connections
     ) -> None:
         self._options = options
         self._interfaces = interfaces

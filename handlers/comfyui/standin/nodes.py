@@ -113,7 +113,7 @@ def _new_latent(values: Mapping[str, Any], images: Images | None) -> Latent:
 
 def _decoded(job: Job, node_id: str, latent: Latent) -> Images:
     made = recipe(job.graph, node_id, job.signatures)
-    person = reference_face.sitter(job.graph, node_id, job.extra_data)
+    person = reference_face.reference_face(job.graph, node_id, job.extra_data)
     reference = None if person is None else reference_face.opened(job.options.input, person)
     like = reference_face.likeness(job.graph, node_id, made.seed)
     if latent.encoded:

@@ -67,8 +67,8 @@ def order(
     """The nodes to visit, in order. Cached ones are left out, but for the outputs themselves."""
     pending, before = _needed(graph, outputs, cached)
     after: dict[str, list[str]] = {node_id: [] for node_id in pending}
-    for node_id, needs in before.items():
-        for source in needs:
+    for node_id, required_inputs in before.items():
+        for source in required_inputs:
             after[source].append(node_id)
     is_output = {
         node_id for node_id in pending if interfaces.nodes[graph[node_id]["class_type"]].output_node
@@ -97,9 +97,9 @@ def _needed(
             if node_id in before:
                 continue
             pending.append(node_id)
-            needs = [source for source in sources(graph, node_id) if source not in cached]
-            before[node_id] = set(needs)
-            stack += needs
+            required_inputs = [source for source in sources(graph, node_id) if source not in cached]
+            before[node_id] = set(required_inputs)
+            stack += required_inputs
     return pending, before
 
 

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from handlers.comfyui.standin.connections import Hub
+from handlers.comfyui.standin.connections import Connections
 
 
 class Progress:
-    def __init__(self, hub: Hub, prompt_id: str) -> None:
+    def __init__(self, hub: Connections, prompt_id: str) -> None:
         self._hub = hub
         self._prompt_id = prompt_id
         self._nodes: dict[str, dict[str, Any]] = {}

@@ -21,7 +21,7 @@ LEAST_LIKENESS = 0.7
 """Of an unlucky seed at full strength, 0 to 1."""
 
 
-def sitter(graph: Graph, node_id: str, extra_data: Mapping[str, Any]) -> str | None:
+def reference_face(graph: Graph, node_id: str, extra_data: Mapping[str, Any]) -> str | None:
     """The input file of who sits for what this node decodes."""
     applied = _nearest(graph, node_id, ("ApplyInstantID", "ApplyInstantIDAdvanced"))
     if applied is not None:

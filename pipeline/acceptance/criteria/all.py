@@ -4,15 +4,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from pipeline.acceptance.criteria.criterion import Criterion, Facts, Verdict
-from pipeline.acceptance.criteria.deployment import deployment
-from pipeline.acceptance.criteria.figures import figures
-from pipeline.acceptance.criteria.pictures import made
+from pipeline.acceptance.criteria.deployment import deployment_criteria
+from pipeline.acceptance.criteria.figures import figure_criteria
+from pipeline.acceptance.criteria.pictures import picture_criteria
 
 STANDIN_MADE = "made by the stand-in"
 
 
-def judge(facts: Facts) -> list[Criterion]:
-    criteria = [*made(facts), *figures(facts), *deployment(facts)]
+def evaluate(facts: Facts) -> list[Criterion]:
+    criteria = [*picture_criteria(facts), *figure_criteria(facts), *deployment_criteria(facts)]
     return [as_standin(each) for each in criteria] if facts.standin else criteria
 
 

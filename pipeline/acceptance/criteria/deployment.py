@@ -34,7 +34,7 @@ _ENDS = {
 }
 
 
-def deployment(facts: Facts) -> Iterator[Criterion]:
+def deployment_criteria(facts: Facts) -> Iterator[Criterion]:
     yield health(facts)
     yield http(facts)
     yield containers(facts)

@@ -11,7 +11,7 @@ from pipeline.report.targets import SECONDS, SUCCESS, USD, Tally
 from pipeline.report.totals import Account
 
 
-def figures(facts: Facts) -> Iterator[Criterion]:
+def figure_criteria(facts: Facts) -> Iterator[Criterion]:
     account, kinds = _account(facts.results), _by_kind(facts.results)
     yield making(account.tally, kinds)
     yield response(account.tally, kinds)

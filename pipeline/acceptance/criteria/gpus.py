@@ -7,7 +7,7 @@ from typing import Any
 
 from config.tables import GpuTable
 from pipeline.acceptance.criteria.criterion import Outcome, ids, several
-from pipeline.acceptance.estimate import Order
+from pipeline.acceptance.estimate import PricedJob
 from pipeline.contract.result import ColdParts, Result
 from pipeline.report.series import rounded
 
@@ -51,16 +51,18 @@ class OnGpu:
         }
 
 
-def on_gpus(outcomes: Sequence[Outcome], orders: Iterable[Order], table: GpuTable) -> list[OnGpu]:
+def on_gpus(
+    outcomes: Sequence[Outcome], priced_jobs: Iterable[PricedJob], table: GpuTable
+) -> list[OnGpu]:
     """In the order in which they were asked for."""
-    first_orders = {order.job.subject: order for order in reversed(list(orders))}
+    first_orders = {priced.job.subject: priced for priced in reversed(list(priced_jobs))}
     return [
         _on(gpu, [each for each in outcomes if each.job.subject == gpu], first_orders[gpu], table)
         for gpu in dict.fromkeys(each.job.subject for each in outcomes)
     ]
 
 
-def _on(gpu: str, outcomes: Sequence[Outcome], order: Order, table: GpuTable) -> OnGpu:
+def _on(gpu: str, outcomes: Sequence[Outcome], priced: PricedJob, table: GpuTable) -> OnGpu:
     done = [each.result for each in outcomes if each.succeeded and each.result is not None]
     ran = [each for each in done if took(each, gpu, table) and each.outputs]
     warm = [each for each in ran if each.metrics is not None and not each.metrics.cold]
@@ -75,8 +77,8 @@ def _on(gpu: str, outcomes: Sequence[Outcome], order: Order, table: GpuTable) ->
         _usd(cold) if cold else None,
         cold.metrics.queue + cold.metrics.claim if cold and cold.metrics else None,
         cold.metrics.cold_parts if cold and cold.metrics else None,
-        order.seconds,
-        order.usd,
+        priced.seconds,
+        priced.usd,
         _why(outcomes, done, gpu, table),
     )
 

@@ -26,7 +26,7 @@ PICTURES = 10
 LORAS = 5
 
 
-def made(facts: Facts) -> Iterator[Criterion]:
+def picture_criteria(facts: Facts) -> Iterator[Criterion]:
     yield flux(facts)
     yield loras(facts)
     for target in TARGETS:

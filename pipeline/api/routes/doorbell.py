@@ -15,10 +15,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from config.errors import InvalidId
-from pipeline.api.dependencies import Ports
+from pipeline.api.dependencies import ApiDependencies
 from pipeline.api.errors import BodyTooLarge, NoSuchPath, RequestTooSlow, TooManyRequests
 from pipeline.api.openapi import problems
-from pipeline.api.rate_limit import Rate
+from pipeline.api.rate_limit import RateLimit
 from pipeline.api.routes import sns
 from pipeline.contract.keys import INBOX, parse_inbox_key
 from pipeline.public_https import INTERNET, PublicHttps
@@ -37,11 +37,11 @@ Id = Annotated[
 
 
 def doorbell_router(
-    ports: Ports, web: PublicHttps = INTERNET, per_minute: int = PER_MINUTE
+    dependencies: ApiDependencies, web: PublicHttps = INTERNET, per_minute: int = PER_MINUTE
 ) -> APIRouter:
     router = APIRouter(tags=["about"])
-    token = ports.bench.settings.doorbell_token
-    rate = Rate(per_minute)
+    token = dependencies.runtime.settings.doorbell_token
+    rate = RateLimit(per_minute)
 
     @router.post(
         PATH,
@@ -55,11 +55,11 @@ def doorbell_router(
         _require(token, given)
         _count(rate)
         kind = request.headers.get(sns.MESSAGE_TYPE)
-        body = await _body(request, ports.pace.body)
+        body = await _body(request, dependencies.timeouts.body)
         if kind == sns.CONFIRMATION:
             await run_in_threadpool(sns.confirm, sns.confirmation(body), web)
         else:
-            ports.heard(entry_of(id))
+            dependencies.notify(entry_of(id))
         return Response(status_code=202)
 
     @router.head(PATH, include_in_schema=False)
@@ -105,7 +105,7 @@ def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
-def _count(rate: Rate) -> None:
+def _count(rate: RateLimit) -> None:
     try:
         rate.count("doorbell")
     except TooManyRequests as error:

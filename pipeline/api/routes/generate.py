@@ -11,7 +11,7 @@ from config.errors import UnknownJob
 from handlers.kinds.registry import lookup
 from pipeline.api import responses
 from pipeline.api.errors import PathGone
-from pipeline.api.lookup import Place
+from pipeline.api.lookup import OwnedJob
 from pipeline.api.openapi import PICTURE_ANSWER, headers, problems, request_body
 from pipeline.api.paths import ENDPOINTS, GONE, Endpoint, Gone
 from pipeline.api.request import (
@@ -25,11 +25,17 @@ from pipeline.api.request import (
     require_query,
     waited,
 )
-from pipeline.api.request_terms import MAX_WAIT, Shape, Wish, job_id, wish
+from pipeline.api.request_terms import (
+    MAX_WAIT,
+    ResponsePreference,
+    Shape,
+    job_id,
+    response_preference,
+)
 from pipeline.api.responses import picture
 from pipeline.api.schemas import Job
 from pipeline.api.service import Service
-from pipeline.api.submit import Order, put, put_again
+from pipeline.api.submit import Submission, put, put_again
 from pipeline.jobs.status import JobView, State
 from pipeline.jobs.submit import new_id
 
@@ -74,11 +80,13 @@ def _add(router: APIRouter, endpoint: Endpoint) -> None:
         require_query(request)
         require_once(request, "Idempotency-Key")
         prefer = header(request, "prefer")
-        wished = wish(header(request, "accept"), prefer, old_path=endpoint.old)
+        preference = response_preference(header(request, "accept"), prefer, old_path=endpoint.old)
         async with service.room(tenant):
-            order, keyed = await _order(request, service, endpoint.kind, tenant, idempotency_key)
-            place, replayed = await _take(service, order, tenant, keyed=keyed)
-        answer = await _answer(request, service, place, wished)
+            submission, keyed = await _order(
+                request, service, endpoint.kind, tenant, idempotency_key
+            )
+            owned, replayed = await _take(service, submission, tenant, keyed=keyed)
+        answer = await _answer(request, service, owned, preference)
         if replayed:
             answer.headers["Idempotency-Replayed"] = "true"
         return answer
@@ -100,46 +108,50 @@ def _add(router: APIRouter, endpoint: Endpoint) -> None:
 
 async def _order(
     request: Request, service: Service, kind: str, tenant: str, key: str | None
-) -> tuple[Order, bool]:
+) -> tuple[Submission, bool]:
     id = new_id() if key is None else job_id(tenant, key)
-    most = service.ports.bench.settings.api_body_mib * MIB
-    raw = await read_body(request, most, service.ports.pace.body)
+    most = service.dependencies.runtime.settings.api_body_mib * MIB
+    raw = await read_body(request, most, service.dependencies.timeouts.body)
     # Reading a picture takes long and much memory: not many at a time, and none before the others.
     heavy = len(raw) > LARGE or _MAY_FETCH.search(raw) is not None
     threads = service.intakes if heavy else service.threads
-    order = await threads.run(service.clerk.order, raw, id=id, kind=kind, tenant=tenant)
-    return order, key is not None
+    submission = await threads.run(service.parser.submission, raw, id=id, kind=kind, tenant=tenant)
+    return submission, key is not None
 
 
-async def _take(service: Service, order: Order, tenant: str, *, keyed: bool) -> tuple[Place, bool]:
+async def _take(
+    service: Service, submission: Submission, tenant: str, *, keyed: bool
+) -> tuple[OwnedJob, bool]:
     """The job where it now is, and whether it was there before."""
-    store, threads = service.ports.store, service.threads
-    if not await threads.run(put, store, order, keyed=keyed):
+    store, threads = service.dependencies.store, service.threads
+    if not await threads.run(put, store, submission, keyed=keyed):
         try:
-            return await service.lookup.find(order.id, tenant), True
+            return await service.lookup.find(submission.id, tenant), True
         except UnknownJob:
-            await threads.run(put_again, store, order)
-    service.census.posted(order.key)
-    service.ports.heard(order.key)
-    waits = JobView(order.id, State.WAITING, since=store.now())
-    return Place(waits, tenant, order.kind, order.key), False
+            await threads.run(put_again, store, submission)
+    service.job_listing.posted(submission.key)
+    service.dependencies.notify(submission.key)
+    waits = JobView(submission.id, State.WAITING, since=store.now())
+    return OwnedJob(waits, tenant, submission.kind, submission.key), False
 
 
-async def _answer(request: Request, service: Service, place: Place, wished: Wish) -> Response:
-    id = place.view.id
+async def _answer(
+    request: Request, service: Service, owned: OwnedJob, preference: ResponsePreference
+) -> Response:
+    id = owned.view.id
     request.state.job = id
-    shows = wished.shape is Shape.PICTURE
-    if not shows or wished.prefers:
-        place = await waited(request, service, place, wished.wait_s or 0)
-        done = shows and place.finished
-        answer = await picture(request, service, place, 0) if done else responses.job(place)
-        if wished.wait_s is not None:
-            answer.headers["Preference-Applied"] = f"wait={wished.wait_s}"
+    shows = preference.shape is Shape.PICTURE
+    if not shows or preference.prefers:
+        owned = await waited(request, service, owned, preference.wait_s or 0)
+        done = shows and owned.finished
+        answer = await picture(request, service, owned, 0) if done else responses.job(owned)
+        if preference.wait_s is not None:
+            answer.headers["Preference-Applied"] = f"wait={preference.wait_s}"
         return answer
-    first = service.ports.pace.picture_wait
-    place = await waited(request, service, place, first)
-    if place.finished:
-        return await picture(request, service, place, 0)
+    first = service.dependencies.timeouts.picture_wait
+    owned = await waited(request, service, owned, first)
+    if owned.finished:
+        return await picture(request, service, owned, 0)
     return responses.sent_on(id, 0, MAX_WAIT, max(0, round(IN_ALL_S - first - MAX_WAIT)))
 
 

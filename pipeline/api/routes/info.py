@@ -16,27 +16,27 @@ from pipeline.api.request import Shared, Tenant, require_query
 from pipeline.api.responses import Json
 from pipeline.api.schemas import Health, Kind, Kinds, LoraFile, Loras
 from pipeline.loras.bucket import ENDING, every
-from pipeline.runtime import Bench
+from pipeline.runtime import RuntimeConfig
 
 
 async def health(service: Shared) -> Response:
     """Touches neither the store nor a GPU, and needs no key. Monitors add queries of their own."""
-    settings = service.ports.bench.settings
+    settings = service.dependencies.runtime.settings
     return Json(Health(app=settings.modal_app, version=settings.app_version).model_dump())
 
 
 async def models(request: Request, tenant: Tenant, service: Shared) -> Response:  # noqa: ARG001
     """Those that are built, and those to come."""
     require_query(request)
-    found = [_kind(each, service.ports.bench) for each in ENDPOINTS if not each.alias]
+    found = [_kind(each, service.dependencies.runtime) for each in ENDPOINTS if not each.alias]
     return Json(Kinds(models=tuple(found), count=len(found)).model_dump())
 
 
 async def loras(request: Request, tenant: Tenant, service: Shared) -> Response:  # noqa: ARG001
     """To be named as `lora_name`; the same for every tenant."""
     require_query(request)
-    prefix = service.ports.bench.settings.lora_prefix
-    found = await service.threads.run(lambda: list(every(service.ports.store, prefix)))
+    prefix = service.dependencies.runtime.settings.lora_prefix
+    found = await service.threads.run(lambda: list(every(service.dependencies.store, prefix)))
     files = tuple(
         LoraFile(
             name=each.key.removeprefix(prefix).removesuffix(ENDING),
@@ -49,20 +49,20 @@ async def loras(request: Request, tenant: Tenant, service: Shared) -> Response: 
     return Json(Loras(loras=files, count=len(files)).model_dump(mode="json"))
 
 
-def _kind(endpoint: Endpoint, bench: Bench) -> Kind:
+def _kind(endpoint: Endpoint, runtime: RuntimeConfig) -> Kind:
     kind = KINDS.get(endpoint.kind)
     if kind is None:
         return Kind(name=endpoint.kind, path=endpoint.path, available=False)
     weights = [
         weight.file
         for name in sets_of((kind.name,))
-        for weight in bench.models.weights(name).values()
+        for weight in runtime.models.weights(name).values()
     ]
     return Kind(
         name=kind.name,
         path=endpoint.path,
         available=True,
-        gpus=tuple(bench.routes.route(kind.route).gpus),
+        gpus=tuple(runtime.routes.route(kind.route).gpus),
         weights=tuple(dict.fromkeys(weights)),
         takes_lora=isinstance(kind, TakesLora),
         pictures=tuple(picture_fields(kind.input_model)),

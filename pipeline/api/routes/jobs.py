@@ -17,7 +17,7 @@ from events.sink import NotDelivered
 from pipeline.api import responses
 from pipeline.api.errors import BadRequest, NoSuchOutput
 from pipeline.api.job_pages import MOST
-from pipeline.api.lookup import Place
+from pipeline.api.lookup import OwnedJob
 from pipeline.api.openapi import PICTURE_ANSWER, problems
 from pipeline.api.request import Prefer, Shared, Tenant, header, require_query, waited
 from pipeline.api.request_terms import MAX_WAIT, waiting, whole_number
@@ -73,7 +73,7 @@ async def list_jobs(
         raise BadRequest("after is no job's id", field="after", value=clip(after))
     most = whole_number("limit", limit, 1, MOST, MOST)
     page = await service.listing.page(tenant, after or "", most)
-    jobs = [job_document(place.view, place.model) for place in page.jobs]
+    jobs = [job_document(owned.view, owned.model) for owned in page.jobs]
     return responses.Json({"jobs": jobs, "count": page.count, "next": page.next})
 
 
@@ -86,11 +86,11 @@ async def get_job(
 ) -> Response:
     """Finished or not. With `Prefer: wait=N` the answer waits for the end."""
     require_query(request)
-    place = await _find(request, service, id, tenant)
+    owned = await _find(request, service, id, tenant)
     wait_s = waiting(header(request, "prefer"))
-    place = await waited(request, service, place, wait_s or 0)
-    answer = responses.Json(job_document(place.view, place.model))
-    if not place.finished:
+    owned = await waited(request, service, owned, wait_s or 0)
+    answer = responses.Json(job_document(owned.view, owned.model))
+    if not owned.finished:
         answer.headers["Retry-After"] = str(responses.RETRY_AFTER_S)
     if wait_s is not None:
         answer.headers["Preference-Applied"] = f"wait={wait_s}"
@@ -100,15 +100,15 @@ async def get_job(
 async def cancel_job(request: Request, id: Id, tenant: Tenant, service: Shared) -> Response:
     """Waiting or running. What runs stops at its next renewal, within RYLA_RENEW_SECONDS."""
     require_query(request)
-    place = await _find(request, service, id, tenant)
+    owned = await _find(request, service, id, tenant)
     try:
         done = await service.threads.run(_canceller(service).cancel, id)
     except AlreadyFinished as error:
         error.hint = f"{job_url(id)} shows it."
         raise
     view = JobView(id, State.FINISHED, done.result, since=done.result.finished_at)
-    service.ports.heard(None)  # its events are owed, and perhaps a callback
-    ended = service.lookup.keep(Place(view, tenant, place.model))
+    service.dependencies.notify(None)  # its events are owed, and perhaps a callback
+    ended = service.lookup.keep(OwnedJob(view, tenant, owned.model))
     return responses.Json(job_document(ended.view, ended.model))
 
 
@@ -119,11 +119,11 @@ async def follow_job(
     JSON. The stream ends itself before 140 s; reconnect with Last-Event-ID, as an EventSource does
     by itself. 204: what that named was the end."""
     require_query(request)
-    place = await _find(request, service, id, tenant)
-    if place.finished and event_id(place) == last_event_id:
+    owned = await _find(request, service, id, tenant)
+    if owned.finished and event_id(owned) == last_event_id:
         return Response(status_code=204)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return EventSourceResponse(events(service, place, last_event_id), headers=headers)
+    return EventSourceResponse(events(service, owned, last_event_id), headers=headers)
 
 
 async def get_output(
@@ -141,19 +141,19 @@ async def get_output(
     left_s = whole_number("left", left, 0, MOST_LEFT, 0)
     if not _ORDINAL.match(n):
         raise NoSuchOutput(f"{clip(n)} is no output's number", field="n", value=clip(n))
-    place = await _find(request, service, id, tenant)
-    place = await waited(request, service, place, wait_s)
-    if place.finished:
-        return await picture(request, service, place, int(n))
+    owned = await _find(request, service, id, tenant)
+    owned = await waited(request, service, owned, wait_s)
+    if owned.finished:
+        return await picture(request, service, owned, int(n))
     if left_s:
         return responses.sent_on(id, int(n), min(left_s, MAX_WAIT), max(0, left_s - MAX_WAIT))
     raise responses.still_not_finished(id) if wait_s else responses.not_finished(id)
 
 
-async def _find(request: Request, service: Service, id: str, tenant: str) -> Place:
-    place = await service.lookup.find(id, tenant)
+async def _find(request: Request, service: Service, id: str, tenant: str) -> OwnedJob:
+    owned = await service.lookup.find(id, tenant)
     request.state.job = id
-    return place
+    return owned
 
 
 class _Later:
@@ -166,7 +166,7 @@ class _Later:
 
 def _canceller(service: Service) -> Canceller:
     owner = f"api@{socket.gethostname()}:{os.getpid()}"
-    return Canceller(service.ports.store, service.ports.bench, _Later(), owner)
+    return Canceller(service.dependencies.store, service.dependencies.runtime, _Later(), owner)
 
 
 @cache

@@ -18,7 +18,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 from starlette.responses import Response
 
-from pipeline.api.dependencies import Ports
+from pipeline.api.dependencies import ApiDependencies
 from pipeline.api.openapi import problems
 from pipeline.api.request import Shared, Tenant, require_query
 from pipeline.contract.lease import Phase
@@ -61,7 +61,7 @@ class Gauges(Collector):
             (
                 "ryla_inbox_strangers",
                 "Inbox entries whose name is no job's.",
-                self._seen.strangers,
+                self._seen.invalid_entries,
             ),
         ):
             yield GaugeMetricFamily(name, text, value=value)
@@ -112,16 +112,18 @@ def _kind(view: JobView) -> str:
 
 
 def metrics_router(
-    ports: Ports, fresh_s: float = FRESH_S, monotonic: Callable[[], float] = time.monotonic
+    dependencies: ApiDependencies,
+    fresh_s: float = FRESH_S,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> APIRouter:
     router = APIRouter(tags=["about"])
-    leases, one_look = LeaseWatch(ports.store), asyncio.Lock()
-    lifetimes = Lifetimes.of(ports.bench.settings)
+    leases, one_look = LeaseWatch(dependencies.store), asyncio.Lock()
+    lifetimes = Lifetimes.of(dependencies.runtime.settings)
     text, made_at = b"", float("-inf")
 
     def look() -> bytes:
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(Gauges(overview(ports.store, leases), lifetimes))
+        registry.register(Gauges(overview(dependencies.store, leases), lifetimes))
         return generate_latest(registry)
 
     @router.get(

@@ -13,7 +13,7 @@ from pydantic_core import from_json
 
 from pipeline.api.errors import BadRequest, NotConfirmed
 from pipeline.contract.keys import clip
-from pipeline.public_https import INTERNET, BadUrl, Place, PublicHttps, place_of
+from pipeline.public_https import INTERNET, BadUrl, Destination, PublicHttps, destination_of
 
 MESSAGE_TYPE = "x-amz-sns-message-type"
 CONFIRMATION = "SubscriptionConfirmation"
@@ -22,7 +22,7 @@ SECONDS = 10.0
 _HOST = re.compile(r"sns\.[a-z0-9-]{1,40}\.amazonaws\.com(\.cn)?")
 
 
-def confirmation(body: bytes) -> Place:
+def confirmation(body: bytes) -> Destination:
     """What a message asks to fetch. Raises BadRequest unless it is SNS's confirmation."""
     try:
         message = from_json(body)
@@ -32,25 +32,25 @@ def confirmation(body: bytes) -> Place:
     if not isinstance(url, str):
         raise _refused("no SubscribeURL in the message")
     try:
-        place = place_of(url)
+        owned = destination_of(url)
     except BadUrl as error:
         raise _refused(str(error)) from None
-    if not _HOST.fullmatch(place.host):
-        raise _refused(f"{clip(place.host)} is not SNS")
+    if not _HOST.fullmatch(owned.host):
+        raise _refused(f"{clip(owned.host)} is not SNS")
     if parse_qs(urlsplit(url).query).get("Action") != ["ConfirmSubscription"]:
         raise _refused("it asks for something else than ConfirmSubscription")
-    return place
+    return owned
 
 
-def confirm(place: Place, web: PublicHttps = INTERNET) -> None:
+def confirm(owned: Destination, web: PublicHttps = INTERNET) -> None:
     """Raises NotConfirmed when SNS does not take it; it then asks again."""
     try:
-        with web.asked("GET", place, time.monotonic() + SECONDS, headers={}) as reply:
+        with web.asked("GET", owned, time.monotonic() + SECONDS, headers={}) as reply:
             status = reply.status
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise NotConfirmed(f"{place.host} did not answer: {clip(str(error))}") from None
+        raise NotConfirmed(f"{owned.host} did not answer: {clip(str(error))}") from None
     if status != http.client.OK:
-        raise NotConfirmed(f"{place.host} answered {status}")
+        raise NotConfirmed(f"{owned.host} answered {status}")
 
 
 def _refused(why: str) -> BadRequest:

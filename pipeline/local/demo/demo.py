@@ -124,7 +124,7 @@ def run_demo(
         add_demo_sitter(stack.store, examples)
         began = time.monotonic()
         submit(stack.store, examples)
-        stack.bell.ring()
+        stack.wakeup.notify()
         follower = Follower(stack.store, [example.id for example in examples])
         results: dict[str, Result] = {}
         again = _follow(stack, follower, examples, results, on_look)
@@ -206,7 +206,7 @@ def _follow(
 def _resubmit(stack: LocalStack, example: Example) -> Resubmission:
     before = stack.store.get(result_key(example.id))
     outcome = stack.store.create(example.entry, example.body)
-    stack.bell.ring()
+    stack.wakeup.notify()
     body = b"" if before is None else before.body
     return Resubmission(example.id, isinstance(outcome, Won), body, b"", 0)
 
@@ -228,7 +228,7 @@ def _await_rest(stack: LocalStack, within_s: float = 10.0) -> None:
     until = time.monotonic() + within_s
     while time.monotonic() < until:
         stack.check()
-        stack.bell.ring()
+        stack.wakeup.notify()
         if not any(stack.store.list(prefix, limit=1).entries for prefix in (INBOX, LEASES)):
             return
         time.sleep(LOOK_SECONDS)

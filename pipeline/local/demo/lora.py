@@ -29,7 +29,7 @@ def add_demo_lora(store: SafeStore, settings: Settings, examples: Sequence[Examp
         return
     known = library.bases(load_models(settings.models_file))
     body = make_lora(known[BASE])
-    lora = library.look(BytesRanges(body))
+    lora = library.read_lora(BytesRanges(body))
     library.fitting(lora, known, BASE)
     sidecar = Sidecar(
         trigger_word=TRIGGER_WORD,

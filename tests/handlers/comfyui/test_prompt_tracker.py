@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from handlers.comfyui import frames
-from handlers.comfyui.prompt_tracker import Tracker
+from handlers.comfyui.prompt_tracker import PromptTracker
 from tests.support.recordings import NAMES, Recording, recording
 
 GRAPH = {
@@ -20,8 +20,8 @@ GRAPH = {
 }
 
 
-def tracked(session: Recording) -> tuple[Tracker, list[float]]:
-    tracker, fractions = Tracker(session.graph, session.prompt_id), []
+def tracked(session: Recording) -> tuple[PromptTracker, list[float]]:
+    tracker, fractions = PromptTracker(session.graph, session.prompt_id), []
     for at, message in session.frames:
         tracker.take(frames.parse(message), at)
         fractions.append(tracker.fraction)
@@ -60,7 +60,7 @@ def frame(kind: str, **data: Any) -> frames.Frame:
 
 
 def test_progress_moves_within_a_node_and_never_back() -> None:
-    tracker, seen = Tracker(GRAPH, "p"), []
+    tracker, seen = PromptTracker(GRAPH, "p"), []
     events = [
         frame("executing", node="9", prompt_id="p"),
         frame("progress", node="9", prompt_id="p", value=1, max=2),
@@ -83,7 +83,7 @@ def test_progress_moves_within_a_node_and_never_back() -> None:
 
 
 def test_frames_of_another_prompt_change_nothing() -> None:
-    tracker = Tracker({}, "mine")
+    tracker = PromptTracker({}, "mine")
     assert not tracker.take(frame("executing", node=None, prompt_id="other"), 1.0)
     assert not tracker.take(frame("execution_start", prompt_id="other"), 1.0)
     assert not tracker.ended
@@ -91,13 +91,13 @@ def test_frames_of_another_prompt_change_nothing() -> None:
 
 
 def test_an_idle_greeting_is_not_the_end() -> None:
-    tracker = Tracker({}, "mine")
+    tracker = PromptTracker({}, "mine")
     tracker.take(frame("executing", node=None), 1.0)
     assert not tracker.ended
 
 
 def test_the_first_step_of_each_sampler_is_timed() -> None:
-    tracker = Tracker(GRAPH, "p")
+    tracker = PromptTracker(GRAPH, "p")
     tracker.take(frame("executing", node="1", prompt_id="p"), 0.0)
     tracker.take(frame("progress", node="1", prompt_id="p", value=1, max=4), 0.5)
     tracker.take(frame("executing", node="9", prompt_id="p"), 1.0)

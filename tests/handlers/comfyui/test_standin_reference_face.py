@@ -23,14 +23,16 @@ def middle(image: Image.Image) -> Any:
 
 
 def test_whom_instantid_is_given_sits() -> None:
-    assert reference_face.sitter(graph(), "k", {}) == "anna.png"
+    assert reference_face.reference_face(graph(), "k", {}) == "anna.png"
 
 
 def test_else_whom_the_prompt_names_beside_its_graph() -> None:
     plain = {"k": {"class_type": "KSampler", "inputs": {}}}
 
-    assert reference_face.sitter(plain, "k", {reference_face.HINT: "bert.png"}) == "bert.png"
-    assert reference_face.sitter(plain, "k", {}) is None
+    assert (
+        reference_face.reference_face(plain, "k", {reference_face.HINT: "bert.png"}) == "bert.png"
+    )
+    assert reference_face.reference_face(plain, "k", {}) is None
     assert reference_face.likeness(plain, "k", 1) == 0.0
 
 

@@ -3,7 +3,7 @@ import io
 from PIL import Image
 
 from handlers.faces.boxes import Box, Face
-from handlers.faces.comparison_image import GAP, Mark, Panel, in_words, marks, report
+from handlers.faces.comparison_image import GAP, Mark, Panel, comparison_image, in_words, marks
 from handlers.faces.scoring import Baseline, Reason, Score
 from tests.support.portraits import portrait
 
@@ -32,15 +32,15 @@ def test_each_face_is_marked_with_its_index_and_numbers() -> None:
 
 def test_panels_stand_side_by_side_at_one_height() -> None:
     wide, tall = portrait({}, size=(400, 200)), portrait({}, size=(200, 400))
-    sheet = opened(report([Panel("base", wide), Panel("result", tall)], height=300))
+    sheet = opened(comparison_image([Panel("base", wide), Panel("result", tall)], height=300))
     assert sheet.width == 600 + 150 + 3 * GAP
     assert sheet.height > 300
 
 
 def test_a_mark_is_drawn_on_the_box_and_nowhere_else_but_beside_it() -> None:
     picture = portrait({"ann": BOX})
-    plain = opened(report([Panel("result", picture)], height=480))
-    marked = opened(report([Panel("result", picture, [Mark(BOX)])], height=480))
+    plain = opened(comparison_image([Panel("result", picture)], height=480))
+    marked = opened(comparison_image([Panel("result", picture, [Mark(BOX)])], height=480))
     top = plain.height - 480 - GAP
     changed = [
         (x - GAP, y - top)

@@ -15,8 +15,8 @@ from handlers.kinds.flux_instantid import FluxInstantIdInput
 from handlers.kinds.registry import KINDS
 from handlers.loras.family import Family
 from pipeline.contract.manifest import parse_manifest
-from pipeline.inputs.supplies import Inspector
-from pipeline.runtime import Bench, load_bench
+from pipeline.inputs.supplies import InputChecker
+from pipeline.runtime import RuntimeConfig, load_runtime
 from tests.handlers.loras.examples import OTHERS, SDXL
 from tests.pipeline.loras.support import Bucket, flux_lora, z_image_lora
 from tests.support.portraits import portrait
@@ -58,33 +58,35 @@ def asked(cell: Cell) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> RuntimeConfig:
     faces = tmp_path_factory.mktemp("faces")
     for pack in ("antelopev2", "auraface-v1"):
         (faces / pack).mkdir()
         (faces / pack / "any.onnx").touch()
-    return load_bench(Settings(faces_dir=faces), "local")
+    return load_runtime(Settings(faces_dir=faces), "local")
 
 
-def inspect(cell: Cell, bench: Bench) -> None:
+def inspect(cell: Cell, runtime: RuntimeConfig) -> None:
     """What the dispatcher does with a manifest before it claims a GPU for it."""
     bucket = Bucket()
     if cell.adapter is Adapter.INSTANTID:
         bucket.upload(PICTURE, portrait({}, size=(64, 64)))
     if cell.lora is not None:
         bucket.upload(f"loras/{LORA}", lora_of(cell.lora))
-    Inspector(bucket.store, bench).check(parse_manifest(asked(cell)))
+    InputChecker(bucket.store, runtime).check(parse_manifest(asked(cell)))
 
 
 @pytest.mark.parametrize("cell", [cell for cell in ALL if cell.refusal is None], ids=name_of)
-def test_what_goes_together_is_let_through(cell: Cell, bench: Bench) -> None:
-    inspect(cell, bench)
+def test_what_goes_together_is_let_through(cell: Cell, runtime: RuntimeConfig) -> None:
+    inspect(cell, runtime)
 
 
 @pytest.mark.parametrize("cell", [cell for cell in ALL if cell.refusal is not None], ids=name_of)
-def test_what_does_not_go_together_is_refused_before_a_gpu(cell: Cell, bench: Bench) -> None:
+def test_what_does_not_go_together_is_refused_before_a_gpu(
+    cell: Cell, runtime: RuntimeConfig
+) -> None:
     with pytest.raises(RylaError) as caught:
-        inspect(cell, bench)
+        inspect(cell, runtime)
 
     error = caught.value
     others = error.others if isinstance(error, BadManifest) else ()

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from config.errors import MissingModel, NotAvailable, OutputsMissing
 from config.tables import ModelTable, load_models, load_routes
-from handlers.kinds.base import Brief, OutputFile, PromptRun, Timings, Work
+from handlers.kinds.base import JobRequest, OutputFile, PromptRun, Timings, Work
 from handlers.kinds.flux import FluxDev, FluxDevInput, FluxSchnell, FluxSchnellInput
 from handlers.kinds.seeds import output_seed
 from handlers.policy.rules import UNCENSORED
@@ -41,12 +41,12 @@ def schnell(**fields: Any) -> FluxSchnellInput:
     return FluxSchnellInput.model_validate({"prompt": "a cat"} | fields)
 
 
-def brief(request: FluxDevInput, **changes: Any) -> Brief[FluxDevInput]:
-    return replace(Brief(job_id="j1", attempt=1, input=request, seed=5), **changes)
+def job(request: FluxDevInput, **changes: Any) -> JobRequest[FluxDevInput]:
+    return replace(JobRequest(job_id="j1", attempt=1, input=request, seed=5), **changes)
 
 
 def graphs(request: FluxDevInput, **changes: Any) -> Sequence[Graph]:
-    return DEV.graphs(brief(request, **changes), MODELS)
+    return DEV.graphs(job(request, **changes), MODELS)
 
 
 def wrong_fields(**fields: Any) -> list[Any]:
@@ -162,18 +162,18 @@ def test_nsfw_takes_the_operators_checkpoint() -> None:
     )
 
     def unet(**fields: Any) -> Any:
-        [graph] = DEV.graphs(Brief("job", 1, dev(**fields), 7), models)
+        [graph] = DEV.graphs(JobRequest("job", 1, dev(**fields), 7), models)
         return next(node for node in graph if node.class_type == "UNETLoader").inputs["unet_name"]
 
     assert (unet(nsfw=True), unet()) == ("own.safetensors", "flux1-dev.safetensors")
-    [made] = DEV.run(Brief("job", 1, dev(nsfw=True), 7), models, Studio())
+    [made] = DEV.run(JobRequest("job", 1, dev(nsfw=True), 7), models, Studio())
     assert "own.safetensors" in made.weights
     assert "flux1-dev.safetensors" not in made.weights
 
 
 def test_nsfw_without_a_checkpoint_says_how_to_register_one() -> None:
     with pytest.raises(MissingModel) as caught:
-        DEV.graphs(Brief("job", 1, dev(nsfw=True), 7), MODELS)
+        DEV.graphs(JobRequest("job", 1, dev(nsfw=True), 7), MODELS)
 
     assert caught.value.field == "input.nsfw"
     assert "ryla models add FILE --as flux-dev-uncensored" in str(caught.value.hint)
@@ -190,14 +190,14 @@ def test_nsfw_is_refused_where_there_is_no_uncensored_set() -> None:
 def test_every_graph_fits_the_node_interfaces() -> None:
     for graph in graphs(dev(num_images=2)):
         require_valid(graph, committed())
-    other = Brief(job_id="j1", attempt=1, input=schnell(), seed=5)
+    other = JobRequest(job_id="j1", attempt=1, input=schnell(), seed=5)
     for graph in SCHNELL.graphs(other, MODELS):
         require_valid(graph, committed())
 
 
 def test_weights_come_from_the_model_table() -> None:
     (graph,) = graphs(dev())
-    (other,) = SCHNELL.graphs(Brief(job_id="j1", attempt=1, input=schnell(), seed=5), MODELS)
+    (other,) = SCHNELL.graphs(JobRequest(job_id="j1", attempt=1, input=schnell(), seed=5), MODELS)
 
     assert graph["unet"].inputs["unet_name"] == "flux1-dev.safetensors"
     assert other["checkpoint"].inputs["ckpt_name"] == "flux1-schnell-fp8.safetensors"
@@ -207,7 +207,7 @@ def test_a_table_without_the_weights_refuses_the_job() -> None:
     empty = ModelTable.model_validate({"weights": {}, "sets": {}})
 
     with pytest.raises(MissingModel):
-        DEV.graphs(brief(dev()), empty)
+        DEV.graphs(job(dev()), empty)
 
 
 def test_every_picture_has_its_own_seed_and_the_first_one_the_jobs() -> None:
@@ -237,16 +237,16 @@ def test_another_attempt_makes_the_same_graphs_but_for_the_prefix() -> None:
 
 
 def test_pictures_come_in_order_with_what_made_them() -> None:
-    studio = Studio()
+    runner = Studio()
 
-    pictures = list(DEV.run(brief(dev(num_images=2)), MODELS, studio))
+    pictures = list(DEV.run(job(dev(num_images=2)), MODELS, runner))
 
-    assert [(part, parts) for _, part, parts in studio.rendered] == [(0, 2), (1, 2)]
+    assert [(part, parts) for _, part, parts in runner.rendered] == [(0, 2), (1, 2)]
     assert [each.body for each in pictures] == [b"picture 0", b"picture 1"]
     assert [each.name for each in pictures] == ["image-0", "image-1"]
     assert [each.seed for each in pictures] == [5, output_seed(5, 1)]
     assert [each.graph_sha256 for each in pictures] == [
-        graph.digest() for graph, _, _ in studio.rendered
+        graph.digest() for graph, _, _ in runner.rendered
     ]
     vae = MODELS.weights("flux-dev")["vae"]
     assert pictures[0].weights[vae.file] == vae.sha256
@@ -255,8 +255,8 @@ def test_pictures_come_in_order_with_what_made_them() -> None:
 def test_a_picture_says_how_it_is_to_be_delivered() -> None:
     request = dev(width=512, height=768, output_format="webp")
 
-    (plain,) = DEV.run(brief(request), MODELS, Studio())
-    (told,) = DEV.run(brief(dev(embed_prompt=True)), MODELS, Studio())
+    (plain,) = DEV.run(job(request), MODELS, Studio())
+    (told,) = DEV.run(job(dev(embed_prompt=True)), MODELS, Studio())
 
     assert (plain.size, plain.format, plain.embed_prompt) == ((512, 768), "webp", None)
     assert told.embed_prompt == "a cat"
@@ -265,7 +265,7 @@ def test_a_picture_says_how_it_is_to_be_delivered() -> None:
 @pytest.mark.parametrize("files", [0, 2])
 def test_anything_but_one_file_for_a_picture_is_an_error(files: int) -> None:
     with pytest.raises(OutputsMissing, match=f"{files} files"):
-        list(DEV.run(brief(dev()), MODELS, Studio(files)))
+        list(DEV.run(job(dev()), MODELS, Studio(files)))
 
 
 def test_routes_exist() -> None:

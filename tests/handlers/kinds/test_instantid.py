@@ -19,7 +19,7 @@ from handlers.faces.boxes import Box
 from handlers.faces.insightface_finder import FaceAnalyser
 from handlers.faces.measurement import FaceUse
 from handlers.faces.scoring import Reason
-from handlers.kinds.base import Brief, Kind, PromptRun, Rendered
+from handlers.kinds.base import JobRequest, Kind, PromptRun, Rendered
 from handlers.kinds.flux_instantid import FluxInstantId
 from handlers.kinds.instantid import SdxlInstantId
 from handlers.kinds.requirements import Supplies
@@ -46,7 +46,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyClient]:
 
 
 @pytest.fixture
-def studio(client: ComfyClient, analyser: FaceAnalyser) -> WireStudio:
+def runner(client: ComfyClient, analyser: FaceAnalyser) -> WireStudio:
     return WireStudio(client, {FaceUse.BOX: analyser, FaceUse.SCORE: analyser})
 
 
@@ -55,15 +55,15 @@ def asked(kind: Kind[Any], **fields: Any) -> Any:
     return kind.input_model.model_validate(given | {"steps": 1} | fields)
 
 
-def brief(kind: Kind[Any], reference: bytes = ANNA, **fields: Any) -> Brief[Any]:
+def job(kind: Kind[Any], reference: bytes = ANNA, **fields: Any) -> JobRequest[Any]:
     supplies = Supplies(pictures={"reference_image": reference})
-    return Brief("j1", 1, asked(kind, **fields), 7, supplies)
+    return JobRequest("j1", 1, asked(kind, **fields), 7, supplies)
 
 
 def pictures(
-    kind: Kind[Any], studio: WireStudio, reference: bytes = ANNA, **fields: Any
+    kind: Kind[Any], runner: WireStudio, reference: bytes = ANNA, **fields: Any
 ) -> list[Rendered]:
-    return list(kind.run(brief(kind, reference, **fields), MODELS, studio))
+    return list(kind.run(job(kind, reference, **fields), MODELS, runner))
 
 
 def opened(body: bytes) -> Image.Image:
@@ -120,8 +120,8 @@ def test_the_reference_is_marked_for_intake_and_needed_before_a_gpu() -> None:
     field = FLUX.input_model.model_fields["reference_image"]
     assert field.json_schema_extra == {"picture": True}
     for kind, boxes in ((SDXL, False), (FLUX, True)):
-        needs = kind.needs(asked(kind), MODELS)
-        assert (dict(needs.pictures), needs.face_boxes) == (
+        required_inputs = kind.required_inputs(asked(kind), MODELS)
+        assert (dict(required_inputs.pictures), required_inputs.face_boxes) == (
             {"reference_image": "inputs/a.png"},
             boxes,
         )
@@ -132,7 +132,7 @@ def test_the_reference_is_marked_for_intake_and_needed_before_a_gpu() -> None:
     [(SDXL, {}), (SDXL, {"face_provider": "GPU"}), (FLUX, {}), (FLUX, {"base": "z-image-turbo"})],
 )
 def test_every_graph_fits_the_node_interfaces(kind: Kind[Any], fields: dict[str, Any]) -> None:
-    order = replace(brief(kind, **fields), supplies=Supplies())
+    order = replace(job(kind, **fields), supplies=Supplies())
 
     for graph in kind.graphs(order, MODELS):
         require_valid(graph, committed())
@@ -165,7 +165,7 @@ def test_the_work_counts_both_passes() -> None:
 
 @pytest.mark.parametrize("name", ["RealVisXL_V4.0.safetensors", "realvisxl_v4"])
 def test_another_checkpoint_of_the_table_is_taken_by_file_or_name(name: str) -> None:
-    (graph,) = SDXL.graphs(brief(SDXL, sdxl_checkpoint=name), MODELS)
+    (graph,) = SDXL.graphs(job(SDXL, sdxl_checkpoint=name), MODELS)
 
     assert graph["checkpoint"].inputs["ckpt_name"] == "RealVisXL_V4.0.safetensors"
 
@@ -177,7 +177,7 @@ def test_a_checkpoint_is_taken_by_its_name_whichever_version_of_it_is_in_use(
     file.write_text('[weights.realvisxl_v4]\nfile = "912c9dc74f58/RealVisXL_V4.0.safetensors"')
 
     (graph,) = SDXL.graphs(
-        brief(SDXL, sdxl_checkpoint="RealVisXL_V4.0.safetensors"), load_models(file)
+        job(SDXL, sdxl_checkpoint="RealVisXL_V4.0.safetensors"), load_models(file)
     )
 
     assert graph["checkpoint"].inputs["ckpt_name"] == "912c9dc74f58/RealVisXL_V4.0.safetensors"
@@ -186,7 +186,7 @@ def test_a_checkpoint_is_taken_by_its_name_whichever_version_of_it_is_in_use(
 @pytest.mark.parametrize("name", ["nope.safetensors", "flux1-schnell-fp8.safetensors"])
 def test_a_checkpoint_that_the_table_lacks_is_refused(name: str) -> None:
     with pytest.raises(MissingModel, match="no SDXL checkpoint") as caught:
-        SDXL.graphs(brief(SDXL, sdxl_checkpoint=name), MODELS)
+        SDXL.graphs(job(SDXL, sdxl_checkpoint=name), MODELS)
 
     assert caught.value.hint is not None
     assert "sd_xl_base_1.0.safetensors" in caught.value.hint
@@ -206,12 +206,12 @@ def test_their_routes_exist() -> None:
 # -- sdxl-instantid
 
 
-def test_sdxl_makes_the_person_in_each_picture(studio: WireStudio) -> None:
-    made = pictures(SDXL, studio, num_images=2)
+def test_sdxl_makes_the_person_in_each_picture(runner: WireStudio) -> None:
+    made = pictures(SDXL, runner, num_images=2)
 
     assert [each.name for each in made] == ["image-0", "image-1"]
     assert [similarity(each) > 0.9 for each in made] == [True, True]
-    assert studio.parts == [(0, 2), (1, 2)]
+    assert runner.parts == [(0, 2), (1, 2)]
     for each in made:
         assert opened(each.body).size == (512, 512)
         assert each.face is not None
@@ -229,12 +229,12 @@ def test_sdxl_needs_no_face_pack_and_then_gives_no_number(client: ComfyClient) -
 
 @pytest.mark.parametrize("kind", [SDXL, FLUX])
 def test_a_reference_without_a_face_is_refused_before_any_prompt(
-    kind: Kind[Any], studio: WireStudio
+    kind: Kind[Any], runner: WireStudio
 ) -> None:
     with pytest.raises(NoFace, match="reference picture"):
-        pictures(kind, studio, NOBODY)
+        pictures(kind, runner, NOBODY)
 
-    assert studio.graphs == []
+    assert runner.graphs == []
 
 
 @pytest.mark.parametrize(
@@ -256,8 +256,8 @@ def test_what_the_nodes_say_of_a_faceless_reference_is_told_apart(
 
 
 @pytest.mark.parametrize("base", ["flux-dev", "z-image-turbo"])
-def test_outside_the_box_not_one_pixel_changes(base: str, studio: WireStudio) -> None:
-    (made,) = pictures(FLUX, studio, base=base, keep_composition=True)
+def test_outside_the_box_not_one_pixel_changes(base: str, runner: WireStudio) -> None:
+    (made,) = pictures(FLUX, runner, base=base, keep_composition=True)
 
     assert made.composition is not None
     assert made.face is not None
@@ -272,32 +272,32 @@ def test_outside_the_box_not_one_pixel_changes(base: str, studio: WireStudio) ->
 
 
 def test_the_face_pass_makes_the_composed_face_the_reference_s(
-    studio: WireStudio, analyser: FaceAnalyser
+    runner: WireStudio, analyser: FaceAnalyser
 ) -> None:
-    (made,) = pictures(FLUX, studio, keep_composition=True)
+    (made,) = pictures(FLUX, runner, keep_composition=True)
 
     assert made.composition is not None
-    assert [graph["save"].class_type for graph in studio.graphs] == ["SaveImage"] * 2
-    assert studio.parts == [(0, 2), (1, 2)]
+    assert [graph["save"].class_type for graph in runner.graphs] == ["SaveImage"] * 2
+    assert runner.parts == [(0, 2), (1, 2)]
     assert similarity(made) > 0.9
-    (composed,) = pictures(FLUX, studio, instantid_strength=0.0)
+    (composed,) = pictures(FLUX, runner, instantid_strength=0.0)
     assert similarity(composed) < 0.7
 
 
-def test_what_ran_and_with_what_is_told(studio: WireStudio) -> None:
-    (made,) = pictures(FLUX, studio)
+def test_what_ran_and_with_what_is_told(runner: WireStudio) -> None:
+    (made,) = pictures(FLUX, runner)
 
-    first, second = studio.graphs
-    assert (list(made.led_to_it), made.graph_sha256) == ([first.digest()], second.digest())
+    first, second = runner.graphs
+    assert (list(made.parent_graphs), made.graph_sha256) == ([first.digest()], second.digest())
     assert {"flux1-dev.safetensors", "sd_xl_base_1.0.safetensors"} <= set(made.weights)
     assert made.composition is None
 
 
 def test_of_several_faces_the_largest_is_made_anew_or_the_one_asked_for(
-    studio: WireStudio,
+    runner: WireStudio,
 ) -> None:
     def middle(**fields: Any) -> float:
-        (made,) = pictures(FLUX, studio, TWO, **fields)
+        (made,) = pictures(FLUX, runner, TWO, **fields)
         assert made.face is not None
         assert made.face.resampled is not None
         return made.face.resampled.x + made.face.resampled.width / 2
@@ -306,9 +306,9 @@ def test_of_several_faces_the_largest_is_made_anew_or_the_one_asked_for(
     assert left == right < 256
 
 
-def test_a_face_that_is_not_there_cannot_be_chosen(studio: WireStudio) -> None:
+def test_a_face_that_is_not_there_cannot_be_chosen(runner: WireStudio) -> None:
     with pytest.raises(NoFace, match="none with index 5") as caught:
-        pictures(FLUX, studio, face_index=5, allow_no_face=True)
+        pictures(FLUX, runner, face_index=5, allow_no_face=True)
 
     assert caught.value.field == "face_index"
 
@@ -324,22 +324,22 @@ class Faceless(WireStudio):
 def test_a_composition_without_a_face_is_an_error(
     client: ComfyClient, analyser: FaceAnalyser
 ) -> None:
-    studio = Faceless(client, {FaceUse.BOX: analyser, FaceUse.SCORE: analyser})
+    runner = Faceless(client, {FaceUse.BOX: analyser, FaceUse.SCORE: analyser})
 
     with pytest.raises(NoFace, match="no face was found in what flux-dev composed") as caught:
-        pictures(FLUX, studio)
+        pictures(FLUX, runner)
 
     assert caught.value.hint is not None
     assert "allow_no_face" in caught.value.hint
-    assert len(studio.graphs) == 1
+    assert len(runner.graphs) == 1
 
 
 def test_a_composition_without_a_face_is_delivered_where_that_is_allowed(
     client: ComfyClient, analyser: FaceAnalyser
 ) -> None:
-    studio = Faceless(client, {FaceUse.BOX: analyser, FaceUse.SCORE: analyser})
+    runner = Faceless(client, {FaceUse.BOX: analyser, FaceUse.SCORE: analyser})
 
-    (made,) = pictures(FLUX, studio, allow_no_face=True)
+    (made,) = pictures(FLUX, runner, allow_no_face=True)
 
     assert opened(made.body).size == (512, 512)
     assert made.face is not None
@@ -366,9 +366,9 @@ def test_with_a_pack_for_boxes_alone_the_face_is_made_and_not_scored(
 
 @pytest.mark.parametrize("kind", [SDXL, FLUX])
 def test_below_the_gate_other_seeds_are_tried_and_the_best_is_kept(
-    kind: Kind[Any], studio: WireStudio
+    kind: Kind[Any], runner: WireStudio
 ) -> None:
-    (made,) = pictures(kind, studio, min_face_similarity=0.9999, max_tries=4)
+    (made,) = pictures(kind, runner, min_face_similarity=0.9999, max_tries=4)
 
     assert made.face is not None
     scores = [one.score.similarity or 0 for one in made.face.tries]
@@ -376,29 +376,29 @@ def test_below_the_gate_other_seeds_are_tried_and_the_best_is_kept(
     assert len({one.seed for one in made.face.tries}) == 4
     assert scores[made.face.kept] == max(scores)
     assert similarity(made) == max(scores)
-    assert len(made.led_to_it) == (3 if kind is SDXL else 4)
+    assert len(made.parent_graphs) == (3 if kind is SDXL else 4)
 
 
-def test_seeds_of_tries_are_the_same_on_another_attempt(studio: WireStudio) -> None:
+def test_seeds_of_tries_are_the_same_on_another_attempt(runner: WireStudio) -> None:
     def seeds() -> list[int]:
-        (made,) = pictures(SDXL, studio, min_face_similarity=0.9999)
+        (made,) = pictures(SDXL, runner, min_face_similarity=0.9999)
         assert made.face is not None
         return [one.seed for one in made.face.tries]
 
     assert seeds() == seeds()
 
 
-def test_a_picture_that_passes_is_not_made_again(studio: WireStudio) -> None:
-    (made,) = pictures(SDXL, studio, min_face_similarity=0.5, max_tries=4)
+def test_a_picture_that_passes_is_not_made_again(runner: WireStudio) -> None:
+    (made,) = pictures(SDXL, runner, min_face_similarity=0.5, max_tries=4)
 
     assert made.face is not None
     assert len(made.face.tries) == 1
 
 
-def test_no_try_goes_beyond_the_time_and_budget_of_the_job(studio: WireStudio) -> None:
-    studio.further_seconds = 0.0
+def test_no_try_goes_beyond_the_time_and_budget_of_the_job(runner: WireStudio) -> None:
+    runner.further_seconds = 0.0
 
-    (made,) = pictures(SDXL, studio, min_face_similarity=0.9999, max_tries=4)
+    (made,) = pictures(SDXL, runner, min_face_similarity=0.9999, max_tries=4)
 
     assert made.face is not None
     assert len(made.face.tries) == 1

@@ -5,10 +5,10 @@ from pydantic import ValidationError
 
 from config.errors import InvalidSetting, MissingModel
 from config.tables import ModelTable, WeightFile, load_models
-from handlers.kinds.base import Brief
+from handlers.kinds.base import JobRequest
 from handlers.kinds.flux_lora import FluxLora, FluxLoraInput
 from handlers.kinds.lora_fields import TakesLora, lora_base, with_trigger
-from handlers.kinds.requirements import LoraFile, LoraWish, Needs, Supplies
+from handlers.kinds.requirements import LoraFile, LoraRequest, RequiredInputs, Supplies
 from handlers.kinds.zimage import ZImageTurbo
 from handlers.loras.bases import FluxSizes, ZImageSizes, flux, z_image
 from handlers.loras.refs import ById, ByName
@@ -24,18 +24,18 @@ KINDS: list[Any] = [
 FETCHED = LoraFile("0a1b.safetensors", "loras/ann.safetensors", "0a1b", "ohwx woman")
 
 
-def brief(kind: TakesLora[Any], fetched: LoraFile | None = None, **fields: Any) -> Brief[Any]:
+def job(kind: TakesLora[Any], fetched: LoraFile | None = None, **fields: Any) -> JobRequest[Any]:
     request = kind.input_model.model_validate({"prompt": "a portrait", "lora_id": "ann"} | fields)
-    return Brief("j1", 1, request, seed=5, supplies=Supplies(fetched))
+    return JobRequest("j1", 1, request, seed=5, supplies=Supplies(fetched))
 
 
 def graph(kind: TakesLora[Any], fetched: LoraFile | None = None, **fields: Any) -> Graph:
-    (made,) = kind.graphs(brief(kind, fetched, **fields), MODELS)
+    (made,) = kind.graphs(job(kind, fetched, **fields), MODELS)
     return made
 
 
-def needs(kind: TakesLora[Any], **fields: Any) -> Needs:
-    return kind.needs(brief(kind, **fields).input, MODELS)
+def required_inputs(kind: TakesLora[Any], **fields: Any) -> RequiredInputs:
+    return kind.required_inputs(job(kind, **fields).input, MODELS)
 
 
 def refusal(kind: TakesLora[Any], **fields: Any) -> str:
@@ -72,11 +72,11 @@ def test_flux_lora_must_name_one() -> None:
 
 def test_z_image_goes_without_one() -> None:
     kind = ZImageTurbo()
-    plain = brief(kind, lora_id=None, trigger_word="")
+    plain = job(kind, lora_id=None, trigger_word="")
 
     (made,) = kind.graphs(plain, MODELS)
 
-    assert kind.needs(plain.input, MODELS) == Needs()
+    assert kind.required_inputs(plain.input, MODELS) == RequiredInputs()
     assert "lora" not in made.api()
     assert kind.prompt(plain) == "a portrait"
 
@@ -103,7 +103,7 @@ def test_it_needs_the_lora_that_is_named_and_one_that_fits_its_model(
 ) -> None:
     base = flux() if isinstance(kind, FluxLora) else z_image()
 
-    assert needs(kind, **fields) == Needs(LoraWish(ref, base))
+    assert required_inputs(kind, **fields) == RequiredInputs(LoraRequest(ref, base))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -181,4 +181,4 @@ def test_sizes_that_a_family_has_not_are_a_wrong_table() -> None:
 def test_a_table_without_the_set_refuses_the_job() -> None:
     empty = ModelTable.model_validate({"weights": {}, "sets": {}})
     with pytest.raises(MissingModel):
-        FluxLora().needs(brief(FluxLora()).input, empty)
+        FluxLora().required_inputs(job(FluxLora()).input, empty)

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from config.tables import load_models, load_routes
-from handlers.kinds.base import Brief, Work
+from handlers.kinds.base import JobRequest, Work
 from handlers.kinds.zimage import ZImageTurbo, ZImageTurboInput
 from workflows.interfaces import committed
 from workflows.validation import require_valid
@@ -16,8 +16,8 @@ def asked(**fields: Any) -> ZImageTurboInput:
     return ZImageTurboInput.model_validate({"prompt": "a cat"} | fields)
 
 
-def brief(request: ZImageTurboInput) -> Brief[ZImageTurboInput]:
-    return Brief(job_id="j1", attempt=1, input=request, seed=5)
+def job(request: ZImageTurboInput) -> JobRequest[ZImageTurboInput]:
+    return JobRequest(job_id="j1", attempt=1, input=request, seed=5)
 
 
 def test_eight_steps_are_the_default() -> None:
@@ -30,7 +30,7 @@ def test_guidance_is_no_field_of_it() -> None:
 
 
 def test_its_graph_fits_the_node_interfaces_and_samples_as_it_was_distilled() -> None:
-    (graph,) = KIND.graphs(brief(asked(width=768, height=1152)), load_models())
+    (graph,) = KIND.graphs(job(asked(width=768, height=1152)), load_models())
 
     require_valid(graph, committed())
     sampler = graph["sampler"].inputs

@@ -27,7 +27,7 @@ from tests.support.safetensors_files import (
 class Example:
     specs: Specs
     family: Family
-    habit: Habit
+    key_format: Habit
     ranks: tuple[int, ...]
     metadata: dict[str, str] | None = None
 

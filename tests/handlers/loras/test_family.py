@@ -31,9 +31,9 @@ def described(specs: Specs) -> Lora:
 @pytest.mark.parametrize("example", EVERY.values(), ids=EVERY.keys())
 def test_family_habit_and_ranks_are_told(example: Example) -> None:
     found = describe(header_of(example.specs, example.metadata))
-    assert (found.family, found.habit, found.ranks) == (
+    assert (found.family, found.key_format, found.ranks) == (
         example.family,
-        example.habit,
+        example.key_format,
         example.ranks,
     )
     assert found.unmatched == []

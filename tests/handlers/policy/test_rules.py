@@ -6,12 +6,12 @@ from pydantic import Field
 from config.errors import ConsentMissing, NsfwNotAllowed, PolicyRefused, PromptRefused
 from handlers.kinds.base import JobInput
 from handlers.policy.prompt_words import word_filter
-from handlers.policy.rules import Asked, Policy, likeness
+from handlers.policy.rules import Policy, PolicySubject, likeness
 
 POLICY = Policy(word_filter, frozenset({"adult"}))
 
 
-def asked(**changes: Any) -> Asked:
+def asked(**changes: Any) -> PolicySubject:
     usual: dict[str, Any] = {
         "tenant": "acme",
         "nsfw": False,
@@ -19,7 +19,7 @@ def asked(**changes: Any) -> Asked:
         "prompts": ["a portrait"],
         "likeness": None,
     }
-    return Asked(**{**usual, **changes})
+    return PolicySubject(**{**usual, **changes})
 
 
 @pytest.mark.parametrize(

@@ -19,21 +19,21 @@ from config.errors import (
 )
 from config.settings import Settings
 from config.tables import ModelTable, load_models
-from handlers.kinds.base import Brief, OutputFile, PromptRun, Timings
+from handlers.kinds.base import JobRequest, OutputFile, PromptRun, Timings
 from handlers.kinds.requirements import Supplies
-from handlers.policy.rules import UNCENSORED, Asked, likeness
+from handlers.policy.rules import UNCENSORED, PolicySubject, likeness
 from handlers.workflow_graph.allow_list import allow_list
 from handlers.workflow_graph.caller_graph import MAX_NODES
 from handlers.workflow_graph.kind import Workflow, WorkflowInput
 from pipeline.contract.manifest import parse_manifest
 from pipeline.dispatcher.preflight import check_work
-from pipeline.runtime import load_bench
+from pipeline.runtime import load_runtime
 from workflows.graph import Graph
 from workflows.interfaces import FILE, committed
 
 GRAPHS = Path(__file__).parent / "graphs"
 KIND, MODELS = Workflow(), load_models()
-BENCH = load_bench(Settings(), "local")
+BENCH = load_runtime(Settings(), "local")
 KEY = "inputs/0.png"
 
 
@@ -48,7 +48,7 @@ def request(workflow: dict[str, Any] | None = None, **fields: Any) -> WorkflowIn
 
 
 def built(workflow: dict[str, Any] | None = None, **fields: Any) -> Graph:
-    [made] = KIND.graphs(Brief("job", 2, request(workflow, **fields), 7), MODELS)
+    [made] = KIND.graphs(JobRequest("job", 2, request(workflow, **fields), 7), MODELS)
     return made
 
 
@@ -219,10 +219,10 @@ def test_a_weight_that_is_not_named_is_refused() -> None:
 def test_a_file_is_called_by_its_name_whichever_version_of_it_is_in_use(tmp_path: Path) -> None:
     file = tmp_path / "models.toml"
     file.write_text('[weights.ae]\nfile = "afc8e28272cd/ae.safetensors"')
-    brief = Brief("job", 2, request(), 7)
+    job = JobRequest("job", 2, request(), 7)
 
-    [made] = KIND.graphs(brief, load_models(file))
-    [usual] = KIND.graphs(brief, MODELS)
+    [made] = KIND.graphs(job, load_models(file))
+    [usual] = KIND.graphs(job, MODELS)
 
     names = [
         node.inputs["vae_name"]
@@ -326,8 +326,8 @@ def test_every_text_of_the_graph_is_checked() -> None:
         BENCH.policy.require(_asked(KIND.prompts(hidden)))
 
 
-def _asked(prompts: Sequence[str]) -> Asked:
-    return Asked("acme", nsfw=False, consent=False, prompts=prompts, likeness=None)
+def _asked(prompts: Sequence[str]) -> PolicySubject:
+    return PolicySubject("acme", nsfw=False, consent=False, prompts=prompts, likeness=None)
 
 
 def test_a_picture_counts_as_a_likeness() -> None:
@@ -349,7 +349,7 @@ def test_the_uncensored_checkpoint_needs_nsfw() -> None:
 
     def admitted(models: ModelTable, unet: str, nsfw: bool) -> Sequence[Graph]:
         given = request(changed("1", unet_name=unet), nsfw=nsfw)
-        return KIND.graphs(Brief("job", 1, given, 7), models)
+        return KIND.graphs(JobRequest("job", 1, given, 7), models)
 
     with pytest.raises(NsfwNotAllowed):
         admitted(models, "own.safetensors", nsfw=False)
@@ -376,32 +376,32 @@ class Studio:
         return f"up-{name}"
 
 
-def run(studio: Any, given: WorkflowInput, pictures: dict[str, bytes] | None = None) -> Any:
-    brief = Brief("job", 1, given, 7, Supplies(pictures=pictures or {}))
-    return list(KIND.run(brief, MODELS, studio))
+def run(runner: Any, given: WorkflowInput, pictures: dict[str, bytes] | None = None) -> Any:
+    job = JobRequest("job", 1, given, 7, Supplies(pictures=pictures or {}))
+    return list(KIND.run(job, MODELS, runner))
 
 
 def test_every_saved_file_is_an_output_and_the_time_counts_once() -> None:
-    studio = Studio("a_00001_.png", "a_00002_.mp4")
-    first, second = run(studio, request(output_format="webp"))
+    runner = Studio("a_00001_.png", "a_00002_.mp4")
+    first, second = run(runner, request(output_format="webp"))
 
     assert (first.saved_as, second.saved_as) == ("a_00001_.png", "a_00002_.mp4")
     assert (first.name, second.name) == ("output-0", "output-1")
     assert (first.format, first.size, first.seed) == ("webp", None, 7)
     assert (first.timings + second.timings).sampling == 1.0
-    assert first.graph_sha256 == studio.rendered[0].digest()
+    assert first.graph_sha256 == runner.rendered[0].digest()
     assert "flux1-dev.safetensors" in first.weights
 
 
 def test_pictures_are_uploaded_and_loaded_by_the_name_they_got() -> None:
-    studio = Studio("a.png")
+    runner = Studio("a.png")
     given = request(graph("sdxl_instantid"), inputs={"reference": KEY})
-    assert KIND.needs(given, MODELS).pictures == {"inputs.reference": KEY}
-    run(studio, given, {"inputs.reference": b"face"})
+    assert KIND.required_inputs(given, MODELS).pictures == {"inputs.reference": KEY}
+    run(runner, given, {"inputs.reference": b"face"})
 
-    [name] = studio.uploaded
-    assert studio.uploaded[name] == b"face"
-    assert studio.rendered[0]["13"].inputs["image"] == name
+    [name] = runner.uploaded
+    assert runner.uploaded[name] == b"face"
+    assert runner.rendered[0]["13"].inputs["image"] == name
 
 
 def test_a_graph_that_saved_nothing_made_nothing() -> None:
@@ -441,6 +441,6 @@ def test_limits_name_inputs_that_exist() -> None:
 def test_building_does_not_change_the_request() -> None:
     given = request()
     before = copy.deepcopy(given.workflow)
-    KIND.graphs(Brief("job", 1, given, 7), MODELS)
+    KIND.graphs(JobRequest("job", 1, given, 7), MODELS)
 
     assert given.workflow == before

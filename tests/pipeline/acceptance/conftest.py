@@ -5,7 +5,7 @@ from typing import Protocol
 import pytest
 
 from pipeline.acceptance.http import Web
-from pipeline.api.dependencies import Ports
+from pipeline.api.dependencies import ApiDependencies
 from pipeline.api.server import listen, served, url_of
 from tests.support.desk import QUICK
 from tests.support.yard import Yard
@@ -23,12 +23,12 @@ def reach() -> Iterator[Reach]:
         def reach(yard: Yard, other: Yard | None = None) -> Web:
             served_yard = other or yard
 
-            def heard(_: str | None) -> None:
+            def notify(_: str | None) -> None:
                 served_yard.tick()
 
             listener = listen("127.0.0.1", 0)
             url = url_of(listener)
-            ports = Ports(served_yard.bench, served_yard.store, heard, pace=QUICK)
+            ports = ApiDependencies(served_yard.runtime, served_yard.store, notify, timeouts=QUICK)
             parts.enter_context(served(ports, listener))
             return parts.enter_context(Web.at(url, None))
 

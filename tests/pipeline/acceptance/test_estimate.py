@@ -4,25 +4,25 @@ import pytest
 
 from config.errors import OverBudget, UnknownField
 from config.settings import Settings
-from pipeline.acceptance.estimate import Order, expected_usd, over, ready, require_known
+from pipeline.acceptance.estimate import PricedJob, expected_usd, over, ready, require_known
 from pipeline.acceptance.jobs import gpu_jobs, jobs_of
-from pipeline.runtime import load_bench
+from pipeline.runtime import load_runtime
 from tests.support.acceptances import plan
 
-BENCH = load_bench(Settings(), "modal")
+BENCH = load_runtime(Settings(), "modal")
 HERE = Path()
 
 
-def orders(**changes: object) -> list[Order]:
+def priced_jobs(**changes: object) -> list[PricedJob]:
     return ready(jobs_of(plan(**changes), "r"), HERE, "acme", BENCH)
 
 
 def test_an_order_is_a_manifest_with_its_price() -> None:
-    order = orders()[0]
+    priced = priced_jobs()[0]
 
-    assert order.prepared.key == "inbox/4.acme.flux-dev.r-flux-dev-01.json"
-    assert (order.gpu, order.usd is not None) == ("L40S", True)
-    assert expected_usd(orders()) == pytest.approx(3 * (order.usd or 0))
+    assert priced.prepared.key == "inbox/4.acme.flux-dev.r-flux-dev-01.json"
+    assert (priced.gpu, priced.usd is not None) == ("L40S", True)
+    assert expected_usd(priced_jobs()) == pytest.approx(3 * (priced.usd or 0))
 
 
 def test_on_a_named_gpu_it_costs_what_that_gpu_costs() -> None:
@@ -34,14 +34,14 @@ def test_on_a_named_gpu_it_costs_what_that_gpu_costs() -> None:
 
 def test_a_field_that_is_none_is_told_with_the_part_of_the_plan() -> None:
     with pytest.raises(UnknownField) as error:
-        orders(flux={"prompts": ["x"], "input": {"widht": 512}})
+        priced_jobs(flux={"prompts": ["x"], "input": {"widht": 512}})
 
     assert error.value.message.startswith("[flux] flux-dev: ")
     assert "width" in (error.value.hint or "")
 
 
 def test_a_bound_holds_for_what_was_spent_and_what_is_coming() -> None:
-    some = orders()
+    some = priced_jobs()
     price = expected_usd(some)
 
     assert over(None, 100, some) is None

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from config.errors import IdConflict
-from pipeline.acceptance.estimate import Order, ready
+from pipeline.acceptance.estimate import PricedJob, ready
 from pipeline.acceptance.jobs import gpu_jobs
 from pipeline.acceptance.on_gpu import place
 from pipeline.contract.keys import manifest_key
@@ -16,56 +16,56 @@ GPU = "A100-80GB"
 
 
 @pytest.fixture
-def order() -> Order:
+def priced() -> PricedJob:
     part = {"input": SMALL}
     return ready(gpu_jobs(plan(gpus=part), "r", [GPU]), Path(), "default", BENCH)[0]
 
 
-def test_any_dispatcher_spawns_it_on_that_gpu(holding: Yard, order: Order) -> None:
-    place(holding.store, order.prepared, GPU)
+def test_any_dispatcher_spawns_it_on_that_gpu(holding: Yard, priced: PricedJob) -> None:
+    place(holding.store, priced.prepared, GPU)
 
     report = holding.tick()
 
     assert (report.taken_over, report.spawned, report.claimed) == (1, 1, 0)
-    ref = holding.held.refs[0]
-    assert (ref.id, ref.gpu, ref.model) == ("r-gpu-a100-80gb-01", GPU, "flux-dev")
-    assert holding.lease(ref.id).attempt == 1
+    payload = holding.held.payloads[0]
+    assert (payload.id, payload.gpu, payload.model) == ("r-gpu-a100-80gb-01", GPU, "flux-dev")
+    assert holding.lease(payload.id).attempt == 1
 
 
-def test_placed_twice_it_runs_once(yard: Yard, order: Order) -> None:
-    place(yard.store, order.prepared, GPU)
+def test_placed_twice_it_runs_once(yard: Yard, priced: PricedJob) -> None:
+    place(yard.store, priced.prepared, GPU)
     yard.tick()
-    place(yard.store, order.prepared, GPU)
+    place(yard.store, priced.prepared, GPU)
     yard.tick()
 
-    assert yard.result(order.job.id).attempt == 1
+    assert yard.result(priced.job.id).attempt == 1
     assert yard.keys("leases/") == []
 
 
 def test_a_start_that_broke_off_after_the_manifest_is_gone_on_with(
-    yard: Yard, order: Order
+    yard: Yard, priced: PricedJob
 ) -> None:
-    yard.store.create(manifest_key(order.job.id), order.prepared.body)
-    place(yard.store, order.prepared, GPU)
+    yard.store.create(manifest_key(priced.job.id), priced.prepared.body)
+    place(yard.store, priced.prepared, GPU)
     yard.tick()
 
-    assert yard.result(order.job.id).status == "succeeded"
+    assert yard.result(priced.job.id).status == "succeeded"
 
 
-def test_the_id_of_another_job_is_refused(yard: Yard, order: Order) -> None:
-    yard.store.create(manifest_key(order.job.id), b"{}")
+def test_the_id_of_another_job_is_refused(yard: Yard, priced: PricedJob) -> None:
+    yard.store.create(manifest_key(priced.job.id), b"{}")
 
     with pytest.raises(IdConflict):
-        place(yard.store, order.prepared, GPU)
+        place(yard.store, priced.prepared, GPU)
 
 
-def test_the_protocol_holds_when_it_is_submitted_as_well(order: Order) -> None:
+def test_the_protocol_holds_when_it_is_submitted_as_well(priced: PricedJob) -> None:
     world = World()
-    place(world.process(), order.prepared, GPU)
-    world.bucket.put(order.prepared.key, order.prepared.body, Always())
+    place(world.process(), priced.prepared, GPU)
+    world.bucket.put(priced.prepared.key, priced.prepared.body, Always())
 
     world.run_until_quiet(dispatchers=2, executions=2)
 
     assert list(world.sink.events)
-    assert world.bucket.has(f"jobs/{order.job.id}/result.json")
+    assert world.bucket.has(f"jobs/{priced.job.id}/result.json")
     world.close()

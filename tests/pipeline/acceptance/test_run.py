@@ -8,7 +8,7 @@ import pytest
 from config.errors import InvalidInput, InvalidSetting, OverBudget
 from pipeline.acceptance.driver import Driver
 from pipeline.acceptance.http import Web
-from pipeline.acceptance.run import FILE, Run, Told, Wishes, first_health
+from pipeline.acceptance.run import FILE, Run, RunObserver, RunOptions, first_health
 from pipeline.jobs.submit import submit
 from pipeline.worker.execution import execute
 from tests.pipeline.acceptance.conftest import Reach
@@ -32,8 +32,8 @@ def test_who_asked_before_nobody_can_tell_from_a_file_of_another_url(
     yard: Yard, reach: Reach, tmp_path: Path
 ) -> None:
     web = reach(yard)
-    for told in ("no JSON", first_health(web, tmp_path, idle=True).model_dump_json()):
-        (tmp_path / FILE).write_text(told.replace("127.0.0.1", "other"))
+    for observer in ("no JSON", first_health(web, tmp_path, idle=True).model_dump_json()):
+        (tmp_path / FILE).write_text(observer.replace("127.0.0.1", "other"))
         assert not first_health(web, tmp_path, idle=True).idle
 
 
@@ -67,11 +67,11 @@ def run(
     )
     return Run(
         plan_file(folder, http=ONE, **of_plan),
-        Wishes("r", folder / "out", gpus, bound),
-        replace(yard.bench, engine=engine),
+        RunOptions("r", folder / "out", gpus, bound),
+        replace(yard.runtime, engine=engine),
         driver,
         web,
-        Told(said=(said if said is not None else []).append),
+        RunObserver(said=(said if said is not None else []).append),
     )
 
 
@@ -180,11 +180,11 @@ def test_a_result_of_another_plan_is_none_of_this_run(holding: Yard, tmp_path: P
     changed = {"prompts": ["a dog"], "pictures": 1, "input": SMALL}
     before, going = run(holding, tmp_path, flux=changed), run(holding, tmp_path)
     before.prepare()
-    submit(holding.store, before.through_bucket.orders[0].prepared)
+    submit(holding.store, before.through_bucket.priced_jobs[0].prepared)
     holding.tick()
     going.prepare()
-    execute(holding.held.refs[0], holding.shop, call_id=None)
-    holding.settle()
+    execute(holding.held.payloads[0], holding.context, call_id=None)
+    holding.deliver()
 
     first, *_ = going.go().facts.outcomes
 

@@ -4,7 +4,7 @@ import pytest
 
 from config.errors import InvalidInput, LoraNotFound, LoraUnreadable
 from pipeline.acceptance.plan import LoraPart
-from pipeline.acceptance.upload_loras import shelve
+from pipeline.acceptance.upload_loras import upload
 from tests.pipeline.loras.support import flux_lora
 from tests.support.yard import Yard
 
@@ -17,7 +17,7 @@ def folder(tmp_path: Path) -> Path:
 
 def shelved(yard: Yard, folder: Path, *loras: dict[str, str]) -> list[str]:
     part = LoraPart.model_validate({"prompt": "x", "files": loras})
-    return shelve(yard.store, part, folder, yard.settings)
+    return upload(yard.store, part, folder, yard.settings)
 
 
 def test_files_are_put_where_jobs_look_for_them(yard: Yard, folder: Path) -> None:

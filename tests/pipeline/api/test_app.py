@@ -108,5 +108,5 @@ async def test_an_unknown_path_and_method_are_problems(desk: Desk) -> None:
 async def test_the_doorbell_and_the_metrics_are_there(make_yard: MakeYard) -> None:
     async with Desk(make_yard(doorbell_token="token")) as desk:
         assert (await desk.client.post("/doorbell/token")).status_code == 202
-        assert desk.heard == [None]
+        assert desk.changed_keys == [None]
         assert "ryla_jobs" in (await desk.client.get("/metrics")).text

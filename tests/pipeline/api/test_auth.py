@@ -4,13 +4,13 @@ import pytest
 
 from config.errors import InvalidSetting
 from config.settings import Settings
-from pipeline.api.auth import Doorman, Peer, hashed, new_key
+from pipeline.api.auth import Authenticator, Peer, hashed, new_key
 from pipeline.api.errors import LoopbackOnly, NotAuthenticated
 from tests.support.desk import keys
 
 ACME, ZENITH = "ryla_acme-key", "ryla_zenith-key"
-KEYED = Doorman.of(Settings.model_validate({"api_keys": keys(acme=ACME, zenith=ZENITH)}))
-OPEN = Doorman.of(Settings(tenant="local"))
+KEYED = Authenticator.of(Settings.model_validate({"api_keys": keys(acme=ACME, zenith=ZENITH)}))
+OPEN = Authenticator.of(Settings(tenant="local"))
 
 
 def peer(address: str | None = "127.0.0.1", host: str = "127.0.0.1:8787", **headers: str) -> Peer:
@@ -39,17 +39,19 @@ def test_bytes_that_are_no_text_are_a_wrong_key() -> None:
 
 
 def test_a_tenant_may_have_several_keys() -> None:
-    doorman = Doorman.of(
+    authenticator = Authenticator.of(
         Settings.model_validate({"api_keys": f"{keys(acme='a')}, {keys(acme='b')},"})
     )
 
-    assert [doorman.tenant(peer(authorization=f"Bearer {key}")) for key in "ab"] == ["acme"] * 2
+    assert [authenticator.tenant(peer(authorization=f"Bearer {key}")) for key in "ab"] == [
+        "acme"
+    ] * 2
 
 
 @pytest.mark.parametrize("setting", ["acme", "acme:zz", f"ACME:{'0' * 64}", f"acme:{'0' * 63}"])
 def test_a_setting_that_is_no_list_of_keys_is_refused_without_being_repeated(setting: str) -> None:
     with pytest.raises(InvalidSetting) as wrong:
-        Doorman.of(Settings.model_validate({"api_keys": setting}))
+        Authenticator.of(Settings.model_validate({"api_keys": setting}))
 
     assert setting not in f"{wrong.value.message}{wrong.value.value}{wrong.value.hint}"
 
@@ -85,7 +87,7 @@ def test_without_any_key_configured_nobody_else_may(asking: Peer) -> None:
 
 
 def test_pages_of_this_machine_and_of_listed_sites_may_ask() -> None:
-    listing = Doorman.of(Settings(cors_origins="https://app.example.com"))
+    listing = Authenticator.of(Settings(cors_origins="https://app.example.com"))
 
     assert OPEN.tenant(peer(origin="http://localhost:3000")) == "local"
     assert listing.tenant(peer(origin="https://app.example.com")) == "default"

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from pipeline.api.concurrency import Threads
-from pipeline.api.listing_cache import Census, Owner, take_snapshot
+from pipeline.api.listing_cache import JobListing, Owner, take_snapshot
 from pipeline.contract.keys import inbox_key, lease_key
 from pipeline.contract.lease import Phase
 from pipeline.store.base import Always, Busy
@@ -33,8 +33,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def census(yard: Yard, clock: Clock) -> Census:
-    return Census(yard.store, Threads(), 3.0, monotonic=clock)
+def job_listing(yard: Yard, clock: Clock) -> JobListing:
+    return JobListing(yard.store, Threads(), 3.0, monotonic=clock)
 
 
 def put(yard: Yard, id: str, tenant: str = "acme") -> str:
@@ -42,79 +42,83 @@ def put(yard: Yard, id: str, tenant: str = "acme") -> str:
     return key(id, tenant)
 
 
-async def test_what_waits_and_runs_is_counted_by_tenant(yard: Yard, census: Census) -> None:
+async def test_what_waits_and_runs_is_counted_by_tenant(
+    yard: Yard, job_listing: JobListing
+) -> None:
     for n in range(3):
         put(yard, f"a-{n}")
     put(yard, "z", "zenith")
     lease = a_lease(id="r", entry=key("r"), phase=Phase.RUNNING)
     yard.raw._store.put(lease_key("r"), lease.body(), Always())
 
-    assert await census.jobs_of("acme") == 4
-    assert await census.jobs_of("zenith") == 1
-    assert await census.jobs_of("nobody") == 0
+    assert await job_listing.jobs_of("acme") == 4
+    assert await job_listing.jobs_of("zenith") == 1
+    assert await job_listing.jobs_of("nobody") == 0
     assert yard.raw.calls["LIST"] == 2
 
 
 async def test_jobs_posted_since_count_at_once_and_never_twice(
-    yard: Yard, census: Census, clock: Clock
+    yard: Yard, job_listing: JobListing, clock: Clock
 ) -> None:
-    assert await census.jobs_of("acme") == 0
-    census.posted(put(yard, "one"))
-    assert await census.jobs_of("acme") == 1
-    assert await census.jobs_of("zenith") == 0
-    assert census.key_of("one") == key("one")
+    assert await job_listing.jobs_of("acme") == 0
+    job_listing.posted(put(yard, "one"))
+    assert await job_listing.jobs_of("acme") == 1
+    assert await job_listing.jobs_of("zenith") == 0
+    assert job_listing.key_of("one") == key("one")
 
     clock.now += 1
-    await census.look(since=clock.now)
-    assert await census.jobs_of("acme") == 1
-    assert census.just_posted("acme") == set()
-    assert census.key_of("one") == key("one")
+    await job_listing.look(since=clock.now)
+    assert await job_listing.jobs_of("acme") == 1
+    assert job_listing.just_posted("acme") == set()
+    assert job_listing.key_of("one") == key("one")
 
 
 async def test_an_old_listing_serves_while_the_next_is_made(
-    yard: Yard, census: Census, clock: Clock
+    yard: Yard, job_listing: JobListing, clock: Clock
 ) -> None:
-    await census.jobs_of("acme")
+    await job_listing.jobs_of("acme")
     put(yard, "one")
-    assert await census.jobs_of("acme") == 0
+    assert await job_listing.jobs_of("acme") == 0
     clock.now += 4
 
-    assert await census.jobs_of("acme") == 0
-    assert census._making is not None
-    await census._making
-    assert await census.jobs_of("acme") == 1
+    assert await job_listing.jobs_of("acme") == 0
+    assert job_listing._making is not None
+    await job_listing._making
+    assert await job_listing.jobs_of("acme") == 1
 
 
-async def test_all_who_ask_at_once_share_a_listing(yard: Yard, census: Census) -> None:
-    since = census.monotonic()
+async def test_all_who_ask_at_once_share_a_listing(yard: Yard, job_listing: JobListing) -> None:
+    since = job_listing.monotonic()
 
-    await asyncio.gather(*(census.look(since) for _ in range(20)))
+    await asyncio.gather(*(job_listing.look(since) for _ in range(20)))
 
     assert yard.raw.calls["LIST"] == 2
 
 
-async def test_a_listing_that_takes_long_is_used_longer(census: Census, clock: Clock) -> None:
-    assert census.some_time_ago(3) == 97.0
-    census._took_s = 2.0
+async def test_a_listing_that_takes_long_is_used_longer(
+    job_listing: JobListing, clock: Clock
+) -> None:
+    assert job_listing.some_time_ago(3) == 97.0
+    job_listing._took_s = 2.0
 
-    assert census.some_time_ago(3) == 80.0
+    assert job_listing.some_time_ago(3) == 80.0
 
 
 async def test_a_listing_that_fails_behind_somebody_s_back_is_tried_again(
-    yard: Yard, census: Census, clock: Clock
+    yard: Yard, job_listing: JobListing, clock: Clock
 ) -> None:
-    await census.jobs_of("acme")
+    await job_listing.jobs_of("acme")
     put(yard, "one")
     yard.raw.fail = lambda call, key: Busy("slow down")
     clock.now += 4
-    assert await census.jobs_of("acme") == 0
-    assert census._making is not None
-    await asyncio.wait([census._making])
+    assert await job_listing.jobs_of("acme") == 0
+    assert job_listing._making is not None
+    await asyncio.wait([job_listing._making])
     yard.raw.fail = lambda call, key: None
 
-    assert await census.jobs_of("acme") == 0
-    await census._making
-    assert await census.jobs_of("acme") == 1
+    assert await job_listing.jobs_of("acme") == 0
+    await job_listing._making
+    assert await job_listing.jobs_of("acme") == 1
 
 
 def test_whose_a_bare_entry_is_stands_in_it_and_is_read_once(yard: Yard) -> None:
@@ -153,13 +157,13 @@ def test_what_is_nobodys_counts_for_nobody(yard: Yard) -> None:
 
 
 async def test_a_job_posted_while_a_listing_is_made_counts_once(
-    yard: Yard, census: Census, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    yard: Yard, job_listing: JobListing, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def posted_just_before(*given: object) -> object:
         clock.now += 0.1
-        census.posted(put(yard, "one"))
+        job_listing.posted(put(yard, "one"))
         return take_snapshot(*given)  # type: ignore[arg-type]
 
     monkeypatch.setattr("pipeline.api.listing_cache.take_snapshot", posted_just_before)
-    await census.look(since=clock.now)
-    assert await census.jobs_of("acme") == 1
+    await job_listing.look(since=clock.now)
+    assert await job_listing.jobs_of("acme") == 1

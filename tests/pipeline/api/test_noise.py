@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pipeline.api.dependencies import Ports
+from pipeline.api.dependencies import ApiDependencies
 from pipeline.api.server import listen, served, url_of
 from tests.support.desk import QUICK, SMALL, bearer, keys
 from tests.support.yard import Yard
@@ -135,7 +135,9 @@ def url(tmp_path: Any) -> Iterator[str]:
     )
     listener = listen("127.0.0.1", 0)
     there = url_of(listener)
-    with served(Ports(yard.bench, yard.store, pace=replace(QUICK, body=0.1)), listener):
+    with served(
+        ApiDependencies(yard.runtime, yard.store, timeouts=replace(QUICK, body=0.1)), listener
+    ):
         yield there
     yard.close()
 

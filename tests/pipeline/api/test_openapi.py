@@ -10,9 +10,9 @@ from config.settings import Settings
 from handlers.kinds.registry import KINDS
 from pipeline.api.app import make_app
 from pipeline.api.body import EXAMPLES
-from pipeline.api.dependencies import Ports
+from pipeline.api.dependencies import ApiDependencies
 from pipeline.api.paths import ENDPOINTS
-from pipeline.runtime import load_bench
+from pipeline.runtime import load_runtime
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
 from tests.support.desk import keys
@@ -20,9 +20,9 @@ from tests.support.desk import keys
 
 @cache
 def document(**settings: str) -> dict[str, Any]:
-    bench = load_bench(Settings.model_validate(settings), "local")
-    ports = Ports(bench, SafeStore(MemoryStore()))
-    return make_app(ports).openapi()
+    runtime = load_runtime(Settings.model_validate(settings), "local")
+    dependencies = ApiDependencies(runtime, SafeStore(MemoryStore()))
+    return make_app(dependencies).openapi()
 
 
 def operations(**settings: str) -> list[tuple[str, dict[str, Any]]]:

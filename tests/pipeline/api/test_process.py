@@ -110,8 +110,8 @@ def server(seaweed: SeaweedServer, tmp_path_factory: pytest.TempPathFactory) -> 
         log_format="json",
     )
     with ExitStack() as parts:
-        ports, worker = parts.enter_context(pipeline(settings, folder))
-        made = Served(settings, ports.store, worker)
+        dependencies, worker = parts.enter_context(pipeline(settings, folder))
+        made = Served(settings, dependencies.store, worker)
         made.start()
         yield made
         made.worker.free.set()

@@ -1,11 +1,11 @@
 import pytest
 
 from pipeline.api.errors import TooManyRequests
-from pipeline.api.rate_limit import Rate
+from pipeline.api.rate_limit import RateLimit
 
 
 def test_each_tenant_has_so_many_requests_in_a_minute() -> None:
-    rate = Rate(3)
+    rate = RateLimit(3)
     for _ in range(3):
         rate.count("acme")
 

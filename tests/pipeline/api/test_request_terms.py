@@ -3,7 +3,14 @@
 import pytest
 
 from pipeline.api.errors import BadRequest
-from pipeline.api.request_terms import Shape, job_id, require_known, waiting, whole_number, wish
+from pipeline.api.request_terms import (
+    Shape,
+    job_id,
+    require_known,
+    response_preference,
+    waiting,
+    whole_number,
+)
 
 
 @pytest.mark.parametrize(
@@ -53,10 +60,10 @@ def test_the_wait_of_prefer_is_at_most_two_minutes_and_nonsense_is_no_error(
 def test_who_gets_a_picture(
     accept: str | None, prefer: str | None, old: bool, shape: Shape
 ) -> None:
-    wished = wish(accept, prefer, old_path=old)
+    preference = response_preference(accept, prefer, old_path=old)
 
-    assert wished.shape is shape
-    assert wished.prefers is (prefer is not None)
+    assert preference.shape is shape
+    assert preference.prefers is (prefer is not None)
 
 
 def test_a_key_makes_an_id_that_is_its_tenants_own() -> None:

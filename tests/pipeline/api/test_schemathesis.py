@@ -15,14 +15,16 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from handlers.kinds.base import OutputFile, PromptRun, Timings
 from pipeline.api.app import make_app
-from pipeline.api.dependencies import Pace, Ports
+from pipeline.api.dependencies import ApiDependencies, Timeouts
 from tests.support.desk import bearer, keys
 from tests.support.instant import InstantClient, InstantServer
 from tests.support.yard import Yard
 
 KEY = "the-key"
 TOKEN = "the-token"
-PACE = Pace(look=0.02, first_look=0, census=0, listing=0, picture_wait=0.5, stream=0.5, body=5)
+PACE = Timeouts(
+    look=0.02, first_look=0, job_listing=0, listing=0, picture_wait=0.5, stream=0.5, body=5
+)
 ALIKE = ["/flux-schnell", "/sdxl-instantid"]
 """Their bodies are those of /flux-dev and /flux-instantid."""
 NOT_HERE = {"face_models_missing", "missing_model", "node_missing", "not_available"}
@@ -80,7 +82,7 @@ def document() -> Iterator[Any]:
         doorbell_token=TOKEN,
     )
     ticks = Ticks(yard)
-    app = make_app(Ports(yard.bench, yard.store, ticks.ring, pace=PACE))
+    app = make_app(ApiDependencies(yard.runtime, yard.store, ticks.ring, timeouts=PACE))
     yield schemathesis.openapi.from_asgi("/openapi.json", app)
     ticks.close()
     yard.close()

@@ -15,8 +15,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from config.errors import InvalidSetting
 from pipeline.api import server
-from pipeline.api.dependencies import Ports
-from pipeline.api.server import Impatient, listen, served, url_of
+from pipeline.api.dependencies import ApiDependencies
+from pipeline.api.server import IdleTimeoutProtocol, listen, served, url_of
 from tests.pipeline.conftest import MakeYard
 from tests.support.desk import QUICK, SMALL
 from tests.support.yard import Yard
@@ -47,7 +47,7 @@ def test_it_answers_while_the_block_runs_and_lets_those_who_wait_go(yard: Yard) 
     listener = listen("127.0.0.1", 0)
     url = url_of(listener)
     with ThreadPoolExecutor(1) as pool:
-        with served(Ports(yard.bench, yard.store, pace=QUICK), listener):
+        with served(ApiDependencies(yard.runtime, yard.store, timeouts=QUICK), listener):
             with httpx.Client(base_url=url) as client:
                 assert client.get("/health").json()["status"] == "healthy"
             headers = {"Prefer": "wait=60"}
@@ -68,7 +68,7 @@ def test_keys_that_cannot_be_read_stop_it_before_it_listens(make_yard: MakeYard)
     with (
         listen("127.0.0.1", 0) as listener,
         pytest.raises(InvalidSetting),
-        served(Ports(yard.bench, yard.store), listener),
+        served(ApiDependencies(yard.runtime, yard.store), listener),
     ):
         pass
 
@@ -78,10 +78,10 @@ HEALTH = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
 @pytest.fixture
 def address(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
-    monkeypatch.setattr(Impatient, "patience_s", 0.1)
+    monkeypatch.setattr(IdleTimeoutProtocol, "patience_s", 0.1)
     listener = listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
-    with served(Ports(yard.bench, yard.store, pace=QUICK), listener):
+    with served(ApiDependencies(yard.runtime, yard.store, timeouts=QUICK), listener):
         yield "127.0.0.1", port
 
 
@@ -114,11 +114,11 @@ def test_an_answer_that_is_not_taken_is_not_kept(
 ) -> None:
     lost = Event()
 
-    def note(connection: Impatient, error: Exception | None) -> None:
+    def note(connection: IdleTimeoutProtocol, error: Exception | None) -> None:
         lost.set()
         H11Protocol.connection_lost(connection, error)
 
-    monkeypatch.setattr(Impatient, "connection_lost", note)
+    monkeypatch.setattr(IdleTimeoutProtocol, "connection_lost", note)
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.settimeout(10)
@@ -131,7 +131,7 @@ def test_an_answer_that_is_not_taken_is_not_kept(
 def test_those_beyond_the_most_that_there_may_be_are_turned_away(
     address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Impatient, "patience_s", 60)
+    monkeypatch.setattr(IdleTimeoutProtocol, "patience_s", 60)
     monkeypatch.setattr(server, "most_connections", lambda: 1)
     with socket.create_connection(address, timeout=10) as first:
         first.sendall(HEALTH)

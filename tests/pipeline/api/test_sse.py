@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.api.dependencies import Pace
+from pipeline.api.dependencies import Timeouts
 from pipeline.contract.keys import lease_key
 from pipeline.contract.lease import Phase, Progress
 from pipeline.jobs.status import State
@@ -31,7 +31,7 @@ def read(text: str) -> list[dict[str, Any]]:
 def told(desk: Desk, id: str) -> Any:
     track = desk.followed(id)
     assert track is not None
-    return track.place.view
+    return track.owned.view
 
 
 async def test_progress_is_told_until_the_end(make_yard: MakeYard) -> None:
@@ -70,8 +70,8 @@ async def test_progress_is_told_until_the_end(make_yard: MakeYard) -> None:
 async def test_a_stream_ends_by_itself_and_is_resumed_without_repeating(
     make_yard: MakeYard,
 ) -> None:
-    pace = Pace(look=0.01, first_look=0.0, stream=0.05)
-    async with Desk(make_yard(), pace) as desk:
+    timeouts = Timeouts(look=0.01, first_look=0.0, stream=0.05)
+    async with Desk(make_yard(), timeouts) as desk:
         id = (await desk.post()).json()["id"]
         (first,) = read((await desk.client.get(f"/jobs/{id}/events")).text)
         resume = {"Last-Event-ID": first["id"]}

@@ -10,7 +10,7 @@ import pytest
 
 from config.errors import IdConflict, InvalidField, InvalidInput, ManifestNotJson, RylaError
 from config.settings import Settings
-from pipeline.api.submit import Clerk, Order, put, put_again
+from pipeline.api.submit import Submission, SubmissionParser, put, put_again
 from pipeline.contract.keys import inbox_key, manifest_key
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
@@ -21,26 +21,26 @@ PNG = picture(64)
 ID = "0" * 32
 
 
-def clerk(**settings: Any) -> Clerk:
+def parser(**settings: Any) -> SubmissionParser:
     def fetch(url: str) -> bytes:
         assert url == "https://pictures.example/face.png"
         return PNG
 
-    return Clerk(Settings.model_validate(settings), fetch)
+    return SubmissionParser(Settings.model_validate(settings), fetch)
 
 
-def order(body: Any, kind: str = "flux-dev", **settings: Any) -> Order:
+def submission(body: Any, kind: str = "flux-dev", **settings: Any) -> Submission:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return clerk(**settings).order(raw, id=ID, kind=kind, tenant="acme")
+    return parser(**settings).submission(raw, id=ID, kind=kind, tenant="acme")
 
 
-def face(reference: str) -> Order:
-    return order({"prompt": "a portrait", "reference_image": reference}, "sdxl-instantid")
+def face(reference: str) -> Submission:
+    return submission({"prompt": "a portrait", "reference_image": reference}, "sdxl-instantid")
 
 
 def test_the_manifest_is_canonical_and_has_only_what_was_given() -> None:
-    one = order(b'{"seed": 0, "prompt": "a fox", "priority": 7}')
-    other = order(b'{"priority":7,"prompt":"a fox",\n "seed":0}')
+    one = submission(b'{"seed": 0, "prompt": "a fox", "priority": 7}')
+    other = submission(b'{"priority":7,"prompt":"a fox",\n "seed":0}')
 
     assert one == other
     assert one.key == inbox_key(ID, priority=7, tenant="acme", model="flux-dev")
@@ -56,17 +56,17 @@ def test_the_manifest_is_canonical_and_has_only_what_was_given() -> None:
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b"\xff", b"null", b'{"prompt": NaN}'])
 def test_what_is_no_object_is_refused(body: bytes) -> None:
     with pytest.raises(ManifestNotJson):
-        order(body)
+        submission(body)
 
 
 def test_a_field_given_twice_is_refused() -> None:
     with pytest.raises(InvalidField, match="twice"):
-        order(b'{"prompt": "a", "prompt": "b"}')
+        submission(b'{"prompt": "a", "prompt": "b"}')
 
 
 def test_errors_name_the_field_as_the_body_has_it() -> None:
     with pytest.raises(RylaError) as wrong:
-        order({"prompt": "a fox", "steps": "20"})
+        submission({"prompt": "a fox", "steps": "20"})
 
     assert wrong.value.field == "steps"
     assert wrong.value.message.startswith("steps: ")
@@ -102,13 +102,13 @@ def test_no_file_of_the_server_is_read(form: str, tmp_path: Path) -> None:
 
 def test_a_callback_is_refused_at_once_where_none_can_be_sent() -> None:
     with pytest.raises(RylaError, match="callback_url") as refused:
-        order({"prompt": "a fox", "callback_url": "https://hooks.example/done"})
+        submission({"prompt": "a fox", "callback_url": "https://hooks.example/done"})
     assert (refused.value.code, refused.value.http_status) == ("not_available", 422)
 
 
 def test_a_field_that_the_kind_has_not_is_a_wrong_field_not_a_missing_method() -> None:
     with pytest.raises(RylaError) as refused:
-        order({"prompt": "a fox", "nsfw": True}, "flux-schnell")
+        submission({"prompt": "a fox", "nsfw": True}, "flux-schnell")
     assert (refused.value.code, refused.value.http_status) == ("not_available", 422)
     assert refused.value.field == "nsfw"
 
@@ -124,7 +124,7 @@ def store(raw: CountingStore) -> SafeStore:
 
 
 def test_a_job_without_a_key_costs_one_put(store: SafeStore, raw: CountingStore) -> None:
-    made = order({"prompt": "a fox"})
+    made = submission({"prompt": "a fox"})
 
     assert put(store, made, keyed=False)
     assert raw.calls == {"PUT": 1}
@@ -132,7 +132,7 @@ def test_a_job_without_a_key_costs_one_put(store: SafeStore, raw: CountingStore)
 
 
 def test_the_same_order_again_is_no_new_job(store: SafeStore) -> None:
-    made = order({"prompt": "a fox"})
+    made = submission({"prompt": "a fox"})
 
     assert [put(store, made, keyed=True) for _ in range(2)] == [True, False]
     assert _body(store, made.key) == _body(store, manifest_key(ID)) == made.body
@@ -142,21 +142,21 @@ def test_the_same_order_again_is_no_new_job(store: SafeStore) -> None:
 def test_another_body_is_a_conflict_also_under_another_inbox_key(
     store: SafeStore, other: dict[str, Any]
 ) -> None:
-    made = order({"prompt": "a fox"})
+    made = submission({"prompt": "a fox"})
     put(store, made, keyed=True)
 
     with pytest.raises(IdConflict):
-        put(store, order(other), keyed=True)
+        put(store, submission(other), keyed=True)
     assert [entry.key for entry in store.list("inbox/").entries] == [made.key]
 
 
 def test_another_kind_is_a_conflict_also_after_the_job_was_taken(store: SafeStore) -> None:
-    made = order({"prompt": "a fox"})
+    made = submission({"prompt": "a fox"})
     put(store, made, keyed=True)
     store.delete(made.key)
 
     with pytest.raises(IdConflict):
-        put(store, order({"prompt": "a fox"}, "flux-schnell"), keyed=True)
+        put(store, submission({"prompt": "a fox"}, "flux-schnell"), keyed=True)
 
 
 def test_pictures_are_there_before_the_job_is(store: SafeStore, raw: CountingStore) -> None:
@@ -177,7 +177,7 @@ def test_pictures_are_there_before_the_job_is(store: SafeStore, raw: CountingSto
 
 
 def test_an_entry_that_was_never_written_can_be_written_later(store: SafeStore) -> None:
-    made = order({"prompt": "a fox"})
+    made = submission({"prompt": "a fox"})
 
     for _ in range(2):
         put_again(store, made)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.api.dependencies import Pace
-from pipeline.api.lookup import Place
+from pipeline.api.dependencies import Timeouts
+from pipeline.api.lookup import OwnedJob
 from pipeline.contract.keys import inbox_key, lease_key, result_key
 from pipeline.contract.lease import Phase, Progress
 from pipeline.jobs.status import JobView, State
@@ -19,7 +19,7 @@ from tests.support.yard import Yard
 
 pytestmark = pytest.mark.anyio
 BEAT = 0.02
-PACE = Pace(look=BEAT, first_look=0.0)
+PACE = Timeouts(look=BEAT, first_look=0.0)
 ACME = {"tenant": "acme", "model": "flux-dev"}
 
 
@@ -28,16 +28,16 @@ class Waiters:
 
     def __init__(self, yard: Yard) -> None:
         self.desk = Desk(yard, PACE)
-        self.hub = self.desk.service.hub
+        self.watcher = self.desk.service.watcher
         self.raw = yard.raw
         self.objects = yard.raw._store
 
     def key(self, id: str, priority: int = 5) -> str:
         return inbox_key(id, priority=priority, **ACME)
 
-    def submit(self, id: str, priority: int = 5) -> Place:
+    def submit(self, id: str, priority: int = 5) -> OwnedJob:
         self.objects.put(self.key(id, priority), b"{}", Always())
-        return Place(JobView(id, State.WAITING), "acme", "flux-dev", self.key(id, priority))
+        return OwnedJob(JobView(id, State.WAITING), "acme", "flux-dev", self.key(id, priority))
 
     def lease(self, id: str, **fields: Any) -> None:
         lease = a_lease(id=id, entry=self.key(id), **fields)
@@ -50,8 +50,8 @@ class Waiters:
         if lease_goes:
             self.objects.delete(lease_key(id))
 
-    async def wait(self, place: Place, seconds: float = 10) -> Place:
-        async with self.hub.watch(place) as watch:
+    async def wait(self, owned: OwnedJob, seconds: float = 10) -> OwnedJob:
+        async with self.watcher.watch(owned) as watch:
             return await watch.end(seconds)
 
     async def looks(self, count: int) -> None:
@@ -73,7 +73,7 @@ async def waiters(yard: Yard) -> AsyncIterator[Waiters]:
         yield made
 
 
-def started(*waits: Any) -> "list[asyncio.Task[Place]]":
+def started(*waits: Any) -> "list[asyncio.Task[OwnedJob]]":
     return [asyncio.ensure_future(wait) for wait in waits]
 
 
@@ -94,7 +94,7 @@ async def test_two_hundred_waiters_cost_one_list_a_beat_and_one_get_a_job(
 
     places = await asyncio.gather(*tasks)
 
-    assert all(place.finished for place in places)
+    assert all(owned.finished for owned in places)
     assert lists <= beats + 2
     assert waiters.raw.calls["GET"] == 200
     assert set(waiters.raw.gets) == {result_key(id) for id in ids}
@@ -112,9 +112,9 @@ async def test_a_job_that_came_and_went_between_two_looks_is_found_by_one_get(
 
 
 async def test_a_job_that_goes_on_waiting_is_never_read(waiters: Waiters) -> None:
-    place = await waiters.wait(waiters.submit("job"), BEAT * 8)
+    owned = await waiters.wait(waiters.submit("job"), BEAT * 8)
 
-    assert place.view.state is State.WAITING
+    assert owned.view.state is State.WAITING
     assert waiters.raw.calls["GET"] == 0
     assert waiters.raw.calls["LIST"] >= 3
 
@@ -126,9 +126,9 @@ async def test_those_far_back_in_a_long_queue_are_waited_for_too(waiters: Waiter
     tasks = started(waiters.wait(front), waiters.wait(back))
     await waiters.looks(4)
     assert waiters.raw.calls["GET"] == 0
-    for place, task in zip((front, back), tasks, strict=True):
-        waiters.objects.delete(place.entry or "")
-        waiters.commit(place.view.id)
+    for owned, task in zip((front, back), tasks, strict=True):
+        waiters.objects.delete(owned.entry or "")
+        waiters.commit(owned.view.id)
 
         assert (await task).finished
 
@@ -136,9 +136,9 @@ async def test_those_far_back_in_a_long_queue_are_waited_for_too(waiters: Waiter
 async def test_a_result_whose_events_are_owed_ends_the_wait_though_the_lease_stays(
     waiters: Waiters,
 ) -> None:
-    place = waiters.submit("job")
+    owned = waiters.submit("job")
     waiters.lease("job", phase=Phase.RUNNING)
-    (task,) = started(waiters.wait(place))
+    (task,) = started(waiters.wait(owned))
     await waiters.seen("job")
     waiters.lease("job", phase=Phase.RETRY, committed=True, seq=1)
     waiters.commit("job", lease_goes=False)
@@ -151,9 +151,9 @@ async def test_only_the_first_waits_long_for_a_job_whose_events_nobody_takes(
 ) -> None:
     looks = []
     for id in ("first", "second"):
-        place = waiters.submit(id)
+        owned = waiters.submit(id)
         waiters.lease(id, phase=Phase.RUNNING)
-        (task,) = started(waiters.wait(place))
+        (task,) = started(waiters.wait(owned))
         await waiters.seen(id)
         before = waiters.raw.calls["LIST"]
         waiters.commit(id, lease_goes=False)
@@ -164,10 +164,10 @@ async def test_only_the_first_waits_long_for_a_job_whose_events_nobody_takes(
 
 
 async def test_it_is_patient_again_once_a_job_has_ended_with_its_lease(waiters: Waiters) -> None:
-    waiters.hub.lagging = True
+    waiters.watcher.lagging = True
     ended, goes_on = waiters.submit("ended"), waiters.submit("goes-on")
-    for place in (ended, goes_on):
-        waiters.lease(place.view.id, phase=Phase.RUNNING)
+    for owned in (ended, goes_on):
+        waiters.lease(owned.view.id, phase=Phase.RUNNING)
     task, _ = started(waiters.wait(ended), waiters.wait(goes_on))
     await waiters.seen("ended")
     waiters.commit("ended")
@@ -180,8 +180,8 @@ async def test_it_is_patient_again_once_a_job_has_ended_with_its_lease(waiters: 
 
 
 async def test_progress_is_read_for_those_who_want_it_once_a_change(waiters: Waiters) -> None:
-    place = waiters.submit("job")
-    async with waiters.hub.watch(place, progress=True) as one, waiters.hub.watch(place):
+    owned = waiters.submit("job")
+    async with waiters.watcher.watch(owned, progress=True) as one, waiters.watcher.watch(owned):
         waiters.lease("job", phase=Phase.RUNNING, progress=Progress(fraction=0.5))
         views = one.views(10)
         assert (await anext(views)).view.state is State.WAITING
@@ -196,9 +196,9 @@ async def test_progress_is_read_for_those_who_want_it_once_a_change(waiters: Wai
 async def test_a_lease_that_a_stranger_deleted_is_looked_for_ever_more_rarely(
     waiters: Waiters,
 ) -> None:
-    place = waiters.submit("job")
+    owned = waiters.submit("job")
     waiters.lease("job")
-    (task,) = started(waiters.wait(place))
+    (task,) = started(waiters.wait(owned))
     await waiters.seen("job")
     waiters.objects.delete(lease_key("job"))
     await waiters.looks(40)
@@ -221,22 +221,24 @@ async def test_a_store_that_is_away_for_a_while_ends_no_wait(waiters: Waiters) -
 
 async def test_nobody_waits_and_nothing_is_listed(waiters: Waiters) -> None:
     await waiters.wait(waiters.submit("job"), BEAT * 3)
-    await waiters.desk.until(lambda: waiters.hub._task is not None and waiters.hub._task.done())
+    await waiters.desk.until(
+        lambda: waiters.watcher._task is not None and waiters.watcher._task.done()
+    )
     before = waiters.raw.calls["LIST"]
     await asyncio.sleep(BEAT * 4)
 
     assert waiters.raw.calls["LIST"] == before
-    assert not waiters.hub._tracks
+    assert not waiters.watcher._tracks
 
 
 async def test_a_server_that_stops_lets_everybody_go(make_yard: MakeYard) -> None:
     waiters = Waiters(make_yard())
     tasks = started(*(waiters.wait(waiters.submit(f"job-{n}")) for n in range(3)))
     await waiters.looks(1)
-    waiters.hub.close()
+    waiters.watcher.close()
 
     places = await asyncio.wait_for(asyncio.gather(*tasks), 1)
 
-    assert not any(place.finished for place in places)
+    assert not any(owned.finished for owned in places)
     late = await asyncio.wait_for(waiters.wait(waiters.submit("late")), 1)
     assert not late.finished

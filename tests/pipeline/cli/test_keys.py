@@ -1,12 +1,12 @@
 from config.settings import Settings
-from pipeline.api.auth import Doorman, Peer
+from pipeline.api.auth import Authenticator, Peer
 from tests.pipeline.cli.conftest import Ryla
 
 
 def test_a_new_key_works_with_the_setting_that_comes_with_it(bare_ryla: Ryla) -> None:
     made = bare_ryla("keys", "new", "acme", "--json").document
 
-    doorman = Doorman.of(Settings.model_validate({"api_keys": made["setting"]}))
+    doorman = Authenticator.of(Settings.model_validate({"api_keys": made["setting"]}))
     asking = Peer("203.0.113.7", {"authorization": f"Bearer {made['key']}"})
     assert doorman.tenant(asking) == made["tenant"] == "acme"
     assert made["key"] not in made["setting"]

@@ -5,7 +5,7 @@ import pytest
 
 from handlers.comfyui.standin import standin_folder
 from pipeline.comfyui_setup.check import lines, main
-from pipeline.comfyui_setup.nodes import judge
+from pipeline.comfyui_setup.nodes import compare_nodes
 from workflows.interfaces import Interfaces, committed
 from workflows.required_nodes import INSTANTID
 
@@ -20,14 +20,14 @@ def without(name: str) -> Interfaces:
 
 
 def test_a_missing_node_is_told_with_the_error_that_kept_its_pack_out() -> None:
-    said = list(lines(judge(without("ApplyInstantIDAdvanced"), LOG)))
+    said = list(lines(compare_nodes(without("ApplyInstantIDAdvanced"), LOG)))
     assert said[0] == (
         f"missing: ApplyInstantIDAdvanced. {INSTANTID} could not be imported: No module named 'cv2'"
     )
 
 
 def test_a_node_of_comfyuis_own_that_is_missing_is_a_matter_of_its_version() -> None:
-    (said,) = lines(judge(without("KSampler"), ()))
+    (said,) = lines(compare_nodes(without("KSampler"), ()))
     assert said.startswith("missing: KSampler. ComfyUI 0.8.0 has it")
 
 

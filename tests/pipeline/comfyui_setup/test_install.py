@@ -6,7 +6,7 @@ import pytest
 
 from config.errors import InstallFailed
 from pipeline.comfyui_setup import install
-from pipeline.comfyui_setup.install import Wish, run, steps
+from pipeline.comfyui_setup.install import InstallOptions, run, steps
 from pipeline.comfyui_setup.pins import COMFYUI, PACKS
 from workflows.required_nodes import CORE, INSTANTID, NEEDED
 
@@ -23,12 +23,12 @@ def repository(folder: Path, files: dict[str, str], tag: str) -> None:
         subprocess.run(["git", "-C", str(folder), *command], check=True)
 
 
-def commands(wish: Wish) -> list[str]:
-    return [" ".join(step.command) for step in steps(wish, "comfy")]
+def commands(options: InstallOptions) -> list[str]:
+    return [" ".join(step.command) for step in steps(options, "comfy")]
 
 
 def test_comfy_cli_installs_the_pinned_release_without_packages(tmp_path: Path) -> None:
-    first = commands(Wish(tmp_path / "ComfyUI"))[0]
+    first = commands(InstallOptions(tmp_path / "ComfyUI"))[0]
 
     assert first == (
         f"comfy --skip-prompt --workspace={tmp_path / 'ComfyUI'} install --version {COMFYUI}"
@@ -37,7 +37,7 @@ def test_comfy_cli_installs_the_pinned_release_without_packages(tmp_path: Path) 
 
 
 def test_packs_are_taken_at_their_commits(tmp_path: Path) -> None:
-    done = commands(Wish(tmp_path, requirements=False))
+    done = commands(InstallOptions(tmp_path, requirements=False))
     pack = tmp_path / "custom_nodes" / INSTANTID
 
     assert done[1:] == [
@@ -49,14 +49,16 @@ def test_packs_are_taken_at_their_commits(tmp_path: Path) -> None:
 def test_a_pack_that_was_cloned_before_is_only_checked_out(tmp_path: Path) -> None:
     (tmp_path / "custom_nodes" / INSTANTID / ".git").mkdir(parents=True)
 
-    assert not any("git clone" in each for each in commands(Wish(tmp_path, requirements=False)))
+    assert not any(
+        "git clone" in each for each in commands(InstallOptions(tmp_path, requirements=False))
+    )
 
 
 def test_a_local_clone_is_named_as_an_address(tmp_path: Path) -> None:
     clone = tmp_path / "clone"
     clone.mkdir()
 
-    first = commands(Wish(tmp_path / "ComfyUI", nvidia=False, source=str(clone)))[0]
+    first = commands(InstallOptions(tmp_path / "ComfyUI", nvidia=False, source=str(clone)))[0]
 
     assert f"--url {clone.as_uri()} --version" in first
     assert " --cpu " in first
@@ -65,7 +67,9 @@ def test_a_local_clone_is_named_as_an_address(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("nvidia", "runtime"), [(True, "onnxruntime-gpu"), (False, "onnxruntime")])
 def test_exactly_one_onnxruntime_is_installed(tmp_path: Path, nvidia: bool, runtime: str) -> None:
     words = [
-        word for each in steps(Wish(tmp_path, nvidia=nvidia), "comfy") for word in each.command
+        word
+        for each in steps(InstallOptions(tmp_path, nvidia=nvidia), "comfy")
+        for word in each.command
     ]
 
     assert [word for word in words if word.startswith("onnxruntime")] == [runtime]
@@ -73,18 +77,18 @@ def test_exactly_one_onnxruntime_is_installed(tmp_path: Path, nvidia: bool, runt
 
 
 def test_torch_is_installed_before_what_asks_for_any_torch(tmp_path: Path) -> None:
-    names = [step.name for step in steps(Wish(tmp_path), "comfy")]
+    names = [step.name for step in steps(InstallOptions(tmp_path), "comfy")]
 
     assert names.index("torch") < names.index("ComfyUI's requirements")
     assert all(
         str(tmp_path / install.CONSTRAINTS_FILE) in step.command
-        for step in steps(Wish(tmp_path), "comfy")
+        for step in steps(InstallOptions(tmp_path), "comfy")
         if "pip" in step.command
     )
 
 
 def test_every_pack_that_the_graphs_need_is_installed_unless_told_otherwise() -> None:
-    assert set(Wish.packs) == set(NEEDED) - {CORE}
+    assert set(InstallOptions.packs) == set(NEEDED) - {CORE}
 
 
 @pytest.fixture
@@ -102,7 +106,7 @@ def test_a_step_that_fails_says_which_and_its_last_words(comfy: Path, tmp_path: 
     said: list[str] = []
 
     with pytest.raises(InstallFailed, match="ended with 3") as caught:
-        run(Wish(tmp_path / "ComfyUI"), said.append, said.append)
+        run(InstallOptions(tmp_path / "ComfyUI"), said.append, said.append)
 
     assert caught.value.log_tail == ("no such tag",)
     assert said == [f"ComfyUI {COMFYUI}", "no such tag"]
@@ -125,7 +129,7 @@ def test_comfy_cli_really_takes_these_commands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repository(tmp_path / "clone", {"main.py": "", "requirements.txt": ""}, f"v{COMFYUI}")
-    wish = Wish(
+    options = InstallOptions(
         tmp_path / "ComfyUI",
         nvidia=False,
         source=str(tmp_path / "clone"),
@@ -134,7 +138,7 @@ def test_comfy_cli_really_takes_these_commands(
     )
     monkeypatch.setenv("HOME", str(tmp_path))
 
-    run(wish, lambda line: None, lambda line: None)
-    run(wish, lambda line: None, lambda line: None)
+    run(options, lambda line: None, lambda line: None)
+    run(options, lambda line: None, lambda line: None)
 
-    assert (wish.folder / "main.py").exists()
+    assert (options.folder / "main.py").exists()

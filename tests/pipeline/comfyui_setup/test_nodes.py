@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.comfyui_setup.nodes import FLAGS, check_folder, failed_imports, judge
+from pipeline.comfyui_setup.nodes import FLAGS, check_folder, compare_nodes, failed_imports
 from workflows.interfaces import Interfaces, committed
 
 HAS_REAL = bool(os.environ.get("RYLA_COMFYUI_DIR"))
@@ -35,12 +35,12 @@ def test_a_comfyui_without_a_needed_node_is_not_good() -> None:
     ours = committed()
     nodes = {name: node for name, node in ours.nodes.items() if "InstantID" not in name}
 
-    found = judge(Interfaces("0.8.0", nodes), LOG.splitlines())
+    found = compare_nodes(Interfaces("0.8.0", nodes), LOG.splitlines())
 
     assert not found.good
     assert "ApplyInstantIDAdvanced" in found.comparison.missing
     assert "ComfyUI_InstantID" in found.failed
-    assert judge(ours, []).good
+    assert compare_nodes(ours, []).good
 
 
 @pytest.mark.comfyui

@@ -6,10 +6,10 @@ import pytest
 
 from events.sender import Sender
 from events.sink import EventSink, MemorySink, NotDelivered
-from pipeline.dispatcher.deploy_event import PAUSE_S, Announcer
-from pipeline.dispatcher.loop import Bell, dispatch
+from pipeline.dispatcher.deploy_event import PAUSE_S, DeployEventSender
+from pipeline.dispatcher.loop import Wakeup, dispatch
 from pipeline.dispatcher.tick import Dispatcher
-from pipeline.runtime import Bench, load_bench
+from pipeline.runtime import RuntimeConfig, load_runtime
 from pipeline.store.base import Busy
 from tests.pipeline.conftest import MakeYard
 from tests.support.yard import Yard
@@ -40,18 +40,18 @@ class Clock:
         return self.now
 
 
-def announcer(clock: Clock | None = None) -> Announcer:
-    return Announcer(clock or Clock())
+def deploy_event(clock: Clock | None = None) -> DeployEventSender:
+    return DeployEventSender(clock or Clock())
 
 
-def deployed(yard: Yard) -> Bench:
-    return load_bench(yard.settings, "modal")
+def deployed(yard: Yard) -> RuntimeConfig:
+    return load_runtime(yard.settings, "modal")
 
 
-def attend(yard: Yard, *announcers: Announcer) -> None:
+def send_due(yard: Yard, *announcers: DeployEventSender) -> None:
     for each in announcers:
-        each.attend(yard.store, yard.sender, deployed(yard))
-    yard.settle()
+        each.send_due(yard.store, yard.sender, deployed(yard))
+    yard.deliver()
 
 
 def sent(sink: EventSink) -> list[str]:
@@ -67,7 +67,7 @@ def kept(yard: Yard) -> dict[str, Any]:
 
 
 def test_a_new_version_is_told_of_and_kept(yard: Yard) -> None:
-    attend(yard, announcer())
+    send_due(yard, deploy_event())
     (event,) = yard.sink.events  # type: ignore[attr-defined]
     assert event.event == "modal_app_deployed"
     assert event.distinct_id == "deploy:1.0+abc"
@@ -80,39 +80,39 @@ def test_a_new_version_is_told_of_and_kept(yard: Yard) -> None:
 
 
 def test_a_process_looks_once_and_a_told_version_costs_one_read(yard: Yard) -> None:
-    attend(yard, announcer())
+    send_due(yard, deploy_event())
     yard.raw.calls.clear()
-    second = announcer()
-    attend(yard, second, second, second)
+    second = deploy_event()
+    send_due(yard, second, second, second)
     assert yard.raw.calls == {"GET": 1}
     assert len(sent(yard.sink)) == 1
 
 
 def test_two_dispatchers_at_once_send_one_event(yard: Yard) -> None:
-    both, ready = [announcer(), announcer()], Barrier(2)
+    both, ready = [deploy_event(), deploy_event()], Barrier(2)
 
-    def run(one: Announcer) -> None:
+    def run(one: DeployEventSender) -> None:
         ready.wait()
-        one.attend(yard.store, yard.sender, deployed(yard))
+        one.send_due(yard.store, yard.sender, deployed(yard))
 
     threads = [Thread(target=run, args=(each,)) for each in both]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    yard.settle()
+    yard.deliver()
     assert sent(yard.sink) == [kept(yard)["event"]["uuid"]]
     assert kept(yard)["delivered"] is True
 
 
 def test_whoever_comes_second_sends_the_firsts_event_at_the_firsts_time(yard: Yard) -> None:
     down = Sender(Flaky())
-    announcer().attend(yard.store, down, deployed(yard))
+    deploy_event().send_due(yard.store, down, deployed(yard))
     down.close(5)
     first = kept(yard)
     assert first["delivered"] is False
     yard.pass_time(3600)
-    attend(yard, announcer())
+    send_due(yard, deploy_event())
     (event,) = yard.sink.events  # type: ignore[attr-defined]
     assert event.model_dump() == first["event"]
     assert kept(yard)["delivered"] is True
@@ -121,41 +121,41 @@ def test_whoever_comes_second_sends_the_firsts_event_at_the_firsts_time(yard: Ya
 def test_an_event_that_did_not_arrive_is_sent_again_after_a_pause(make_yard: MakeYard) -> None:
     sink, clock = Flaky(), Clock()
     yard = make_yard(app_version="1.0+abc", sink=sink)
-    one = announcer(clock)
-    attend(yard, one)
+    one = deploy_event(clock)
+    send_due(yard, one)
     sink.down = False
-    attend(yard, one)
+    send_due(yard, one)
     assert sent(sink) == []
     clock.now = PAUSE_S
-    attend(yard, one, one)
+    send_due(yard, one, one)
     assert sent(sink) == [kept(yard)["event"]["uuid"]]
 
 
 def test_a_store_that_is_away_delays_it(yard: Yard) -> None:
     clock = Clock()
-    one = announcer(clock)
+    one = deploy_event(clock)
     yard.raw.fail = lambda call, key: Busy("503") if key == KEY else None
-    attend(yard, one)
+    send_due(yard, one)
     yard.raw.fail = lambda call, key: None
     clock.now = PAUSE_S
-    attend(yard, one)
+    send_due(yard, one)
     assert len(sent(yard.sink)) == 1
 
 
 def test_what_a_stranger_wrote_there_is_left_alone(yard: Yard) -> None:
     yard.store.create(KEY, b"mine")
-    attend(yard, announcer())
+    send_due(yard, deploy_event())
     assert sent(yard.sink) == []
     assert yard.raw._store.get(KEY).body == b"mine"  # type: ignore[union-attr]
 
 
 def looped(yard: Yard, engine: str) -> Dispatcher:
-    bench = load_bench(yard.settings, engine)
-    own = Dispatcher(yard.store, yard.held, yard.sender, bench, yard.pool, "loop")
+    runtime = load_runtime(yard.settings, engine)
+    own = Dispatcher(yard.store, yard.held, yard.sender, runtime, yard.pool, "loop")
     for _ in range(2):  # as a schedule does that finds its container warm
-        bell = Bell()
-        dispatch(own, bell, on_tick=lambda report, bell=bell: bell.stop())  # type: ignore[misc]
-    yard.settle()
+        wakeup = Wakeup()
+        dispatch(own, wakeup, on_tick=lambda report, wakeup=wakeup: wakeup.stop())  # type: ignore[misc]
+    yard.deliver()
     return own
 
 

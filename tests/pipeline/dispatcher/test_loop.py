@@ -6,7 +6,7 @@ import pytest
 
 from config.errors import StoreDenied, StoreNotConditional
 from config.settings import Settings
-from pipeline.dispatcher.loop import Bell, dispatch, next_wait
+from pipeline.dispatcher.loop import Wakeup, dispatch, next_wait
 from pipeline.dispatcher.tick import TickReport
 from pipeline.store.base import Busy
 from tests.pipeline.conftest import MakeYard
@@ -27,15 +27,15 @@ def test_while_work_is_known_ticks_come_each_second_and_then_more_rarely() -> No
 
 @pytest.fixture
 def run_loop() -> Callable[..., list[TickReport]]:
-    def run(yard: Yard, stop: Callable[[list[TickReport], Bell], None]) -> list[TickReport]:
+    def run(yard: Yard, stop: Callable[[list[TickReport], Wakeup], None]) -> list[TickReport]:
         reports: list[TickReport] = []
-        bell = Bell()
+        wakeup = Wakeup()
 
         def on_tick(report: TickReport) -> None:
             reports.append(report)
-            stop(reports, bell)
+            stop(reports, wakeup)
 
-        dispatch(yard.dispatcher, bell, for_s=10, on_tick=on_tick)
+        dispatch(yard.dispatcher, wakeup, for_s=10, on_tick=on_tick)
         return reports
 
     return run
@@ -46,9 +46,9 @@ def test_it_goes_on_until_the_bell_says_stop(
 ) -> None:
     yard = make_yard(**QUICK)
 
-    def stop(reports: list[TickReport], bell: Bell) -> None:
+    def stop(reports: list[TickReport], wakeup: Wakeup) -> None:
         if len(reports) == 3:
-            bell.stop()
+            wakeup.stop()
 
     assert len(run_loop(yard, stop)) == 3
 
@@ -56,7 +56,7 @@ def test_it_goes_on_until_the_bell_says_stop(
 def test_it_ends_before_its_time_is_over(make_yard: MakeYard) -> None:
     yard = make_yard(**QUICK)
     began = time.monotonic()
-    dispatch(yard.dispatcher, Bell(), for_s=0.5)
+    dispatch(yard.dispatcher, Wakeup(), for_s=0.5)
     assert 0.1 < time.monotonic() - began <= 0.5
 
 
@@ -65,12 +65,12 @@ def test_a_bell_cuts_the_wait_short(
 ) -> None:
     yard = make_yard(poll_active_seconds=5, poll_idle_seconds=5)
 
-    def stop(reports: list[TickReport], bell: Bell) -> None:
+    def stop(reports: list[TickReport], wakeup: Wakeup) -> None:
         if len(reports) == 1:
             yard.submit("job-1")
-            threading.Timer(0.05, bell.ring).start()
+            threading.Timer(0.05, wakeup.notify).start()
         else:
-            bell.stop()
+            wakeup.stop()
 
     began = time.monotonic()
     reports = run_loop(yard, stop)
@@ -89,7 +89,7 @@ def test_a_store_that_is_briefly_away_is_waited_for(
         return failures.pop() if failures else None
 
     yard.raw.fail = fail
-    reports = run_loop(yard, lambda reports, bell: bell.stop())
+    reports = run_loop(yard, lambda reports, wakeup: wakeup.stop())
     assert [report.spawned for report in reports] == [1]
     assert failures == []
 
@@ -99,4 +99,4 @@ def test_a_store_that_refuses_us_ends_it(make_yard: MakeYard, error: Exception) 
     yard = make_yard(**QUICK)
     yard.raw.fail = lambda call, key: error
     with pytest.raises(type(error)):
-        dispatch(yard.dispatcher, Bell(), for_s=10)
+        dispatch(yard.dispatcher, Wakeup(), for_s=10)

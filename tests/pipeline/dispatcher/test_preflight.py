@@ -23,21 +23,21 @@ from pipeline.contract.keys import MAX_BYTES, inbox_key
 from pipeline.contract.lease import Lease, Spent
 from pipeline.contract.manifest import Manifest, parse_manifest
 from pipeline.contract.result import Result, Status
-from pipeline.dispatcher.preflight import judge
-from pipeline.inputs.supplies import brief
+from pipeline.dispatcher.preflight import preflight
+from pipeline.inputs.supplies import job_request
 from pipeline.queue.claim_steps import too_large
-from pipeline.queue.protocol import Judge
-from pipeline.queue.spawn import MAX_MANIFEST_BYTES, MAX_REF_BYTES, Ref
-from pipeline.runtime import Bench, load_bench
+from pipeline.queue.protocol import Preflight
+from pipeline.queue.spawn import MAX_MANIFEST_BYTES, MAX_PAYLOAD_BYTES, SpawnPayload
+from pipeline.runtime import RuntimeConfig, load_runtime
 from tests.support.jobs import NOW, a_lease, stored
 from tests.support.manifests import body
 
-BENCH: Bench = load_bench(Settings(max_attempts=3, environment="test"), "local")
+BENCH: RuntimeConfig = load_runtime(Settings(max_attempts=3, environment="test"), "local")
 GOOD = body(tenant="acme")
 
 
-def decide(manifest: bytes = GOOD, **lease: Any) -> Ref | Result:
-    return judge(Judge(a_lease(**lease), "etag", manifest), BENCH, NOW)
+def decide(manifest: bytes = GOOD, **lease: Any) -> SpawnPayload | Result:
+    return preflight(Preflight(a_lease(**lease), "etag", manifest), BENCH, NOW)
 
 
 def refusal(manifest: bytes = GOOD, **lease: Any) -> Result:
@@ -54,7 +54,7 @@ def code(result: Result) -> str:
 
 def test_a_good_job_becomes_a_reference_that_needs_no_read() -> None:
     lease = a_lease()
-    expected = Ref(
+    expected = SpawnPayload(
         id="job",
         claim="claim-1",
         etag="etag",
@@ -67,19 +67,19 @@ def test_a_good_job_becomes_a_reference_that_needs_no_read() -> None:
 
 
 def test_what_a_bare_key_did_not_say_is_known_from_now_on() -> None:
-    ref = decide(entry="inbox/job.json", model=None, tenant=None)
-    assert isinstance(ref, Ref)
-    assert ref.lease is not None
-    assert (ref.lease.model, ref.lease.tenant) == ("flux-dev", "acme")
+    payload = decide(entry="inbox/job.json", model=None, tenant=None)
+    assert isinstance(payload, SpawnPayload)
+    assert payload.lease is not None
+    assert (payload.lease.model, payload.lease.tenant) == ("flux-dev", "acme")
 
 
 def test_a_manifest_too_big_for_the_reference_is_read_by_the_worker() -> None:
     def carried(size: int) -> bool:
         padded = GOOD + b" " * (size - len(GOOD))
-        ref = decide(padded)
-        assert isinstance(ref, Ref)
-        assert ref.lease is not None
-        return ref.manifest is not None
+        payload = decide(padded)
+        assert isinstance(payload, SpawnPayload)
+        assert payload.lease is not None
+        return payload.manifest is not None
 
     assert carried(MAX_MANIFEST_BYTES)
     assert not carried(MAX_MANIFEST_BYTES + 1)
@@ -92,30 +92,30 @@ def event(size: int) -> StoredEvent:
 
 
 def test_a_reference_is_filled_to_the_brim() -> None:
-    def made(padding: int) -> Ref:
-        ref = decide(events=(event(padding),))
-        assert isinstance(ref, Ref)
-        return ref
+    def made(padding: int) -> SpawnPayload:
+        payload = decide(events=(event(padding),))
+        assert isinstance(payload, SpawnPayload)
+        return payload
 
-    room = MAX_REF_BYTES - len(made(0).model_dump_json())
+    room = MAX_PAYLOAD_BYTES - len(made(0).model_dump_json())
     full, beyond = made(room), made(room + 1)
-    assert len(full.model_dump_json()) == MAX_REF_BYTES
+    assert len(full.model_dump_json()) == MAX_PAYLOAD_BYTES
     assert full.manifest is not None
     assert (beyond.manifest, beyond.lease is None) == (None, False)
 
 
 def test_carried_events_too_big_for_the_reference_stay_in_the_lease() -> None:
-    ref = decide(events=(event(4000),))
-    assert isinstance(ref, Ref)
-    assert ref.lease is not None
-    bare = decide(events=(event(MAX_REF_BYTES),))
-    assert isinstance(bare, Ref)
+    payload = decide(events=(event(4000),))
+    assert isinstance(payload, SpawnPayload)
+    assert payload.lease is not None
+    bare = decide(events=(event(MAX_PAYLOAD_BYTES),))
+    assert isinstance(bare, SpawnPayload)
     assert (bare.lease, bare.manifest) == (None, None)
-    assert len(bare.model_dump_json()) < MAX_REF_BYTES
+    assert len(bare.model_dump_json()) < MAX_PAYLOAD_BYTES
 
 
 def test_all_attempts_are_used_and_none_more() -> None:
-    assert isinstance(decide(attempt=3), Ref)
+    assert isinstance(decide(attempt=3), SpawnPayload)
     result = refusal(attempt=4)
     assert (code(result), result.status, result.attempt) == ("attempts_exhausted", "failed", 4)
     assert result.error is not None
@@ -160,20 +160,20 @@ def test_a_body_that_only_looks_like_the_note_of_one_is_a_bad_manifest(lookalike
 def test_a_key_must_say_what_the_manifest_says() -> None:
     entry = inbox_key("job", priority=5, tenant="other", model="flux-dev")
     assert code(refusal(entry=entry)) == "key_mismatch"
-    assert isinstance(decide(entry="inbox/job.json"), Ref)
+    assert isinstance(decide(entry="inbox/job.json"), SpawnPayload)
 
 
 def test_a_deadline_is_over_at_its_second() -> None:
     def due_in(seconds: float) -> bytes:
         return body(tenant="acme", deadline=(NOW + timedelta(seconds=seconds)).isoformat())
 
-    assert isinstance(decide(due_in(1)), Ref)
+    assert isinstance(decide(due_in(1)), SpawnPayload)
     result = refusal(due_in(0))
     assert (code(result), result.status) == ("deadline_exceeded", Status.FAILED)
 
 
 def test_a_job_dearer_than_its_budget_is_refused() -> None:
-    assert isinstance(decide(body(tenant="acme", max_cost_usd=10)), Ref)
+    assert isinstance(decide(body(tenant="acme", max_cost_usd=10)), SpawnPayload)
     result = refusal(body(tenant="acme", max_cost_usd=0.000001))
     assert (code(result), result.status) == ("over_budget", Status.REJECTED)
 
@@ -191,9 +191,9 @@ def test_a_job_dearer_than_its_budget_is_refused() -> None:
     ],
 )
 def test_policy_refuses_with_a_code_and_an_event(changes: dict[str, Any], expected: str) -> None:
-    bench = load_bench(Settings(nsfw_tenants="adult, other"), "local")
+    runtime = load_runtime(Settings(nsfw_tenants="adult, other"), "local")
     lease = a_lease(entry="inbox/job.json", model=None, tenant=None)
-    result = judge(Judge(lease, "etag", body(**changes)), bench, NOW)
+    result = preflight(Preflight(lease, "etag", body(**changes)), runtime, NOW)
 
     assert isinstance(result, Result)
     assert (code(result), result.status) == (expected, Status.REJECTED)
@@ -207,8 +207,8 @@ def test_a_classifier_takes_the_word_filters_place() -> None:
     def no_cats(text: str, *, nsfw: bool) -> str | None:
         return "it has a cat" if "cat" in text else None
 
-    bench = replace(BENCH, prompt_check=no_cats)
-    result = judge(Judge(a_lease(), "etag", GOOD), bench, NOW)
+    runtime = replace(BENCH, prompt_check=no_cats)
+    result = preflight(Preflight(a_lease(), "etag", GOOD), runtime, NOW)
 
     assert isinstance(result, Result)
     assert code(result) == "prompt_refused"
@@ -265,21 +265,21 @@ def test_a_refusal_is_about_the_job_as_far_as_it_can_be_read() -> None:
 
 def test_a_missing_seed_comes_from_the_id() -> None:
     def seed(**fields: Any) -> int:
-        return brief("job", 2, parse_manifest(body(input=fields))).seed
+        return job_request("job", 2, parse_manifest(body(input=fields))).seed
 
     assert seed() == seed_from_id("job")
     assert seed(seed=0) == 0
     assert seed(seed=7) == 7
 
 
-def needy(error: RylaError) -> Ref | Result:
+def needy(error: RylaError) -> SpawnPayload | Result:
     """The decision about a good job whose needs are not met."""
 
     def check_needs(manifest: Manifest) -> None:
         assert manifest.model == "flux-dev"
         raise error
 
-    return judge(Judge(a_lease(attempt=2), "etag", GOOD), BENCH, NOW, check_needs)
+    return preflight(Preflight(a_lease(attempt=2), "etag", GOOD), BENCH, NOW, check_needs)
 
 
 @pytest.mark.parametrize("kind", [LoraNotFound, LoraMismatch, LoraUnreadable])
@@ -308,7 +308,7 @@ def test_a_store_that_fails_says_nothing_of_the_job(error: StoreError) -> None:
 def test_needs_are_not_looked_at_for_a_job_that_is_refused_anyway() -> None:
     asked: list[Manifest] = []
     for manifest in (b"{", body(tenant="acme", max_cost_usd=0.000001)):
-        judge(Judge(a_lease(), "etag", manifest), BENCH, NOW, asked.append)
+        preflight(Preflight(a_lease(), "etag", manifest), BENCH, NOW, asked.append)
     assert asked == []
 
 

@@ -18,8 +18,8 @@ from events.sink import MemorySink
 from pipeline.contract.result import Status
 from pipeline.dispatcher.tick import Dispatcher, tick
 from pipeline.local.seaweed import SeaweedServer
-from pipeline.notify.delivery import Settler
-from pipeline.runtime import load_bench
+from pipeline.notify.delivery import ResultDelivery
+from pipeline.runtime import load_runtime
 from pipeline.store.open import open_store
 from tests.support.dying_dispatcher import POINTS
 from tests.support.instant import InstantEngine, workshop
@@ -71,10 +71,12 @@ def test_what_a_killed_dispatcher_leaves_ends_in_one_result(
     there = bucket.keys()
     assert [key for key in there if not key.endswith("/metrics.json")] == LEFT_BEHIND[point]
 
-    bench, sink = load_bench(settings, "local"), MemorySink()
+    runtime, sink = load_runtime(settings, "local"), MemorySink()
     sender, pool = Sender(sink), ThreadPoolExecutor(2)
-    engine = InstantEngine(workshop(bucket.store, Settler(bucket.store, sender, settings), bench))
-    survivor = Dispatcher(bucket.store, engine, sender, bench, pool, "survivor")
+    engine = InstantEngine(
+        workshop(bucket.store, ResultDelivery(bucket.store, sender, settings), runtime)
+    )
+    survivor = Dispatcher(bucket.store, engine, sender, runtime, pool, "survivor")
 
     def over() -> bool:
         tick(survivor)

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 from pipeline.contract.lease import Lease, Phase
-from pipeline.dispatcher.survey import Surveyor, by_tenant, free_places
+from pipeline.dispatcher.survey import Surveyor, by_tenant, free_slots
 from pipeline.store.base import Always
 from tests.pipeline.conftest import MakeYard
 from tests.support.manifests import body
@@ -10,7 +10,7 @@ from tests.support.yard import NOON, Yard
 
 def surveyor(yard: Yard) -> Surveyor:
     d = yard.dispatcher
-    return Surveyor(d.store, d.book, d.bench, d.pool)
+    return Surveyor(d.store, d.lease_cache, d.runtime, d.pool)
 
 
 def lease(id: str, **changes: object) -> Lease:
@@ -56,7 +56,7 @@ def test_what_is_in_flight_is_known_from_leases_that_changed_since(yard: Yard) -
     put(yard, lease("a"))
     surveyor(yard).look()
     put(yard, lease("a", seq=1))
-    assert surveyor(yard).look().places.of("flux-dev") == 15
+    assert surveyor(yard).look().slots.of("flux-dev") == 15
 
 
 def test_retries_and_owed_events_take_no_place(yard: Yard) -> None:
@@ -64,7 +64,7 @@ def test_retries_and_owed_events_take_no_place(yard: Yard) -> None:
     put(yard, lease("b"))
     look = surveyor(yard).look()
     assert [each.id for each in look.in_flight] == ["b"]
-    assert look.places.of("flux-dev") == 15
+    assert look.slots.of("flux-dev") == 15
 
 
 def test_a_lease_that_went_is_forgotten(yard: Yard) -> None:
@@ -72,7 +72,7 @@ def test_a_lease_that_went_is_forgotten(yard: Yard) -> None:
     surveyor(yard).look()
     yard.store.delete("leases/a.json")
     assert surveyor(yard).look().held == ()
-    assert not yard.dispatcher.book.is_known("a")
+    assert not yard.dispatcher.lease_cache.is_known("a")
 
 
 def test_bytes_that_are_no_lease_are_known_as_such(yard: Yard) -> None:
@@ -89,7 +89,7 @@ def test_all_pages_of_leases_are_listed(yard: Yard) -> None:
     look = surveyor(yard).look()
     assert len(look.held) == 1001
     assert look.lists == 3
-    assert look.places.of("flux-dev") == 0
+    assert look.slots.of("flux-dev") == 0
 
 
 def test_a_full_route_that_may_have_changed_is_read_again(make_yard: MakeYard) -> None:
@@ -100,7 +100,7 @@ def test_a_full_route_that_may_have_changed_is_read_again(make_yard: MakeYard) -
     put(yard, lease("a", seq=2, phase=Phase.RETRY, not_before=NOON))
     look = surveyor(yard).look()
     assert (look.scan.skipped, look.reads) == (True, 1)
-    assert surveyor(yard).look().places.of("flux-dev") == 1
+    assert surveyor(yard).look().slots.of("flux-dev") == 1
 
 
 def test_the_inbox_is_read_no_further_than_the_setting_allows(make_yard: MakeYard) -> None:
@@ -109,7 +109,7 @@ def test_the_inbox_is_read_no_further_than_the_setting_allows(make_yard: MakeYar
         yard.submit("", key=f"inbox/NO {n}.json")
     look = surveyor(yard).look()
     assert look.lists == 3
-    assert len(look.scan.strangers) == 2000
+    assert len(look.scan.invalid_entries) == 2000
 
 
 def test_a_full_tenants_entries_are_skipped_by_the_listing(make_yard: MakeYard) -> None:
@@ -124,10 +124,10 @@ def test_a_full_tenants_entries_are_skipped_by_the_listing(make_yard: MakeYard) 
 
 def test_each_route_has_places_of_its_own(yard: Yard) -> None:
     taken = [lease("a"), lease("b", model="flux-schnell"), lease("c", model="unheard-of")]
-    places = free_places(yard.bench, taken)
-    assert places.of("flux-dev") == places.of("flux-schnell") == 14
-    assert places.free["ZImage"] == 16
-    assert replace(places, free={"Flux": 0, "ZImage": 3}).of(None) == 0
+    slots = free_slots(yard.runtime, taken)
+    assert slots.of("flux-dev") == slots.of("flux-schnell") == 14
+    assert slots.free["ZImage"] == 16
+    assert replace(slots, free={"Flux": 0, "ZImage": 3}).of(None) == 0
 
 
 def test_jobs_in_flight_are_counted_by_the_tenant_in_their_key() -> None:

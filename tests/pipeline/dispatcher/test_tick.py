@@ -10,7 +10,7 @@ from config.errors import ComfyDied, NodeFailed, OutOfMemory, StoreUnavailable
 from pipeline.contract.keys import lease_key
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status
-from pipeline.queue.spawn import Ref
+from pipeline.queue.spawn import SpawnPayload
 from pipeline.store.base import OutcomeUnknown
 from tests.pipeline.conftest import MakeYard
 from tests.support.instant import HoldingEngine, InstantServer, away, failing
@@ -95,7 +95,7 @@ def test_a_route_takes_no_more_than_its_places(make_yard: MakeYard) -> None:
         yard.submit(f"job-{n}")
     yard.tick()
     yard.tick()
-    assert [ref.id for ref in yard.held.refs] == ["job-0", "job-1", "job-2", "job-3"]
+    assert [payload.id for payload in yard.held.payloads] == ["job-0", "job-1", "job-2", "job-3"]
 
 
 def test_higher_priority_goes_first_and_tenants_take_turns(make_yard: MakeYard) -> None:
@@ -112,7 +112,7 @@ def test_higher_priority_goes_first_and_tenants_take_turns(make_yard: MakeYard) 
         yard.pass_time(1)
     yard.pool._max_workers = 1
     yard.tick()
-    assert {ref.id for ref in yard.held.refs} == {"urgent", "a1", "a2", "b1"}
+    assert {payload.id for payload in yard.held.payloads} == {"urgent", "a1", "a2", "b1"}
 
 
 # What cannot become a job, or is not run
@@ -196,11 +196,11 @@ def test_a_job_whose_deadline_passes_on_the_way_is_not_begun(holding: Yard) -> N
     holding.submit("job-1", body(deadline=(NOON + timedelta(seconds=30)).isoformat()))
     holding.tick()
     holding.pass_time(60)
-    (ref,) = holding.held.refs
+    (payload,) = holding.held.payloads
     holding.store.list("leases/")
     from pipeline.worker.execution import execute
 
-    execute(ref, holding.shop, call_id=None)
+    execute(payload, holding.context, call_id=None)
     result = holding.result("job-1")
     assert result.status is Status.FAILED
     assert result.error is not None
@@ -314,15 +314,15 @@ def test_an_engine_that_stays_away_never_uses_the_attempts_up(holding: Yard) -> 
     holding.held.error = None
     holding.tick()
     assert holding.lease("job-1").attempt == 1
-    assert len(holding.held.refs) == 1
+    assert len(holding.held.payloads) == 1
 
 
 def test_one_job_that_breaks_its_taker_leaves_the_others_alone(holding: Yard) -> None:
     class Fragile(HoldingEngine):
-        def submit(self, route: str, ref: Ref) -> None:
-            if ref.id == "poison":
+        def submit(self, route: str, payload: SpawnPayload) -> None:
+            if payload.id == "poison":
                 raise RuntimeError("nobody thought of this")
-            super().submit(route, ref)
+            super().submit(route, payload)
 
     engine = Fragile()
     dispatcher = holding.another("fragile", engine)
@@ -330,7 +330,7 @@ def test_one_job_that_breaks_its_taker_leaves_the_others_alone(holding: Yard) ->
         holding.submit(id)
     report = holding.tick(dispatcher)
     assert (report.spawned, report.failed) == (2, 1)
-    assert sorted(ref.id for ref in engine.refs) == ["a", "z"]
+    assert sorted(payload.id for payload in engine.payloads) == ["a", "z"]
     for _ in range(5):
         holding.pass_time(70)
         holding.tick(dispatcher)
@@ -397,7 +397,9 @@ def test_a_spawned_job_that_nobody_starts_is_spawned_again(holding: Yard) -> Non
     assert holding.tick().taken_over == 0
     holding.pass_time(1)
     assert holding.tick().taken_over == 1
-    assert [(ref.id, ref.lease and ref.lease.attempt) for ref in holding.held.refs] == [
+    assert [
+        (payload.id, payload.lease and payload.lease.attempt) for payload in holding.held.payloads
+    ] == [
         ("job-1", 1),
         ("job-1", 2),
     ]
@@ -423,7 +425,7 @@ def test_a_lease_that_a_stranger_overwrote_is_taken_over(holding: Yard) -> None:
     holding.pass_time(901)
     holding.tick()
     assert holding.lease("job-1").attempt == 1
-    assert len(holding.held.refs) == 2
+    assert len(holding.held.payloads) == 2
 
 
 def test_a_strangers_object_among_the_leases_is_left_alone(yard: Yard) -> None:
@@ -466,7 +468,7 @@ def test_two_dispatchers_spawn_a_job_once(holding: Yard) -> None:
     ticks = [holding.pool.submit(holding.tick, each) for each in (one, other)]
     for each in ticks:
         each.result()
-    assert sorted(ref.id for ref in holding.held.refs) == [f"job-{n}" for n in range(8)]
+    assert sorted(payload.id for payload in holding.held.payloads) == [f"job-{n}" for n in range(8)]
 
 
 JSON = st.recursive(

@@ -8,7 +8,7 @@ import pytest
 
 from config.errors import StoreDenied
 from pipeline.contract.keys import inbox_key
-from pipeline.dispatcher.waker import MAX_KEYS, Hearing
+from pipeline.dispatcher.waker import MAX_KEYS, DispatchThread
 from tests.pipeline.conftest import MakeYard
 from tests.support.manifests import body
 from tests.support.stack import wait_until
@@ -31,8 +31,10 @@ class Watch:
 
 
 @contextmanager
-def hearing(yard: Yard, watch: Callable[[], float] | None = None) -> Iterator[Hearing]:
-    one = Hearing(yard.dispatcher, watch or Watch())
+def dispatch_thread(
+    yard: Yard, watch: Callable[[], float] | None = None
+) -> Iterator[DispatchThread]:
+    one = DispatchThread(yard.dispatcher, watch or Watch())
     try:
         yield one
     finally:
@@ -53,28 +55,28 @@ def lists(yard: Yard) -> int:
     return yard.raw.calls["LIST"]
 
 
-def looked(yard: Yard, one: Hearing, key: str | None = None) -> int:
+def looked(yard: Yard, one: DispatchThread, key: str | None = None) -> int:
     """Rings, waits until the look is over, and tells how often it listed."""
     before = lists(yard)
-    one.ring(key)
+    one.notify(key)
     assert wait_until(lambda: _rests(one), 5)
     return lists(yard) - before
 
 
-def _rests(one: Hearing) -> bool:
+def _rests(one: DispatchThread) -> bool:
     return not one.busy
 
 
 def test_a_ring_finds_what_waits(holding: Yard) -> None:
     put(holding, "one")
-    with hearing(holding) as one:
+    with dispatch_thread(holding) as one:
         assert looked(holding, one) == 2
-    assert [ref.id for ref in holding.held.refs] == ["one"]
+    assert [payload.id for payload in holding.held.payloads] == ["one"]
 
 
 def test_what_is_to_be_done_before_a_look_is_done_before_each(holding: Yard) -> None:
     listed: list[int] = []
-    one = Hearing(holding.dispatcher, before=lambda: listed.append(lists(holding)))
+    one = DispatchThread(holding.dispatcher, before=lambda: listed.append(lists(holding)))
     try:
         assert looked(holding, one) > 0
         looked(holding, one)
@@ -86,87 +88,87 @@ def test_what_is_to_be_done_before_a_look_is_done_before_each(holding: Yard) -> 
 
 def test_without_a_ring_nothing_is_looked_at(holding: Yard) -> None:
     put(holding, "one")
-    with hearing(holding):
+    with dispatch_thread(holding):
         pass
     assert lists(holding) == 0
 
 
 def test_an_entry_that_was_heard_of_saves_the_list_of_the_inbox(holding: Yard) -> None:
-    with hearing(holding) as one:
+    with dispatch_thread(holding) as one:
         looked(holding, one)
         other = put(holding, "other")
         assert looked(holding, one, put(holding, "one")) == 1
-        assert [ref.id for ref in holding.held.refs] == ["one"]
+        assert [payload.id for payload in holding.held.payloads] == ["one"]
         looked(holding, one, other)
-    assert [ref.id for ref in holding.held.refs] == ["one", "other"]
+    assert [payload.id for payload in holding.held.payloads] == ["one", "other"]
 
 
 def test_the_first_look_and_one_after_a_while_are_whole(holding: Yard) -> None:
     watch = Watch()
-    with hearing(holding, watch) as one:
+    with dispatch_thread(holding, watch) as one:
         assert looked(holding, one, put(holding, "a")) == 2
         assert looked(holding, one, put(holding, "b")) == 1
         watch.now += holding.settings.poll_idle_seconds
         assert looked(holding, one, put(holding, "c")) == 2
-    assert len(holding.held.refs) == 3
+    assert len(holding.held.payloads) == 3
 
 
 def test_who_comes_last_is_not_served_before_those_that_wait(make_yard: MakeYard) -> None:
     yard = make_yard(holding=True, routes=FULL)
-    with hearing(yard) as one:
+    with dispatch_thread(yard) as one:
         looked(yard, one)
         looked(yard, one, put(yard, "first"))
         looked(yard, one, put(yard, "urgent", priority=9))
         late = put(yard, "late", priority=1)
         assert looked(yard, one, late) == 2
-        assert [ref.id for ref in yard.held.refs] == ["first"]
+        assert [payload.id for payload in yard.held.payloads] == ["first"]
         yard.raw.delete("leases/first.json")
         assert looked(yard, one, late) == 2
-    assert [ref.id for ref in yard.held.refs] == ["first", "urgent"]
+    assert [payload.id for payload in yard.held.payloads] == ["first", "urgent"]
 
 
 @pytest.mark.parametrize("key", ["inbox/gone.json", "inbox/no id.json", "elsewhere"])
 def test_a_ring_for_an_entry_that_is_not_there_looks_at_all(holding: Yard, key: str) -> None:
-    with hearing(holding) as one:
+    with dispatch_thread(holding) as one:
         looked(holding, one)
         put(holding, "one")
         assert looked(holding, one, key) == 2
-    assert [ref.id for ref in holding.held.refs] == ["one"]
+    assert [payload.id for payload in holding.held.payloads] == ["one"]
 
 
 def test_a_ring_for_a_job_that_is_held_lists_no_inbox(holding: Yard) -> None:
-    with hearing(holding) as one:
+    with dispatch_thread(holding) as one:
         key = put(holding, "one")
         looked(holding, one)
         assert looked(holding, one, key) == 1
-    assert len(holding.held.refs) == 1
+    assert len(holding.held.payloads) == 1
 
 
 def test_of_many_entries_a_list_tells_more_cheaply(holding: Yard) -> None:
     with _stuck(holding) as (one, let_go):
         for number in range(MAX_KEYS + 1):
-            one.ring(put(holding, f"job-{number:02}"))
+            one.notify(put(holding, f"job-{number:02}"))
         before = lists(holding)
         let_go()
         assert wait_until(lambda: _rests(one), 5)
         assert lists(holding) - before == 2
-    assert len(holding.held.refs) == holding.bench.routes.route("Flux").max_in_flight
+    assert len(holding.held.payloads) == holding.runtime.routes.route("Flux").max_in_flight
 
 
 def test_rings_during_a_look_make_one_more_look_and_none_is_lost(holding: Yard) -> None:
     with _stuck(holding) as (one, let_go):
         put(holding, "late")
         for _ in range(100):
-            one.ring()
+            one.notify()
         before = lists(holding)
         let_go()
         assert wait_until(lambda: _rests(one), 5)
         assert lists(holding) - before == 2
-    assert "late" in [ref.id for ref in holding.held.refs]
+    assert "late" in [payload.id for payload in holding.held.payloads]
 
 
 @contextmanager
-def _stuck(yard: Yard) -> Iterator[tuple[Hearing, Callable[[], None]]]:
+def _stuck(yard: Yard) -> Iterator[tuple[DispatchThread, Callable[[], None]]]:
     """A hearing in the midst of a look that has listed already."""
     inside, go_on = Event(), Event()
 
@@ -175,10 +177,10 @@ def _stuck(yard: Yard) -> Iterator[tuple[Hearing, Callable[[], None]]]:
             inside.set()
             assert go_on.wait(5)
 
-    with hearing(yard) as one:
+    with dispatch_thread(yard) as one:
         looked(yard, one)
         yard.raw.fail = engine_takes_long
-        one.ring(put(yard, "stuck"))
+        one.notify(put(yard, "stuck"))
         assert inside.wait(5)
         yield one, go_on.set
 
@@ -188,21 +190,21 @@ def test_a_look_that_fails_is_logged_and_the_next_ring_is_heard(
     holding: Yard, error: Exception
 ) -> None:
     put(holding, "one")
-    with hearing(holding) as one:
+    with dispatch_thread(holding) as one:
         holding.raw.fail = lambda call, key: error
         looked(holding, one)
         holding.raw.fail = lambda call, key: None
         assert looked(holding, one, key_of("one")) == 2
-    assert len(holding.held.refs) == 1
+    assert len(holding.held.payloads) == 1
 
 
 def test_what_was_rung_for_is_seen_to_before_the_end_and_nothing_after(holding: Yard) -> None:
     with _stuck(holding) as (one, let_go):
         put(holding, "late")
-        one.ring()
+        one.notify()
         let_go()
         one.close()
-        assert "late" in [ref.id for ref in holding.held.refs]
+        assert "late" in [payload.id for payload in holding.held.payloads]
         before = lists(holding)
-        one.ring()
+        one.notify()
         assert lists(holding) == before

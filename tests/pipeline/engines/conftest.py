@@ -8,7 +8,7 @@ import pytest
 from config.settings import Settings
 from pipeline.contract.lease import Lease, Phase
 from pipeline.engines.modal import ModalEngine
-from pipeline.queue.spawn import Ref, make_ref
+from pipeline.queue.spawn import SpawnPayload, make_payload
 from tests.support.modal_plane import ModalPlane
 from tests.support.modal_plane.sign_in import signed_in
 
@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def ref(id: str, gpu: str | None = None) -> Ref:
+def payload(id: str, gpu: str | None = None) -> SpawnPayload:
     lease = Lease(
         id=id,
         entry=f"inbox/{id}.json",
@@ -31,7 +31,7 @@ def ref(id: str, gpu: str | None = None) -> Ref:
         submitted_at=NOON,
         gpu=gpu,
     )
-    return make_ref(lease, '"etag"', "flux-dev", b'{"version": 1}', NOON)
+    return make_payload(lease, '"etag"', "flux-dev", b'{"version": 1}', NOON)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,6 @@ app = modal.App("routes")
 )
 class Flux:
     @modal.method()
-    def run(self, ref: dict[str, Any]) -> None:
-        noted = {"ref": ref, "call_id": modal.current_function_call_id()}
-        (Path(os.environ["DIARY"]) / f"{ref['id']}.json").write_text(json.dumps(noted))
+    def run(self, payload: dict[str, Any]) -> None:
+        noted = {"payload": payload, "call_id": modal.current_function_call_id()}
+        (Path(os.environ["DIARY"]) / f"{payload['id']}.json").write_text(json.dumps(noted))

@@ -13,7 +13,7 @@ from config.tables import load_routes
 from pipeline.dispatcher.engine import Engine
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.modal import ModalEngine
-from tests.pipeline.engines.conftest import Account, ref
+from tests.pipeline.engines.conftest import Account, payload
 
 pytestmark = pytest.mark.xdist_group("modal-engine")
 
@@ -46,14 +46,14 @@ def away(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
 
 def test_an_engine_that_can_start_nothing_says_so_and_another_try_may_help(away: Engine) -> None:
     with pytest.raises(EngineUnavailable) as caught:
-        away.submit("Flux", ref("job-1"))
+        away.submit("Flux", payload("job-1"))
     assert caught.value.retryable
 
 
 def test_it_says_so_each_time(away: Engine) -> None:
     for _ in range(2):
         with pytest.raises(EngineUnavailable):
-            away.submit("Flux", ref("job-1"))
+            away.submit("Flux", payload("job-1"))
 
 
 @pytest.mark.parametrize("call_id", ["fc-unknown", "", "0f"])

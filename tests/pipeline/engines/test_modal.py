@@ -9,8 +9,8 @@ import pytest
 from config.errors import EngineUnavailable
 from config.settings import Settings
 from pipeline.engines.modal import ModalAccount, ModalEngine
-from pipeline.queue.spawn import Ref
-from tests.pipeline.engines.conftest import Account, ref
+from pipeline.queue.spawn import SpawnPayload
+from tests.pipeline.engines.conftest import Account, payload
 from tests.support.stack import wait_until
 
 pytestmark = pytest.mark.xdist_group("modal-engine")
@@ -24,34 +24,34 @@ def noted(account: Account, id: str) -> Any:
 
 
 def test_the_class_of_the_route_gets_the_reference_and_a_call_of_its_own(account: Account) -> None:
-    account.engine.submit("Flux", ref("job-1"))
+    account.engine.submit("Flux", payload("job-1"))
     got = noted(account, "job-1")
-    assert Ref.model_validate(got["ref"]) == ref("job-1")
+    assert SpawnPayload.model_validate(got["payload"]) == payload("job-1")
     assert got["call_id"].startswith("fc-")
 
 
 def test_many_threads_may_submit_at_once(account: Account) -> None:
     ids = [f"many-{number}" for number in range(6)]
     with ThreadPoolExecutor(6) as pool:
-        list(pool.map(lambda id: account.engine.submit("Flux", ref(id)), ids))
+        list(pool.map(lambda id: account.engine.submit("Flux", payload(id)), ids))
     calls = {noted(account, id)["call_id"] for id in ids}
     assert len(calls) == len(ids)
 
 
 def test_a_job_that_needs_a_certain_gpu_gets_containers_with_that_one(account: Account) -> None:
-    account.engine.submit("Flux", ref("large", gpu="H100"))
+    account.engine.submit("Flux", payload("large", gpu="H100"))
     noted(account, "large")
     assert account.plane.deliveries("Flux")[-1].function.gpus == ("H100",)
 
 
 def test_a_route_that_is_not_deployed_is_an_engine_that_is_away(account: Account) -> None:
     with pytest.raises(EngineUnavailable, match=r"routes\.InstantId"):
-        account.engine.submit("InstantId", ref("job-2"))
+        account.engine.submit("InstantId", payload("job-2"))
 
 
 def test_an_app_that_is_not_deployed_is_an_engine_that_is_away(account: Account) -> None:
     with pytest.raises(EngineUnavailable) as caught:
-        ModalEngine(Settings(modal_app="elsewhere")).submit("Flux", ref("job-2"))
+        ModalEngine(Settings(modal_app="elsewhere")).submit("Flux", payload("job-2"))
     assert caught.value.retryable
     assert "ryla deploy" in str(caught.value.hint)
 
@@ -63,13 +63,13 @@ def test_a_spawn_that_nobody_answers_holds_up_no_tick() -> None:
     engine._handle = lambda *_: route
     try:
         with pytest.raises(EngineUnavailable, match=r"no answer within 0\.05 s"):
-            engine.submit("Flux", ref("job-2"))
+            engine.submit("Flux", payload("job-2"))
     finally:
         answered.set()
 
 
 def test_a_cancel_of_a_call_that_is_over_is_nothing(account: Account) -> None:
-    account.engine.submit("Flux", ref("over"))
+    account.engine.submit("Flux", payload("over"))
     account.engine.cancel(noted(account, "over")["call_id"])
 
 

@@ -5,12 +5,12 @@ import pytest
 
 from config.errors import LoraNotFound
 from config.settings import Settings
-from handlers.kinds.requirements import LoraFile, Needs
+from handlers.kinds.requirements import LoraFile, RequiredInputs
 from pipeline.contract.manifest import Manifest, parse_manifest
-from pipeline.inputs.supplies import Inspector, Supplier, needs, supplies
+from pipeline.inputs.supplies import InputChecker, InputFetcher, required_inputs, supplies
 from pipeline.loras.bucket import Sidecar
 from pipeline.loras.cache import lora_cache, lora_folder, lora_folders
-from pipeline.runtime import load_bench
+from pipeline.runtime import load_runtime
 from tests.pipeline.loras.support import Bucket, flux_lora
 from tests.support.manifests import body
 
@@ -27,55 +27,55 @@ def bucket() -> Bucket:
 
 
 def test_a_job_without_a_lora_needs_nothing(bucket: Bucket) -> None:
-    bench = load_bench(Settings(), "local")
+    runtime = load_runtime(Settings(), "local")
     plain = manifest("flux-dev", seed=1)
 
-    assert needs(plain, bench) == Needs()
-    Inspector(bucket.store, bench).check(plain)
-    assert needs(manifest(), bench).lora is not None
+    assert required_inputs(plain, runtime) == RequiredInputs()
+    InputChecker(bucket.store, runtime).check(plain)
+    assert required_inputs(manifest(), runtime).lora is not None
 
 
 def test_before_a_gpu_starts_the_header_is_read_and_the_file_is_not(bucket: Bucket) -> None:
-    inspector = Inspector(bucket.store, load_bench(Settings(), "local"))
+    input_checker = InputChecker(bucket.store, load_runtime(Settings(), "local"))
     with pytest.raises(LoraNotFound):
-        inspector.check(manifest())
+        input_checker.check(manifest())
 
     bucket.upload(KEY, flux_lora())
-    inspector.check(manifest())
+    input_checker.check(manifest())
 
 
 def test_another_prefix_is_another_shelf(bucket: Bucket, tmp_path: Path) -> None:
     settings = Settings(lora_prefix="styles/v2/", state_dir=tmp_path)
-    bench = load_bench(settings, "local")
-    wish = needs(manifest(), bench).lora
-    assert wish is not None
-    supplier = Supplier(bucket.store, lora_cache(settings, tmp_path), settings.lora_prefix)
+    runtime = load_runtime(settings, "local")
+    request = required_inputs(manifest(), runtime).lora
+    assert request is not None
+    input_fetcher = InputFetcher(bucket.store, lora_cache(settings, tmp_path), settings.lora_prefix)
     bucket.upload(KEY, flux_lora())
     with pytest.raises(LoraNotFound, match=r"styles/v2/character-ann\.safetensors"):
-        Inspector(bucket.store, bench).check(manifest())
+        InputChecker(bucket.store, runtime).check(manifest())
     with pytest.raises(LoraNotFound):
-        supplier.fetch_lora(wish)
+        input_fetcher.fetch_lora(request)
 
     bucket.upload("styles/v2/character-ann.safetensors", flux_lora())
 
-    Inspector(bucket.store, bench).check(manifest())
-    assert supplier.fetch_lora(wish)[0].found.key == "styles/v2/character-ann.safetensors"
+    InputChecker(bucket.store, runtime).check(manifest())
+    assert input_fetcher.fetch_lora(request)[0].found.key == "styles/v2/character-ann.safetensors"
 
 
 def test_what_was_fetched_lies_where_comfyui_looks(bucket: Bucket, tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path / "state")
     bucket.upload(KEY, flux_lora())
     bucket.upload("loras/character-ann.json", b'{"trigger_word": "ohwx"}')
-    wish = needs(manifest(), load_bench(settings, "local")).lora
-    assert wish is not None
+    request = required_inputs(manifest(), load_runtime(settings, "local")).lora
+    assert request is not None
 
-    supplier = Supplier(bucket.store, lora_cache(settings, tmp_path), settings.lora_prefix)
-    examined, kept = supplier.fetch_lora(wish)
+    input_fetcher = InputFetcher(bucket.store, lora_cache(settings, tmp_path), settings.lora_prefix)
+    checked, kept = input_fetcher.fetch_lora(request)
 
     assert kept.path.parent in lora_folders(settings, tmp_path)
-    assert examined.sidecar == Sidecar(trigger_word="ohwx")
+    assert checked.sidecar == Sidecar(trigger_word="ohwx")
     given = LoraFile(f"{kept.sha256}.safetensors", KEY, kept.sha256, "ohwx")
-    assert supplies(examined, kept).lora == given
+    assert supplies(checked, kept).lora == given
     assert kept.path.name == given.file
 
 

@@ -31,7 +31,7 @@ def yard() -> Iterator[Yard]:
 
 
 def canceller(yard: Yard, sink: EventSink | None = None) -> Canceller:
-    return Canceller(yard.store, yard.bench, sink or yard.sink, "cli")
+    return Canceller(yard.store, yard.runtime, sink or yard.sink, "cli")
 
 
 @pytest.mark.parametrize("key", ["inbox/one.json", "inbox/4.acme.flux-dev.one.json"])
@@ -48,7 +48,7 @@ def test_a_waiting_job_gets_its_result_and_never_runs(yard: Yard, key: str) -> N
 
     yard.tick()
 
-    assert not yard.held.refs
+    assert not yard.held.payloads
     assert not yard.keys("inbox/")
     assert not yard.keys("leases/")
     assert yard.event_names() == [REQUESTED, CANCELLED]
@@ -62,9 +62,9 @@ def test_a_spawned_job_is_cancelled_and_its_worker_finds_the_lease_gone(yard: Ya
     assert done.result.attempt == 1
     assert not yard.keys("leases/")
 
-    [ref] = yard.held.refs
-    InstantEngine(yard.shop).submit("Flux", ref)
-    yard.settle()
+    [payload] = yard.held.payloads
+    InstantEngine(yard.context).submit("Flux", payload)
+    yard.deliver()
 
     assert yard.result("one").status is Status.CANCELLED
     assert not yard.keys("jobs/one/out/")
@@ -180,10 +180,10 @@ def test_a_finished_job_stays_as_it_is(yard: Yard) -> None:
 def test_a_job_that_finishes_first_wins(yard: Yard) -> None:
     yard.submit("one")
     yard.tick()
-    [ref] = yard.held.refs
+    [payload] = yard.held.payloads
 
     def finish() -> None:
-        InstantEngine(yard.shop).submit("Flux", ref)
+        InstantEngine(yard.context).submit("Flux", payload)
 
     at_the_first("PUT", "jobs/one/result.json", finish, yard)
 

@@ -27,9 +27,9 @@ def test_a_job_is_followed_from_waiting_to_its_result(yard: Yard) -> None:
     assert seen == [State.WAITING, State.CLAIMED]
     assert not follower.done
 
-    for ref in yard.held.refs:
-        InstantEngine(yard.shop).submit("Flux", ref)
-    yard.settle()
+    for payload in yard.held.payloads:
+        InstantEngine(yard.context).submit("Flux", payload)
+    yard.deliver()
     follower.look()
 
     assert follower.done

@@ -101,7 +101,7 @@ def test_the_overview_counts_what_waits_by_priority_tenant_and_kind(yard: Yard) 
         (Group(5, "acme", "flux-dev"), 2),
     ]
     assert (seen.now - seen.waiting[Group(5, "acme", "flux-dev")].oldest).total_seconds() == 60
-    assert seen.strangers == 1
+    assert seen.invalid_entries == 1
     assert not seen.held
 
 

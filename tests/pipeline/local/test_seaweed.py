@@ -68,6 +68,8 @@ def test_a_server_that_cannot_start_says_why(
 
 
 def test_no_port_is_the_one_above_another() -> None:
-    ports = seaweed._free_ports(600)  # so many that two would be such a pair, were it not looked at
+    dependencies = seaweed._free_ports(
+        600
+    )  # so many that two would be such a pair, were it not looked at
 
-    assert not {port + 10_000 for port in ports} & set(ports)
+    assert not {port + 10_000 for port in dependencies} & set(dependencies)

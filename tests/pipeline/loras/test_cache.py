@@ -110,15 +110,15 @@ def test_a_file_beyond_the_limit_is_refused_before_it_is_pulled(tmp_path: Path) 
     assert downloads.pulled == []
 
 
-def machine(tmp_path: Path, name: str) -> tuple[Mount, LoraCache]:
+def comfy(tmp_path: Path, name: str) -> tuple[Mount, LoraCache]:
     mount = Mount(tmp_path / "origin", tmp_path / name / "volume")
     return mount, LoraCache(mount, tmp_path / name / "spare", clock=at(NOON))
 
 
 def test_a_second_worker_sees_zero_downloads(tmp_path: Path) -> None:
     downloads = Downloads(a=b"lora a")
-    _, first = machine(tmp_path, "one")
-    _, second = machine(tmp_path, "two")
+    _, first = comfy(tmp_path, "one")
+    _, second = comfy(tmp_path, "two")
     first.fetch(downloads.found("a"), downloads)
     kept = second.fetch(downloads.found("a"), downloads)
     assert downloads.pulled == ["a"]
@@ -128,8 +128,8 @@ def test_a_second_worker_sees_zero_downloads(tmp_path: Path) -> None:
 
 def test_two_machines_that_pull_at_once_both_end_with_the_file(tmp_path: Path) -> None:
     downloads = Downloads(a=b"lora a", b=b"lora b")
-    _, one = machine(tmp_path, "one")
-    _, two = machine(tmp_path, "two")
+    _, one = comfy(tmp_path, "one")
+    _, two = comfy(tmp_path, "two")
 
     def meanwhile(found: Found) -> Iterator[bytes]:
         two.fetch(downloads.found("a"), downloads)
@@ -138,14 +138,14 @@ def test_two_machines_that_pull_at_once_both_end_with_the_file(tmp_path: Path) -
 
     kept = one.fetch(downloads.found("a"), meanwhile)
     assert kept.path.read_bytes() == b"lora a"
-    _, third = machine(tmp_path, "three")
+    _, third = comfy(tmp_path, "three")
     assert not third.fetch(downloads.found("a"), downloads).downloaded
     assert not third.fetch(downloads.found("b"), downloads).downloaded
 
 
 def test_a_volume_that_cannot_be_reloaded_is_not_written_to(tmp_path: Path) -> None:
     downloads = Downloads(a=b"lora a", b=b"lora b")
-    mount, cache = machine(tmp_path, "one")
+    mount, cache = comfy(tmp_path, "one")
     cache.fetch(downloads.found("b"), downloads)
     mount.file_open = True
     before = files_in(mount.folder)
@@ -265,9 +265,9 @@ def test_eviction_clears_its_traces_and_what_killed_workers_left(tmp_path: Path)
 
 def test_an_eviction_is_seen_by_workers_once_they_reload(tmp_path: Path) -> None:
     downloads = Downloads(a=b"lora a")
-    mount, worker = machine(tmp_path, "worker")
+    mount, worker = comfy(tmp_path, "worker")
     worker.fetch(downloads.found("a"), downloads)
-    owner, _ = machine(tmp_path, "owner")
+    owner, _ = comfy(tmp_path, "owner")
     evict(owner, 0, now=NOON + 86_400)
     assert not worker.fetch(downloads.found("a"), downloads).downloaded
     mount.reload()
@@ -276,17 +276,17 @@ def test_an_eviction_is_seen_by_workers_once_they_reload(tmp_path: Path) -> None
 
 def test_a_use_on_one_machine_counts_for_an_owner_on_another(tmp_path: Path) -> None:
     downloads = Downloads(a=b"lora a", b=b"lora b")
-    mount, worker = machine(tmp_path, "worker")
+    mount, worker = comfy(tmp_path, "worker")
     worker.fetch(downloads.found("a"), downloads)
     worker.fetch(downloads.found("b"), downloads)
     later = LoraCache(mount, tmp_path / "spare", clock=at(NOON + 3600))
     assert not later.fetch(downloads.found("a"), downloads).downloaded
-    owner, _ = machine(tmp_path, "owner")
+    owner, _ = comfy(tmp_path, "owner")
     assert evict(owner, 6, now=NOON + 86_400) == [hashlib.sha256(b"lora b").hexdigest()]
 
 
 def test_eviction_of_a_busy_volume_is_put_off(tmp_path: Path) -> None:
-    owner, _ = machine(tmp_path, "owner")
+    owner, _ = comfy(tmp_path, "owner")
     owner.file_open = True
     with pytest.raises(VolumeBusy):
         evict(owner, 0, now=NOON)

@@ -5,7 +5,7 @@ import pytest
 
 from config.settings import Settings
 from pipeline.loras.cache import LocalFolder
-from pipeline.loras.eviction import LoraKeeper
+from pipeline.loras.eviction import LoraEviction
 from tests.support.volumes import Mount
 
 DAY = 86_400.0
@@ -38,14 +38,14 @@ def test_the_longest_unused_go_until_the_rest_fits(tmp_path: Path) -> None:
     for number in range(4):
         keep(tmp_path, f"{number}", used=number * DAY)
 
-    LoraKeeper(LocalFolder(tmp_path), 250, clock=clock).tidy()
+    LoraEviction(LocalFolder(tmp_path), 250, clock=clock).tidy()
 
     assert names(tmp_path) == ["2", "3"]
 
 
 def test_it_looks_again_only_after_a_while(tmp_path: Path) -> None:
     clock = Clock()
-    keeper = LoraKeeper(LocalFolder(tmp_path), 50, every_s=600, clock=clock)
+    keeper = LoraEviction(LocalFolder(tmp_path), 50, every_s=600, clock=clock)
     keeper.tidy()
     keep(tmp_path, "late", used=0)
 
@@ -63,7 +63,7 @@ def test_a_volume_that_is_busy_is_left_for_the_next_time(tmp_path: Path) -> None
     origin, folder = tmp_path / "origin", tmp_path / "mount"
     keep(origin, "old", used=0)
     mount = Mount(origin, folder, file_open=True)
-    keeper = LoraKeeper(mount, 50, clock=clock)
+    keeper = LoraEviction(mount, 50, clock=clock)
 
     keeper.tidy()
     assert names(origin) == ["old"]
@@ -78,7 +78,7 @@ def test_a_folder_that_cannot_be_read_stops_nobody(tmp_path: Path) -> None:
     keep(tmp_path, "one", used=0).unlink()
     (tmp_path / "files" / "dangling.safetensors").symlink_to(tmp_path / "gone")
 
-    LoraKeeper(LocalFolder(tmp_path), 50, clock=Clock()).tidy()
+    LoraEviction(LocalFolder(tmp_path), 50, clock=Clock()).tidy()
 
     assert (tmp_path / "files" / "dangling.safetensors").is_symlink()
 
@@ -88,6 +88,6 @@ def test_the_limit_is_a_setting(tmp_path: Path, gib: float, kept: list[str]) -> 
     for name, used in (("old", 0), ("new", DAY)):
         keep(tmp_path / "loras", name, used=used, size=80 * 2**20)
 
-    LoraKeeper.of(Settings(state_dir=tmp_path, lora_cache_gib=gib)).tidy()
+    LoraEviction.of(Settings(state_dir=tmp_path, lora_cache_gib=gib)).tidy()
 
     assert names(tmp_path / "loras") == kept

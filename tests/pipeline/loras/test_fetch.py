@@ -8,7 +8,7 @@ from config.errors import LoraMismatch, LoraNotFound, LoraUnreadable
 from config.settings import Settings
 from handlers.loras.refs import ById, ByName
 from pipeline.loras.cache import LocalFolder, LoraCache
-from pipeline.loras.fetch import examine, obtain
+from pipeline.loras.fetch import check_lora, fetch_lora
 from pipeline.store.base import Stored
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
@@ -31,45 +31,45 @@ def test_a_lora_is_known_before_and_on_disk_after(tmp_path: Path) -> None:
     bucket, body = Bucket(), tiny_lora()
     bucket.upload(KEY, body)
     beside(bucket, trigger_word="ohwx", family="flux", sha256=hashlib.sha256(body).hexdigest())
-    before = examine(bucket.store, ANN, TINY)
+    before = check_lora(bucket.store, ANN, TINY)
     assert (before.found.key, before.sidecar.trigger_word, before.lora.ranks) == (
         KEY,
         "ohwx",
         (2,),
     )
-    after, kept = obtain(bucket.store, cache(tmp_path), ANN, TINY)
+    after, kept = fetch_lora(bucket.store, cache(tmp_path), ANN, TINY)
     assert after.found == before.found
     assert kept.path.read_bytes() == body
     assert kept.downloaded
-    assert not obtain(bucket.store, cache(tmp_path), ANN, TINY)[1].downloaded
+    assert not fetch_lora(bucket.store, cache(tmp_path), ANN, TINY)[1].downloaded
 
 
 def test_a_replaced_lora_is_fresh(tmp_path: Path) -> None:
     bucket = Bucket()
     bucket.upload(KEY, tiny_lora(1))
-    obtain(bucket.store, cache(tmp_path), ANN, TINY)
+    fetch_lora(bucket.store, cache(tmp_path), ANN, TINY)
     bucket.upload(KEY, tiny_lora(2))
-    assert obtain(bucket.store, cache(tmp_path), ANN, TINY)[1].path.read_bytes() == tiny_lora(2)
+    assert fetch_lora(bucket.store, cache(tmp_path), ANN, TINY)[1].path.read_bytes() == tiny_lora(2)
 
 
 def test_a_wrong_one_is_refused_before_and_on_the_worker(tmp_path: Path) -> None:
     bucket = Bucket()
     bucket.upload(KEY, tiny_lora(hidden=64))
     with pytest.raises(LoraMismatch, match=r"\[2, 64\], wanted \[2, 128\]"):
-        examine(bucket.store, ANN, TINY)
+        check_lora(bucket.store, ANN, TINY)
     with pytest.raises(LoraMismatch):
-        obtain(bucket.store, cache(tmp_path), ANN, TINY)
+        fetch_lora(bucket.store, cache(tmp_path), ANN, TINY)
 
 
 def test_an_error_says_of_the_file_what_was_known_by_then(tmp_path: Path) -> None:
     bucket, body = Bucket(), tiny_lora(hidden=64)
     with pytest.raises(LoraNotFound) as absent:
-        examine(bucket.store, ANN, TINY)
+        check_lora(bucket.store, ANN, TINY)
     bucket.upload(KEY, body)
     with pytest.raises(LoraMismatch) as seen:
-        examine(bucket.store, ANN, TINY)
+        check_lora(bucket.store, ANN, TINY)
     with pytest.raises(LoraMismatch) as pulled:
-        obtain(bucket.store, cache(tmp_path), ANN, TINY)
+        fetch_lora(bucket.store, cache(tmp_path), ANN, TINY)
 
     facts = [
         (each.value.key, each.value.bytes, each.value.sha256) for each in (absent, seen, pulled)
@@ -86,7 +86,7 @@ def test_an_empty_object_is_refused() -> None:
     bucket = Bucket()
     bucket.upload(KEY, b"")
     with pytest.raises(LoraUnreadable, match="empty"):
-        examine(bucket.store, ANN, TINY)
+        check_lora(bucket.store, ANN, TINY)
 
 
 def test_a_sidecar_of_another_family_is_refused() -> None:
@@ -94,7 +94,7 @@ def test_a_sidecar_of_another_family_is_refused() -> None:
     bucket.upload(KEY, tiny_lora())
     beside(bucket, family="sdxl")
     with pytest.raises(LoraMismatch, match="says sdxl, the model is flux"):
-        examine(bucket.store, ANN, TINY)
+        check_lora(bucket.store, ANN, TINY)
 
 
 def test_a_sidecar_with_another_sha256_is_refused(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_sidecar_with_another_sha256_is_refused(tmp_path: Path) -> None:
     bucket.upload(KEY, tiny_lora())
     beside(bucket, sha256="0" * 64)
     with pytest.raises(LoraUnreadable, match="the file beside it says 000"):
-        obtain(bucket.store, cache(tmp_path), ANN, TINY)
+        fetch_lora(bucket.store, cache(tmp_path), ANN, TINY)
 
 
 class ReplacedOnRead(MemoryStore):
@@ -127,14 +127,14 @@ def racing(times: int) -> SafeStore:
 
 
 def test_a_lora_replaced_in_between_is_read_again(tmp_path: Path) -> None:
-    assert examine(racing(2), ANN, TINY).lora.ranks == (2,)
-    _, kept = obtain(racing(2), cache(tmp_path), ANN, TINY)
+    assert check_lora(racing(2), ANN, TINY).lora.ranks == (2,)
+    _, kept = fetch_lora(racing(2), cache(tmp_path), ANN, TINY)
     assert kept.path.read_bytes() == tiny_lora(100)
 
 
 def test_a_lora_that_is_replaced_forever_is_given_up() -> None:
     with pytest.raises(LoraUnreadable, match="replaced 3 times"):
-        examine(racing(99), ANN, TINY)
+        check_lora(racing(99), ANN, TINY)
 
 
 def test_it_holds_on_a_real_store(bucket: Settings, tmp_path: Path) -> None:
@@ -142,9 +142,9 @@ def test_it_holds_on_a_real_store(bucket: Settings, tmp_path: Path) -> None:
     body = tiny_lora()
     store.write("loras/flux-character-ann/job-1.safetensors", body, "application/octet-stream")
     store.write("loras/empty.safetensors", b"", "application/octet-stream")
-    examined, kept = obtain(store, cache(tmp_path), ANN, TINY)
-    assert examined == examine(store, ANN, TINY)
-    assert examined.found.key == "loras/flux-character-ann/job-1.safetensors"
+    checked, kept = fetch_lora(store, cache(tmp_path), ANN, TINY)
+    assert checked == check_lora(store, ANN, TINY)
+    assert checked.found.key == "loras/flux-character-ann/job-1.safetensors"
     assert kept.path.read_bytes() == body
     with pytest.raises(LoraUnreadable, match="empty"):
-        examine(store, ByName("empty"), TINY)
+        check_lora(store, ByName("empty"), TINY)

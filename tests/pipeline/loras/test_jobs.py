@@ -60,7 +60,7 @@ def event(result: Result, name: str) -> StoredEvent:
 
 
 def prompts(yard: Yard) -> list[Any]:
-    server = yard.shop.server
+    server = yard.context.server
     assert isinstance(server, InstantServer)
     return list(server.instant.prompts)
 

@@ -10,7 +10,7 @@ from handlers.loras.header import BytesRanges
 from handlers.loras.refs import ById, ByName
 from pipeline.loras import library
 from pipeline.loras.bucket import Sidecar
-from pipeline.loras.fetch import examine
+from pipeline.loras.fetch import check_lora
 from tests.handlers.loras.examples import SDXL
 from tests.pipeline.loras.support import Bucket, flux_lora, z_image_lora
 from tests.support.safetensors_files import safetensors
@@ -25,7 +25,7 @@ def sidecar(body: bytes, word: str = "ohwx") -> Sidecar:
 
 
 def fits(body: bytes, name: str | None = None) -> str:
-    return library.fitting(library.look(BytesRanges(body)), KNOWN, name)
+    return library.fitting(library.read_lora(BytesRanges(body)), KNOWN, name)
 
 
 def test_bases_are_those_of_kinds_that_take_a_lora() -> None:
@@ -63,7 +63,7 @@ def test_it_is_put_where_a_job_finds_it(ref: ById | ByName, key: str) -> None:
 
     library.add(bucket.store, key, body, sidecar(body))
 
-    found = examine(bucket.store, ref, KNOWN["flux-dev"])
+    found = check_lora(bucket.store, ref, KNOWN["flux-dev"])
     assert (found.found.key, found.sidecar) == (key, sidecar(body))
 
 
@@ -105,7 +105,7 @@ def test_all_are_listed_with_what_lies_beside_them() -> None:
     bucket.upload("loras/odd.json", b"[")
     bucket.upload("loras/readme.txt")
 
-    bare, ann, odd = library.shelved(bucket.store, "loras/")
+    bare, ann, odd = library.stored_loras(bucket.store, "loras/")
 
     assert (bare.found.key, bare.sidecar, bare.error) == ("loras/bare.safetensors", Sidecar(), None)
     assert (ann.found, ann.sidecar) == (bucket.found(KEY), sidecar(body))

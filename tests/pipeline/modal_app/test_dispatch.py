@@ -6,7 +6,12 @@ from pathlib import Path
 import pytest
 
 from config.errors import InvalidSetting
-from pipeline.modal_app.dispatch import Parts, Runs, models_version, open_parts
+from pipeline.modal_app.dispatch import (
+    DispatchDependencies,
+    ScheduledRuns,
+    models_version,
+    open_dependencies,
+)
 from pipeline.models.versions import Version, append
 from tests.support.yard import Yard
 
@@ -19,28 +24,34 @@ def yard() -> Iterator[Yard]:
 
 
 @pytest.fixture
-def parts(yard: Yard) -> Parts:
-    return Parts(yard.settings, yard.bench, yard.store, yard.engine, yard.pool)
+def dependencies(yard: Yard) -> DispatchDependencies:
+    return DispatchDependencies(yard.settings, yard.runtime, yard.store, yard.engine, yard.pool)
 
 
-def test_a_run_spawns_what_waits_and_says_what_it_did(yard: Yard, parts: Parts) -> None:
+def test_a_run_spawns_what_waits_and_says_what_it_did(
+    yard: Yard, dependencies: DispatchDependencies
+) -> None:
     yard.submit("one")
     yard.submit("two")
-    done = Runs(parts).run(0.1)
+    done = ScheduledRuns(dependencies).run(0.1)
     assert (done["spawned"], done["failed"]) == (2, 0)
     assert done["ticks"] >= 1
-    assert {ref.id for ref in yard.held.refs} == {"one", "two"}
+    assert {payload.id for payload in yard.held.payloads} == {"one", "two"}
 
 
-def test_an_idle_run_goes_on_idling_where_the_last_one_ended(parts: Parts) -> None:
-    runs = Runs(parts)
+def test_an_idle_run_goes_on_idling_where_the_last_one_ended(
+    dependencies: DispatchDependencies,
+) -> None:
+    runs = ScheduledRuns(dependencies)
     first, second = runs.run(0.6), runs.run(0.6)
     assert second["ticks"] < first["ticks"]
     assert second["lists"] == 2 * second["ticks"]
 
 
-def test_a_lease_that_one_run_wrote_is_not_read_by_the_next(yard: Yard, parts: Parts) -> None:
-    runs = Runs(parts)
+def test_a_lease_that_one_run_wrote_is_not_read_by_the_next(
+    yard: Yard, dependencies: DispatchDependencies
+) -> None:
+    runs = ScheduledRuns(dependencies)
     yard.submit("one")
     runs.run(0.1)
     yard.raw.gets.clear()
@@ -48,9 +59,11 @@ def test_a_lease_that_one_run_wrote_is_not_read_by_the_next(yard: Yard, parts: P
     assert not [key for key in yard.raw.gets if key.startswith("leases/")]
 
 
-def test_its_leases_say_that_a_dispatcher_on_modal_wrote_them(yard: Yard, parts: Parts) -> None:
+def test_its_leases_say_that_a_dispatcher_on_modal_wrote_them(
+    yard: Yard, dependencies: DispatchDependencies
+) -> None:
     yard.submit("one")
-    Runs(parts).run(0.1)
+    ScheduledRuns(dependencies).run(0.1)
     lease = yard.lease("one")
     assert lease is not None
     assert lease.owner.startswith("modal@")
@@ -62,11 +75,11 @@ def test_its_events_say_modal_and_which_version() -> None:
         "RYLA_APP_VERSION": "1.0+abc",
         "RYLA_POSTHOG_API_KEY": "phc_tests",
     }
-    parts = open_parts(environ, checked=False)
-    parts.pool.shutdown()
-    assert parts.bench.engine == "modal"
-    assert parts.settings.app_version == "1.0+abc"
-    assert replace(parts).book is parts.book
+    dependencies = open_dependencies(environ, checked=False)
+    dependencies.pool.shutdown()
+    assert dependencies.runtime.engine == "modal"
+    assert dependencies.settings.app_version == "1.0+abc"
+    assert replace(dependencies).lease_cache is dependencies.lease_cache
 
 
 def test_a_new_version_of_the_weights_is_taken_up_by_the_next_run(
@@ -89,4 +102,4 @@ def test_a_new_version_of_the_weights_is_taken_up_by_the_next_run(
 def test_a_blank_key_of_posthog_stops_it_before_it_claims_anything() -> None:
     """Events would go to a file that dies with the container."""
     with pytest.raises(InvalidSetting, match="RYLA_POSTHOG_API_KEY is blank"):
-        open_parts({"RYLA_BUCKET": "jobs", "RYLA_POSTHOG_API_KEY": ""}, checked=False)
+        open_dependencies({"RYLA_BUCKET": "jobs", "RYLA_POSTHOG_API_KEY": ""}, checked=False)

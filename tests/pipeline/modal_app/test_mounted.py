@@ -5,7 +5,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from pipeline.loras.cache import VolumeBusy
-from pipeline.modal_app.model_functions import tidy
+from pipeline.modal_app.model_functions import evict_loras
 from pipeline.modal_app.mounted import MountedVolume
 
 
@@ -63,7 +63,7 @@ def test_the_longest_unused_loras_go_and_that_is_committed(
             file.truncate(60 * 2**20)
         (tmp_path / "used" / name).write_text(str(used))
     handle = Handle([])
-    assert tidy(handle) == 1
+    assert evict_loras(handle) == 1
     assert [path.stem for path in (tmp_path / "files").iterdir()] == ["new"]
     assert handle.calls == ["reload", "commit"]
 
@@ -72,4 +72,4 @@ def test_a_volume_that_holds_nothing_is_tidy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RYLA_LORA_DIR", str(tmp_path))
-    assert tidy(Handle([])) == 0
+    assert evict_loras(Handle([])) == 0

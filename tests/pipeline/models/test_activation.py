@@ -10,7 +10,7 @@ from pipeline.models.activation import activate, candidate, changes, models_in_u
 from pipeline.models.add import add
 from pipeline.models.files import State
 from pipeline.models.versions import append, files_kept, history, latest
-from pipeline.runtime import load_bench
+from pipeline.runtime import load_runtime
 from tests.pipeline.models.test_versions import version
 from tests.support.safetensors_files import Spec, safetensors
 
@@ -89,7 +89,7 @@ def test_what_was_activated_stays_in_use_until_the_next_activation(deployment: D
     deployment.pull()
 
     assert deployment.used.revision == "1" * 40
-    assert load_bench(deployment.settings, "local").models.weights("tiny")["checkpoint"] == (
+    assert load_runtime(deployment.settings, "local").models.weights("tiny")["checkpoint"] == (
         deployment.used
     )
 

@@ -8,7 +8,7 @@ from config.settings import Settings
 from handlers.faces.measurement import FaceUse
 from handlers.faces.scoring import Calibration
 from pipeline.models.face_packs import (
-    FaceShelf,
+    FaceModels,
     calibration_path,
     faces_folder,
     pack_for,
@@ -60,7 +60,7 @@ def test_the_scores_never_come_from_instantid_s_own_pack(tmp_path: Path) -> None
     pack(tmp_path, "antelopev2")
 
     with pytest.raises(FaceModelsMissing, match="auraface-v1"):
-        FaceShelf(Settings(faces_dir=tmp_path)).finder(FaceUse.SCORE)
+        FaceModels(Settings(faces_dir=tmp_path)).finder(FaceUse.SCORE)
 
 
 def test_without_any_pack_it_is_said_which_and_where(tmp_path: Path) -> None:
@@ -72,9 +72,9 @@ def test_without_any_pack_it_is_said_which_and_where(tmp_path: Path) -> None:
 
 
 def test_models_are_loaded_once(packs: Path) -> None:
-    shelf = FaceShelf(Settings(faces_dir=packs))
+    face_models = FaceModels(Settings(faces_dir=packs))
 
-    assert shelf.finder(FaceUse.BOX) is shelf.finder(FaceUse.SCORE)
+    assert face_models.finder(FaceUse.BOX) is face_models.finder(FaceUse.SCORE)
 
 
 def test_a_calibration_lies_beside_the_packs_or_where_the_setting_says(tmp_path: Path) -> None:

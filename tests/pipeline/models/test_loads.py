@@ -2,7 +2,7 @@ from pathlib import Path
 
 from config.tables import load_models
 from pipeline.models.loads import LoadedModel, ModelLoads, Source, used_models
-from pipeline.models.preload import ReadAhead
+from pipeline.models.preload import PreloadReport
 
 MODELS = load_models()
 FLUX = MODELS.weights("flux-dev")
@@ -42,7 +42,7 @@ def test_on_a_platform_weights_come_from_the_volume() -> None:
 
 def test_weights_that_were_read_ahead_come_from_the_cache(tmp_path: Path) -> None:
     paths = [tmp_path / weight.folder / weight.file for weight in FLUX.values()]
-    read = ReadAhead(whole=frozenset(paths))
+    read = PreloadReport(whole=frozenset(paths))
     loads = ModelLoads(MODELS, True, tmp_path, lambda: read)
     flux, sdxl = loads.first([*FILES, *SDXL], 1.0)
     assert (flux.source, sdxl.source) == (Source.CACHE, Source.VOLUME)

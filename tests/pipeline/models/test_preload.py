@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.models import preload
-from pipeline.models.preload import CHUNK, WeightsAhead, memory_to_fill
+from pipeline.models.preload import CHUNK, WeightsPreload, memory_to_fill
 
 
 def files(folder: Path, **sizes: int) -> list[Path]:
@@ -15,10 +15,10 @@ def files(folder: Path, **sizes: int) -> list[Path]:
     return [folder / name for name in sizes]
 
 
-def finish(ahead: WeightsAhead) -> None:
-    ahead.start()
-    ahead._thread.join(10)
-    assert not ahead._thread.is_alive()
+def finish(preload: WeightsPreload) -> None:
+    preload.start()
+    preload._thread.join(10)
+    assert not preload._thread.is_alive()
 
 
 def ticking() -> Callable[[], float]:
@@ -29,32 +29,32 @@ def ticking() -> Callable[[], float]:
 
 def test_files_are_read_whole_and_measured(tmp_path: Path) -> None:
     paths = files(tmp_path, unet=2 * CHUNK + 5, clip=3)
-    ahead = WeightsAhead([paths], 1e9, monotonic=ticking())
-    finish(ahead)
-    assert ahead.report.bytes == 2 * CHUNK + 8
-    assert ahead.report.whole == set(paths)
-    assert ahead.report.seconds == 6.0  # 2 + 4 reads, the last of each file at its end
+    preload = WeightsPreload([paths], 1e9, monotonic=ticking())
+    finish(preload)
+    assert preload.report.bytes == 2 * CHUNK + 8
+    assert preload.report.whole == set(paths)
+    assert preload.report.seconds == 6.0  # 2 + 4 reads, the last of each file at its end
 
 
 def test_a_sets_encoders_come_first_and_sets_in_their_order(tmp_path: Path) -> None:
     first, second = files(tmp_path, unet=30, t5=20), files(tmp_path, other=1)
-    ahead = WeightsAhead([first, [*second, first[0]]], 1e9)
-    assert [path.name for path in ahead._paths] == ["t5", "unet", "other"]
+    preload = WeightsPreload([first, [*second, first[0]]], 1e9)
+    assert [path.name for path in preload._paths] == ["t5", "unet", "other"]
 
 
 def test_no_more_is_read_than_fits(tmp_path: Path) -> None:
     paths = files(tmp_path, a=CHUNK, b=3 * CHUNK)
-    ahead = WeightsAhead([paths], 2 * CHUNK)
-    finish(ahead)
-    assert ahead.report.bytes == 2 * CHUNK
-    assert ahead.report.whole == {paths[0]}
+    preload = WeightsPreload([paths], 2 * CHUNK)
+    finish(preload)
+    assert preload.report.bytes == 2 * CHUNK
+    assert preload.report.whole == {paths[0]}
 
 
 def test_what_is_not_there_or_no_file_is_passed_over(tmp_path: Path) -> None:
     (there,) = files(tmp_path, there=4)
-    ahead = WeightsAhead([[tmp_path / "gone", tmp_path, there]], 1e9)
-    finish(ahead)
-    assert ahead.report.whole == {there}
+    preload = WeightsPreload([[tmp_path / "gone", tmp_path, there]], 1e9)
+    finish(preload)
+    assert preload.report.whole == {there}
 
 
 def test_a_file_that_cannot_be_read_stops_no_other(
@@ -68,10 +68,10 @@ def test_a_file_that_cannot_be_read_stops_no_other(
             raise PermissionError(13, "Permission denied")
         return whole(path, *args, **options)  # type: ignore[call-overload]
 
-    ahead = WeightsAhead([[bad, good]], 1e9)
+    preload = WeightsPreload([[bad, good]], 1e9)
     monkeypatch.setattr(Path, "open", refuse)
-    finish(ahead)
-    assert ahead.report.whole == {good}
+    finish(preload)
+    assert preload.report.whole == {good}
 
 
 @pytest.mark.parametrize("how", ["stop", "only"])
@@ -84,21 +84,21 @@ def test_reading_ends_where_it_is_told_to(tmp_path: Path, how: str) -> None:
         assert goes_on.wait(10)
         return 0.0
 
-    ahead = WeightsAhead([[one, two]], 1e9, monotonic=clock)
-    ahead.start()
+    preload = WeightsPreload([[one, two]], 1e9, monotonic=clock)
+    preload.start()
     assert reached.wait(10)
     if how == "stop":
-        ahead._stopped.set()
+        preload._stopped.set()
     else:
-        ahead.only({two})
+        preload.only({two})
     goes_on.set()
-    ahead.stop() if how == "stop" else ahead._thread.join(10)
-    assert one not in ahead.report.whole
-    assert ahead.report.whole == (set() if how == "stop" else {two})
+    preload.stop() if how == "stop" else preload._thread.join(10)
+    assert one not in preload.report.whole
+    assert preload.report.whole == (set() if how == "stop" else {two})
 
 
 def test_stopping_what_never_started_is_fine() -> None:
-    WeightsAhead([], 0).stop()
+    WeightsPreload([], 0).stop()
 
 
 def test_a_share_of_the_routes_memory_or_of_what_is_free_is_filled(tmp_path: Path) -> None:

@@ -3,12 +3,12 @@ from pathlib import Path
 from config.tables import WeightFile
 from pipeline.models.files import State
 from pipeline.models.hub import Hub, HuggingFace
-from pipeline.models.verify import Verdict, verify
+from pipeline.models.verify import VerifiedFile, verify
 from tests.pipeline.models.conftest import BODY, MakeWeight
 from tests.support.model_hub import COMMIT, ModelHub
 
 
-def verdict(weight: WeightFile, folder: Path, hub: Hub | None) -> Verdict:
+def verdict(weight: WeightFile, folder: Path, hub: Hub | None) -> VerifiedFile:
     (only,) = verify([weight], folder, hub, lambda weight, done: None)
     return only
 

@@ -143,7 +143,7 @@ def test_it_tells_how_the_job_ended(calling: Yard, backend: Backend, status: Sta
     wish: dict[str, Any] = {"callback_url": URL, "metadata": {"order": 7}, "tenant": "acme"}
     if status is Status.CANCELLED:
         calling.submit("one", body(**wish))
-        Canceller(calling.store, calling.bench, calling.sink, "cli").cancel("one")
+        Canceller(calling.store, calling.runtime, calling.sink, "cli").cancel("one")
     elif status is Status.REJECTED:
         calling.submit("one", body(input={"steps": 0}, **wish))
     elif status is Status.FAILED:
@@ -151,7 +151,7 @@ def test_it_tells_how_the_job_ended(calling: Yard, backend: Backend, status: Sta
     else:
         calling.submit("one", body(**wish))
     calling.tick()
-    calling.settle()
+    calling.deliver()
 
     result = calling.result("one")
     [told] = backend.told
@@ -186,7 +186,7 @@ def test_a_job_cancelled_while_it_waited_is_told_of_once(calling: Yard, backend:
     calling.submit(
         "one", body(callback_url=URL, tenant="acme"), key="inbox/4.acme.flux-dev.one.json"
     )
-    done = Canceller(calling.store, calling.bench, calling.sink, "cli").cancel("one")
+    done = Canceller(calling.store, calling.runtime, calling.sink, "cli").cancel("one")
     assert not done.delivered
     assert not backend.told
 
@@ -227,7 +227,7 @@ def test_a_url_that_may_not_be_called_is_refused_before_a_gpu_starts(
     assert (result.error.code, result.error.field) == (code, "callback_url")
     assert hint in (result.error.hint or "")
     assert result.callback_url is None
-    assert not yard.held.refs
+    assert not yard.held.payloads
     assert not yard.keys("leases/")
     assert network == Network()
 
@@ -478,7 +478,7 @@ def test_a_receiver_that_hangs_slows_no_job_and_no_tick(
             tick(yard.dispatcher)
         assert not yard.keys("inbox/")
         assert {yard.result(f"job-{n:02}").status for n in range(50)} == {Status.SUCCEEDED}
-        yard.settle()
+        yard.deliver()
         leases = [yard.lease(f"job-{number:02}") for number in range(50)]
         assert {lease.phase for lease in leases} == {Phase.RETRY}
         assert all(lease.committed and lease.events_out for lease in leases)

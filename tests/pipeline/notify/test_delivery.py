@@ -153,7 +153,7 @@ def test_with_posthog_down_nothing_slows_and_afterwards_each_event_arrives(
     ids = [f"job-{n:03}" for n in range(jobs)]
     healthy = make_yard(sink=PostHogSink("key", receiver.url))
     usual = run_jobs(healthy, ids)
-    healthy.settle()
+    healthy.deliver()
     usual_events = {event["uuid"] for event in receiver.accepted()}
 
     yard = make_yard(sink=PostHogSink("key", receiver.url, timeout_s=0.3), environment="outage")
@@ -170,7 +170,7 @@ def test_with_posthog_down_nothing_slows_and_afterwards_each_event_arrives(
         receiver.start()
     receiver.answer = Answer()
     for _ in range(8):
-        yard.settle()
+        yard.deliver()
         if not yard.keys("leases/"):
             break
         replay(yard)

@@ -7,7 +7,7 @@ from pipeline.queue.cancel_steps import (
     Cancellation,
     CommitCancel,
     FindAdopted,
-    Look,
+    FindLease,
     ReadWaiting,
 )
 from pipeline.queue.protocol import (
@@ -32,7 +32,7 @@ ADOPTED = Cancellation("job", None, cancelled)
 
 
 def test_a_job_that_has_ended_stays_as_it_is() -> None:
-    step = Look(WAITING)
+    step = FindLease(WAITING)
     assert step.call == ReadResult("job")
     assert step.next(stored(a_result().body())) == NotMine()
     assert step.next(None) == FindAdopted(WAITING)
@@ -56,7 +56,7 @@ def test_a_waiting_job_is_adopted() -> None:
 
 
 def test_an_entry_that_went_meanwhile_was_adopted_by_another() -> None:
-    assert ReadWaiting(WAITING).next(None) == Look(ADOPTED)
+    assert ReadWaiting(WAITING).next(None) == FindLease(ADOPTED)
 
 
 def test_a_body_too_large_is_left_to_the_dispatcher() -> None:

@@ -1,11 +1,11 @@
 import pytest
 
 from pipeline.contract.lease import Lease, Phase
-from pipeline.queue.claim import Taker, claim, take_over
-from pipeline.queue.claim_steps import Claim, TakeOver, Task
+from pipeline.queue.claim import Claimant, claim, take_over
+from pipeline.queue.claim_steps import Claim, ClaimTask, TakeOver
 from tests.support.jobs import ENTRY, NOW, a_lease, entry, held
 
-TAKER = Taker("fresh", "me", 900.0)
+TAKER = Claimant("fresh", "me", 900.0)
 
 
 def test_a_claim_knows_what_the_key_and_the_listing_say() -> None:
@@ -22,7 +22,7 @@ def test_a_claim_knows_what_the_key_and_the_listing_say() -> None:
         ttl_s=900.0,
         submitted_at=entry(ENTRY, 7).last_modified,
     )
-    assert claim(entry(ENTRY, 7), TAKER) == Claim(Task(lease, first_claim=True))
+    assert claim(entry(ENTRY, 7), TAKER) == Claim(ClaimTask(lease, first_claim=True))
 
 
 def test_a_bare_key_tells_neither_tenant_nor_model() -> None:
@@ -47,7 +47,7 @@ def test_a_bare_key_tells_neither_tenant_nor_model() -> None:
 def test_a_take_over_is_the_next_attempt_under_the_listed_etag(was: Phase, becomes: Phase) -> None:
     taken = take_over(held(a_lease(phase=was, attempt=2), 100), entry(ENTRY), TAKER, NOW)
     lease = taken.task.lease
-    assert taken == TakeOver(Task(lease, first_claim=False), "etag")
+    assert taken == TakeOver(ClaimTask(lease, first_claim=False), "etag")
     assert (lease.attempt, lease.phase, lease.nonce, lease.claim) == (3, becomes, "fresh", "fresh")
     assert (lease.entry, lease.owner, lease.ttl_s) == (ENTRY, "me", 900.0)
 
@@ -56,13 +56,13 @@ def test_an_entry_is_claimed_over_a_vacant_lease() -> None:
     vacant = held(a_lease(entry="inbox/job.json", attempt=2).vacated(), 100)
     taken = take_over(vacant, entry(ENTRY, 7), TAKER, NOW)
     fresh = claim(entry(ENTRY, 7), TAKER).task.lease
-    assert taken == TakeOver(Task(fresh, first_claim=False), "etag")
+    assert taken == TakeOver(ClaimTask(fresh, first_claim=False), "etag")
 
 
 def test_a_vacant_lease_is_looked_into_again() -> None:
     taken = take_over(held(a_lease().vacated(), 100), None, TAKER, NOW)
     fresh = claim(entry(ENTRY), TAKER).task.lease
-    assert taken == TakeOver(Task(fresh, first_claim=False), "etag")
+    assert taken == TakeOver(ClaimTask(fresh, first_claim=False), "etag")
 
 
 def test_an_unreadable_lease_is_taken_over_with_the_entry_beside_it() -> None:

@@ -13,6 +13,7 @@ from pipeline.queue.claim_steps import (
     Adopt,
     CheckResult,
     Claim,
+    ClaimTask,
     Commit,
     Confirm,
     Conflict,
@@ -24,7 +25,6 @@ from pipeline.queue.claim_steps import (
     ReadEntry,
     Release,
     TakeOver,
-    Task,
     size_of_too_large,
     too_large,
 )
@@ -36,8 +36,8 @@ from pipeline.queue.protocol import (
     DropInbox,
     Finished,
     HandedBack,
-    Judge,
     NotMine,
+    Preflight,
     ReadInbox,
     ReadManifest,
     ReadResult,
@@ -46,19 +46,19 @@ from pipeline.queue.protocol import (
     Spawn,
     Spawned,
 )
-from pipeline.queue.spawn import Ref
+from pipeline.queue.spawn import SpawnPayload
 from pipeline.store.conditional import Lost, Won
 from tests.support.jobs import BODY, ENTRY, NOW, a_lease, a_result, stored
 
-TASK = Task(a_lease(), first_claim=True, etag="mine")
+TASK = ClaimTask(a_lease(), first_claim=True, etag="mine")
 READ = replace(TASK, entry=ENTRY, body=BODY)
 TAKEN_OVER = replace(TASK, first_claim=False)
-REF = Ref(id="job", claim="claim-1", etag="mine", model="flux-dev", claimed_at=NOW)
+REF = SpawnPayload(id="job", claim="claim-1", etag="mine", model="flux-dev", claimed_at=NOW)
 RESULT = stored(a_result().body())
 
 
 def test_a_claim_creates_the_lease_and_then_reads() -> None:
-    step = Claim(Task(a_lease(), first_claim=True))
+    step = Claim(ClaimTask(a_lease(), first_claim=True))
     assert step.call == CreateLease(a_lease())
     assert step.next(Won("mine", fresh=True)) == ReadEntry(TASK)
     assert step.next(Won("mine", fresh=False)) == ReadEntry(TASK)
@@ -155,7 +155,7 @@ def test_a_job_taken_over_with_a_result_owes_its_events() -> None:
 
 def test_the_decision_spawns_or_commits() -> None:
     step = Decide(READ)
-    assert step.call == Judge(a_lease(), "mine", BODY)
+    assert step.call == Preflight(a_lease(), "mine", BODY)
     assert step.next(REF) == Launch(READ, REF)
     assert step.next(a_result()) == Commit(READ, a_result())
 

@@ -13,7 +13,7 @@ import pytest
 from config.errors import ComfyDied
 from pipeline.contract.keys import inbox_key, lease_key, result_key
 from pipeline.contract.result import Result, Status
-from pipeline.queue.spawn import Ref
+from pipeline.queue.spawn import SpawnPayload
 from tests.support.faulty_store import Fault
 from tests.support.jobs import a_lease
 from tests.support.manifests import body
@@ -24,7 +24,7 @@ BODY = body(tenant="acme")
 OTHER = body("another cat", tenant="acme")
 
 
-def quietly(world: World, ref: Ref) -> None:
+def quietly(world: World, payload: SpawnPayload) -> None:
     """Nothing happens in the middle of an execution."""
 
 
@@ -34,17 +34,17 @@ class Twice:
     def __init__(self) -> None:
         self.done = False
 
-    def __call__(self, world: World, ref: Ref) -> None:
+    def __call__(self, world: World, payload: SpawnPayload) -> None:
         if not self.done:
             self.done = True
-            world.execute(ref)
+            world.execute(payload)
 
 
 class FailingOnce:
     def __init__(self) -> None:
         self.failed = False
 
-    def __call__(self, world: World, ref: Ref) -> None:
+    def __call__(self, world: World, payload: SpawnPayload) -> None:
         if not self.failed:
             self.failed = True
             raise ComfyDied("it died")
@@ -57,7 +57,7 @@ class Slow:
     def __init__(self) -> None:
         self.done = False
 
-    def __call__(self, world: World, ref: Ref) -> None:
+    def __call__(self, world: World, payload: SpawnPayload) -> None:
         if not self.done:
             self.done = True
             world.pass_time(40)
@@ -72,7 +72,7 @@ class PutAgain:
     def __init__(self, manifest: bytes) -> None:
         self.manifest = manifest
 
-    def __call__(self, world: World, ref: Ref) -> None:
+    def __call__(self, world: World, payload: SpawnPayload) -> None:
         world.submit("inbox/job.json", self.manifest)
         world.tick(1)
 
@@ -80,7 +80,7 @@ class PutAgain:
 @dataclass(frozen=True)
 class Case:
     manifest: bytes = BODY
-    before: Callable[[], Callable[[World, Ref], None]] = lambda: quietly
+    before: Callable[[], Callable[[World, SpawnPayload], None]] = lambda: quietly
     dispatchers: int = 1
     executions: int = 1
     sink_failures: int = 0

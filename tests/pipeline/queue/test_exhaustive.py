@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.notify.delivery import Debt
+from pipeline.notify.delivery import Pending
 from pipeline.queue import claim_steps, protocol
 from pipeline.queue.start_steps import Restart, Start
 from pipeline.store.conditional import Lost, Won
@@ -164,7 +164,7 @@ def _settles_before_delivery(self: Any, delivered: bool) -> Any:
 def _takes_events_for_the_callback(self: Any, arrived: Any) -> Any:
     if arrived == self.call.debts:
         return procedures.DropOwn(self.lease)
-    return procedures.Owe(self.result, self.lease, self.etag, tuple(Debt) if arrived else ())
+    return procedures.Owe(self.result, self.lease, self.etag, tuple(Pending) if arrived else ())
 
 
 def _commits_a_second_time(self: Any, reply: Any) -> Any:

@@ -1,5 +1,5 @@
 from pipeline.contract.lease import Phase
-from pipeline.queue.lease_cache import LeaseBook
+from pipeline.queue.lease_cache import LeaseCache
 from pipeline.store.base import Entry
 from tests.pipeline.dispatcher.test_survey import lease
 from tests.support.yard import NOON
@@ -10,9 +10,9 @@ def entry(key: str, etag: str = "e1") -> Entry:
 
 
 def test_a_lease_is_known_by_its_etag_alone() -> None:
-    book = LeaseBook()
-    book.note("a", "e1", lease("a"))
-    same, other = book.held([entry("leases/a.json"), entry("leases/a.json", "e2")])
+    lease_cache = LeaseCache()
+    lease_cache.note("a", "e1", lease("a"))
+    same, other = lease_cache.held([entry("leases/a.json"), entry("leases/a.json", "e2")])
     assert same.lease == lease("a")
     assert other.lease is None
     assert not other.unreadable
@@ -20,15 +20,15 @@ def test_a_lease_is_known_by_its_etag_alone() -> None:
 
 def test_what_is_no_lease_of_a_job_is_passed_over() -> None:
     keys = ["leases/", "leases/x.txt", "leases/UPPER.json", "leases/a/b.json"]
-    assert list(LeaseBook().held([entry(key) for key in keys])) == []
+    assert list(LeaseCache().held([entry(key) for key in keys])) == []
 
 
 def test_places_are_taken_by_all_but_retries() -> None:
-    book = LeaseBook()
+    lease_cache = LeaseCache()
     for phase in Phase:
-        book.note(phase.value, "e", lease(phase.value, phase=phase))
+        lease_cache.note(phase.value, "e", lease(phase.value, phase=phase))
     ids = [phase.value for phase in Phase]
-    assert [each.phase for each in book.in_flight([*ids, "unknown"])] == [
+    assert [each.phase for each in lease_cache.in_flight([*ids, "unknown"])] == [
         Phase.CLAIMED,
         Phase.SPAWNED,
         Phase.RUNNING,
@@ -36,9 +36,9 @@ def test_places_are_taken_by_all_but_retries() -> None:
 
 
 def test_what_is_gone_is_forgotten() -> None:
-    book = LeaseBook()
-    book.note("a", "e", lease("a"))
-    book.note("b", "e", None)
-    book.keep_only(["b", "c"])
-    assert [book.is_known(id) for id in "abc"] == [False, True, False]
-    assert book.last("b") is None
+    lease_cache = LeaseCache()
+    lease_cache.note("a", "e", lease("a"))
+    lease_cache.note("b", "e", None)
+    lease_cache.keep_only(["b", "c"])
+    assert [lease_cache.is_known(id) for id in "abc"] == [False, True, False]
+    assert lease_cache.last("b") is None

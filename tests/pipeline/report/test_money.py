@@ -43,9 +43,9 @@ def test_sums_go_by_day_tenant_kind_and_gpu() -> None:
         result(finished_at=NOON + timedelta(hours=1), tenant="acme", model="flux-dev", usd=4),
     )
 
-    sums = {each: {name: money.usd for name, money in made.rows(each)} for each in By}
+    totals = {each: {name: money.usd for name, money in made.rows(each)} for each in By}
 
-    assert sums == {
+    assert totals == {
         By.DAY: {"2026-11-19": 1, "2026-11-20": 6},
         By.TENANT: {"acme": 5, "globex": 2},
         By.KIND: {"flux-dev": 5, "flux-lora": 2},

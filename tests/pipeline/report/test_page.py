@@ -4,16 +4,16 @@ from pipeline.contract.result import Result, Status
 from pipeline.report.modal_billing import Billing, Day
 from pipeline.report.money import By, Ledger
 from pipeline.report.page import MOST_ROWS, jobs_a_day, render, shortened
-from pipeline.report.results_reader import Reading
-from pipeline.report.totals import Report, summed
+from pipeline.report.results_reader import ResultsReader
+from pipeline.report.totals import Report, sum_results
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
 from tests.support.report_results import NOON, days_ago, output, refused, result
 
 
 def page(*results: Result, billing: Billing | None = None) -> str:
-    reading = Reading(SafeStore(MemoryStore()), days_ago(7))
-    return render(Report("ryla", days_ago(7), NOON, summed(results), reading, billing))
+    reading = ResultsReader(SafeStore(MemoryStore()), days_ago(7))
+    return render(Report("ryla", days_ago(7), NOON, sum_results(results), reading, billing))
 
 
 class Links(HTMLParser):
@@ -69,7 +69,7 @@ def test_the_bill_or_why_there_is_none_is_on_it() -> None:
 
 
 def test_jobs_are_drawn_by_how_they_ended() -> None:
-    made = summed([result(), refused(), refused("again")]).real.ledger
+    made = sum_results([result(), refused(), refused("again")]).real.ledger
 
     assert jobs_a_day(made).parts == ["succeeded", "rejected"]
 

@@ -2,7 +2,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from pipeline.contract.keys import manifest_key, result_key
-from pipeline.report.results_reader import AHEAD, Reading
+from pipeline.report.results_reader import AHEAD, ResultsReader
 from pipeline.store.base import Always
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
@@ -23,8 +23,8 @@ class Bucket:
             self.memory.put(manifest_key(f"job-{n}"), b"{}", Always())
             self.memory.put(result_key(f"job-{n}"), result(f"job-{n}").body(), Always())
 
-    def reading(self, since: datetime, **options: object) -> Reading:
-        return Reading(self.store, since, **options)  # type: ignore[arg-type]
+    def reading(self, since: datetime, **options: object) -> ResultsReader:
+        return ResultsReader(self.store, since, **options)  # type: ignore[arg-type]
 
 
 def test_only_results_since_then_are_read() -> None:

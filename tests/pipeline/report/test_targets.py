@@ -1,7 +1,7 @@
 import pytest
 
 from pipeline.contract.result import Result, Status
-from pipeline.report.targets import Metric, Tally, Verdict
+from pipeline.report.targets import Metric, Tally, TargetVerdict
 from tests.support.report_results import lora_event, output, refused, result
 
 
@@ -25,8 +25,8 @@ def test_success_leaves_refused_and_cancelled_jobs_out() -> None:
     found = metrics(*[result()] * 19, failed(), *[refused()] * 50, *[cancelled] * 50)["success"]
 
     assert (found.figure, found.n, found.target) == (0.95, 20, "more than 95 %")
-    assert found.verdict is Verdict.MISSED
-    assert metrics(*[result()] * 20, failed())["success"].verdict is Verdict.MET
+    assert found.verdict is TargetVerdict.MISSED
+    assert metrics(*[result()] * 20, failed())["success"].verdict is TargetVerdict.MET
 
 
 def test_a_passed_deadline_is_a_failure() -> None:
@@ -40,7 +40,7 @@ def test_seconds_are_divided_by_a_jobs_pictures() -> None:
     found = metrics(result(seconds=40, pictures=4), result(seconds=40), failed())
 
     assert found["seconds a picture, mean"].figure == 25
-    assert found["seconds a picture, mean"].verdict is Verdict.MET
+    assert found["seconds a picture, mean"].verdict is TargetVerdict.MET
     assert found["seconds a picture, p95"].figure == 40
     assert found["seconds a picture, p95"].verdict is None
     assert found["seconds a picture, p50"].n == 2
@@ -60,16 +60,16 @@ def test_a_picture_costs_what_its_job_cost_over_its_pictures() -> None:
     found = metrics(result(usd=0.8, pictures=4), result(usd=0.6, lost_usd=5))
 
     assert found["cost a picture, mean"].figure == pytest.approx(0.4)
-    assert found["cost a picture, mean"].verdict is Verdict.MET
-    assert found["cost a picture, p95"].verdict is Verdict.MISSED
+    assert found["cost a picture, mean"].verdict is TargetVerdict.MET
+    assert found["cost a picture, p95"].verdict is TargetVerdict.MISSED
     assert found["cost a picture, p95"].target == "less than $0.50"
 
 
 def test_a_machine_that_nobody_bills_says_nothing_of_cost() -> None:
     found = metrics(result(usd=0, gpu="my own"))
 
-    assert found["cost a picture, mean"].verdict is Verdict.NO_DATA
-    assert found["seconds a picture, mean"].verdict is Verdict.MET
+    assert found["cost a picture, mean"].verdict is TargetVerdict.NO_DATA
+    assert found["seconds a picture, mean"].verdict is TargetVerdict.MET
 
 
 def test_faces_without_a_baseline_and_without_a_measure_are_told_apart() -> None:
@@ -95,28 +95,28 @@ def test_the_mean_match_is_held_against_the_target() -> None:
     good = metrics(result(outputs=(output(0.9), output(0.8))))
     bad = metrics(result(outputs=(output(0.9), output(0.7))))
 
-    assert good["face match, mean"].verdict is Verdict.MET
-    assert bad["face match, mean"].verdict is Verdict.MISSED
+    assert good["face match, mean"].verdict is TargetVerdict.MET
+    assert bad["face match, mean"].verdict is TargetVerdict.MISSED
     assert bad["faces of at least 0.85"].figure == 0.5
-    assert metrics(result())["face match, mean"].verdict is Verdict.NO_DATA
+    assert metrics(result())["face match, mean"].verdict is TargetVerdict.NO_DATA
 
 
 def test_every_lora_must_load() -> None:
     loaded, not_loaded = lora_event(True), lora_event(False)
     bad = result(status=Status.REJECTED, engine=None, events=(not_loaded,), error="lora_not_found")
 
-    assert metrics(result(events=(loaded,)))["LoRA loads"].verdict is Verdict.MET
+    assert metrics(result(events=(loaded,)))["LoRA loads"].verdict is TargetVerdict.MET
     found = metrics(result(events=(loaded,)), bad)["LoRA loads"]
-    assert (found.figure, found.n, found.verdict) == (0.5, 2, Verdict.MISSED)
+    assert (found.figure, found.n, found.verdict) == (0.5, 2, TargetVerdict.MISSED)
 
 
 def test_nothing_is_no_data() -> None:
     verdicts = {each.verdict for each in Tally().metrics()}
 
-    assert verdicts == {Verdict.NO_DATA, None}
+    assert verdicts == {TargetVerdict.NO_DATA, None}
 
 
 def test_what_the_stand_in_made_is_no_evidence() -> None:
     verdicts = {each.verdict for each in metrics(result(), standin=True).values()}
 
-    assert verdicts == {Verdict.NO_EVIDENCE, Verdict.NO_DATA, None}
+    assert verdicts == {TargetVerdict.NO_EVIDENCE, TargetVerdict.NO_DATA, None}

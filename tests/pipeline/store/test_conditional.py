@@ -5,7 +5,7 @@ import pytest
 
 from config.errors import StoreUnavailable
 from pipeline.store.base import Always, IfAbsent, IfMatch, Stored
-from pipeline.store.conditional import Lost, Patience, SafeStore, Verdict, Won, judge
+from pipeline.store.conditional import Attempted, Lost, Patience, SafeStore, Won, classify
 from pipeline.store.memory import MemoryStore
 from tests.support.faulty_store import Fault, FaultyStore
 
@@ -50,27 +50,27 @@ def at(body: bytes, etag: str) -> Stored:
 
 @pytest.mark.parametrize("condition", [IfAbsent(), IfMatch("before")])
 def test_our_bytes_are_our_success(condition: IfAbsent | IfMatch) -> None:
-    assert judge(b"mine", condition, at(b"mine", "new")) is Verdict.MINE
+    assert classify(b"mine", condition, at(b"mine", "new")) is Attempted.MINE
 
 
 def test_our_bytes_are_our_success_even_if_the_condition_would_hold_again() -> None:
-    assert judge(b"mine", IfMatch("new"), at(b"mine", "new")) is Verdict.MINE
+    assert classify(b"mine", IfMatch("new"), at(b"mine", "new")) is Attempted.MINE
 
 
 @pytest.mark.parametrize(
     ("condition", "current", "verdict"),
     [
-        (IfAbsent(), None, Verdict.AGAIN),
-        (IfAbsent(), at(b"theirs", "e"), Verdict.LOST),
-        (IfMatch("before"), at(b"old", "before"), Verdict.AGAIN),
-        (IfMatch("before"), at(b"theirs", "after"), Verdict.LOST),
-        (IfMatch("before"), None, Verdict.LOST),
+        (IfAbsent(), None, Attempted.AGAIN),
+        (IfAbsent(), at(b"theirs", "e"), Attempted.LOST),
+        (IfMatch("before"), at(b"old", "before"), Attempted.AGAIN),
+        (IfMatch("before"), at(b"theirs", "after"), Attempted.LOST),
+        (IfMatch("before"), None, Attempted.LOST),
     ],
 )
 def test_other_bytes_tell_whether_to_try_again(
-    condition: IfAbsent | IfMatch, current: Stored | None, verdict: Verdict
+    condition: IfAbsent | IfMatch, current: Stored | None, verdict: Attempted
 ) -> None:
-    assert judge(b"mine", condition, current) is verdict
+    assert classify(b"mine", condition, current) is verdict
 
 
 def test_a_plain_success_is_certain_and_costs_one_call() -> None:

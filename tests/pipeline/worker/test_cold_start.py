@@ -1,5 +1,5 @@
 from handlers.kinds.base import Timings
-from pipeline.models.preload import ReadAhead
+from pipeline.models.preload import PreloadReport
 from pipeline.worker.cold_start import WARM, ColdStart
 
 
@@ -10,7 +10,7 @@ def test_a_cold_start_is_the_sum_of_what_was_waited_for() -> None:
 
 def test_its_parts_are_told_beside_what_the_job_itself_took_longer() -> None:
     parts = ColdStart(container=2.0, imports=1.5, comfyui=15.0).parts(
-        Timings(load=3.0, sampling=9.0, first_step=4.0), ReadAhead(bytes=7, seconds=0.5)
+        Timings(load=3.0, sampling=9.0, first_step=4.0), PreloadReport(bytes=7, seconds=0.5)
     )
     assert parts is not None
     assert parts.model_dump() == {
@@ -25,4 +25,4 @@ def test_its_parts_are_told_beside_what_the_job_itself_took_longer() -> None:
 
 
 def test_a_warm_job_has_no_such_parts() -> None:
-    assert WARM.parts(Timings(load=3.0), ReadAhead(bytes=7)) is None
+    assert WARM.parts(Timings(load=3.0), PreloadReport(bytes=7)) is None

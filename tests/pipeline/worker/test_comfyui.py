@@ -8,7 +8,7 @@ import pytest
 
 from config.errors import ComfyStartFailed
 from config.settings import Settings
-from handlers.comfyui.info import Machine
+from handlers.comfyui.info import ComfyInfo
 from handlers.comfyui.process import ComfyProcess
 from handlers.comfyui.standin import standin_folder
 from pipeline.worker.comfyui import ComfyServer
@@ -16,31 +16,31 @@ from tests.support.stack import wait_until
 
 
 @pytest.mark.parametrize(
-    ("stats", "machine"),
+    ("stats", "comfy"),
     [
         (
             {
                 "system": {"comfyui_version": "0.8.0"},
                 "devices": [{"name": "cuda:0 NVIDIA L40S : cudaMallocAsync"}],
             },
-            Machine("comfyui", "0.8.0", "cuda:0 NVIDIA L40S : cudaMallocAsync"),
+            ComfyInfo("comfyui", "0.8.0", "cuda:0 NVIDIA L40S : cudaMallocAsync"),
         ),
         (
             {"system": {"comfyui_version": "0.8.0", "engine": "standin"}, "devices": []},
-            Machine("standin", "0.8.0", "unknown"),
+            ComfyInfo("standin", "0.8.0", "unknown"),
         ),
-        ({}, Machine("comfyui", None, "unknown")),
+        ({}, ComfyInfo("comfyui", None, "unknown")),
     ],
 )
-def test_a_machine_is_what_it_says_itself(stats: dict[str, Any], machine: Machine) -> None:
-    assert Machine.of(stats) == machine
+def test_a_machine_is_what_it_says_itself(stats: dict[str, Any], comfy: ComfyInfo) -> None:
+    assert ComfyInfo.of(stats) == comfy
 
 
 def test_without_a_comfyui_the_stand_in_is_started_and_stopped(tmp_path: Path) -> None:
     server = ComfyServer(Settings(), work_dir=tmp_path, environ=os.environ)
-    machine = server.start()
+    comfy = server.start()
     try:
-        assert (machine.engine, machine.is_comfyui) == ("standin", False)
+        assert (comfy.engine, comfy.is_comfyui) == ("standin", False)
         server.ensure_running()
         url = server.client.system_stats()
         assert url["system"]["engine"] == "standin"
@@ -59,16 +59,16 @@ def test_a_comfyui_that_runs_already_is_used_and_left_alone(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("machine", "lacking"),
+    ("comfy", "lacking"),
     [
-        (Machine("comfyui", "0.8.0", "cuda:0 NVIDIA L40S : cudaMallocAsync"), False),
-        (Machine("comfyui", "0.8.0", "cpu"), True),
-        (Machine("comfyui", "0.8.0", "unknown"), True),
-        (Machine("standin", "0.8.0", "standin"), False),
+        (ComfyInfo("comfyui", "0.8.0", "cuda:0 NVIDIA L40S : cudaMallocAsync"), False),
+        (ComfyInfo("comfyui", "0.8.0", "cpu"), True),
+        (ComfyInfo("comfyui", "0.8.0", "unknown"), True),
+        (ComfyInfo("standin", "0.8.0", "standin"), False),
     ],
 )
-def test_only_what_computes_pictures_can_lack_a_gpu(machine: Machine, lacking: bool) -> None:
-    assert machine.lacks_gpu is lacking
+def test_only_what_computes_pictures_can_lack_a_gpu(comfy: ComfyInfo, lacking: bool) -> None:
+    assert comfy.lacks_gpu is lacking
 
 
 MAIN = """

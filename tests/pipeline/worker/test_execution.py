@@ -8,7 +8,7 @@ import pytest
 from config.errors import NodeFailed, OutOfMemory, PromptInterrupted, StoreDenied
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status
-from pipeline.queue.spawn import Ref
+from pipeline.queue.spawn import SpawnPayload
 from pipeline.store.base import Always
 from pipeline.worker.cold_start import ColdStart
 from pipeline.worker.execution import Ending, execute
@@ -19,37 +19,41 @@ from tests.support.stack import wait_until
 from tests.support.yard import Yard
 
 
-def spawned(yard: Yard, manifest: bytes | None = None) -> Ref:
+def spawned(yard: Yard, manifest: bytes | None = None) -> SpawnPayload:
     """A job as it is handed to a worker."""
     yard.submit("job-1", manifest)
     yard.tick()
-    (ref,) = yard.held.refs
-    return ref
+    (payload,) = yard.held.payloads
+    return payload
 
 
-def run(yard: Yard, ref: Ref, before: Callable[..., None] | None = None, **options: Any) -> Ending:
+def run(
+    yard: Yard, payload: SpawnPayload, before: Callable[..., None] | None = None, **options: Any
+) -> Ending:
     server = InstantServer(before) if before else None
-    shop = workshop(yard.store, yard.settler, yard.bench, server, gpu=options.pop("gpu", "none"))
-    ending = execute(ref, shop, **{"call_id": "call-1", **options})
-    yard.settle()
+    context = workshop(
+        yard.store, yard.delivery, yard.runtime, server, gpu=options.pop("gpu", "none")
+    )
+    ending = execute(payload, context, **{"call_id": "call-1", **options})
+    yard.deliver()
     return ending
 
 
 def test_a_job_is_executed_without_a_single_read(holding: Yard) -> None:
-    ref = spawned(holding)
+    payload = spawned(holding)
     holding.raw.calls.clear()
-    assert run(holding, ref) is Ending.COMMITTED
+    assert run(holding, payload) is Ending.COMMITTED
     outputs_and_metrics = 2
     assert holding.raw.calls == {"PUT": 2 + outputs_and_metrics, "DELETE": 1}
 
 
 def test_the_lease_says_who_runs_it_and_what_a_second_costs(holding: Yard) -> None:
     seen = []
-    ref = spawned(holding)
-    run(holding, ref, lambda **_: seen.append(holding.lease("job-1")), gpu="L40S")
+    payload = spawned(holding)
+    run(holding, payload, lambda **_: seen.append(holding.lease("job-1")), gpu="L40S")
     (lease,) = seen
     assert (lease.phase, lease.owner, lease.call_id) == (Phase.RUNNING, "worker", "call-1")
-    assert lease.claim == ref.claim != lease.nonce
+    assert lease.claim == payload.claim != lease.nonce
     assert lease.rate_usd_per_s == pytest.approx(
         0.000542 + 4 * 0.0000131 + 48 * 0.00000222, rel=1e-6
     )
@@ -76,7 +80,7 @@ def test_queue_and_claim_are_read_off_the_stores_clock(holding: Yard) -> None:
     holding.tick()
     holding.pass_time(4)
     holding.store.list("leases/")
-    run(holding, holding.held.refs[0])
+    run(holding, holding.held.payloads[0])
     metrics = holding.result("job-1").metrics
     assert metrics is not None
     assert (metrics.queue, metrics.claim) == (30, 4)
@@ -102,30 +106,30 @@ def test_a_lost_attempt_is_paid_until_it_was_taken_over_and_marked_so(holding: Y
     holding.submit("job-1")
     holding.tick()
     server = InstantServer(failing())
-    shop = workshop(holding.store, holding.settler, holding.bench, server, gpu="L40S")
+    context = workshop(holding.store, holding.delivery, holding.runtime, server, gpu="L40S")
     from pipeline.worker.execution import _begin
 
-    assert _begin(holding.held.refs[0], shop, None) is not None
+    assert _begin(holding.held.payloads[0], context, None) is not None
     holding.pass_time(100)
     holding.tick()
-    run(holding, holding.held.refs[1], gpu="L40S")
+    run(holding, holding.held.payloads[1], gpu="L40S")
     cost = holding.result("job-1").cost
     assert cost is not None
     assert cost.upper_bound
-    assert cost.total_usd - cost.usd == pytest.approx(100 * shop.gpu.usd_per_second, rel=0.5)
+    assert cost.total_usd - cost.usd == pytest.approx(100 * context.gpu.usd_per_second, rel=0.5)
 
 
 # Executions that must not happen, or not matter
 
 
 def test_a_job_that_was_taken_over_is_left_to_the_other(holding: Yard) -> None:
-    ref = spawned(holding)
+    payload = spawned(holding)
     holding.pass_time(1000)
     holding.tick()
     before = holding.keys()
-    assert run(holding, ref, never) is Ending.STALE
+    assert run(holding, payload, never) is Ending.STALE
     assert holding.keys() == before
-    assert run(holding, holding.held.refs[1]) is Ending.COMMITTED
+    assert run(holding, holding.held.payloads[1]) is Ending.COMMITTED
 
 
 def never(**_: Any) -> None:
@@ -133,7 +137,7 @@ def never(**_: Any) -> None:
 
 
 def test_a_cold_start_is_in_the_lease_from_the_start_on_and_in_no_other(holding: Yard) -> None:
-    ref, cold = spawned(holding), ColdStart(comfyui=10.0)
+    payload, cold = spawned(holding), ColdStart(comfyui=10.0)
     told: list[float] = []
 
     def note() -> None:
@@ -141,26 +145,26 @@ def test_a_cold_start_is_in_the_lease_from_the_start_on_and_in_no_other(holding:
         assert lease is not None
         told.append(lease.cold_s)
 
-    assert run(holding, ref, cold=cold, on_start=note) is Ending.COMMITTED
+    assert run(holding, payload, cold=cold, on_start=note) is Ending.COMMITTED
     assert told == [10.0]
-    assert run(holding, ref, never, cold=cold, on_start=note) is Ending.STALE
+    assert run(holding, payload, never, cold=cold, on_start=note) is Ending.STALE
     assert told == [10.0], "who starts nothing pays nothing"
 
 
 def test_a_job_that_is_finished_is_not_run_again(holding: Yard) -> None:
-    ref = spawned(holding)
-    run(holding, ref)
-    assert run(holding, ref, never) is Ending.STALE
+    payload = spawned(holding)
+    run(holding, payload)
+    assert run(holding, payload, never) is Ending.STALE
 
 
 def test_the_same_input_twice_is_a_second_attempt_in_a_folder_of_its_own(holding: Yard) -> None:
-    ref = spawned(holding)
+    payload = spawned(holding)
     second: list[Ending] = []
 
     def meanwhile(**_: Any) -> None:
-        second.append(run(holding, ref))
+        second.append(run(holding, payload))
 
-    assert run(holding, ref, meanwhile) is Ending.STALE
+    assert run(holding, payload, meanwhile) is Ending.STALE
     assert second == [Ending.COMMITTED]
     result = holding.result("job-1")
     assert result.attempt == 2
@@ -169,24 +173,24 @@ def test_the_same_input_twice_is_a_second_attempt_in_a_folder_of_its_own(holding
 
 def test_a_lost_lease_ends_the_job_without_a_word(make_yard: MakeYard) -> None:
     yard = make_yard(holding=True, first_renew_seconds=0.1, renew_seconds=0.1, running_seconds=1)
-    ref = spawned(yard)
+    payload = spawned(yard)
 
     def taken_away(**options: Any) -> None:
         yard.store.raw.put("leases/job-1.json", b"theirs", Always())
         assert wait_until(options["should_stop"], 3)
 
-    assert run(yard, ref, taken_away) is Ending.STALE
+    assert run(yard, payload, taken_away) is Ending.STALE
     assert "jobs/job-1/result.json" not in yard.keys("jobs/")
     assert yard.keys("leases/") == ["leases/job-1.json"]
 
 
 def test_a_result_that_stands_is_not_written_over(holding: Yard) -> None:
-    ref = spawned(holding)
+    payload = spawned(holding)
 
     def cancelled(**_: Any) -> None:
         holding.store.create("jobs/job-1/result.json", b"cancelled")
 
-    assert run(holding, ref, cancelled) is Ending.STALE
+    assert run(holding, payload, cancelled) is Ending.STALE
     stored = holding.store.get("jobs/job-1/result.json")
     assert stored is not None
     assert stored.body == b"cancelled"
@@ -194,25 +198,25 @@ def test_a_result_that_stands_is_not_written_over(holding: Yard) -> None:
 
 def test_a_reference_too_small_for_all_is_read_up(holding: Yard) -> None:
     long = body("a cat " * 600, metadata={"note": "x" * 9000})
-    ref = spawned(holding, long)
-    assert ref.manifest is None
-    assert run(holding, ref) is Ending.COMMITTED
+    payload = spawned(holding, long)
+    assert payload.manifest is None
+    assert run(holding, payload) is Ending.COMMITTED
     assert holding.result("job-1").metadata == {"note": "x" * 9000}
 
 
 def test_a_bare_reference_finds_its_lease_and_its_manifest(holding: Yard) -> None:
-    ref = spawned(holding).model_copy(update={"lease": None, "manifest": None})
-    assert run(holding, ref) is Ending.COMMITTED
+    payload = spawned(holding).model_copy(update={"lease": None, "manifest": None})
+    assert run(holding, payload) is Ending.COMMITTED
 
 
 @pytest.mark.parametrize("gone", ["lease", "claim"])
 def test_a_bare_reference_whose_lease_moved_on_is_stale(holding: Yard, gone: str) -> None:
-    ref = spawned(holding).model_copy(update={"lease": None})
+    payload = spawned(holding).model_copy(update={"lease": None})
     if gone == "lease":
         holding.store.delete("leases/job-1.json")
     else:
-        ref = ref.model_copy(update={"claim": "another"})
-    assert run(holding, ref, never) is Ending.STALE
+        payload = payload.model_copy(update={"claim": "another"})
+    assert run(holding, payload, never) is Ending.STALE
 
 
 # What goes wrong
@@ -229,14 +233,14 @@ def test_a_bug_fails_one_job_and_is_tried_again(make_yard: MakeYard) -> None:
     assert error.code == "internal"
     yard.pass_time(60)
     yard.tick()
-    assert run(yard, yard.held.refs[1], bug) is Ending.COMMITTED
+    assert run(yard, yard.held.payloads[1], bug) is Ending.COMMITTED
     result = yard.result("job-1")
     assert (result.status, result.error and result.error.code) == (Status.FAILED, "internal")
 
 
 def test_a_failed_job_names_no_outputs_though_some_were_made(holding: Yard) -> None:
-    ref = spawned(holding, body(input={"num_images": 3}))
-    assert run(holding, ref, failing(None, NodeFailed("broke"))) is Ending.COMMITTED
+    payload = spawned(holding, body(input={"num_images": 3}))
+    assert run(holding, payload, failing(None, NodeFailed("broke"))) is Ending.COMMITTED
     result = holding.result("job-1")
     assert (result.status, result.outputs) == (Status.FAILED, ())
     assert "jobs/job-1/out/a1/image-0.png" in holding.keys("jobs/")
@@ -245,8 +249,8 @@ def test_a_failed_job_names_no_outputs_though_some_were_made(holding: Yard) -> N
 
 
 def test_a_picture_of_another_size_is_no_output(holding: Yard) -> None:
-    ref = spawned(holding, body(input={"width": 512}))
-    assert run(holding, ref) is Ending.RETRY
+    payload = spawned(holding, body(input={"width": 512}))
+    assert run(holding, payload) is Ending.RETRY
     error = holding.lease("job-1").error
     assert error is not None
     assert error.code == "output_invalid"
@@ -254,27 +258,27 @@ def test_a_picture_of_another_size_is_no_output(holding: Yard) -> None:
 
 
 def test_metrics_that_cannot_be_stored_fail_nothing(holding: Yard) -> None:
-    ref = spawned(holding)
+    payload = spawned(holding)
     holding.raw.fail = lambda call, key: (
         StoreDenied("403") if key.endswith("metrics.json") else None
     )
-    assert run(holding, ref) is Ending.COMMITTED
+    assert run(holding, payload) is Ending.COMMITTED
     assert holding.result("job-1").metrics is not None
 
 
 def test_a_manifest_that_vanished_fails_the_job(holding: Yard) -> None:
-    ref = spawned(holding).model_copy(update={"manifest": None})
+    payload = spawned(holding).model_copy(update={"manifest": None})
     holding.raw._store.delete("jobs/job-1/manifest.json")
-    assert run(holding, ref) is Ending.COMMITTED
+    assert run(holding, payload) is Ending.COMMITTED
     result = holding.result("job-1")
     assert (result.status, result.tenant) == (Status.FAILED, "default")
 
 
 def test_a_worker_that_must_go_hands_its_job_back(holding: Yard) -> None:
-    ref = spawned(holding)
-    shop = workshop(holding.store, holding.settler, holding.bench, InstantServer(interrupted))
-    shop.stopping.set()
-    assert execute(ref, shop, call_id=None) is Ending.RETRY
+    payload = spawned(holding)
+    context = workshop(holding.store, holding.delivery, holding.runtime, InstantServer(interrupted))
+    context.stopping.set()
+    assert execute(payload, context, call_id=None) is Ending.RETRY
     lease = holding.lease("job-1")
     assert (lease.phase, lease.error and lease.error.code) == (Phase.RETRY, "interrupted")
 

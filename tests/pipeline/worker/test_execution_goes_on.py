@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from config.errors import NodeFailed, OutOfMemory, PromptInterrupted, RylaError
-from handlers.comfyui.info import Machine
+from handlers.comfyui.info import ComfyInfo
 from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.result import Status
 from pipeline.models.loads import ModelLoads
-from pipeline.queue.spawn import Ref
+from pipeline.queue.spawn import SpawnPayload
 from pipeline.worker.execution import Ending, execute
 from tests.pipeline.worker.test_execution import interrupted, never, run, spawned
 from tests.support.instant import InstantServer, failing, workshop
@@ -22,26 +22,30 @@ from tests.support.yard import Yard
 
 
 def preempted(
-    yard: Yard, ref: Ref, before: Callable[..., None], at: str = "render", **options: Any
+    yard: Yard,
+    payload: SpawnPayload,
+    before: Callable[..., None],
+    at: str = "render",
+    **options: Any,
 ) -> Ending:
     """The notice comes while the first prompt runs, or before the job starts."""
-    shop = workshop(yard.store, yard.settler, yard.bench, gpu=options.pop("gpu", "none"))
+    context = workshop(yard.store, yard.delivery, yard.runtime, gpu=options.pop("gpu", "none"))
 
     def notice(**told: Any) -> None:
-        shop.preempted.set()
+        context.preempted.set()
         before(**told)
 
     if at == "start":
-        shop.preempted.set()
-    own = replace(shop, server=InstantServer(notice), **options)
-    ending = execute(ref, own, call_id="call-1")
-    yard.settle()
+        context.preempted.set()
+    own = replace(context, server=InstantServer(notice), **options)
+    ending = execute(payload, own, call_id="call-1")
+    yard.deliver()
     return ending
 
 
 def test_a_machine_that_is_taken_leaves_its_job_leased(holding: Yard) -> None:
-    ref = spawned(holding)
-    assert preempted(holding, ref, interrupted) is Ending.PREEMPTED
+    payload = spawned(holding)
+    assert preempted(holding, payload, interrupted) is Ending.PREEMPTED
     lease = holding.lease("job-1")
     assert (lease.phase, lease.attempt, lease.error) == (Phase.RUNNING, 1, None)
     assert holding.keys("jobs/job-1/") == ["jobs/job-1/manifest.json"]
@@ -50,11 +54,11 @@ def test_a_machine_that_is_taken_leaves_its_job_leased(holding: Yard) -> None:
 def test_the_same_input_goes_on_as_the_next_attempt_and_the_lost_one_is_paid(
     holding: Yard,
 ) -> None:
-    ref = spawned(holding)
-    preempted(holding, ref, interrupted, gpu="L40S")
+    payload = spawned(holding)
+    preempted(holding, payload, interrupted, gpu="L40S")
     holding.pass_time(30)
     holding.store.list("leases/")
-    assert run(holding, ref, gpu="L40S") is Ending.COMMITTED
+    assert run(holding, payload, gpu="L40S") is Ending.COMMITTED
     result = holding.result("job-1")
     assert (result.status, result.attempt) == (Status.SUCCEEDED, 2)
     assert result.cost is not None
@@ -76,9 +80,9 @@ def test_a_job_that_fails_for_good_is_not_kept(holding: Yard) -> None:
 
 
 def test_a_worker_that_goes_starts_nothing_more(holding: Yard) -> None:
-    ref = spawned(holding)
+    payload = spawned(holding)
     before = holding.lease("job-1")
-    assert preempted(holding, ref, never, at="start") is Ending.PREEMPTED
+    assert preempted(holding, payload, never, at="start") is Ending.PREEMPTED
     assert holding.lease("job-1") == before
 
 
@@ -89,19 +93,19 @@ def _at_once(**_: Any) -> None:
 # Weights
 
 
-COMFYUI = Machine("comfyui", "0.8.0", "cuda:0 NVIDIA L40S : native")
+COMFYUI = ComfyInfo("comfyui", "0.8.0", "cuda:0 NVIDIA L40S : native")
 LOADED = "modal_model_loaded"
 
 
 def test_the_first_job_that_used_weights_tells_of_them(holding: Yard) -> None:
-    shop = workshop(holding.store, holding.settler, holding.bench, gpu="L40S")
-    own = replace(shop, machine=COMFYUI, loads=ModelLoads(holding.bench.models))
+    context = workshop(holding.store, holding.delivery, holding.runtime, gpu="L40S")
+    own = replace(context, comfy=COMFYUI, loads=ModelLoads(holding.runtime.models))
     for id in ("job-1", "job-2"):
         holding.submit(id)
     holding.tick()
-    for ref in holding.held.refs:
-        assert execute(ref, own, call_id=None) is Ending.COMMITTED
-    results = [holding.result(ref.id) for ref in holding.held.refs]
+    for payload in holding.held.payloads:
+        assert execute(payload, own, call_id=None) is Ending.COMMITTED
+    results = [holding.result(payload.id) for payload in holding.held.payloads]
     told = [event for result in results for event in result.events if event.event == LOADED]
     (loaded,) = told
     assert (loaded.properties["model_name"], loaded.properties["source"]) == ("flux-dev", "local")
@@ -115,28 +119,28 @@ def test_the_first_job_that_used_weights_tells_of_them(holding: Yard) -> None:
 def test_what_was_loaded_for_a_job_that_is_kept_is_told_by_its_next_attempt(
     holding: Yard,
 ) -> None:
-    ref = spawned(holding, body(input={"num_images": 2}))
-    loads = ModelLoads(holding.bench.models)
+    payload = spawned(holding, body(input={"num_images": 2}))
+    loads = ModelLoads(holding.runtime.models)
     calls = iter((_at_once, interrupted))
 
     def before(**options: Any) -> None:
         next(calls)(**options)
 
-    assert preempted(holding, ref, before, machine=COMFYUI, loads=loads) is Ending.PREEMPTED
+    assert preempted(holding, payload, before, comfy=COMFYUI, loads=loads) is Ending.PREEMPTED
     assert [event.event for event in holding.lease("job-1").events] == [LOADED]
-    assert run(holding, ref) is Ending.COMMITTED
+    assert run(holding, payload) is Ending.COMMITTED
     assert [event.event for event in holding.result("job-1").events].count(LOADED) == 1
 
 
 # Out of memory on a platform, where a larger GPU can be had
 
 
-def ran_out(yard: Yard, ref: Ref, gpu: str, error: RylaError | None = None) -> Ending:
-    bench = replace(yard.bench, engine="modal")
+def ran_out(yard: Yard, payload: SpawnPayload, gpu: str, error: RylaError | None = None) -> Ending:
+    runtime = replace(yard.runtime, engine="modal")
     server = InstantServer(failing(error or OutOfMemory("full")))  # type: ignore[arg-type]
-    shop = workshop(yard.store, yard.settler, bench, server, gpu=gpu)
-    ending = execute(ref, shop, call_id=None)
-    yard.settle()
+    context = workshop(yard.store, yard.delivery, runtime, server, gpu=gpu)
+    ending = execute(payload, context, call_id=None)
+    yard.deliver()
     return ending
 
 
@@ -150,14 +154,14 @@ def test_what_does_not_fit_goes_on_on_the_routes_next_gpu(holding: Yard) -> None
     assert ran_out(holding, spawned(holding), "L40S") is Ending.RETRY
     lease = retried(holding)
     assert (lease.gpu, lease.attempt) == ("A100-80GB", 2)
-    assert holding.held.refs[-1].gpu == "A100-80GB"
+    assert holding.held.payloads[-1].gpu == "A100-80GB"
 
 
 def test_a_job_stays_on_the_larger_gpu_whatever_else_goes_wrong(holding: Yard) -> None:
     ran_out(holding, spawned(holding), "L40S")
     retried(holding)
-    ref = holding.held.refs[-1]
-    assert ran_out(holding, ref, "A100-80GB", PromptInterrupted("stopped")) is Ending.RETRY
+    payload = holding.held.payloads[-1]
+    assert ran_out(holding, payload, "A100-80GB", PromptInterrupted("stopped")) is Ending.RETRY
     assert retried(holding).gpu == "A100-80GB"
 
 

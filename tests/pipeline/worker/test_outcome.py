@@ -5,23 +5,23 @@ from typing import Any
 import pytest
 
 from config.errors import InvalidField, NodeFailed, UnknownField
-from handlers.comfyui.info import Machine
+from handlers.comfyui.info import ComfyInfo
 from handlers.kinds.base import Timings
 from pipeline.contract.lease import Phase, Spent
 from pipeline.contract.manifest import parse_manifest
 from pipeline.contract.result import Output, Result, Status
-from pipeline.models.preload import ReadAhead
-from pipeline.queue.spawn import make_ref
+from pipeline.models.preload import PreloadReport
+from pipeline.queue.spawn import make_payload
 from pipeline.worker.cold_start import WARM, ColdStart
-from pipeline.worker.context import Made
-from pipeline.worker.outcome import Story
+from pipeline.worker.context import RenderState
+from pipeline.worker.outcome import ResultBuilder
 from tests.pipeline.conftest import MakeYard
 from tests.pipeline.dispatcher.test_survey import lease
 from tests.support.manifests import body
 from tests.support.yard import NOON, Yard
 
-STANDIN = Machine("standin", "0.8.0", "standin")
-COMFYUI = Machine("comfyui", "0.8.0", "NVIDIA L40S")
+STANDIN = ComfyInfo("standin", "0.8.0", "standin")
+COMFYUI = ComfyInfo("comfyui", "0.8.0", "NVIDIA L40S")
 BODY = body(metadata={"order": 7}, tenant="acme")
 OUTPUT = Output(
     key="k", bytes=1, sha256="0" * 64, width=256, height=256, content_type="image/png", seed=5
@@ -29,14 +29,16 @@ OUTPUT = Output(
 LATER = NOON + timedelta(seconds=20)
 
 
-def story(yard: Yard, machine: Machine = COMFYUI, manifest: bytes = BODY, **changes: Any) -> Story:
+def builder(
+    yard: Yard, comfy: ComfyInfo = COMFYUI, manifest: bytes = BODY, **changes: Any
+) -> ResultBuilder:
     held = lease(
         "job-1",
         phase=Phase.RUNNING,
         started_at=NOON + timedelta(seconds=9),
         **changes.pop("lease", {}),
     )
-    made = Made(
+    state = RenderState(
         manifest=parse_manifest(manifest),
         seed=5,
         outputs=[OUTPUT],
@@ -46,27 +48,27 @@ def story(yard: Yard, machine: Machine = COMFYUI, manifest: bytes = BODY, **chan
         models={"flux.safetensors": "a" * 64},
     )
     values: dict[str, Any] = {
-        "ref": make_ref(held, "etag", "flux-dev", manifest, NOON + timedelta(seconds=4)),
+        "payload": make_payload(held, "etag", "flux-dev", manifest, NOON + timedelta(seconds=4)),
         "lease": held,
         "body": manifest,
-        "made": made,
-        "bench": yard.bench,
-        "machine": machine,
-        "gpu": yard.bench.gpus.gpu("L40S"),
+        "state": state,
+        "runtime": yard.runtime,
+        "comfy": comfy,
+        "gpu": yard.runtime.gpus.gpu("L40S"),
         "total_s": 16.0,
         "cold": WARM,
-        "ahead": ReadAhead(),
+        "preload": PreloadReport(),
     }
-    return Story(**{**values, **changes})
+    return ResultBuilder(**{**values, **changes})
 
 
 def test_a_result_comes_back_from_its_bytes(yard: Yard) -> None:
-    for result in (story(yard).succeeded(LATER), story(yard).failed(NodeFailed("x"), LATER)):
+    for result in (builder(yard).succeeded(LATER), builder(yard).failed(NodeFailed("x"), LATER)):
         assert Result.parse(result.body()) == result
 
 
 def test_a_success_tells_what_was_made_and_how(yard: Yard) -> None:
-    result = story(yard).succeeded(LATER)
+    result = builder(yard).succeeded(LATER)
     assert (result.status, result.tenant, result.metadata) == (
         Status.SUCCEEDED,
         "acme",
@@ -81,7 +83,7 @@ def test_a_success_tells_what_was_made_and_how(yard: Yard) -> None:
 
 
 def test_metrics_are_told_part_by_part(yard: Yard) -> None:
-    metrics = story(yard, cold=ColdStart(comfyui=3.0)).metrics
+    metrics = builder(yard, cold=ColdStart(comfyui=3.0)).metrics
     assert (metrics.queue, metrics.claim, metrics.start) == (4, 2, 3)
     parts = (metrics.load, metrics.encode, metrics.sampling, metrics.decode, metrics.other)
     assert parts == (1, 2, 3, 4, 5)
@@ -90,27 +92,27 @@ def test_metrics_are_told_part_by_part(yard: Yard) -> None:
 
 
 def test_an_unsteady_clock_makes_no_negative_seconds(yard: Yard) -> None:
-    early = story(yard, lease={"submitted_at": NOON + timedelta(hours=1)})
+    early = builder(yard, lease={"submitted_at": NOON + timedelta(hours=1)})
     assert early.metrics.queue == 0
 
 
 def test_pictures_that_no_model_made_are_not_counted_as_pictures(yard: Yard) -> None:
-    result = story(yard, STANDIN).succeeded(LATER)
+    result = builder(yard, STANDIN).succeeded(LATER)
     assert result.provenance is not None
     assert (result.provenance.engine, result.provenance.models) == ("standin", {})
     assert result.events[-1].properties["engine"] == "standin"
-    assert story(yard).succeeded(LATER).events[-1].properties["engine"] == "local"
+    assert builder(yard).succeeded(LATER).events[-1].properties["engine"] == "local"
 
 
 def test_events_of_lost_attempts_are_carried_on(yard: Yard) -> None:
-    before = story(yard).succeeded(LATER).events
-    result = story(yard, lease={"events": before[:1], "attempt": 2}).succeeded(LATER)
+    before = builder(yard).succeeded(LATER).events
+    result = builder(yard, lease={"events": before[:1], "attempt": 2}).succeeded(LATER)
     assert before[0] in result.events
     assert result.events[-1].event == "modal_flux_dev_generation_completed"
 
 
 def test_the_total_counts_what_was_spent_before(yard: Yard) -> None:
-    cost = story(yard, lease={"spent": Spent(usd=1.0, upper_bound=True)}).cost
+    cost = builder(yard, lease={"spent": Spent(usd=1.0, upper_bound=True)}).cost
     assert cost.total_usd == pytest.approx(1.0 + cost.usd)
     assert cost.upper_bound
 
@@ -118,7 +120,7 @@ def test_the_total_counts_what_was_spent_before(yard: Yard) -> None:
 def test_a_failure_names_all_its_errors_and_no_outputs(yard: Yard) -> None:
     error = InvalidField("steps", field="input.steps", value=0)
     error.others = (UnknownField("stpes", field="input.stpes"),)
-    result = story(yard).failed(error, LATER)
+    result = builder(yard).failed(error, LATER)
     assert (result.status, result.outputs) == (Status.FAILED, ())
     assert result.error is not None
     assert result.error.field == "input.steps"
@@ -129,21 +131,21 @@ def test_a_failure_names_all_its_errors_and_no_outputs(yard: Yard) -> None:
 
 def test_a_job_whose_manifest_was_never_read_still_has_a_result(make_yard: MakeYard) -> None:
     yard = make_yard()
-    unread = story(yard, made=Made(), body=b"")
+    unread = builder(yard, state=RenderState(), body=b"")
     result = unread.failed(NodeFailed("x"), LATER)
     assert (result.tenant, result.metadata, result.warnings) == (None, {}, ())
     assert result.cost is not None
     assert result.cost.estimate_usd is None
 
 
-@pytest.mark.parametrize("machine", [COMFYUI, STANDIN])
+@pytest.mark.parametrize("comfy", [COMFYUI, STANDIN])
 def test_the_sets_that_the_graphs_name_have_their_fingerprints(
-    yard: Yard, machine: Machine
+    yard: Yard, comfy: ComfyInfo
 ) -> None:
-    models = yard.bench.models
+    models = yard.runtime.models
     files = {each.file: each.sha256 for each in models.weights("flux-dev").values()}
-    told = story(yard, machine)
-    told.made.models = {**files, "another.safetensors": None}
+    told = builder(yard, comfy)
+    told.state.models = {**files, "another.safetensors": None}
 
     provenance = told.succeeded(LATER).provenance
 

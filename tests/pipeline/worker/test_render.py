@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from config.errors import DeadlineExceeded, ManifestNotJson, NodeFailed, OutputInvalid, UnknownField
-from pipeline.worker.context import Made, Workshop
+from pipeline.worker.context import RenderState, WorkerContext
 from pipeline.worker.heartbeat import Heartbeat
-from pipeline.worker.render import make
+from pipeline.worker.render import render_job
 from tests.pipeline.conftest import MakeYard
 from tests.pipeline.dispatcher.test_survey import lease
 from tests.support.instant import InstantServer, failing, workshop
@@ -17,23 +17,25 @@ from tests.support.yard import NOON, Yard
 
 
 @pytest.fixture
-def shop(yard: Yard) -> Workshop:
-    return workshop(yard.store, yard.settler, yard.bench)
+def context(yard: Yard) -> WorkerContext:
+    return workshop(yard.store, yard.delivery, yard.runtime)
 
 
-def made_by(shop: Workshop, manifest: bytes, made: Made | None = None) -> Made:
+def made_by(
+    context: WorkerContext, manifest: bytes, made: RenderState | None = None
+) -> RenderState:
     """What comes of these bytes. The heart is never started: nothing here lasts."""
-    made = made or Made()
+    made = made or RenderState()
     held = lease("job-1", attempt=3)
-    heart = Heartbeat(shop.store, held, "etag", shop.bench.settings)
-    make(made, held, manifest, shop, heart)
+    heart = Heartbeat(context.store, held, "etag", context.runtime.settings)
+    render_job(made, held, manifest, context, heart)
     return made
 
 
 def test_pictures_lie_under_the_attempt_with_what_the_result_needs(
-    yard: Yard, shop: Workshop
+    yard: Yard, context: WorkerContext
 ) -> None:
-    made = made_by(shop, body(input={"num_images": 2, "seed": 40, "output_format": "webp"}))
+    made = made_by(context, body(input={"num_images": 2, "seed": 40, "output_format": "webp"}))
     assert yard.keys("jobs/") == [output.key for output in made.outputs]
     assert [output.key for output in made.outputs] == [
         "jobs/job-1/out/a3/image-0.webp",
@@ -48,12 +50,12 @@ def test_pictures_lie_under_the_attempt_with_what_the_result_needs(
 
 
 def test_what_was_made_before_a_failure_is_still_told(yard: Yard) -> None:
-    shop = workshop(
-        yard.store, yard.settler, yard.bench, InstantServer(failing(None, NodeFailed("broke")))
+    context = workshop(
+        yard.store, yard.delivery, yard.runtime, InstantServer(failing(None, NodeFailed("broke")))
     )
-    made = Made()
+    made = RenderState()
     with pytest.raises(NodeFailed):
-        made_by(shop, body(input={"num_images": 3}), made)
+        made_by(context, body(input={"num_images": 3}), made)
     assert len(made.outputs) == len(made.graphs) == 1
     assert made.timings.sampling == 2
 
@@ -74,9 +76,9 @@ def test_comfyuis_files_of_a_job_go_with_it_however_it_ends(
     yard: Yard, errors: tuple[NodeFailed, ...]
 ) -> None:
     server = Cleared(*errors)
-    shop = workshop(yard.store, yard.settler, yard.bench, server)
+    context = workshop(yard.store, yard.delivery, yard.runtime, server)
     with suppress(NodeFailed):
-        made_by(shop, body())
+        made_by(context, body())
     assert server.jobs == [("job-1", [])]
 
 
@@ -91,17 +93,17 @@ def test_comfyuis_files_of_a_job_go_with_it_however_it_ends(
     ],
 )
 def test_what_cannot_be_made_is_named(
-    yard: Yard, shop: Workshop, manifest: bytes, error: type[Exception]
+    yard: Yard, context: WorkerContext, manifest: bytes, error: type[Exception]
 ) -> None:
     yard.store.list("leases/")
     with pytest.raises(error):
-        made_by(shop, manifest)
+        made_by(context, manifest)
     assert yard.keys("jobs/") == []
 
 
-def test_a_deadline_still_to_come_holds_up_nothing(shop: Workshop) -> None:
+def test_a_deadline_still_to_come_holds_up_nothing(context: WorkerContext) -> None:
     later = NOON + timedelta(seconds=1)
-    assert len(made_by(shop, body(deadline=later.isoformat())).outputs) == 1
+    assert len(made_by(context, body(deadline=later.isoformat())).outputs) == 1
 
 
 def test_a_run_is_told_how_far_the_job_is_and_when_to_stop(make_yard: MakeYard) -> None:
@@ -112,13 +114,13 @@ def test_a_run_is_told_how_far_the_job_is_and_when_to_stop(make_yard: MakeYard) 
         told.append(options["should_stop"]())
 
     yard = make_yard()
-    shop = workshop(yard.store, yard.settler, yard.bench, InstantServer(before))
+    context = workshop(yard.store, yard.delivery, yard.runtime, InstantServer(before))
     held = lease("job-1")
-    heart = Heartbeat(shop.store, held, "etag", shop.bench.settings)
-    make(Made(), held, body(input={"num_images": 2}), shop, heart)
+    heart = Heartbeat(context.store, held, "etag", context.runtime.settings)
+    render_job(RenderState(), held, body(input={"num_images": 2}), context, heart)
     assert told == [False, False]
     assert heart._progress is not None
     assert (heart._progress.fraction, heart._progress.step) == (0.75, "KSampler")
-    shop.stopping.set()
-    make(Made(), held, body(), shop, heart)
+    context.stopping.set()
+    render_job(RenderState(), held, body(), context, heart)
     assert told[-1] is True

@@ -9,28 +9,30 @@ from structlog.testing import capture_logs
 from config.errors import InvalidSetting
 from config.settings import Settings
 from pipeline.models.loads import Source
-from pipeline.runtime import Bench, load_bench
+from pipeline.runtime import RuntimeConfig, load_runtime
 from pipeline.worker.gpu import known_gpu, seen_gpu, wants_gpu
-from pipeline.worker.setup import Rig, rig
+from pipeline.worker.setup import WorkerSetup, set_up
 
 
-def bench(engine: str = "local", **settings: Any) -> Bench:
-    return load_bench(Settings.model_validate(settings), engine)
+def runtime(engine: str = "local", **settings: Any) -> RuntimeConfig:
+    return load_runtime(Settings.model_validate(settings), engine)
 
 
-def rigged(bench: Bench, tmp_path: Path, gpu: str | None = None, route: str = "Flux") -> Rig:
-    return rig(
-        bench,
-        bench.routes.route(route),
+def rigged(
+    runtime: RuntimeConfig, tmp_path: Path, gpu: str | None = None, route: str = "Flux"
+) -> WorkerSetup:
+    return set_up(
+        runtime,
+        runtime.routes.route(route),
         environ={},
         work_dir=tmp_path / "work",
         gpu_name=lambda: gpu,
     )
 
 
-def flags(rig: Rig) -> tuple[str, ...]:
-    assert rig.server._process is not None
-    return rig.server._process._flags
+def flags(set_up: WorkerSetup) -> tuple[str, ...]:
+    assert set_up.server._process is not None
+    return set_up.server._process._flags
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ def comfyui(tmp_path: Path) -> Path:
 
 
 def test_a_gpu_with_room_keeps_all_models(comfyui: Path, tmp_path: Path) -> None:
-    here = bench(comfyui_dir=comfyui, state_dir=tmp_path)
+    here = runtime(comfyui_dir=comfyui, state_dir=tmp_path)
     assert flags(rigged(here, tmp_path, "NVIDIA H100 80GB HBM3")) == (
         "--disable-mmap",
         "--gpu-only",
@@ -57,21 +59,21 @@ def test_the_stand_in_needs_no_driver_and_reads_no_weights(tmp_path: Path) -> No
     def never() -> str:
         raise AssertionError("nobody needs to know")
 
-    here = bench(state_dir=tmp_path, models_dir=tmp_path)
-    made = rig(
+    here = runtime(state_dir=tmp_path, models_dir=tmp_path)
+    made = set_up(
         here, here.routes.route("Flux"), environ={}, work_dir=tmp_path / "work", gpu_name=never
     )
     assert flags(made) == ("--disable-mmap",)
-    assert made.ahead._paths == []
+    assert made.preload._paths == []
     assert made.files_of("flux-dev") == set()
 
 
 def test_the_weights_of_a_route_are_read_from_where_comfyui_reads_them(
     comfyui: Path, tmp_path: Path
 ) -> None:
-    made = rigged(bench(comfyui_dir=comfyui, state_dir=tmp_path), tmp_path)
+    made = rigged(runtime(comfyui_dir=comfyui, state_dir=tmp_path), tmp_path)
     file = comfyui / "models/vae/ae.safetensors"
-    assert made.ahead._paths == [file]
+    assert made.preload._paths == [file]
     assert file in made.files_of("flux-dev")
     assert file not in made.files_of("flux-schnell")
     assert made.files_of("no-kind") == set()
@@ -80,7 +82,7 @@ def test_the_weights_of_a_route_are_read_from_where_comfyui_reads_them(
 def test_a_models_folder_of_its_own_is_made_known_to_comfyui(comfyui: Path, tmp_path: Path) -> None:
     volume = tmp_path / "volume"
     (volume / "insightface").mkdir(parents=True)
-    here = bench(comfyui_dir=comfyui, models_dir=volume, state_dir=tmp_path)
+    here = runtime(comfyui_dir=comfyui, models_dir=volume, state_dir=tmp_path)
     made = rigged(here, tmp_path)
     told = json.loads((tmp_path / "work/model_paths.yaml").read_text())["ryla"]
     assert told["checkpoints"] == str(volume / "checkpoints")
@@ -91,11 +93,11 @@ def test_a_models_folder_of_its_own_is_made_known_to_comfyui(comfyui: Path, tmp_
 
 
 def test_a_setting_names_the_gpu_before_any_driver() -> None:
-    named = known_gpu(bench(gpu="H100"), lambda: "NVIDIA L40S")
+    named = known_gpu(runtime(gpu="H100"), lambda: "NVIDIA L40S")
     assert named is not None
     assert named.name == "H100"
     with pytest.raises(InvalidSetting):
-        known_gpu(bench(gpu="GTX-970"))
+        known_gpu(runtime(gpu="GTX-970"))
 
 
 @pytest.mark.parametrize(
@@ -111,11 +113,11 @@ def test_a_setting_names_the_gpu_before_any_driver() -> None:
 def test_a_platforms_worker_and_a_named_gpu_must_be_seen(
     engine: str, gpu: str | None, wanted: bool
 ) -> None:
-    assert wants_gpu(bench(engine, gpu=gpu)) is wanted
+    assert wants_gpu(runtime(engine, gpu=gpu)) is wanted
 
 
 def test_an_upgrade_by_the_platform_is_billed_as_what_it_is() -> None:
-    deployed = bench("modal")
+    deployed = runtime("modal")
     route = deployed.routes.route("Flux")
     with capture_logs() as logs:
         assert seen_gpu(deployed, route, "cuda:0 NVIDIA L40S : native").name == "L40S"
@@ -125,7 +127,7 @@ def test_an_upgrade_by_the_platform_is_billed_as_what_it_is() -> None:
 
 
 def test_a_gpu_that_the_table_does_not_know_yet_is_not_free_on_a_platform() -> None:
-    deployed, own = bench("modal"), bench()
+    deployed, own = runtime("modal"), runtime()
     route, device = deployed.routes.route("Flux"), "cuda:0 NVIDIA H300 : native"
     seen = seen_gpu(deployed, route, device)
     assert (seen.name, seen.billed) == ("NVIDIA H300", True)
@@ -135,6 +137,6 @@ def test_a_gpu_that_the_table_does_not_know_yet_is_not_free_on_a_platform() -> N
 
 
 def test_on_a_platform_weights_come_from_its_volume(comfyui: Path, tmp_path: Path) -> None:
-    deployed = bench("modal", comfyui_dir=comfyui, state_dir=tmp_path)
+    deployed = runtime("modal", comfyui_dir=comfyui, state_dir=tmp_path)
     (vae,) = rigged(deployed, tmp_path).loads.first(["ae.safetensors"], 1.0)
     assert vae.source is Source.VOLUME

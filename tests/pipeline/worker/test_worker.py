@@ -16,7 +16,7 @@ from handlers.media.images import read_provenance
 from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.result import Result, Status
 from pipeline.local.seaweed import SeaweedServer
-from pipeline.queue.spawn import Ref, make_ref
+from pipeline.queue.spawn import SpawnPayload, make_payload
 from pipeline.store.conditional import Won
 from pipeline.store.open import open_store
 from pipeline.worker.worker import Worker
@@ -51,7 +51,7 @@ def worker(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iter
     worker.close()
 
 
-def spawned(bucket: Bucket, id: str, manifest: bytes, *, attempt: int = 1) -> Ref:
+def spawned(bucket: Bucket, id: str, manifest: bytes, *, attempt: int = 1) -> SpawnPayload:
     """A job as a dispatcher leaves it when it has spawned it."""
     nonce = f"claim-{attempt}"
     lease = Lease(
@@ -71,7 +71,7 @@ def spawned(bucket: Bucket, id: str, manifest: bytes, *, attempt: int = 1) -> Re
     bucket.store.delete(f"leases/{id}.json")
     claimed = bucket.store.create(f"leases/{id}.json", lease.body())
     assert isinstance(claimed, Won)
-    return make_ref(lease, claimed.etag, "flux-dev", manifest, NOON)
+    return make_payload(lease, claimed.etag, "flux-dev", manifest, NOON)
 
 
 def run(worker: Worker, bucket: Bucket, id: str, manifest: bytes) -> Result:
@@ -112,8 +112,8 @@ def test_a_retry_repeats_the_same_bytes(worker: Worker, bucket: Bucket) -> None:
     manifest = body("a red door", input={"num_images": 2})
     run(worker, bucket, "again", manifest)
     bucket.store.delete("jobs/again/result.json")
-    ref = spawned(bucket, "again", manifest, attempt=2)
-    worker.run(ref.model_dump(mode="json"))
+    payload = spawned(bucket, "again", manifest, attempt=2)
+    worker.run(payload.model_dump(mode="json"))
     for n in range(2):
         first = bucket.read(f"jobs/again/out/a1/image-{n}.png")
         assert bucket.read(f"jobs/again/out/a2/image-{n}.png") == first
@@ -133,15 +133,15 @@ def test_a_reference_that_cannot_be_read_is_answered_and_survived(
 def test_a_store_that_is_away_is_answered_with_its_error(
     settings: Settings, tmp_path: Path, bucket: Bucket, worker: Worker
 ) -> None:
-    ref = spawned(bucket, "away", body())
-    assert worker._shop is not None
-    raw, worker._shop.store.raw = worker._shop.store.raw, _Away()  # type: ignore[assignment]
-    patience = worker._shop.store._patience
-    worker._shop.store._patience = type(patience)(tries=1)
+    payload = spawned(bucket, "away", body())
+    assert worker._context is not None
+    raw, worker._context.store.raw = worker._context.store.raw, _Away()  # type: ignore[assignment]
+    patience = worker._context.store._patience
+    worker._context.store._patience = type(patience)(tries=1)
     try:
-        reply = worker.run(ref.model_dump(mode="json"))
+        reply = worker.run(payload.model_dump(mode="json"))
     finally:
-        worker._shop.store.raw, worker._shop.store._patience = raw, patience
+        worker._context.store.raw, worker._context.store._patience = raw, patience
     assert (reply["ending"], reply["error"]["code"]) == ("error", "store_unavailable")
 
 
@@ -173,8 +173,8 @@ def test_on_a_platform_a_comfyui_that_does_not_start_hands_its_job_back_with_the
     worker.load()
     worker.attach()
     try:
-        ref = spawned(bucket, "unlucky", body())
-        assert worker.run(ref.model_dump(mode="json"))["ending"] == "retry"
+        payload = spawned(bucket, "unlucky", body())
+        assert worker.run(payload.model_dump(mode="json"))["ending"] == "retry"
         assert not worker.fit, "no further job should meet it"
     finally:
         worker.close()
@@ -201,7 +201,7 @@ def test_a_gpu_that_no_table_knows_is_a_wrong_setting(settings: Settings, tmp_pa
 SLOW = "[[fault:slow=20@1]]"
 
 
-def one_input(settings: Settings, work_dir: Path, ref: Ref) -> subprocess.Popen[bytes]:
+def one_input(settings: Settings, work_dir: Path, payload: SpawnPayload) -> subprocess.Popen[bytes]:
     """A container that is given one input."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.support.one_input", str(work_dir)],
@@ -210,7 +210,7 @@ def one_input(settings: Settings, work_dir: Path, ref: Ref) -> subprocess.Popen[
         env={**os.environ, **settings.environ()},
     )
     assert process.stdin is not None
-    process.stdin.write(ref.model_dump_json().encode())
+    process.stdin.write(payload.model_dump_json().encode())
     process.stdin.close()
     return process
 
@@ -224,8 +224,8 @@ def test_a_container_that_is_taken_keeps_its_job_and_the_input_runs_again(
     settings: Settings, worker: Worker, bucket: Bucket, tmp_path: Path
 ) -> None:
     manifest = body(SLOW, input={"steps": 50})
-    ref = spawned(bucket, "taken", manifest)
-    container = one_input(settings, tmp_path, ref)
+    payload = spawned(bucket, "taken", manifest)
+    container = one_input(settings, tmp_path, payload)
     try:
         running = bucket.wait_running("taken")
         assert wait_until(lambda: "KSampler" in step(bucket, "taken"))
@@ -245,7 +245,7 @@ def test_a_container_that_is_taken_keeps_its_job_and_the_input_runs_again(
     assert (lease.phase, lease.nonce) == (Phase.RUNNING, running.nonce)
     assert bucket.find_result("taken") is None
 
-    assert worker.run(ref.model_dump(mode="json"), "call-1")["ending"] == "committed"
+    assert worker.run(payload.model_dump(mode="json"), "call-1")["ending"] == "committed"
     result = bucket.result("taken")
     assert (result.status, result.attempt) == (Status.SUCCEEDED, 2)
     assert result.cost is not None
@@ -256,7 +256,7 @@ def test_a_container_that_is_taken_keeps_its_job_and_the_input_runs_again(
 def test_a_worker_that_was_told_in_another_way_raises_what_the_signal_would(
     settings: Settings, worker: Worker, bucket: Bucket
 ) -> None:
-    ref = spawned(bucket, "told", body("[[fault:slow=20]]", input={"steps": 50}))
+    payload = spawned(bucket, "told", body("[[fault:slow=20]]", input={"steps": 50}))
 
     def tell() -> None:
         bucket.wait_running("told")
@@ -267,7 +267,7 @@ def test_a_worker_that_was_told_in_another_way_raises_what_the_signal_would(
     try:
         assert worker.fit
         with pytest.raises(KeyboardInterrupt):
-            worker.run(ref.model_dump(mode="json"))
+            worker.run(payload.model_dump(mode="json"))
         assert not worker.fit
         with pytest.raises(KeyboardInterrupt):  # nothing more is begun
             worker.run(spawned(bucket, "late", body()).model_dump(mode="json"))
@@ -282,8 +282,8 @@ def test_a_worker_that_was_told_in_another_way_raises_what_the_signal_would(
 def test_an_input_that_runs_again_after_its_end_touches_nothing(
     worker: Worker, bucket: Bucket
 ) -> None:
-    ref = spawned(bucket, "over", body())
-    assert worker.run(ref.model_dump(mode="json"))["ending"] == "committed"
+    payload = spawned(bucket, "over", body())
+    assert worker.run(payload.model_dump(mode="json"))["ending"] == "committed"
     first = bucket.result("over")
-    assert worker.run(ref.model_dump(mode="json"))["ending"] == "stale"
+    assert worker.run(payload.model_dump(mode="json"))["ending"] == "stale"
     assert bucket.result("over") == first

@@ -13,11 +13,11 @@ from typing import Any
 
 from pipeline.contract.keys import lease_key
 from pipeline.contract.result import Result, Status
-from pipeline.notify.delivery import Debt
-from pipeline.queue.cancel_steps import Cancellation, Look
-from pipeline.queue.claim import Taker, claim, take_over
+from pipeline.notify.delivery import Pending
+from pipeline.queue.cancel_steps import Cancellation, FindLease
+from pipeline.queue.claim import Claimant, claim, take_over
 from pipeline.queue.claim_steps import Claim, DropEntry, TakeOver
-from pipeline.queue.expiry import Held, Lifetimes, Standing, standing
+from pipeline.queue.expiry import LeaseState, Lifetimes, ListedLease, lease_state
 from pipeline.queue.protocol import (
     Committed,
     CreateLease,
@@ -26,7 +26,7 @@ from pipeline.queue.protocol import (
     DropInbox,
     DropLease,
     End,
-    Judge,
+    Preflight,
     ReadInbox,
     ReadManifest,
     ReadResult,
@@ -37,7 +37,7 @@ from pipeline.queue.protocol import (
 )
 from pipeline.queue.start_steps import Execution, Start
 from pipeline.store.base import Entry, IfAbsent, IfMatch
-from pipeline.store.conditional import Lost, Verdict, Won, judge
+from pipeline.store.conditional import Attempted, Lost, Won, classify
 from tests.support.exploration.numbers import (
     AGAIN,
     DELIVER,
@@ -90,7 +90,7 @@ from tests.support.exploration.scenario import (
 
 LONG_AFTER = NOW + timedelta(days=2)
 """When a lease is judged, so that any may be due."""
-ARRIVED = {Debt.EVENTS: DELIVERED, Debt.CALLBACK: CALLED}
+ARRIVED = {Pending.EVENTS: DELIVERED, Pending.CALLBACK: CALLED}
 LIFETIMES = Lifetimes(claim_s=60, unreadable_s=900, margin_s=5, look_after_s=25)
 
 
@@ -118,9 +118,9 @@ class Actors:
         return self._workers[actor, ref_id]
 
     def _worker(self, actor: int, ref_id: int) -> int:
-        ref = self.numbers.refs[ref_id]
-        assert ref is not None
-        assert ref.lease is not None
+        payload = self.numbers.payloads[ref_id]
+        assert payload is not None
+        assert payload.lease is not None
         execution = Execution(
             nonce=f"w{actor}",
             owner="w",
@@ -130,7 +130,7 @@ class Actors:
             now=NOW,
             max_attempts=self.scenario.max_attempts,
         )
-        return self.numbers.local(Local(actor, Start(execution, ref.lease, ref.etag)))
+        return self.numbers.local(Local(actor, Start(execution, payload.lease, payload.etag)))
 
     def begin(self, id: int, lease: int, *entries: int) -> Iterator[Outcome]:
         """A dispatcher acts on its listing; a canceller just begins."""
@@ -138,7 +138,7 @@ class Actors:
         assert local is not None
         if local.actor == CANCELLER:
             result = partial(_cancelled, self.scenario.callback_url)
-            look = Look(Cancellation(ID, KEYS[0], result))
+            look = FindLease(Cancellation(ID, KEYS[0], result))
             yield Outcome(FREE, 0, self.numbers.local(replace(local, step=look)))
             return
         for step in self._openings(local, lease, *entries):
@@ -146,18 +146,18 @@ class Actors:
 
     def _openings(self, local: Local, lease: int, *entries: int) -> Iterator[Claim | TakeOver]:
         """What a tick may do about the job. A lease that is listed may be due, or not yet."""
-        taker = Taker(f"d{local.actor}.{local.ticks}", "d", 900.0)
+        claimant = Claimant(f"d{local.actor}.{local.ticks}", "d", 900.0)
         waiting = [Entry(key, "", 1, NOW) for key, body in zip(KEYS, entries, strict=True) if body]
         if not lease:
-            yield from (claim(entry, taker) for entry in waiting)
+            yield from (claim(entry, claimant) for entry in waiting)
             return
         read = self.numbers.lease(lease)
         entry = Entry(lease_key(ID), etag_of(lease), 1, NOW)
-        held = Held(ID, entry, read, unreadable=read is None)
+        held = ListedLease(ID, entry, read, unreadable=read is None)
         besides: list[Entry | None] = [*waiting] or [None]
         for beside in besides:
-            if standing(held, LONG_AFTER, beside, LIFETIMES) is Standing.DUE:
-                yield take_over(held, beside, taker, NOW)
+            if lease_state(held, LONG_AFTER, beside, LIFETIMES) is LeaseState.DUE:
+                yield take_over(held, beside, claimant, NOW)
 
     # ── the next call ─────────────────────────────────────────────────────────────────────────
 
@@ -233,10 +233,10 @@ class Actors:
         self, local: Local, value: int, body: bytes, condition: IfAbsent | IfMatch
     ) -> Outcome:
         current = self.numbers.stored(value)
-        verdict = judge(body, condition, current)
-        if verdict is Verdict.AGAIN:
+        verdict = classify(body, condition, current)
+        if verdict is Attempted.AGAIN:
             return Outcome(FREE, value, self.numbers.local(replace(local, mode=AGAIN)))
-        if verdict is Verdict.MINE and current is not None:
+        if verdict is Attempted.MINE and current is not None:
             return self._written(local, value, Won(current.etag, fresh=False))
         return self._written(local, value, Lost(current))
 
@@ -257,10 +257,12 @@ class Actors:
         match local.step.call:
             case RejectConflict(_, body):
                 yield Outcome(FREE, 0, self._reply(local, None), FILE, self.numbers.body(body))
-            case Spawn(ref, lease):
-                refused = lease.waiting(not_before=NOW, attempt=lease.attempt - 1, model=ref.model)
+            case Spawn(payload, lease):
+                refused = lease.waiting(
+                    not_before=NOW, attempt=lease.attempt - 1, model=payload.model
+                )
                 said_no = self._reply(local, refused)
-                spawned = self.numbers.ref(ref)
+                spawned = self.numbers.payload(payload)
                 yield Outcome(FREE, 0, self._reply(local, None), SPAWN, spawned)
                 yield Outcome(REFUSE, 0, said_no)
                 yield Outcome(REFUSE, 0, said_no, SPAWN, spawned)
@@ -272,7 +274,7 @@ class Actors:
             case call:
                 raise NotImplementedError(call)
 
-    def _deliver(self, local: Local, arrived: tuple[Debt, ...], fault: int) -> Outcome:
+    def _deliver(self, local: Local, arrived: tuple[Pending, ...], fault: int) -> Outcome:
         marks = sum(ARRIVED[debt] for debt in arrived)
         return Outcome(fault, 0, self._reply(local, arrived), DELIVER, marks)
 
@@ -289,9 +291,9 @@ class Actors:
             return self.numbers.local(replace(local, step=step, mode=FIRST))
         if isinstance(step, End):
             return self.dispatcher(local.actor, local.ticks - 1) if local.ticks > 1 else 0
-        if isinstance(step.call, Judge):
+        if isinstance(step.call, Preflight):
             # Deciding touches nothing, so nothing can come between.
-            return self._reply(replace(local, step=step), self._rules.judge(step.call))
+            return self._reply(replace(local, step=step), self._rules.preflight(step.call))
         return self.numbers.local(replace(local, step=step, mode=FIRST))
 
 

@@ -222,8 +222,8 @@ class Explorer:
         if (budget >> 3 * RERUN) & 7:
             last = REFS - 1
             forget = dict.fromkeys(range(REFS, REFS + MAX_WORKERS), 0)
-            for ref in {ref for ref in state[REFS:] if ref}:
-                again = {last: self._actors.worker(last, ref), MARKS: state[MARKS] | TAKEN_OVER}
+            for payload in {payload for payload in state[REFS:] if payload}:
+                again = {last: self._actors.worker(last, payload), MARKS: state[MARKS] | TAKEN_OVER}
                 yield self._with(state, RERUN, {**again, **forget})
         if state[LATE]:
             place, needed, value = self._numbers.late[state[LATE]]
@@ -259,9 +259,9 @@ class Explorer:
             new[MARKS] |= {TAKE: TAKEN_OVER, WIN: WON, DELIVER: argument, FILE: FILED}[effect]
 
     def _spawn(self, ref_id: int, state: State, new: list[int], actor: int) -> None:
-        ref = self._numbers.refs[ref_id]
-        assert ref is not None
-        claim = 1 << self._claims.setdefault(ref.claim, len(self._claims))
+        payload = self._numbers.payloads[ref_id]
+        assert payload is not None
+        claim = 1 << self._claims.setdefault(payload.claim, len(self._claims))
         _require(not state[SPAWNED] & claim, "one claim spawned twice")
         count = state[SPAWNED].bit_count()
         if count >= self.scenario.spawns:

@@ -16,7 +16,7 @@ from pipeline.queue.protocol import (
     ReadResult,
     ReplaceLease,
 )
-from pipeline.queue.spawn import Ref
+from pipeline.queue.spawn import SpawnPayload
 from pipeline.store.base import Stored
 from tests.support.exploration.procedures import NOW, Executing, ReadLease
 from tests.support.exploration.scenario import INBOX, INBOX_2, KEYS, LEASE, MANIFEST, RESULT
@@ -89,7 +89,7 @@ class Numbering:
     """By local."""
     idle: set[int] = field(default_factory=lambda: {0})
     """Locals that may stay where they are for ever."""
-    refs: list[Ref | None] = field(default_factory=lambda: [None])
+    payloads: list[SpawnPayload | None] = field(default_factory=lambda: [None])
     late: list[tuple[int, int, int]] = field(default_factory=lambda: [(0, 0, 0)])
     """Late writes: place, the value it needs there (-1: any), the value it writes."""
     _body_ids: dict[bytes, int] = field(default_factory=dict)
@@ -111,9 +111,9 @@ class Numbering:
             self.touches.append(local.touches)
         return self._local_ids[name]
 
-    def ref(self, ref: Ref) -> int:
-        self.refs.append(ref)
-        return len(self.refs) - 1
+    def payload(self, payload: SpawnPayload) -> int:
+        self.payloads.append(payload)
+        return len(self.payloads) - 1
 
     def late_write(self, place: int, needed: int, value: int) -> int:
         write = (place, needed, value)

@@ -17,8 +17,8 @@ from pydantic import SecretStr
 from config.settings import Settings
 from pipeline.contract.lease import Lease, Phase, Progress
 from pipeline.contract.result import Result, Status
-from pipeline.dispatcher.preflight import judge
-from pipeline.notify.delivery import Debt, Settler, owed
+from pipeline.dispatcher.preflight import preflight
+from pipeline.notify.delivery import Pending, ResultDelivery, pending
 from pipeline.queue.protocol import (
     Committed,
     CreateLease,
@@ -26,14 +26,14 @@ from pipeline.queue.protocol import (
     DropLease,
     End,
     Finished,
-    Judge,
     NotMine,
+    Preflight,
     ReplaceLease,
     Stale,
     Started,
     Step,
 )
-from pipeline.runtime import Bench, load_bench
+from pipeline.runtime import RuntimeConfig, load_runtime
 from pipeline.store.base import Stored
 from pipeline.store.conditional import Outcome, Won
 from tests.support.exploration.scenario import HOST
@@ -51,8 +51,8 @@ class _StandingClock:
 class Rules:
     """What the real decisions are made with."""
 
-    bench: Bench
-    settler: Settler
+    runtime: RuntimeConfig
+    delivery: ResultDelivery
 
     @classmethod
     def of(cls, max_attempts: int) -> "Rules":
@@ -62,11 +62,11 @@ class Rules:
             callback_secret=SecretStr("s"),
         )
         clock, nobody = cast(Any, _StandingClock()), cast(Any, None)
-        settler = Settler(clock, nobody, settings, jitter=lambda: 0.5)
-        return cls(load_bench(settings, "explorer"), settler)
+        delivery = ResultDelivery(clock, nobody, settings, jitter=lambda: 0.5)
+        return cls(load_runtime(settings, "explorer"), delivery)
 
-    def judge(self, ask: Judge) -> Any:
-        return judge(ask, self.bench, NOW)
+    def preflight(self, ask: Preflight) -> Any:
+        return preflight(ask, self.runtime, NOW)
 
 
 @dataclass(frozen=True)
@@ -145,27 +145,27 @@ class GiveBack:
 class Delivering:
     """Reply: those of the debts that the other sides confirmed."""
 
-    debts: tuple[Debt, ...]
+    debts: tuple[Pending, ...]
 
 
 @dataclass(frozen=True)
 class Deliver:
-    """As `Settler.settle`."""
+    """As `ResultDelivery.deliver`."""
 
     result: Result
     lease: Lease
     etag: str
-    owed: bool = False
-    """Whether the lease says so already."""
+    marked: bool = False
+    """Whether the lease says already that it is pending."""
 
     @property
     def call(self) -> Delivering:
-        return Delivering(tuple(owed(self.result, self.lease)))
+        return Delivering(tuple(pending(self.result, self.lease)))
 
-    def next(self, arrived: tuple[Debt, ...]) -> Any:
+    def next(self, arrived: tuple[Pending, ...]) -> Any:
         if arrived == self.call.debts:
             return DropOwn(self.lease)
-        return NotMine() if self.owed else Owe(self.result, self.lease, self.etag, arrived)
+        return NotMine() if self.marked else Owe(self.result, self.lease, self.etag, arrived)
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ class Owe:
     result: Result
     lease: Lease
     etag: str
-    arrived: tuple[Debt, ...]
+    arrived: tuple[Pending, ...]
 
     @property
     def call(self) -> ReplaceLease:
@@ -210,9 +210,9 @@ _CANCELLERS = Lease(
 )
 
 
-def _owing(lease: Lease, result: Result, arrived: tuple[Debt, ...] = ()) -> Lease:
+def _owing(lease: Lease, result: Result, arrived: tuple[Pending, ...] = ()) -> Lease:
     tries = max(0, lease.attempt - result.attempt)
-    return _rules().settler.owing(lease, tries, arrived=arrived)
+    return _rules().delivery.owing(lease, tries, arrived=arrived)
 
 
 @cache
@@ -254,7 +254,7 @@ class OweCancel:
         if isinstance(reply, Won):
             if self.result.callback_url is not None:
                 return NotMine()  # left to a dispatcher
-            return Deliver(self.result, self.call.lease, reply.etag, owed=True)
+            return Deliver(self.result, self.call.lease, reply.etag, marked=True)
         return OweCancel(self.result, reply.current)
 
 

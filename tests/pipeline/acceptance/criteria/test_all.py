@@ -1,6 +1,6 @@
 from typing import Any
 
-from pipeline.acceptance.criteria.all import STANDIN_MADE, counted, judge, ok
+from pipeline.acceptance.criteria.all import STANDIN_MADE, counted, evaluate, ok
 from pipeline.acceptance.criteria.criterion import Facts, Outcome, Verdict
 from pipeline.acceptance.jobs import Stage
 from pipeline.contract.result import Output, Provenance, Status
@@ -15,11 +15,11 @@ def drawn(id: str, **changes: Any) -> Outcome:
 
 
 def verdicts(facts: Facts) -> dict[str, Verdict]:
-    return {each.name: each.verdict for each in judge(facts)}
+    return {each.name: each.verdict for each in evaluate(facts)}
 
 
 def test_a_run_that_saw_nothing_has_judged_nothing() -> None:
-    found = judge(Facts())
+    found = evaluate(Facts())
 
     assert {each.verdict for each in found} == {Verdict.NOT_RUN}
     assert len({each.name for each in found}) == len(found) == 14
@@ -35,7 +35,7 @@ def test_real_pictures_are_judged_by_their_figures() -> None:
 
 
 def test_the_stand_in_is_evidence_of_nothing() -> None:
-    found = judge(Facts([drawn(f"flux-{n}") for n in range(10)]))
+    found = evaluate(Facts([drawn(f"flux-{n}") for n in range(10)]))
 
     assert Verdict.PASS not in {each.verdict for each in found}
     made = {each.name: each for each in found}
@@ -47,7 +47,7 @@ def test_the_stand_in_is_evidence_of_nothing() -> None:
 
 def test_a_job_that_broke_on_the_stand_in_failed() -> None:
     broken = drawn("bad", status=Status.FAILED, error="node_failed")
-    found = judge(Facts([*(drawn(f"flux-{n}") for n in range(10)), broken]))
+    found = evaluate(Facts([*(drawn(f"flux-{n}") for n in range(10)), broken]))
 
     assert {each.name for each in found if each.verdict is Verdict.FAIL} == {
         "Flux Dev pictures",

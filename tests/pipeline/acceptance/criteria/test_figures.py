@@ -1,11 +1,11 @@
 from pipeline.acceptance.criteria.criterion import Criterion, Facts, Outcome, Verdict
-from pipeline.acceptance.criteria.figures import figures
+from pipeline.acceptance.criteria.figures import figure_criteria
 from pipeline.contract.result import Status
 from tests.support.acceptances import outcome, unfinished
 
 
 def judged(*outcomes: Outcome) -> dict[str, Criterion]:
-    return {each.name: each for each in figures(Facts(outcomes))}
+    return {each.name: each for each in figure_criteria(Facts(outcomes))}
 
 
 def test_quick_and_cheap_pictures_pass() -> None:

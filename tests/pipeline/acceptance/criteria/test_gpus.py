@@ -8,10 +8,10 @@ from pipeline.acceptance.criteria.gpus import on_gpus
 from pipeline.acceptance.estimate import ready
 from pipeline.acceptance.jobs import Job, Stage, gpu_jobs
 from pipeline.contract.result import Status
-from pipeline.runtime import load_bench
+from pipeline.runtime import load_runtime
 from tests.support.acceptances import metrics, outcome, plan
 
-BENCH = load_bench(Settings(), "modal")
+BENCH = load_runtime(Settings(), "modal")
 ORDERS = ready(gpu_jobs(plan(), "r", ["L40S", "H100!"]), Path(), "acme", BENCH)
 
 

@@ -11,10 +11,10 @@ import pytest
 from starlette.requests import Request
 from starlette.testclient import TestClient
 
-from pipeline.api.dependencies import Pace, Ports
+from pipeline.api.dependencies import ApiDependencies, Timeouts
 from pipeline.api.routes.doorbell import MAX_BODY, doorbell_router, entry_of
 from pipeline.api.server import Server, listen, url_of
-from pipeline.dispatcher.waker import Hearing
+from pipeline.dispatcher.waker import DispatchThread
 from pipeline.local.seaweed import SeaweedServer
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
@@ -53,8 +53,8 @@ def network() -> Network:
 
 @pytest.fixture
 def client(yard: Yard, rings: list[str | None], network: Network) -> TestClient:
-    ports = Ports(yard.bench, yard.store, heard=rings.append)
-    return client_of(ports, doorbell_router(ports, network.web()))
+    dependencies = ApiDependencies(yard.runtime, yard.store, notify=rings.append)
+    return client_of(dependencies, doorbell_router(dependencies, network.web()))
 
 
 def test_a_ring_is_taken_and_heard(client: TestClient, rings: list[str | None]) -> None:
@@ -89,10 +89,10 @@ def test_a_body_ends_somewhere(client: TestClient, rings: list[str | None]) -> N
 def test_a_body_that_drips_is_left_when_the_time_is_over(
     yard: Yard, rings: list[str | None]
 ) -> None:
-    pace = Pace(body=0.1)
-    ports = Ports(yard.bench, yard.store, heard=rings.append, pace=pace)
+    timeouts = Timeouts(body=0.1)
+    dependencies = ApiDependencies(yard.runtime, yard.store, notify=rings.append, timeouts=timeouts)
     listener = listen("127.0.0.1", 0)
-    server = Server(app_with(ports, doorbell_router(ports)))
+    server = Server(app_with(dependencies, doorbell_router(dependencies)))
     thread = Thread(target=server.run, args=([listener],))
     thread.start()
     try:
@@ -118,8 +118,8 @@ def test_another_token_finds_nothing(
 
 def test_without_a_token_there_is_no_doorbell(make_yard: MakeYard) -> None:
     yard = make_yard()
-    ports = Ports(yard.bench, yard.store)
-    client = client_of(ports, doorbell_router(ports))
+    dependencies = ApiDependencies(yard.runtime, yard.store)
+    client = client_of(dependencies, doorbell_router(dependencies))
     assert client.post("/doorbell/").status_code == 404
     assert client.post("/doorbell/None").status_code == 404
 
@@ -161,8 +161,8 @@ def test_our_own_callers_may_say_where_to_look(
 def test_too_many_rings_are_turned_away_and_wrong_ones_do_not_count(
     yard: Yard, rings: list[str | None]
 ) -> None:
-    ports = Ports(yard.bench, yard.store, heard=rings.append)
-    client = client_of(ports, doorbell_router(ports, per_minute=3))
+    dependencies = ApiDependencies(yard.runtime, yard.store, notify=rings.append)
+    client = client_of(dependencies, doorbell_router(dependencies, per_minute=3))
     statuses = [client.post(path).status_code for path in ("/doorbell/wrong", PATH, PATH, PATH)]
     assert statuses == [404, 202, 202, 202]
     reply = client.post(PATH)
@@ -202,9 +202,11 @@ def test_a_subscription_is_confirmed_by_fetching_snss_own_url(
 ) -> None:
     said = f"HTTP/1.1 {status} x\r\nLocation: https://{SNS}/\r\nContent-Length: 0\r\n\r\n"
     with https_server(tmp_path, [SNS], lambda _, sock: sock.sendall(said.encode())) as server:
-        ports = Ports(yard.bench, yard.store, heard=rings.append)
+        dependencies = ApiDependencies(yard.runtime, yard.store, notify=rings.append)
         web = Network(server.port).web(server)
-        reply = ask(client_of(ports, doorbell_router(ports, web)), confirmation(CONFIRM))
+        reply = ask(
+            client_of(dependencies, doorbell_router(dependencies, web)), confirmation(CONFIRM)
+        )
     assert reply.status_code == answered
     assert [head.split("\r\n")[0] for head in server.requests] == [
         f"GET {CONFIRM.removeprefix('https://' + SNS)} HTTP/1.1"
@@ -289,9 +291,9 @@ def test_a_store_that_notifies_starts_a_job_and_tells_of_its_end(
     settings = fresh_bucket(seaweed, tmp_path)
     raw = open_store(settings).raw
     yard = make_yard(raw=raw, doorbell_token=TOKEN)
-    hearing = Hearing(yard.dispatcher)
-    ports = Ports(yard.bench, SafeStore(raw), heard=hearing.ring)
-    app = app_with(ports, doorbell_router(ports))
+    dispatch_thread = DispatchThread(yard.dispatcher)
+    dependencies = ApiDependencies(yard.runtime, SafeStore(raw), notify=dispatch_thread.notify)
+    app = app_with(dependencies, doorbell_router(dependencies))
     told: list[str] = []
 
     @app.middleware("http")
@@ -303,10 +305,10 @@ def test_a_store_that_notifies_starts_a_job_and_tells_of_its_end(
     thread = Thread(target=server.run, args=([listener],))
     thread.start()
     try:
-        ports.store.create("inbox/one.json", body())
+        dependencies.store.create("inbox/one.json", body())
         assert wait_until(lambda: any(key.endswith("/jobs/one/result.json") for key in told), 15)
         assert yard.result("one").outputs
     finally:
         server.should_exit = True
         thread.join()
-        hearing.close()
+        dispatch_thread.close()

@@ -11,7 +11,7 @@ from httpx import Response
 from PIL import Image
 
 from config.errors import NodeFailed
-from pipeline.api.dependencies import Pace
+from pipeline.api.dependencies import Timeouts
 from pipeline.api.paths import GONE
 from pipeline.store.base import OutcomeUnknown
 from tests.pipeline.conftest import MakeYard
@@ -27,9 +27,9 @@ async def opened(make_yard: MakeYard) -> AsyncIterator[Opened]:
     """Desks over yards with other settings."""
     desks: list[Desk] = []
 
-    def make(pace: Pace | None = None, **settings: Any) -> Desk:
+    def make(timeouts: Timeouts | None = None, **settings: Any) -> Desk:
         yard = make_yard(**settings)
-        desks.append(Desk(yard) if pace is None else Desk(yard, pace))
+        desks.append(Desk(yard) if timeouts is None else Desk(yard, timeouts))
         return desks[-1]
 
     yield make
@@ -56,7 +56,7 @@ async def test_a_job_is_taken_into_the_inbox_and_the_dispatcher_hears_of_it(desk
     assert answer.headers["preference-applied"] == "wait=0"
     assert (job["state"], job["status"], job["result"]) == ("waiting", None, None)
     (key,) = desk.yard.keys("inbox/")
-    assert desk.heard == [key]
+    assert desk.changed_keys == [key]
     assert desk.manifest(key)["input"] == SMALL
 
 
@@ -115,7 +115,7 @@ async def test_the_content_type_is_the_true_one_and_warnings_stand_in_a_header(d
 
 
 async def test_a_picture_that_takes_long_is_sent_on_and_never_a_202(make_yard: MakeYard) -> None:
-    async with Desk(make_yard(holding=True), Pace(look=0.01, picture_wait=0.02)) as desk:
+    async with Desk(make_yard(holding=True), Timeouts(look=0.01, picture_wait=0.02)) as desk:
         answer = await desk.post(prefer=None)
 
         assert answer.status_code == 303
@@ -124,8 +124,8 @@ async def test_a_picture_that_takes_long_is_sent_on_and_never_a_202(make_yard: M
 
 
 def test_all_the_waits_of_an_old_client_are_five_minutes() -> None:
-    assert Pace().picture_wait + 120 + 50 == 300
-    assert Pace().picture_wait < 140
+    assert Timeouts().picture_wait + 120 + 50 == 300
+    assert Timeouts().picture_wait < 140
 
 
 async def test_a_picture_with_a_preference_is_waited_for_as_preferred(idle_desk: Desk) -> None:
@@ -377,7 +377,7 @@ async def test_too_many_jobs_of_a_tenant_are_refused_until_some_are_finished(
     assert (await desk.post(**bearer("z"))).status_code == 202
 
     await desk.tick()
-    await desk.service.census.look(since=desk.service.census.monotonic())
+    await desk.service.job_listing.look(since=desk.service.job_listing.monotonic())
     assert (await desk.post(**bearer("a"))).status_code == 202
 
 
@@ -420,7 +420,7 @@ async def test_what_is_written_down_for_the_log_is_not_told(desk: Desk) -> None:
     def burst(key: str | None) -> None:
         raise RuntimeError("secret-of-the-house")
 
-    object.__setattr__(desk.ports, "heard", burst)
+    object.__setattr__(desk.dependencies, "notify", burst)
 
     answer = await desk.post()
 

@@ -306,11 +306,11 @@ async def test_outputs_can_be_redirected_to_the_store(make_yard: MakeYard) -> No
 
 async def test_a_dispatcher_hears_of_a_cancel_as_it_owes_events_now(desk: Desk) -> None:
     id = await posted(desk)
-    desk.heard.clear()
+    desk.changed_keys.clear()
 
     await desk.client.delete(f"/jobs/{id}")
 
-    assert desk.heard == [None]
+    assert desk.changed_keys == [None]
 
 
 async def test_head_tells_what_get_would_and_reads_no_picture(desk: Desk) -> None:

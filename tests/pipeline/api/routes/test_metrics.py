@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
 from pipeline.api.auth import hashed
-from pipeline.api.dependencies import Ports
+from pipeline.api.dependencies import ApiDependencies
 from pipeline.api.routes.metrics import FRESH_S, metrics_router
 from pipeline.contract.keys import inbox_key
 from pipeline.contract.lease import Phase
@@ -38,8 +38,8 @@ def client(holding: Yard, watch: Watch) -> TestClient:
 
 
 def client_for(yard: Yard, watch: Watch) -> TestClient:
-    ports = Ports(yard.bench, yard.store)
-    return client_of(ports, metrics_router(ports, monotonic=watch))
+    dependencies = ApiDependencies(yard.runtime, yard.store)
+    return client_of(dependencies, metrics_router(dependencies, monotonic=watch))
 
 
 def read(client: TestClient, **options: Any) -> dict[str, float]:
