@@ -30,7 +30,7 @@ from pipeline.store.base import IfAbsent
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
 from pipeline.store.s3 import S3Store, connect
-from tests.support.instant import InstantEngine, workshop
+from tests.support.instant_comfyui import InstantEngine, workshop
 
 LINES = 8
 WAITERS = 200

@@ -21,7 +21,7 @@ from pipeline.api.server import listen, served
 from pipeline.runtime import load_runtime
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
-from tests.support.yard import CountingStore
+from tests.support.pipeline_fixture import CountingStore
 
 STORE_THREADS = 32
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")

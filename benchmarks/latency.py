@@ -17,7 +17,7 @@ from pipeline.dispatcher.tick import Dispatcher
 from pipeline.queue.spawn import SpawnPayload
 from pipeline.runtime import load_runtime
 from pipeline.store.open import open_store
-from tests.support.instant import HoldingEngine
+from tests.support.instant_comfyui import HoldingEngine
 from tests.support.manifests import body
 
 GOAL_S = 1.5

@@ -23,9 +23,9 @@ from pipeline.dispatcher.tick import Dispatcher, tick
 from pipeline.runtime import load_runtime
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
-from tests.support.instant import HoldingEngine
+from tests.support.instant_comfyui import HoldingEngine
 from tests.support.manifests import body
-from tests.support.yard import CountingStore
+from tests.support.pipeline_fixture import CountingStore
 
 MEMORY_GOAL_MB = 300
 TENANTS = 20

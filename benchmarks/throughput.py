@@ -26,7 +26,7 @@ from pipeline.runtime import load_runtime
 from pipeline.store.base import Always, Condition, IfAbsent, IfMatch, Page, Stored, Written
 from pipeline.store.conditional import SafeStore
 from pipeline.store.s3 import S3Store, connect
-from tests.support.instant import InstantEngine, workshop
+from tests.support.instant_comfyui import InstantEngine, workshop
 from tests.support.manifests import body
 
 if TYPE_CHECKING:

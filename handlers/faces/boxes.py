@@ -47,7 +47,7 @@ class FaceFinder(Protocol):
     def embedder(self) -> str:
         """Name of the models; similarities of different ones do not compare."""
 
-    def find_faces(self, picture: bytes) -> list[Face]:
+    def find_faces(self, image: bytes) -> list[Face]:
         """Largest first. Raises InvalidInput for what is no picture."""
 
 

@@ -73,11 +73,11 @@ class Scorer:
             return cls(None)
         return cls(found, [face_of(reference, found).embedding], calibration())
 
-    def measure(self, picture: bytes, near: Box | None = None) -> tuple[Score, Box | None]:
+    def measure(self, image: bytes, near: Box | None = None) -> tuple[Score, Box | None]:
         """The score of the face nearest to a box (None: of the largest), and where it is."""
         if self.finder is None:
             return Score(None, reason=Reason.FACE_MODELS_MISSING), None
-        faces = self.finder.find_faces(picture)
+        faces = self.finder.find_faces(image)
         face = nearest(faces, near) if faces else None
         result = score(
             face.embedding if face else None,

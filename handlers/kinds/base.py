@@ -25,7 +25,7 @@ class JobInput(BaseModel):
 
 ONE_IS_REQUIRED = "one_is_required"
 """Type of the error of an input model that needs one of several fields, and has none."""
-PICTURE = "picture"
+IMAGE = "picture"
 """Marks a field of an input model that holds reference pictures, in its `json_schema_extra`."""
 
 
@@ -33,10 +33,10 @@ MAX_INPUT_KEY = 1024
 """Bytes of UTF-8: S3 takes no more."""
 
 
-def picture_fields(model: type[BaseModel]) -> Iterator[str]:
+def image_fields(model: type[BaseModel]) -> Iterator[str]:
     for name, info in model.model_fields.items():
         extra = info.json_schema_extra
-        if isinstance(extra, dict) and extra.get(PICTURE):
+        if isinstance(extra, dict) and extra.get(IMAGE):
             yield name
 
 

@@ -155,7 +155,7 @@ class FluxInstantId(InstantIdKind[FluxInstantIdInput]):
     def run(
         self, job: JobRequest[FluxInstantIdInput], models: ModelTable, runner: GraphRunner
     ) -> Iterator[Rendered]:
-        request, reference = job.input, job.supplies.pictures["reference_image"]
+        request, reference = job.input, job.supplies.images["reference_image"]
         boxes = runner.faces(FaceUse.BOX)
         face_of(reference, boxes)
         session = _Session(

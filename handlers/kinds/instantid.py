@@ -127,7 +127,7 @@ class InstantIdKind(TextToImage[I], Generic[I]):
     weight_set = WEIGHT_SET
 
     def required_inputs(self, request: I, models: ModelTable) -> RequiredInputs:  # noqa: ARG002
-        return RequiredInputs(pictures={"reference_image": request.reference_image})
+        return RequiredInputs(images={"reference_image": request.reference_image})
 
     def warnings(self, request: I) -> Sequence[str]:
         if request.face_provider == "GPU":
@@ -173,7 +173,7 @@ class SdxlInstantId(InstantIdKind[SdxlInstantIdInput]):
     def run(
         self, job: JobRequest[SdxlInstantIdInput], models: ModelTable, runner: GraphRunner
     ) -> Iterator[Rendered]:
-        request, reference = job.input, job.supplies.pictures["reference_image"]
+        request, reference = job.input, job.supplies.images["reference_image"]
         scorer = Scorer.of(partial(runner.faces, FaceUse.SCORE), reference, runner.calibration)
         uploaded = runner.upload(reference, input_name(reference))
         weights = sdxl_weights(request, models)

@@ -17,7 +17,7 @@ class LoraRequest:
 @dataclass(frozen=True)
 class RequiredInputs:
     lora: LoraRequest | None = None
-    pictures: Mapping[str, str] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
     """Field of the input → key of its picture."""
     face_boxes: bool = False
     """Whether faces must be found in pictures, for which a face pack must be there."""
@@ -39,5 +39,5 @@ class LoraFile:
 @dataclass(frozen=True)
 class Supplies:
     lora: LoraFile | None = None
-    pictures: Mapping[str, bytes] = field(default_factory=dict)
+    images: Mapping[str, bytes] = field(default_factory=dict)
     """Field of the input → its picture, decoded once, upright and with nothing but pixels in it."""

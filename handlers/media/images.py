@@ -43,7 +43,7 @@ _UNREADABLE = (
 
 
 @dataclass(frozen=True)
-class Picture:
+class ImageInfo:
     """What a decoded picture turned out to be."""
 
     format: OutputFormat
@@ -66,7 +66,7 @@ class Finished:
     extension: str
 
 
-def inspect(body: bytes, expect: tuple[int, int] | None = None) -> Picture:
+def inspect(body: bytes, expect: tuple[int, int] | None = None) -> ImageInfo:
     """Decode an output to its last pixel. Raises OutputInvalid, also for a size not expected."""
     with _readable(OutputInvalid):
         return _picture(_decode(body, MAX_PIXELS), expect)
@@ -158,14 +158,14 @@ def _decode(body: bytes, max_pixels: int) -> Image.Image:
     return image
 
 
-def _picture(image: Image.Image, expect: tuple[int, int] | None) -> Picture:
+def _picture(image: Image.Image, expect: tuple[int, int] | None) -> ImageInfo:
     if expect is not None and image.size != expect:
         raise OutputInvalid(
             f"the picture is {image.width} x {image.height}, not {expect[0]} x {expect[1]}",
             value=image.size,
         )
     formats: dict[str, OutputFormat] = {"PNG": "png", "WEBP": "webp"}
-    return Picture(formats.get(image.format or "", "jpeg"), image.width, image.height, image.mode)
+    return ImageInfo(formats.get(image.format or "", "jpeg"), image.width, image.height, image.mode)
 
 
 def _encode(image: Image.Image, fmt: OutputFormat, xmp: bytes | None) -> bytes:

@@ -11,7 +11,7 @@ from typing import Protocol
 from pydantic import BaseModel
 
 from config.errors import ConsentMissing, NsfwNotAllowed, PromptRefused
-from handlers.kinds.base import picture_fields
+from handlers.kinds.base import image_fields
 
 UNCENSORED = "flux-dev-uncensored"
 """The set of models.toml that the operator's own checkpoint is registered as."""
@@ -64,7 +64,7 @@ def likeness(request: BaseModel) -> str | None:
 
     Nothing in a LoRA says whether it is a person's, so each counts as one.
     """
-    for name in (*picture_fields(type(request)), *_LORAS):
+    for name in (*image_fields(type(request)), *_LORAS):
         if getattr(request, name, None):
             return f"input.{name}"
     return None

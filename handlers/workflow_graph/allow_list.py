@@ -27,7 +27,7 @@ class AllowList(BaseModel):
     nodes: frozenset[str]
     """That need no look at their inputs beyond `limits`."""
     saves: frozenset[str]
-    pictures: Mapping[str, str]
+    images: Mapping[str, str]
     """Class → the input that names a picture."""
     limits: Mapping[str, float]
     weights: Mapping[str, Mapping[str, str]]
@@ -40,7 +40,7 @@ class AllowList(BaseModel):
         return (
             class_type in self.nodes
             or class_type in self.saves
-            or class_type in self.pictures
+            or class_type in self.images
             or class_type in self.weights
             or self.pack_of(class_type) is not None
         )

@@ -76,9 +76,9 @@ def texts(workflow: Api, prompt: str | None) -> list[str]:
     return [" ".join(each) for each in said.values()]
 
 
-def pictures(workflow: Api) -> set[str]:
+def images(workflow: Api) -> set[str]:
     """The names under which its nodes load pictures."""
-    loads = allow_list().pictures
+    loads = allow_list().images
     return {
         str(value)
         for node_id, name, value in _inputs(workflow)
@@ -126,8 +126,8 @@ def build(
         inputs = {name: _filled(value, values) for name, value in node["inputs"].items()}
         if class_type in allowed.saves:
             inputs["filename_prefix"] = f"{prefix}/{len(graph)}"
-        if class_type in allowed.pictures:
-            name = allowed.pictures[class_type]
+        if class_type in allowed.images:
+            name = allowed.images[class_type]
             inputs[name] = names.get(str(inputs.get(name)), inputs.get(name))
         for name, folder in allowed.weights.get(class_type, {}).items():
             inputs[name] = _weight(node_id, name, inputs.get(name), folder, models).file

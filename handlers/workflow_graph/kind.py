@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from config.errors import OutputsMissing
 from config.tables import ModelTable
 from handlers.kinds.base import (
-    PICTURE,
+    IMAGE,
     GraphRunner,
     JobInput,
     JobRequest,
@@ -28,7 +28,7 @@ from handlers.workflow_graph.allow_list import allow_list
 from handlers.workflow_graph.caller_graph import PROMPT, SEED
 from workflows.graph import Graph
 
-MAX_PICTURES = 8
+MAX_IMAGES = 8
 
 
 class WorkflowInput(JobInput):
@@ -49,9 +49,9 @@ class WorkflowInput(JobInput):
     )
     inputs: dict[str, str] = Field(
         default={},
-        max_length=MAX_PICTURES,
+        max_length=MAX_IMAGES,
         description="Picture by the name that the graph loads it under.",
-        json_schema_extra={PICTURE: True},
+        json_schema_extra={IMAGE: True},
     )
     output_format: OutputFormat | None = Field(
         default=None, description="Of still pictures; null leaves them as the graph saved them."
@@ -78,7 +78,7 @@ class WorkflowInput(JobInput):
             raise ValueError(
                 f"prompt is put where the graph says {PROMPT}: give both, or neither of them"
             )
-        loaded, given = caller_graph.pictures(self.workflow), set(self.inputs)
+        loaded, given = caller_graph.images(self.workflow), set(self.inputs)
         if loaded != given:
             names = ", ".join(sorted(loaded ^ given))
             raise ValueError(
@@ -109,7 +109,7 @@ class Workflow(Kind[WorkflowInput]):
 
     def required_inputs(self, request: WorkflowInput, models: ModelTable) -> RequiredInputs:  # noqa: ARG002
         return RequiredInputs(
-            pictures={f"inputs.{name}": key for name, key in request.inputs.items()}
+            images={f"inputs.{name}": key for name, key in request.inputs.items()}
         )
 
     def prompts(self, request: WorkflowInput) -> Sequence[str]:
@@ -124,7 +124,7 @@ class Workflow(Kind[WorkflowInput]):
     ) -> Iterator[Rendered]:
         request = job.input
         weights = caller_graph.admit(request.workflow, models, nsfw=request.nsfw)
-        given = {name: job.supplies.pictures[f"inputs.{name}"] for name in request.inputs}
+        given = {name: job.supplies.images[f"inputs.{name}"] for name in request.inputs}
         names = {name: runner.upload(body, input_name(body)) for name, body in given.items()}
         graph = self._graph(job, names, models)
         done = runner.render(graph, part=0, parts=1)

@@ -10,7 +10,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-from handlers.kinds.base import picture_fields
+from handlers.kinds.base import image_fields
 from handlers.kinds.registry import KINDS
 from pipeline.acceptance.plan import SAMPLED, FacePart, Plan, PlannedLora
 from pipeline.jobs.manifest_files import Source
@@ -46,7 +46,7 @@ class Job:
 
     def body(self, folder: Path) -> dict[str, Any]:
         """What is posted."""
-        pictures = set(picture_fields(KINDS[self.model].input_model))
+        pictures = set(image_fields(KINDS[self.model].input_model))
         return {
             name: data_url(folder / value.removeprefix("@")) if name in pictures else value
             for name, value in self.input.items()

@@ -26,7 +26,7 @@ def place(store: SafeStore, job: Prepared, gpu: str) -> None:
 
     Raises IdConflict for an id that was used with another manifest.
     """
-    for picture in job.pictures:
+    for picture in job.images:
         store.write(picture.key, picture.body, picture.content_type)
     if isinstance(store.create(manifest_key(job.id), job.body), Lost):
         raise IdConflict(

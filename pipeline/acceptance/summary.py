@@ -26,7 +26,7 @@ MOST_PICTURES = 24
 
 
 @dataclass(frozen=True)
-class Picture:
+class Thumbnail:
     key: str
     data: str
     """Data URI of a small copy."""
@@ -45,7 +45,7 @@ class Acceptance:
     forecast: Forecast
     findings: Findings
     criteria: Sequence[Criterion]
-    pictures: Mapping[str, Sequence[Picture]] = field(default_factory=dict)
+    pictures: Mapping[str, Sequence[Thumbnail]] = field(default_factory=dict)
     """Criterion → those that show it."""
 
     @property
@@ -100,7 +100,7 @@ def account(
 
 def _pictures(
     criterion: Criterion, outcomes: Sequence[Outcome], store: SafeStore, folder: Path
-) -> list[Picture]:
+) -> list[Thumbnail]:
     wanted = set(criterion.keys)
     found = [
         (each, output)
@@ -109,7 +109,7 @@ def _pictures(
         if output.key in wanted
     ]
     return [
-        Picture(
+        Thumbnail(
             output.key,
             small(stored.body),
             each.job.id,

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from config.errors import BadManifest, NotAvailable, RylaError, UnknownField
 from config.nearest import nearest
-from handlers.kinds.base import picture_fields
+from handlers.kinds.base import image_fields
 from handlers.kinds.registry import KINDS, lookup
 from pipeline.contract.keys import clip
 from pipeline.contract.manifest import MAX_PROBLEMS, Manifest
@@ -30,10 +30,10 @@ MANIFEST_WORDS = {
     "metadata": "Yours, at most 16 KiB; repeated in the result.",
     "callback_url": "https, of a host that the operator lists; gets one signed POST at the end.",
 }
-PICTURE_WORDS = (
+IMAGE_WORDS = (
     "A picture: data URL, https URL of a host that the operator lists, or a key under inputs/."
 )
-EXAMPLE_PICTURE = (
+EXAMPLE_IMAGE = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAFklEQVR42mOs"
     "iHJjYGBgYmBgYGBgAAANfAEcwU8gWwAAAABJRU5ErkJggg=="
 )
@@ -49,13 +49,13 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     },
     "flux-instantid": {
         "prompt": "portrait of a woman on a quay, evening light",
-        "reference_image": EXAMPLE_PICTURE,
+        "reference_image": EXAMPLE_IMAGE,
         "base": "flux-dev",
     },
     "sdxl-instantid": {
         "prompt": "portrait of a woman on a quay, evening light",
         "negative_prompt": "blurry",
-        "reference_image": EXAMPLE_PICTURE,
+        "reference_image": EXAMPLE_IMAGE,
         "instantid_strength": 0.85,
     },
     "z-image-turbo": {"prompt": "night market in the rain", "width": 1024, "height": 768},
@@ -127,10 +127,10 @@ def in_body_terms(error: RylaError) -> RylaError:
 def body_model(kind: str) -> type[BaseModel]:
     """What OpenAPI shows for a kind. Bodies themselves are read as manifests are."""
     input_model = KINDS[kind].input_model
-    pictures = set(picture_fields(input_model))
+    images = set(image_fields(input_model))
     fields: dict[str, Any] = {}
     for name, field in input_model.model_fields.items():
-        shown = _picture(field) if name in pictures else field
+        shown = _picture(field) if name in images else field
         fields[name] = (shown.annotation, shown)
     for name, field in MANIFEST_FIELDS.items():
         shown = copy(field)
@@ -143,5 +143,5 @@ def body_model(kind: str) -> type[BaseModel]:
 def _picture(field: FieldInfo) -> FieldInfo:
     shown = copy(field)
     shown.metadata = []  # its length is a key's, and here a whole picture may stand
-    shown.description = PICTURE_WORDS
+    shown.description = IMAGE_WORDS
     return shown

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipeline.inputs.remote import Fetch, PictureFetcher
+from pipeline.inputs.remote import Fetch, ImageFetcher
 from pipeline.runtime import RuntimeConfig
 from pipeline.store.conditional import SafeStore
 
@@ -24,7 +24,7 @@ class Timeouts:
     """How old a listing may be that limits are judged by."""
     listing: float = 1.0
     """How old the one may be that GET /jobs shows."""
-    picture_wait: float = 130.0
+    image_wait: float = 130.0
     """Before a waiting client is sent on: a request must not take 150 s on Modal."""
     stream: float = 130.0
     """After which an event stream ends, to be resumed."""
@@ -44,8 +44,8 @@ class ApiDependencies:
     timeouts: Timeouts = Timeouts()
 
     @property
-    def pictures(self) -> Fetch:
+    def images(self) -> Fetch:
         if self.fetch is not None:
             return self.fetch
         hosts = frozenset(self.runtime.settings.picture_hosts.lower().replace(" ", "").split(","))
-        return PictureFetcher(hosts - {""}).fetch
+        return ImageFetcher(hosts - {""}).fetch

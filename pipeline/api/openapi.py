@@ -34,7 +34,7 @@ def headers(*names: str) -> dict[str, Any]:
     return {name: {"description": HEADERS[name], "schema": {"type": "string"}} for name in names}
 
 
-PICTURE_ANSWER: Mapping[str, Any] = {
+IMAGE_ANSWER: Mapping[str, Any] = {
     "content": {
         name: {"schema": {"type": "string", "format": "binary"}}
         for name in ("image/png", "image/jpeg", "image/webp", "video/mp4", "video/webm")

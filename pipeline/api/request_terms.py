@@ -22,7 +22,7 @@ class Shape(Enum):
     """In which a job is answered."""
 
     JOB = auto()
-    PICTURE = auto()
+    IMAGE = auto()
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ def response_preference(
     without Prefer: their clients take whatever comes for a picture."""
     ranges = _ranges(accept)
     wants_json = any(each in ranges for each in ("application/json", "application/*"))
-    wants_picture = any(each.startswith("image/") for each in ranges)
+    wants_image = any(each.startswith("image/") for each in ranges)
     says_nothing = not ranges or (set(ranges) == {"*/*"})
-    asked = wants_picture and not wants_json
+    asked = wants_image and not wants_json
     taken = says_nothing and old_path and prefer is None
-    shape = Shape.PICTURE if asked or taken else Shape.JOB
+    shape = Shape.IMAGE if asked or taken else Shape.JOB
     return ResponsePreference(shape, waiting(prefer), prefers=prefer is not None)
 
 

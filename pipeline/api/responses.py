@@ -101,7 +101,7 @@ def _below(top: type[RylaError]) -> Iterator[type[RylaError]]:
         yield from _below(each)
 
 
-def picture_headers(result: Result, output: Output) -> dict[str, str]:
+def image_headers(result: Result, output: Output) -> dict[str, str]:
     """What the job cost and how it was made, under the names that older clients read."""
     told: dict[str, object] = {
         "X-Job-Id": result.id,
@@ -134,11 +134,11 @@ def _header(text: str) -> str:
     return quote(text, safe=" !#$%&'()*+,-./:;<=>?@[]^_`{|}~")
 
 
-async def picture(request: Request, service: Service, owned: OwnedJob, ordinal: int) -> Response:
+async def image(request: Request, service: Service, owned: OwnedJob, ordinal: int) -> Response:
     """Raises what the job ended with, where that is not a picture."""
     request.state.job = owned.view.id
     result, output = output_of(owned, ordinal)
-    headers = picture_headers(result, output)
+    headers = image_headers(result, output)
     if request.method == "POST":
         headers["Cache-Control"] = "no-store"  # the answer to a request like it is another picture
     elif _is_known(request.headers.get("if-none-match"), headers["ETag"]):

@@ -47,7 +47,7 @@ class Service:
             rate=RateLimit(settings.api_requests_per_minute),
             threads=threads,
             intakes=Threads(INTAKES),
-            parser=SubmissionParser(settings, dependencies.pictures),
+            parser=SubmissionParser(settings, dependencies.images),
             job_listing=job_listing,
             lookup=lookup,
             listing=JobPages(store, job_listing, lookup, threads, dependencies.timeouts.listing),

@@ -11,7 +11,7 @@ from handlers.kinds.registry import lookup
 from pipeline.api.body import in_body_terms, manifest_of
 from pipeline.contract.keys import inbox_key, manifest_key
 from pipeline.contract.manifest import parse_manifest, read_document
-from pipeline.inputs.intake import Picture, take_in
+from pipeline.inputs.intake import InputImage, take_in
 from pipeline.inputs.remote import Fetch
 from pipeline.jobs.submit import canonical
 from pipeline.notify.callbacks import require_callback
@@ -26,7 +26,7 @@ class Submission:
     key: str
     kind: str
     body: bytes
-    pictures: tuple[Picture, ...] = ()
+    images: tuple[InputImage, ...] = ()
 
     @property
     def sha256(self) -> str:
@@ -55,7 +55,7 @@ class SubmissionParser:
         except (BadManifest, InvalidInput) as error:
             raise in_body_terms(error) from None
         key = inbox_key(id, priority=manifest.priority, tenant=tenant, model=kind)
-        return Submission(id, key, kind, text, taken.pictures)
+        return Submission(id, key, kind, text, taken.images)
 
 
 def put(store: SafeStore, submission: Submission, *, keyed: bool) -> bool:
@@ -75,14 +75,14 @@ def put(store: SafeStore, submission: Submission, *, keyed: bool) -> bool:
             )
         if not outcome.fresh:
             return False
-    for picture in submission.pictures:
-        store.write(picture.key, picture.body, picture.content_type)
+    for image in submission.images:
+        store.write(image.key, image.body, image.content_type)
     store.create(submission.key, submission.body)
     return True
 
 
 def put_again(store: SafeStore, submission: Submission) -> None:
     """The inbox entry of a job that was taken in and is nowhere: whoever took it in has died."""
-    for picture in submission.pictures:
-        store.write(picture.key, picture.body, picture.content_type)
+    for image in submission.images:
+        store.write(image.key, image.body, image.content_type)
     store.create(submission.key, submission.body)

@@ -16,7 +16,7 @@ from config.settings import listed
 from pipeline.cli import show
 from pipeline.cli.follow import follow, rows_of
 from pipeline.cli.options import Json, StateDir, bucket_settings
-from pipeline.inputs.remote import PictureFetcher
+from pipeline.inputs.remote import ImageFetcher
 from pipeline.jobs.follow import Follower
 from pipeline.jobs.manifest_files import Source, read_sources
 from pipeline.jobs.status import JobView
@@ -92,7 +92,7 @@ def register(app: typer.Typer) -> None:
         json: Json = False,
     ) -> None:
         settings = bucket_settings(state_dir)
-        fetcher = PictureFetcher(listed(settings.picture_hosts))
+        fetcher = ImageFetcher(listed(settings.picture_hosts))
         options = Options(
             tenant=settings.tenant, id=id, bare=bare, check=check, fetch=fetcher.fetch
         )

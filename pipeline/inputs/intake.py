@@ -19,17 +19,17 @@ from urllib.parse import unquote, urlsplit
 from pydantic import BaseModel
 
 from config.errors import InvalidInput
-from handlers.kinds.base import picture_fields
+from handlers.kinds.base import image_fields
 from handlers.media import images
 from pipeline.contract.keys import clip, input_key
-from pipeline.inputs.remote import Fetch, PictureFetcher
+from pipeline.inputs.remote import Fetch, ImageFetcher
 
-fetch_nothing: Fetch = PictureFetcher(frozenset()).fetch
+fetch_nothing: Fetch = ImageFetcher(frozenset()).fetch
 """Refuses every URL, and says how to change that."""
 
 
 @dataclass(frozen=True)
-class Picture:
+class InputImage:
     key: str
     body: bytes
 
@@ -43,18 +43,18 @@ class TakenIn:
     """An input whose pictures are keys, and what lies behind the new ones."""
 
     input: Mapping[str, Any]
-    pictures: tuple[Picture, ...] = ()
+    images: tuple[InputImage, ...] = ()
 
 
 @dataclass
 class _Basket:
     folder: Path | None
     fetch: Fetch
-    pictures: dict[str, Picture] = field(default_factory=dict)
+    images: dict[str, InputImage] = field(default_factory=dict)
 
     def put(self, name: str, value: str) -> str:
         try:
-            body = read_picture(value, self.folder, self.fetch)
+            body = read_image(value, self.folder, self.fetch)
             if body is None:
                 return value
             extension, plain = images.intake(body)
@@ -62,8 +62,8 @@ class _Basket:
             raise InvalidInput(
                 f"{name}: {error.message}", field=name, value=clip(value), hint=error.hint
             ) from error
-        picture = Picture(input_key(hashlib.sha256(plain).hexdigest(), extension), plain)
-        self.pictures[picture.key] = picture
+        picture = InputImage(input_key(hashlib.sha256(plain).hexdigest(), extension), plain)
+        self.images[picture.key] = picture
         return picture.key
 
 
@@ -81,10 +81,10 @@ def take_in(
     basket = _Basket(folder, fetch)
     changed = {
         name: _replaced(given[name], partial(basket.put, f"input.{name}"))
-        for name in picture_fields(model)
+        for name in image_fields(model)
         if name in given
     }
-    return TakenIn({**given, **changed}, tuple(basket.pictures.values()))
+    return TakenIn({**given, **changed}, tuple(basket.images.values()))
 
 
 def _replaced(value: Any, put: Callable[[str], str]) -> Any:
@@ -98,7 +98,7 @@ def _replaced(value: Any, put: Callable[[str], str]) -> Any:
     return value
 
 
-def read_picture(value: str, folder: Path | None, fetch: Fetch) -> bytes | None:
+def read_image(value: str, folder: Path | None, fetch: Fetch) -> bytes | None:
     """The bytes of a URL or local file; None for anything else, such as a key."""
     if value.startswith("data:"):
         return _data_url(value)

@@ -28,7 +28,7 @@ class _Reply:
 
 
 @dataclass(frozen=True)
-class PictureFetcher:
+class ImageFetcher:
     """Fetches from these hosts."""
 
     hosts: frozenset[str]

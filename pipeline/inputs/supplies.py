@@ -37,14 +37,14 @@ class InputChecker:
         required = required_inputs(manifest, self.runtime)
         if required.face_boxes:
             require_boxes(self.runtime.settings)
-        for name, key in required.pictures.items():
-            read_picture(self.store, name, key)
+        for name, key in required.images.items():
+            read_image(self.store, name, key)
         if required.lora is not None:
             request, prefix = required.lora, self.runtime.settings.lora_prefix
             check_lora(self.store, request.ref, request.base, prefix)
 
 
-def read_picture(store: SafeStore, name: str, key: str) -> bytes:
+def read_image(store: SafeStore, name: str, key: str) -> bytes:
     """A picture of the bucket, decoded within the limits of intake and made harmless.
 
     Raises MissingInput, or InvalidInput for what is no picture or too large a one.
@@ -69,9 +69,9 @@ class InputFetcher:
     loras: LoraCache
     prefix: str
 
-    def fetch_pictures(self, keys: Mapping[str, str]) -> Mapping[str, bytes]:
+    def fetch_images(self, keys: Mapping[str, str]) -> Mapping[str, bytes]:
         """Field → picture. Raises InvalidInput."""
-        return {name: read_picture(self.store, name, key) for name, key in keys.items()}
+        return {name: read_image(self.store, name, key) for name, key in keys.items()}
 
     def fetch_lora(self, request: LoraRequest) -> tuple[CheckedLora, CachedLora]:
         """Raises a LoraError."""

@@ -14,7 +14,7 @@ from handlers.kinds.registry import KINDS
 from pipeline.contract.keys import DEFAULT_PRIORITY, check_id, inbox_key, is_name, manifest_key
 from pipeline.contract.manifest import parse_manifest, read_document
 from pipeline.contract.result import Status
-from pipeline.inputs.intake import Picture, fetch_nothing, take_in
+from pipeline.inputs.intake import InputImage, fetch_nothing, take_in
 from pipeline.inputs.remote import Fetch
 from pipeline.jobs.manifest_files import Source
 from pipeline.jobs.status import State, bare_key, look_up
@@ -45,7 +45,7 @@ class Prepared:
     id: str
     key: str
     body: bytes
-    pictures: tuple[Picture, ...] = ()
+    images: tuple[InputImage, ...] = ()
 
     @property
     def sha256(self) -> str:
@@ -92,14 +92,14 @@ def prepare(source: Source, options: Options) -> Prepared:
     id = check_id(_id(source, options, document))
     if options.tenant != DEFAULT_TENANT:
         document.setdefault("tenant", options.tenant)
-    pictures: tuple[Picture, ...] = ()
+    images: tuple[InputImage, ...] = ()
     kind, given = KINDS.get(str(document.get("model"))), document.get("input")
     if kind is not None and isinstance(given, dict):
         taken = take_in(given, kind.input_model, source.folder, options.fetch)
-        document["input"], pictures = taken.input, taken.pictures
+        document["input"], images = taken.input, taken.images
     body = canonical(document)
     parse_manifest(body)
-    return Prepared(id, _key(id, document, options.bare), body, pictures)
+    return Prepared(id, _key(id, document, options.bare), body, images)
 
 
 def _id(source: Source, options: Options, document: dict[str, Any]) -> str:
@@ -139,8 +139,8 @@ def submit(store: SafeStore, job: Prepared) -> Receipt:
     """Write it, unless it is there already. Raises IdConflict when its id has another body."""
     if _adopted(store, job):
         return _already(store, job)
-    for picture in job.pictures:
-        store.write(picture.key, picture.body, picture.content_type)
+    for image in job.images:
+        store.write(image.key, image.body, image.content_type)
     outcome = store.create(job.key, job.body)
     if isinstance(outcome, Lost):
         raise _conflict(job)

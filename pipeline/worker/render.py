@@ -107,7 +107,7 @@ def _supply(
     Raises a LoraError or InvalidInput.
     """
     wanted = required_inputs(manifest, context.runtime)
-    given = Supplies(pictures=context.input_fetcher.fetch_pictures(wanted.pictures))
+    given = Supplies(images=context.input_fetcher.fetch_images(wanted.images))
     wish = wanted.lora
     if wish is None:
         return given

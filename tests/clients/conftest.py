@@ -33,7 +33,7 @@ from pipeline.store.conditional import SafeStore, listed
 from pipeline.store.open import open_store
 from pipeline.worker.comfyui import ComfyServer
 from pipeline.worker.context import WorkerContext
-from tests.support.instant import InstantEngine, workshop
+from tests.support.instant_comfyui import InstantEngine, workshop
 from tests.support.seaweed import fresh_bucket
 
 KEY = "ryla_for-the-tests-of-the-clients"

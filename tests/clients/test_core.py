@@ -92,11 +92,11 @@ def outputs(*sizes: int) -> list[dict[str, Any]]:
 
 
 def test_a_submission_sends_the_fields_given_and_nothing_else() -> None:
-    world = World(reply(202, job()))
+    simulation = World(reply(202, job()))
 
-    submitted = world.run(world.core().submit(A_CAT, None))
+    submitted = simulation.run(simulation.core().submit(A_CAT, None))
 
-    (call,) = world.calls
+    (call,) = simulation.calls
     assert (call.method, call.path) == ("POST", "/flux-dev")
     assert json.loads(call.body or b"") == {"prompt": "a cat", "seed": 0}
     assert (call.headers["Idempotency-Key"], call.headers["Prefer"]) == ("fresh", "wait=0")
@@ -110,20 +110,20 @@ AGAIN: list[Reply | Broken] = [
 
 
 def test_every_repetition_of_a_submission_has_the_key_and_body_of_the_first() -> None:
-    world = World(*AGAIN, reply(202, job()))
+    simulation = World(*AGAIN, reply(202, job()))
 
-    world.run(world.core(elapsed=1000).submit(A_CAT, None))
+    simulation.run(simulation.core(elapsed=1000).submit(A_CAT, None))
 
-    assert len(world.calls) == len(AGAIN) + 1
-    assert world.keys() == {"fresh"}
-    assert len({call.body for call in world.calls}) == 1
+    assert len(simulation.calls) == len(AGAIN) + 1
+    assert simulation.keys() == {"fresh"}
+    assert len({call.body for call in simulation.calls}) == 1
 
 
 def test_the_caller_s_own_key_is_used() -> None:
-    world = World(Broken("reset"), reply(202, job()))
+    simulation = World(Broken("reset"), reply(202, job()))
 
-    assert world.run(world.core().submit(A_CAT, "mine")).idempotency_key == "mine"
-    assert world.keys() == {"mine"}
+    assert simulation.run(simulation.core().submit(A_CAT, "mine")).idempotency_key == "mine"
+    assert simulation.keys() == {"mine"}
 
 
 @pytest.mark.parametrize(
@@ -145,23 +145,23 @@ def test_the_caller_s_own_key_is_used() -> None:
     ],
 )
 def test_what_is_refused_for_good_is_not_repeated(answer: Reply, error: type[RylaError]) -> None:
-    world = World(answer)
+    simulation = World(answer)
 
     with pytest.raises(error) as raised:
-        world.run(world.core().submit(A_CAT, None))
+        simulation.run(simulation.core().submit(A_CAT, None))
 
     assert type(raised.value) is error
-    assert len(world.calls) == 1
+    assert len(simulation.calls) == 1
     assert raised.value.idempotency_key == "fresh"
 
 
 def test_an_error_says_all_that_the_server_said() -> None:
     members = {"field": "promt", "hint": "Did you mean 'prompt'?", "job": "j1"}
     answer = reply(422, {"detail": "unknown field", "code": "unknown_field", **members})
-    world = World(Reply(422, {"x-request-id": "r1"}, answer.body))
+    simulation = World(Reply(422, {"x-request-id": "r1"}, answer.body))
 
     with pytest.raises(BadRequest, match="unknown field") as raised:
-        world.run(world.core().submit(A_CAT, None))
+        simulation.run(simulation.core().submit(A_CAT, None))
 
     error = raised.value
     assert (error.code, error.field, error.hint) == ("unknown_field", "promt", members["hint"])
@@ -173,84 +173,88 @@ def test_an_error_says_all_that_the_server_said() -> None:
     [(Broken("reset"), ConnectionFailed), (problem(429), TooMany), (problem(503), ServerFailed)],
 )
 def test_it_gives_up_when_the_time_is_over(answer: Reply | Broken, error: type[RylaError]) -> None:
-    world = World(*[answer] * 50)
+    simulation = World(*[answer] * 50)
 
     with pytest.raises(error) as raised:
-        world.run(world.core(elapsed=30).submit(A_CAT, None))
+        simulation.run(simulation.core(elapsed=30).submit(A_CAT, None))
 
-    assert world.pauses == [0.5, 1, 2, 4, 8]  # 15.5 and 15 more are beyond 30
+    assert simulation.pauses == [0.5, 1, 2, 4, 8]  # 15.5 and 15 more are beyond 30
     assert raised.value.idempotency_key == "fresh"
 
 
 def test_retry_after_is_obeyed_or_told() -> None:
-    world = World(reply(429, retry_after="12"), reply(503, retry_after="3"), reply(202, job()))
-    world.run(world.core().submit(A_CAT, None))
-    assert world.pauses == [12, 3]
+    simulation = World(reply(429, retry_after="12"), reply(503, retry_after="3"), reply(202, job()))
+    simulation.run(simulation.core().submit(A_CAT, None))
+    assert simulation.pauses == [12, 3]
 
-    world = World(reply(429, "a proxy's", retry_after="3600"))
+    simulation = World(reply(429, "a proxy's", retry_after="3600"))
     with pytest.raises(TooMany) as raised:
-        world.run(world.core().submit(A_CAT, None))
+        simulation.run(simulation.core().submit(A_CAT, None))
     assert raised.value.retry_after == 3600
 
 
 def test_waiting_asks_again_until_the_job_is_finished() -> None:
-    world = World(reply(202, job("running")), reply(200, finished()), seconds=50)
+    simulation = World(reply(202, job("running")), reply(200, finished()), seconds=50)
 
-    done = world.run(world.core().wait(Job("j1", "waiting", idempotency_key="k"), 900))
+    done = simulation.run(simulation.core().wait(Job("j1", "waiting", idempotency_key="k"), 900))
 
     assert done.succeeded
     assert done.idempotency_key == "k"
-    assert [call.path for call in world.calls] == ["/jobs/j1"] * 2
-    assert [call.headers["Prefer"] for call in world.calls] == ["wait=50"] * 2
-    assert sum(world.pauses) == 0
+    assert [call.path for call in simulation.calls] == ["/jobs/j1"] * 2
+    assert [call.headers["Prefer"] for call in simulation.calls] == ["wait=50"] * 2
+    assert sum(simulation.pauses) == 0
 
 
 def test_a_server_that_does_not_wait_is_asked_once_a_second() -> None:
-    world = World(*[reply(202, job("running"))] * 5, reply(200, finished()), seconds=0.25)
+    simulation = World(*[reply(202, job("running"))] * 5, reply(200, finished()), seconds=0.25)
 
-    world.run(world.core().wait(Job("j1", "waiting"), 900))
+    simulation.run(simulation.core().wait(Job("j1", "waiting"), 900))
 
-    assert world.pauses == [0.75] * 5
+    assert simulation.pauses == [0.75] * 5
 
 
 def test_a_wait_has_an_end_and_the_job_has_none() -> None:
-    world = World(*[reply(202, job("running"))] * 9, seconds=50)
+    simulation = World(*[reply(202, job("running"))] * 9, seconds=50)
 
     with pytest.raises(StillRunning) as raised:
-        world.run(world.core().wait(Job("j1", "waiting", idempotency_key="k"), 120))
+        simulation.run(simulation.core().wait(Job("j1", "waiting", idempotency_key="k"), 120))
 
-    assert [call.headers["Prefer"] for call in world.calls] == ["wait=50", "wait=50", "wait=20"]
+    assert [call.headers["Prefer"] for call in simulation.calls] == [
+        "wait=50",
+        "wait=50",
+        "wait=20",
+    ]
     assert (raised.value.job_id, raised.value.idempotency_key) == ("j1", "k")
 
 
 def test_failures_while_waiting_count_from_the_last_good_answer() -> None:
     bad = [Broken("reset")] * 3
-    world = World(*bad, reply(202, job()), *bad, reply(200, finished()), seconds=1)
+    simulation = World(*bad, reply(202, job()), *bad, reply(200, finished()), seconds=1)
 
-    assert world.run(world.core(elapsed=8).wait(Job("j1", "waiting"), 900)).finished
+    assert simulation.run(simulation.core(elapsed=8).wait(Job("j1", "waiting"), 900)).finished
 
 
 def test_a_failure_after_the_submission_says_which_job_it_was() -> None:
-    world = World(reply(202, job()), *[Broken("reset")] * 9)
+    simulation = World(reply(202, job()), *[Broken("reset")] * 9)
 
     with pytest.raises(ConnectionFailed) as raised:
-        world.run(world.core(elapsed=5).generate(A_CAT, None, 900))
+        simulation.run(simulation.core(elapsed=5).generate(A_CAT, None, 900))
 
     assert (raised.value.job_id, raised.value.idempotency_key) == ("j1", "fresh")
 
 
 def test_no_time_to_wait_still_looks_once() -> None:
-    world = World(reply(200, finished()))
+    simulation = World(reply(200, finished()))
 
-    assert world.run(world.core().wait(Job("j1", "waiting"), 0)).finished
+    assert simulation.run(simulation.core().wait(Job("j1", "waiting"), 0)).finished
 
 
 def test_generate_is_one_request_for_a_quick_job() -> None:
-    world = World(reply(200, finished()), seconds=5)
+    simulation = World(reply(200, finished()), seconds=5)
 
-    assert world.run(world.core().generate(A_CAT, None, 900)).succeeded
-    assert len(world.calls) == 1
-    assert world.calls[0].headers["Prefer"] == "wait=50"
+    assert simulation.run(simulation.core().generate(A_CAT, None, 900)).succeeded
+    assert len(simulation.calls) == 1
+    assert simulation.calls[0].headers["Prefer"] == "wait=50"
 
 
 @pytest.mark.parametrize(("status", "error"), [("failed", JobFailed), ("rejected", JobRejected)])
@@ -261,10 +265,10 @@ def test_generate_raises_what_the_job_ended_with(status: str, error: type[JobFai
         "field": "input.reference_image",
         "hint": "Another.",
     }
-    world = World(reply(202, job()), reply(200, finished(status, error=said)))
+    simulation = World(reply(202, job()), reply(200, finished(status, error=said)))
 
     with pytest.raises(error, match="no face") as raised:
-        world.run(world.core().generate(A_CAT, "k", 900))
+        simulation.run(simulation.core().generate(A_CAT, "k", 900))
 
     assert raised.value.job.status == status
     assert (raised.value.code, raised.value.field, raised.value.hint, raised.value.job_id) == (
@@ -277,41 +281,44 @@ def test_generate_raises_what_the_job_ended_with(status: str, error: type[JobFai
 
 
 def test_a_job_that_was_finished_first_is_not_cancelled() -> None:
-    world = World(problem(409), reply(200, finished()))
+    simulation = World(problem(409), reply(200, finished()))
 
-    assert world.run(world.core().cancel(Job("j1", "running"))).succeeded
-    assert [call.method for call in world.calls] == ["DELETE", "GET"]
+    assert simulation.run(simulation.core().cancel(Job("j1", "running"))).succeeded
+    assert [call.method for call in simulation.calls] == ["DELETE", "GET"]
 
 
 def test_outputs_are_saved_side_by_side() -> None:
-    world = World(
+    simulation = World(
         reply(200, finished(outputs=outputs(3, 2))), Reply(200, {}, b"one"), Reply(200, {}, b"tw")
     )
 
-    paths = world.run(world.core().save(Job("j1", "unknown"), "to/fox.png"))
+    paths = simulation.run(simulation.core().save(Job("j1", "unknown"), "to/fox.png"))
 
     assert paths == [Path("to/fox.png"), Path("to/fox-2.png")]
-    assert world.files == {paths[0]: b"one", paths[1]: b"tw"}
-    assert [call.path for call in world.calls[1:]] == ["/jobs/j1/outputs/0", "/jobs/j1/outputs/1"]
+    assert simulation.files == {paths[0]: b"one", paths[1]: b"tw"}
+    assert [call.path for call in simulation.calls[1:]] == [
+        "/jobs/j1/outputs/0",
+        "/jobs/j1/outputs/1",
+    ]
 
 
 def test_half_an_output_is_not_saved() -> None:
-    world = World(reply(200, finished(outputs=outputs(3))), Reply(200, {}, b"on"))
+    simulation = World(reply(200, finished(outputs=outputs(3))), Reply(200, {}, b"on"))
 
     with pytest.raises(UnexpectedAnswer, match="2 bytes, not 3"):
-        world.run(world.core().save(Job("j1", "unknown"), "fox.png"))
+        simulation.run(simulation.core().save(Job("j1", "unknown"), "fox.png"))
 
-    assert not world.files
+    assert not simulation.files
 
 
 def test_a_job_without_pictures_saves_none() -> None:
-    world = World(reply(200, finished("failed")))
+    simulation = World(reply(200, finished("failed")))
     with pytest.raises(JobFailed):
-        world.run(world.core().save(Job("j1", "unknown"), "fox.png"))
+        simulation.run(simulation.core().save(Job("j1", "unknown"), "fox.png"))
 
-    world = World(reply(202, job("running")))
+    simulation = World(reply(202, job("running")))
     with pytest.raises(StillRunning):
-        world.run(world.core().save(Job("j1", "unknown"), "fox.png"))
+        simulation.run(simulation.core().save(Job("j1", "unknown"), "fox.png"))
 
 
 def test_in_a_folder_outputs_keep_their_names(tmp_path: Path) -> None:
@@ -326,7 +333,7 @@ def test_jobs_are_listed_page_by_page() -> None:
         reply(200, {"jobs": [{"id": "a", "state": "waiting"}], "count": 2, "next": "a"}),
         reply(200, {"jobs": [{"id": "b", "state": "running"}], "count": 2, "next": None}),
     )
-    world = World(*pages)
+    simulation = World(*pages)
 
-    assert [each.id for each in world.run(world.core().jobs())] == ["a", "b"]
-    assert [call.path for call in world.calls] == ["/jobs", "/jobs?after=a"]
+    assert [each.id for each in simulation.run(simulation.core().jobs())] == ["a", "b"]
+    assert [call.path for call in simulation.calls] == ["/jobs", "/jobs?after=a"]

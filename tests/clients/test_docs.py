@@ -16,8 +16,8 @@ from handlers.faces.boxes import Box
 from pipeline.local.demo.lora import make_lora
 from pipeline.loras import library
 from tests.clients.conftest import Api
+from tests.support.doc_blocks import ROOT, blocks, run_python, run_script, run_shell
 from tests.support.portraits import portrait
-from tests.support.shown import ROOT, blocks, run_python, run_script, run_shell
 
 pytestmark = pytest.mark.xdist_group("clients")
 

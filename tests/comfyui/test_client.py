@@ -15,7 +15,7 @@ from handlers.kinds.flux import FluxDevInput, FluxSchnellInput
 from handlers.kinds.registry import KINDS
 from tests.comfyui.conftest import MICRO_MODELS
 from tests.support.comfy_wire import Server, changed, flux_graph
-from tests.support.studios import GraphStudio
+from tests.support.graph_runners import GraphStudio
 from workflows.graph import Graph
 from workflows.interfaces import committed
 from workflows.validation import require_valid
@@ -76,12 +76,12 @@ def test_each_kind_makes_its_pictures(
     kind: Kind[Any] = KINDS[model]
     job = JobRequest(job_id=uuid.uuid4().hex, attempt=1, input=asked, seed=7)
 
-    pictures = list(kind.run(job, MODELS, Studio(server)))
+    images = list(kind.run(job, MODELS, Studio(server)))
 
-    assert len(pictures) == asked.num_images
-    assert {size_of(each.body) for each in pictures} == {(asked.width, asked.height)}
-    assert len({each.body for each in pictures}) == len(pictures)
-    assert len({each.name for each in pictures}) == len(pictures)
+    assert len(images) == asked.num_images
+    assert {size_of(each.body) for each in images} == {(asked.width, asked.height)}
+    assert len({each.body for each in images}) == len(images)
+    assert len({each.name for each in images}) == len(images)
 
 
 def test_the_same_brief_makes_the_same_pictures_on_another_attempt(server: Server) -> None:

@@ -210,9 +210,9 @@ def test_another_person_changes_the_pixels(maker_for: Callable[[Case], Maker], n
     """Both faces lie at the same place: what tells them apart is the embedding alone."""
     maker = maker_for(CASES[name])
 
-    pictures = [maker.pixels(CASES[name], person=person) for person in (ANNA, BEN)]
+    images = [maker.pixels(CASES[name], person=person) for person in (ANNA, BEN)]
 
-    assert pictures[0] != pictures[1]
+    assert images[0] != images[1]
 
 
 def test_the_nodes_themselves_tell_of_a_reference_without_a_face(

@@ -31,11 +31,11 @@ def png(colour: str) -> bytes:
 
 
 def run(
-    server: Server, workflow: dict[str, Any], pictures: dict[str, bytes], **fields: Any
+    server: Server, workflow: dict[str, Any], images: dict[str, bytes], **fields: Any
 ) -> list[Rendered]:
-    inputs = dict.fromkeys(pictures, "inputs/0.png")
+    inputs = dict.fromkeys(images, "inputs/0.png")
     given = WorkflowInput.model_validate({"workflow": workflow, "inputs": inputs, **fields})
-    supplies = Supplies(pictures={f"inputs.{name}": body for name, body in pictures.items()})
+    supplies = Supplies(images={f"inputs.{name}": body for name, body in images.items()})
     job = JobRequest(f"workflow-{time.time_ns()}", 1, given, 7, supplies)
     with ComfyClient(server.url) as client:
         runner = ComfyGraphRunner(

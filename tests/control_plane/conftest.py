@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 
 from pipeline.local.seaweed import SeaweedServer
-from tests.support.deployed import Deployed, deployed
+from tests.support.deployed_app import Deployed, deployed
 from tests.support.seaweed import fresh_bucket
 
 

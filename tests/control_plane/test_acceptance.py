@@ -12,7 +12,7 @@ from pipeline.acceptance.http import Web
 from pipeline.acceptance.run import Run, RunOptions
 from pipeline.runtime import load_runtime
 from tests.support.acceptances import SMALL, plan_file
-from tests.support.deployed import API_KEY, Deployed
+from tests.support.deployed_app import API_KEY, Deployed
 
 pytestmark = [pytest.mark.xdist_group("deployed"), pytest.mark.thorough]
 

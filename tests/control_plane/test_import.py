@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 
-from tests.support.deployed import ROOT
+from tests.support.deployed_app import ROOT
 
 MEASURE = """
 import json, sys, time

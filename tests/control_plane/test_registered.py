@@ -10,7 +10,7 @@ import pytest
 
 from config.tables import Route, RouteTable, load_gpus, load_routes
 from pipeline.modal_app.deployment import ENDING_S
-from tests.support.deployed import Deployed
+from tests.support.deployed_app import Deployed
 from tests.support.modal_plane.registered import RegisteredFunction, RegisteredVolume
 
 pytestmark = pytest.mark.xdist_group("deployed")

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from pipeline.contract.result import Status
-from tests.support.deployed import API_KEY, DOORBELL, Deployed, ref_of
+from tests.support.deployed_app import API_KEY, DOORBELL, Deployed, ref_of
 from tests.support.stack import wait_until
 
 pytestmark = pytest.mark.xdist_group("deployed")

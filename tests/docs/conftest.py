@@ -14,7 +14,7 @@ from config.settings import PREFIX, Settings
 from pipeline.api.server import listen, url_of
 from pipeline.dispatcher.tick import TickReport
 from pipeline.local.stack import LocalStack
-from tests.support.shown import ROOT
+from tests.support.doc_blocks import ROOT
 
 SETTINGS = Settings(poll_active_seconds=0.2, poll_idle_seconds=0.5, log_level="error")
 SHOWN_URL = "http://127.0.0.1:8787"

@@ -14,8 +14,8 @@ from typer.main import get_command
 
 from pipeline.cli.app import app
 from tests.docs.conftest import SHOWN_URL, Up
+from tests.support.doc_blocks import ROOT, blocks, run_python, run_script, run_shell
 from tests.support.posthog_receiver import PostHogReceiver
-from tests.support.shown import ROOT, blocks, run_python, run_script, run_shell
 
 pytestmark = pytest.mark.xdist_group("docs")
 

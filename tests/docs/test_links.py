@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.shown import ROOT, pages
+from tests.support.doc_blocks import ROOT, pages
 
 _CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<!\\)\]\(([^)\s]+)\)|^\[[^\]]+\]: (\S+)", re.MULTILINE)

@@ -18,7 +18,7 @@ from pipeline.queue.expiry import Lifetimes
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
 from ryla_client import _config
-from tests.support.shown import ROOT, blocks, pages
+from tests.support.doc_blocks import ROOT, blocks, pages
 
 PAGES = pages()
 VARIABLES = {variable(name) for name in Settings.model_fields}

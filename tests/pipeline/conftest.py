@@ -4,33 +4,33 @@ from typing import Any, Protocol
 
 import pytest
 
-from tests.support.yard import Yard
+from tests.support.pipeline_fixture import PipelineFixture
 
 
-class MakeYard(Protocol):
-    def __call__(self, **options: Any) -> Yard: ...
+class MakePipeline(Protocol):
+    def __call__(self, **options: Any) -> PipelineFixture: ...
 
 
 @pytest.fixture
-def make_yard(tmp_path: Path) -> Iterator[MakeYard]:
-    yards: list[Yard] = []
+def make_pipeline(tmp_path: Path) -> Iterator[MakePipeline]:
+    yards: list[PipelineFixture] = []
 
-    def make(**options: Any) -> Yard:
-        yards.append(Yard(tmp_path=tmp_path, **options))
+    def make(**options: Any) -> PipelineFixture:
+        yards.append(PipelineFixture(tmp_path=tmp_path, **options))
         return yards[-1]
 
     yield make
-    for yard in yards:
-        yard.close()
+    for pipeline in yards:
+        pipeline.close()
 
 
 @pytest.fixture
-def yard(make_yard: MakeYard) -> Yard:
+def pipeline(make_pipeline: MakePipeline) -> PipelineFixture:
     """Jobs run as they are spawned."""
-    return make_yard()
+    return make_pipeline()
 
 
 @pytest.fixture
-def holding(make_yard: MakeYard) -> Yard:
+def holding(make_pipeline: MakePipeline) -> PipelineFixture:
     """Spawned jobs wait for a worker that never comes."""
-    return make_yard(holding=True)
+    return make_pipeline(holding=True)

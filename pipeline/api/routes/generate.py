@@ -12,7 +12,7 @@ from handlers.kinds.registry import lookup
 from pipeline.api import responses
 from pipeline.api.errors import PathGone
 from pipeline.api.lookup import OwnedJob
-from pipeline.api.openapi import PICTURE_ANSWER, headers, problems, request_body
+from pipeline.api.openapi import IMAGE_ANSWER, headers, problems, request_body
 from pipeline.api.paths import ENDPOINTS, GONE, Endpoint, Gone
 from pipeline.api.request import (
     MIB,
@@ -32,7 +32,7 @@ from pipeline.api.request_terms import (
     job_id,
     response_preference,
 )
-from pipeline.api.responses import picture
+from pipeline.api.responses import image
 from pipeline.api.schemas import Job
 from pipeline.api.service import Service
 from pipeline.api.submit import Submission, put, put_again
@@ -140,18 +140,18 @@ async def _answer(
 ) -> Response:
     id = owned.view.id
     request.state.job = id
-    shows = preference.shape is Shape.PICTURE
+    shows = preference.shape is Shape.IMAGE
     if not shows or preference.prefers:
         owned = await waited(request, service, owned, preference.wait_s or 0)
         done = shows and owned.finished
-        answer = await picture(request, service, owned, 0) if done else responses.job(owned)
+        answer = await image(request, service, owned, 0) if done else responses.job(owned)
         if preference.wait_s is not None:
             answer.headers["Preference-Applied"] = f"wait={preference.wait_s}"
         return answer
-    first = service.dependencies.timeouts.picture_wait
+    first = service.dependencies.timeouts.image_wait
     owned = await waited(request, service, owned, first)
     if owned.finished:
-        return await picture(request, service, owned, 0)
+        return await image(request, service, owned, 0)
     return responses.sent_on(id, 0, MAX_WAIT, max(0, round(IN_ALL_S - first - MAX_WAIT)))
 
 
@@ -183,7 +183,7 @@ def _responses() -> dict[int | str, dict[str, Any]]:
         200: {
             "description": "Finished, well or not: `status` says which. Or the first picture.",
             "model": Job,
-            **PICTURE_ANSWER,
+            **IMAGE_ANSWER,
         },
         202: {
             "description": "Taken; it goes on. Location says where to ask.",

@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from handlers.kinds.base import picture_fields
+from handlers.kinds.base import image_fields
 from handlers.kinds.compatibility import sets_of
 from handlers.kinds.lora_fields import TakesLora
 from handlers.kinds.registry import KINDS
@@ -65,7 +65,7 @@ def _kind(endpoint: Endpoint, runtime: RuntimeConfig) -> Kind:
         gpus=tuple(runtime.routes.route(kind.route).gpus),
         weights=tuple(dict.fromkeys(weights)),
         takes_lora=isinstance(kind, TakesLora),
-        pictures=tuple(picture_fields(kind.input_model)),
+        pictures=tuple(image_fields(kind.input_model)),
     )
 
 

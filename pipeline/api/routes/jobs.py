@@ -18,10 +18,10 @@ from pipeline.api import responses
 from pipeline.api.errors import BadRequest, NoSuchOutput
 from pipeline.api.job_pages import MOST
 from pipeline.api.lookup import OwnedJob
-from pipeline.api.openapi import PICTURE_ANSWER, problems
+from pipeline.api.openapi import IMAGE_ANSWER, problems
 from pipeline.api.request import Prefer, Shared, Tenant, header, require_query, waited
 from pipeline.api.request_terms import MAX_WAIT, waiting, whole_number
-from pipeline.api.responses import picture
+from pipeline.api.responses import image
 from pipeline.api.schemas import Job, Jobs, job_document, job_url
 from pipeline.api.service import Service
 from pipeline.api.sse import event_id, events
@@ -144,7 +144,7 @@ async def get_output(
     owned = await _find(request, service, id, tenant)
     owned = await waited(request, service, owned, wait_s)
     if owned.finished:
-        return await picture(request, service, owned, int(n))
+        return await image(request, service, owned, int(n))
     if left_s:
         return responses.sent_on(id, int(n), min(left_s, MAX_WAIT), max(0, left_s - MAX_WAIT))
     raise responses.still_not_finished(id) if wait_s else responses.not_finished(id)
@@ -181,7 +181,7 @@ def jobs_router() -> APIRouter:
         204: {"description": "There is nothing more to come."},
     }
     output: dict[int | str, dict[str, Any]] = {
-        200: {"description": "The picture.", **PICTURE_ANSWER},
+        200: {"description": "The picture.", **IMAGE_ANSWER},
         302: {"description": "It is to be had at Location, for a while."},
         303: {"description": "Not yet; ask again there."},
         304: {"description": "It is the one you have."},

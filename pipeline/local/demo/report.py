@@ -35,7 +35,7 @@ ROW_ASPECT = 4.2
 
 
 @dataclass(frozen=True)
-class Picture:
+class Thumbnail:
     output: Output
     number: int
     job: "JobRow"
@@ -156,17 +156,17 @@ class Report:
         return all(check.ok for check in self.checks)
 
     @cached_property
-    def pictures(self) -> Sequence[Picture]:
+    def pictures(self) -> Sequence[Thumbnail]:
         outputs = [
             (job, output) for job in self.jobs if job.result for output in job.result.outputs
         ]
         return [
-            Picture(output, n, job, _data_uri(self.run.out / output.key))
+            Thumbnail(output, n, job, _data_uri(self.run.out / output.key))
             for n, (job, output) in enumerate(outputs, start=1)
         ]
 
     @property
-    def rows(self) -> Sequence[Sequence[Picture]]:
+    def rows(self) -> Sequence[Sequence[Thumbnail]]:
         """The pictures in rows of about the same width at the same height."""
         aspects = [picture.aspect for picture in self.pictures]
         cuts = balanced(aspects, max(1, round(sum(aspects) / ROW_ASPECT)))

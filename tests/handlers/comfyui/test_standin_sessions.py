@@ -37,11 +37,11 @@ def told(frames: list[dict[str, Any]], leaving_out: list[str]) -> list[tuple[str
 
 
 def upload_pictures(server: Server, session: Recording) -> None:
-    picture = portrait({"anna": Box(240, 140, 160, 200)})
+    image = portrait({"anna": Box(240, 140, 160, 200)})
     for node in session.graph.values():
         if node["class_type"] == "LoadImage":
             name = node["inputs"]["image"]
-            httpx.post(server.url + "/upload/image", files={"image": (name, picture)})
+            httpx.post(server.url + "/upload/image", files={"image": (name, image)})
 
 
 @pytest.mark.parametrize("name", KINDS)

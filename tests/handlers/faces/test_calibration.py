@@ -28,8 +28,8 @@ def labelled(tmp_path: Path) -> Path:
     for name in PEOPLE:
         (tmp_path / name).mkdir()
         for number, box in enumerate(BOXES):
-            picture = portrait({name: box}, light=1 - number / 20)
-            (tmp_path / name / f"{number}.png").write_bytes(picture)
+            image = portrait({name: box}, light=1 - number / 20)
+            (tmp_path / name / f"{number}.png").write_bytes(image)
     return tmp_path
 
 

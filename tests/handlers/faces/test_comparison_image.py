@@ -38,9 +38,9 @@ def test_panels_stand_side_by_side_at_one_height() -> None:
 
 
 def test_a_mark_is_drawn_on_the_box_and_nowhere_else_but_beside_it() -> None:
-    picture = portrait({"ann": BOX})
-    plain = opened(comparison_image([Panel("result", picture)], height=480))
-    marked = opened(comparison_image([Panel("result", picture, [Mark(BOX)])], height=480))
+    image = portrait({"ann": BOX})
+    plain = opened(comparison_image([Panel("result", image)], height=480))
+    marked = opened(comparison_image([Panel("result", image, [Mark(BOX)])], height=480))
     top = plain.height - 480 - GAP
     changed = [
         (x - GAP, y - top)

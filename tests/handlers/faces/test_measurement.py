@@ -17,8 +17,8 @@ class Finder:
     def __init__(self, **pictures: list[Face]) -> None:
         self._pictures = pictures
 
-    def find_faces(self, picture: bytes) -> list[Face]:
-        return self._pictures[picture.decode()]
+    def find_faces(self, image: bytes) -> list[Face]:
+        return self._pictures[image.decode()]
 
 
 FINDER = Finder(anna=[NEAR], both=[FAR, NEAR], empty=[])

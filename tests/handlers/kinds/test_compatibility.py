@@ -23,7 +23,7 @@ from tests.support.portraits import portrait
 from tests.support.safetensors_files import safetensors
 
 LORA = "some.safetensors"
-PICTURE = f"inputs/{'a' * 64}.png"
+IMAGE = f"inputs/{'a' * 64}.png"
 GRAPHS_OF_CALLERS = {"workflow"}
 """Kinds whose graph is the caller's: what goes together is the caller's matter."""
 KINDS_OF_TABLE = sorted({row.kind for row in ROWS})
@@ -51,7 +51,7 @@ def asked(cell: Cell) -> bytes:
     if cell.base is not own_base:
         fields["base"] = cell.base.value
     if cell.adapter is Adapter.INSTANTID:
-        fields["reference_image"] = PICTURE
+        fields["reference_image"] = IMAGE
     if cell.lora is not None:
         fields["lora_name"] = LORA
     return json.dumps({"version": 1, "model": cell.kind, "input": fields}).encode()
@@ -70,7 +70,7 @@ def inspect(cell: Cell, runtime: RuntimeConfig) -> None:
     """What the dispatcher does with a manifest before it claims a GPU for it."""
     bucket = Bucket()
     if cell.adapter is Adapter.INSTANTID:
-        bucket.upload(PICTURE, portrait({}, size=(64, 64)))
+        bucket.upload(IMAGE, portrait({}, size=(64, 64)))
     if cell.lora is not None:
         bucket.upload(f"loras/{LORA}", lora_of(cell.lora))
     InputChecker(bucket.store, runtime).check(parse_manifest(asked(cell)))

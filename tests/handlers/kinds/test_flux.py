@@ -11,7 +11,7 @@ from handlers.kinds.base import JobRequest, OutputFile, PromptRun, Timings, Work
 from handlers.kinds.flux import FluxDev, FluxDevInput, FluxSchnell, FluxSchnellInput
 from handlers.kinds.seeds import output_seed
 from handlers.policy.rules import UNCENSORED
-from tests.support.studios import GraphStudio
+from tests.support.graph_runners import GraphStudio
 from workflows.graph import Graph
 from workflows.interfaces import committed
 from workflows.validation import require_valid
@@ -239,17 +239,17 @@ def test_another_attempt_makes_the_same_graphs_but_for_the_prefix() -> None:
 def test_pictures_come_in_order_with_what_made_them() -> None:
     runner = Studio()
 
-    pictures = list(DEV.run(job(dev(num_images=2)), MODELS, runner))
+    images = list(DEV.run(job(dev(num_images=2)), MODELS, runner))
 
     assert [(part, parts) for _, part, parts in runner.rendered] == [(0, 2), (1, 2)]
-    assert [each.body for each in pictures] == [b"picture 0", b"picture 1"]
-    assert [each.name for each in pictures] == ["image-0", "image-1"]
-    assert [each.seed for each in pictures] == [5, output_seed(5, 1)]
-    assert [each.graph_sha256 for each in pictures] == [
+    assert [each.body for each in images] == [b"picture 0", b"picture 1"]
+    assert [each.name for each in images] == ["image-0", "image-1"]
+    assert [each.seed for each in images] == [5, output_seed(5, 1)]
+    assert [each.graph_sha256 for each in images] == [
         graph.digest() for graph, _, _ in runner.rendered
     ]
     vae = MODELS.weights("flux-dev")["vae"]
-    assert pictures[0].weights[vae.file] == vae.sha256
+    assert images[0].weights[vae.file] == vae.sha256
 
 
 def test_a_picture_says_how_it_is_to_be_delivered() -> None:

@@ -23,8 +23,8 @@ from handlers.kinds.base import JobRequest, Kind, PromptRun, Rendered
 from handlers.kinds.flux_instantid import FluxInstantId
 from handlers.kinds.instantid import SdxlInstantId
 from handlers.kinds.requirements import Supplies
+from tests.support.graph_runners import WireStudio
 from tests.support.portraits import portrait
-from tests.support.studios import WireStudio
 from workflows.graph import Graph
 from workflows.interfaces import committed
 from workflows.validation import require_valid
@@ -56,11 +56,11 @@ def asked(kind: Kind[Any], **fields: Any) -> Any:
 
 
 def job(kind: Kind[Any], reference: bytes = ANNA, **fields: Any) -> JobRequest[Any]:
-    supplies = Supplies(pictures={"reference_image": reference})
+    supplies = Supplies(images={"reference_image": reference})
     return JobRequest("j1", 1, asked(kind, **fields), 7, supplies)
 
 
-def pictures(
+def images(
     kind: Kind[Any], runner: WireStudio, reference: bytes = ANNA, **fields: Any
 ) -> list[Rendered]:
     return list(kind.run(job(kind, reference, **fields), MODELS, runner))
@@ -121,7 +121,7 @@ def test_the_reference_is_marked_for_intake_and_needed_before_a_gpu() -> None:
     assert field.json_schema_extra == {"picture": True}
     for kind, boxes in ((SDXL, False), (FLUX, True)):
         required_inputs = kind.required_inputs(asked(kind), MODELS)
-        assert (dict(required_inputs.pictures), required_inputs.face_boxes) == (
+        assert (dict(required_inputs.images), required_inputs.face_boxes) == (
             {"reference_image": "inputs/a.png"},
             boxes,
         )
@@ -207,7 +207,7 @@ def test_their_routes_exist() -> None:
 
 
 def test_sdxl_makes_the_person_in_each_picture(runner: WireStudio) -> None:
-    made = pictures(SDXL, runner, num_images=2)
+    made = images(SDXL, runner, num_images=2)
 
     assert [each.name for each in made] == ["image-0", "image-1"]
     assert [similarity(each) > 0.9 for each in made] == [True, True]
@@ -220,7 +220,7 @@ def test_sdxl_makes_the_person_in_each_picture(runner: WireStudio) -> None:
 
 
 def test_sdxl_needs_no_face_pack_and_then_gives_no_number(client: ComfyClient) -> None:
-    (made,) = pictures(SDXL, WireStudio(client))
+    (made,) = images(SDXL, WireStudio(client))
 
     assert made.face is not None
     assert made.face.tries[0].score.similarity is None
@@ -232,7 +232,7 @@ def test_a_reference_without_a_face_is_refused_before_any_prompt(
     kind: Kind[Any], runner: WireStudio
 ) -> None:
     with pytest.raises(NoFace, match="reference picture"):
-        pictures(kind, runner, NOBODY)
+        images(kind, runner, NOBODY)
 
     assert runner.graphs == []
 
@@ -249,7 +249,7 @@ def test_what_the_nodes_say_of_a_faceless_reference_is_told_apart(
             raise NodeFailed(f"ApplyInstantIDAdvanced: {said}")
 
     with pytest.raises(error):
-        pictures(SDXL, Failing(client))
+        images(SDXL, Failing(client))
 
 
 # -- flux-instantid
@@ -257,7 +257,7 @@ def test_what_the_nodes_say_of_a_faceless_reference_is_told_apart(
 
 @pytest.mark.parametrize("base", ["flux-dev", "z-image-turbo"])
 def test_outside_the_box_not_one_pixel_changes(base: str, runner: WireStudio) -> None:
-    (made,) = pictures(FLUX, runner, base=base, keep_composition=True)
+    (made,) = images(FLUX, runner, base=base, keep_composition=True)
 
     assert made.composition is not None
     assert made.face is not None
@@ -274,18 +274,18 @@ def test_outside_the_box_not_one_pixel_changes(base: str, runner: WireStudio) ->
 def test_the_face_pass_makes_the_composed_face_the_reference_s(
     runner: WireStudio, analyser: FaceAnalyser
 ) -> None:
-    (made,) = pictures(FLUX, runner, keep_composition=True)
+    (made,) = images(FLUX, runner, keep_composition=True)
 
     assert made.composition is not None
     assert [graph["save"].class_type for graph in runner.graphs] == ["SaveImage"] * 2
     assert runner.parts == [(0, 2), (1, 2)]
     assert similarity(made) > 0.9
-    (composed,) = pictures(FLUX, runner, instantid_strength=0.0)
+    (composed,) = images(FLUX, runner, instantid_strength=0.0)
     assert similarity(composed) < 0.7
 
 
 def test_what_ran_and_with_what_is_told(runner: WireStudio) -> None:
-    (made,) = pictures(FLUX, runner)
+    (made,) = images(FLUX, runner)
 
     first, second = runner.graphs
     assert (list(made.parent_graphs), made.graph_sha256) == ([first.digest()], second.digest())
@@ -297,7 +297,7 @@ def test_of_several_faces_the_largest_is_made_anew_or_the_one_asked_for(
     runner: WireStudio,
 ) -> None:
     def middle(**fields: Any) -> float:
-        (made,) = pictures(FLUX, runner, TWO, **fields)
+        (made,) = images(FLUX, runner, TWO, **fields)
         assert made.face is not None
         assert made.face.resampled is not None
         return made.face.resampled.x + made.face.resampled.width / 2
@@ -308,7 +308,7 @@ def test_of_several_faces_the_largest_is_made_anew_or_the_one_asked_for(
 
 def test_a_face_that_is_not_there_cannot_be_chosen(runner: WireStudio) -> None:
     with pytest.raises(NoFace, match="none with index 5") as caught:
-        pictures(FLUX, runner, face_index=5, allow_no_face=True)
+        images(FLUX, runner, face_index=5, allow_no_face=True)
 
     assert caught.value.field == "face_index"
 
@@ -327,7 +327,7 @@ def test_a_composition_without_a_face_is_an_error(
     runner = Faceless(client, {FaceUse.BOX: analyser, FaceUse.SCORE: analyser})
 
     with pytest.raises(NoFace, match="no face was found in what flux-dev composed") as caught:
-        pictures(FLUX, runner)
+        images(FLUX, runner)
 
     assert caught.value.hint is not None
     assert "allow_no_face" in caught.value.hint
@@ -339,7 +339,7 @@ def test_a_composition_without_a_face_is_delivered_where_that_is_allowed(
 ) -> None:
     runner = Faceless(client, {FaceUse.BOX: analyser, FaceUse.SCORE: analyser})
 
-    (made,) = pictures(FLUX, runner, allow_no_face=True)
+    (made,) = images(FLUX, runner, allow_no_face=True)
 
     assert opened(made.body).size == (512, 512)
     assert made.face is not None
@@ -348,13 +348,13 @@ def test_a_composition_without_a_face_is_delivered_where_that_is_allowed(
 
 def test_without_a_pack_no_box_can_be_found(client: ComfyClient) -> None:
     with pytest.raises(FaceModelsMissing):
-        pictures(FLUX, WireStudio(client))
+        images(FLUX, WireStudio(client))
 
 
 def test_with_a_pack_for_boxes_alone_the_face_is_made_and_not_scored(
     client: ComfyClient, analyser: FaceAnalyser
 ) -> None:
-    (made,) = pictures(FLUX, WireStudio(client, {FaceUse.BOX: analyser}))
+    (made,) = images(FLUX, WireStudio(client, {FaceUse.BOX: analyser}))
 
     assert made.face is not None
     assert made.face.resampled is not None
@@ -368,7 +368,7 @@ def test_with_a_pack_for_boxes_alone_the_face_is_made_and_not_scored(
 def test_below_the_gate_other_seeds_are_tried_and_the_best_is_kept(
     kind: Kind[Any], runner: WireStudio
 ) -> None:
-    (made,) = pictures(kind, runner, min_face_similarity=0.9999, max_tries=4)
+    (made,) = images(kind, runner, min_face_similarity=0.9999, max_tries=4)
 
     assert made.face is not None
     scores = [one.score.similarity or 0 for one in made.face.tries]
@@ -381,7 +381,7 @@ def test_below_the_gate_other_seeds_are_tried_and_the_best_is_kept(
 
 def test_seeds_of_tries_are_the_same_on_another_attempt(runner: WireStudio) -> None:
     def seeds() -> list[int]:
-        (made,) = pictures(SDXL, runner, min_face_similarity=0.9999)
+        (made,) = images(SDXL, runner, min_face_similarity=0.9999)
         assert made.face is not None
         return [one.seed for one in made.face.tries]
 
@@ -389,7 +389,7 @@ def test_seeds_of_tries_are_the_same_on_another_attempt(runner: WireStudio) -> N
 
 
 def test_a_picture_that_passes_is_not_made_again(runner: WireStudio) -> None:
-    (made,) = pictures(SDXL, runner, min_face_similarity=0.5, max_tries=4)
+    (made,) = images(SDXL, runner, min_face_similarity=0.5, max_tries=4)
 
     assert made.face is not None
     assert len(made.face.tries) == 1
@@ -398,7 +398,7 @@ def test_a_picture_that_passes_is_not_made_again(runner: WireStudio) -> None:
 def test_no_try_goes_beyond_the_time_and_budget_of_the_job(runner: WireStudio) -> None:
     runner.further_seconds = 0.0
 
-    (made,) = pictures(SDXL, runner, min_face_similarity=0.9999, max_tries=4)
+    (made,) = images(SDXL, runner, min_face_similarity=0.9999, max_tries=4)
 
     assert made.face is not None
     assert len(made.face.tries) == 1

@@ -11,7 +11,7 @@ MP4 = b"\x00\x00\x00\x20ftypisom" + b"\x00" * 20
 WEBM = b"\x1a\x45\xdf\xa3" + b"\x00" * 20
 
 
-def picture(fmt: str = "PNG", frames: int = 1) -> bytes:
+def image(fmt: str = "PNG", frames: int = 1) -> bytes:
     file = BytesIO()
     images = [Image.new("RGB", (8, 6), (n * 40, 0, 0)) for n in range(frames)]
     more = {"save_all": True, "append_images": images[1:]} if frames > 1 else {}
@@ -22,7 +22,7 @@ def picture(fmt: str = "PNG", frames: int = 1) -> bytes:
 
 
 def test_a_still_picture_is_finished_like_any_other() -> None:
-    done = finish(picture(), "a_00001_.png", fmt=None, job_id="job")
+    done = finish(image(), "a_00001_.png", fmt=None, job_id="job")
 
     assert (done.width, done.height, done.content_type, done.extension) == (
         8,
@@ -35,7 +35,7 @@ def test_a_still_picture_is_finished_like_any_other() -> None:
 
 
 def test_a_still_picture_is_converted_if_asked() -> None:
-    done = finish(picture(), "a.png", fmt="jpeg", job_id="job")
+    done = finish(image(), "a.png", fmt="jpeg", job_id="job")
 
     assert (done.content_type, done.extension) == ("image/jpeg", "jpg")
     assert Image.open(BytesIO(done.body)).format == "JPEG"
@@ -43,7 +43,7 @@ def test_a_still_picture_is_converted_if_asked() -> None:
 
 @pytest.mark.parametrize(("fmt", "ending"), [("PNG", "png"), ("WEBP", "webp")])
 def test_an_animation_is_delivered_as_it_is(fmt: str, ending: str) -> None:
-    body = picture(fmt, frames=3)
+    body = image(fmt, frames=3)
     done = finish(body, f"a_00001_.{ending}", fmt="jpeg", job_id="job")
 
     assert done.body == body
@@ -67,11 +67,11 @@ def test_a_video_is_delivered_as_it_is_and_has_no_size_of_its_own(body: bytes, e
         (MP4, "a.webm"),
         (b"", "a.mp4"),
         (b"text", "a.png"),
-        (picture()[:40], "a.png"),
-        (picture("WEBP", 3)[:30], "a.webp"),
+        (image()[:40], "a.png"),
+        (image("WEBP", 3)[:30], "a.webp"),
         (b"<svg/>", "a.svg"),
         (b"", "a"),
-        (picture(), "a.safetensors"),
+        (image(), "a.safetensors"),
     ],
 )
 def test_what_is_not_what_its_name_says_is_refused(body: bytes, name: str) -> None:

@@ -376,8 +376,8 @@ class Studio:
         return f"up-{name}"
 
 
-def run(runner: Any, given: WorkflowInput, pictures: dict[str, bytes] | None = None) -> Any:
-    job = JobRequest("job", 1, given, 7, Supplies(pictures=pictures or {}))
+def run(runner: Any, given: WorkflowInput, images: dict[str, bytes] | None = None) -> Any:
+    job = JobRequest("job", 1, given, 7, Supplies(images=images or {}))
     return list(KIND.run(job, MODELS, runner))
 
 
@@ -396,7 +396,7 @@ def test_every_saved_file_is_an_output_and_the_time_counts_once() -> None:
 def test_pictures_are_uploaded_and_loaded_by_the_name_they_got() -> None:
     runner = Studio("a.png")
     given = request(graph("sdxl_instantid"), inputs={"reference": KEY})
-    assert KIND.required_inputs(given, MODELS).pictures == {"inputs.reference": KEY}
+    assert KIND.required_inputs(given, MODELS).images == {"inputs.reference": KEY}
     run(runner, given, {"inputs.reference": b"face"})
 
     [name] = runner.uploaded
@@ -414,14 +414,14 @@ def test_a_graph_that_saved_nothing_made_nothing() -> None:
 
 def test_what_is_allowed_exists_and_keeps_the_rule() -> None:
     allowed, nodes = allow_list(), committed().nodes
-    named = {*allowed.nodes, *allowed.saves, *allowed.pictures, *allowed.weights}
+    named = {*allowed.nodes, *allowed.saves, *allowed.images, *allowed.weights}
     assert named <= set(nodes)
     for name in named:
         node = nodes[name]
         files = {
             key for key, spec in {**node.required, **node.optional}.items() if spec.type == FILE
         }
-        checked = {*allowed.weights.get(name, ()), allowed.pictures.get(name)} - {None}
+        checked = {*allowed.weights.get(name, ()), allowed.images.get(name)} - {None}
         assert files == checked, name
         assert not {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "*"} & set(node.output), name
         assert (name in allowed.saves) == ("filename_prefix" in node.required), name

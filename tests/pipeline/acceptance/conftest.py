@@ -7,12 +7,12 @@ import pytest
 from pipeline.acceptance.http import Web
 from pipeline.api.dependencies import ApiDependencies
 from pipeline.api.server import listen, served, url_of
-from tests.support.desk import QUICK
-from tests.support.yard import Yard
+from tests.support.api_fixture import QUICK
+from tests.support.pipeline_fixture import PipelineFixture
 
 
 class Reach(Protocol):
-    def __call__(self, yard: Yard, other: Yard | None = None) -> Web: ...
+    def __call__(self, pipeline: PipelineFixture, other: PipelineFixture | None = None) -> Web: ...
 
 
 @pytest.fixture
@@ -20,8 +20,8 @@ def reach() -> Iterator[Reach]:
     """The HTTP API over a yard, or over the bucket of an `other`, whose dispatcher hears it."""
     with ExitStack() as parts:
 
-        def reach(yard: Yard, other: Yard | None = None) -> Web:
-            served_yard = other or yard
+        def reach(pipeline: PipelineFixture, other: PipelineFixture | None = None) -> Web:
+            served_yard = other or pipeline
 
             def notify(_: str | None) -> None:
                 served_yard.tick()

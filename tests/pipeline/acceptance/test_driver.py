@@ -9,45 +9,47 @@ from pipeline.acceptance.estimate import PricedJob, ready
 from pipeline.acceptance.jobs import jobs_of
 from pipeline.jobs.submit import submit
 from tests.support.acceptances import plan
-from tests.support.yard import Yard
+from tests.support.pipeline_fixture import PipelineFixture
 
 
-def priced_jobs(yard: Yard, pictures: int = 3, prompt: str = "a cat") -> list[PricedJob]:
+def priced_jobs(
+    pipeline: PipelineFixture, pictures: int = 3, prompt: str = "a cat"
+) -> list[PricedJob]:
     flux = {"prompts": [prompt], "pictures": pictures, "input": {"width": 256, "height": 256}}
-    return ready(jobs_of(plan(flux=flux), "r"), Path(), "default", yard.runtime)
+    return ready(jobs_of(plan(flux=flux), "r"), Path(), "default", pipeline.runtime)
 
 
-def driver(yard: Yard, *, at_once: int = 2, bound: float | None = None) -> Driver:
+def driver(pipeline: PipelineFixture, *, at_once: int = 2, bound: float | None = None) -> Driver:
     """The yard's dispatcher looks whenever it waits."""
     seconds = iter(range(10_000))
     return Driver(
-        yard.store,
+        pipeline.store,
         at_once,
         bound,
         patience_s=50,
-        sleep=lambda _: _look(yard),
+        sleep=lambda _: _look(pipeline),
         monotonic=lambda: next(seconds),
     )
 
 
-def _look(yard: Yard) -> None:
-    yard.tick()
+def _look(pipeline: PipelineFixture) -> None:
+    pipeline.tick()
 
 
-def sending(yard: Yard) -> Callable[[PricedJob], None]:
+def sending(pipeline: PipelineFixture) -> Callable[[PricedJob], None]:
     def send(priced: PricedJob) -> None:
-        submit(yard.store, priced.prepared)
+        submit(pipeline.store, priced.prepared)
 
     return send
 
 
-def test_no_more_jobs_are_on_their_way_than_it_may_be(yard: Yard) -> None:
-    driving, most = driver(yard), []
-    progress = driving.found(priced_jobs(yard, 5))
+def test_no_more_jobs_are_on_their_way_than_it_may_be(pipeline: PipelineFixture) -> None:
+    driving, most = driver(pipeline), []
+    progress = driving.found(priced_jobs(pipeline, 5))
 
     driving.drive(
         progress,
-        sending(yard),
+        sending(pipeline),
         on_look=lambda seen: most.append(len(seen.under_way)),
     )
 
@@ -56,18 +58,18 @@ def test_no_more_jobs_are_on_their_way_than_it_may_be(yard: Yard) -> None:
     assert (progress.stopped, progress.unsent) == (None, [])
 
 
-def test_a_second_start_sends_nothing_twice(yard: Yard) -> None:
-    some = priced_jobs(yard)
+def test_a_second_start_sends_nothing_twice(pipeline: PipelineFixture) -> None:
+    some = priced_jobs(pipeline)
     for priced in some[:2]:
-        submit(yard.store, priced.prepared)
-    yard.tick()
+        submit(pipeline.store, priced.prepared)
+    pipeline.tick()
     sent: list[str] = []
-    driving = driver(yard)
+    driving = driver(pipeline)
     progress = driving.found(some)
 
     def send(priced: PricedJob) -> None:
         sent.append(priced.job.id)
-        submit(yard.store, priced.prepared)
+        submit(pipeline.store, priced.prepared)
 
     driving.drive(progress, send)
 
@@ -75,24 +77,24 @@ def test_a_second_start_sends_nothing_twice(yard: Yard) -> None:
     assert all(view.succeeded for view in progress.views.values())
 
 
-def test_a_run_of_another_plan_needs_another_name(yard: Yard) -> None:
-    submit(yard.store, priced_jobs(yard)[0].prepared)
-    yard.tick()
+def test_a_run_of_another_plan_needs_another_name(pipeline: PipelineFixture) -> None:
+    submit(pipeline.store, priced_jobs(pipeline)[0].prepared)
+    pipeline.tick()
 
     with pytest.raises(IdConflict) as error:
-        driver(yard).found(priced_jobs(yard, prompt="a dog"))
+        driver(pipeline).found(priced_jobs(pipeline, prompt="a dog"))
 
     assert "--run" in (error.value.hint or "")
 
 
-def test_nothing_is_sent_beyond_the_bound(yard: Yard) -> None:
-    some = priced_jobs(yard)
-    driving, most = driver(yard, bound=(some[0].usd or 0) * 1.5), []
+def test_nothing_is_sent_beyond_the_bound(pipeline: PipelineFixture) -> None:
+    some = priced_jobs(pipeline)
+    driving, most = driver(pipeline, bound=(some[0].usd or 0) * 1.5), []
     progress = driving.found(some)
 
     driving.drive(
         progress,
-        sending(yard),
+        sending(pipeline),
         on_look=lambda seen: most.append(len(seen.under_way)),
     )
 
@@ -100,14 +102,14 @@ def test_nothing_is_sent_beyond_the_bound(yard: Yard) -> None:
     assert max(most) == 1
     assert all(view.succeeded for view in progress.views.values())
 
-    more = driving.found(priced_jobs(yard, 4))
+    more = driving.found(priced_jobs(pipeline, 4))
     driving.drive(more, lambda priced: None, spent_usd=1.0)
 
     assert "more than" in (more.stopped or "")
     assert [priced.job.id for priced in more.unsent] == ["r-flux-dev-04"]
 
 
-def test_it_gives_up_when_nothing_happens(holding: Yard) -> None:
+def test_it_gives_up_when_nothing_happens(holding: PipelineFixture) -> None:
     driving = driver(holding)
     progress = driving.found(priced_jobs(holding))
 

@@ -8,13 +8,15 @@ from pipeline.acceptance.http import Web
 from pipeline.acceptance.jobs import Job, Stage
 from tests.pipeline.acceptance.conftest import Reach
 from tests.support.acceptances import SMALL
-from tests.support.yard import Yard
+from tests.support.pipeline_fixture import PipelineFixture
 
 JOB = Job("r-http-flux-dev", Stage.HTTP, "flux-dev", {"prompt": "a cat", **SMALL})
 
 
-def test_health_is_timed_and_kept_as_it_was_answered(yard: Yard, reach: Reach) -> None:
-    seen = reach(yard).health(idle=True)
+def test_health_is_timed_and_kept_as_it_was_answered(
+    pipeline: PipelineFixture, reach: Reach
+) -> None:
+    seen = reach(pipeline).health(idle=True)
 
     assert seen.healthy
     assert (seen.idle, seen.status) == (True, 200)
@@ -32,22 +34,24 @@ def test_where_nothing_answers_there_is_no_health() -> None:
     assert "ConnectError" in seen.told
 
 
-def test_a_job_is_made_and_its_picture_fetched(yard: Yard, reach: Reach) -> None:
-    answer = reach(yard).make(JOB, Path(), within_s=30)
+def test_a_job_is_made_and_its_picture_fetched(pipeline: PipelineFixture, reach: Reach) -> None:
+    answer = reach(pipeline).make(JOB, Path(), within_s=30)
 
     assert (answer.kind, answer.status, answer.fault) == ("flux-dev", "succeeded", None)
-    assert answer.picture_bytes == yard.result(answer.id or "").outputs[0].bytes
+    assert answer.picture_bytes == pipeline.result(answer.id or "").outputs[0].bytes
 
 
-def test_the_same_key_is_the_same_job(yard: Yard, reach: Reach) -> None:
-    web = reach(yard)
+def test_the_same_key_is_the_same_job(pipeline: PipelineFixture, reach: Reach) -> None:
+    web = reach(pipeline)
     first, again = (web.make(JOB, Path(), within_s=30) for _ in range(2))
 
     assert first.id == again.id
-    assert len([key for key in yard.keys("jobs/") if key.endswith("result.json")]) == 1
+    assert len([key for key in pipeline.keys("jobs/") if key.endswith("result.json")]) == 1
 
 
-def test_a_job_not_finished_in_time_is_told_with_its_id(holding: Yard, reach: Reach) -> None:
+def test_a_job_not_finished_in_time_is_told_with_its_id(
+    holding: PipelineFixture, reach: Reach
+) -> None:
     web = Web(reach(holding).client, wait_s=0)
 
     answer = web.make(JOB, Path(), within_s=0)
@@ -56,10 +60,10 @@ def test_a_job_not_finished_in_time_is_told_with_its_id(holding: Yard, reach: Re
     assert answer.id is not None
 
 
-def test_a_refusal_is_told_in_the_servers_words(yard: Yard, reach: Reach) -> None:
+def test_a_refusal_is_told_in_the_servers_words(pipeline: PipelineFixture, reach: Reach) -> None:
     wrong = Job("k", Stage.HTTP, "flux-dev", {"prompt": "a cat", "width": 1})
 
-    fault = reach(yard).make(wrong, Path(), within_s=30).fault or ""
+    fault = reach(pipeline).make(wrong, Path(), within_s=30).fault or ""
 
     assert fault.startswith("422 invalid_field: width")
 

@@ -9,8 +9,8 @@ from pipeline.acceptance.on_gpu import place
 from pipeline.contract.keys import manifest_key
 from pipeline.store.base import Always
 from tests.support.acceptances import SMALL, plan
-from tests.support.world import BENCH, World
-from tests.support.yard import Yard
+from tests.support.pipeline_fixture import PipelineFixture
+from tests.support.simulation import BENCH, Simulation
 
 GPU = "A100-80GB"
 
@@ -21,7 +21,7 @@ def priced() -> PricedJob:
     return ready(gpu_jobs(plan(gpus=part), "r", [GPU]), Path(), "default", BENCH)[0]
 
 
-def test_any_dispatcher_spawns_it_on_that_gpu(holding: Yard, priced: PricedJob) -> None:
+def test_any_dispatcher_spawns_it_on_that_gpu(holding: PipelineFixture, priced: PricedJob) -> None:
     place(holding.store, priced.prepared, GPU)
 
     report = holding.tick()
@@ -32,40 +32,40 @@ def test_any_dispatcher_spawns_it_on_that_gpu(holding: Yard, priced: PricedJob) 
     assert holding.lease(payload.id).attempt == 1
 
 
-def test_placed_twice_it_runs_once(yard: Yard, priced: PricedJob) -> None:
-    place(yard.store, priced.prepared, GPU)
-    yard.tick()
-    place(yard.store, priced.prepared, GPU)
-    yard.tick()
+def test_placed_twice_it_runs_once(pipeline: PipelineFixture, priced: PricedJob) -> None:
+    place(pipeline.store, priced.prepared, GPU)
+    pipeline.tick()
+    place(pipeline.store, priced.prepared, GPU)
+    pipeline.tick()
 
-    assert yard.result(priced.job.id).attempt == 1
-    assert yard.keys("leases/") == []
+    assert pipeline.result(priced.job.id).attempt == 1
+    assert pipeline.keys("leases/") == []
 
 
 def test_a_start_that_broke_off_after_the_manifest_is_gone_on_with(
-    yard: Yard, priced: PricedJob
+    pipeline: PipelineFixture, priced: PricedJob
 ) -> None:
-    yard.store.create(manifest_key(priced.job.id), priced.prepared.body)
-    place(yard.store, priced.prepared, GPU)
-    yard.tick()
+    pipeline.store.create(manifest_key(priced.job.id), priced.prepared.body)
+    place(pipeline.store, priced.prepared, GPU)
+    pipeline.tick()
 
-    assert yard.result(priced.job.id).status == "succeeded"
+    assert pipeline.result(priced.job.id).status == "succeeded"
 
 
-def test_the_id_of_another_job_is_refused(yard: Yard, priced: PricedJob) -> None:
-    yard.store.create(manifest_key(priced.job.id), b"{}")
+def test_the_id_of_another_job_is_refused(pipeline: PipelineFixture, priced: PricedJob) -> None:
+    pipeline.store.create(manifest_key(priced.job.id), b"{}")
 
     with pytest.raises(IdConflict):
-        place(yard.store, priced.prepared, GPU)
+        place(pipeline.store, priced.prepared, GPU)
 
 
 def test_the_protocol_holds_when_it_is_submitted_as_well(priced: PricedJob) -> None:
-    world = World()
-    place(world.process(), priced.prepared, GPU)
-    world.bucket.put(priced.prepared.key, priced.prepared.body, Always())
+    simulation = Simulation()
+    place(simulation.process(), priced.prepared, GPU)
+    simulation.bucket.put(priced.prepared.key, priced.prepared.body, Always())
 
-    world.run_until_quiet(dispatchers=2, executions=2)
+    simulation.run_until_quiet(dispatchers=2, executions=2)
 
-    assert list(world.sink.events)
-    assert world.bucket.has(f"jobs/{priced.job.id}/result.json")
-    world.close()
+    assert list(simulation.sink.events)
+    assert simulation.bucket.has(f"jobs/{priced.job.id}/result.json")
+    simulation.close()

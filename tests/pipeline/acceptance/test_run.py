@@ -12,16 +12,16 @@ from pipeline.acceptance.run import FILE, Run, RunObserver, RunOptions, first_he
 from pipeline.jobs.submit import submit
 from pipeline.worker.execution import execute
 from tests.pipeline.acceptance.conftest import Reach
-from tests.pipeline.conftest import MakeYard
+from tests.pipeline.conftest import MakePipeline
 from tests.pipeline.loras.support import flux_lora
 from tests.support.acceptances import SMALL, plan_file
-from tests.support.yard import Yard
+from tests.support.pipeline_fixture import PipelineFixture
 
 
 def test_a_later_start_of_the_run_keeps_the_first_answer(
-    yard: Yard, reach: Reach, tmp_path: Path
+    pipeline: PipelineFixture, reach: Reach, tmp_path: Path
 ) -> None:
-    web = reach(yard)
+    web = reach(pipeline)
     first = first_health(web, tmp_path / "out", idle=True)
 
     assert first.idle
@@ -29,9 +29,9 @@ def test_a_later_start_of_the_run_keeps_the_first_answer(
 
 
 def test_who_asked_before_nobody_can_tell_from_a_file_of_another_url(
-    yard: Yard, reach: Reach, tmp_path: Path
+    pipeline: PipelineFixture, reach: Reach, tmp_path: Path
 ) -> None:
-    web = reach(yard)
+    web = reach(pipeline)
     for observer in ("no JSON", first_health(web, tmp_path, idle=True).model_dump_json()):
         (tmp_path / FILE).write_text(observer.replace("127.0.0.1", "other"))
         assert not first_health(web, tmp_path, idle=True).idle
@@ -42,7 +42,7 @@ ONE = {"kinds": ["flux-dev"], "input": SMALL}
 
 
 def run(
-    yard: Yard,
+    pipeline: PipelineFixture,
     folder: Path,
     web: Web | None = None,
     *,
@@ -55,10 +55,10 @@ def run(
     seconds = iter(range(10_000))
 
     def look(_: float) -> None:
-        yard.tick()
+        pipeline.tick()
 
     driver = Driver(
-        yard.store,
+        pipeline.store,
         2,
         bound,
         patience_s=50,
@@ -68,7 +68,7 @@ def run(
     return Run(
         plan_file(folder, http=ONE, **of_plan),
         RunOptions("r", folder / "out", gpus, bound),
-        replace(yard.runtime, engine=engine),
+        replace(pipeline.runtime, engine=engine),
         driver,
         web,
         RunObserver(said=(said if said is not None else []).append),
@@ -76,12 +76,12 @@ def run(
 
 
 @pytest.fixture
-def l40s(make_yard: MakeYard, tmp_path: Path) -> Yard:
+def l40s(make_pipeline: MakePipeline, tmp_path: Path) -> PipelineFixture:
     (tmp_path / "film.safetensors").write_bytes(flux_lora())
-    return make_yard(gpu="L40S", state_dir=tmp_path / "state")
+    return make_pipeline(gpu="L40S", state_dir=tmp_path / "state")
 
 
-def test_a_whole_run_sees_everything(l40s: Yard, reach: Reach, tmp_path: Path) -> None:
+def test_a_whole_run_sees_everything(l40s: PipelineFixture, reach: Reach, tmp_path: Path) -> None:
     said: list[str] = []
     going = run(l40s, tmp_path, reach(l40s), gpus=["L40S"], said=said, loras=LORAS)
     forecast = going.prepare()
@@ -100,7 +100,7 @@ def test_a_whole_run_sees_everything(l40s: Yard, reach: Reach, tmp_path: Path) -
 
 
 def test_a_second_start_makes_nothing_and_finds_the_same(
-    l40s: Yard, reach: Reach, tmp_path: Path
+    l40s: PipelineFixture, reach: Reach, tmp_path: Path
 ) -> None:
     web = reach(l40s)
     first = run(l40s, tmp_path, web, gpus=["L40S"])
@@ -118,7 +118,7 @@ def test_a_second_start_makes_nothing_and_finds_the_same(
 
 
 def test_what_is_not_affordable_is_refused_before_anything_is_sent(
-    l40s: Yard, tmp_path: Path
+    l40s: PipelineFixture, tmp_path: Path
 ) -> None:
     forecast = run(l40s, tmp_path, bound=0.0001).prepare()
 
@@ -129,7 +129,7 @@ def test_what_is_not_affordable_is_refused_before_anything_is_sent(
 
 
 def test_http_jobs_beyond_the_bound_are_not_asked_for(
-    l40s: Yard, reach: Reach, tmp_path: Path
+    l40s: PipelineFixture, reach: Reach, tmp_path: Path
 ) -> None:
     going = run(l40s, tmp_path, reach(l40s), bound=1e-9)
     going.prepare()
@@ -142,7 +142,9 @@ def test_http_jobs_beyond_the_bound_are_not_asked_for(
     assert findings.facts.outcomes[0].why.startswith("not sent: ")
 
 
-def test_jobs_that_do_not_end_are_told_with_their_state(holding: Yard, tmp_path: Path) -> None:
+def test_jobs_that_do_not_end_are_told_with_their_state(
+    holding: PipelineFixture, tmp_path: Path
+) -> None:
     going = run(holding, tmp_path)
     going.prepare()
 
@@ -152,22 +154,22 @@ def test_jobs_that_do_not_end_are_told_with_their_state(holding: Yard, tmp_path:
 
 
 def test_gpus_are_chosen_on_modal_alone_and_by_names_of_the_table(
-    yard: Yard, tmp_path: Path
+    pipeline: PipelineFixture, tmp_path: Path
 ) -> None:
     with pytest.raises(InvalidInput, match="takes the machine as it is") as local:
-        run(yard, tmp_path, gpus=["L40S"], engine="local").prepare()
+        run(pipeline, tmp_path, gpus=["L40S"], engine="local").prepare()
     assert "RYLA_ENGINE=modal" in (local.value.hint or "")
     with pytest.raises(InvalidSetting) as unknown:
-        run(yard, tmp_path, gpus=["L40"]).prepare()
+        run(pipeline, tmp_path, gpus=["L40"]).prepare()
     assert unknown.value.field == "--gpus"
     with pytest.raises(InvalidInput, match="is no GPU"):
-        run(yard, tmp_path, gpus=["none"]).prepare()
+        run(pipeline, tmp_path, gpus=["none"]).prepare()
 
 
 def test_an_api_over_another_bucket_leaves_no_result_here(
-    l40s: Yard, make_yard: MakeYard, reach: Reach, tmp_path: Path
+    l40s: PipelineFixture, make_pipeline: MakePipeline, reach: Reach, tmp_path: Path
 ) -> None:
-    going = run(l40s, tmp_path, reach(l40s, make_yard()))
+    going = run(l40s, tmp_path, reach(l40s, make_pipeline()))
     going.prepare()
 
     last = going.go().facts.outcomes[-1]
@@ -175,7 +177,9 @@ def test_an_api_over_another_bucket_leaves_no_result_here(
     assert (last.result, last.why) == (None, "not in the bucket")
 
 
-def test_a_result_of_another_plan_is_none_of_this_run(holding: Yard, tmp_path: Path) -> None:
+def test_a_result_of_another_plan_is_none_of_this_run(
+    holding: PipelineFixture, tmp_path: Path
+) -> None:
     """It was on its way when this one began, so that nobody could see what it is."""
     changed = {"prompts": ["a dog"], "pictures": 1, "input": SMALL}
     before, going = run(holding, tmp_path, flux=changed), run(holding, tmp_path)

@@ -12,7 +12,7 @@ from pipeline.contract.result import Provenance, Status
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
 from tests.support.acceptances import outcome, owes
-from tests.support.instant import picture
+from tests.support.instant_comfyui import picture
 from tests.support.report_results import output, result
 
 GPUS = [OnGpu("L40S", ["gpu-1"], 3, 9.5, 0.004, 80.0, 0.03, 3.0, None, 8.8, 0.0062, "one moved")]

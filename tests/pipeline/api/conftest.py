@@ -2,10 +2,10 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from tests.support.desk import Desk
-from tests.support.yard import Yard
+from tests.support.api_fixture import ApiFixture
+from tests.support.pipeline_fixture import PipelineFixture
 
-MakeDesk = Callable[..., Desk]
+MakeDesk = Callable[..., ApiFixture]
 
 
 @pytest.fixture
@@ -14,14 +14,14 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-async def desk(yard: Yard) -> AsyncIterator[Desk]:
+async def api(pipeline: PipelineFixture) -> AsyncIterator[ApiFixture]:
     """Jobs run as soon as they are dispatched."""
-    async with Desk(yard) as made:
+    async with ApiFixture(pipeline) as made:
         yield made
 
 
 @pytest.fixture
-async def idle_desk(holding: Yard) -> AsyncIterator[Desk]:
+async def idle_desk(holding: PipelineFixture) -> AsyncIterator[ApiFixture]:
     """Jobs are claimed and wait for a worker that never comes."""
-    async with Desk(holding) as made:
+    async with ApiFixture(holding) as made:
         yield made

@@ -8,39 +8,39 @@ import structlog
 from structlog.testing import capture_logs
 
 from pipeline.api.middleware import request_id
-from tests.pipeline.conftest import MakeYard
-from tests.support.desk import Desk, bearer, keys
+from tests.pipeline.conftest import MakePipeline
+from tests.support.api_fixture import ApiFixture, bearer, keys
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_without_keys_only_this_machine_may_ask(desk: Desk) -> None:
-    for client in (desk.client_from("203.0.113.7"), desk.client_from("127.0.0.1", "http://evil")):
+async def test_without_keys_only_this_machine_may_ask(api: ApiFixture) -> None:
+    for client in (api.client_from("203.0.113.7"), api.client_from("127.0.0.1", "http://evil")):
         answer = await client.get("/jobs")
         assert (answer.status_code, answer.json()["code"]) == (403, "loopback_only")
 
 
-async def test_pages_of_other_sites_are_told_nothing(desk: Desk) -> None:
+async def test_pages_of_other_sites_are_told_nothing(api: ApiFixture) -> None:
     asked = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
 
-    answer = await desk.client.options("/flux-dev", headers=asked)
+    answer = await api.client.options("/flux-dev", headers=asked)
 
     assert answer.status_code == 405
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
-async def test_listed_sites_may_ask_and_read_the_headers(make_yard: MakeYard) -> None:
-    yard = make_yard(cors_origins="https://app.example", api_keys=keys(acme="a"))
-    async with Desk(yard) as desk:
+async def test_listed_sites_may_ask_and_read_the_headers(make_pipeline: MakePipeline) -> None:
+    pipeline = make_pipeline(cors_origins="https://app.example", api_keys=keys(acme="a"))
+    async with ApiFixture(pipeline) as api:
         site = {"Origin": "https://app.example"}
         asked = {
             **site,
             "Access-Control-Request-Method": "POST",
             "Access-Control-Request-Headers": "authorization, idempotency-key, last-event-id",
         }
-        may = await desk.client.options("/flux-dev", headers=asked)
-        answer = await desk.post(**bearer("a"), **site)
-        other = await desk.client.get("/health", headers={"Origin": "https://evil.example"})
+        may = await api.client.options("/flux-dev", headers=asked)
+        answer = await api.post(**bearer("a"), **site)
+        other = await api.client.get("/health", headers={"Origin": "https://evil.example"})
 
     assert may.status_code == 200
     assert may.headers["access-control-allow-origin"] == "https://app.example"
@@ -59,9 +59,9 @@ def test_any_other_is_replaced(given: str | None) -> None:
     assert re.fullmatch("[0-9a-f]{32}", request_id(given))
 
 
-async def test_the_request_id_stands_in_answer_problem_and_log(desk: Desk) -> None:
+async def test_the_request_id_stands_in_answer_problem_and_log(api: ApiFixture) -> None:
     with capture_logs([structlog.contextvars.merge_contextvars]) as logs:
-        answer = await desk.client.get("/jobs/nobody", headers={"X-Request-ID": "req-7"})
+        answer = await api.client.get("/jobs/nobody", headers={"X-Request-ID": "req-7"})
 
     assert answer.headers["x-request-id"] == answer.json()["request_id"] == "req-7"
     (line,) = [each for each in logs if each["event"] == "request"]
@@ -70,43 +70,43 @@ async def test_the_request_id_stands_in_answer_problem_and_log(desk: Desk) -> No
     assert line["tenant"] == "default"
 
 
-async def test_no_key_token_or_prompt_is_logged(make_yard: MakeYard) -> None:
-    yard = make_yard(api_keys=keys(acme="secret-key"), doorbell_token="secret-token")
+async def test_no_key_token_or_prompt_is_logged(make_pipeline: MakePipeline) -> None:
+    pipeline = make_pipeline(api_keys=keys(acme="secret-key"), doorbell_token="secret-token")
     with capture_logs() as logs:
-        async with Desk(yard) as desk:
-            await desk.post(json={"prompt": "secret-prompt", "promt": 1}, **bearer("secret-key"))
-            await desk.post(json={"prompt": "secret-prompt"}, **bearer("secret-key-2"))
-            await desk.client.post("/doorbell/secret-token")
-            await desk.client.get("/nowhere/secret-token")
+        async with ApiFixture(pipeline) as api:
+            await api.post(json={"prompt": "secret-prompt", "promt": 1}, **bearer("secret-key"))
+            await api.post(json={"prompt": "secret-prompt"}, **bearer("secret-key-2"))
+            await api.client.post("/doorbell/secret-token")
+            await api.client.get("/nowhere/secret-token")
 
     assert len(logs) >= 4
     assert "secret" not in json.dumps(logs, default=str)
 
 
 async def test_what_is_asked_every_few_seconds_is_logged_only_when_it_goes_wrong(
-    desk: Desk,
+    api: ApiFixture,
 ) -> None:
     with capture_logs() as logs:
-        await desk.client.get("/health")
-        await desk.client.get("/metrics?deep=1")
+        await api.client.get("/health")
+        await api.client.get("/metrics?deep=1")
 
     assert [(line["log_level"], line["status"]) for line in logs] == [("debug", 200), ("info", 400)]
 
 
-async def test_an_unknown_path_and_method_are_problems(desk: Desk) -> None:
-    unknown = await desk.client.get("/flux-dve")
+async def test_an_unknown_path_and_method_are_problems(api: ApiFixture) -> None:
+    unknown = await api.client.get("/flux-dve")
     assert (unknown.status_code, unknown.json()["hint"]) == (404, "Did you mean /flux-dev?")
-    slash = await desk.client.get("/jobs/")
+    slash = await api.client.get("/jobs/")
     assert slash.status_code == 404
-    wrong = await desk.client.get("/flux-dev")
+    wrong = await api.client.get("/flux-dev")
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
     assert wrong.json()["code"] == "wrong_method"
-    wrong = await desk.client.put("/jobs/nobody")
+    wrong = await api.client.put("/jobs/nobody")
     assert wrong.headers["allow"] == "DELETE, GET, HEAD"
 
 
-async def test_the_doorbell_and_the_metrics_are_there(make_yard: MakeYard) -> None:
-    async with Desk(make_yard(doorbell_token="token")) as desk:
-        assert (await desk.client.post("/doorbell/token")).status_code == 202
-        assert desk.changed_keys == [None]
-        assert "ryla_jobs" in (await desk.client.get("/metrics")).text
+async def test_the_doorbell_and_the_metrics_are_there(make_pipeline: MakePipeline) -> None:
+    async with ApiFixture(make_pipeline(doorbell_token="token")) as api:
+        assert (await api.client.post("/doorbell/token")).status_code == 202
+        assert api.changed_keys == [None]
+        assert "ryla_jobs" in (await api.client.get("/metrics")).text

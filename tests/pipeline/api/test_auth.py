@@ -6,7 +6,7 @@ from config.errors import InvalidSetting
 from config.settings import Settings
 from pipeline.api.auth import Authenticator, Peer, hashed, new_key
 from pipeline.api.errors import LoopbackOnly, NotAuthenticated
-from tests.support.desk import keys
+from tests.support.api_fixture import keys
 
 ACME, ZENITH = "ryla_acme-key", "ryla_zenith-key"
 KEYED = Authenticator.of(Settings.model_validate({"api_keys": keys(acme=ACME, zenith=ZENITH)}))

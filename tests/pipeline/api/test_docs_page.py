@@ -8,15 +8,15 @@ import pytest
 from markupsafe import escape
 
 from pipeline.api.docs_page import default_of, type_of
-from tests.support.desk import Desk
+from tests.support.api_fixture import ApiFixture
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_the_page_has_every_operation_field_and_answer(desk: Desk) -> None:
-    document = desk.app.openapi()
+async def test_the_page_has_every_operation_field_and_answer(api: ApiFixture) -> None:
+    document = api.app.openapi()
 
-    page = (await desk.client.get("/docs")).text
+    page = (await api.client.get("/docs")).text
 
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
@@ -26,8 +26,8 @@ async def test_the_page_has_every_operation_field_and_answer(desk: Desk) -> None
             assert f"<code>{name}</code>" in page
 
 
-async def test_it_loads_nothing_and_may_run_its_own_script_alone(desk: Desk) -> None:
-    answer = await desk.client.get("/docs")
+async def test_it_loads_nothing_and_may_run_its_own_script_alone(api: ApiFixture) -> None:
+    answer = await api.client.get("/docs")
 
     assert not re.search(r"(src|href)=\"?(https?:)?//|@import|url\(", answer.text)
     (script,) = re.findall(r"<script>(.*?)</script>", answer.text, re.DOTALL)
@@ -37,10 +37,10 @@ async def test_it_loads_nothing_and_may_run_its_own_script_alone(desk: Desk) -> 
     assert "default-src 'none'" in policy
 
 
-async def test_what_the_document_says_stands_there_as_text(desk: Desk) -> None:
-    desk.app.openapi()["paths"]["/health"]["get"]["summary"] = "<script>alert(1)</script>"
+async def test_what_the_document_says_stands_there_as_text(api: ApiFixture) -> None:
+    api.app.openapi()["paths"]["/health"]["get"]["summary"] = "<script>alert(1)</script>"
 
-    page = (await desk.client.get("/docs")).text
+    page = (await api.client.get("/docs")).text
 
     assert page.count("<script>") == 1
     assert "&lt;script&gt;alert(1)" in page

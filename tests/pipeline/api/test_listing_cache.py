@@ -11,7 +11,7 @@ from pipeline.contract.lease import Phase
 from pipeline.store.base import Always, Busy
 from tests.support.jobs import a_lease
 from tests.support.manifests import body
-from tests.support.yard import Yard
+from tests.support.pipeline_fixture import PipelineFixture
 
 pytestmark = pytest.mark.anyio
 
@@ -33,35 +33,35 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def job_listing(yard: Yard, clock: Clock) -> JobListing:
-    return JobListing(yard.store, Threads(), 3.0, monotonic=clock)
+def job_listing(pipeline: PipelineFixture, clock: Clock) -> JobListing:
+    return JobListing(pipeline.store, Threads(), 3.0, monotonic=clock)
 
 
-def put(yard: Yard, id: str, tenant: str = "acme") -> str:
-    yard.submit(id, b"{}", key=key(id, tenant))
+def put(pipeline: PipelineFixture, id: str, tenant: str = "acme") -> str:
+    pipeline.submit(id, b"{}", key=key(id, tenant))
     return key(id, tenant)
 
 
 async def test_what_waits_and_runs_is_counted_by_tenant(
-    yard: Yard, job_listing: JobListing
+    pipeline: PipelineFixture, job_listing: JobListing
 ) -> None:
     for n in range(3):
-        put(yard, f"a-{n}")
-    put(yard, "z", "zenith")
+        put(pipeline, f"a-{n}")
+    put(pipeline, "z", "zenith")
     lease = a_lease(id="r", entry=key("r"), phase=Phase.RUNNING)
-    yard.raw._store.put(lease_key("r"), lease.body(), Always())
+    pipeline.raw._store.put(lease_key("r"), lease.body(), Always())
 
     assert await job_listing.jobs_of("acme") == 4
     assert await job_listing.jobs_of("zenith") == 1
     assert await job_listing.jobs_of("nobody") == 0
-    assert yard.raw.calls["LIST"] == 2
+    assert pipeline.raw.calls["LIST"] == 2
 
 
 async def test_jobs_posted_since_count_at_once_and_never_twice(
-    yard: Yard, job_listing: JobListing, clock: Clock
+    pipeline: PipelineFixture, job_listing: JobListing, clock: Clock
 ) -> None:
     assert await job_listing.jobs_of("acme") == 0
-    job_listing.posted(put(yard, "one"))
+    job_listing.posted(put(pipeline, "one"))
     assert await job_listing.jobs_of("acme") == 1
     assert await job_listing.jobs_of("zenith") == 0
     assert job_listing.key_of("one") == key("one")
@@ -74,10 +74,10 @@ async def test_jobs_posted_since_count_at_once_and_never_twice(
 
 
 async def test_an_old_listing_serves_while_the_next_is_made(
-    yard: Yard, job_listing: JobListing, clock: Clock
+    pipeline: PipelineFixture, job_listing: JobListing, clock: Clock
 ) -> None:
     await job_listing.jobs_of("acme")
-    put(yard, "one")
+    put(pipeline, "one")
     assert await job_listing.jobs_of("acme") == 0
     clock.now += 4
 
@@ -87,12 +87,14 @@ async def test_an_old_listing_serves_while_the_next_is_made(
     assert await job_listing.jobs_of("acme") == 1
 
 
-async def test_all_who_ask_at_once_share_a_listing(yard: Yard, job_listing: JobListing) -> None:
+async def test_all_who_ask_at_once_share_a_listing(
+    pipeline: PipelineFixture, job_listing: JobListing
+) -> None:
     since = job_listing.monotonic()
 
     await asyncio.gather(*(job_listing.look(since) for _ in range(20)))
 
-    assert yard.raw.calls["LIST"] == 2
+    assert pipeline.raw.calls["LIST"] == 2
 
 
 async def test_a_listing_that_takes_long_is_used_longer(
@@ -105,63 +107,68 @@ async def test_a_listing_that_takes_long_is_used_longer(
 
 
 async def test_a_listing_that_fails_behind_somebody_s_back_is_tried_again(
-    yard: Yard, job_listing: JobListing, clock: Clock
+    pipeline: PipelineFixture, job_listing: JobListing, clock: Clock
 ) -> None:
     await job_listing.jobs_of("acme")
-    put(yard, "one")
-    yard.raw.fail = lambda call, key: Busy("slow down")
+    put(pipeline, "one")
+    pipeline.raw.fail = lambda call, key: Busy("slow down")
     clock.now += 4
     assert await job_listing.jobs_of("acme") == 0
     assert job_listing._making is not None
     await asyncio.wait([job_listing._making])
-    yard.raw.fail = lambda call, key: None
+    pipeline.raw.fail = lambda call, key: None
 
     assert await job_listing.jobs_of("acme") == 0
     await job_listing._making
     assert await job_listing.jobs_of("acme") == 1
 
 
-def test_whose_a_bare_entry_is_stands_in_it_and_is_read_once(yard: Yard) -> None:
-    yard.submit("bare", body(tenant="zenith"))
-    first = take_snapshot(yard.store, 1.0, {})
-    reads = yard.raw.calls["GET"]
+def test_whose_a_bare_entry_is_stands_in_it_and_is_read_once(pipeline: PipelineFixture) -> None:
+    pipeline.submit("bare", body(tenant="zenith"))
+    first = take_snapshot(pipeline.store, 1.0, {})
+    reads = pipeline.raw.calls["GET"]
 
-    again = take_snapshot(yard.store, 2.0, first.owners)
+    again = take_snapshot(pipeline.store, 2.0, first.owners)
 
     assert first.owners == again.owners == {"bare": Owner("zenith", "flux-dev")}
     assert first.count == {"zenith": 1}
-    assert (reads, yard.raw.calls["GET"]) == (1, 1)
+    assert (reads, pipeline.raw.calls["GET"]) == (1, 1)
 
 
-def test_the_lease_of_a_job_that_was_seen_waiting_need_not_be_read(yard: Yard) -> None:
-    entry = put(yard, "one")
-    first = take_snapshot(yard.store, 1.0, {})
-    yard.store.delete(entry)
-    yard.store.create(lease_key("one"), a_lease(id="one", entry=entry).body())
+def test_the_lease_of_a_job_that_was_seen_waiting_need_not_be_read(
+    pipeline: PipelineFixture,
+) -> None:
+    entry = put(pipeline, "one")
+    first = take_snapshot(pipeline.store, 1.0, {})
+    pipeline.store.delete(entry)
+    pipeline.store.create(lease_key("one"), a_lease(id="one", entry=entry).body())
 
-    second = take_snapshot(yard.store, 2.0, first.owners)
+    second = take_snapshot(pipeline.store, 2.0, first.owners)
 
     assert second.count == {"acme": 1}
-    assert yard.raw.calls["GET"] == 0
+    assert pipeline.raw.calls["GET"] == 0
 
 
-def test_what_is_nobodys_counts_for_nobody(yard: Yard) -> None:
-    yard.submit("broken", b"{")
-    yard.store.create("leases/odd.json", b"{")
-    yard.store.create("inbox/a b.json", b"{")
+def test_what_is_nobodys_counts_for_nobody(pipeline: PipelineFixture) -> None:
+    pipeline.submit("broken", b"{")
+    pipeline.store.create("leases/odd.json", b"{")
+    pipeline.store.create("inbox/a b.json", b"{")
 
-    seen = take_snapshot(yard.store, 1.0, {})
+    seen = take_snapshot(pipeline.store, 1.0, {})
 
     assert not seen.count
     assert set(seen.waiting) == {"broken"}
 
 
 async def test_a_job_posted_while_a_listing_is_made_counts_once(
-    yard: Yard, job_listing: JobListing, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    pipeline: PipelineFixture,
+    job_listing: JobListing,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def posted_just_before(*given: object) -> object:
         clock.now += 0.1
-        job_listing.posted(put(yard, "one"))
+        job_listing.posted(put(pipeline, "one"))
         return take_snapshot(*given)  # type: ignore[arg-type]
 
     monkeypatch.setattr("pipeline.api.listing_cache.take_snapshot", posted_just_before)

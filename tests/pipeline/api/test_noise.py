@@ -14,8 +14,8 @@ import pytest
 
 from pipeline.api.dependencies import ApiDependencies
 from pipeline.api.server import listen, served, url_of
-from tests.support.desk import QUICK, SMALL, bearer, keys
-from tests.support.yard import Yard
+from tests.support.api_fixture import QUICK, SMALL, bearer, keys
+from tests.support.pipeline_fixture import PipelineFixture
 
 KEY = "the-key"
 TEXTS = ("a cat", "", " ", "\x00", "\ud800", "é", "😀", "../..", "%2e%2e", "{{7*7}}", "x" * 5000)
@@ -130,16 +130,17 @@ def answer_to(request: bytes, address: tuple[str, int]) -> bytes:
 
 @pytest.fixture
 def url(tmp_path: Any) -> Iterator[str]:
-    yard = Yard(
+    pipeline = PipelineFixture(
         api_keys=keys(acme=KEY), api_requests_per_minute=1_000_000, api_jobs_per_tenant=1_000_000
     )
     listener = listen("127.0.0.1", 0)
     there = url_of(listener)
     with served(
-        ApiDependencies(yard.runtime, yard.store, timeouts=replace(QUICK, body=0.1)), listener
+        ApiDependencies(pipeline.runtime, pipeline.store, timeouts=replace(QUICK, body=0.1)),
+        listener,
     ):
         yield there
-    yard.close()
+    pipeline.close()
 
 
 def test_five_hundred_random_requests_leave_it_up(url: str) -> None:

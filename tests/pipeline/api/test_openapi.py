@@ -15,7 +15,7 @@ from pipeline.api.paths import ENDPOINTS
 from pipeline.runtime import load_runtime
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
-from tests.support.desk import keys
+from tests.support.api_fixture import keys
 
 
 @cache

@@ -26,8 +26,8 @@ from pipeline.store.conditional import SafeStore, listed
 from ryla_client import Client, NotFound
 from ryla_client.requests import FluxSchnell
 from tests.clients.conftest import OneWorker, pipeline
+from tests.support.api_fixture import SMALL, bearer, keys
 from tests.support.commands import next_document, start_ryla
-from tests.support.desk import SMALL, bearer, keys
 from tests.support.seaweed import fresh_bucket
 
 pytestmark = pytest.mark.xdist_group("api-process")

@@ -41,20 +41,20 @@ def test_the_wait_of_prefer_is_at_most_two_minutes_and_nonsense_is_no_error(
 @pytest.mark.parametrize(
     ("accept", "prefer", "old", "shape"),
     [
-        ("*/*", None, True, Shape.PICTURE),
-        (None, None, True, Shape.PICTURE),
+        ("*/*", None, True, Shape.IMAGE),
+        (None, None, True, Shape.IMAGE),
         ("*/*", None, False, Shape.JOB),
         ("*/*", "wait=5", True, Shape.JOB),
-        ("image/png", "wait=5", True, Shape.PICTURE),
-        ("image/*", None, False, Shape.PICTURE),
-        ("image/avif, image/webp;q=0.8", None, False, Shape.PICTURE),
+        ("image/png", "wait=5", True, Shape.IMAGE),
+        ("image/*", None, False, Shape.IMAGE),
+        ("image/avif, image/webp;q=0.8", None, False, Shape.IMAGE),
         ("application/json", None, True, Shape.JOB),
         ("application/json, text/plain, */*", None, True, Shape.JOB),
         ("application/json, image/*", None, True, Shape.JOB),
-        ("image/png;q=0, */*", None, True, Shape.PICTURE),
+        ("image/png;q=0, */*", None, True, Shape.IMAGE),
         ("image/png;q=0, application/json", None, True, Shape.JOB),
         ("text/html", None, True, Shape.JOB),
-        ("not a range", None, True, Shape.PICTURE),
+        ("not a range", None, True, Shape.IMAGE),
     ],
 )
 def test_who_gets_a_picture(

@@ -16,14 +16,14 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from handlers.kinds.base import OutputFile, PromptRun, Timings
 from pipeline.api.app import make_app
 from pipeline.api.dependencies import ApiDependencies, Timeouts
-from tests.support.desk import bearer, keys
-from tests.support.instant import InstantClient, InstantServer
-from tests.support.yard import Yard
+from tests.support.api_fixture import bearer, keys
+from tests.support.instant_comfyui import InstantClient, InstantServer
+from tests.support.pipeline_fixture import PipelineFixture
 
 KEY = "the-key"
 TOKEN = "the-token"
 PACE = Timeouts(
-    look=0.02, first_look=0, job_listing=0, listing=0, picture_wait=0.5, stream=0.5, body=5
+    look=0.02, first_look=0, job_listing=0, listing=0, image_wait=0.5, stream=0.5, body=5
 )
 ALIKE = ["/flux-schnell", "/sdxl-instantid"]
 """Their bodies are those of /flux-dev and /flux-instantid."""
@@ -48,8 +48,8 @@ class Painter(InstantClient):
 class Ticks:
     """A dispatcher that looks whenever it is rung; to it minutes pass between two looks."""
 
-    def __init__(self, yard: Yard) -> None:
-        self._yard = yard
+    def __init__(self, pipeline: PipelineFixture) -> None:
+        self._pipeline = pipeline
         self._rung = Event()
         self._over = False
         self._thread = Thread(target=self._run)
@@ -61,8 +61,8 @@ class Ticks:
     def _run(self) -> None:
         while self._rung.wait() and not self._over:
             self._rung.clear()
-            while self._yard.tick().active:
-                self._yard.pass_time(300)
+            while self._pipeline.tick().active:
+                self._pipeline.pass_time(300)
 
     def close(self) -> None:
         self._over = True
@@ -74,18 +74,18 @@ class Ticks:
 def document() -> Iterator[Any]:
     server = InstantServer()
     server.instant = Painter(lambda **_: None)
-    yard = Yard(
+    pipeline = PipelineFixture(
         server=server,
         api_keys=keys(acme=KEY),
         api_requests_per_minute=1_000_000,
         api_jobs_per_tenant=1_000_000,
         doorbell_token=TOKEN,
     )
-    ticks = Ticks(yard)
-    app = make_app(ApiDependencies(yard.runtime, yard.store, ticks.ring, timeouts=PACE))
+    ticks = Ticks(pipeline)
+    app = make_app(ApiDependencies(pipeline.runtime, pipeline.store, ticks.ring, timeouts=PACE))
     yield schemathesis.openapi.from_asgi("/openapi.json", app)
     ticks.close()
-    yard.close()
+    pipeline.close()
 
 
 def no_server_error(ctx: CheckContext, response: Response, case: Case[Any]) -> None:
@@ -135,10 +135,10 @@ def test_so_are_those_about_jobs_that_there_are(document: Any) -> None:
 
     waited = ask("GET", "/jobs/{id}", path_parameters=job, headers={"Prefer": "wait=10"})
     stream = ask("GET", "/jobs/{id}/events", path_parameters=job)
-    picture = ask("GET", "/jobs/{id}/outputs/{n}", path_parameters=one)
+    image = ask("GET", "/jobs/{id}/outputs/{n}", path_parameters=one)
 
     assert waited.json()["status"] == "succeeded"
-    assert (stream.status_code, picture.status_code) == (200, 200)
+    assert (stream.status_code, image.status_code) == (200, 200)
     for again in (
         ask("DELETE", "/jobs/{id}", path_parameters=job),
         ask("GET", "/jobs/{id}/outputs/{n}", path_parameters={"id": id, "n": "1"}),
@@ -146,7 +146,7 @@ def test_so_are_those_about_jobs_that_there_are(document: Any) -> None:
             "GET",
             "/jobs/{id}/outputs/{n}",
             path_parameters=one,
-            headers={"If-None-Match": picture.headers["etag"][0]},
+            headers={"If-None-Match": image.headers["etag"][0]},
         ),
         ask("POST", "/doorbell/{token}", path_parameters={"token": TOKEN}),
     ):

@@ -17,9 +17,9 @@ from config.errors import InvalidSetting
 from pipeline.api import server
 from pipeline.api.dependencies import ApiDependencies
 from pipeline.api.server import IdleTimeoutProtocol, listen, served, url_of
-from tests.pipeline.conftest import MakeYard
-from tests.support.desk import QUICK, SMALL
-from tests.support.yard import Yard
+from tests.pipeline.conftest import MakePipeline
+from tests.support.api_fixture import QUICK, SMALL
+from tests.support.pipeline_fixture import PipelineFixture
 
 
 def test_a_taken_port_is_said_to_be_taken() -> None:
@@ -43,18 +43,20 @@ def test_the_url_of_an_address_of_either_kind() -> None:
             assert url_of(listener).startswith(start)
 
 
-def test_it_answers_while_the_block_runs_and_lets_those_who_wait_go(yard: Yard) -> None:
+def test_it_answers_while_the_block_runs_and_lets_those_who_wait_go(
+    pipeline: PipelineFixture,
+) -> None:
     listener = listen("127.0.0.1", 0)
     url = url_of(listener)
     with ThreadPoolExecutor(1) as pool:
-        with served(ApiDependencies(yard.runtime, yard.store, timeouts=QUICK), listener):
+        with served(ApiDependencies(pipeline.runtime, pipeline.store, timeouts=QUICK), listener):
             with httpx.Client(base_url=url) as client:
                 assert client.get("/health").json()["status"] == "healthy"
             headers = {"Prefer": "wait=60"}
             waiting = pool.submit(
                 httpx.post, f"{url}/flux-dev", json=SMALL, headers=headers, timeout=30
             )
-            while not yard.keys("inbox/"):
+            while not pipeline.keys("inbox/"):
                 time.sleep(0.01)
 
         assert waiting.result(timeout=10).status_code == 202
@@ -62,13 +64,13 @@ def test_it_answers_while_the_block_runs_and_lets_those_who_wait_go(yard: Yard) 
         httpx.get(f"{url}/health")
 
 
-def test_keys_that_cannot_be_read_stop_it_before_it_listens(make_yard: MakeYard) -> None:
-    yard = make_yard(api_keys="nonsense")
+def test_keys_that_cannot_be_read_stop_it_before_it_listens(make_pipeline: MakePipeline) -> None:
+    pipeline = make_pipeline(api_keys="nonsense")
 
     with (
         listen("127.0.0.1", 0) as listener,
         pytest.raises(InvalidSetting),
-        served(ApiDependencies(yard.runtime, yard.store), listener),
+        served(ApiDependencies(pipeline.runtime, pipeline.store), listener),
     ):
         pass
 
@@ -77,11 +79,13 @@ HEALTH = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
 
 @pytest.fixture
-def address(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
+def address(
+    pipeline: PipelineFixture, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[str, int]]:
     monkeypatch.setattr(IdleTimeoutProtocol, "patience_s", 0.1)
     listener = listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
-    with served(ApiDependencies(yard.runtime, yard.store, timeouts=QUICK), listener):
+    with served(ApiDependencies(pipeline.runtime, pipeline.store, timeouts=QUICK), listener):
         yield "127.0.0.1", port
 
 

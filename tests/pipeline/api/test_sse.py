@@ -11,8 +11,8 @@ from pipeline.contract.keys import lease_key
 from pipeline.contract.lease import Phase, Progress
 from pipeline.jobs.status import State
 from pipeline.store.base import Always
-from tests.pipeline.conftest import MakeYard
-from tests.support.desk import Desk
+from tests.pipeline.conftest import MakePipeline
+from tests.support.api_fixture import ApiFixture
 
 pytestmark = pytest.mark.anyio
 
@@ -28,27 +28,27 @@ def read(text: str) -> list[dict[str, Any]]:
     return events
 
 
-def told(desk: Desk, id: str) -> Any:
-    track = desk.followed(id)
+def told(api: ApiFixture, id: str) -> Any:
+    track = api.followed(id)
     assert track is not None
     return track.owned.view
 
 
-async def test_progress_is_told_until_the_end(make_yard: MakeYard) -> None:
-    yard = make_yard(holding=True)
-    async with Desk(yard) as desk:
-        id = (await desk.post()).json()["id"]
-        stream = asyncio.create_task(desk.client.get(f"/jobs/{id}/events"))
-        await desk.until(lambda: desk.followed(id) is not None)
-        await desk.tick()
-        await desk.until(lambda: told(desk, id).state is State.CLAIMED)
-        lease = yard.lease(id)
+async def test_progress_is_told_until_the_end(make_pipeline: MakePipeline) -> None:
+    pipeline = make_pipeline(holding=True)
+    async with ApiFixture(pipeline) as api:
+        id = (await api.post()).json()["id"]
+        stream = asyncio.create_task(api.client.get(f"/jobs/{id}/events"))
+        await api.until(lambda: api.followed(id) is not None)
+        await api.tick()
+        await api.until(lambda: told(api, id).state is State.CLAIMED)
+        lease = pipeline.lease(id)
         for fraction in (0.25, 0.75):
             progress = Progress(fraction=fraction, step="KSampler")
             lease = lease.with_(phase=Phase.RUNNING, progress=progress)
-            yard.raw._store.put(lease_key(id), lease.body(), Always())
-            await desk.until(lambda p=progress: told(desk, id).lease.progress == p)  # type: ignore[misc]
-        await desk.client.delete(f"/jobs/{id}")
+            pipeline.raw._store.put(lease_key(id), lease.body(), Always())
+            await api.until(lambda p=progress: told(api, id).lease.progress == p)  # type: ignore[misc]
+        await api.client.delete(f"/jobs/{id}")
 
         answer = await stream
 
@@ -68,18 +68,18 @@ async def test_progress_is_told_until_the_end(make_yard: MakeYard) -> None:
 
 
 async def test_a_stream_ends_by_itself_and_is_resumed_without_repeating(
-    make_yard: MakeYard,
+    make_pipeline: MakePipeline,
 ) -> None:
     timeouts = Timeouts(look=0.01, first_look=0.0, stream=0.05)
-    async with Desk(make_yard(), timeouts) as desk:
-        id = (await desk.post()).json()["id"]
-        (first,) = read((await desk.client.get(f"/jobs/{id}/events")).text)
+    async with ApiFixture(make_pipeline(), timeouts) as api:
+        id = (await api.post()).json()["id"]
+        (first,) = read((await api.client.get(f"/jobs/{id}/events")).text)
         resume = {"Last-Event-ID": first["id"]}
 
-        assert read((await desk.client.get(f"/jobs/{id}/events", headers=resume)).text) == []
-        await desk.tick()
-        (last,) = read((await desk.client.get(f"/jobs/{id}/events", headers=resume)).text)
+        assert read((await api.client.get(f"/jobs/{id}/events", headers=resume)).text) == []
+        await api.tick()
+        (last,) = read((await api.client.get(f"/jobs/{id}/events", headers=resume)).text)
         assert last["event"] == "finished"
         resume = {"Last-Event-ID": last["id"]}
-        answer = await Desk(desk.yard).client.get(f"/jobs/{id}/events", headers=resume)
+        answer = await ApiFixture(api.pipeline).client.get(f"/jobs/{id}/events", headers=resume)
         assert (answer.status_code, answer.content) == (204, b"")

@@ -14,8 +14,8 @@ from pipeline.api.submit import Submission, SubmissionParser, put, put_again
 from pipeline.contract.keys import inbox_key, manifest_key
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
-from tests.support.instant import picture
-from tests.support.yard import CountingStore
+from tests.support.instant_comfyui import picture
+from tests.support.pipeline_fixture import CountingStore
 
 PNG = picture(64)
 ID = "0" * 32
@@ -82,13 +82,13 @@ def test_errors_name_the_field_as_the_body_has_it() -> None:
 def test_a_picture_goes_under_inputs_and_the_manifest_names_its_key(reference: str) -> None:
     made = face(reference)
 
-    (brought,) = made.pictures
+    (brought,) = made.images
     assert brought.key.startswith("inputs/")
     assert json.loads(made.body)["input"]["reference_image"] == brought.key
 
 
 def test_the_key_of_a_picture_in_the_bucket_stays() -> None:
-    assert face("inputs/" + "0" * 64 + ".png").pictures == ()
+    assert face("inputs/" + "0" * 64 + ".png").images == ()
 
 
 @pytest.mark.parametrize("form", ["@{}", "file:{}", "file://{}"])
@@ -163,7 +163,7 @@ def test_pictures_are_there_before_the_job_is(store: SafeStore, raw: CountingSto
     made = face("https://pictures.example/face.png")
     seen: list[bool] = []
     raw.fail = lambda call, key: (
-        seen.append(_body(SafeStore(raw._store), made.pictures[0].key) is not None)
+        seen.append(_body(SafeStore(raw._store), made.images[0].key) is not None)
         if (call, key) == ("PUT", made.key)
         else None
     )
@@ -171,9 +171,9 @@ def test_pictures_are_there_before_the_job_is(store: SafeStore, raw: CountingSto
     put(store, made, keyed=False)
 
     assert seen == [True]
-    stored = store.get(made.pictures[0].key)
+    stored = store.get(made.images[0].key)
     assert stored is not None
-    assert hashlib.sha256(stored.body).hexdigest() in made.pictures[0].key
+    assert hashlib.sha256(stored.body).hexdigest() in made.images[0].key
 
 
 def test_an_entry_that_was_never_written_can_be_written_later(store: SafeStore) -> None:

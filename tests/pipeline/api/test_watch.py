@@ -12,10 +12,10 @@ from pipeline.contract.keys import inbox_key, lease_key, result_key
 from pipeline.contract.lease import Phase, Progress
 from pipeline.jobs.status import JobView, State
 from pipeline.store.base import Always, Busy
-from tests.pipeline.conftest import MakeYard
-from tests.support.desk import Desk
+from tests.pipeline.conftest import MakePipeline
+from tests.support.api_fixture import ApiFixture
 from tests.support.jobs import a_lease, a_result
-from tests.support.yard import Yard
+from tests.support.pipeline_fixture import PipelineFixture
 
 pytestmark = pytest.mark.anyio
 BEAT = 0.02
@@ -26,11 +26,11 @@ ACME = {"tenant": "acme", "model": "flux-dev"}
 class Waiters:
     """Jobs put by hand, and those who wait for them."""
 
-    def __init__(self, yard: Yard) -> None:
-        self.desk = Desk(yard, PACE)
-        self.watcher = self.desk.service.watcher
-        self.raw = yard.raw
-        self.objects = yard.raw._store
+    def __init__(self, pipeline: PipelineFixture) -> None:
+        self.api = ApiFixture(pipeline, PACE)
+        self.watcher = self.api.service.watcher
+        self.raw = pipeline.raw
+        self.objects = pipeline.raw._store
 
     def key(self, id: str, priority: int = 5) -> str:
         return inbox_key(id, priority=priority, **ACME)
@@ -57,19 +57,17 @@ class Waiters:
     async def looks(self, count: int) -> None:
         """So many LISTs go by."""
         before = self.raw.calls["LIST"]
-        await self.desk.until(lambda: self.raw.calls["LIST"] >= before + count)
+        await self.api.until(lambda: self.raw.calls["LIST"] >= before + count)
 
     async def seen(self, id: str) -> None:
         """Until its lease was listed."""
-        await self.desk.until(
-            lambda: (track := self.desk.followed(id)) is not None and track.leased
-        )
+        await self.api.until(lambda: (track := self.api.followed(id)) is not None and track.leased)
 
 
 @pytest.fixture
-async def waiters(yard: Yard) -> AsyncIterator[Waiters]:
-    made = Waiters(yard)
-    async with made.desk:
+async def waiters(pipeline: PipelineFixture) -> AsyncIterator[Waiters]:
+    made = Waiters(pipeline)
+    async with made.api:
         yield made
 
 
@@ -221,7 +219,7 @@ async def test_a_store_that_is_away_for_a_while_ends_no_wait(waiters: Waiters) -
 
 async def test_nobody_waits_and_nothing_is_listed(waiters: Waiters) -> None:
     await waiters.wait(waiters.submit("job"), BEAT * 3)
-    await waiters.desk.until(
+    await waiters.api.until(
         lambda: waiters.watcher._task is not None and waiters.watcher._task.done()
     )
     before = waiters.raw.calls["LIST"]
@@ -231,8 +229,8 @@ async def test_nobody_waits_and_nothing_is_listed(waiters: Waiters) -> None:
     assert not waiters.watcher._tracks
 
 
-async def test_a_server_that_stops_lets_everybody_go(make_yard: MakeYard) -> None:
-    waiters = Waiters(make_yard())
+async def test_a_server_that_stops_lets_everybody_go(make_pipeline: MakePipeline) -> None:
+    waiters = Waiters(make_pipeline())
     tasks = started(*(waiters.wait(waiters.submit(f"job-{n}")) for n in range(3)))
     await waiters.looks(1)
     waiters.watcher.close()

@@ -10,21 +10,21 @@ from pipeline.cli.follow import follow, row
 from pipeline.jobs.follow import Follower
 from pipeline.jobs.status import JobView, State
 from tests.pipeline.cli.leases import SUBMITTED, running, waiting_again
-from tests.support.yard import Yard
+from tests.support.pipeline_fixture import PipelineFixture
 
 
 @pytest.fixture
-def yard() -> Iterator[Yard]:
-    yard = Yard()
-    yard.submit("one")
-    yard.submit("bad", b"{")
-    yard.tick()
-    yield yard
-    yard.close()
+def pipeline() -> Iterator[PipelineFixture]:
+    pipeline = PipelineFixture()
+    pipeline.submit("one")
+    pipeline.submit("bad", b"{")
+    pipeline.tick()
+    yield pipeline
+    pipeline.close()
 
 
-def test_rows_tell_how_far_a_job_is_and_how_it_ended(yard: Yard) -> None:
-    done, refused = (JobView(id, State.FINISHED, yard.result(id)) for id in ("one", "bad"))
+def test_rows_tell_how_far_a_job_is_and_how_it_ended(pipeline: PipelineFixture) -> None:
+    done, refused = (JobView(id, State.FINISHED, pipeline.result(id)) for id in ("one", "bad"))
 
     assert row(done)[:4] == ("one", "flux-dev", "succeeded", "1 output")
     assert row(refused)[2:4] == ("rejected", "manifest_not_json")
@@ -37,20 +37,20 @@ def test_rows_tell_how_far_a_job_is_and_how_it_ended(yard: Yard) -> None:
 
 @pytest.mark.parametrize("quiet", [False, True])
 def test_a_terminal_shows_the_jobs_while_they_run(
-    yard: Yard, monkeypatch: pytest.MonkeyPatch, quiet: bool
+    pipeline: PipelineFixture, monkeypatch: pytest.MonkeyPatch, quiet: bool
 ) -> None:
     screen = StringIO()
     monkeypatch.setattr(show, "err", lambda: Console(file=screen, force_terminal=True, width=100))
     monkeypatch.setattr(following, "LOOK_SECONDS", 0.01)
-    yard.store.create("leases/busy.json", running("busy", 0.5, "KSampler").body())
-    follower = Follower(yard.store, ["busy", "one"])
+    pipeline.store.create("leases/busy.json", running("busy", 0.5, "KSampler").body())
+    follower = Follower(pipeline.store, ["busy", "one"])
     looks: list[bool] = []
 
     def on_look() -> None:
         looks.append(follower.done)
         if len(looks) == 2:
-            yard.store.delete("leases/busy.json")
-            yard.store.create("jobs/busy/result.json", b"?")
+            pipeline.store.delete("leases/busy.json")
+            pipeline.store.create("jobs/busy/result.json", b"?")
 
     follow(follower, quiet=quiet, on_look=on_look)
 

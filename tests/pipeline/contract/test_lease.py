@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.contract.lease import Lease, Phase, Progress, Spent
 from tests.pipeline.dispatcher.test_survey import lease
-from tests.support.yard import NOON
+from tests.support.pipeline_fixture import NOON
 
 
 def started(base: Lease, **changes: Any) -> Lease:

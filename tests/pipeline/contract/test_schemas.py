@@ -4,14 +4,14 @@ from collections.abc import Iterator
 import pytest
 
 from pipeline.contract.schemas import DIALECT, SCHEMAS, schema
-from tests.support.yard import Yard
+from tests.support.pipeline_fixture import PipelineFixture
 
 
 @pytest.fixture
-def yard() -> Iterator[Yard]:
-    yard = Yard()
-    yield yard
-    yard.close()
+def pipeline() -> Iterator[PipelineFixture]:
+    pipeline = PipelineFixture()
+    yield pipeline
+    pipeline.close()
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
@@ -29,10 +29,10 @@ def test_manifests_are_told_apart_by_their_model() -> None:
     assert {"flux-dev", "flux-schnell"} <= set(mapping)
 
 
-def test_what_the_pipeline_writes_has_the_members_of_its_schema(yard: Yard) -> None:
-    yard.submit("one")
-    yard.tick()
-    result = json.loads(yard.result("one").body())
+def test_what_the_pipeline_writes_has_the_members_of_its_schema(pipeline: PipelineFixture) -> None:
+    pipeline.submit("one")
+    pipeline.tick()
+    result = json.loads(pipeline.result("one").body())
 
     for name, document in (
         ("result", result),

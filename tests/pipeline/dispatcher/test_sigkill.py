@@ -22,7 +22,7 @@ from pipeline.notify.delivery import ResultDelivery
 from pipeline.runtime import load_runtime
 from pipeline.store.open import open_store
 from tests.support.dying_dispatcher import POINTS
-from tests.support.instant import InstantEngine, workshop
+from tests.support.instant_comfyui import InstantEngine, workshop
 from tests.support.manifests import body
 from tests.support.seaweed import fresh_bucket
 from tests.support.stack import Bucket, quick, wait_until

@@ -12,61 +12,63 @@ from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status
 from pipeline.queue.spawn import SpawnPayload
 from pipeline.store.base import OutcomeUnknown
-from tests.pipeline.conftest import MakeYard
-from tests.support.instant import HoldingEngine, InstantServer, away, failing
+from tests.pipeline.conftest import MakePipeline
+from tests.support.instant_comfyui import HoldingEngine, InstantServer, away, failing
 from tests.support.jobs import a_lease
 from tests.support.manifests import body
-from tests.support.yard import NOON, Yard
+from tests.support.pipeline_fixture import NOON, PipelineFixture
 
 FOUR_PLACES = "[routes.Flux]\nmax_in_flight = 4\n"
 
 
-def test_a_job_goes_from_manifest_to_result(yard: Yard) -> None:
-    yard.submit("job-1")
-    report = yard.tick()
-    result = yard.result("job-1")
+def test_a_job_goes_from_manifest_to_result(pipeline: PipelineFixture) -> None:
+    pipeline.submit("job-1")
+    report = pipeline.tick()
+    result = pipeline.result("job-1")
     assert (report.spawned, report.failed) == (1, 0)
     assert (result.status, result.attempt) == (Status.SUCCEEDED, 1)
-    assert yard.keys() == [
+    assert pipeline.keys() == [
         "jobs/job-1/manifest.json",
         "jobs/job-1/out/a1/image-0.png",
         "jobs/job-1/out/a1/metrics.json",
         "jobs/job-1/result.json",
     ]
-    assert yard.event_names() == [
+    assert pipeline.event_names() == [
         "modal_flux_dev_generation_requested",
         "modal_flux_dev_generation_completed",
     ]
 
 
-def test_a_job_costs_five_puts_one_get_and_two_deletes(yard: Yard) -> None:
-    yard.tick()
-    yard.raw.calls.clear()
-    yard.submit("job-1")
-    yard.tick()
+def test_a_job_costs_five_puts_one_get_and_two_deletes(pipeline: PipelineFixture) -> None:
+    pipeline.tick()
+    pipeline.raw.calls.clear()
+    pipeline.submit("job-1")
+    pipeline.tick()
     outputs_and_metrics, by_the_producer = 2, 1
-    assert yard.raw.calls["PUT"] - outputs_and_metrics + by_the_producer == 5
-    assert yard.raw.calls["GET"] == 1
-    assert yard.raw.calls["DELETE"] == 2
+    assert pipeline.raw.calls["PUT"] - outputs_and_metrics + by_the_producer == 5
+    assert pipeline.raw.calls["GET"] == 1
+    assert pipeline.raw.calls["DELETE"] == 2
 
 
-def test_an_idle_tick_costs_two_listings(yard: Yard) -> None:
-    yard.tick()
-    yard.raw.calls.clear()
-    report = yard.tick()
-    assert yard.raw.calls == {"LIST": 2}
+def test_an_idle_tick_costs_two_listings(pipeline: PipelineFixture) -> None:
+    pipeline.tick()
+    pipeline.raw.calls.clear()
+    report = pipeline.tick()
+    assert pipeline.raw.calls == {"LIST": 2}
     assert not report.active
 
 
-def test_a_vacant_lease_keeps_nobody_awake(yard: Yard) -> None:
+def test_a_vacant_lease_keeps_nobody_awake(pipeline: PipelineFixture) -> None:
     vacant = a_lease(id="gone", entry="inbox/gone.json").vacated()
-    yard.safe().create(lease_key("gone"), vacant.body())
-    yard.tick()
-    report = yard.tick()
+    pipeline.safe().create(lease_key("gone"), vacant.body())
+    pipeline.tick()
+    report = pipeline.tick()
     assert (report.retrying, report.active) == (0, False)
 
 
-def test_a_waiting_job_that_is_held_costs_no_read_at_the_next_tick(holding: Yard) -> None:
+def test_a_waiting_job_that_is_held_costs_no_read_at_the_next_tick(
+    holding: PipelineFixture,
+) -> None:
     holding.submit("job-1")
     holding.tick()
     holding.raw.calls.clear()
@@ -75,31 +77,36 @@ def test_a_waiting_job_that_is_held_costs_no_read_at_the_next_tick(holding: Yard
     assert (report.in_flight, report.active) == (1, True)
 
 
-def test_no_more_bodies_are_read_than_jobs_are_claimed(make_yard: MakeYard) -> None:
-    yard = make_yard(holding=True, routes=FOUR_PLACES)
+def test_no_more_bodies_are_read_than_jobs_are_claimed(make_pipeline: MakePipeline) -> None:
+    pipeline = make_pipeline(holding=True, routes=FOUR_PLACES)
     for n in range(2500):
         key = f"inbox/4.acme.flux-dev.job-{n:04}.json"
-        yard.submit("", body(tenant="acme"), key=key)
-    report = yard.tick()
+        pipeline.submit("", body(tenant="acme"), key=key)
+    report = pipeline.tick()
     assert (report.spawned, report.more) == (4, True)
-    assert len(yard.raw.gets) == 4
-    yard.raw.calls.clear()
-    yard.tick()
-    assert "GET" not in yard.raw.calls
-    assert yard.raw.calls["LIST"] <= 3
+    assert len(pipeline.raw.gets) == 4
+    pipeline.raw.calls.clear()
+    pipeline.tick()
+    assert "GET" not in pipeline.raw.calls
+    assert pipeline.raw.calls["LIST"] <= 3
 
 
-def test_a_route_takes_no_more_than_its_places(make_yard: MakeYard) -> None:
-    yard = make_yard(holding=True, routes=FOUR_PLACES)
+def test_a_route_takes_no_more_than_its_places(make_pipeline: MakePipeline) -> None:
+    pipeline = make_pipeline(holding=True, routes=FOUR_PLACES)
     for n in range(10):
-        yard.submit(f"job-{n}")
-    yard.tick()
-    yard.tick()
-    assert [payload.id for payload in yard.held.payloads] == ["job-0", "job-1", "job-2", "job-3"]
+        pipeline.submit(f"job-{n}")
+    pipeline.tick()
+    pipeline.tick()
+    assert [payload.id for payload in pipeline.held.payloads] == [
+        "job-0",
+        "job-1",
+        "job-2",
+        "job-3",
+    ]
 
 
-def test_higher_priority_goes_first_and_tenants_take_turns(make_yard: MakeYard) -> None:
-    yard = make_yard(holding=True, routes=FOUR_PLACES)
+def test_higher_priority_goes_first_and_tenants_take_turns(make_pipeline: MakePipeline) -> None:
+    pipeline = make_pipeline(holding=True, routes=FOUR_PLACES)
     for tenant, id, priority in (
         ("a", "a1", 5),
         ("a", "a2", 5),
@@ -108,11 +115,11 @@ def test_higher_priority_goes_first_and_tenants_take_turns(make_yard: MakeYard) 
         ("b", "urgent", 9),
     ):
         manifest = body(tenant=tenant, priority=priority)
-        yard.submit(id, manifest, key=f"inbox/{9 - priority}.{tenant}.flux-dev.{id}.json")
-        yard.pass_time(1)
-    yard.pool._max_workers = 1
-    yard.tick()
-    assert {payload.id for payload in yard.held.payloads} == {"urgent", "a1", "a2", "b1"}
+        pipeline.submit(id, manifest, key=f"inbox/{9 - priority}.{tenant}.flux-dev.{id}.json")
+        pipeline.pass_time(1)
+    pipeline.pool._max_workers = 1
+    pipeline.tick()
+    assert {payload.id for payload in pipeline.held.payloads} == {"urgent", "a1", "a2", "b1"}
 
 
 # What cannot become a job, or is not run
@@ -140,25 +147,25 @@ def test_higher_priority_goes_first_and_tenants_take_turns(make_yard: MakeYard) 
     ids=lambda value: str(value)[:30] if isinstance(value, str) else "",
 )
 def test_a_bad_manifest_ends_in_a_rejected_result(
-    yard: Yard, manifest: bytes, code: str, field: str | None
+    pipeline: PipelineFixture, manifest: bytes, code: str, field: str | None
 ) -> None:
-    yard.submit("bad", manifest)
-    yard.submit("good")
-    report = yard.tick()
-    result = yard.result("bad")
+    pipeline.submit("bad", manifest)
+    pipeline.submit("good")
+    report = pipeline.tick()
+    result = pipeline.result("bad")
     assert result.status is Status.REJECTED
     assert result.error is not None
     assert (result.error.code, result.error.field) == (code, field)
     assert result.error.hint or code in ("invalid_field",)
     assert (report.committed, report.failed) == (1, 0)
-    assert yard.result("good").status is Status.SUCCEEDED
-    assert yard.keys("inbox/") == yard.keys("leases/") == []
+    assert pipeline.result("good").status is Status.SUCCEEDED
+    assert pipeline.keys("inbox/") == pipeline.keys("leases/") == []
 
 
-def test_a_result_names_every_problem_of_its_manifest(yard: Yard) -> None:
-    yard.submit("bad", body(input={"steps": 0, "stpes": 1}))
-    yard.tick()
-    result = yard.result("bad")
+def test_a_result_names_every_problem_of_its_manifest(pipeline: PipelineFixture) -> None:
+    pipeline.submit("bad", body(input={"steps": 0, "stpes": 1}))
+    pipeline.tick()
+    result = pipeline.result("bad")
     assert result.error is not None
     assert {result.error.field, *(more.field for more in result.also)} == {
         "input.steps",
@@ -166,33 +173,35 @@ def test_a_result_names_every_problem_of_its_manifest(yard: Yard) -> None:
     }
 
 
-def test_a_refusal_says_what_the_budget_would_have_to_be(yard: Yard) -> None:
-    yard.submit("dear", body(max_cost_usd=0.0001, input={"steps": 50}))
-    yard.tick()
-    error = yard.result("dear").error
+def test_a_refusal_says_what_the_budget_would_have_to_be(pipeline: PipelineFixture) -> None:
+    pipeline.submit("dear", body(max_cost_usd=0.0001, input={"steps": 50}))
+    pipeline.tick()
+    error = pipeline.result("dear").error
     assert error is not None
     assert error.hint is not None
     allowed = float(error.hint.split("$")[1].split(",")[0])
-    yard.submit("paid", body(max_cost_usd=allowed, input={"steps": 50}))
-    yard.tick()
-    assert yard.result("paid").status is Status.SUCCEEDED
+    pipeline.submit("paid", body(max_cost_usd=allowed, input={"steps": 50}))
+    pipeline.tick()
+    assert pipeline.result("paid").status is Status.SUCCEEDED
 
 
 @pytest.mark.parametrize(
     ("deadline", "status"),
     [(NOON - timedelta(seconds=1), Status.FAILED), (NOON + timedelta(hours=1), Status.SUCCEEDED)],
 )
-def test_a_deadline_is_kept_by_the_stores_clock(yard: Yard, deadline: Any, status: Status) -> None:
-    yard.submit("job-1", body(deadline=deadline.isoformat()))
-    yard.tick()
-    result = yard.result("job-1")
+def test_a_deadline_is_kept_by_the_stores_clock(
+    pipeline: PipelineFixture, deadline: Any, status: Status
+) -> None:
+    pipeline.submit("job-1", body(deadline=deadline.isoformat()))
+    pipeline.tick()
+    result = pipeline.result("job-1")
     assert result.status is status
     assert (result.error is not None and result.error.code) == (
         "deadline_exceeded" if status is Status.FAILED else False
     )
 
 
-def test_a_job_whose_deadline_passes_on_the_way_is_not_begun(holding: Yard) -> None:
+def test_a_job_whose_deadline_passes_on_the_way_is_not_begun(holding: PipelineFixture) -> None:
     holding.submit("job-1", body(deadline=(NOON + timedelta(seconds=30)).isoformat()))
     holding.tick()
     holding.pass_time(60)
@@ -208,40 +217,40 @@ def test_a_job_whose_deadline_passes_on_the_way_is_not_begun(holding: Yard) -> N
     assert result.outputs == ()
 
 
-def test_a_key_that_belies_its_manifest_is_refused(yard: Yard) -> None:
-    yard.submit("job-1", body(tenant="acme"), key="inbox/4.other.flux-dev.job-1.json")
-    yard.tick()
-    error = yard.result("job-1").error
+def test_a_key_that_belies_its_manifest_is_refused(pipeline: PipelineFixture) -> None:
+    pipeline.submit("job-1", body(tenant="acme"), key="inbox/4.other.flux-dev.job-1.json")
+    pipeline.tick()
+    error = pipeline.result("job-1").error
     assert error is not None
     assert (error.code, error.field) == ("key_mismatch", "tenant")
 
 
-def test_a_duplicate_submission_changes_nothing(yard: Yard) -> None:
-    yard.submit("job-1")
-    yard.tick()
-    first = yard.store.get("jobs/job-1/result.json")
-    yard.submit("job-1")
-    report = yard.tick()
-    again = yard.store.get("jobs/job-1/result.json")
+def test_a_duplicate_submission_changes_nothing(pipeline: PipelineFixture) -> None:
+    pipeline.submit("job-1")
+    pipeline.tick()
+    first = pipeline.store.get("jobs/job-1/result.json")
+    pipeline.submit("job-1")
+    report = pipeline.tick()
+    again = pipeline.store.get("jobs/job-1/result.json")
     assert first is not None
     assert again is not None
     assert first.body == again.body
     assert report.cleaned == 1
-    assert yard.keys("inbox/") == yard.keys("leases/") == yard.keys("rejected/") == []
+    assert pipeline.keys("inbox/") == pipeline.keys("leases/") == pipeline.keys("rejected/") == []
 
 
-def test_another_body_for_a_used_id_is_filed_and_changes_nothing(yard: Yard) -> None:
-    yard.submit("job-1", body("a cat"))
-    yard.tick()
-    first = yard.result("job-1")
-    yard.submit("job-1", body("a dog"))
-    yard.tick()
-    assert yard.result("job-1") == first
-    (record,) = yard.rejected()
+def test_another_body_for_a_used_id_is_filed_and_changes_nothing(pipeline: PipelineFixture) -> None:
+    pipeline.submit("job-1", body("a cat"))
+    pipeline.tick()
+    first = pipeline.result("job-1")
+    pipeline.submit("job-1", body("a dog"))
+    pipeline.tick()
+    assert pipeline.result("job-1") == first
+    (record,) = pipeline.rejected()
     assert record["error"]["code"] == "id_conflict"
     assert "a dog" in record["body"]
-    assert yard.keys("inbox/") == yard.keys("leases/") == []
-    assert "modal_manifest_rejected" in yard.event_names()
+    assert pipeline.keys("inbox/") == pipeline.keys("leases/") == []
+    assert "modal_manifest_rejected" in pipeline.event_names()
 
 
 @pytest.mark.parametrize(
@@ -258,38 +267,38 @@ def test_another_body_for_a_used_id_is_filed_and_changes_nothing(yard: Yard) -> 
 )
 @pytest.mark.parametrize("manifest", [body(), b""], ids=["a manifest", "empty"])
 def test_a_name_that_is_no_id_is_filed_with_a_suggestion(
-    yard: Yard, name: str, manifest: bytes
+    pipeline: PipelineFixture, name: str, manifest: bytes
 ) -> None:
-    yard.submit("", manifest, key=f"inbox/{name}")
-    yard.submit("good")
-    report = yard.tick()
-    (record,) = yard.rejected()
+    pipeline.submit("", manifest, key=f"inbox/{name}")
+    pipeline.submit("good")
+    report = pipeline.tick()
+    (record,) = pipeline.rejected()
     assert report.rejected == 1
     assert record["key"] == f"inbox/{name}"
     assert record["error"]["code"] == "invalid_id"
     assert record["body"].encode() == manifest
     assert "inbox/" in record["error"]["hint"] or "Use" in record["error"]["hint"]
-    assert yard.keys("inbox/") == []
-    assert yard.result("good").status is Status.SUCCEEDED
+    assert pipeline.keys("inbox/") == []
+    assert pipeline.result("good").status is Status.SUCCEEDED
 
 
-def test_many_strangers_do_not_hold_up_the_jobs_behind_them(yard: Yard) -> None:
+def test_many_strangers_do_not_hold_up_the_jobs_behind_them(pipeline: PipelineFixture) -> None:
     for n in range(150):
-        yard.submit("", key=f"inbox/BAD {n}.json")
-    yard.submit("job-1")
-    yard.tick()
-    assert yard.result("job-1").status is Status.SUCCEEDED
-    assert len(yard.keys("inbox/")) == 150 - 64
-    yard.tick()
-    yard.tick()
-    assert yard.keys("inbox/") == []
-    assert len(yard.rejected()) == 150
+        pipeline.submit("", key=f"inbox/BAD {n}.json")
+    pipeline.submit("job-1")
+    pipeline.tick()
+    assert pipeline.result("job-1").status is Status.SUCCEEDED
+    assert len(pipeline.keys("inbox/")) == 150 - 64
+    pipeline.tick()
+    pipeline.tick()
+    assert pipeline.keys("inbox/") == []
+    assert len(pipeline.rejected()) == 150
 
 
 # What goes wrong on the way
 
 
-def test_an_engine_that_is_away_costs_no_attempt(holding: Yard) -> None:
+def test_an_engine_that_is_away_costs_no_attempt(holding: PipelineFixture) -> None:
     holding.held.error = away()
     holding.submit("job-1")
     assert holding.tick().failed == 1
@@ -305,7 +314,7 @@ def test_an_engine_that_is_away_costs_no_attempt(holding: Yard) -> None:
     assert holding.lease("job-1").attempt == 1
 
 
-def test_an_engine_that_stays_away_never_uses_the_attempts_up(holding: Yard) -> None:
+def test_an_engine_that_stays_away_never_uses_the_attempts_up(holding: PipelineFixture) -> None:
     holding.held.error = away()
     holding.submit("job-1")
     for _ in range(12):
@@ -317,7 +326,7 @@ def test_an_engine_that_stays_away_never_uses_the_attempts_up(holding: Yard) -> 
     assert len(holding.held.payloads) == 1
 
 
-def test_one_job_that_breaks_its_taker_leaves_the_others_alone(holding: Yard) -> None:
+def test_one_job_that_breaks_its_taker_leaves_the_others_alone(holding: PipelineFixture) -> None:
     class Fragile(HoldingEngine):
         def submit(self, route: str, payload: SpawnPayload) -> None:
             if payload.id == "poison":
@@ -341,56 +350,60 @@ def test_one_job_that_breaks_its_taker_leaves_the_others_alone(holding: Yard) ->
     assert holding.keys("inbox/") == []
 
 
-def test_an_error_that_may_pass_is_tried_again_with_growing_pauses(make_yard: MakeYard) -> None:
+def test_an_error_that_may_pass_is_tried_again_with_growing_pauses(
+    make_pipeline: MakePipeline,
+) -> None:
     errors = failing(OutOfMemory("full"), ComfyDied("gone"))
-    yard = make_yard(server=InstantServer(errors), backoff_base_seconds=40)
-    yard.submit("job-1")
-    yard.tick()
-    lease = yard.lease("job-1")
+    pipeline = make_pipeline(server=InstantServer(errors), backoff_base_seconds=40)
+    pipeline.submit("job-1")
+    pipeline.tick()
+    lease = pipeline.lease("job-1")
     assert (lease.phase, lease.attempt) == (Phase.RETRY, 1)
     assert lease.error is not None
     assert lease.error.code == "out_of_memory"
     assert lease.not_before == NOON + timedelta(seconds=40)
-    yard.pass_time(39)
-    assert yard.tick().taken_over == 0
-    yard.pass_time(1)
-    yard.tick()
-    assert yard.lease("job-1").not_before == yard.now + timedelta(seconds=80)
-    yard.pass_time(80)
-    yard.tick()
-    result = yard.result("job-1")
+    pipeline.pass_time(39)
+    assert pipeline.tick().taken_over == 0
+    pipeline.pass_time(1)
+    pipeline.tick()
+    assert pipeline.lease("job-1").not_before == pipeline.now + timedelta(seconds=80)
+    pipeline.pass_time(80)
+    pipeline.tick()
+    result = pipeline.result("job-1")
     assert (result.status, result.attempt) == (Status.SUCCEEDED, 3)
     assert [output.key for output in result.outputs] == ["jobs/job-1/out/a3/image-0.png"]
-    assert yard.keys("leases/") == []
+    assert pipeline.keys("leases/") == []
 
 
-def test_an_error_that_stays_uses_the_attempts_up(make_yard: MakeYard) -> None:
-    yard = make_yard(server=InstantServer(failing(*[OutOfMemory("full")] * 9)), max_attempts=2)
-    yard.submit("job-1")
+def test_an_error_that_stays_uses_the_attempts_up(make_pipeline: MakePipeline) -> None:
+    pipeline = make_pipeline(
+        server=InstantServer(failing(*[OutOfMemory("full")] * 9)), max_attempts=2
+    )
+    pipeline.submit("job-1")
     for _ in range(4):
-        yard.tick()
-        yard.pass_time(400)
-    result = yard.result("job-1")
+        pipeline.tick()
+        pipeline.pass_time(400)
+    result = pipeline.result("job-1")
     assert (result.status, result.attempt) == (Status.FAILED, 2)
     assert result.error is not None
     assert result.error.code == "out_of_memory"
-    assert yard.event_names().count("modal_flux_dev_generation_failed") == 1
-    assert yard.keys("leases/") == []
+    assert pipeline.event_names().count("modal_flux_dev_generation_failed") == 1
+    assert pipeline.keys("leases/") == []
 
 
-def test_a_permanent_error_fails_at_once(make_yard: MakeYard) -> None:
+def test_a_permanent_error_fails_at_once(make_pipeline: MakePipeline) -> None:
     error = NodeFailed("the sampler broke", log_tail=("line 1", "line 2"))
-    yard = make_yard(server=InstantServer(failing(error)))
-    yard.submit("job-1")
-    yard.tick()
-    result = yard.result("job-1")
+    pipeline = make_pipeline(server=InstantServer(failing(error)))
+    pipeline.submit("job-1")
+    pipeline.tick()
+    result = pipeline.result("job-1")
     assert (result.status, result.attempt) == (Status.FAILED, 1)
     assert result.error is not None
     assert result.error.code == "node_failed"
     assert result.error.log_tail == ("line 1", "line 2")
 
 
-def test_a_spawned_job_that_nobody_starts_is_spawned_again(holding: Yard) -> None:
+def test_a_spawned_job_that_nobody_starts_is_spawned_again(holding: PipelineFixture) -> None:
     holding.submit("job-1")
     holding.tick()
     holding.pass_time(900)
@@ -405,7 +418,9 @@ def test_a_spawned_job_that_nobody_starts_is_spawned_again(holding: Yard) -> Non
     ]
 
 
-def test_a_job_that_is_lost_each_time_fails_with_what_was_last_known(holding: Yard) -> None:
+def test_a_job_that_is_lost_each_time_fails_with_what_was_last_known(
+    holding: PipelineFixture,
+) -> None:
     holding.submit("job-1")
     for _ in range(4):
         holding.tick()
@@ -417,7 +432,7 @@ def test_a_job_that_is_lost_each_time_fails_with_what_was_last_known(holding: Ya
     assert holding.keys("leases/") == []
 
 
-def test_a_lease_that_a_stranger_overwrote_is_taken_over(holding: Yard) -> None:
+def test_a_lease_that_a_stranger_overwrote_is_taken_over(holding: PipelineFixture) -> None:
     holding.submit("job-1")
     holding.tick()
     holding.store.write("leases/job-1.json", b"what is this", "text/plain")
@@ -428,40 +443,40 @@ def test_a_lease_that_a_stranger_overwrote_is_taken_over(holding: Yard) -> None:
     assert len(holding.held.payloads) == 2
 
 
-def test_a_strangers_object_among_the_leases_is_left_alone(yard: Yard) -> None:
-    yard.store.write("leases/README.txt", b"hello", "text/plain")
-    yard.submit("job-1")
-    yard.tick()
-    yard.pass_time(10_000)
-    yard.tick()
-    assert yard.result("job-1").status is Status.SUCCEEDED
-    assert yard.keys("leases/") == ["leases/README.txt"]
+def test_a_strangers_object_among_the_leases_is_left_alone(pipeline: PipelineFixture) -> None:
+    pipeline.store.write("leases/README.txt", b"hello", "text/plain")
+    pipeline.submit("job-1")
+    pipeline.tick()
+    pipeline.pass_time(10_000)
+    pipeline.tick()
+    assert pipeline.result("job-1").status is Status.SUCCEEDED
+    assert pipeline.keys("leases/") == ["leases/README.txt"]
 
 
-def test_a_store_that_is_away_fails_the_tick_and_loses_nothing(yard: Yard) -> None:
-    yard.submit("job-1")
-    yard.raw.fail = lambda call, key: OutcomeUnknown("timeout")
+def test_a_store_that_is_away_fails_the_tick_and_loses_nothing(pipeline: PipelineFixture) -> None:
+    pipeline.submit("job-1")
+    pipeline.raw.fail = lambda call, key: OutcomeUnknown("timeout")
     with pytest.raises(StoreUnavailable):
-        yard.tick()
-    yard.raw.fail = lambda call, key: None
-    yard.tick()
-    assert yard.result("job-1").status is Status.SUCCEEDED
+        pipeline.tick()
+    pipeline.raw.fail = lambda call, key: None
+    pipeline.tick()
+    assert pipeline.result("job-1").status is Status.SUCCEEDED
 
 
-def test_a_store_that_fails_for_one_job_fails_one_job(yard: Yard) -> None:
-    yard.raw.fail = lambda call, key: OutcomeUnknown("500") if "bad" in key else None
-    yard.submit("bad")
-    yard.submit("good")
-    report = yard.tick()
+def test_a_store_that_fails_for_one_job_fails_one_job(pipeline: PipelineFixture) -> None:
+    pipeline.raw.fail = lambda call, key: OutcomeUnknown("500") if "bad" in key else None
+    pipeline.submit("bad")
+    pipeline.submit("good")
+    report = pipeline.tick()
     assert report.failed == 1
-    assert yard.result("good").status is Status.SUCCEEDED
-    yard.raw.fail = lambda call, key: None
-    yard.pass_time(61)
-    yard.tick()
-    assert yard.result("bad").status is Status.SUCCEEDED
+    assert pipeline.result("good").status is Status.SUCCEEDED
+    pipeline.raw.fail = lambda call, key: None
+    pipeline.pass_time(61)
+    pipeline.tick()
+    assert pipeline.result("bad").status is Status.SUCCEEDED
 
 
-def test_two_dispatchers_spawn_a_job_once(holding: Yard) -> None:
+def test_two_dispatchers_spawn_a_job_once(holding: PipelineFixture) -> None:
     for n in range(8):
         holding.submit(f"job-{n}")
     one, other = holding.another("one"), holding.another("other")
@@ -488,10 +503,12 @@ FIELDS = ["version", "model", "input", "tenant", "distinct_id", "metadata", "dea
         lambda changes: json.dumps({**json.loads(body()), **changes}).encode()
     )
 )
-def test_any_bytes_under_a_good_name_end_in_a_result(make_yard: MakeYard, poison: bytes) -> None:
-    yard = make_yard()
-    yard.submit("poison", poison)
-    yard.tick()
-    assert yard.result("poison").status in (Status.SUCCEEDED, Status.REJECTED, Status.FAILED)
-    assert yard.keys("inbox/") == yard.keys("leases/") == []
-    yard.close()
+def test_any_bytes_under_a_good_name_end_in_a_result(
+    make_pipeline: MakePipeline, poison: bytes
+) -> None:
+    pipeline = make_pipeline()
+    pipeline.submit("poison", poison)
+    pipeline.tick()
+    assert pipeline.result("poison").status in (Status.SUCCEEDED, Status.REJECTED, Status.FAILED)
+    assert pipeline.keys("inbox/") == pipeline.keys("leases/") == []
+    pipeline.close()

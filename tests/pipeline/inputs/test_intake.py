@@ -22,7 +22,7 @@ class FaceInput(JobInput):
     named: dict[str, str] = Field(default={}, json_schema_extra={"picture": True})
 
 
-def picture(fmt: str = "PNG", colour: str = "red") -> bytes:
+def image(fmt: str = "PNG", colour: str = "red") -> bytes:
     file = BytesIO()
     Image.new("RGB", (8, 8), colour).save(file, fmt)
     return file.getvalue()
@@ -38,10 +38,10 @@ def data_url(body: bytes, kind: str = "png") -> str:
 def test_a_local_file_becomes_the_key_of_its_pixels(tmp_path: Path, value: str) -> None:
     (tmp_path / "sub").mkdir()
     for name in ("face.png", "my face.png", "sub/f.png"):
-        (tmp_path / name).write_bytes(picture())
+        (tmp_path / name).write_bytes(image())
     taken = take_in({"prompt": "x", "face": value}, FaceInput, tmp_path)
 
-    [stored] = taken.pictures
+    [stored] = taken.images
     assert taken.input == {"prompt": "x", "face": stored.key}
     assert stored.key == f"inputs/{hashlib.sha256(stored.body).hexdigest()}.png"
     assert stored.content_type == "image/png"
@@ -49,35 +49,35 @@ def test_a_local_file_becomes_the_key_of_its_pixels(tmp_path: Path, value: str) 
 
 
 def test_absolute_paths_are_read_as_they_are(tmp_path: Path) -> None:
-    (tmp_path / "face.png").write_bytes(picture())
+    (tmp_path / "face.png").write_bytes(image())
 
     for value in (f"@{tmp_path}/face.png", f"file://{tmp_path}/face.png"):
-        assert take_in({"face": value}, FaceInput, Path("/")).pictures
+        assert take_in({"face": value}, FaceInput, Path("/")).images
 
 
 def test_a_data_url_becomes_a_key(tmp_path: Path) -> None:
-    taken = take_in({"face": data_url(picture("JPEG"), "jpeg")}, FaceInput, tmp_path)
+    taken = take_in({"face": data_url(image("JPEG"), "jpeg")}, FaceInput, tmp_path)
 
-    [stored] = taken.pictures
+    [stored] = taken.images
     assert taken.input["face"] == stored.key
     assert stored.key.endswith(".jpg")
     assert stored.content_type == "image/jpeg"
 
 
 def test_each_of_a_list_is_taken_in_and_equal_ones_once(tmp_path: Path) -> None:
-    red, blue = data_url(picture()), data_url(picture(colour="blue"))
+    red, blue = data_url(image()), data_url(image(colour="blue"))
     given = {"face": red, "more": [blue, red, "inputs/there.png", 3]}
     taken = take_in(given, FaceInput, tmp_path)
 
-    keys = [stored.key for stored in taken.pictures]
+    keys = [stored.key for stored in taken.images]
     assert taken.input == {"face": keys[0], "more": [keys[1], keys[0], "inputs/there.png", 3]}
 
 
 def test_each_of_a_mapping_is_taken_in_under_its_name(tmp_path: Path) -> None:
-    given = {"named": {"one": data_url(picture()), "two": "inputs/there.png", "three": 3}}
+    given = {"named": {"one": data_url(image()), "two": "inputs/there.png", "three": 3}}
     taken = take_in(given, FaceInput, tmp_path)
 
-    [stored] = taken.pictures
+    [stored] = taken.images
     assert taken.input == {"named": {"one": stored.key, "two": "inputs/there.png", "three": 3}}
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from config.errors import InvalidInput
 from pipeline.inputs.intake import take_in
-from pipeline.inputs.remote import MAX_REDIRECTS, PictureFetcher
+from pipeline.inputs.remote import MAX_REDIRECTS, ImageFetcher
 from tests.pipeline.inputs.test_intake import FaceInput, data_url
 from tests.support.https_server import HttpsServer, https_server
 from tests.support.network import PUBLIC, Network
@@ -38,7 +38,7 @@ def redirect(to: str, status: int = 302) -> bytes:
 class Site:
     server: HttpsServer
     network: Network
-    fetcher: PictureFetcher
+    fetcher: ImageFetcher
 
 
 @contextmanager
@@ -55,11 +55,11 @@ def site(
         yield Site(
             server,
             network,
-            PictureFetcher(HOSTS, network.web(server), seconds=5),
+            ImageFetcher(HOSTS, network.web(server), seconds=5),
         )
 
 
-def refused(fetcher: PictureFetcher, url: str) -> str:
+def refused(fetcher: ImageFetcher, url: str) -> str:
     with pytest.raises(InvalidInput) as caught:
         fetcher.fetch(url)
     return caught.value.message
@@ -139,7 +139,7 @@ def test_no_host_is_allowed_by_default(tmp_path: Path) -> None:
 )
 def test_such_a_url_opens_no_connection(url: str) -> None:
     network = Network()
-    refused(PictureFetcher(HOSTS, network.web()), url)
+    refused(ImageFetcher(HOSTS, network.web()), url)
 
     assert network == Network()
 
@@ -147,7 +147,7 @@ def test_such_a_url_opens_no_connection(url: str) -> None:
 @pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", ""])
 def test_an_address_that_is_not_public_is_not_connected_to(address: str) -> None:
     network = Network(names={"pics.example.com": [address]})
-    fetcher = PictureFetcher(HOSTS, network.web())
+    fetcher = ImageFetcher(HOSTS, network.web())
 
     assert "public internet" in refused(fetcher, "https://pics.example.com/a")
     assert network.connected == []
@@ -156,7 +156,7 @@ def test_an_address_that_is_not_public_is_not_connected_to(address: str) -> None
 @pytest.mark.parametrize("addresses", [[PUBLIC, "10.0.0.1"], ["::1", PUBLIC], []])
 def test_one_private_address_among_them_is_enough(addresses: list[str]) -> None:
     network = Network(names={"pics.example.com": addresses})
-    fetcher = PictureFetcher(HOSTS, network.web())
+    fetcher = ImageFetcher(HOSTS, network.web())
     refused(fetcher, "https://pics.example.com/a")
 
     assert network.connected == []

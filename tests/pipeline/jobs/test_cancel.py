@@ -11,9 +11,9 @@ from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status
 from pipeline.jobs.cancel import Canceller
 from pipeline.store.base import Always
-from tests.support.instant import InstantEngine
+from tests.support.instant_comfyui import InstantEngine
 from tests.support.manifests import body
-from tests.support.yard import NOON, Yard
+from tests.support.pipeline_fixture import NOON, PipelineFixture
 
 REQUESTED, CANCELLED = (f"modal_flux_dev_generation_{it}" for it in ("requested", "cancelled"))
 
@@ -24,182 +24,188 @@ class Unreachable:
 
 
 @pytest.fixture
-def yard() -> Iterator[Yard]:
-    yard = Yard(holding=True)
-    yield yard
-    yard.close()
+def pipeline() -> Iterator[PipelineFixture]:
+    pipeline = PipelineFixture(holding=True)
+    yield pipeline
+    pipeline.close()
 
 
-def canceller(yard: Yard, sink: EventSink | None = None) -> Canceller:
-    return Canceller(yard.store, yard.runtime, sink or yard.sink, "cli")
+def canceller(pipeline: PipelineFixture, sink: EventSink | None = None) -> Canceller:
+    return Canceller(pipeline.store, pipeline.runtime, sink or pipeline.sink, "cli")
 
 
 @pytest.mark.parametrize("key", ["inbox/one.json", "inbox/4.acme.flux-dev.one.json"])
-def test_a_waiting_job_gets_its_result_and_never_runs(yard: Yard, key: str) -> None:
-    yard.submit("one", body(tenant="acme", metadata={"order": 7}), key=key)
-    done = canceller(yard).cancel("one")
+def test_a_waiting_job_gets_its_result_and_never_runs(pipeline: PipelineFixture, key: str) -> None:
+    pipeline.submit("one", body(tenant="acme", metadata={"order": 7}), key=key)
+    done = canceller(pipeline).cancel("one")
 
     assert done.delivered
-    assert done.result == yard.result("one")
+    assert done.result == pipeline.result("one")
     assert done.result.status is Status.CANCELLED
     assert (done.result.model, done.result.tenant) == ("flux-dev", "acme")
     assert (done.result.attempt, done.result.submitted_at) == (0, NOON)
-    assert yard.event_names() == [REQUESTED, CANCELLED]
+    assert pipeline.event_names() == [REQUESTED, CANCELLED]
 
-    yard.tick()
+    pipeline.tick()
 
-    assert not yard.held.payloads
-    assert not yard.keys("inbox/")
-    assert not yard.keys("leases/")
-    assert yard.event_names() == [REQUESTED, CANCELLED]
-    assert yard.result("one") == done.result
+    assert not pipeline.held.payloads
+    assert not pipeline.keys("inbox/")
+    assert not pipeline.keys("leases/")
+    assert pipeline.event_names() == [REQUESTED, CANCELLED]
+    assert pipeline.result("one") == done.result
 
 
-def test_a_spawned_job_is_cancelled_and_its_worker_finds_the_lease_gone(yard: Yard) -> None:
-    yard.submit("one")
-    yard.tick()
-    done = canceller(yard).cancel("one")
+def test_a_spawned_job_is_cancelled_and_its_worker_finds_the_lease_gone(
+    pipeline: PipelineFixture,
+) -> None:
+    pipeline.submit("one")
+    pipeline.tick()
+    done = canceller(pipeline).cancel("one")
     assert done.result.attempt == 1
-    assert not yard.keys("leases/")
+    assert not pipeline.keys("leases/")
 
-    [payload] = yard.held.payloads
-    InstantEngine(yard.context).submit("Flux", payload)
-    yard.deliver()
+    [payload] = pipeline.held.payloads
+    InstantEngine(pipeline.context).submit("Flux", payload)
+    pipeline.deliver()
 
-    assert yard.result("one").status is Status.CANCELLED
-    assert not yard.keys("jobs/one/out/")
+    assert pipeline.result("one").status is Status.CANCELLED
+    assert not pipeline.keys("jobs/one/out/")
 
 
-def test_what_the_running_attempt_cost_so_far_is_counted(yard: Yard) -> None:
-    yard.submit("one")
-    yard.tick()
-    running = yard.lease("one").started(
+def test_what_the_running_attempt_cost_so_far_is_counted(pipeline: PipelineFixture) -> None:
+    pipeline.submit("one")
+    pipeline.tick()
+    running = pipeline.lease("one").started(
         nonce="n",
         owner="w",
         attempt=2,
         call_id=None,
         ttl_s=60,
         rate_usd_per_s=0.5,
-        now=yard.now - timedelta(seconds=10),
+        now=pipeline.now - timedelta(seconds=10),
     )
-    yard.raw.put("leases/one.json", running.body(), Always())
-    cost = canceller(yard).cancel("one").result.cost
+    pipeline.raw.put("leases/one.json", running.body(), Always())
+    cost = canceller(pipeline).cancel("one").result.cost
 
     assert cost is not None
     assert (cost.usd, cost.total_usd, cost.upper_bound) == (0.0, 5.0, True)
 
 
-def test_events_of_earlier_attempts_go_along(yard: Yard) -> None:
-    yard.submit("other", b"{}")
-    yard.submit("one")
-    yard.tick()
-    carried = yard.result("other").events
-    lease = yard.lease("one").waiting(not_before=yard.now, events=carried)
-    yard.raw.put("leases/one.json", lease.body(), Always())
-    events = canceller(yard).cancel("one").result.events
+def test_events_of_earlier_attempts_go_along(pipeline: PipelineFixture) -> None:
+    pipeline.submit("other", b"{}")
+    pipeline.submit("one")
+    pipeline.tick()
+    carried = pipeline.result("other").events
+    lease = pipeline.lease("one").waiting(not_before=pipeline.now, events=carried)
+    pipeline.raw.put("leases/one.json", lease.body(), Always())
+    events = canceller(pipeline).cancel("one").result.events
 
     assert [event.event for event in events] == [REQUESTED, carried[0].event, CANCELLED]
 
 
 @pytest.mark.parametrize("ticks_before", [0, 1])
 def test_undelivered_events_are_left_for_a_dispatcher_to_replay(
-    yard: Yard, ticks_before: int
+    pipeline: PipelineFixture, ticks_before: int
 ) -> None:
-    yard.submit("one")
+    pipeline.submit("one")
     for _ in range(ticks_before):
-        yard.tick()
-    done = canceller(yard, Unreachable()).cancel("one")
+        pipeline.tick()
+    done = canceller(pipeline, Unreachable()).cancel("one")
 
     assert not done.delivered
-    lease = yard.lease("one")
+    lease = pipeline.lease("one")
     assert lease.committed
     assert lease.phase is Phase.RETRY
     assert lease.not_before is not None
-    assert lease.not_before > yard.now
+    assert lease.not_before > pipeline.now
 
-    yard.pass_time(60)
+    pipeline.pass_time(60)
     for _ in range(3):
-        yard.tick()
+        pipeline.tick()
 
-    assert isinstance(yard.sink, MemorySink)
-    assert yard.event_names() == [REQUESTED, CANCELLED]
-    assert not yard.keys("leases/")
-    assert not yard.keys("inbox/")
+    assert isinstance(pipeline.sink, MemorySink)
+    assert pipeline.event_names() == [REQUESTED, CANCELLED]
+    assert not pipeline.keys("leases/")
+    assert not pipeline.keys("inbox/")
 
 
-def at_the_first(call: str, key: str, act: Callable[[], None], yard: Yard) -> None:
+def at_the_first(call: str, key: str, act: Callable[[], None], pipeline: PipelineFixture) -> None:
     """Have `act` happen just before the first such call."""
 
     def fail(made: str, at: str) -> None:
         if (made, at) == (call, key):
-            yard.raw.fail = lambda call, key: None
+            pipeline.raw.fail = lambda call, key: None
             act()
 
-    yard.raw.fail = fail
+    pipeline.raw.fail = fail
 
 
-def test_a_renewal_between_reading_and_replacing_the_lease_does_no_harm(yard: Yard) -> None:
-    yard.submit("one")
-    yard.tick()
+def test_a_renewal_between_reading_and_replacing_the_lease_does_no_harm(
+    pipeline: PipelineFixture,
+) -> None:
+    pipeline.submit("one")
+    pipeline.tick()
 
     def renew() -> None:
-        renewed = yard.lease("one").with_(owner="renewed")
-        yard.raw.put("leases/one.json", renewed.body(), Always())
+        renewed = pipeline.lease("one").with_(owner="renewed")
+        pipeline.raw.put("leases/one.json", renewed.body(), Always())
 
-    at_the_first("PUT", "leases/one.json", renew, yard)
-    canceller(yard, Unreachable()).cancel("one")
+    at_the_first("PUT", "leases/one.json", renew, pipeline)
+    canceller(pipeline, Unreachable()).cancel("one")
 
-    assert yard.lease("one").committed
-    assert yard.lease("one").owner == "renewed"
+    assert pipeline.lease("one").committed
+    assert pipeline.lease("one").owner == "renewed"
 
 
-def test_a_job_claimed_and_spawned_while_it_is_looked_for_is_cancelled(yard: Yard) -> None:
-    yard.submit("one")
+def test_a_job_claimed_and_spawned_while_it_is_looked_for_is_cancelled(
+    pipeline: PipelineFixture,
+) -> None:
+    pipeline.submit("one")
 
     def spawn() -> None:
-        yard.tick()
+        pipeline.tick()
 
-    at_the_first("GET", "inbox/one.json", spawn, yard)
-    done = canceller(yard).cancel("one")
+    at_the_first("GET", "inbox/one.json", spawn, pipeline)
+    done = canceller(pipeline).cancel("one")
 
     assert done.result.status is Status.CANCELLED
-    assert not yard.keys("leases/")
+    assert not pipeline.keys("leases/")
 
 
-def test_a_finished_job_stays_as_it_is(yard: Yard) -> None:
-    yard.submit("one", b"{}")
-    yard.tick()
-    before = yard.result("one")
+def test_a_finished_job_stays_as_it_is(pipeline: PipelineFixture) -> None:
+    pipeline.submit("one", b"{}")
+    pipeline.tick()
+    before = pipeline.result("one")
 
     with pytest.raises(AlreadyFinished, match="is rejected already"):
-        canceller(yard).cancel("one")
+        canceller(pipeline).cancel("one")
 
-    assert yard.result("one") == before
+    assert pipeline.result("one") == before
 
 
-def test_a_job_that_finishes_first_wins(yard: Yard) -> None:
-    yard.submit("one")
-    yard.tick()
-    [payload] = yard.held.payloads
+def test_a_job_that_finishes_first_wins(pipeline: PipelineFixture) -> None:
+    pipeline.submit("one")
+    pipeline.tick()
+    [payload] = pipeline.held.payloads
 
     def finish() -> None:
-        InstantEngine(yard.context).submit("Flux", payload)
+        InstantEngine(pipeline.context).submit("Flux", payload)
 
-    at_the_first("PUT", "jobs/one/result.json", finish, yard)
+    at_the_first("PUT", "jobs/one/result.json", finish, pipeline)
 
     with pytest.raises(AlreadyFinished, match="is succeeded already"):
-        canceller(yard).cancel("one")
+        canceller(pipeline).cancel("one")
 
 
-def test_an_id_of_no_job_is_refused_and_nothing_is_written(yard: Yard) -> None:
+def test_an_id_of_no_job_is_refused_and_nothing_is_written(pipeline: PipelineFixture) -> None:
     with pytest.raises(UnknownJob):
-        canceller(yard).cancel("nobody")
+        canceller(pipeline).cancel("nobody")
 
-    assert not yard.keys()
+    assert not pipeline.keys()
 
 
-def test_a_manifest_that_is_too_large_is_left_to_the_dispatcher(yard: Yard) -> None:
-    yard.submit("big", b" " * (MAX_BYTES + 1))
+def test_a_manifest_that_is_too_large_is_left_to_the_dispatcher(pipeline: PipelineFixture) -> None:
+    pipeline.submit("big", b" " * (MAX_BYTES + 1))
 
     with pytest.raises(ManifestTooLarge):
-        canceller(yard).cancel("big")
+        canceller(pipeline).cancel("big")

@@ -14,28 +14,28 @@ from pipeline.jobs.status import (
 )
 from pipeline.store.base import Always
 from tests.support.manifests import body
-from tests.support.yard import NOON, Yard
+from tests.support.pipeline_fixture import NOON, PipelineFixture
 
 
 @pytest.fixture
-def yard() -> Iterator[Yard]:
-    yard = Yard(holding=True, backoff_base_seconds=5)
-    yield yard
-    yard.close()
+def pipeline() -> Iterator[PipelineFixture]:
+    pipeline = PipelineFixture(holding=True, backoff_base_seconds=5)
+    yield pipeline
+    pipeline.close()
 
 
 def keyed(id: str, *, priority: int = 5, tenant: str = "acme") -> str:
     return f"inbox/{9 - priority}.{tenant}.flux-dev.{id}.json"
 
 
-def test_a_job_is_found_wherever_it_is(yard: Yard) -> None:
-    yard.submit("taken")
-    yard.tick()
-    yard.submit("refused", b"{}")
-    yard.submit("keyed", key=keyed("keyed"))
-    yard.submit("bare")
-    yard.pass_time(3)
-    views = look_up(yard.store, ["taken", "keyed", "bare", "nobody"])
+def test_a_job_is_found_wherever_it_is(pipeline: PipelineFixture) -> None:
+    pipeline.submit("taken")
+    pipeline.tick()
+    pipeline.submit("refused", b"{}")
+    pipeline.submit("keyed", key=keyed("keyed"))
+    pipeline.submit("bare")
+    pipeline.pass_time(3)
+    views = look_up(pipeline.store, ["taken", "keyed", "bare", "nobody"])
 
     assert {id: view.state for id, view in views.items()} == {
         "taken": State.CLAIMED,
@@ -45,8 +45,8 @@ def test_a_job_is_found_wherever_it_is(yard: Yard) -> None:
     }
     assert views["keyed"].since == NOON
 
-    yard.tick()
-    refused = look_up(yard.store, ["refused"])["refused"]
+    pipeline.tick()
+    refused = look_up(pipeline.store, ["refused"])["refused"]
 
     assert refused.finished
     assert not refused.succeeded
@@ -54,46 +54,50 @@ def test_a_job_is_found_wherever_it_is(yard: Yard) -> None:
     assert refused.result.status is Status.REJECTED
 
 
-def test_finished_jobs_are_looked_up_without_listing_the_inbox(yard: Yard) -> None:
-    yard.submit("refused", b"{}")
-    yard.tick()
-    yard.raw.calls.clear()
+def test_finished_jobs_are_looked_up_without_listing_the_inbox(pipeline: PipelineFixture) -> None:
+    pipeline.submit("refused", b"{}")
+    pipeline.tick()
+    pipeline.raw.calls.clear()
 
-    look_up(yard.store, ["refused"])
+    look_up(pipeline.store, ["refused"])
 
-    assert yard.raw.calls == {"GET": 1}
+    assert pipeline.raw.calls == {"GET": 1}
 
 
-def test_a_result_that_cannot_be_read_is_a_finished_job_all_the_same(yard: Yard) -> None:
-    yard.store.create("jobs/odd/result.json", b"?")
+def test_a_result_that_cannot_be_read_is_a_finished_job_all_the_same(
+    pipeline: PipelineFixture,
+) -> None:
+    pipeline.store.create("jobs/odd/result.json", b"?")
 
-    view = look_up(yard.store, ["odd"])["odd"]
+    view = look_up(pipeline.store, ["odd"])["odd"]
 
     assert view.finished
     assert view.result is None
 
 
-def test_a_job_that_moves_on_between_two_readings_is_not_missed(yard: Yard) -> None:
-    yard.submit("quick", b"{}")
+def test_a_job_that_moves_on_between_two_readings_is_not_missed(pipeline: PipelineFixture) -> None:
+    pipeline.submit("quick", b"{}")
 
     def finish_before_the_inbox_is_listed(call: str, key: str) -> None:
         if (call, key) == ("LIST", "inbox/"):
-            yard.raw.fail = lambda call, key: None
-            yard.tick()
+            pipeline.raw.fail = lambda call, key: None
+            pipeline.tick()
 
-    yard.raw.fail = finish_before_the_inbox_is_listed
+    pipeline.raw.fail = finish_before_the_inbox_is_listed
 
-    assert look_up(yard.store, ["quick"])["quick"].finished
+    assert look_up(pipeline.store, ["quick"])["quick"].finished
 
 
-def test_the_overview_counts_what_waits_by_priority_tenant_and_kind(yard: Yard) -> None:
-    yard.submit("a1", key=keyed("a1"))
-    yard.pass_time(60)
-    yard.submit("a2", key=keyed("a2"))
-    yard.submit("b", key=keyed("b", priority=9, tenant="beta"))
-    yard.submit("c")
-    yard.submit("d", key="inbox/What Is This.json")
-    seen = overview(yard.store)
+def test_the_overview_counts_what_waits_by_priority_tenant_and_kind(
+    pipeline: PipelineFixture,
+) -> None:
+    pipeline.submit("a1", key=keyed("a1"))
+    pipeline.pass_time(60)
+    pipeline.submit("a2", key=keyed("a2"))
+    pipeline.submit("b", key=keyed("b", priority=9, tenant="beta"))
+    pipeline.submit("c")
+    pipeline.submit("d", key="inbox/What Is This.json")
+    seen = overview(pipeline.store)
 
     assert [(group, there.count) for group, there in seen.waiting.items()] == [
         (Group(9, "beta", "flux-dev"), 1),
@@ -105,100 +109,102 @@ def test_the_overview_counts_what_waits_by_priority_tenant_and_kind(yard: Yard) 
     assert not seen.held
 
 
-def test_the_overview_shows_leases_and_does_not_count_their_entries_twice(yard: Yard) -> None:
-    yard.submit("taken")
-    yard.tick()
-    yard.submit("taken")
-    yard.submit("stranger", key="inbox/What Is This.json")
-    yard.tick()
-    seen = overview(yard.store)
+def test_the_overview_shows_leases_and_does_not_count_their_entries_twice(
+    pipeline: PipelineFixture,
+) -> None:
+    pipeline.submit("taken")
+    pipeline.tick()
+    pipeline.submit("taken")
+    pipeline.submit("stranger", key="inbox/What Is This.json")
+    pipeline.tick()
+    seen = overview(pipeline.store)
 
     assert {id: view.state for id, view in seen.held.items()} == {"taken": State.CLAIMED}
     assert not seen.waiting
     assert (seen.rejected, seen.rejected_more) == (1, False)
 
 
-def test_a_lease_that_only_owes_events_is_told_from_a_retry(yard: Yard) -> None:
+def test_a_lease_that_only_owes_events_is_told_from_a_retry(pipeline: PipelineFixture) -> None:
     for id, committed in (("owing", True), ("again", False)):
-        yard.submit(id)
-        yard.tick()
-        lease = yard.lease(id).waiting(not_before=NOON, committed=committed)
-        yard.raw.put(f"leases/{id}.json", lease.body(), Always())
+        pipeline.submit(id)
+        pipeline.tick()
+        lease = pipeline.lease(id).waiting(not_before=NOON, committed=committed)
+        pipeline.raw.put(f"leases/{id}.json", lease.body(), Always())
 
-    assert {id: view.state for id, view in LeaseWatch(yard.store).look().items()} == {
+    assert {id: view.state for id, view in LeaseWatch(pipeline.store).look().items()} == {
         "owing": State.OWING,
         "again": State.RETRY,
     }
 
 
-def test_watching_leases_reads_each_once_until_it_changes(yard: Yard) -> None:
+def test_watching_leases_reads_each_once_until_it_changes(pipeline: PipelineFixture) -> None:
     for id in ("one", "two"):
-        yard.submit(id)
-    yard.tick()
-    watch = LeaseWatch(yard.store)
+        pipeline.submit(id)
+    pipeline.tick()
+    watch = LeaseWatch(pipeline.store)
     watch.look()
-    yard.raw.calls.clear()
+    pipeline.raw.calls.clear()
     watch.look()
 
-    assert yard.raw.calls == {"LIST": 1}
+    assert pipeline.raw.calls == {"LIST": 1}
 
-    changed = yard.lease("two").with_(owner="another")
-    yard.raw.put("leases/two.json", changed.body(), Always())
-    yard.raw.calls.clear()
+    changed = pipeline.lease("two").with_(owner="another")
+    pipeline.raw.put("leases/two.json", changed.body(), Always())
+    pipeline.raw.calls.clear()
     views = watch.look()
 
-    assert yard.raw.calls == {"LIST": 1, "GET": 1}
+    assert pipeline.raw.calls == {"LIST": 1, "GET": 1}
     assert views["two"].lease == changed
 
 
-def test_a_watched_lease_that_goes_is_gone(yard: Yard) -> None:
-    yard.submit("one")
-    yard.tick()
-    watch = LeaseWatch(yard.store)
+def test_a_watched_lease_that_goes_is_gone(pipeline: PipelineFixture) -> None:
+    pipeline.submit("one")
+    pipeline.tick()
+    watch = LeaseWatch(pipeline.store)
     assert set(watch.look()) == {"one"}
 
-    yard.raw.delete("leases/one.json")
+    pipeline.raw.delete("leases/one.json")
 
     assert not watch.look()
 
 
-def test_bytes_that_are_no_lease_are_shown_as_held_by_somebody(yard: Yard) -> None:
-    yard.raw.put("leases/odd.json", b"?", Always())
-    yard.raw.put("leases/Not An Id.json", b"?", Always())
-    watch = LeaseWatch(yard.store)
+def test_bytes_that_are_no_lease_are_shown_as_held_by_somebody(pipeline: PipelineFixture) -> None:
+    pipeline.raw.put("leases/odd.json", b"?", Always())
+    pipeline.raw.put("leases/Not An Id.json", b"?", Always())
+    watch = LeaseWatch(pipeline.store)
 
     for _ in range(2):
         assert [(view.id, view.lease) for view in watch.look().values()] == [("odd", None)]
     assert watch.reads == 1
 
 
-def test_a_bare_entry_is_found_without_listing_the_whole_inbox(yard: Yard) -> None:
+def test_a_bare_entry_is_found_without_listing_the_whole_inbox(pipeline: PipelineFixture) -> None:
     for n in range(1500):
-        yard.submit(f"job-{n:04}", body())
-    yard.submit("job-0")
-    yard.raw.calls.clear()
-    entry = find_entry(yard.store, "job-0")
+        pipeline.submit(f"job-{n:04}", body())
+    pipeline.submit("job-0")
+    pipeline.raw.calls.clear()
+    entry = find_entry(pipeline.store, "job-0")
 
     assert entry is not None
     assert entry.key == "inbox/job-0.json"
-    assert yard.raw.calls == {"LIST": 1}
+    assert pipeline.raw.calls == {"LIST": 1}
 
 
-def test_an_entry_beyond_the_first_page_is_found(yard: Yard) -> None:
+def test_an_entry_beyond_the_first_page_is_found(pipeline: PipelineFixture) -> None:
     for n in range(1001):
-        yard.submit(f"job-{n:04}", key=keyed(f"job-{n:04}"))
-    entry = find_entry(yard.store, "job-1000")
+        pipeline.submit(f"job-{n:04}", key=keyed(f"job-{n:04}"))
+    entry = find_entry(pipeline.store, "job-1000")
 
     assert entry is not None
     assert entry.key == keyed("job-1000")
 
 
-def test_finished_jobs_are_listed_with_the_newest_first(yard: Yard) -> None:
+def test_finished_jobs_are_listed_with_the_newest_first(pipeline: PipelineFixture) -> None:
     for id in ("older", "newer"):
-        yard.submit(id, b"{}")
-        yard.tick()
-        yard.pass_time(5)
-    yard.submit("running")
-    yard.tick()
+        pipeline.submit(id, b"{}")
+        pipeline.tick()
+        pipeline.pass_time(5)
+    pipeline.submit("running")
+    pipeline.tick()
 
-    assert finished_ids(yard.store) == ["newer", "older"]
+    assert finished_ids(pipeline.store) == ["newer", "older"]

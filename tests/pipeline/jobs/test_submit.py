@@ -23,16 +23,16 @@ from pipeline.jobs import submit as module
 from pipeline.jobs.manifest_files import Source
 from pipeline.jobs.status import State
 from pipeline.jobs.submit import Options, Prepared, Sent, canonical, new_id, prepare, submit
-from tests.pipeline.inputs.test_intake import picture
+from tests.pipeline.inputs.test_intake import image
 from tests.support.manifests import manifest
-from tests.support.yard import Yard
+from tests.support.pipeline_fixture import PipelineFixture
 
 
 @pytest.fixture
-def yard() -> Iterator[Yard]:
-    yard = Yard(holding=True)
-    yield yard
-    yard.close()
+def pipeline() -> Iterator[PipelineFixture]:
+    pipeline = PipelineFixture(holding=True)
+    yield pipeline
+    pipeline.close()
 
 
 def source(document: Mapping[str, Any] | bytes, file_id: str | None = "cat") -> Source:
@@ -143,7 +143,7 @@ def test_an_unchecked_line_still_gives_its_id() -> None:
 
 
 def test_pictures_are_taken_out_of_the_manifest_and_stored_first(
-    yard: Yard, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    pipeline: PipelineFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     class FaceInput(JobInput):
         face: str = Field(json_schema_extra={"picture": True})
@@ -153,74 +153,74 @@ def test_pictures_are_taken_out_of_the_manifest_and_stored_first(
 
     monkeypatch.setattr(module, "KINDS", MappingProxyType({"face": FaceKind}))
     monkeypatch.setattr(module, "parse_manifest", lambda body: None)
-    (tmp_path / "face.png").write_bytes(picture())
+    (tmp_path / "face.png").write_bytes(image())
     raw = json.dumps({"version": 1, "model": "face", "input": {"face": "@face.png"}}).encode()
     job = prepare(Source("a.json", tmp_path, raw, "a"), Options())
-    submit(yard.store, job)
+    submit(pipeline.store, job)
 
-    [key] = yard.keys("inputs/")
+    [key] = pipeline.keys("inputs/")
     assert json.loads(job.body)["input"] == {"face": key}
-    assert yard.keys("inbox/") == ["inbox/4.default.face.a.json"]
+    assert pipeline.keys("inbox/") == ["inbox/4.default.face.a.json"]
 
 
 def prepared(**changes: Any) -> Prepared:
     return prepare(source(manifest(**changes)), Options())
 
 
-def test_a_new_job_is_written_once(yard: Yard) -> None:
-    receipt = submit(yard.store, prepared())
+def test_a_new_job_is_written_once(pipeline: PipelineFixture) -> None:
+    receipt = submit(pipeline.store, prepared())
 
     assert (receipt.sent, receipt.state) == (Sent.SUBMITTED, State.WAITING)
-    assert yard.keys() == [receipt.key]
+    assert pipeline.keys() == [receipt.key]
 
 
-def test_the_same_again_is_already_there_wherever_it_is_now(yard: Yard) -> None:
+def test_the_same_again_is_already_there_wherever_it_is_now(pipeline: PipelineFixture) -> None:
     job = prepared()
-    submit(yard.store, job)
-    waiting = submit(yard.store, job)
-    yard.tick()
-    taken = submit(yard.store, job)
+    submit(pipeline.store, job)
+    waiting = submit(pipeline.store, job)
+    pipeline.tick()
+    taken = submit(pipeline.store, job)
 
     assert (waiting.sent, waiting.state) == (Sent.ALREADY, State.WAITING)
     assert (taken.sent, taken.state) == (Sent.ALREADY, State.CLAIMED)
-    assert not yard.keys("inbox/")
+    assert not pipeline.keys("inbox/")
 
 
-def test_the_same_again_tells_the_status_of_a_finished_job(yard: Yard) -> None:
+def test_the_same_again_tells_the_status_of_a_finished_job(pipeline: PipelineFixture) -> None:
     bad = prepare(source(b'{"model": "flux-dev"}'), Options(check=False))
-    submit(yard.store, bad)
-    yard.tick()
-    again = submit(yard.store, bad)
+    submit(pipeline.store, bad)
+    pipeline.tick()
+    again = submit(pipeline.store, bad)
 
     assert (again.state, again.status) == (State.FINISHED, Status.REJECTED)
 
 
 @pytest.mark.parametrize("ticks", [0, 1])
-def test_another_body_for_the_same_id_is_a_conflict(yard: Yard, ticks: int) -> None:
-    submit(yard.store, prepared())
+def test_another_body_for_the_same_id_is_a_conflict(pipeline: PipelineFixture, ticks: int) -> None:
+    submit(pipeline.store, prepared())
     for _ in range(ticks):
-        yard.tick()
-    before = yard.keys()
+        pipeline.tick()
+    before = pipeline.keys()
 
     with pytest.raises(IdConflict):
-        submit(yard.store, prepared(metadata={"other": 1}))
-    assert yard.keys() == before
+        submit(pipeline.store, prepared(metadata={"other": 1}))
+    assert pipeline.keys() == before
 
 
-def test_another_body_that_is_adopted_meanwhile_is_a_conflict(yard: Yard) -> None:
+def test_another_body_that_is_adopted_meanwhile_is_a_conflict(pipeline: PipelineFixture) -> None:
     job, other = prepared(), prepared(metadata={"other": 1})
     puts: list[str] = []
 
     def adopt_other_first(call: str, key: str) -> None:
         if call == "PUT" and key == job.key and not puts:
             puts.append(key)
-            yard.submit("cat", other.body)
-            yard.tick()
+            pipeline.submit("cat", other.body)
+            pipeline.tick()
 
-    yard.raw.fail = adopt_other_first
+    pipeline.raw.fail = adopt_other_first
 
     with pytest.raises(IdConflict):
-        submit(yard.store, job)
+        submit(pipeline.store, job)
 
 
 def test_canonical_json_keeps_every_character() -> None:

@@ -11,12 +11,12 @@ from config.errors import OutOfMemory
 from events.outbox import StoredEvent
 from pipeline.contract.result import Result, Status, UsedLora
 from pipeline.store.base import Always, OutcomeUnknown
-from tests.pipeline.conftest import MakeYard
+from tests.pipeline.conftest import MakePipeline
 from tests.pipeline.loras.support import flux_lora, tiny_lora, z_image_lora
-from tests.support.instant import InstantServer, failing
+from tests.support.instant_comfyui import InstantServer, failing
 from tests.support.manifests import body
+from tests.support.pipeline_fixture import PipelineFixture
 from tests.support.safetensors_files import with_header
-from tests.support.yard import Yard
 
 CHARACTER = "loras/character-ann.safetensors"
 LEGACY = "loras/flux-character-ann.safetensors"
@@ -24,25 +24,27 @@ NESTED = "loras/flux-character-ann/"
 
 
 @pytest.fixture
-def yard(make_yard: MakeYard, tmp_path: Path) -> Yard:
-    return make_yard(state_dir=tmp_path, server=InstantServer(), backoff_base_seconds=0)
+def pipeline(make_pipeline: MakePipeline, tmp_path: Path) -> PipelineFixture:
+    return make_pipeline(state_dir=tmp_path, server=InstantServer(), backoff_base_seconds=0)
 
 
-def upload(yard: Yard, key: str, content: bytes, **sidecar: str) -> None:
+def upload(pipeline: PipelineFixture, key: str, content: bytes, **sidecar: str) -> None:
     """A minute after the one before."""
-    yard.pass_time(60)
-    store = yard.raw._store
+    pipeline.pass_time(60)
+    store = pipeline.raw._store
     store.put(key, content, Always())
     if sidecar:
         beside = key.removesuffix(".safetensors") + ".json"
         store.put(beside, json.dumps(sidecar).encode(), Always())
 
 
-def run(yard: Yard, id: str = "job", model: str = "flux-lora", **fields: Any) -> Result:
+def run(
+    pipeline: PipelineFixture, id: str = "job", model: str = "flux-lora", **fields: Any
+) -> Result:
     fields = fields or {"lora_id": "ann"}
-    yard.submit(id, body(model=model, input=fields))
-    yard.tick()
-    return yard.result(id)
+    pipeline.submit(id, body(model=model, input=fields))
+    pipeline.tick()
+    return pipeline.result(id)
 
 
 def sha256(content: bytes) -> str:
@@ -59,30 +61,32 @@ def event(result: Result, name: str) -> StoredEvent:
     return found
 
 
-def prompts(yard: Yard) -> list[Any]:
-    server = yard.context.server
+def prompts(pipeline: PipelineFixture) -> list[Any]:
+    server = pipeline.context.server
     assert isinstance(server, InstantServer)
     return list(server.instant.prompts)
 
 
-def refusal(result: Result, yard: Yard) -> str:
+def refusal(result: Result, pipeline: PipelineFixture) -> str:
     """The code of a job that no prompt was sent for."""
     assert result.status is Status.REJECTED
     assert result.error is not None
-    assert prompts(yard) == []
+    assert prompts(pipeline) == []
     assert result.metrics is None
     return result.error.code
 
 
-def test_the_picture_is_made_with_the_lora_and_the_result_says_which(yard: Yard) -> None:
+def test_the_picture_is_made_with_the_lora_and_the_result_says_which(
+    pipeline: PipelineFixture,
+) -> None:
     content = flux_lora()
-    upload(yard, CHARACTER, content, trigger_word="ohwx woman", family="flux")
+    upload(pipeline, CHARACTER, content, trigger_word="ohwx woman", family="flux")
 
-    result = run(yard, lora_id="ann", lora_strength=0.8)
+    result = run(pipeline, lora_id="ann", lora_strength=0.8)
 
     assert result.status is Status.SUCCEEDED
     assert used(result) == UsedLora(key=CHARACTER, sha256=sha256(content))
-    (graph,) = prompts(yard)
+    (graph,) = prompts(pipeline)
     assert graph["lora"]["inputs"]["lora_name"] == f"{sha256(content)}.safetensors"
     assert graph["lora"]["inputs"]["strength_model"] == 0.8
     assert graph["prompt"]["inputs"]["text"].startswith("ohwx woman ")
@@ -99,13 +103,13 @@ def test_the_picture_is_made_with_the_lora_and_the_result_says_which(yard: Yard)
     assert loaded["lora_size_mb"] == round(len(content) / 1e6, 3)
 
 
-def test_z_image_takes_one_of_its_own_family_alone(yard: Yard) -> None:
-    upload(yard, "loras/film.safetensors", z_image_lora())
-    upload(yard, "loras/flux.safetensors", flux_lora())
+def test_z_image_takes_one_of_its_own_family_alone(pipeline: PipelineFixture) -> None:
+    upload(pipeline, "loras/film.safetensors", z_image_lora())
+    upload(pipeline, "loras/flux.safetensors", flux_lora())
 
-    fine = run(yard, "fine", "z-image-turbo", lora_name="film")
-    plain = run(yard, "plain", "z-image-turbo", seed=1)
-    wrong = run(yard, "wrong", "z-image-turbo", lora_name="flux")
+    fine = run(pipeline, "fine", "z-image-turbo", lora_name="film")
+    plain = run(pipeline, "plain", "z-image-turbo", seed=1)
+    wrong = run(pipeline, "wrong", "z-image-turbo", lora_name="flux")
 
     assert used(fine) == UsedLora(key="loras/film.safetensors", sha256=sha256(z_image_lora()))
     assert used(plain) is None
@@ -115,53 +119,53 @@ def test_z_image_takes_one_of_its_own_family_alone(yard: Yard) -> None:
     ]
     assert wrong.error is not None
     assert wrong.error.code == "lora_mismatch"
-    assert len(prompts(yard)) == 2
+    assert len(prompts(pipeline)) == 2
 
 
-def test_a_lora_is_found_in_the_order_of_the_habits(yard: Yard) -> None:
+def test_a_lora_is_found_in_the_order_of_the_habits(pipeline: PipelineFixture) -> None:
     def found(id: str) -> str | None:
-        lora = used(run(yard, id))
+        lora = used(run(pipeline, id))
         return lora.key if lora else None
 
-    upload(yard, f"{NESTED}job-1.safetensors", flux_lora(1))
-    upload(yard, f"{NESTED}job-3.safetensors", flux_lora(3))
-    upload(yard, f"{NESTED}job-2.safetensors", flux_lora(2))
+    upload(pipeline, f"{NESTED}job-1.safetensors", flux_lora(1))
+    upload(pipeline, f"{NESTED}job-3.safetensors", flux_lora(3))
+    upload(pipeline, f"{NESTED}job-2.safetensors", flux_lora(2))
     assert found("newest-training") == f"{NESTED}job-2.safetensors"
-    upload(yard, LEGACY, flux_lora(4))
+    upload(pipeline, LEGACY, flux_lora(4))
     assert found("legacy") == LEGACY
-    upload(yard, CHARACTER, flux_lora(5))
+    upload(pipeline, CHARACTER, flux_lora(5))
     assert found("character") == CHARACTER
 
-    pinned = used(run(yard, "pinned", lora_id="ann", lora_version="job-3"))
+    pinned = used(run(pipeline, "pinned", lora_id="ann", lora_version="job-3"))
     assert pinned == UsedLora(key=f"{NESTED}job-3.safetensors", sha256=sha256(flux_lora(3)))
 
 
-def test_it_is_pulled_once(yard: Yard) -> None:
-    upload(yard, CHARACTER, flux_lora())
-    run(yard, "first")
-    yard.raw.gets.clear()
+def test_it_is_pulled_once(pipeline: PipelineFixture) -> None:
+    upload(pipeline, CHARACTER, flux_lora())
+    run(pipeline, "first")
+    pipeline.raw.gets.clear()
 
-    second = run(yard, "second")
+    second = run(pipeline, "second")
 
     loaded = event(second, "modal_lora_loaded").properties
     assert (loaded["cached"], loaded["load_time_ms"]) == (True, 0)
-    assert yard.raw.gets.count(CHARACTER) == 1, "its header, read by the dispatcher"
+    assert pipeline.raw.gets.count(CHARACTER) == 1, "its header, read by the dispatcher"
     assert (
-        event(run(yard, "third"), "modal_lora_loaded").uuid
+        event(run(pipeline, "third"), "modal_lora_loaded").uuid
         != event(second, "modal_lora_loaded").uuid
     )
 
 
-def test_a_replaced_one_is_fresh(yard: Yard) -> None:
-    upload(yard, CHARACTER, flux_lora(1))
-    run(yard, "before")
-    upload(yard, CHARACTER, flux_lora(2))
+def test_a_replaced_one_is_fresh(pipeline: PipelineFixture) -> None:
+    upload(pipeline, CHARACTER, flux_lora(1))
+    run(pipeline, "before")
+    upload(pipeline, CHARACTER, flux_lora(2))
 
-    after = run(yard, "after")
+    after = run(pipeline, "after")
 
     assert used(after) == UsedLora(key=CHARACTER, sha256=sha256(flux_lora(2)))
     assert event(after, "modal_lora_loaded").properties["cached"] is False
-    assert len({graph["lora"]["inputs"]["lora_name"] for graph in prompts(yard)}) == 2
+    assert len({graph["lora"]["inputs"]["lora_name"] for graph in prompts(pipeline)}) == 2
 
 
 @pytest.mark.parametrize(
@@ -176,14 +180,14 @@ def test_a_replaced_one_is_fresh(yard: Yard) -> None:
     ],
 )
 def test_a_lora_that_cannot_work_is_refused_before_any_prompt_is_sent(
-    yard: Yard, content: bytes | None, code: str, reason: str
+    pipeline: PipelineFixture, content: bytes | None, code: str, reason: str
 ) -> None:
     if content is not None:
-        upload(yard, CHARACTER, content)
+        upload(pipeline, CHARACTER, content)
 
-    result = run(yard)
+    result = run(pipeline)
 
-    assert refusal(result, yard) == code
+    assert refusal(result, pipeline) == code
     assert result.error is not None
     assert reason in result.error.message
     assert result.error.hint
@@ -199,37 +203,37 @@ def test_a_lora_that_cannot_work_is_refused_before_any_prompt_is_sent(
     assert failed["lora_file"] == (None if content is None else CHARACTER)
     assert failed["lora_size_mb"] == (None if content is None else round(len(content) / 1e6, 3))
     assert failed["load_time_ms"] is not None
-    assert set(yard.event_names()) == set(told)
+    assert set(pipeline.event_names()) == set(told)
 
 
-def test_a_name_that_cannot_be_a_key_is_a_wrong_field(yard: Yard) -> None:
-    assert refusal(run(yard, lora_name="../secrets"), yard) == "invalid_field"
+def test_a_name_that_cannot_be_a_key_is_a_wrong_field(pipeline: PipelineFixture) -> None:
+    assert refusal(run(pipeline, lora_name="../secrets"), pipeline) == "invalid_field"
 
 
-def test_a_sidecar_that_lies_is_refused(yard: Yard) -> None:
-    upload(yard, CHARACTER, flux_lora(), family="sdxl")
-    assert refusal(run(yard), yard) == "lora_mismatch"
+def test_a_sidecar_that_lies_is_refused(pipeline: PipelineFixture) -> None:
+    upload(pipeline, CHARACTER, flux_lora(), family="sdxl")
+    assert refusal(run(pipeline), pipeline) == "lora_mismatch"
 
 
-def test_a_store_that_does_not_answer_says_nothing_of_the_job(yard: Yard) -> None:
-    upload(yard, CHARACTER, flux_lora())
-    yard.raw.fail = lambda call, key: (
+def test_a_store_that_does_not_answer_says_nothing_of_the_job(pipeline: PipelineFixture) -> None:
+    upload(pipeline, CHARACTER, flux_lora())
+    pipeline.raw.fail = lambda call, key: (
         OutcomeUnknown("timeout") if key.startswith("loras/") else None
     )
-    yard.submit("job", body(model="flux-lora", input={"lora_id": "ann"}))
-    yard.tick()
-    assert yard.keys("jobs/job/result") == []
+    pipeline.submit("job", body(model="flux-lora", input={"lora_id": "ann"}))
+    pipeline.tick()
+    assert pipeline.keys("jobs/job/result") == []
 
-    yard.raw.fail = lambda call, key: None
-    yard.pass_time(3600)
-    yard.tick()
+    pipeline.raw.fail = lambda call, key: None
+    pipeline.pass_time(3600)
+    pipeline.tick()
 
-    assert yard.result("job").status is Status.SUCCEEDED
+    assert pipeline.result("job").status is Status.SUCCEEDED
 
 
-def replaced_before_the_worker(yard: Yard, content: bytes | None) -> Result:
+def replaced_before_the_worker(pipeline: PipelineFixture, content: bytes | None) -> Result:
     """The dispatcher saw a right one; what the worker finds is another, or none."""
-    upload(yard, CHARACTER, flux_lora())
+    upload(pipeline, CHARACTER, flux_lora())
 
     looks = 0
 
@@ -239,26 +243,28 @@ def replaced_before_the_worker(yard: Yard, content: bytes | None) -> Result:
         if (call, key) == ("LIST", CHARACTER):
             looks += 1
             if looks == 2 and content is None:
-                yard.raw._store.delete(CHARACTER)
+                pipeline.raw._store.delete(CHARACTER)
             elif looks == 2 and content is not None:
-                yard.raw._store.put(CHARACTER, content, Always())
+                pipeline.raw._store.put(CHARACTER, content, Always())
 
-    yard.raw.fail = swap
-    return run(yard)
+    pipeline.raw.fail = swap
+    return run(pipeline)
 
 
 @pytest.mark.parametrize(
     ("content", "code"),
     [(z_image_lora(), "lora_mismatch"), (b"<html>", "lora_unreadable"), (None, "lora_not_found")],
 )
-def test_what_the_worker_has_is_checked_again(yard: Yard, content: bytes | None, code: str) -> None:
-    result = replaced_before_the_worker(yard, content)
+def test_what_the_worker_has_is_checked_again(
+    pipeline: PipelineFixture, content: bytes | None, code: str
+) -> None:
+    result = replaced_before_the_worker(pipeline, content)
 
     assert result.status is Status.FAILED
     assert result.error is not None
     assert (result.error.code, result.error.retryable) == (code, False)
     assert result.outputs == ()
-    assert prompts(yard) == []
+    assert prompts(pipeline) == []
     assert [each.event for each in result.events] == [
         "modal_lora_generation_requested",
         "modal_lora_load_failed",
@@ -266,16 +272,16 @@ def test_what_the_worker_has_is_checked_again(yard: Yard, content: bytes | None,
     ]
 
 
-def test_each_attempt_tells_of_its_lora(make_yard: MakeYard, tmp_path: Path) -> None:
+def test_each_attempt_tells_of_its_lora(make_pipeline: MakePipeline, tmp_path: Path) -> None:
     server = InstantServer(failing(OutOfMemory("no room")))
-    yard = make_yard(state_dir=tmp_path, server=server, backoff_base_seconds=0)
-    upload(yard, CHARACTER, flux_lora())
-    yard.submit("job", body(model="flux-lora", input={"lora_id": "ann"}))
+    pipeline = make_pipeline(state_dir=tmp_path, server=server, backoff_base_seconds=0)
+    upload(pipeline, CHARACTER, flux_lora())
+    pipeline.submit("job", body(model="flux-lora", input={"lora_id": "ann"}))
     for _ in range(3):
-        yard.tick()
-        yard.pass_time(60)
+        pipeline.tick()
+        pipeline.pass_time(60)
 
-    result = yard.result("job")
+    result = pipeline.result("job")
 
     loaded = [each for each in result.events if each.event == "modal_lora_loaded"]
     assert [each.properties["attempt"] for each in loaded] == [1, 2]

@@ -13,30 +13,32 @@ from pipeline.modal_app.dispatch import (
     open_dependencies,
 )
 from pipeline.models.versions import Version, append
-from tests.support.yard import Yard
+from tests.support.pipeline_fixture import PipelineFixture
 
 
 @pytest.fixture
-def yard() -> Iterator[Yard]:
-    yard = Yard(holding=True, poll_active_seconds=0.05, poll_idle_seconds=0.2)
-    yield yard
-    yard.close()
+def pipeline() -> Iterator[PipelineFixture]:
+    pipeline = PipelineFixture(holding=True, poll_active_seconds=0.05, poll_idle_seconds=0.2)
+    yield pipeline
+    pipeline.close()
 
 
 @pytest.fixture
-def dependencies(yard: Yard) -> DispatchDependencies:
-    return DispatchDependencies(yard.settings, yard.runtime, yard.store, yard.engine, yard.pool)
+def dependencies(pipeline: PipelineFixture) -> DispatchDependencies:
+    return DispatchDependencies(
+        pipeline.settings, pipeline.runtime, pipeline.store, pipeline.engine, pipeline.pool
+    )
 
 
 def test_a_run_spawns_what_waits_and_says_what_it_did(
-    yard: Yard, dependencies: DispatchDependencies
+    pipeline: PipelineFixture, dependencies: DispatchDependencies
 ) -> None:
-    yard.submit("one")
-    yard.submit("two")
+    pipeline.submit("one")
+    pipeline.submit("two")
     done = ScheduledRuns(dependencies).run(0.1)
     assert (done["spawned"], done["failed"]) == (2, 0)
     assert done["ticks"] >= 1
-    assert {payload.id for payload in yard.held.payloads} == {"one", "two"}
+    assert {payload.id for payload in pipeline.held.payloads} == {"one", "two"}
 
 
 def test_an_idle_run_goes_on_idling_where_the_last_one_ended(
@@ -49,22 +51,22 @@ def test_an_idle_run_goes_on_idling_where_the_last_one_ended(
 
 
 def test_a_lease_that_one_run_wrote_is_not_read_by_the_next(
-    yard: Yard, dependencies: DispatchDependencies
+    pipeline: PipelineFixture, dependencies: DispatchDependencies
 ) -> None:
     runs = ScheduledRuns(dependencies)
-    yard.submit("one")
+    pipeline.submit("one")
     runs.run(0.1)
-    yard.raw.gets.clear()
+    pipeline.raw.gets.clear()
     runs.run(0.1)
-    assert not [key for key in yard.raw.gets if key.startswith("leases/")]
+    assert not [key for key in pipeline.raw.gets if key.startswith("leases/")]
 
 
 def test_its_leases_say_that_a_dispatcher_on_modal_wrote_them(
-    yard: Yard, dependencies: DispatchDependencies
+    pipeline: PipelineFixture, dependencies: DispatchDependencies
 ) -> None:
-    yard.submit("one")
+    pipeline.submit("one")
     ScheduledRuns(dependencies).run(0.1)
-    lease = yard.lease("one")
+    lease = pipeline.lease("one")
     assert lease is not None
     assert lease.owner.startswith("modal@")
 

@@ -30,13 +30,13 @@ from pipeline.notify.callbacks import (
     target_of,
 )
 from pipeline.store.base import Always
-from tests.pipeline.conftest import MakeYard
+from tests.pipeline.conftest import MakePipeline
 from tests.support.https_server import HttpsServer, https_server
-from tests.support.instant import InstantEngine
+from tests.support.instant_comfyui import InstantEngine
 from tests.support.jobs import BODY, NOW, a_lease, a_result
 from tests.support.manifests import body
 from tests.support.network import Network
-from tests.support.yard import Yard
+from tests.support.pipeline_fixture import PipelineFixture
 
 HOST = "backend.example.com"
 URL = f"https://{HOST}/told?for=ryla"
@@ -91,8 +91,8 @@ def backend(site: tuple[HttpsServer, list[bytes]]) -> Backend:
 
 
 @pytest.fixture
-def calling(make_yard: MakeYard, backend: Backend) -> Yard:
-    return make_yard(web=backend.network.web(backend.server), event_tries=3, **SET)
+def calling(make_pipeline: MakePipeline, backend: Backend) -> PipelineFixture:
+    return make_pipeline(web=backend.network.web(backend.server), event_tries=3, **SET)
 
 
 def caller(backend: Backend, **changes: Any) -> Caller:
@@ -139,7 +139,9 @@ def test_a_secret_that_only_looks_encoded_is_refused(secret: str) -> None:
 
 
 @pytest.mark.parametrize("status", list(Status))
-def test_it_tells_how_the_job_ended(calling: Yard, backend: Backend, status: Status) -> None:
+def test_it_tells_how_the_job_ended(
+    calling: PipelineFixture, backend: Backend, status: Status
+) -> None:
     wish: dict[str, Any] = {"callback_url": URL, "metadata": {"order": 7}, "tenant": "acme"}
     if status is Status.CANCELLED:
         calling.submit("one", body(**wish))
@@ -175,14 +177,18 @@ def test_a_result_that_is_read_back_gives_the_same_bytes() -> None:
     assert payload(again) == payload(result)
 
 
-def test_a_job_without_callback_url_opens_no_connection(calling: Yard, backend: Backend) -> None:
+def test_a_job_without_callback_url_opens_no_connection(
+    calling: PipelineFixture, backend: Backend
+) -> None:
     calling.submit("one")
     calling.tick()
     assert backend.network == Network(backend.server.port)
     assert not calling.keys("leases/")
 
 
-def test_a_job_cancelled_while_it_waited_is_told_of_once(calling: Yard, backend: Backend) -> None:
+def test_a_job_cancelled_while_it_waited_is_told_of_once(
+    calling: PipelineFixture, backend: Backend
+) -> None:
     calling.submit(
         "one", body(callback_url=URL, tenant="acme"), key="inbox/4.acme.flux-dev.one.json"
     )
@@ -214,21 +220,21 @@ def test_a_job_cancelled_while_it_waited_is_told_of_once(calling: Yard, backend:
     ],
 )
 def test_a_url_that_may_not_be_called_is_refused_before_a_gpu_starts(
-    make_yard: MakeYard, settings: dict[str, Any], url: str, code: str, hint: str
+    make_pipeline: MakePipeline, settings: dict[str, Any], url: str, code: str, hint: str
 ) -> None:
     network = Network()
-    yard = make_yard(holding=True, web=network.web(), **settings)
-    yard.submit("one", body(callback_url=url))
-    yard.tick()
+    pipeline = make_pipeline(holding=True, web=network.web(), **settings)
+    pipeline.submit("one", body(callback_url=url))
+    pipeline.tick()
 
-    result = yard.result("one")
+    result = pipeline.result("one")
     assert result.status is Status.REJECTED
     assert result.error is not None
     assert (result.error.code, result.error.field) == (code, "callback_url")
     assert hint in (result.error.hint or "")
     assert result.callback_url is None
-    assert not yard.held.payloads
-    assert not yard.keys("leases/")
+    assert not pipeline.held.payloads
+    assert not pipeline.keys("leases/")
     assert network == Network()
 
 
@@ -343,7 +349,7 @@ def test_failures_are_counted_by_host() -> None:
 # Events and callback, each on its own
 
 
-class Moody(MemorySink):
+class FlakySink(MemorySink):
     down = False
     calls = 0
 
@@ -355,130 +361,134 @@ class Moody(MemorySink):
 
 
 @pytest.fixture
-def sink() -> Moody:
-    return Moody()
+def sink() -> FlakySink:
+    return FlakySink()
 
 
 @pytest.fixture
-def moody(make_yard: MakeYard, backend: Backend, sink: Moody) -> Yard:
+def flaky(make_pipeline: MakePipeline, backend: Backend, sink: FlakySink) -> PipelineFixture:
     web = backend.network.web(backend.server)
-    return make_yard(web=web, sink=sink, event_tries=3, **SET)
+    return make_pipeline(web=web, sink=sink, event_tries=3, **SET)
 
 
-def replay(yard: Yard) -> None:
-    yard.pass_time(4000)
+def replay(pipeline: PipelineFixture) -> None:
+    pipeline.pass_time(4000)
     time.sleep(0.06)  # the sender's own pause
-    yard.tick()
+    pipeline.tick()
 
 
 def test_a_callback_that_fails_is_owed_and_the_events_are_not_sent_again(
-    moody: Yard, backend: Backend, sink: Moody
+    flaky: PipelineFixture, backend: Backend, sink: FlakySink
 ) -> None:
     backend.answer(reply(500))
-    moody.submit("one", body(callback_url=URL))
-    moody.tick()
+    flaky.submit("one", body(callback_url=URL))
+    flaky.tick()
 
-    lease = moody.lease("one")
-    assert moody.result("one").status is Status.SUCCEEDED
+    lease = flaky.lease("one")
+    assert flaky.result("one").status is Status.SUCCEEDED
     assert (lease.phase, lease.committed) == (Phase.RETRY, True)
     assert (lease.events_out, lease.callback_out) == (True, False)
     sent = sink.calls
 
     backend.answer(OK)
-    replay(moody)
-    assert not moody.keys("leases/")
+    replay(flaky)
+    assert not flaky.keys("leases/")
     assert sink.calls == sent
     assert len(backend.told) == 2
     assert backend.server.bodies[0] == backend.server.bodies[1]
     assert backend.headers(0)["webhook-id"] == backend.headers(1)["webhook-id"] == "one"
     assert backend.headers(0)["webhook-timestamp"] < backend.headers(1)["webhook-timestamp"]
-    assert isinstance(moody.engine, InstantEngine)
-    assert len(moody.engine.endings) == 1
+    assert isinstance(flaky.engine, InstantEngine)
+    assert len(flaky.engine.endings) == 1
 
 
 def test_events_that_fail_are_owed_and_the_callback_is_not_made_again(
-    moody: Yard, backend: Backend, sink: Moody
+    flaky: PipelineFixture, backend: Backend, sink: FlakySink
 ) -> None:
     sink.down = True
-    moody.submit("one", body(callback_url=URL))
-    moody.tick()
-    lease = moody.lease("one")
+    flaky.submit("one", body(callback_url=URL))
+    flaky.tick()
+    lease = flaky.lease("one")
     assert (lease.events_out, lease.callback_out) == (False, True)
 
-    replay(moody)
+    replay(flaky)
     sink.down = False
-    replay(moody)
-    assert not moody.keys("leases/")
+    replay(flaky)
+    assert not flaky.keys("leases/")
     assert len(sink.events) == 2
     assert len(backend.told) == 1
 
 
 def test_a_callback_is_given_up_after_so_many_tries_and_stands_in_the_result(
-    moody: Yard, backend: Backend
+    flaky: PipelineFixture, backend: Backend
 ) -> None:
     backend.answer(reply(500))
-    moody.submit("one", body(callback_url=URL))
-    moody.tick()
-    replay(moody)
-    assert moody.keys("leases/")
-    replay(moody)
-    assert not moody.keys("leases/")
+    flaky.submit("one", body(callback_url=URL))
+    flaky.tick()
+    replay(flaky)
+    assert flaky.keys("leases/")
+    replay(flaky)
+    assert not flaky.keys("leases/")
     assert len(backend.told) == 3
-    assert moody.result("one").callback_url == URL
+    assert flaky.result("one").callback_url == URL
 
 
-def test_a_refusals_callback_is_owed_like_any_other(moody: Yard, backend: Backend) -> None:
+def test_a_refusals_callback_is_owed_like_any_other(
+    flaky: PipelineFixture, backend: Backend
+) -> None:
     backend.answer(reply(500))
-    moody.submit("bad", body(callback_url=URL, input={"steps": 0}))
-    moody.tick()
-    assert moody.lease("bad").committed
+    flaky.submit("bad", body(callback_url=URL, input={"steps": 0}))
+    flaky.tick()
+    assert flaky.lease("bad").committed
     backend.answer(OK)
-    replay(moody)
+    replay(flaky)
     assert [each["type"] for each in backend.told] == ["job.rejected"] * 2
-    assert not moody.keys("leases/")
+    assert not flaky.keys("leases/")
 
 
 def test_a_worker_that_died_after_its_commit_leaves_the_callback_to_a_dispatcher(
-    moody: Yard, backend: Backend, sink: Moody
+    flaky: PipelineFixture, backend: Backend, sink: FlakySink
 ) -> None:
-    running = a_lease(phase=Phase.RUNNING, ttl_s=60.0, submitted_at=moody.now)
-    moody.raw.put("jobs/job/manifest.json", BODY, Always())
-    moody.raw.put("jobs/job/result.json", ended().body(), Always())
-    moody.raw.put("leases/job.json", running.body(), Always())
-    moody.tick()
+    running = a_lease(phase=Phase.RUNNING, ttl_s=60.0, submitted_at=flaky.now)
+    flaky.raw.put("jobs/job/manifest.json", BODY, Always())
+    flaky.raw.put("jobs/job/result.json", ended().body(), Always())
+    flaky.raw.put("leases/job.json", running.body(), Always())
+    flaky.tick()
     assert not backend.told
 
-    moody.pass_time(61)
-    moody.tick()
+    flaky.pass_time(61)
+    flaky.tick()
     assert [each["data"]["id"] for each in backend.told] == ["job"]
-    assert not moody.keys("leases/")
+    assert not flaky.keys("leases/")
 
 
-def test_a_job_put_again_after_its_end_is_not_told_of_again(moody: Yard, backend: Backend) -> None:
+def test_a_job_put_again_after_its_end_is_not_told_of_again(
+    flaky: PipelineFixture, backend: Backend
+) -> None:
     for _ in range(2):
-        moody.submit("one", body(callback_url=URL))
-        moody.tick()
+        flaky.submit("one", body(callback_url=URL))
+        flaky.tick()
     assert len(backend.told) == 1
-    assert not moody.keys("inbox/")
+    assert not flaky.keys("inbox/")
 
 
 def test_a_receiver_that_hangs_slows_no_job_and_no_tick(
-    make_yard: MakeYard, tmp_path: Path
+    make_pipeline: MakePipeline, tmp_path: Path
 ) -> None:
     def hang(head: str, sock: socket.socket) -> None:
         sock.recv(1)
 
     with https_server(tmp_path, [HOST], hang) as server:
         web = Network(server.port).web(server)
-        yard = make_yard(web=web, callback_timeout_seconds=0.3, event_tries=9, **SET)
+        pipeline = make_pipeline(web=web, callback_timeout_seconds=0.3, event_tries=9, **SET)
         for number in range(50):
-            yard.submit(f"job-{number:02}", body(callback_url=URL))
+            pipeline.submit(f"job-{number:02}", body(callback_url=URL))
         began = time.monotonic()
-        while yard.keys("inbox/") and time.monotonic() - began < 5:
-            tick(yard.dispatcher)
-        assert not yard.keys("inbox/")
-        assert {yard.result(f"job-{n:02}").status for n in range(50)} == {Status.SUCCEEDED}
-        yard.deliver()
-        leases = [yard.lease(f"job-{number:02}") for number in range(50)]
+        while pipeline.keys("inbox/") and time.monotonic() - began < 5:
+            tick(pipeline.dispatcher)
+        assert not pipeline.keys("inbox/")
+        assert {pipeline.result(f"job-{n:02}").status for n in range(50)} == {Status.SUCCEEDED}
+        pipeline.deliver()
+        leases = [pipeline.lease(f"job-{number:02}") for number in range(50)]
         assert {lease.phase for lease in leases} == {Phase.RETRY}
         assert all(lease.committed and lease.events_out for lease in leases)

@@ -18,7 +18,7 @@ from pipeline.notify.job_events import (
     requested,
 )
 from tests.support.manifests import body
-from tests.support.yard import NOON
+from tests.support.pipeline_fixture import NOON
 
 HERE = Origin("test", "local", "1.0")
 METRICS = Metrics(

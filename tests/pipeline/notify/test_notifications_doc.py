@@ -22,7 +22,7 @@ from pipeline.jobs.status import overview
 from pipeline.notify.callbacks import Caller
 from pipeline.queue.expiry import Lifetimes
 from pipeline.store.s3 import connect
-from tests.pipeline.conftest import MakeYard
+from tests.pipeline.conftest import MakePipeline
 from tests.support.https_server import https_server
 from tests.support.jobs import a_result
 from tests.support.network import Network
@@ -199,8 +199,8 @@ def test_the_example_has_the_fields_that_are_sent(callback: Callback) -> None:
     assert list(example["data"]) == list(sent["data"])
 
 
-def test_every_gauge_is_listed(make_yard: MakeYard) -> None:
-    yard = make_yard()
-    gauges = Gauges(overview(yard.store), Lifetimes.of(yard.settings))
+def test_every_gauge_is_listed(make_pipeline: MakePipeline) -> None:
+    pipeline = make_pipeline()
+    gauges = Gauges(overview(pipeline.store), Lifetimes.of(pipeline.settings))
     listed = re.findall(r"^\| `(ryla_\w+)`", PAGE, re.MULTILINE)
     assert listed == [gauge.name for gauge in gauges.collect()]

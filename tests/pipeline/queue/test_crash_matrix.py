@@ -1,7 +1,7 @@
 """Every call of every process goes wrong once, in every way, on the way from manifest to result.
 
-The dispatcher, the execution, the commit and the settling are the real ones; only the pictures are
-at hand. What must hold at every moment is checked by the bucket itself (tests/support/world.py).
+The dispatcher, the execution, the commit and the delivery are the real ones; only the pictures are
+at hand. The bucket itself checks what must hold at every moment (tests/support/simulation.py).
 """
 
 import hashlib
@@ -17,14 +17,14 @@ from pipeline.queue.spawn import SpawnPayload
 from tests.support.faulty_store import Fault
 from tests.support.jobs import a_lease
 from tests.support.manifests import body
-from tests.support.world import World
+from tests.support.simulation import Simulation
 
 KEY = inbox_key("job", priority=5, tenant="acme", model="flux-dev")
 BODY = body(tenant="acme")
 OTHER = body("another cat", tenant="acme")
 
 
-def quietly(world: World, payload: SpawnPayload) -> None:
+def quietly(simulation: Simulation, payload: SpawnPayload) -> None:
     """Nothing happens in the middle of an execution."""
 
 
@@ -34,17 +34,17 @@ class Twice:
     def __init__(self) -> None:
         self.done = False
 
-    def __call__(self, world: World, payload: SpawnPayload) -> None:
+    def __call__(self, simulation: Simulation, payload: SpawnPayload) -> None:
         if not self.done:
             self.done = True
-            world.execute(payload)
+            simulation.execute(payload)
 
 
 class FailingOnce:
     def __init__(self) -> None:
         self.failed = False
 
-    def __call__(self, world: World, payload: SpawnPayload) -> None:
+    def __call__(self, simulation: Simulation, payload: SpawnPayload) -> None:
         if not self.failed:
             self.failed = True
             raise ComfyDied("it died")
@@ -57,13 +57,13 @@ class Slow:
     def __init__(self) -> None:
         self.done = False
 
-    def __call__(self, world: World, payload: SpawnPayload) -> None:
+    def __call__(self, simulation: Simulation, payload: SpawnPayload) -> None:
         if not self.done:
             self.done = True
-            world.pass_time(40)
-            world.tick(1)
-            for again in world.engine.take():
-                world.execute(again)
+            simulation.pass_time(40)
+            simulation.tick(1)
+            for again in simulation.engine.take():
+                simulation.execute(again)
 
 
 class PutAgain:
@@ -72,15 +72,15 @@ class PutAgain:
     def __init__(self, manifest: bytes) -> None:
         self.manifest = manifest
 
-    def __call__(self, world: World, payload: SpawnPayload) -> None:
-        world.submit("inbox/job.json", self.manifest)
-        world.tick(1)
+    def __call__(self, simulation: Simulation, payload: SpawnPayload) -> None:
+        simulation.submit("inbox/job.json", self.manifest)
+        simulation.tick(1)
 
 
 @dataclass(frozen=True)
 class Case:
     manifest: bytes = BODY
-    before: Callable[[], Callable[[World, SpawnPayload], None]] = lambda: quietly
+    before: Callable[[], Callable[[Simulation, SpawnPayload], None]] = lambda: quietly
     dispatchers: int = 1
     executions: int = 1
     sink_failures: int = 0
@@ -109,49 +109,51 @@ CASES = {
 }
 
 
-def run(case: Case, fault: Fault | None = None, at: int = -1) -> World:
-    world = World(fault=fault, at=at, before=case.before(), sink_failures=case.sink_failures)
+def run(case: Case, fault: Fault | None = None, at: int = -1) -> Simulation:
+    simulation = Simulation(
+        fault=fault, at=at, before=case.before(), sink_failures=case.sink_failures
+    )
     try:
-        world.submit(KEY, case.manifest)
-        world.run_until_quiet(dispatchers=case.dispatchers, executions=case.executions)
+        simulation.submit(KEY, case.manifest)
+        simulation.run_until_quiet(dispatchers=case.dispatchers, executions=case.executions)
     finally:
-        world.close()
-    return world
+        simulation.close()
+    return simulation
 
 
-def the_result(world: World) -> Result:
-    stored = world.bucket.get(result_key("job"))
+def the_result(simulation: Simulation) -> Result:
+    stored = simulation.bucket.get(result_key("job"))
     assert stored is not None
     result = Result.parse(stored.body)
     assert result is not None
     return result
 
 
-def check(case: Case, world: World) -> None:
-    result = the_result(world)
+def check(case: Case, simulation: Simulation) -> None:
+    result = the_result(simulation)
     assert result.status is case.status
     for output in result.outputs:
-        stored = world.bucket.get(output.key)
+        stored = simulation.bucket.get(output.key)
         assert stored is not None
         assert f"/out/a{result.attempt}/" in output.key
         assert len(stored.body) == output.bytes
         assert hashlib.sha256(stored.body).hexdigest() == output.sha256
-    sent = sorted(world.sink.events.values(), key=lambda event: event.timestamp)
+    sent = sorted(simulation.sink.events.values(), key=lambda event: event.timestamp)
     ends = [
         event.event.rpartition("_")[2] for event in sent if event.event != "modal_manifest_rejected"
     ]
     assert sorted(ends) == sorted(case.events)
     owed = {event.uuid for event in result.events}
-    assert owed <= world.sink.events.keys()
+    assert owed <= simulation.sink.events.keys()
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_without_a_fault_nothing_is_done_twice(name: str) -> None:
     case = CASES[name]
-    world = run(case)
-    check(case, world)
-    assert world.engine.spawned == case.spawns
-    assert len(world.bucket.bodies("rejected/")) == case.rejected
+    simulation = run(case)
+    check(case, simulation)
+    assert simulation.engine.spawned == case.spawns
+    assert len(simulation.bucket.bodies("rejected/")) == case.rejected
 
 
 @pytest.mark.parametrize("fault", Fault)
@@ -169,14 +171,14 @@ def test_each_call_may_go_wrong(name: str, fault: Fault) -> None:
 
 
 def test_a_job_is_claimed_over_a_vacant_lease() -> None:
-    world = World()
+    simulation = Simulation()
     vacant = a_lease(entry="inbox/job.json").vacated()
-    world.submit(lease_key("job"), vacant.body())
-    world.tick()
-    assert world.bucket.bodies("leases/") == [vacant.body()]
-    world.pass_time(30)  # a lease of another dispatcher is read when it is old enough
-    world.submit(KEY, BODY)
-    world.run_until_quiet()
-    check(Case(), world)
-    assert the_result(world).attempt == 1
-    world.close()
+    simulation.submit(lease_key("job"), vacant.body())
+    simulation.tick()
+    assert simulation.bucket.bodies("leases/") == [vacant.body()]
+    simulation.pass_time(30)  # a lease of another dispatcher is read when it is old enough
+    simulation.submit(KEY, BODY)
+    simulation.run_until_quiet()
+    check(Case(), simulation)
+    assert the_result(simulation).attempt == 1
+    simulation.close()

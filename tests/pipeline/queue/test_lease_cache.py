@@ -2,7 +2,7 @@ from pipeline.contract.lease import Phase
 from pipeline.queue.lease_cache import LeaseCache
 from pipeline.store.base import Entry
 from tests.pipeline.dispatcher.test_survey import lease
-from tests.support.yard import NOON
+from tests.support.pipeline_fixture import NOON
 
 
 def entry(key: str, etag: str = "e1") -> Entry:

@@ -4,7 +4,7 @@ from pydantic import ValidationError
 from events.outbox import StoredEvent
 from pipeline.queue.spawn import MAX_PAYLOAD_BYTES, SpawnPayload, make_payload
 from tests.pipeline.dispatcher.test_survey import lease
-from tests.support.yard import NOON
+from tests.support.pipeline_fixture import NOON
 
 
 def test_a_small_job_is_carried_whole() -> None:

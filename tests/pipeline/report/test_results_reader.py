@@ -6,8 +6,8 @@ from pipeline.report.results_reader import AHEAD, ResultsReader
 from pipeline.store.base import Always
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
+from tests.support.pipeline_fixture import CountingStore
 from tests.support.report_results import NOON, result
-from tests.support.yard import CountingStore
 
 
 class Bucket:

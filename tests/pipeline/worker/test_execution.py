@@ -12,34 +12,37 @@ from pipeline.queue.spawn import SpawnPayload
 from pipeline.store.base import Always
 from pipeline.worker.cold_start import ColdStart
 from pipeline.worker.execution import Ending, execute
-from tests.pipeline.conftest import MakeYard
-from tests.support.instant import InstantServer, failing, workshop
+from tests.pipeline.conftest import MakePipeline
+from tests.support.instant_comfyui import InstantServer, failing, workshop
 from tests.support.manifests import body
+from tests.support.pipeline_fixture import PipelineFixture
 from tests.support.stack import wait_until
-from tests.support.yard import Yard
 
 
-def spawned(yard: Yard, manifest: bytes | None = None) -> SpawnPayload:
+def spawned(pipeline: PipelineFixture, manifest: bytes | None = None) -> SpawnPayload:
     """A job as it is handed to a worker."""
-    yard.submit("job-1", manifest)
-    yard.tick()
-    (payload,) = yard.held.payloads
+    pipeline.submit("job-1", manifest)
+    pipeline.tick()
+    (payload,) = pipeline.held.payloads
     return payload
 
 
 def run(
-    yard: Yard, payload: SpawnPayload, before: Callable[..., None] | None = None, **options: Any
+    pipeline: PipelineFixture,
+    payload: SpawnPayload,
+    before: Callable[..., None] | None = None,
+    **options: Any,
 ) -> Ending:
     server = InstantServer(before) if before else None
     context = workshop(
-        yard.store, yard.delivery, yard.runtime, server, gpu=options.pop("gpu", "none")
+        pipeline.store, pipeline.delivery, pipeline.runtime, server, gpu=options.pop("gpu", "none")
     )
     ending = execute(payload, context, **{"call_id": "call-1", **options})
-    yard.deliver()
+    pipeline.deliver()
     return ending
 
 
-def test_a_job_is_executed_without_a_single_read(holding: Yard) -> None:
+def test_a_job_is_executed_without_a_single_read(holding: PipelineFixture) -> None:
     payload = spawned(holding)
     holding.raw.calls.clear()
     assert run(holding, payload) is Ending.COMMITTED
@@ -47,7 +50,7 @@ def test_a_job_is_executed_without_a_single_read(holding: Yard) -> None:
     assert holding.raw.calls == {"PUT": 2 + outputs_and_metrics, "DELETE": 1}
 
 
-def test_the_lease_says_who_runs_it_and_what_a_second_costs(holding: Yard) -> None:
+def test_the_lease_says_who_runs_it_and_what_a_second_costs(holding: PipelineFixture) -> None:
     seen = []
     payload = spawned(holding)
     run(holding, payload, lambda **_: seen.append(holding.lease("job-1")), gpu="L40S")
@@ -59,7 +62,7 @@ def test_the_lease_says_who_runs_it_and_what_a_second_costs(holding: Yard) -> No
     )
 
 
-def test_a_job_costs_its_seconds_on_the_gpu_that_ran_it(holding: Yard) -> None:
+def test_a_job_costs_its_seconds_on_the_gpu_that_ran_it(holding: PipelineFixture) -> None:
     run(holding, spawned(holding), gpu="L40S", cold=ColdStart(comfyui=10.0))
     result = holding.result("job-1")
     assert result.metrics is not None
@@ -74,7 +77,7 @@ def test_a_job_costs_its_seconds_on_the_gpu_that_ran_it(holding: Yard) -> None:
     assert result.cost.estimate_usd is not None
 
 
-def test_queue_and_claim_are_read_off_the_stores_clock(holding: Yard) -> None:
+def test_queue_and_claim_are_read_off_the_stores_clock(holding: PipelineFixture) -> None:
     holding.submit("job-1")
     holding.pass_time(30)
     holding.tick()
@@ -87,22 +90,24 @@ def test_queue_and_claim_are_read_off_the_stores_clock(holding: Yard) -> None:
     assert (metrics.load, metrics.sampling) == (1, 2)
 
 
-def test_earlier_attempts_are_paid_for_in_the_total(make_yard: MakeYard) -> None:
+def test_earlier_attempts_are_paid_for_in_the_total(make_pipeline: MakePipeline) -> None:
     errors = failing(OutOfMemory("full"))
-    yard = make_yard(server=InstantServer(errors), gpu="L40S", backoff_base_seconds=1)
-    yard.submit("job-1")
-    yard.tick()
-    spent = yard.lease("job-1").spent
-    yard.pass_time(60)
-    yard.tick()
-    cost = yard.result("job-1").cost
+    pipeline = make_pipeline(server=InstantServer(errors), gpu="L40S", backoff_base_seconds=1)
+    pipeline.submit("job-1")
+    pipeline.tick()
+    spent = pipeline.lease("job-1").spent
+    pipeline.pass_time(60)
+    pipeline.tick()
+    cost = pipeline.result("job-1").cost
     assert cost is not None
     assert spent.usd > 0
     assert cost.total_usd == pytest.approx(spent.usd + cost.usd, abs=2e-8)
     assert not cost.upper_bound
 
 
-def test_a_lost_attempt_is_paid_until_it_was_taken_over_and_marked_so(holding: Yard) -> None:
+def test_a_lost_attempt_is_paid_until_it_was_taken_over_and_marked_so(
+    holding: PipelineFixture,
+) -> None:
     holding.submit("job-1")
     holding.tick()
     server = InstantServer(failing())
@@ -122,7 +127,7 @@ def test_a_lost_attempt_is_paid_until_it_was_taken_over_and_marked_so(holding: Y
 # Executions that must not happen, or not matter
 
 
-def test_a_job_that_was_taken_over_is_left_to_the_other(holding: Yard) -> None:
+def test_a_job_that_was_taken_over_is_left_to_the_other(holding: PipelineFixture) -> None:
     payload = spawned(holding)
     holding.pass_time(1000)
     holding.tick()
@@ -136,7 +141,9 @@ def never(**_: Any) -> None:
     raise AssertionError("a stale job reached ComfyUI")
 
 
-def test_a_cold_start_is_in_the_lease_from_the_start_on_and_in_no_other(holding: Yard) -> None:
+def test_a_cold_start_is_in_the_lease_from_the_start_on_and_in_no_other(
+    holding: PipelineFixture,
+) -> None:
     payload, cold = spawned(holding), ColdStart(comfyui=10.0)
     told: list[float] = []
 
@@ -151,13 +158,15 @@ def test_a_cold_start_is_in_the_lease_from_the_start_on_and_in_no_other(holding:
     assert told == [10.0], "who starts nothing pays nothing"
 
 
-def test_a_job_that_is_finished_is_not_run_again(holding: Yard) -> None:
+def test_a_job_that_is_finished_is_not_run_again(holding: PipelineFixture) -> None:
     payload = spawned(holding)
     run(holding, payload)
     assert run(holding, payload, never) is Ending.STALE
 
 
-def test_the_same_input_twice_is_a_second_attempt_in_a_folder_of_its_own(holding: Yard) -> None:
+def test_the_same_input_twice_is_a_second_attempt_in_a_folder_of_its_own(
+    holding: PipelineFixture,
+) -> None:
     payload = spawned(holding)
     second: list[Ending] = []
 
@@ -171,20 +180,22 @@ def test_the_same_input_twice_is_a_second_attempt_in_a_folder_of_its_own(holding
     assert [output.key for output in result.outputs] == ["jobs/job-1/out/a2/image-0.png"]
 
 
-def test_a_lost_lease_ends_the_job_without_a_word(make_yard: MakeYard) -> None:
-    yard = make_yard(holding=True, first_renew_seconds=0.1, renew_seconds=0.1, running_seconds=1)
-    payload = spawned(yard)
+def test_a_lost_lease_ends_the_job_without_a_word(make_pipeline: MakePipeline) -> None:
+    pipeline = make_pipeline(
+        holding=True, first_renew_seconds=0.1, renew_seconds=0.1, running_seconds=1
+    )
+    payload = spawned(pipeline)
 
     def taken_away(**options: Any) -> None:
-        yard.store.raw.put("leases/job-1.json", b"theirs", Always())
+        pipeline.store.raw.put("leases/job-1.json", b"theirs", Always())
         assert wait_until(options["should_stop"], 3)
 
-    assert run(yard, payload, taken_away) is Ending.STALE
-    assert "jobs/job-1/result.json" not in yard.keys("jobs/")
-    assert yard.keys("leases/") == ["leases/job-1.json"]
+    assert run(pipeline, payload, taken_away) is Ending.STALE
+    assert "jobs/job-1/result.json" not in pipeline.keys("jobs/")
+    assert pipeline.keys("leases/") == ["leases/job-1.json"]
 
 
-def test_a_result_that_stands_is_not_written_over(holding: Yard) -> None:
+def test_a_result_that_stands_is_not_written_over(holding: PipelineFixture) -> None:
     payload = spawned(holding)
 
     def cancelled(**_: Any) -> None:
@@ -196,7 +207,7 @@ def test_a_result_that_stands_is_not_written_over(holding: Yard) -> None:
     assert stored.body == b"cancelled"
 
 
-def test_a_reference_too_small_for_all_is_read_up(holding: Yard) -> None:
+def test_a_reference_too_small_for_all_is_read_up(holding: PipelineFixture) -> None:
     long = body("a cat " * 600, metadata={"note": "x" * 9000})
     payload = spawned(holding, long)
     assert payload.manifest is None
@@ -204,13 +215,15 @@ def test_a_reference_too_small_for_all_is_read_up(holding: Yard) -> None:
     assert holding.result("job-1").metadata == {"note": "x" * 9000}
 
 
-def test_a_bare_reference_finds_its_lease_and_its_manifest(holding: Yard) -> None:
+def test_a_bare_reference_finds_its_lease_and_its_manifest(holding: PipelineFixture) -> None:
     payload = spawned(holding).model_copy(update={"lease": None, "manifest": None})
     assert run(holding, payload) is Ending.COMMITTED
 
 
 @pytest.mark.parametrize("gone", ["lease", "claim"])
-def test_a_bare_reference_whose_lease_moved_on_is_stale(holding: Yard, gone: str) -> None:
+def test_a_bare_reference_whose_lease_moved_on_is_stale(
+    holding: PipelineFixture, gone: str
+) -> None:
     payload = spawned(holding).model_copy(update={"lease": None})
     if gone == "lease":
         holding.store.delete("leases/job-1.json")
@@ -222,23 +235,23 @@ def test_a_bare_reference_whose_lease_moved_on_is_stale(holding: Yard, gone: str
 # What goes wrong
 
 
-def test_a_bug_fails_one_job_and_is_tried_again(make_yard: MakeYard) -> None:
+def test_a_bug_fails_one_job_and_is_tried_again(make_pipeline: MakePipeline) -> None:
     def bug(**_: Any) -> None:
         raise KeyError("seed")
 
-    yard = make_yard(holding=True, max_attempts=2)
-    assert run(yard, spawned(yard), bug) is Ending.RETRY
-    error = yard.lease("job-1").error
+    pipeline = make_pipeline(holding=True, max_attempts=2)
+    assert run(pipeline, spawned(pipeline), bug) is Ending.RETRY
+    error = pipeline.lease("job-1").error
     assert error is not None
     assert error.code == "internal"
-    yard.pass_time(60)
-    yard.tick()
-    assert run(yard, yard.held.payloads[1], bug) is Ending.COMMITTED
-    result = yard.result("job-1")
+    pipeline.pass_time(60)
+    pipeline.tick()
+    assert run(pipeline, pipeline.held.payloads[1], bug) is Ending.COMMITTED
+    result = pipeline.result("job-1")
     assert (result.status, result.error and result.error.code) == (Status.FAILED, "internal")
 
 
-def test_a_failed_job_names_no_outputs_though_some_were_made(holding: Yard) -> None:
+def test_a_failed_job_names_no_outputs_though_some_were_made(holding: PipelineFixture) -> None:
     payload = spawned(holding, body(input={"num_images": 3}))
     assert run(holding, payload, failing(None, NodeFailed("broke"))) is Ending.COMMITTED
     result = holding.result("job-1")
@@ -248,7 +261,7 @@ def test_a_failed_job_names_no_outputs_though_some_were_made(holding: Yard) -> N
     assert result.seed is not None
 
 
-def test_a_picture_of_another_size_is_no_output(holding: Yard) -> None:
+def test_a_picture_of_another_size_is_no_output(holding: PipelineFixture) -> None:
     payload = spawned(holding, body(input={"width": 512}))
     assert run(holding, payload) is Ending.RETRY
     error = holding.lease("job-1").error
@@ -257,7 +270,7 @@ def test_a_picture_of_another_size_is_no_output(holding: Yard) -> None:
     assert not any("/out/a1/image" in key for key in holding.keys("jobs/"))
 
 
-def test_metrics_that_cannot_be_stored_fail_nothing(holding: Yard) -> None:
+def test_metrics_that_cannot_be_stored_fail_nothing(holding: PipelineFixture) -> None:
     payload = spawned(holding)
     holding.raw.fail = lambda call, key: (
         StoreDenied("403") if key.endswith("metrics.json") else None
@@ -266,7 +279,7 @@ def test_metrics_that_cannot_be_stored_fail_nothing(holding: Yard) -> None:
     assert holding.result("job-1").metrics is not None
 
 
-def test_a_manifest_that_vanished_fails_the_job(holding: Yard) -> None:
+def test_a_manifest_that_vanished_fails_the_job(holding: PipelineFixture) -> None:
     payload = spawned(holding).model_copy(update={"manifest": None})
     holding.raw._store.delete("jobs/job-1/manifest.json")
     assert run(holding, payload) is Ending.COMMITTED
@@ -274,7 +287,7 @@ def test_a_manifest_that_vanished_fails_the_job(holding: Yard) -> None:
     assert (result.status, result.tenant) == (Status.FAILED, "default")
 
 
-def test_a_worker_that_must_go_hands_its_job_back(holding: Yard) -> None:
+def test_a_worker_that_must_go_hands_its_job_back(holding: PipelineFixture) -> None:
     payload = spawned(holding)
     context = workshop(holding.store, holding.delivery, holding.runtime, InstantServer(interrupted))
     context.stopping.set()
@@ -291,38 +304,38 @@ def interrupted(**options: Any) -> None:
 # What a retry repeats
 
 
-def test_a_retry_asks_for_the_same_pictures_under_another_name(make_yard: MakeYard) -> None:
+def test_a_retry_asks_for_the_same_pictures_under_another_name(make_pipeline: MakePipeline) -> None:
     server = InstantServer(failing(None, OutOfMemory("full")))
-    yard = make_yard(server=server, backoff_base_seconds=1)
-    yard.submit("job-1", body(input={"num_images": 2}))
-    yard.tick()
-    yard.pass_time(60)
-    yard.tick()
+    pipeline = make_pipeline(server=server, backoff_base_seconds=1)
+    pipeline.submit("job-1", body(input={"num_images": 2}))
+    pipeline.tick()
+    pipeline.pass_time(60)
+    pipeline.tick()
     first, second = (json.dumps(prompts) for prompts in _halves(server.instant.prompts))
     assert first != second
     assert first.replace("/a1/", "/a2/") == second
-    assert yard.result("job-1").attempt == 2
+    assert pipeline.result("job-1").attempt == 2
 
 
 def _halves(prompts: list[Any]) -> tuple[list[Any], list[Any]]:
     return prompts[:2], prompts[2:]
 
 
-def test_another_id_gets_other_seeds_and_a_given_seed_is_kept(yard: Yard) -> None:
+def test_another_id_gets_other_seeds_and_a_given_seed_is_kept(pipeline: PipelineFixture) -> None:
     for id, seed in (("a", None), ("b", None), ("zero", 0)):
-        yard.submit(id, body(input={"seed": seed}))
-    yard.tick()
-    seeds = [yard.result(id).seed for id in ("a", "b", "zero")]
+        pipeline.submit(id, body(input={"seed": seed}))
+    pipeline.tick()
+    seeds = [pipeline.result(id).seed for id in ("a", "b", "zero")]
     assert seeds[0] != seeds[1]
     assert seeds[2] == 0
 
 
-def test_warnings_and_metadata_stand_in_the_result(yard: Yard) -> None:
+def test_warnings_and_metadata_stand_in_the_result(pipeline: PipelineFixture) -> None:
     manifest = body(metadata={"order": 7}, input={"cfg": 2.0, "negative_prompt": "blurry"})
-    yard.submit("job-1", manifest)
-    yard.tick()
-    result = yard.result("job-1")
+    pipeline.submit("job-1", manifest)
+    pipeline.tick()
+    result = pipeline.result("job-1")
     assert result.metadata == {"order": 7}
     assert len(result.warnings) == 2
-    assert result.submitted_at == yard.now
+    assert result.submitted_at == pipeline.now
     assert result.finished_at - result.submitted_at == timedelta()

@@ -14,22 +14,24 @@ from pipeline.models.loads import ModelLoads
 from pipeline.queue.spawn import SpawnPayload
 from pipeline.worker.execution import Ending, execute
 from tests.pipeline.worker.test_execution import interrupted, never, run, spawned
-from tests.support.instant import InstantServer, failing, workshop
+from tests.support.instant_comfyui import InstantServer, failing, workshop
 from tests.support.manifests import body
-from tests.support.yard import Yard
+from tests.support.pipeline_fixture import PipelineFixture
 
 # The platform takes the machine
 
 
 def preempted(
-    yard: Yard,
+    pipeline: PipelineFixture,
     payload: SpawnPayload,
     before: Callable[..., None],
     at: str = "render",
     **options: Any,
 ) -> Ending:
     """The notice comes while the first prompt runs, or before the job starts."""
-    context = workshop(yard.store, yard.delivery, yard.runtime, gpu=options.pop("gpu", "none"))
+    context = workshop(
+        pipeline.store, pipeline.delivery, pipeline.runtime, gpu=options.pop("gpu", "none")
+    )
 
     def notice(**told: Any) -> None:
         context.preempted.set()
@@ -39,11 +41,11 @@ def preempted(
         context.preempted.set()
     own = replace(context, server=InstantServer(notice), **options)
     ending = execute(payload, own, call_id="call-1")
-    yard.deliver()
+    pipeline.deliver()
     return ending
 
 
-def test_a_machine_that_is_taken_leaves_its_job_leased(holding: Yard) -> None:
+def test_a_machine_that_is_taken_leaves_its_job_leased(holding: PipelineFixture) -> None:
     payload = spawned(holding)
     assert preempted(holding, payload, interrupted) is Ending.PREEMPTED
     lease = holding.lease("job-1")
@@ -52,7 +54,7 @@ def test_a_machine_that_is_taken_leaves_its_job_leased(holding: Yard) -> None:
 
 
 def test_the_same_input_goes_on_as_the_next_attempt_and_the_lost_one_is_paid(
-    holding: Yard,
+    holding: PipelineFixture,
 ) -> None:
     payload = spawned(holding)
     preempted(holding, payload, interrupted, gpu="L40S")
@@ -68,18 +70,18 @@ def test_the_same_input_goes_on_as_the_next_attempt_and_the_lost_one_is_paid(
     assert holding.event_names().count("modal_flux_dev_generation_completed") == 1
 
 
-def test_pictures_that_are_made_already_are_committed_first(holding: Yard) -> None:
+def test_pictures_that_are_made_already_are_committed_first(holding: PipelineFixture) -> None:
     assert preempted(holding, spawned(holding), _at_once) is Ending.COMMITTED
     assert holding.result("job-1").status is Status.SUCCEEDED
 
 
-def test_a_job_that_fails_for_good_is_not_kept(holding: Yard) -> None:
+def test_a_job_that_fails_for_good_is_not_kept(holding: PipelineFixture) -> None:
     ending = preempted(holding, spawned(holding), failing(NodeFailed("broke")))
     assert ending is Ending.COMMITTED
     assert holding.result("job-1").status is Status.FAILED
 
 
-def test_a_worker_that_goes_starts_nothing_more(holding: Yard) -> None:
+def test_a_worker_that_goes_starts_nothing_more(holding: PipelineFixture) -> None:
     payload = spawned(holding)
     before = holding.lease("job-1")
     assert preempted(holding, payload, never, at="start") is Ending.PREEMPTED
@@ -97,7 +99,7 @@ COMFYUI = ComfyInfo("comfyui", "0.8.0", "cuda:0 NVIDIA L40S : native")
 LOADED = "modal_model_loaded"
 
 
-def test_the_first_job_that_used_weights_tells_of_them(holding: Yard) -> None:
+def test_the_first_job_that_used_weights_tells_of_them(holding: PipelineFixture) -> None:
     context = workshop(holding.store, holding.delivery, holding.runtime, gpu="L40S")
     own = replace(context, comfy=COMFYUI, loads=ModelLoads(holding.runtime.models))
     for id in ("job-1", "job-2"):
@@ -117,7 +119,7 @@ def test_the_first_job_that_used_weights_tells_of_them(holding: Yard) -> None:
 
 
 def test_what_was_loaded_for_a_job_that_is_kept_is_told_by_its_next_attempt(
-    holding: Yard,
+    holding: PipelineFixture,
 ) -> None:
     payload = spawned(holding, body(input={"num_images": 2}))
     loads = ModelLoads(holding.runtime.models)
@@ -135,29 +137,31 @@ def test_what_was_loaded_for_a_job_that_is_kept_is_told_by_its_next_attempt(
 # Out of memory on a platform, where a larger GPU can be had
 
 
-def ran_out(yard: Yard, payload: SpawnPayload, gpu: str, error: RylaError | None = None) -> Ending:
-    runtime = replace(yard.runtime, engine="modal")
+def ran_out(
+    pipeline: PipelineFixture, payload: SpawnPayload, gpu: str, error: RylaError | None = None
+) -> Ending:
+    runtime = replace(pipeline.runtime, engine="modal")
     server = InstantServer(failing(error or OutOfMemory("full")))  # type: ignore[arg-type]
-    context = workshop(yard.store, yard.delivery, runtime, server, gpu=gpu)
+    context = workshop(pipeline.store, pipeline.delivery, runtime, server, gpu=gpu)
     ending = execute(payload, context, call_id=None)
-    yard.deliver()
+    pipeline.deliver()
     return ending
 
 
-def retried(yard: Yard) -> Lease:
-    yard.pass_time(600)
-    yard.tick()
-    return yard.lease("job-1")
+def retried(pipeline: PipelineFixture) -> Lease:
+    pipeline.pass_time(600)
+    pipeline.tick()
+    return pipeline.lease("job-1")
 
 
-def test_what_does_not_fit_goes_on_on_the_routes_next_gpu(holding: Yard) -> None:
+def test_what_does_not_fit_goes_on_on_the_routes_next_gpu(holding: PipelineFixture) -> None:
     assert ran_out(holding, spawned(holding), "L40S") is Ending.RETRY
     lease = retried(holding)
     assert (lease.gpu, lease.attempt) == ("A100-80GB", 2)
     assert holding.held.payloads[-1].gpu == "A100-80GB"
 
 
-def test_a_job_stays_on_the_larger_gpu_whatever_else_goes_wrong(holding: Yard) -> None:
+def test_a_job_stays_on_the_larger_gpu_whatever_else_goes_wrong(holding: PipelineFixture) -> None:
     ran_out(holding, spawned(holding), "L40S")
     retried(holding)
     payload = holding.held.payloads[-1]
@@ -165,7 +169,7 @@ def test_a_job_stays_on_the_larger_gpu_whatever_else_goes_wrong(holding: Yard) -
     assert retried(holding).gpu == "A100-80GB"
 
 
-def test_what_fits_no_gpu_of_the_route_fails_at_once(holding: Yard) -> None:
+def test_what_fits_no_gpu_of_the_route_fails_at_once(holding: PipelineFixture) -> None:
     assert ran_out(holding, spawned(holding), "H100") is Ending.COMMITTED
     result = holding.result("job-1")
     assert (result.status, result.attempt) == (Status.FAILED, 1)
@@ -173,6 +177,6 @@ def test_what_fits_no_gpu_of_the_route_fails_at_once(holding: Yard) -> None:
     assert result.error.code == "out_of_memory"
 
 
-def test_on_a_machine_of_ones_own_it_is_tried_again_where_it_was(holding: Yard) -> None:
+def test_on_a_machine_of_ones_own_it_is_tried_again_where_it_was(holding: PipelineFixture) -> None:
     assert run(holding, spawned(holding), failing(OutOfMemory("full")), gpu="L40S") is Ending.RETRY
     assert retried(holding).gpu is None

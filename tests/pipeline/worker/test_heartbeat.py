@@ -6,33 +6,33 @@ from pipeline.contract.lease import Lease, Progress
 from pipeline.store.base import Always, OutcomeUnknown
 from pipeline.store.conditional import Won
 from pipeline.worker.heartbeat import Heartbeat
-from tests.pipeline.conftest import MakeYard
+from tests.pipeline.conftest import MakePipeline
 from tests.pipeline.dispatcher.test_survey import lease
+from tests.support.pipeline_fixture import PipelineFixture
 from tests.support.stack import wait_until
-from tests.support.yard import Yard
 
 QUICK = {"first_renew_seconds": 0.1, "renew_seconds": 0.1, "running_seconds": 2}
 RARE = {"first_renew_seconds": 0.1, "renew_seconds": 25}
 
 
 @pytest.fixture
-def beating(make_yard: MakeYard) -> Yard:
-    return make_yard(**QUICK)
+def beating(make_pipeline: MakePipeline) -> PipelineFixture:
+    return make_pipeline(**QUICK)
 
 
-def heart(yard: Yard, **options: Any) -> Heartbeat:
+def heart(pipeline: PipelineFixture, **options: Any) -> Heartbeat:
     """Over the lease of a job that has just started."""
     started = lease("job-1", nonce="mine")
-    outcome = yard.store.create("leases/job-1.json", started.body())
+    outcome = pipeline.store.create("leases/job-1.json", started.body())
     assert isinstance(outcome, Won)
-    return Heartbeat(yard.store, started, outcome.etag, yard.settings, **options)
+    return Heartbeat(pipeline.store, started, outcome.etag, pipeline.settings, **options)
 
 
-def stored(yard: Yard) -> Lease:
-    return yard.lease("job-1")
+def stored(pipeline: PipelineFixture) -> Lease:
+    return pipeline.lease("job-1")
 
 
-def test_a_lease_is_renewed_with_the_progress(beating: Yard) -> None:
+def test_a_lease_is_renewed_with_the_progress(beating: PipelineFixture) -> None:
     with heart(beating) as beat:
         beat.report(0.25, "KSampler")
         assert wait_until(lambda: stored(beating).progress is not None, 3)
@@ -45,22 +45,24 @@ def test_a_lease_is_renewed_with_the_progress(beating: Yard) -> None:
     assert (held.nonce, held.claim) == ("mine", "c")
 
 
-def test_a_short_job_writes_nothing(make_yard: MakeYard) -> None:
-    yard = make_yard()
-    with heart(yard) as beat:
+def test_a_short_job_writes_nothing(make_pipeline: MakePipeline) -> None:
+    pipeline = make_pipeline()
+    with heart(pipeline) as beat:
         pass
-    assert beat.held[0].seq == stored(yard).seq == 0
+    assert beat.held[0].seq == stored(pipeline).seq == 0
 
 
-def test_after_the_first_renewal_the_next_ones_come_more_rarely(make_yard: MakeYard) -> None:
-    yard = make_yard(**RARE)
-    with heart(yard) as beat:
-        assert wait_until(lambda: stored(yard).seq == 1, 3)
-        assert not wait_until(lambda: stored(yard).seq > 1, 0.3)
+def test_after_the_first_renewal_the_next_ones_come_more_rarely(
+    make_pipeline: MakePipeline,
+) -> None:
+    pipeline = make_pipeline(**RARE)
+    with heart(pipeline) as beat:
+        assert wait_until(lambda: stored(pipeline).seq == 1, 3)
+        assert not wait_until(lambda: stored(pipeline).seq > 1, 0.3)
     assert not beat.lost
 
 
-def test_a_lease_that_another_took_over_is_lost(beating: Yard) -> None:
+def test_a_lease_that_another_took_over_is_lost(beating: PipelineFixture) -> None:
     with heart(beating) as beat:
         other = lease("job-1", attempt=2, nonce="theirs")
         beating.store.raw.put("leases/job-1.json", other.body(), Always())
@@ -68,14 +70,14 @@ def test_a_lease_that_another_took_over_is_lost(beating: Yard) -> None:
     assert stored(beating) == other
 
 
-def test_a_lease_that_is_gone_is_lost_and_not_written_again(beating: Yard) -> None:
+def test_a_lease_that_is_gone_is_lost_and_not_written_again(beating: PipelineFixture) -> None:
     with heart(beating) as beat:
         beating.store.delete("leases/job-1.json")
         assert wait_until(lambda: beat.lost, 3)
     assert beating.keys("leases/") == []
 
 
-def test_a_store_that_is_briefly_away_costs_no_lease(beating: Yard) -> None:
+def test_a_store_that_is_briefly_away_costs_no_lease(beating: PipelineFixture) -> None:
     with heart(beating) as beat:
         calls = beating.raw.calls["PUT"]
         beating.raw.fail = lambda call, key: OutcomeUnknown("500")
@@ -85,7 +87,7 @@ def test_a_store_that_is_briefly_away_costs_no_lease(beating: Yard) -> None:
     assert not beat.lost
 
 
-def test_a_renewal_that_was_applied_unseen_is_known_as_ones_own(beating: Yard) -> None:
+def test_a_renewal_that_was_applied_unseen_is_known_as_ones_own(beating: PipelineFixture) -> None:
     """The store applies it, tells nobody, and is away until the progress has moved on."""
     inner = beating.raw._store
     away = True
@@ -115,7 +117,7 @@ def test_a_renewal_that_was_applied_unseen_is_known_as_ones_own(beating: Yard) -
 
 
 def test_a_store_that_is_away_for_longer_than_the_lease_lives_ends_the_job(
-    beating: Yard,
+    beating: PipelineFixture,
 ) -> None:
     now = [0.0]
     with heart(beating, monotonic=lambda: now[0]) as beat:

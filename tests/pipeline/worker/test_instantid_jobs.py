@@ -17,10 +17,10 @@ from handlers.faces.scoring import Calibration
 from pipeline.contract.result import Output, Result, Status
 from pipeline.store.base import Always
 from pipeline.worker.comfyui import ComfyServer
-from tests.pipeline.conftest import MakeYard
-from tests.support.instant import InstantServer
+from tests.pipeline.conftest import MakePipeline
+from tests.support.instant_comfyui import InstantServer
+from tests.support.pipeline_fixture import PipelineFixture
 from tests.support.portraits import portrait
-from tests.support.yard import Yard
 
 pytestmark = pytest.mark.xdist_group("faces")
 
@@ -44,11 +44,15 @@ def server(standin: str, tmp_path: Path) -> Iterator[ComfyServer]:
 
 
 @pytest.fixture
-def faced(make_yard: MakeYard, server: ComfyServer, packs: Path, tmp_path: Path) -> Yard:
+def faced(
+    make_pipeline: MakePipeline, server: ComfyServer, packs: Path, tmp_path: Path
+) -> PipelineFixture:
     """With a face pack and a reference picture."""
-    yard = make_yard(server=server, faces_dir=packs, calibration_file=tmp_path / "means.json")
-    yard.raw._store.put(KEY, ANNA, Always())
-    return yard
+    pipeline = make_pipeline(
+        server=server, faces_dir=packs, calibration_file=tmp_path / "means.json"
+    )
+    pipeline.raw._store.put(KEY, ANNA, Always())
+    return pipeline
 
 
 def manifest(model: str = "flux-instantid", **fields: Any) -> bytes:
@@ -58,10 +62,10 @@ def manifest(model: str = "flux-instantid", **fields: Any) -> bytes:
     ).encode()
 
 
-def run(yard: Yard, body: bytes) -> Result:
-    yard.submit("j1", body)
-    yard.tick()
-    return yard.result("j1")
+def run(pipeline: PipelineFixture, body: bytes) -> Result:
+    pipeline.submit("j1", body)
+    pipeline.tick()
+    return pipeline.result("j1")
 
 
 def output(result: Result) -> Output:
@@ -69,13 +73,15 @@ def output(result: Result) -> Output:
     return result.outputs[0]
 
 
-def measured(yard: Yard) -> list[dict[str, Any]]:
-    assert isinstance(yard.sink, MemorySink)
-    return [dict(event.properties) for event in yard.sink.events if event.event == MEASURED]
+def measured(pipeline: PipelineFixture) -> list[dict[str, Any]]:
+    assert isinstance(pipeline.sink, MemorySink)
+    return [dict(event.properties) for event in pipeline.sink.events if event.event == MEASURED]
 
 
 @pytest.mark.parametrize("model", ["flux-instantid", "sdxl-instantid"])
-def test_the_result_says_how_much_the_face_is_the_reference_s(model: str, faced: Yard) -> None:
+def test_the_result_says_how_much_the_face_is_the_reference_s(
+    model: str, faced: PipelineFixture
+) -> None:
     made = output(run(faced, manifest(model)))
 
     assert made.face is not None
@@ -92,7 +98,7 @@ def test_the_result_says_how_much_the_face_is_the_reference_s(model: str, faced:
     assert (event["output"], event["gate_try"], event["kept"]) == (0, 0, True)
 
 
-def test_with_a_calibration_there_is_a_match(faced: Yard) -> None:
+def test_with_a_calibration_there_is_a_match(faced: PipelineFixture) -> None:
     path = faced.settings.calibration_file
     assert path is not None
     means = Calibration(
@@ -115,7 +121,7 @@ def test_with_a_calibration_there_is_a_match(faced: Yard) -> None:
     assert event["consistency_score"] == made.face.match
 
 
-def test_each_try_of_the_gate_is_an_event_of_its_own(faced: Yard) -> None:
+def test_each_try_of_the_gate_is_an_event_of_its_own(faced: PipelineFixture) -> None:
     made = output(run(faced, manifest(min_face_similarity=0.9999, max_tries=3)))
 
     assert made.face is not None
@@ -127,7 +133,7 @@ def test_each_try_of_the_gate_is_an_event_of_its_own(faced: Yard) -> None:
     assert len({event.uuid for event in faced.sink.events}) == len(faced.sink.events)
 
 
-def test_a_composition_that_is_to_be_kept_stands_in_the_result(faced: Yard) -> None:
+def test_a_composition_that_is_to_be_kept_stands_in_the_result(faced: PipelineFixture) -> None:
     made = output(run(faced, manifest(keep_composition=True)))
 
     assert made.composition is not None
@@ -137,20 +143,22 @@ def test_a_composition_that_is_to_be_kept_stands_in_the_result(faced: Yard) -> N
 
 
 def test_without_a_pack_sdxl_delivers_and_says_why_there_is_no_score(
-    make_yard: MakeYard, server: ComfyServer, tmp_path: Path
+    make_pipeline: MakePipeline, server: ComfyServer, tmp_path: Path
 ) -> None:
-    yard = make_yard(server=server, faces_dir=tmp_path)
-    yard.raw._store.put(KEY, ANNA, Always())
+    pipeline = make_pipeline(server=server, faces_dir=tmp_path)
+    pipeline.raw._store.put(KEY, ANNA, Always())
 
-    made = output(run(yard, manifest("sdxl-instantid")))
+    made = output(run(pipeline, manifest("sdxl-instantid")))
 
     assert (made.face, made.face_reason) == (None, "face_models_missing")
-    assert [event["similarity"] for event in measured(yard)] == [None]
+    assert [event["similarity"] for event in measured(pipeline)] == [None]
 
 
-def refused(yard: Yard, body: bytes, server: InstantServer) -> tuple[str, str | None, str | None]:
+def refused(
+    pipeline: PipelineFixture, body: bytes, server: InstantServer
+) -> tuple[str, str | None, str | None]:
     """Code, field and hint of a job that no prompt was sent for."""
-    result = run(yard, body)
+    result = run(pipeline, body)
     assert server.instant.prompts == []
     assert (result.status, result.metrics) == (Status.REJECTED, None)
     assert result.error is not None
@@ -158,13 +166,13 @@ def refused(yard: Yard, body: bytes, server: InstantServer) -> tuple[str, str | 
 
 
 def test_without_a_pack_flux_is_refused_before_a_gpu_with_what_to_do(
-    make_yard: MakeYard, tmp_path: Path
+    make_pipeline: MakePipeline, tmp_path: Path
 ) -> None:
     server = InstantServer()
-    yard = make_yard(server=server, faces_dir=tmp_path)
-    yard.raw._store.put(KEY, ANNA, Always())
+    pipeline = make_pipeline(server=server, faces_dir=tmp_path)
+    pipeline.raw._store.put(KEY, ANNA, Always())
 
-    code, _, hint = refused(yard, manifest(), server)
+    code, _, hint = refused(pipeline, manifest(), server)
 
     assert code == "face_models_missing"
     assert hint is not None
@@ -176,21 +184,21 @@ def test_without_a_pack_flux_is_refused_before_a_gpu_with_what_to_do(
     [(None, "missing_input"), (b"no picture", "invalid_input"), (ANNA[:400], "invalid_input")],
 )
 def test_a_reference_that_cannot_be_read_is_refused_before_a_gpu(
-    body: bytes | None, code: str, make_yard: MakeYard
+    body: bytes | None, code: str, make_pipeline: MakePipeline
 ) -> None:
     server = InstantServer()
-    yard = make_yard(server=server)
+    pipeline = make_pipeline(server=server)
     if body is not None:
-        yard.raw._store.put(KEY, body, Always())
+        pipeline.raw._store.put(KEY, body, Always())
 
-    said = refused(yard, manifest("sdxl-instantid"), server)
+    said = refused(pipeline, manifest("sdxl-instantid"), server)
 
     assert said[:2] == (code, "input.reference_image")
     assert said[2]
 
 
 def test_a_reference_without_a_face_fails_for_good_and_is_the_request_s_fault(
-    faced: Yard,
+    faced: PipelineFixture,
 ) -> None:
     faced.raw._store.put(KEY, portrait({}), Always())
 

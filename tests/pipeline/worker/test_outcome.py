@@ -15,10 +15,10 @@ from pipeline.queue.spawn import make_payload
 from pipeline.worker.cold_start import WARM, ColdStart
 from pipeline.worker.context import RenderState
 from pipeline.worker.outcome import ResultBuilder
-from tests.pipeline.conftest import MakeYard
+from tests.pipeline.conftest import MakePipeline
 from tests.pipeline.dispatcher.test_survey import lease
 from tests.support.manifests import body
-from tests.support.yard import NOON, Yard
+from tests.support.pipeline_fixture import NOON, PipelineFixture
 
 STANDIN = ComfyInfo("standin", "0.8.0", "standin")
 COMFYUI = ComfyInfo("comfyui", "0.8.0", "NVIDIA L40S")
@@ -30,7 +30,7 @@ LATER = NOON + timedelta(seconds=20)
 
 
 def builder(
-    yard: Yard, comfy: ComfyInfo = COMFYUI, manifest: bytes = BODY, **changes: Any
+    pipeline: PipelineFixture, comfy: ComfyInfo = COMFYUI, manifest: bytes = BODY, **changes: Any
 ) -> ResultBuilder:
     held = lease(
         "job-1",
@@ -52,9 +52,9 @@ def builder(
         "lease": held,
         "body": manifest,
         "state": state,
-        "runtime": yard.runtime,
+        "runtime": pipeline.runtime,
         "comfy": comfy,
-        "gpu": yard.runtime.gpus.gpu("L40S"),
+        "gpu": pipeline.runtime.gpus.gpu("L40S"),
         "total_s": 16.0,
         "cold": WARM,
         "preload": PreloadReport(),
@@ -62,13 +62,16 @@ def builder(
     return ResultBuilder(**{**values, **changes})
 
 
-def test_a_result_comes_back_from_its_bytes(yard: Yard) -> None:
-    for result in (builder(yard).succeeded(LATER), builder(yard).failed(NodeFailed("x"), LATER)):
+def test_a_result_comes_back_from_its_bytes(pipeline: PipelineFixture) -> None:
+    for result in (
+        builder(pipeline).succeeded(LATER),
+        builder(pipeline).failed(NodeFailed("x"), LATER),
+    ):
         assert Result.parse(result.body()) == result
 
 
-def test_a_success_tells_what_was_made_and_how(yard: Yard) -> None:
-    result = builder(yard).succeeded(LATER)
+def test_a_success_tells_what_was_made_and_how(pipeline: PipelineFixture) -> None:
+    result = builder(pipeline).succeeded(LATER)
     assert (result.status, result.tenant, result.metadata) == (
         Status.SUCCEEDED,
         "acme",
@@ -82,8 +85,8 @@ def test_a_success_tells_what_was_made_and_how(yard: Yard) -> None:
     assert result.provenance.models == {"flux.safetensors": "a" * 64}
 
 
-def test_metrics_are_told_part_by_part(yard: Yard) -> None:
-    metrics = builder(yard, cold=ColdStart(comfyui=3.0)).metrics
+def test_metrics_are_told_part_by_part(pipeline: PipelineFixture) -> None:
+    metrics = builder(pipeline, cold=ColdStart(comfyui=3.0)).metrics
     assert (metrics.queue, metrics.claim, metrics.start) == (4, 2, 3)
     parts = (metrics.load, metrics.encode, metrics.sampling, metrics.decode, metrics.other)
     assert parts == (1, 2, 3, 4, 5)
@@ -91,36 +94,36 @@ def test_metrics_are_told_part_by_part(yard: Yard) -> None:
     assert metrics.estimate_seconds is not None
 
 
-def test_an_unsteady_clock_makes_no_negative_seconds(yard: Yard) -> None:
-    early = builder(yard, lease={"submitted_at": NOON + timedelta(hours=1)})
+def test_an_unsteady_clock_makes_no_negative_seconds(pipeline: PipelineFixture) -> None:
+    early = builder(pipeline, lease={"submitted_at": NOON + timedelta(hours=1)})
     assert early.metrics.queue == 0
 
 
-def test_pictures_that_no_model_made_are_not_counted_as_pictures(yard: Yard) -> None:
-    result = builder(yard, STANDIN).succeeded(LATER)
+def test_pictures_that_no_model_made_are_not_counted_as_pictures(pipeline: PipelineFixture) -> None:
+    result = builder(pipeline, STANDIN).succeeded(LATER)
     assert result.provenance is not None
     assert (result.provenance.engine, result.provenance.models) == ("standin", {})
     assert result.events[-1].properties["engine"] == "standin"
-    assert builder(yard).succeeded(LATER).events[-1].properties["engine"] == "local"
+    assert builder(pipeline).succeeded(LATER).events[-1].properties["engine"] == "local"
 
 
-def test_events_of_lost_attempts_are_carried_on(yard: Yard) -> None:
-    before = builder(yard).succeeded(LATER).events
-    result = builder(yard, lease={"events": before[:1], "attempt": 2}).succeeded(LATER)
+def test_events_of_lost_attempts_are_carried_on(pipeline: PipelineFixture) -> None:
+    before = builder(pipeline).succeeded(LATER).events
+    result = builder(pipeline, lease={"events": before[:1], "attempt": 2}).succeeded(LATER)
     assert before[0] in result.events
     assert result.events[-1].event == "modal_flux_dev_generation_completed"
 
 
-def test_the_total_counts_what_was_spent_before(yard: Yard) -> None:
-    cost = builder(yard, lease={"spent": Spent(usd=1.0, upper_bound=True)}).cost
+def test_the_total_counts_what_was_spent_before(pipeline: PipelineFixture) -> None:
+    cost = builder(pipeline, lease={"spent": Spent(usd=1.0, upper_bound=True)}).cost
     assert cost.total_usd == pytest.approx(1.0 + cost.usd)
     assert cost.upper_bound
 
 
-def test_a_failure_names_all_its_errors_and_no_outputs(yard: Yard) -> None:
+def test_a_failure_names_all_its_errors_and_no_outputs(pipeline: PipelineFixture) -> None:
     error = InvalidField("steps", field="input.steps", value=0)
     error.others = (UnknownField("stpes", field="input.stpes"),)
-    result = builder(yard).failed(error, LATER)
+    result = builder(pipeline).failed(error, LATER)
     assert (result.status, result.outputs) == (Status.FAILED, ())
     assert result.error is not None
     assert result.error.field == "input.steps"
@@ -129,9 +132,11 @@ def test_a_failure_names_all_its_errors_and_no_outputs(yard: Yard) -> None:
     assert result.metrics is not None
 
 
-def test_a_job_whose_manifest_was_never_read_still_has_a_result(make_yard: MakeYard) -> None:
-    yard = make_yard()
-    unread = builder(yard, state=RenderState(), body=b"")
+def test_a_job_whose_manifest_was_never_read_still_has_a_result(
+    make_pipeline: MakePipeline,
+) -> None:
+    pipeline = make_pipeline()
+    unread = builder(pipeline, state=RenderState(), body=b"")
     result = unread.failed(NodeFailed("x"), LATER)
     assert (result.tenant, result.metadata, result.warnings) == (None, {}, ())
     assert result.cost is not None
@@ -140,11 +145,11 @@ def test_a_job_whose_manifest_was_never_read_still_has_a_result(make_yard: MakeY
 
 @pytest.mark.parametrize("comfy", [COMFYUI, STANDIN])
 def test_the_sets_that_the_graphs_name_have_their_fingerprints(
-    yard: Yard, comfy: ComfyInfo
+    pipeline: PipelineFixture, comfy: ComfyInfo
 ) -> None:
-    models = yard.runtime.models
+    models = pipeline.runtime.models
     files = {each.file: each.sha256 for each in models.weights("flux-dev").values()}
-    told = builder(yard, comfy)
+    told = builder(pipeline, comfy)
     told.state.models = {**files, "another.safetensors": None}
 
     provenance = told.succeeded(LATER).provenance

@@ -9,16 +9,16 @@ from config.errors import DeadlineExceeded, ManifestNotJson, NodeFailed, OutputI
 from pipeline.worker.context import RenderState, WorkerContext
 from pipeline.worker.heartbeat import Heartbeat
 from pipeline.worker.render import render_job
-from tests.pipeline.conftest import MakeYard
+from tests.pipeline.conftest import MakePipeline
 from tests.pipeline.dispatcher.test_survey import lease
-from tests.support.instant import InstantServer, failing, workshop
+from tests.support.instant_comfyui import InstantServer, failing, workshop
 from tests.support.manifests import body
-from tests.support.yard import NOON, Yard
+from tests.support.pipeline_fixture import NOON, PipelineFixture
 
 
 @pytest.fixture
-def context(yard: Yard) -> WorkerContext:
-    return workshop(yard.store, yard.delivery, yard.runtime)
+def context(pipeline: PipelineFixture) -> WorkerContext:
+    return workshop(pipeline.store, pipeline.delivery, pipeline.runtime)
 
 
 def made_by(
@@ -33,10 +33,10 @@ def made_by(
 
 
 def test_pictures_lie_under_the_attempt_with_what_the_result_needs(
-    yard: Yard, context: WorkerContext
+    pipeline: PipelineFixture, context: WorkerContext
 ) -> None:
     made = made_by(context, body(input={"num_images": 2, "seed": 40, "output_format": "webp"}))
-    assert yard.keys("jobs/") == [output.key for output in made.outputs]
+    assert pipeline.keys("jobs/") == [output.key for output in made.outputs]
     assert [output.key for output in made.outputs] == [
         "jobs/job-1/out/a3/image-0.webp",
         "jobs/job-1/out/a3/image-1.webp",
@@ -49,9 +49,12 @@ def test_pictures_lie_under_the_attempt_with_what_the_result_needs(
     assert made.upload_s > 0
 
 
-def test_what_was_made_before_a_failure_is_still_told(yard: Yard) -> None:
+def test_what_was_made_before_a_failure_is_still_told(pipeline: PipelineFixture) -> None:
     context = workshop(
-        yard.store, yard.delivery, yard.runtime, InstantServer(failing(None, NodeFailed("broke")))
+        pipeline.store,
+        pipeline.delivery,
+        pipeline.runtime,
+        InstantServer(failing(None, NodeFailed("broke"))),
     )
     made = RenderState()
     with pytest.raises(NodeFailed):
@@ -73,10 +76,10 @@ class Cleared(InstantServer):
 
 @pytest.mark.parametrize("errors", [(), (NodeFailed("broke"),)])
 def test_comfyuis_files_of_a_job_go_with_it_however_it_ends(
-    yard: Yard, errors: tuple[NodeFailed, ...]
+    pipeline: PipelineFixture, errors: tuple[NodeFailed, ...]
 ) -> None:
     server = Cleared(*errors)
-    context = workshop(yard.store, yard.delivery, yard.runtime, server)
+    context = workshop(pipeline.store, pipeline.delivery, pipeline.runtime, server)
     with suppress(NodeFailed):
         made_by(context, body())
     assert server.jobs == [("job-1", [])]
@@ -93,12 +96,12 @@ def test_comfyuis_files_of_a_job_go_with_it_however_it_ends(
     ],
 )
 def test_what_cannot_be_made_is_named(
-    yard: Yard, context: WorkerContext, manifest: bytes, error: type[Exception]
+    pipeline: PipelineFixture, context: WorkerContext, manifest: bytes, error: type[Exception]
 ) -> None:
-    yard.store.list("leases/")
+    pipeline.store.list("leases/")
     with pytest.raises(error):
         made_by(context, manifest)
-    assert yard.keys("jobs/") == []
+    assert pipeline.keys("jobs/") == []
 
 
 def test_a_deadline_still_to_come_holds_up_nothing(context: WorkerContext) -> None:
@@ -106,15 +109,15 @@ def test_a_deadline_still_to_come_holds_up_nothing(context: WorkerContext) -> No
     assert len(made_by(context, body(deadline=later.isoformat())).outputs) == 1
 
 
-def test_a_run_is_told_how_far_the_job_is_and_when_to_stop(make_yard: MakeYard) -> None:
+def test_a_run_is_told_how_far_the_job_is_and_when_to_stop(make_pipeline: MakePipeline) -> None:
     told: list[Any] = []
 
     def before(**options: Any) -> None:
         options["on_progress"](0.5, "KSampler")
         told.append(options["should_stop"]())
 
-    yard = make_yard()
-    context = workshop(yard.store, yard.delivery, yard.runtime, InstantServer(before))
+    pipeline = make_pipeline()
+    context = workshop(pipeline.store, pipeline.delivery, pipeline.runtime, InstantServer(before))
     held = lease("job-1")
     heart = Heartbeat(context.store, held, "etag", context.runtime.settings)
     render_job(RenderState(), held, body(input={"num_images": 2}), context, heart)

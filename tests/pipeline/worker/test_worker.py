@@ -21,9 +21,9 @@ from pipeline.store.conditional import Won
 from pipeline.store.open import open_store
 from pipeline.worker.worker import Worker
 from tests.support.manifests import body
+from tests.support.pipeline_fixture import NOON
 from tests.support.seaweed import fresh_bucket
 from tests.support.stack import Bucket, quick, wait_until
-from tests.support.yard import NOON
 
 pytestmark = pytest.mark.xdist_group("worker")
 

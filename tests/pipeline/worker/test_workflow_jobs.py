@@ -9,29 +9,29 @@ import pytest
 
 from pipeline.contract.result import Result, Status
 from pipeline.store.base import Always
-from tests.support.yard import Yard
+from tests.support.pipeline_fixture import PipelineFixture
 
 GRAPHS = Path(__file__).parents[2] / "handlers/workflow_graph/graphs"
 
 
 @pytest.fixture
-def yard() -> Iterator[Yard]:
-    yard = Yard()
-    yield yard
-    yard.close()
+def pipeline() -> Iterator[PipelineFixture]:
+    pipeline = PipelineFixture()
+    yield pipeline
+    pipeline.close()
 
 
-def submitted(yard: Yard, graph: str, **more: Any) -> Result:
+def submitted(pipeline: PipelineFixture, graph: str, **more: Any) -> Result:
     workflow = json.loads((GRAPHS / f"{graph}.json").read_text())
     given = {"workflow": workflow, "prompt": "a cat", **more}
     body = json.dumps({"version": 1, "model": "workflow", "input": given}).encode()
-    yard.raw.put("inbox/one.json", body, Always())
-    yard.tick()
-    return yard.result("one")
+    pipeline.raw.put("inbox/one.json", body, Always())
+    pipeline.tick()
+    return pipeline.result("one")
 
 
-def test_a_callers_graph_ends_in_outputs(yard: Yard) -> None:
-    result = submitted(yard, "flux_base")
+def test_a_callers_graph_ends_in_outputs(pipeline: PipelineFixture) -> None:
+    result = submitted(pipeline, "flux_base")
 
     assert (result.status, result.error) == (Status.SUCCEEDED, None)
     [output] = result.outputs
@@ -52,9 +52,9 @@ def test_a_callers_graph_ends_in_outputs(yard: Yard) -> None:
     ],
 )
 def test_a_graph_that_cannot_run_is_refused_before_a_worker_starts(
-    yard: Yard, graph: str, more: dict[str, Any], code: str
+    pipeline: PipelineFixture, graph: str, more: dict[str, Any], code: str
 ) -> None:
-    result = submitted(yard, graph, **more)
+    result = submitted(pipeline, graph, **more)
 
     assert result.error is not None
     assert (result.status, result.error.code) == (Status.REJECTED, code)

@@ -18,14 +18,14 @@ from pipeline.dispatcher.waker import DispatchThread
 from pipeline.local.seaweed import SeaweedServer
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
-from tests.pipeline.conftest import MakeYard
+from tests.pipeline.conftest import MakePipeline
 from tests.support.api import app_with, client_of
 from tests.support.https_server import https_server
 from tests.support.manifests import body
 from tests.support.network import Network
+from tests.support.pipeline_fixture import PipelineFixture
 from tests.support.seaweed import fresh_bucket
 from tests.support.stack import wait_until
-from tests.support.yard import Yard
 
 TOKEN = "jWm1Zr2UUw0YzP5bXqk3"
 PATH = f"/doorbell/{TOKEN}"
@@ -42,8 +42,8 @@ def rings() -> list[str | None]:
 
 
 @pytest.fixture
-def yard(make_yard: MakeYard) -> Yard:
-    return make_yard(holding=True, doorbell_token=TOKEN)
+def pipeline(make_pipeline: MakePipeline) -> PipelineFixture:
+    return make_pipeline(holding=True, doorbell_token=TOKEN)
 
 
 @pytest.fixture
@@ -52,8 +52,8 @@ def network() -> Network:
 
 
 @pytest.fixture
-def client(yard: Yard, rings: list[str | None], network: Network) -> TestClient:
-    dependencies = ApiDependencies(yard.runtime, yard.store, notify=rings.append)
+def client(pipeline: PipelineFixture, rings: list[str | None], network: Network) -> TestClient:
+    dependencies = ApiDependencies(pipeline.runtime, pipeline.store, notify=rings.append)
     return client_of(dependencies, doorbell_router(dependencies, network.web()))
 
 
@@ -87,10 +87,12 @@ def test_a_body_ends_somewhere(client: TestClient, rings: list[str | None]) -> N
 
 
 def test_a_body_that_drips_is_left_when_the_time_is_over(
-    yard: Yard, rings: list[str | None]
+    pipeline: PipelineFixture, rings: list[str | None]
 ) -> None:
     timeouts = Timeouts(body=0.1)
-    dependencies = ApiDependencies(yard.runtime, yard.store, notify=rings.append, timeouts=timeouts)
+    dependencies = ApiDependencies(
+        pipeline.runtime, pipeline.store, notify=rings.append, timeouts=timeouts
+    )
     listener = listen("127.0.0.1", 0)
     server = Server(app_with(dependencies, doorbell_router(dependencies)))
     thread = Thread(target=server.run, args=([listener],))
@@ -116,9 +118,9 @@ def test_another_token_finds_nothing(
     assert rings == []
 
 
-def test_without_a_token_there_is_no_doorbell(make_yard: MakeYard) -> None:
-    yard = make_yard()
-    dependencies = ApiDependencies(yard.runtime, yard.store)
+def test_without_a_token_there_is_no_doorbell(make_pipeline: MakePipeline) -> None:
+    pipeline = make_pipeline()
+    dependencies = ApiDependencies(pipeline.runtime, pipeline.store)
     client = client_of(dependencies, doorbell_router(dependencies))
     assert client.post("/doorbell/").status_code == 404
     assert client.post("/doorbell/None").status_code == 404
@@ -159,9 +161,9 @@ def test_our_own_callers_may_say_where_to_look(
 
 
 def test_too_many_rings_are_turned_away_and_wrong_ones_do_not_count(
-    yard: Yard, rings: list[str | None]
+    pipeline: PipelineFixture, rings: list[str | None]
 ) -> None:
-    dependencies = ApiDependencies(yard.runtime, yard.store, notify=rings.append)
+    dependencies = ApiDependencies(pipeline.runtime, pipeline.store, notify=rings.append)
     client = client_of(dependencies, doorbell_router(dependencies, per_minute=3))
     statuses = [client.post(path).status_code for path in ("/doorbell/wrong", PATH, PATH, PATH)]
     assert statuses == [404, 202, 202, 202]
@@ -198,11 +200,11 @@ def ask(client: TestClient, message: object) -> Any:
 
 @pytest.mark.parametrize(("status", "answered"), [(200, 202), (400, 503), (302, 503)])
 def test_a_subscription_is_confirmed_by_fetching_snss_own_url(
-    yard: Yard, rings: list[str | None], tmp_path: Path, status: int, answered: int
+    pipeline: PipelineFixture, rings: list[str | None], tmp_path: Path, status: int, answered: int
 ) -> None:
     said = f"HTTP/1.1 {status} x\r\nLocation: https://{SNS}/\r\nContent-Length: 0\r\n\r\n"
     with https_server(tmp_path, [SNS], lambda _, sock: sock.sendall(said.encode())) as server:
-        dependencies = ApiDependencies(yard.runtime, yard.store, notify=rings.append)
+        dependencies = ApiDependencies(pipeline.runtime, pipeline.store, notify=rings.append)
         web = Network(server.port).web(server)
         reply = ask(
             client_of(dependencies, doorbell_router(dependencies, web)), confirmation(CONFIRM)
@@ -285,14 +287,14 @@ def notifying(tmp_path: Path) -> Iterator[tuple[SeaweedServer, Any]]:
 
 
 def test_a_store_that_notifies_starts_a_job_and_tells_of_its_end(
-    notifying: tuple[SeaweedServer, Any], make_yard: MakeYard, tmp_path: Path
+    notifying: tuple[SeaweedServer, Any], make_pipeline: MakePipeline, tmp_path: Path
 ) -> None:
     seaweed, listener = notifying
     settings = fresh_bucket(seaweed, tmp_path)
     raw = open_store(settings).raw
-    yard = make_yard(raw=raw, doorbell_token=TOKEN)
-    dispatch_thread = DispatchThread(yard.dispatcher)
-    dependencies = ApiDependencies(yard.runtime, SafeStore(raw), notify=dispatch_thread.notify)
+    pipeline = make_pipeline(raw=raw, doorbell_token=TOKEN)
+    dispatch_thread = DispatchThread(pipeline.dispatcher)
+    dependencies = ApiDependencies(pipeline.runtime, SafeStore(raw), notify=dispatch_thread.notify)
     app = app_with(dependencies, doorbell_router(dependencies))
     told: list[str] = []
 
@@ -307,7 +309,7 @@ def test_a_store_that_notifies_starts_a_job_and_tells_of_its_end(
     try:
         dependencies.store.create("inbox/one.json", body())
         assert wait_until(lambda: any(key.endswith("/jobs/one/result.json") for key in told), 15)
-        assert yard.result("one").outputs
+        assert pipeline.result("one").outputs
     finally:
         server.should_exit = True
         thread.join()

@@ -14,27 +14,27 @@ from config.errors import NodeFailed
 from pipeline.api.dependencies import Timeouts
 from pipeline.api.paths import GONE
 from pipeline.store.base import OutcomeUnknown
-from tests.pipeline.conftest import MakeYard
-from tests.support.desk import SMALL, Desk, bearer, keys
-from tests.support.instant import InstantServer, failing
+from tests.pipeline.conftest import MakePipeline
+from tests.support.api_fixture import SMALL, ApiFixture, bearer, keys
+from tests.support.instant_comfyui import InstantServer, failing
 
 pytestmark = pytest.mark.anyio
-Opened = Callable[..., Desk]
+Opened = Callable[..., ApiFixture]
 
 
 @pytest.fixture
-async def opened(make_yard: MakeYard) -> AsyncIterator[Opened]:
+async def opened(make_pipeline: MakePipeline) -> AsyncIterator[Opened]:
     """Desks over yards with other settings."""
-    desks: list[Desk] = []
+    desks: list[ApiFixture] = []
 
-    def make(timeouts: Timeouts | None = None, **settings: Any) -> Desk:
-        yard = make_yard(**settings)
-        desks.append(Desk(yard) if timeouts is None else Desk(yard, timeouts))
+    def make(timeouts: Timeouts | None = None, **settings: Any) -> ApiFixture:
+        pipeline = make_pipeline(**settings)
+        desks.append(ApiFixture(pipeline) if timeouts is None else ApiFixture(pipeline, timeouts))
         return desks[-1]
 
     yield make
-    for desk in desks:
-        await desk.__aexit__()
+    for api in desks:
+        await api.__aexit__()
 
 
 def problem(answer: Response) -> dict[str, Any]:
@@ -46,8 +46,10 @@ def problem(answer: Response) -> dict[str, Any]:
     return told
 
 
-async def test_a_job_is_taken_into_the_inbox_and_the_dispatcher_hears_of_it(desk: Desk) -> None:
-    answer = await desk.post()
+async def test_a_job_is_taken_into_the_inbox_and_the_dispatcher_hears_of_it(
+    api: ApiFixture,
+) -> None:
+    answer = await api.post()
 
     job = answer.json()
     assert answer.status_code == 202
@@ -55,15 +57,15 @@ async def test_a_job_is_taken_into_the_inbox_and_the_dispatcher_hears_of_it(desk
     assert int(answer.headers["retry-after"]) > 0
     assert answer.headers["preference-applied"] == "wait=0"
     assert (job["state"], job["status"], job["result"]) == ("waiting", None, None)
-    (key,) = desk.yard.keys("inbox/")
-    assert desk.changed_keys == [key]
-    assert desk.manifest(key)["input"] == SMALL
+    (key,) = api.pipeline.keys("inbox/")
+    assert api.changed_keys == [key]
+    assert api.manifest(key)["input"] == SMALL
 
 
-async def test_who_waits_gets_the_result(desk: Desk) -> None:
-    asking = asyncio.create_task(desk.post(prefer="wait=30"))
+async def test_who_waits_gets_the_result(api: ApiFixture) -> None:
+    asking = asyncio.create_task(api.post(prefer="wait=30"))
 
-    answer = await desk.ticks_until(asking)
+    answer = await api.ticks_until(asking)
 
     job = answer.json()
     assert answer.status_code == 200
@@ -73,7 +75,9 @@ async def test_who_waits_gets_the_result(desk: Desk) -> None:
     assert not {"events", "nonce"} & set(job["result"])
 
 
-async def test_a_wait_that_was_too_short_is_answered_with_where_to_ask(idle_desk: Desk) -> None:
+async def test_a_wait_that_was_too_short_is_answered_with_where_to_ask(
+    idle_desk: ApiFixture,
+) -> None:
     answer = await idle_desk.post(prefer="wait=0")
     assert answer.status_code == 202
 
@@ -84,10 +88,10 @@ async def test_a_wait_that_was_too_short_is_answered_with_where_to_ask(idle_desk
 
 @pytest.mark.parametrize(("path", "kind"), [("/flux-dev", "flux-dev"), ("/flux", "flux-schnell")])
 async def test_old_clients_get_the_picture_and_what_it_cost(
-    desk: Desk, path: str, kind: str
+    api: ApiFixture, path: str, kind: str
 ) -> None:
-    answer = await desk.ticks_until(
-        asyncio.create_task(desk.post(path, prefer=None, json={**SMALL, "cfg": 1.0}, Accept="*/*"))
+    answer = await api.ticks_until(
+        asyncio.create_task(api.post(path, prefer=None, json={**SMALL, "cfg": 1.0}, Accept="*/*"))
     )
 
     assert answer.status_code == 200
@@ -101,11 +105,13 @@ async def test_old_clients_get_the_picture_and_what_it_cost(
     assert answer.headers["cache-control"] == "no-store"
 
 
-async def test_the_content_type_is_the_true_one_and_warnings_stand_in_a_header(desk: Desk) -> None:
+async def test_the_content_type_is_the_true_one_and_warnings_stand_in_a_header(
+    api: ApiFixture,
+) -> None:
     body = {**SMALL, "output_format": "jpeg", "negative_prompt": "ugly", "cfg": 3.5}
 
-    answer = await desk.ticks_until(
-        asyncio.create_task(desk.post(prefer=None, json=body, Accept="image/*"))
+    answer = await api.ticks_until(
+        asyncio.create_task(api.post(prefer=None, json=body, Accept="image/*"))
     )
 
     assert answer.headers["content-type"] == "image/jpeg"
@@ -114,9 +120,11 @@ async def test_the_content_type_is_the_true_one_and_warnings_stand_in_a_header(d
     assert "cfg 3.5 was read as guidance" in answer.headers["x-warning"]
 
 
-async def test_a_picture_that_takes_long_is_sent_on_and_never_a_202(make_yard: MakeYard) -> None:
-    async with Desk(make_yard(holding=True), Timeouts(look=0.01, picture_wait=0.02)) as desk:
-        answer = await desk.post(prefer=None)
+async def test_a_picture_that_takes_long_is_sent_on_and_never_a_202(
+    make_pipeline: MakePipeline,
+) -> None:
+    async with ApiFixture(make_pipeline(holding=True), Timeouts(look=0.01, image_wait=0.02)) as api:
+        answer = await api.post(prefer=None)
 
         assert answer.status_code == 303
         assert answer.content == b""
@@ -124,18 +132,20 @@ async def test_a_picture_that_takes_long_is_sent_on_and_never_a_202(make_yard: M
 
 
 def test_all_the_waits_of_an_old_client_are_five_minutes() -> None:
-    assert Timeouts().picture_wait + 120 + 50 == 300
-    assert Timeouts().picture_wait < 140
+    assert Timeouts().image_wait + 120 + 50 == 300
+    assert Timeouts().image_wait < 140
 
 
-async def test_a_picture_with_a_preference_is_waited_for_as_preferred(idle_desk: Desk) -> None:
+async def test_a_picture_with_a_preference_is_waited_for_as_preferred(
+    idle_desk: ApiFixture,
+) -> None:
     answer = await idle_desk.post(prefer="wait=0", Accept="image/png")
 
     assert answer.status_code == 202
     assert answer.headers["content-type"] == "application/json"
 
 
-async def test_a_preference_may_stand_on_several_lines(idle_desk: Desk) -> None:
+async def test_a_preference_may_stand_on_several_lines(idle_desk: ApiFixture) -> None:
     lines = [("Prefer", "respond-async"), ("Prefer", "wait=0")]
 
     answer = await idle_desk.client.post("/flux-dev", json=SMALL, headers=lines)
@@ -143,21 +153,21 @@ async def test_a_preference_may_stand_on_several_lines(idle_desk: Desk) -> None:
     assert answer.headers["Preference-Applied"] == "wait=0"
 
 
-async def test_two_keys_for_one_request_are_refused(idle_desk: Desk) -> None:
+async def test_two_keys_for_one_request_are_refused(idle_desk: ApiFixture) -> None:
     lines = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
 
     answer = await idle_desk.client.post("/flux-dev", json=SMALL, headers=lines)
 
     assert (answer.status_code, answer.json()["field"]) == (400, "Idempotency-Key")
-    assert not idle_desk.yard.keys()
+    assert not idle_desk.pipeline.keys()
 
 
 async def test_a_job_that_failed_is_a_problem_where_a_picture_was_asked_for(
-    make_yard: MakeYard,
+    make_pipeline: MakePipeline,
 ) -> None:
     server = InstantServer(failing(NodeFailed("KSampler broke", hint="Look at the log.")))
-    async with Desk(make_yard(server=server)) as desk:
-        answer = await desk.ticks_until(asyncio.create_task(desk.post(prefer=None)))
+    async with ApiFixture(make_pipeline(server=server)) as api:
+        answer = await api.ticks_until(asyncio.create_task(api.post(prefer=None)))
 
         told = problem(answer)
         assert (answer.status_code, told["code"], told["detail"]) == (
@@ -165,26 +175,26 @@ async def test_a_job_that_failed_is_a_problem_where_a_picture_was_asked_for(
             "node_failed",
             "KSampler broke",
         )
-        job = (await desk.client.get(f"/jobs/{told['job']}")).json()
+        job = (await api.client.get(f"/jobs/{told['job']}")).json()
         assert job["status"] == "failed"
 
 
-async def test_a_refused_job_is_a_result_for_some_and_a_problem_for_others(desk: Desk) -> None:
+async def test_a_refused_job_is_a_result_for_some_and_a_problem_for_others(api: ApiFixture) -> None:
     dear = {**SMALL, "max_cost_usd": 0.000001}
 
-    asked = asyncio.create_task(desk.post(json=dear, prefer="wait=30"))
-    told = (await desk.ticks_until(asked)).json()
+    asked = asyncio.create_task(api.post(json=dear, prefer="wait=30"))
+    told = (await api.ticks_until(asked)).json()
     assert (told["status"], told["result"]["error"]["code"]) == ("rejected", "over_budget")
 
-    asked = asyncio.create_task(desk.post(json=dear, prefer=None))
-    assert (await desk.ticks_until(asked)).status_code == 402
+    asked = asyncio.create_task(api.post(json=dear, prefer=None))
+    assert (await api.ticks_until(asked)).status_code == 402
 
 
-async def test_a_job_refused_later_names_the_field_as_the_body_has_it(desk: Desk) -> None:
+async def test_a_job_refused_later_names_the_field_as_the_body_has_it(api: ApiFixture) -> None:
     strange = {"workflow": {"1": {"class_type": "Unlisted", "inputs": {}}}}
 
-    asked = asyncio.create_task(desk.post("/workflow", json=strange, prefer=None))
-    answer = await desk.ticks_until(asked)
+    asked = asyncio.create_task(api.post("/workflow", json=strange, prefer=None))
+    answer = await api.ticks_until(asked)
 
     assert (answer.status_code, problem(answer)["code"]) == (422, "graph_rejected")
     assert problem(answer)["field"] == "workflow.1"
@@ -199,9 +209,9 @@ async def test_a_job_refused_later_names_the_field_as_the_body_has_it(desk: Desk
     ],
 )
 async def test_a_wrong_body_is_refused_with_its_field(
-    desk: Desk, body: dict[str, Any], field: str, hint: str | None
+    api: ApiFixture, body: dict[str, Any], field: str, hint: str | None
 ) -> None:
-    answer = await desk.post(json=body)
+    answer = await api.post(json=body)
 
     told = problem(answer)
     assert answer.status_code == 422
@@ -219,16 +229,16 @@ async def test_a_wrong_body_is_refused_with_its_field(
     ],
 )
 async def test_what_is_missing_is_told_as_older_clients_know_it(
-    desk: Desk, path: str, said: str
+    api: ApiFixture, path: str, said: str
 ) -> None:
-    answer = await desk.post(path, json={"prompt": "a fox"}, prefer=None)
+    answer = await api.post(path, json={"prompt": "a fox"}, prefer=None)
 
     assert (answer.status_code, problem(answer)["detail"]) == (400, said)
-    assert desk.yard.keys() == []
+    assert api.pipeline.keys() == []
 
 
-async def test_several_wrong_fields_are_all_told(desk: Desk) -> None:
-    told = problem(await desk.post(json={"prompt": "a fox", "steps": 0, "width": 17}))
+async def test_several_wrong_fields_are_all_told(api: ApiFixture) -> None:
+    told = problem(await api.post(json={"prompt": "a fox", "steps": 0, "width": 17}))
 
     assert {told["field"], *(each["field"] for each in told["also"])} == {"steps", "width"}
 
@@ -244,20 +254,20 @@ async def test_several_wrong_fields_are_all_told(desk: Desk) -> None:
     ],
 )
 async def test_bodies_are_json_and_called_so(
-    desk: Desk, content: bytes, kind: str, status: int
+    api: ApiFixture, content: bytes, kind: str, status: int
 ) -> None:
-    answer = await desk.post(content=content, Content_Type=kind)
+    answer = await api.post(content=content, Content_Type=kind)
 
     assert answer.status_code == status
 
 
-async def test_a_query_is_refused(desk: Desk) -> None:
-    assert (await desk.post("/flux-dev?steps=3")).status_code == 400
+async def test_a_query_is_refused(api: ApiFixture) -> None:
+    assert (await api.post("/flux-dev?steps=3")).status_code == 400
 
 
 @pytest.mark.parametrize("chunked", [True, False])
 async def test_a_large_body_is_refused_while_it_is_read(opened: Opened, chunked: bool) -> None:
-    desk = opened(api_body_mib=1)
+    api = opened(api_body_mib=1)
     sent = 0
 
     async def body() -> AsyncIterator[bytes]:
@@ -266,25 +276,25 @@ async def test_a_large_body_is_refused_while_it_is_read(opened: Opened, chunked:
             sent += 1
             yield b" " * 2**18
 
-    answer = await desk.post(content=body() if chunked else b" " * (2**20 + 1))
+    answer = await api.post(content=body() if chunked else b" " * (2**20 + 1))
 
     assert problem(answer)["code"] == "body_too_large"
     assert answer.status_code == 413
 
 
-async def test_the_same_key_and_body_is_the_same_job(desk: Desk) -> None:
-    first = await desk.post(Idempotency_Key="order-1")
-    again = await desk.post(Idempotency_Key="order-1", json=dict(reversed(SMALL.items())))
+async def test_the_same_key_and_body_is_the_same_job(api: ApiFixture) -> None:
+    first = await api.post(Idempotency_Key="order-1")
+    again = await api.post(Idempotency_Key="order-1", json=dict(reversed(SMALL.items())))
 
     assert first.json()["id"] == again.json()["id"]
     assert again.status_code == 202
     assert "idempotency-replayed" not in first.headers
     assert again.headers["idempotency-replayed"] == "true"
-    await desk.tick()
+    await api.tick()
 
-    later = await desk.post(Idempotency_Key="order-1")
+    later = await api.post(Idempotency_Key="order-1")
     assert (later.status_code, later.json()["status"]) == (200, "succeeded")
-    assert desk.yard.keys("inbox/") == []
+    assert api.pipeline.keys("inbox/") == []
 
 
 @pytest.mark.parametrize(
@@ -293,74 +303,79 @@ async def test_the_same_key_and_body_is_the_same_job(desk: Desk) -> None:
 )
 @pytest.mark.parametrize("when", ["waiting", "finished", "after a restart"])
 async def test_the_same_key_with_another_body_is_a_conflict(
-    desk: Desk, path: str, change: dict[str, Any], when: str
+    api: ApiFixture, path: str, change: dict[str, Any], when: str
 ) -> None:
-    await desk.post(Idempotency_Key="order-1")
+    await api.post(Idempotency_Key="order-1")
     if when == "finished":
-        await desk.tick()
-    asked = Desk(desk.yard) if when == "after a restart" else desk
+        await api.tick()
+    asked = ApiFixture(api.pipeline) if when == "after a restart" else api
 
     answer = await asked.post(path, json={**SMALL, **change}, Idempotency_Key="order-1")
 
     assert answer.status_code == 409
     assert problem(answer)["code"] == "id_conflict"
-    assert len(desk.yard.keys("inbox/")) == (when != "finished")
+    assert len(api.pipeline.keys("inbox/")) == (when != "finished")
 
 
-async def test_of_many_bodies_under_one_key_at_once_exactly_one_is_taken(desk: Desk) -> None:
+async def test_of_many_bodies_under_one_key_at_once_exactly_one_is_taken(api: ApiFixture) -> None:
     bodies = [{**SMALL, "seed": n % 4, "priority": n % 4} for n in range(16)]
 
     answers = await asyncio.gather(
-        *(desk.post(json=body, Idempotency_Key="order-1") for body in bodies)
+        *(api.post(json=body, Idempotency_Key="order-1") for body in bodies)
     )
 
     taken = [body for body, answer in zip(bodies, answers, strict=True) if answer.is_success]
     assert {answer.status_code for answer in answers} == {202, 409}
     assert all(body == taken[0] for body in taken)
     assert len(taken) == 4
-    (key,) = desk.yard.keys("inbox/")
-    assert desk.manifest(key)["input"]["seed"] == taken[0]["seed"]
+    (key,) = api.pipeline.keys("inbox/")
+    assert api.manifest(key)["input"]["seed"] == taken[0]["seed"]
 
 
-async def test_a_job_whose_taker_died_between_two_writes_is_taken_by_the_replay(desk: Desk) -> None:
-    first = await desk.post(Idempotency_Key="order-1")
-    (key,) = desk.yard.keys("inbox/")
-    desk.yard.store.delete(key)
+async def test_a_job_whose_taker_died_between_two_writes_is_taken_by_the_replay(
+    api: ApiFixture,
+) -> None:
+    first = await api.post(Idempotency_Key="order-1")
+    (key,) = api.pipeline.keys("inbox/")
+    api.pipeline.store.delete(key)
 
-    again = await Desk(desk.yard).post(Idempotency_Key="order-1")
+    again = await ApiFixture(api.pipeline).post(Idempotency_Key="order-1")
 
     assert again.json()["id"] == first.json()["id"]
-    assert desk.yard.keys("inbox/") == [key]
+    assert api.pipeline.keys("inbox/") == [key]
 
 
-async def test_without_a_key_every_request_is_a_new_job(desk: Desk) -> None:
-    ids = {(await desk.post()).json()["id"] for _ in range(3)}
+async def test_without_a_key_every_request_is_a_new_job(api: ApiFixture) -> None:
+    ids = {(await api.post()).json()["id"] for _ in range(3)}
 
-    assert len(ids) == len(desk.yard.keys("inbox/")) == 3
+    assert len(ids) == len(api.pipeline.keys("inbox/")) == 3
 
 
 async def test_tenants_do_not_see_each_other_even_under_the_same_key(opened: Opened) -> None:
-    desk = opened(api_keys=keys(acme="a", zenith="z"))
+    api = opened(api_keys=keys(acme="a", zenith="z"))
 
-    mine = await desk.post(Idempotency_Key="k", **bearer("a"))
-    theirs = await desk.post(Idempotency_Key="k", **bearer("z"), json={"prompt": "an owl"})
+    mine = await api.post(Idempotency_Key="k", **bearer("a"))
+    theirs = await api.post(Idempotency_Key="k", **bearer("z"), json={"prompt": "an owl"})
 
     assert mine.json()["id"] != theirs.json()["id"]
-    assert {desk.manifest(key)["tenant"] for key in desk.yard.keys("inbox/")} == {"acme", "zenith"}
+    assert {api.manifest(key)["tenant"] for key in api.pipeline.keys("inbox/")} == {
+        "acme",
+        "zenith",
+    }
 
 
 async def test_a_key_is_needed_where_keys_are_configured(opened: Opened) -> None:
-    desk = opened(api_keys=keys(acme="a"))
+    api = opened(api_keys=keys(acme="a"))
 
-    answer = await desk.post()
+    answer = await api.post()
 
     assert problem(answer)["code"] == "not_authenticated"
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
 async def test_too_many_requests_are_told_when_to_come_again(opened: Opened) -> None:
-    desk = opened(api_requests_per_minute=2)
-    answers = [await desk.post() for _ in range(3)]
+    api = opened(api_requests_per_minute=2)
+    answers = [await api.post() for _ in range(3)]
 
     assert [answer.status_code for answer in answers] == [202, 202, 429]
     assert int(answers[-1].headers["retry-after"]) >= 1
@@ -369,60 +384,60 @@ async def test_too_many_requests_are_told_when_to_come_again(opened: Opened) -> 
 async def test_too_many_jobs_of_a_tenant_are_refused_until_some_are_finished(
     opened: Opened,
 ) -> None:
-    desk = opened(api_jobs_per_tenant=2, api_keys=keys(acme="a", zenith="z"))
-    answers = [await desk.post(**bearer("a")) for _ in range(3)]
+    api = opened(api_jobs_per_tenant=2, api_keys=keys(acme="a", zenith="z"))
+    answers = [await api.post(**bearer("a")) for _ in range(3)]
 
     assert [answer.status_code for answer in answers] == [202, 202, 429]
     assert int(answers[-1].headers["retry-after"]) >= 1
-    assert (await desk.post(**bearer("z"))).status_code == 202
+    assert (await api.post(**bearer("z"))).status_code == 202
 
-    await desk.tick()
-    await desk.service.job_listing.look(since=desk.service.job_listing.monotonic())
-    assert (await desk.post(**bearer("a"))).status_code == 202
+    await api.tick()
+    await api.service.job_listing.look(since=api.service.job_listing.monotonic())
+    assert (await api.post(**bearer("a"))).status_code == 202
 
 
 async def test_too_many_jobs_at_once_are_too_many_as_well(opened: Opened) -> None:
-    desk = opened(api_jobs_per_tenant=3)
+    api = opened(api_jobs_per_tenant=3)
 
-    answers = await asyncio.gather(*(desk.post() for _ in range(20)))
+    answers = await asyncio.gather(*(api.post() for _ in range(20)))
 
     assert sum(answer.status_code == 202 for answer in answers) <= 3
     assert {answer.status_code for answer in answers} == {202, 429}
-    assert len(desk.yard.keys("inbox/")) <= 3
+    assert len(api.pipeline.keys("inbox/")) <= 3
 
 
-async def test_a_kind_to_come_is_not_available(desk: Desk) -> None:
-    answer = await desk.post("/character-sheet")
+async def test_a_kind_to_come_is_not_available(api: ApiFixture) -> None:
+    answer = await api.post("/character-sheet")
 
     assert answer.status_code == 501
     assert "Available now" in problem(answer)["hint"]
 
 
 @pytest.mark.parametrize("gone", GONE, ids=lambda gone: gone.path)
-async def test_a_path_that_is_no_more_says_what_to_use(desk: Desk, gone: Any) -> None:
-    answer = await desk.post(gone.path, json={})
+async def test_a_path_that_is_no_more_says_what_to_use(api: ApiFixture, gone: Any) -> None:
+    answer = await api.post(gone.path, json={})
 
     assert answer.status_code == 410
     assert problem(answer)["hint"] == gone.instead
 
 
-async def test_a_store_that_is_away_is_a_503_that_says_when_to_come_again(desk: Desk) -> None:
-    desk.yard.raw.fail = lambda call, key: OutcomeUnknown("no route to 10.0.0.7")
+async def test_a_store_that_is_away_is_a_503_that_says_when_to_come_again(api: ApiFixture) -> None:
+    api.pipeline.raw.fail = lambda call, key: OutcomeUnknown("no route to 10.0.0.7")
 
-    answer = await desk.post()
+    answer = await api.post()
 
     assert problem(answer)["code"] == "store_unavailable"
     assert "10.0.0.7" not in answer.text
     assert answer.headers["retry-after"]
 
 
-async def test_what_is_written_down_for_the_log_is_not_told(desk: Desk) -> None:
+async def test_what_is_written_down_for_the_log_is_not_told(api: ApiFixture) -> None:
     def burst(key: str | None) -> None:
         raise RuntimeError("secret-of-the-house")
 
-    object.__setattr__(desk.dependencies, "notify", burst)
+    object.__setattr__(api.dependencies, "notify", burst)
 
-    answer = await desk.post()
+    answer = await api.post()
 
     assert problem(answer)["code"] == "internal"
     assert answer.status_code == 500

@@ -13,11 +13,11 @@ from pipeline.api.routes.metrics import FRESH_S, metrics_router
 from pipeline.contract.keys import inbox_key
 from pipeline.contract.lease import Phase
 from pipeline.store.base import Always, Busy
-from tests.pipeline.conftest import MakeYard
+from tests.pipeline.conftest import MakePipeline
 from tests.support.api import client_of
 from tests.support.jobs import a_lease
 from tests.support.manifests import body
-from tests.support.yard import Yard
+from tests.support.pipeline_fixture import PipelineFixture
 
 
 class Watch:
@@ -33,12 +33,12 @@ def watch() -> Watch:
 
 
 @pytest.fixture
-def client(holding: Yard, watch: Watch) -> TestClient:
+def client(holding: PipelineFixture, watch: Watch) -> TestClient:
     return client_for(holding, watch)
 
 
-def client_for(yard: Yard, watch: Watch) -> TestClient:
-    dependencies = ApiDependencies(yard.runtime, yard.store)
+def client_for(pipeline: PipelineFixture, watch: Watch) -> TestClient:
+    dependencies = ApiDependencies(pipeline.runtime, pipeline.store)
     return client_of(dependencies, metrics_router(dependencies, monotonic=watch))
 
 
@@ -54,20 +54,22 @@ def read(client: TestClient, **options: Any) -> dict[str, float]:
     }
 
 
-def wait(yard: Yard, id: str, model: str, tenant: str = "acme", priority: int = 5) -> None:
+def wait(
+    pipeline: PipelineFixture, id: str, model: str, tenant: str = "acme", priority: int = 5
+) -> None:
     key = inbox_key(id, priority=priority, tenant=tenant, model=model)
-    yard.submit(id, body(tenant=tenant, priority=priority), key=key)
+    pipeline.submit(id, body(tenant=tenant, priority=priority), key=key)
 
 
-def hold(yard: Yard, id: str, phase: Phase, **fields: Any) -> None:
+def hold(pipeline: PipelineFixture, id: str, phase: Phase, **fields: Any) -> None:
     lease = a_lease(
         id=id,
         entry=inbox_key(id, priority=5, tenant="acme", model="flux-dev"),
         phase=phase,
-        submitted_at=yard.now,
+        submitted_at=pipeline.now,
         **fields,
     )
-    yard.raw.put(f"leases/{id}.json", lease.body(), Always())
+    pipeline.raw.put(f"leases/{id}.json", lease.body(), Always())
 
 
 def test_an_empty_bucket_has_nothing_to_tell_but_zeros(client: TestClient) -> None:
@@ -80,7 +82,7 @@ def test_an_empty_bucket_has_nothing_to_tell_but_zeros(client: TestClient) -> No
 
 
 def test_waiting_jobs_are_counted_by_kind_and_the_oldest_by_its_age(
-    holding: Yard, client: TestClient
+    holding: PipelineFixture, client: TestClient
 ) -> None:
     wait(holding, "old", "flux-dev")
     holding.pass_time(90)
@@ -96,7 +98,9 @@ def test_waiting_jobs_are_counted_by_kind_and_the_oldest_by_its_age(
     assert told["ryla_oldest_waiting_seconds.z-image-turbo"] == 10
 
 
-def test_jobs_in_progress_are_counted_by_state(holding: Yard, client: TestClient) -> None:
+def test_jobs_in_progress_are_counted_by_state(
+    holding: PipelineFixture, client: TestClient
+) -> None:
     hold(holding, "a", Phase.RUNNING, ttl_s=60.0)
     hold(holding, "b", Phase.RUNNING, ttl_s=60.0)
     hold(holding, "c", Phase.SPAWNED)
@@ -112,7 +116,9 @@ def test_jobs_in_progress_are_counted_by_state(holding: Yard, client: TestClient
     assert sum(value for name, value in told.items() if name.startswith("ryla_jobs.")) == 5
 
 
-def test_a_lease_nobody_renewed_is_past_its_life(holding: Yard, client: TestClient) -> None:
+def test_a_lease_nobody_renewed_is_past_its_life(
+    holding: PipelineFixture, client: TestClient
+) -> None:
     hold(holding, "dead", Phase.RUNNING, ttl_s=60.0)
     hold(holding, "patient", Phase.SPAWNED, ttl_s=900.0)
     hold(holding, "later", Phase.RETRY, not_before=holding.now)
@@ -122,7 +128,7 @@ def test_a_lease_nobody_renewed_is_past_its_life(holding: Yard, client: TestClie
 
 
 def test_what_cannot_become_a_job_is_counted(
-    holding: Yard, client: TestClient, watch: Watch
+    holding: PipelineFixture, client: TestClient, watch: Watch
 ) -> None:
     holding.submit("x", key="inbox/No Id.json")
     assert read(client)["ryla_inbox_strangers"] == 1
@@ -133,7 +139,7 @@ def test_what_cannot_become_a_job_is_counted(
 
 
 def test_one_look_serves_everybody_for_some_seconds(
-    holding: Yard, client: TestClient, watch: Watch
+    holding: PipelineFixture, client: TestClient, watch: Watch
 ) -> None:
     hold(holding, "a", Phase.RUNNING, ttl_s=60.0)
     with client, ThreadPoolExecutor(8) as pool:
@@ -148,7 +154,7 @@ def test_one_look_serves_everybody_for_some_seconds(
 
 
 def test_a_store_that_is_away_is_a_problem_and_not_remembered(
-    holding: Yard, client: TestClient
+    holding: PipelineFixture, client: TestClient
 ) -> None:
     holding.raw.fail = lambda call, key: Busy("503")
     assert client.get("/metrics").status_code == 503
@@ -157,11 +163,11 @@ def test_a_store_that_is_away_is_a_problem_and_not_remembered(
 
 
 def test_a_key_is_needed_like_everywhere_and_shows_no_tenant(
-    make_yard: MakeYard, watch: Watch
+    make_pipeline: MakePipeline, watch: Watch
 ) -> None:
-    yard = make_yard(holding=True, api_keys=f"acme:{hashed('k')}")
-    client = client_for(yard, watch)
-    wait(yard, "one", "flux-dev", tenant="other")
+    pipeline = make_pipeline(holding=True, api_keys=f"acme:{hashed('k')}")
+    client = client_for(pipeline, watch)
+    wait(pipeline, "one", "flux-dev", tenant="other")
     assert client.get("/metrics").status_code == 401
     told = read(client, headers={"Authorization": "Bearer k"})
     assert told["ryla_jobs.flux-dev.waiting"] == 1

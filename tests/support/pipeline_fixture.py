@@ -24,7 +24,7 @@ from pipeline.runtime import RuntimeConfig, load_runtime
 from pipeline.store.base import Always, Condition, Page, Store, Stored, Written
 from pipeline.store.conditional import Patience, SafeStore
 from pipeline.store.memory import MemoryStore
-from tests.support.instant import HoldingEngine, InstantEngine, InstantServer, workshop
+from tests.support.instant_comfyui import HoldingEngine, InstantEngine, InstantServer, workshop
 from tests.support.manifests import body
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -65,7 +65,7 @@ class CountingStore:
         return self._store.list(prefix, start_after=start_after, limit=limit)
 
 
-class Yard:
+class PipelineFixture:
     def __init__(
         self,
         *,

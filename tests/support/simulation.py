@@ -28,7 +28,7 @@ from pipeline.store.conditional import Patience, SafeStore
 from pipeline.store.memory import MemoryStore
 from pipeline.worker.execution import execute
 from tests.support.faulty_store import Died, Fault, FaultyStore
-from tests.support.instant import InstantServer, workshop
+from tests.support.instant_comfyui import InstantServer, workshop
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SETTINGS = Settings(
@@ -160,13 +160,13 @@ class ListingEngine:
         return payloads
 
 
-class World:
+class Simulation:
     def __init__(
         self,
         *,
         fault: Fault | None = None,
         at: int = -1,
-        before: Callable[["World", SpawnPayload], None] | None = None,
+        before: Callable[["Simulation", SpawnPayload], None] | None = None,
         sink_failures: int = 0,
     ) -> None:
         """The fault comes at call number `at`, counted over all processes. `before` is called in

@@ -12,23 +12,23 @@ from pipeline.api.auth import hashed
 from pipeline.api.dependencies import ApiDependencies, Timeouts
 from pipeline.api.service import Service
 from pipeline.api.watch import TrackedJob
-from tests.support.yard import Yard
+from tests.support.pipeline_fixture import PipelineFixture
 
 QUICK = Timeouts(
-    look=0.01, first_look=0.0, job_listing=0.0, listing=0.0, picture_wait=10.0, stream=10.0
+    look=0.01, first_look=0.0, job_listing=0.0, listing=0.0, image_wait=10.0, stream=10.0
 )
 SMALL = {"prompt": "a cat on a wall", "width": 256, "height": 256, "steps": 2}
 LOCAL = "http://127.0.0.1:8787"
 
 
-class Desk:
+class ApiFixture:
     """A context manager. `keys` are by tenant; without any, it is open to this machine."""
 
-    def __init__(self, yard: Yard, timeouts: Timeouts = QUICK, **more: Any) -> None:
-        self.yard = yard
+    def __init__(self, pipeline: PipelineFixture, timeouts: Timeouts = QUICK, **more: Any) -> None:
+        self.pipeline = pipeline
         self.changed_keys: list[str | None] = []
         self.dependencies = ApiDependencies(
-            yard.runtime, yard.store, self.changed_keys.append, timeouts=timeouts, **more
+            pipeline.runtime, pipeline.store, self.changed_keys.append, timeouts=timeouts, **more
         )
         self.app = make_app(self.dependencies)
         self.client = self.client_from("127.0.0.1")
@@ -62,7 +62,7 @@ class Desk:
         return await self.client.post(path, headers=headers, **(sent or {"json": SMALL}))
 
     async def tick(self) -> None:
-        await asyncio.to_thread(self.yard.tick)
+        await asyncio.to_thread(self.pipeline.tick)
 
     async def ticks_until(self, asking: "asyncio.Task[Response]") -> Response:
         """The dispatcher at work until the answer is there."""
@@ -81,7 +81,7 @@ class Desk:
         return self.service.watcher._tracks.get(id)
 
     def manifest(self, key: str) -> Any:
-        stored = self.yard.raw._store.get(key)
+        stored = self.pipeline.raw._store.get(key)
         assert stored is not None
         return json.loads(stored.body)
 
