@@ -1,1 +1,2 @@
-"""Faces: found, compared, measured. Only `analysis.load` imports insightface and its runtime."""
+"""Faces: found, compared, measured. Scores are arithmetic on embeddings; insightface and its
+runtime are imported by `insightface_finder.load` alone."""

@@ -1,1 +1,2 @@
-"""Setting ComfyUI up, and looking at what a ComfyUI has."""
+"""Setting ComfyUI up: pinned versions, installation, and whether an installed one has every node
+that the graphs need."""

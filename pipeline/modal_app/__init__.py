@@ -1,2 +1,2 @@
 """What comfyui_ryla.py wires together: images, volumes, secrets and each function's body, in plain
-Python that knows nothing of Modal."""
+Python that does not import Modal."""

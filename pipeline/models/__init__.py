@@ -1,1 +1,2 @@
-"""Weight files: where they come from, and whether they are there and the right ones."""
+"""Weight files: where they come from, whether they are there and the right ones, which versions
+are in use, and how ComfyUI finds them. It loads no weights."""

@@ -1,1 +1,2 @@
-"""What was made in a span of time, what it cost, and how that stands against the requirements."""
+"""What was made in a span of time, what it cost, and how that stands against the requirements'
+targets. It reads results, and writes nothing into the bucket."""

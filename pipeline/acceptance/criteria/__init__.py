@@ -1,0 +1,1 @@
+"""The criteria of the requirements, each judged from what a run has seen. Pure."""

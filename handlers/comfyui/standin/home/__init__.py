@@ -1,0 +1,1 @@
+"""The folder that is started in ComfyUI's place."""

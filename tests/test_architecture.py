@@ -1,0 +1,176 @@
+"""The rooms of the house, from top to bottom, and what each may import: docs/architecture.md."""
+
+import ast
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tools.rooms import ROOT, Module, circles, figures, modules, room_of
+
+LOW = ("config", "events", "handlers", "workflows")
+"""Below pipeline/."""
+
+MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
+    "pipeline/cli": (
+        *("acceptance", "api", "comfyui_setup", "contract", "dispatcher", "doctor", "engines"),
+        *("inputs", "jobs", "local", "loras", "modal_app", "models", "notify", "queue", "report"),
+        *("runtime", "store", *LOW),
+    ),
+    "pipeline/modal_app": (
+        *("api", "comfyui_setup", "dispatcher", "doctor", "engines", "loras", "models", "notify"),
+        *("queue", "runtime", "store", "worker", "config", "events"),
+    ),
+    "pipeline/acceptance": (
+        *("contract", "costs", "dispatcher", "jobs", "loras", "models", "report", "runtime"),
+        *("store", "config", "events", "handlers"),
+    ),
+    "pipeline/doctor": ("local", "models", "notify", "store", "config", "handlers", "workflows"),
+    "pipeline/local": (
+        *("api", "contract", "dispatcher", "engines", "jobs", "loras", "models", "notify"),
+        *("runtime", "store", "config", "events", "handlers"),
+    ),
+    "pipeline/api": (
+        *("contract", "inputs", "jobs", "loras", "notify", "public_https", "queue", "runtime"),
+        *("store", "config", "events", "handlers"),
+    ),
+    "pipeline/report": ("contract", "store", "config", "events", "handlers"),
+    "pipeline/engines": ("contract", "loras", "queue", "worker", "config"),
+    "pipeline/worker": (
+        *("contract", "costs", "inputs", "loras", "models", "notify", "queue", "runtime", "store"),
+        *LOW,
+    ),
+    "pipeline/dispatcher": (
+        *("contract", "costs", "inputs", "notify", "public_https", "queue", "runtime", "store"),
+        *LOW,
+    ),
+    "pipeline/jobs": (
+        *("contract", "inputs", "notify", "queue", "runtime", "store"),
+        *("config", "events", "handlers"),
+    ),
+    "pipeline/inputs": (
+        *("contract", "loras", "models", "public_https", "runtime", "store", "config", "handlers"),
+    ),
+    "pipeline/notify": (
+        *("contract", "models", "public_https", "queue", "runtime", "store"),
+        *("config", "events", "handlers"),
+    ),
+    "pipeline/loras": ("contract", "store", "config", "handlers"),
+    "pipeline/comfyui_setup": ("config", "handlers", "workflows"),
+    "pipeline/queue": ("contract", "store", "config"),
+    "pipeline/costs": ("config", "handlers"),
+    "pipeline/runtime": ("models", "config", "handlers", "workflows"),
+    "pipeline/models": ("config", "handlers"),
+    "pipeline/contract": ("public_https", "config", "events", "handlers"),
+    "pipeline/store": ("config",),
+    "pipeline/public_https": (),
+    "handlers": ("workflows", "config"),
+    "workflows": ("config",),
+    "events": ("config",),
+    "config": (),
+    "clients": (),
+}
+"""Room → rooms it may import, without `pipeline/` before them. In order: none imports upwards."""
+
+EVERYTHING = frozenset({"benchmarks", "tools", "pipeline"})
+"""Rooms that may import any other, and that nobody imports for what is in them."""
+
+ALONE: Mapping[str, tuple[str, ...]] = {
+    "modal": ("comfyui_ryla.py", "pipeline/engines/modal.py"),
+    "torch": ("handlers/comfyui/node_pack/", "benchmarks/"),
+    "boto3": ("pipeline/store/s3.py",),
+    "insightface": ("handlers/faces/insightface_finder.py",),
+    "posthog": ("events/posthog_sink.py", "events/outbox.py"),
+    "fastapi": ("pipeline/api/", "pipeline/cli/serve.py", "pipeline/modal_app/api.py"),
+    "typer": ("pipeline/cli/",),
+    "huggingface_hub": ("pipeline/models/hub.py",),
+    "moto": (),
+}
+"""Package of somebody else's → the only files or folders that may import it."""
+
+
+@cache
+def found() -> tuple[Module, ...]:
+    return tuple(modules())
+
+
+def arrows() -> Iterator[tuple[Module, str, str]]:
+    """Each import that leaves its room: who, from which room, into which."""
+    for module in found():
+        here = room_of(module.name)
+        for other in sorted({room_of(name) for name in module.imports} - {here, "pipeline"}):
+            yield module, here, other
+
+
+def allowed(room: str) -> frozenset[str]:
+    rooms = MAY_IMPORT[room]
+    return frozenset(name if name in MAY_IMPORT else f"pipeline/{name}" for name in rooms)
+
+
+def wrong(room: str, other: str) -> bool:
+    return room not in EVERYTHING and other not in allowed(room)
+
+
+def test_every_room_stands_in_the_table() -> None:
+    assert {room_of(module.name) for module in found()} == {*MAY_IMPORT, *EVERYTHING}
+
+
+def test_every_import_is_one_that_its_room_may_make() -> None:
+    assert not [f"{each.path} imports {to}" for each, room, to in arrows() if wrong(room, to)]
+
+
+def test_the_table_allows_nothing_that_nobody_does() -> None:
+    done = {(room, to) for _, room, to in arrows()}
+    assert not [
+        (room, to) for room in MAY_IMPORT for to in sorted(allowed(room)) if (room, to) not in done
+    ]
+
+
+def test_the_table_leads_down_only() -> None:
+    order = [*MAY_IMPORT]
+    for room in order:
+        assert allowed(room) <= {*order[order.index(room) + 1 :]}, room
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert circles({module.name: module.imports for module in found()}) == []
+    assert figures([*found()]).back_up == 0
+
+
+def test_a_module_that_is_put_where_it_does_not_belong_is_found() -> None:
+    """What makes the tests above fail: a step of the queue that asks the API."""
+    assert wrong("pipeline/queue", "pipeline/api")
+    assert wrong("config", "pipeline/store")
+    assert not wrong("pipeline/api", "pipeline/queue")
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [("a", "b", "c")]
+
+
+def named(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+
+
+@pytest.mark.parametrize("package", ALONE)
+def test_a_heavy_package_is_imported_in_its_own_place_alone(package: str) -> None:
+    paths = [*(module.path for module in found()), Path("comfyui_ryla.py")]
+    who = [
+        path.as_posix()
+        for path in paths
+        if path.parts[0] != "tools"
+        if any(name.split(".")[0] == package for name in named(ROOT / path))
+    ]
+    assert [path for path in who if not path.startswith(ALONE[package])] == []
+
+
+def test_every_package_says_what_it_holds() -> None:
+    silent = [
+        module.path.as_posix()
+        for module in found()
+        if module.path.name == "__init__.py"
+        if not ast.get_docstring(ast.parse((ROOT / module.path).read_bytes()))
+    ]
+    assert silent == []

@@ -1,0 +1,2 @@
+"""What keeps the repository: generated pages and types, mutants of the queue, figures of the
+rooms."""
