@@ -29,7 +29,13 @@ FLAGS: dict[str, JsonValue] = {
 
 
 class StoredEvent(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    # What a later version notes beside these fields is kept in a lease, not sent, and nobody's to
+    # read: the schema does not speak of it.
+    model_config = ConfigDict(
+        extra="allow",
+        frozen=True,
+        json_schema_extra=lambda schema: schema.pop("additionalProperties", None),
+    )
 
     event: str
     uuid: str
@@ -40,7 +46,8 @@ class StoredEvent(BaseModel):
 
     def wire(self) -> dict[str, Any]:
         """As it is sent: the same bytes every time, whatever stored it in between."""
-        return self.model_dump(mode="json") | {"properties": dict(sorted(self.properties.items()))}
+        fields = self.model_dump(mode="json", include={*StoredEvent.model_fields})
+        return fields | {"properties": dict(sorted(self.properties.items()))}
 
 
 def stored(

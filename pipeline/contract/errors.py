@@ -9,7 +9,7 @@ from pipeline.contract.keys import clip
 class ErrorInfo(BaseModel):
     """An error as it stands in results, leases and rejected/ entries."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     code: str
     message: str

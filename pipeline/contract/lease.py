@@ -4,6 +4,7 @@ A lease is replaced as a whole, always under its ETag. `nonce` and `seq` make ev
 every ETag, unique: A → B → A cannot happen.
 """
 
+import json
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Self
@@ -31,7 +32,7 @@ class Phase(StrEnum):
 
 
 class Progress(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
     step: str | None = None
@@ -41,16 +42,20 @@ class Progress(BaseModel):
 class Spent(BaseModel):
     """What earlier attempts cost. A lost attempt is counted up to the moment it was given up."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True)
 
     usd: float = 0.0
     upper_bound: bool = False
 
 
 class Lease(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    """Read by the version before and the one after: a new field has a default, and one that is not
+    known is kept by whoever rewrites the lease, or an old worker would reset a new count."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
 
     v: int = 1
+    """Of this form; in every body."""
     id: Annotated[str, Field(pattern=ID_PATTERN)]
     entry: str
     """The inbox key that it was claimed from. A bare key says neither model nor tenant."""
@@ -105,7 +110,8 @@ class Lease(BaseModel):
         return entry
 
     def body(self) -> bytes:
-        return self.model_dump_json(exclude_defaults=True).encode()
+        fields = self.model_dump(mode="json", exclude_defaults=True)
+        return json.dumps({"v": self.v} | fields, ensure_ascii=False).encode()
 
     @classmethod
     def parse(cls, body: bytes) -> Self | None:
@@ -179,4 +185,5 @@ class Lease(BaseModel):
         if self.phase is not Phase.RUNNING or self.started_at is None:
             return self.spent
         seconds = self.cold_s + max(now - self.started_at, timedelta()).total_seconds()
-        return Spent(usd=self.spent.usd + seconds * self.rate_usd_per_s, upper_bound=True)
+        usd = self.spent.usd + seconds * self.rate_usd_per_s
+        return self.spent.model_copy(update={"usd": usd, "upper_bound": True})

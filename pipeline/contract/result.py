@@ -14,7 +14,9 @@ Usd = Annotated[float, AfterValidator(lambda value: round(value, 8))]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    """Fields of a later version are passed over: a result is never rewritten."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class Status(StrEnum):

@@ -19,16 +19,18 @@ from events.catalogue import AppDeployed, Common
 from events.outbox import StoredEvent, stored
 from events.sender import Delivery, Sender
 from handlers.kinds.registry import KINDS
-from pipeline.contract.keys import deploy_key
+from pipeline.contract.keys import DEPLOYS, deploy_key
 from pipeline.runtime import RuntimeConfig
-from pipeline.store.conditional import Lost, SafeStore
+from pipeline.store.conditional import Lost, SafeStore, listed
 
 PAUSE_S = 60.0
 """Between two tries to send."""
+OVERLAP_S = 3600.0
+"""How long after a deploy containers of the version before it may still claim jobs."""
 
 
 class Deploy(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     v: int = 1
     version: str
@@ -80,6 +82,20 @@ class DeployEventSender:
     def _later(self, reason: str) -> None:
         structlog.get_logger(__name__).warning("deploy_not_announced", reason=reason)
         self._due = self._monotonic() + PAUSE_S
+
+
+def newer_is_deployed(store: SafeStore, version: str) -> bool:
+    """Whether a later deploy than that of `version` took place within the last OVERLAP_S.
+
+    By the store's clock: versions have no order, and one that is rolled back to is the older one
+    only as long as containers of both may run. Costs one LIST.
+    """
+    written = {entry.key: entry.last_modified for entry in listed(store, DEPLOYS)}
+    own = written.get(deploy_key(version))
+    if own is None:
+        return False
+    last = max(written.values())
+    return last > own and (store.now() - last).total_seconds() < OVERLAP_S
 
 
 def _find(store: SafeStore, runtime: RuntimeConfig) -> tuple[Deploy, str] | None:

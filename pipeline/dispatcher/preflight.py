@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from config.errors import (
     AttemptsExhausted,
@@ -10,8 +10,11 @@ from config.errors import (
     DeadlineExceeded,
     LoraError,
     ManifestTooLarge,
+    NotAvailable,
     RylaError,
     StoreError,
+    UnknownField,
+    UnsupportedVersion,
 )
 from events.moments import Moment
 from handlers.kinds.registry import KINDS
@@ -32,9 +35,17 @@ from pipeline.queue.spawn import SpawnPayload, make_payload
 from pipeline.runtime import RuntimeConfig
 from workflows.validation import require_valid
 
+NEWER_PAUSE_S = 15.0
+"""Until a job that this version does not know is looked at again."""
+
 
 def _has_all(manifest: Manifest) -> None:
     """For jobs that need nothing from the bucket."""
+
+
+def _no_newer() -> bool:
+    """For versions that run alone."""
+    return False
 
 
 def preflight(
@@ -42,10 +53,12 @@ def preflight(
     runtime: RuntimeConfig,
     now: datetime,
     check_needs: Callable[[Manifest], None] = _has_all,
-) -> SpawnPayload | Result:
-    """The reference to spawn, or the result that refuses the job.
+    newer_is_deployed: Callable[[], bool] = _no_newer,
+) -> SpawnPayload | Result | Lease:
+    """What to spawn, the result that refuses the job, or the lease to hand back.
 
-    `check_needs` raises for what the job needs and the bucket does not have.
+    `check_needs` raises for what the job needs and the bucket does not have. `newer_is_deployed` is
+    asked before a job is refused for what this version does not know.
     """
     lease = ask.lease
     try:
@@ -54,9 +67,29 @@ def preflight(
     except StoreError:
         raise  # says nothing of the job
     except RylaError as error:
+        if _is_unknown_here(error) and newer_is_deployed():
+            return _left_to_newer(lease, error, now)
         return _refusal(lease, ask.body, error, runtime, now)
     known = lease.model_copy(update={"model": manifest.model, "tenant": manifest.tenant})
     return make_payload(known, ask.etag, manifest.model, ask.body, now)
+
+
+def _is_unknown_here(error: RylaError) -> bool:
+    """Whether a later version may know what this one does not: a kind, a field, a form."""
+    problems = (error, *(error.others if isinstance(error, BadManifest) else ()))
+    return any(
+        isinstance(each, UnknownField | NotAvailable | UnsupportedVersion) or each.field == "model"
+        for each in problems
+    )
+
+
+def _left_to_newer(lease: Lease, error: RylaError, now: datetime) -> Lease:
+    """Handed back at no attempt; whoever ticks next decides."""
+    return lease.waiting(
+        not_before=now + timedelta(seconds=NEWER_PAUSE_S),
+        attempt=lease.attempt - 1,
+        error=error_info(error),
+    )
 
 
 def _acceptable(ask: Preflight, runtime: RuntimeConfig, now: datetime) -> Manifest:

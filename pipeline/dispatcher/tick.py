@@ -20,7 +20,7 @@ from pipeline.contract.keys import lease_key
 from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.result import Result, Status
 from pipeline.contract.summary import subject
-from pipeline.dispatcher.deploy_event import DeployEventSender
+from pipeline.dispatcher.deploy_event import DeployEventSender, newer_is_deployed
 from pipeline.dispatcher.engine import Engine
 from pipeline.dispatcher.preflight import preflight
 from pipeline.dispatcher.reject import Rejector
@@ -45,6 +45,7 @@ from pipeline.queue.protocol import (
     Spawned,
 )
 from pipeline.queue.runner import run
+from pipeline.queue.spawn import SpawnPayload
 from pipeline.runtime import RuntimeConfig
 from pipeline.store.conditional import SafeStore
 
@@ -178,7 +179,7 @@ def _claimant(d: Dispatcher) -> Claimant:
 def _take(d: Dispatcher, step: Claim | TakeOver) -> End | None:
     """Take one job through to its end. Its failure touches no other job: its lease lapses."""
     performers = {
-        Preflight: lambda ask: preflight(ask, d.runtime, d.store.now(), d.input_checker.check),
+        Preflight: lambda ask: _preflight(d, ask),
         Spawn: lambda spawn: _spawn(d, spawn),
         RejectConflict: lambda conflict: d.rejector.conflict(conflict.key, conflict.body),
     }
@@ -194,6 +195,17 @@ def _take(d: Dispatcher, step: Claim | TakeOver) -> End | None:
         return None
     log.debug("taken", end=type(end).__name__)
     return end
+
+
+def _preflight(d: Dispatcher, ask: Preflight) -> SpawnPayload | Result | Lease:
+    version = d.runtime.settings.app_version
+    return preflight(
+        ask,
+        d.runtime,
+        d.store.now(),
+        d.input_checker.check,
+        lambda: newer_is_deployed(d.store, version),
+    )
 
 
 def _spawn(d: Dispatcher, spawn: Spawn) -> Lease | None:
@@ -230,7 +242,9 @@ def _after(d: Dispatcher, end: End) -> None:
             there = Result.parse(stored.body)
             # A duplicate submission owes nothing. A cancel may have found no lease to leave its
             # events with.
-            if there is None or (first_claim and there.status is not Status.CANCELLED):
+            if there is None:
+                d.delivery.unreadable(lease, etag)
+            elif first_claim and there.status is not Status.CANCELLED:
                 d.store.delete(lease_key(lease.id))
             else:
                 d.delivery.deliver(there, lease, etag)

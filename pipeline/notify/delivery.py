@@ -80,6 +80,13 @@ class ResultDelivery:
         for debt in debts:
             self._send(debt, result, answers)
 
+    def unreadable(self, lease: Lease, etag: str) -> None:
+        """Of a result that this version cannot read: its events are owed all the same, and whoever
+        can read it sends them. Given up after as many looks as there are tries."""
+        failure = NotDelivered("result.json cannot be read", tried=True)
+        events = (Pending.EVENTS,)
+        self._close(lease, etag, lease.attempt, events, {Pending.EVENTS: failure})
+
     def send_events(self, events: tuple[StoredEvent, ...]) -> None:
         """Send events that stand in an outbox too."""
         self.sender.best_effort(events)

@@ -1,6 +1,7 @@
 """How a dispatcher takes one job: claim or take over, adopt, judge, spawn.
 
 Claim ──────┐                                      ┌─ refused ─ Commit ─ DropEntry ─ Committed
+            │                                      ├─ left to a newer version: HandBack
             ├─ ReadEntry ─ Adopt ─ CheckResult ─ Decide ─ Launch ─ DropEntry ─ Spawned
 TakeOver ───┤      └ gone ┐  └ another body: Conflict ┘ │     └ engine refuses: HandBack
             └──── FindManifest ── none: Release         └ a result: DropEntry ─ Confirm ─ Finished
@@ -220,7 +221,9 @@ class Decide:
     def call(self) -> Preflight:
         return Preflight(self.task.lease, self.task.etag, self.task.body)
 
-    def next(self, reply: SpawnPayload | Result) -> Step | End:
+    def next(self, reply: SpawnPayload | Result | Lease) -> Step | End:
+        if isinstance(reply, Lease):
+            return HandBack(reply, self.task.etag)
         return Commit(self.task, reply) if isinstance(reply, Result) else Launch(self.task, reply)
 
 

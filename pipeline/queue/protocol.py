@@ -90,7 +90,8 @@ class RejectConflict:
 
 @dataclass(frozen=True)
 class Preflight:
-    """May this job be spawned? Reply: Ref (yes) or Result (refused)."""
+    """May this job be spawned? Reply: SpawnPayload (yes), Result (refused), or the lease to hand
+    back, for a newer version to decide."""
 
     lease: Lease
     etag: str

@@ -13,10 +13,16 @@ MAX_PAYLOAD_BYTES = 7 * 1024
 
 
 class SpawnPayload(BaseModel):
-    """One spawned execution of a job: its lease as claimed, and the manifest if it is small."""
+    """One spawned execution of a job: its lease as claimed, and the manifest if it is small.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    A worker may be a version older or newer than its dispatcher: fields that it does not know are
+    passed over.
+    """
 
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    v: int = 1
+    """Of this form."""
     id: str
     claim: str
     """The nonce that the lease must still carry as its claim."""

@@ -1,3 +1,4 @@
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -31,8 +32,31 @@ def test_bytes_that_are_no_lease_are_none(body: bytes) -> None:
     assert Lease.parse(body) is None
 
 
-def test_a_lease_with_a_field_from_the_future_is_not_guessed_at() -> None:
-    assert Lease.parse(lease("a").body().replace(b"{", b'{"later": 1, ', 1)) is None
+def test_a_lease_of_yesterday_has_the_defaults_of_what_it_lacks() -> None:
+    yesterday = lease("a").body().replace(b'"v": 1, ', b"", 1)
+    assert b'"v"' not in yesterday
+    assert Lease.parse(yesterday) == lease("a")
+
+
+def test_every_body_says_its_version() -> None:
+    assert json.loads(lease("a").body())["v"] == 1
+
+
+def test_what_a_later_version_wrote_is_kept_by_whoever_rewrites_the_lease() -> None:
+    tomorrow = json.loads(started(lease("a")).body())
+    tomorrow |= {"v": 2, "failures": 3, "spent": {"usd": 0.5, "by_gpu": {"H100": 0.5}}}
+    read = Lease.parse(json.dumps(tomorrow).encode())
+    assert read is not None
+    for rewritten in (
+        read.with_(),
+        read.waiting(not_before=NOON),
+        read.vacated(),
+        read.taken_over("c2", "other", Phase.SPAWNED, 900, NOON + timedelta(seconds=4)),
+        started(read, attempt=9, now=NOON + timedelta(seconds=4)),
+    ):
+        body = json.loads(rewritten.body())
+        assert (body["v"], body["failures"]) == (2, 3)
+        assert body["spent"]["by_gpu"] == {"H100": 0.5}
 
 
 def test_no_two_writes_have_the_same_bytes() -> None:

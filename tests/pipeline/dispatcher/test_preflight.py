@@ -20,7 +20,7 @@ from events.outbox import StoredEvent
 from handlers.kinds.seeds import seed_from_id
 from pipeline.contract.errors import ErrorInfo
 from pipeline.contract.keys import MAX_BYTES, inbox_key
-from pipeline.contract.lease import Lease, Spent
+from pipeline.contract.lease import Lease, Phase, Spent
 from pipeline.contract.manifest import Manifest, parse_manifest
 from pipeline.contract.result import Result, Status
 from pipeline.dispatcher.preflight import preflight
@@ -32,12 +32,12 @@ from pipeline.runtime import RuntimeConfig, load_runtime
 from tests.support.jobs import NOW, a_lease, stored
 from tests.support.manifests import body
 
-BENCH: RuntimeConfig = load_runtime(Settings(max_attempts=3, environment="test"), "local")
+RUNTIME: RuntimeConfig = load_runtime(Settings(max_attempts=3, environment="test"), "local")
 GOOD = body(tenant="acme")
 
 
-def decide(manifest: bytes = GOOD, **lease: Any) -> SpawnPayload | Result:
-    return preflight(Preflight(a_lease(**lease), "etag", manifest), BENCH, NOW)
+def decide(manifest: bytes = GOOD, **lease: Any) -> SpawnPayload | Result | Lease:
+    return preflight(Preflight(a_lease(**lease), "etag", manifest), RUNTIME, NOW)
 
 
 def refusal(manifest: bytes = GOOD, **lease: Any) -> Result:
@@ -207,7 +207,7 @@ def test_a_classifier_takes_the_word_filters_place() -> None:
     def no_cats(text: str, *, nsfw: bool) -> str | None:
         return "it has a cat" if "cat" in text else None
 
-    runtime = replace(BENCH, prompt_check=no_cats)
+    runtime = replace(RUNTIME, prompt_check=no_cats)
     result = preflight(Preflight(a_lease(), "etag", GOOD), runtime, NOW)
 
     assert isinstance(result, Result)
@@ -272,14 +272,14 @@ def test_a_missing_seed_comes_from_the_id() -> None:
     assert seed(seed=7) == 7
 
 
-def needy(error: RylaError) -> SpawnPayload | Result:
+def needy(error: RylaError) -> SpawnPayload | Result | Lease:
     """The decision about a good job whose needs are not met."""
 
     def check_needs(manifest: Manifest) -> None:
         assert manifest.model == "flux-dev"
         raise error
 
-    return preflight(Preflight(a_lease(attempt=2), "etag", GOOD), BENCH, NOW, check_needs)
+    return preflight(Preflight(a_lease(attempt=2), "etag", GOOD), RUNTIME, NOW, check_needs)
 
 
 @pytest.mark.parametrize("kind", [LoraNotFound, LoraMismatch, LoraUnreadable])
@@ -308,7 +308,7 @@ def test_a_store_that_fails_says_nothing_of_the_job(error: StoreError) -> None:
 def test_needs_are_not_looked_at_for_a_job_that_is_refused_anyway() -> None:
     asked: list[Manifest] = []
     for manifest in (b"{", body(tenant="acme", max_cost_usd=0.000001)):
-        preflight(Preflight(a_lease(), "etag", manifest), BENCH, NOW, asked.append)
+        preflight(Preflight(a_lease(), "etag", manifest), RUNTIME, NOW, asked.append)
     assert asked == []
 
 
@@ -316,3 +316,37 @@ def test_the_decision_is_pure() -> None:
     assert decide() == decide()
     assert json.loads(GOOD)["model"] == "flux-dev"
     assert Lease.parse(a_lease().body()) == a_lease()
+
+
+@pytest.mark.parametrize(
+    ("manifest", "unknown"),
+    [
+        (body(tenant="acme", model="hologram"), True),
+        (body(tenant="acme", model="character-sheet"), True),
+        (body(tenant="acme", version=2), True),
+        (body(tenant="acme", input={"prompt": "a cat", "sparkle": 1}), True),
+        (body(tenant="acme", later=1), True),
+        (body(tenant="acme", input={"prompt": "a cat", "steps": 0}), False),
+        (body(tenant="acme", deadline="2020-01-01T00:00:00Z"), False),
+    ],
+)
+def test_what_only_a_newer_version_may_know_is_left_to_it(manifest: bytes, unknown: bool) -> None:
+    lease = a_lease(attempt=2)
+    asked: list[None] = []
+
+    def newer() -> bool:
+        asked.append(None)
+        return True
+
+    decision = preflight(Preflight(lease, "etag", manifest), RUNTIME, NOW, newer_is_deployed=newer)
+    assert isinstance(decision, Lease) == unknown
+    assert bool(asked) == unknown
+    if isinstance(decision, Lease):
+        assert (decision.phase, decision.attempt) == (Phase.RETRY, 1)
+        assert decision.not_before is not None
+        assert decision.error is not None
+
+
+def test_without_a_newer_version_it_is_refused() -> None:
+    ask = Preflight(a_lease(), "etag", body(tenant="acme", model="hologram"))
+    assert isinstance(preflight(ask, RUNTIME, NOW, newer_is_deployed=lambda: False), Result)
