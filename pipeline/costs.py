@@ -9,24 +9,13 @@ from config.tables import Gpu, GpuTable, Route
 from handlers.kinds.base import Work
 
 
-@dataclass(frozen=True)
-class Cost:
-    """US dollars."""
-
-    gpu_usd: float
-    cpu_usd: float
-    memory_usd: float
-    total_usd: float
-
-
-def cost(gpu: Gpu, seconds: float, *, cpu_cores: float, memory_gib: float, table: GpuTable) -> Cost:
-    """The price of holding a GPU, cores and memory for so long; nothing where nobody bills."""
+def usd_per_second(gpu: Gpu, route: Route, table: GpuTable) -> float:
+    """The price of holding a GPU with a route's cores and memory; 0 where nobody bills."""
     if not gpu.billed:
-        return Cost(0.0, 0.0, 0.0, 0.0)
-    gpu_usd = gpu.usd_per_second * seconds
-    cpu_usd = table.cpu_usd_per_core_second * cpu_cores * seconds
-    memory_usd = table.memory_usd_per_gib_second * memory_gib * seconds
-    return Cost(gpu_usd, cpu_usd, memory_usd, gpu_usd + cpu_usd + memory_usd)
+        return 0.0
+    cpu = table.cpu_usd_per_core_second * route.cpu_cores
+    memory = table.memory_usd_per_gib_second * route.memory_gib
+    return gpu.usd_per_second + cpu + memory
 
 
 @dataclass(frozen=True)
@@ -126,8 +115,7 @@ def estimate(kind: str, work: Work, gpu: Gpu, route: Route, table: GpuTable) -> 
     seconds = _seconds(kind, work, gpu)
     if seconds is None:
         return Estimate(gpu.name, None, None if gpu.billed else 0.0)
-    price = cost(gpu, seconds, cpu_cores=route.cpu_cores, memory_gib=route.memory_gib, table=table)
-    return Estimate(gpu.name, seconds, price.total_usd)
+    return Estimate(gpu.name, seconds, seconds * usd_per_second(gpu, route, table))
 
 
 def _seconds(kind: str, work: Work, gpu: Gpu) -> float | None:

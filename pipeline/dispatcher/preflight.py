@@ -1,8 +1,8 @@
 """May this job be spawned? Everything that can be known before a GPU starts is decided here."""
 
-import hashlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 from config.errors import (
     AttemptsExhausted,
@@ -24,11 +24,12 @@ from pipeline.contract.errors import error_info
 from pipeline.contract.keys import MAX_BYTES, parse_inbox_key
 from pipeline.contract.lease import Lease
 from pipeline.contract.manifest import Manifest, check_key, deadline_passed, parse_manifest
-from pipeline.contract.result import JobCost, Result, Status
+from pipeline.contract.result import Result, Status
 from pipeline.contract.summary import subject
 from pipeline.inputs.supplies import job_request
-from pipeline.notify.callbacks import reporting, require_callback
+from pipeline.notify.callbacks import require_callback
 from pipeline.notify.job_events import Origin, ended, lora_load_failed, requested
+from pipeline.notify.results import job_result
 from pipeline.queue.claim_steps import size_of_too_large
 from pipeline.queue.protocol import Preflight
 from pipeline.queue.spawn import SpawnPayload, make_payload
@@ -158,30 +159,17 @@ def _refusal(
     about = subject(lease.id, lease.entry, lease.submitted_at, body)
     failed = isinstance(error, DeadlineExceeded | AttemptsExhausted)
     moment = Moment.FAILED if isinstance(error, AttemptsExhausted) else Moment.REFUSED
-    origin, info = Origin.of(runtime), error_info(error)
-    spent, told = lease.spent, reporting(body, runtime.settings)
-    lora = (
-        (lora_load_failed(about, origin, error, attempt=lease.attempt, at=now),)
-        if isinstance(error, LoraError)
-        else ()
-    )
-    end = ended(
-        about, origin, moment, attempt=lease.attempt, at=now, error=info, cost_usd=spent.usd
-    )
-    return Result(
-        id=lease.id,
-        status=Status.FAILED if failed else Status.REJECTED,
-        model=about.kind,
-        tenant=about.tenant,
-        attempt=lease.attempt,
-        nonce=lease.nonce,
-        manifest_sha256=hashlib.sha256(body).hexdigest(),
-        submitted_at=lease.submitted_at,
-        finished_at=now,
-        cost=JobCost(usd=0.0, total_usd=spent.usd, upper_bound=spent.upper_bound),
-        error=info,
-        also=tuple(map(error_info, error.others if isinstance(error, BadManifest) else ())),
-        metadata=told.metadata,
-        callback_url=told.callback_url,
+    origin = Origin.of(runtime)
+    at: dict[str, Any] = {"attempt": lease.attempt, "at": now}
+    lora = [lora_load_failed(about, origin, error, **at)] if isinstance(error, LoraError) else []
+    end = ended(about, origin, moment, error=error_info(error), cost_usd=lease.spent.usd, **at)
+    return job_result(
+        about,
+        lease,
+        body,
+        Status.FAILED if failed else Status.REJECTED,
+        settings=runtime.settings,
+        now=now,
         events=(*requested(about, origin), *lease.events, *lora, end),
+        error=error,
     )

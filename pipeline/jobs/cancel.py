@@ -5,7 +5,6 @@ leaves the events owed, so that a dispatcher replays them if this process goes n
 callback is always left to a dispatcher: whoever cancels waits for no stranger's server.
 """
 
-import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import uuid4
@@ -15,11 +14,11 @@ from events.moments import Moment
 from events.sink import EventSink, NotDelivered
 from pipeline.contract.keys import MAX_BYTES, InboxName, lease_key, parse_inbox_key
 from pipeline.contract.lease import Lease, Phase
-from pipeline.contract.result import JobCost, Result, Status
+from pipeline.contract.result import Result, Status
 from pipeline.contract.summary import subject
 from pipeline.jobs.status import bare_key, find_entry, read_result
-from pipeline.notify.callbacks import reporting
 from pipeline.notify.job_events import Origin, ended, requested
+from pipeline.notify.results import job_result
 from pipeline.queue.cancel_steps import Cancellation, FindLease
 from pipeline.queue.protocol import Committed
 from pipeline.queue.runner import run
@@ -83,27 +82,26 @@ class Canceller:
         )
 
     def _result(self, lease: Lease, body: bytes) -> Result:
-        now = self.store.now()
+        now, nonce = self.store.now(), uuid4().hex
         about = subject(lease.id, lease.entry, lease.submitted_at, body)
-        origin, nonce = Origin.of(self.runtime), uuid4().hex
-        told = reporting(body, self.runtime.settings)
-        spent = lease.taken_over(nonce, self.owner, lease.phase, lease.ttl_s, now).spent
+        origin = Origin.of(self.runtime)
+        taken = lease.taken_over(nonce, self.owner, lease.phase, lease.ttl_s, now)
+        ending = taken.model_copy(update={"attempt": lease.attempt})  # nothing runs any more
         end = ended(
-            about, origin, Moment.CANCELLED, attempt=lease.attempt, at=now, cost_usd=spent.usd
-        )
-        return Result(
-            id=lease.id,
-            status=Status.CANCELLED,
-            model=about.kind,
-            tenant=about.tenant,
+            about,
+            origin,
+            Moment.CANCELLED,
             attempt=lease.attempt,
-            nonce=nonce,
-            manifest_sha256=hashlib.sha256(body).hexdigest(),
-            submitted_at=lease.submitted_at,
-            finished_at=now,
-            cost=JobCost(usd=0.0, total_usd=spent.usd, upper_bound=spent.upper_bound),
-            metadata=told.metadata,
-            callback_url=told.callback_url,
+            at=now,
+            cost_usd=ending.spent.usd,
+        )
+        return job_result(
+            about,
+            ending,
+            body,
+            Status.CANCELLED,
+            settings=self.runtime.settings,
+            now=now,
             events=(*requested(about, origin), *lease.events, end),
         )
 

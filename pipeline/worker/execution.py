@@ -14,11 +14,11 @@ import structlog
 
 from config.errors import OutOfMemory, RylaError, StoreDenied, StoreUnavailable, Superseded
 from config.tables import Route
-from pipeline import costs
 from pipeline.contract.errors import error_info, unforeseen
 from pipeline.contract.keys import attempt_folder, lease_key, manifest_key, result_key
 from pipeline.contract.lease import Lease, Spent
 from pipeline.contract.result import Result
+from pipeline.costs import usd_per_second
 from pipeline.queue.expiry import backoff
 from pipeline.queue.protocol import Started
 from pipeline.queue.runner import run
@@ -154,19 +154,12 @@ def _begin(
         if claimed is None or claimed.claim != payload.claim:
             return None
     route = _route(payload, context)
-    second = costs.cost(
-        context.gpu,
-        1.0,
-        cpu_cores=route.cpu_cores,
-        memory_gib=route.memory_gib,
-        table=context.runtime.gpus,
-    )
     execution = Execution(
         nonce=context.nonce(),
         owner=context.owner,
         call_id=call_id,
         ttl_s=context.runtime.settings.running_seconds,
-        rate_usd_per_s=second.total_usd,
+        rate_usd_per_s=usd_per_second(context.gpu, route, context.runtime.gpus),
         now=context.store.now(),
         max_attempts=context.runtime.settings.max_attempts,
         cold_s=cold.seconds,

@@ -1,11 +1,11 @@
 """The result of an execution, told from what it did. Pure."""
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from typing import Any
 
-from config.errors import BadManifest, RylaError
+from config.errors import RylaError
 from config.tables import Gpu
 from events.moments import Moment
 from events.outbox import StoredEvent
@@ -18,6 +18,7 @@ from pipeline.contract.result import JobCost, Metrics, Provenance, Result, Statu
 from pipeline.contract.summary import Subject, subject
 from pipeline.models.preload import PreloadReport
 from pipeline.notify.job_events import Origin, completed, ended, requested
+from pipeline.notify.results import job_result
 from pipeline.queue.spawn import SpawnPayload
 from pipeline.runtime import RuntimeConfig
 from pipeline.worker.cold_start import ColdStart
@@ -72,21 +73,11 @@ class ResultBuilder:
 
     @cached_property
     def cost(self) -> JobCost:
-        route = self.runtime.routes.route(self.runtime.route_of(self.payload.model) or "")
-
-        def price(seconds: float) -> float:
-            return costs.cost(
-                self.gpu,
-                seconds,
-                cpu_cores=route.cpu_cores,
-                memory_gib=route.memory_gib,
-                table=self.runtime.gpus,
-            ).total_usd
-
-        usd, spent = price(self.total_s + self.cold.seconds), self.lease.spent
+        rate, spent = self.lease.rate_usd_per_s, self.lease.spent
+        usd = rate * (self.total_s + self.cold.seconds)
         return JobCost(
             usd=usd,
-            cold_usd=price(self.cold.seconds),
+            cold_usd=rate * self.cold.seconds,
             total_usd=spent.usd + usd,
             upper_bound=spent.upper_bound,
             estimate_usd=self._estimate.usd if self._estimate else None,
@@ -102,7 +93,7 @@ class ResultBuilder:
             outputs=len(self.state.outputs),
             at=now,
         )
-        return self._result(Status.SUCCEEDED, now, done)
+        return self._result(Status.SUCCEEDED, now, done, outputs=tuple(self.state.outputs))
 
     def failed(self, error: RylaError, now: datetime) -> Result:
         end = ended(
@@ -116,38 +107,27 @@ class ResultBuilder:
             duration=self.total_s,
             cost_usd=self.cost.usd,
         )
-        result = self._result(Status.FAILED, now, end)
-        others = error.others if isinstance(error, BadManifest) else ()
-        return result.model_copy(
-            update={"error": error_info(error), "also": tuple(map(error_info, others))}
-        )
+        return self._result(Status.FAILED, now, end, error=error)
 
-    def _result(self, status: Status, now: datetime, end: StoredEvent) -> Result:
+    def _result(self, status: Status, now: datetime, end: StoredEvent, **more: Any) -> Result:
         lease, state, manifest = self.lease, self.state, self.state.manifest
-        return Result(
-            id=lease.id,
-            status=status,
+        asked = requested(self.subject, Origin.of(self.runtime))
+        return job_result(
+            self.subject,
+            lease,
+            self.body,
+            status,
+            settings=self.runtime.settings,
+            now=now,
+            events=(*asked, *lease.events, *state.events, end),
+            cost=self.cost,
             model=self.payload.model,
             tenant=manifest.tenant if manifest else lease.tenant,
-            attempt=lease.attempt,
-            nonce=lease.nonce,
-            manifest_sha256=hashlib.sha256(self.body).hexdigest(),
-            submitted_at=lease.submitted_at,
-            finished_at=now,
             seed=state.seed,
-            outputs=tuple(state.outputs) if status is Status.SUCCEEDED else (),
             metrics=self.metrics,
-            cost=self.cost,
             provenance=self._provenance,
             warnings=tuple(KINDS[manifest.model].warnings(manifest.input)) if manifest else (),
-            metadata=manifest.metadata if manifest else {},
-            callback_url=manifest.callback_url if manifest else None,
-            events=(
-                *requested(self.subject, Origin.of(self.runtime)),
-                *lease.events,
-                *state.events,
-                end,
-            ),
+            **more,
         )
 
     @property

@@ -2,7 +2,15 @@ import pytest
 
 from config.tables import Gpu, GpuTable, Route, load_gpus, load_routes
 from handlers.kinds.base import Work
-from pipeline.costs import FLUX, Z_IMAGE, cost, estimate, floor_seconds, over_budget, step_flops
+from pipeline.costs import (
+    FLUX,
+    Z_IMAGE,
+    estimate,
+    floor_seconds,
+    over_budget,
+    step_flops,
+    usd_per_second,
+)
 
 GPUS: GpuTable = load_gpus()
 ROUTE: Route = load_routes().route("Flux")
@@ -81,17 +89,16 @@ def test_a_chip_without_rates_and_a_kind_without_a_model_have_no_estimate() -> N
     assert estimate("character-sheet", ONE_IMAGE, gpu("L40S"), ROUTE, GPUS).seconds is None
 
 
-def test_cost_is_gpu_cpu_and_memory_by_the_second() -> None:
-    spent = cost(gpu("L40S"), 10, cpu_cores=4, memory_gib=48, table=GPUS)
+def test_a_second_costs_gpu_cores_and_memory() -> None:
+    route = ROUTE.model_copy(update={"cpu_cores": 4, "memory_gib": 48})
 
-    assert spent.gpu_usd == pytest.approx(0.00542)
-    assert spent.cpu_usd == pytest.approx(0.000524)
-    assert spent.memory_usd == pytest.approx(0.0010656)
-    assert spent.total_usd == spent.gpu_usd + spent.cpu_usd + spent.memory_usd
+    assert 10 * usd_per_second(gpu("L40S"), route, GPUS) == pytest.approx(
+        0.00542 + 0.000524 + 0.0010656
+    )
 
 
 def test_nobody_bills_a_laptop() -> None:
-    assert cost(gpu("none"), 100, cpu_cores=4, memory_gib=48, table=GPUS).total_usd == 0
+    assert usd_per_second(gpu("none"), ROUTE, GPUS) == 0
     assert estimate("flux-dev", ONE_IMAGE, gpu("none"), ROUTE, GPUS).usd == 0
 
 
