@@ -124,7 +124,7 @@ class ComfyClient:
             ]
             outputs.check_complete(tracker.classes, files)
         on_progress(1.0, None)
-        return PromptRun(prompt_id, tuple(files), timings, entry.cached or tracker.cached)
+        return PromptRun(prompt_id, tuple(files), timings)
 
     def _get(self, path: str) -> dict[str, Any]:
         with self._explained():

@@ -22,7 +22,6 @@ class PromptTracker:
         self.started = False
         self.ended = False
         self.failure: frames.ExecutionError | frames.ExecutionInterrupted | None = None
-        self.cached: tuple[str, ...] = ()
         self.images: list[OutputFile] = []
         self.fraction = 0.0
         self._prompt_id = prompt_id
@@ -52,7 +51,6 @@ class PromptTracker:
                 self.started = True
                 self._marks.append((at, None))
             case frames.ExecutionCached():
-                self.cached = frame.nodes
                 for node in frame.nodes:
                     self._weights.pop(node, None)
             case frames.Executing():

@@ -53,7 +53,6 @@ class HistoryEntry:
     success: bool
     failure: Failure | None
     outputs: Sequence[OutputRef]
-    cached: tuple[str, ...]
 
 
 def rejection(body: Mapping[str, Any], classes: Mapping[str, str]) -> GraphRejected:
@@ -143,7 +142,6 @@ def history_entry(body: Mapping[str, Any], prompt_id: str) -> HistoryEntry | Non
         success=status.get("status_str") == "success",
         failure=next((event for event in events if isinstance(event, Failure)), None),
         outputs=tuple(_output_refs(entry["outputs"])),
-        cached=next((e.nodes for e in events if isinstance(e, frames.ExecutionCached)), ()),
     )
 
 

@@ -20,7 +20,6 @@ from handlers.media.images import FORMATS, MAX_PIXELS
 
 SCORING_PACK = "auraface-v1"
 """Another embedder than the one InstantID is conditioned on: else scores would be circular."""
-INSTANTID_PACK = "antelopev2"
 MIN_DETECTION = 0.5
 
 

@@ -116,7 +116,6 @@ class PromptRun:
     prompt_id: str
     files: Sequence[OutputFile]
     timings: Timings
-    cached_nodes: Sequence[str] = ()
 
     @property
     def seconds(self) -> float:

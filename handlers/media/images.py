@@ -121,13 +121,6 @@ def intake(body: bytes) -> tuple[str, bytes]:
         return EXTENSION[fmt], _encode(upright, fmt, xmp=None)
 
 
-def read_provenance(body: bytes) -> dict[str, str]:
-    """The `digital_source_type`, `job_id` and `prompt` of a picture. Raises OutputInvalid."""
-    with _readable(OutputInvalid):
-        xmp = _decode(body, MAX_PIXELS).info.get("xmp", b"")
-    return provenance.parse_packet(xmp.encode() if isinstance(xmp, str) else xmp)
-
-
 @contextmanager
 def _readable(refusal: type[RylaError]) -> Iterator[None]:
     try:

@@ -1,7 +1,6 @@
 """What a delivered picture says about itself: an XMP packet, the same in every format."""
 
 import re
-from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape, quoteattr
 
 TRAINED_ALGORITHMIC_MEDIA = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
@@ -36,21 +35,3 @@ def packet(job_id: str, prompt: str | None) -> bytes:
         f" dc:identifier={quoteattr(job_id)}>{description}</rdf:Description>"
         '</rdf:RDF></x:xmpmeta><?xpacket end="r"?>'
     ).encode()
-
-
-def parse_packet(xmp: bytes) -> dict[str, str]:
-    """`digital_source_type`, `job_id` and `prompt` of a packet, as far as they are there."""
-    if b"<!DOCTYPE" in xmp or b"<!ENTITY" in xmp:
-        return {}
-    try:
-        about = ET.fromstring(xmp).find(f".//{{{RDF}}}Description")
-    except ET.ParseError:
-        return {}
-    if about is None:
-        return {}
-    found = {
-        "digital_source_type": about.get(f"{{{IPTC}}}DigitalSourceType"),
-        "job_id": about.get(f"{{{DC}}}identifier"),
-        "prompt": about.findtext(f"{{{DC}}}description/{{{RDF}}}Alt/{{{RDF}}}li"),
-    }
-    return {name: value for name, value in found.items() if value is not None}

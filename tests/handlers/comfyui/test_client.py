@@ -83,7 +83,6 @@ def test_a_recorded_success_gives_its_files_timings_and_progress(name: str) -> N
             ("save", filename, f"the file {filename}".encode()) for _, filename in session.files
         ]
     cached = session.history["status"]["messages"][1][1]["nodes"]
-    assert list(result.cached_nodes) == cached
     sampled = any(
         node["class_type"] == "KSampler" and id not in cached for id, node in session.graph.items()
     )

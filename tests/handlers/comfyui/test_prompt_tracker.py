@@ -51,7 +51,6 @@ def test_the_cold_flux_session_splits_as_it_was_recorded() -> None:
 def test_cached_nodes_do_not_hold_progress_back() -> None:
     session = recording("flux_new_seed")
     tracker, fractions = tracked(session)
-    assert tracker.cached == ("1", "2", "3", "4", "5", "6", "8")
     assert fractions[-1] > 0.95
 
 

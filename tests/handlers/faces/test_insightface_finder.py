@@ -110,7 +110,7 @@ def test_missing_models_are_never_fetched(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(socket.socket, "connect", no_network)
     for root in (tmp_path, tmp_path / "absent"):
         with pytest.raises(FaceModelsMissing, match="antelopev2"):
-            load(root, insightface_finder.INSTANTID_PACK)
+            load(root, "antelopev2")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -12,7 +12,8 @@ from PIL.PngImagePlugin import PngInfo
 from config.errors import InvalidInput, OutputInvalid
 from handlers.kinds.base import OutputFormat
 from handlers.media import images, png
-from handlers.media.images import finish, inspect, intake, read_provenance
+from handlers.media.images import finish, inspect, intake
+from tests.support.xmp import read_provenance
 
 FORMATS: list[OutputFormat] = ["png", "jpeg", "webp"]
 TRAINED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"

@@ -4,8 +4,8 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from config.errors import OutputInvalid
-from handlers.media.images import read_provenance
 from handlers.media.raw_outputs import finish
+from tests.support.xmp import read_provenance
 
 MP4 = b"\x00\x00\x00\x20ftypisom" + b"\x00" * 20
 WEBM = b"\x1a\x45\xdf\xa3" + b"\x00" * 20

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import pytest
 
 from events.sink import MemorySink
-from handlers.media.images import read_provenance
 from pipeline.contract.result import Status
 from pipeline.jobs.cancel import Canceller
 from pipeline.local.seaweed import SeaweedServer
 from tests.support.seaweed import fresh_bucket
 from tests.support.stack import Stack, quick, running, wait_until
+from tests.support.xmp import read_provenance
 
 pytestmark = pytest.mark.xdist_group("faults")
 

@@ -12,7 +12,6 @@ from structlog.testing import capture_logs
 
 from config.errors import ComfyStartFailed, InvalidSetting
 from config.settings import Settings
-from handlers.media.images import read_provenance
 from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.result import Result, Status
 from pipeline.local.seaweed import SeaweedServer
@@ -24,6 +23,7 @@ from tests.support.manifests import body
 from tests.support.pipeline_fixture import NOON
 from tests.support.seaweed import fresh_bucket
 from tests.support.stack import Bucket, quick, wait_until
+from tests.support.xmp import read_provenance
 
 pytestmark = pytest.mark.xdist_group("worker")
 
