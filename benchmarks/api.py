@@ -30,7 +30,7 @@ from pipeline.store.base import IfAbsent
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
 from pipeline.store.s3 import S3Store, connect
-from tests.support.instant_comfyui import InstantEngine, workshop
+from tests.support.instant_comfyui import InstantEngine, worker_context
 
 LINES = 8
 WAITERS = 200
@@ -58,7 +58,7 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         store, runtime = open_store(settings), load_runtime(settings, "bench")
         self._sender, self._pool = Sender(MemorySink()), ThreadPoolExecutor(4)
-        context = workshop(store, ResultDelivery(store, self._sender, settings), runtime)
+        context = worker_context(store, ResultDelivery(store, self._sender, settings), runtime)
         engine = InstantEngine(context)
         self._dispatcher = Dispatcher(store, engine, self._sender, runtime, self._pool, "bench")
         self._over = Event()

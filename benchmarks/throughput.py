@@ -26,7 +26,7 @@ from pipeline.runtime import load_runtime
 from pipeline.store.base import Always, Condition, IfAbsent, IfMatch, Page, Stored, Written
 from pipeline.store.conditional import SafeStore
 from pipeline.store.s3 import S3Store, connect
-from tests.support.instant_comfyui import InstantEngine, workshop
+from tests.support.instant_comfyui import InstantEngine, worker_context
 from tests.support.manifests import body
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Pipeline:
         self._store = SafeStore(raw)
         self._sender = Sender(MemorySink())
         self._pool = ThreadPoolExecutor(threads)
-        context = workshop(
+        context = worker_context(
             self._store, ResultDelivery(self._store, self._sender, settings), runtime
         )
         self._dispatcher = Dispatcher(

@@ -32,11 +32,11 @@ def main(arguments: Sequence[str]) -> None:
     models, interfaces = load_models(), committed()
     for name, fields in INPUTS.items():
         kind = KINDS[name]
-        brief = JobRequest("bench", 1, kind.input_model.model_validate(fields), seed=1)
+        job = JobRequest("bench", 1, kind.input_model.model_validate(fields), seed=1)
         taken = []
         for _ in range(rounds):
             began = time.perf_counter()
-            graphs = kind.graphs(brief, models)
+            graphs = kind.graphs(job, models)
             for graph in graphs:
                 require_valid(graph, interfaces)
             taken.append(time.perf_counter() - began)

@@ -143,6 +143,6 @@ def job_document(view: JobView, model: str | None = None) -> dict[str, Any]:
 
 
 def _state(state: State) -> JobState:
-    if state is State.OWING:
+    if state is State.DELIVERING:
         return JobState.FINISHED
     return JobState.WAITING if state is State.UNKNOWN else JobState(state.value)

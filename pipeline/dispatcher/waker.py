@@ -54,7 +54,7 @@ class DispatchThread:
                     self._keys = None
             self._notified = True
             if self._thread is None:
-                self._thread = Thread(target=self._work, name="hearing", daemon=True)
+                self._thread = Thread(target=self._work, name="dispatch", daemon=True)
                 self._thread.start()
             self._changed.notify()
 

@@ -55,7 +55,7 @@ class Canceller:
         settings = self.runtime.settings
         own_s = settings.posthog_timeout_seconds + settings.backoff_base_seconds
         calls_back = end.result.callback_url is not None
-        self._owe(lease, after_s=0.0 if calls_back else own_s)
+        self._mark_pending(lease, after_s=0.0 if calls_back else own_s)
         return Cancelled(end.result, not calls_back and self._deliver(end.result))
 
     def _held(self, id: str) -> Lease | None:
@@ -105,18 +105,18 @@ class Canceller:
             events=(*requested(about, origin), *lease.events, end),
         )
 
-    def _owe(self, known: Lease, *, after_s: float) -> None:
+    def _mark_pending(self, known: Lease, *, after_s: float) -> None:
         """Make the lease say what is owed, to be seen to then; who is faster sees the result."""
         key, pause = lease_key(known.id), timedelta(seconds=after_s)
         current = self.store.get(key)
         for _ in range(TRIES):
             lease = (Lease.parse(current.body) if current else None) or known
             due = self.store.now() + pause
-            owing = lease.waiting(not_before=due, committed=True, events=()).body()
+            still_pending = lease.waiting(not_before=due, committed=True, events=()).body()
             outcome = (
-                self.store.replace(key, owing, current.etag)
+                self.store.replace(key, still_pending, current.etag)
                 if current
-                else self.store.create(key, owing)
+                else self.store.create(key, still_pending)
             )
             if isinstance(outcome, Won):
                 return

@@ -38,7 +38,7 @@ class Follower:
         for id, view in self.views.items():
             if view.finished:
                 continue
-            if id in leases and leases[id].state is not State.OWING:
+            if id in leases and leases[id].state is not State.DELIVERING:
                 self.views[id] = leases[id]
             elif view.state is State.WAITING:
                 unseen.append(id)

@@ -37,8 +37,8 @@ class State(StrEnum):
     """A dispatcher has taken it; it waits for a worker."""
     RUNNING = "running"
     RETRY = "retry"
-    OWING = "owing"
-    """Finished; only its events are still to be delivered."""
+    DELIVERING = "owing"
+    """Finished; only its events are still to be delivered. The value is what commands print."""
     FINISHED = "finished"
 
 
@@ -147,7 +147,7 @@ def _in_progress(lease: Lease | None) -> State:
         case Phase.RUNNING:
             return State.RUNNING
         case Phase.RETRY:
-            return State.OWING if lease and lease.committed else State.RETRY
+            return State.DELIVERING if lease and lease.committed else State.RETRY
     return State.CLAIMED  # a spawn writes nothing, so the lease does not tell it from a claim
 
 

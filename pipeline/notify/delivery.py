@@ -14,7 +14,6 @@ from threading import Lock
 import structlog
 
 from config.settings import Settings
-from events.outbox import StoredEvent
 from events.sender import Delivery, Sender
 from events.sink import NotDelivered
 from pipeline.contract.keys import lease_key
@@ -36,29 +35,29 @@ class Pending(StrEnum):
 
 def pending(result: Result, lease: Lease) -> list[Pending]:
     """What has not arrived yet. The callback comes first: somebody waits for it."""
-    debts = {
+    owed = {
         Pending.CALLBACK: result.callback_url is not None and not lease.callback_out,
         Pending.EVENTS: not lease.events_out,
     }
-    return [debt for debt, open in debts.items() if open]
+    return [part for part, open in owed.items() if open]
 
 
 class _Answers:
     """Collects what became of each debt; the last one decides what becomes of the lease."""
 
     def __init__(
-        self, debts: Collection[Pending], then: Callable[[Mapping[Pending, NotDelivered]], None]
+        self, owed: Collection[Pending], then: Callable[[Mapping[Pending, NotDelivered]], None]
     ) -> None:
         self._lock = Lock()
-        self._open = set(debts)
+        self._open = set(owed)
         self._failed: dict[Pending, NotDelivered] = {}
         self._then = then
 
-    def note(self, debt: Pending, failure: NotDelivered | None) -> None:
+    def note(self, part: Pending, failure: NotDelivered | None) -> None:
         with self._lock:
-            self._open.remove(debt)
+            self._open.remove(part)
             if failure is not None:
-                self._failed[debt] = failure
+                self._failed[part] = failure
             if self._open:
                 return
         self._then(self._failed)
@@ -75,10 +74,10 @@ class ResultDelivery:
     def deliver(self, result: Result, lease: Lease, etag: str) -> None:
         """Hand what is owed to the sender; returns at once."""
         tries = max(0, lease.attempt - result.attempt)
-        debts = pending(result, lease)
-        answers = _Answers(debts, lambda failed: self._close(lease, etag, tries, debts, failed))
-        for debt in debts:
-            self._send(debt, result, answers)
+        owed = pending(result, lease)
+        answers = _Answers(owed, lambda failed: self._close(lease, etag, tries, owed, failed))
+        for part in owed:
+            self._send(part, result, answers)
 
     def unreadable(self, lease: Lease, etag: str) -> None:
         """Of a result that this version cannot read: its events are owed all the same, and whoever
@@ -87,18 +86,14 @@ class ResultDelivery:
         events = (Pending.EVENTS,)
         self._close(lease, etag, lease.attempt, events, {Pending.EVENTS: failure})
 
-    def send_events(self, events: tuple[StoredEvent, ...]) -> None:
-        """Send events that stand in an outbox too."""
-        self.sender.best_effort(events)
-
-    def _send(self, debt: Pending, result: Result, answers: _Answers) -> None:
+    def _send(self, part: Pending, result: Result, answers: _Answers) -> None:
         def arrived() -> None:
-            answers.note(debt, None)
+            answers.note(part, None)
 
         def failed(failure: NotDelivered) -> None:
-            answers.note(debt, failure)
+            answers.note(part, failure)
 
-        if debt is Pending.EVENTS:
+        if part is Pending.EVENTS:
             self.sender.submit(Delivery(result.events, arrived, failed))
             return
         caller = Caller(self.settings, self.store.now, self.web)
@@ -111,23 +106,25 @@ class ResultDelivery:
         lease: Lease,
         etag: str,
         tries: int,
-        debts: Collection[Pending],
+        owed: Collection[Pending],
         failed: Mapping[Pending, NotDelivered],
     ) -> None:
         last = tries + 1 >= self.settings.event_tries
         if last:
             log = structlog.get_logger(__name__)
-            for debt, failure in failed.items():
-                log.error(f"{debt}_given_up", job=lease.id, tries=tries + 1, reason=str(failure))
+            for part, failure in failed.items():
+                log.error(f"{part}_given_up", job=lease.id, tries=tries + 1, reason=str(failure))
         if last or not failed:
             self.store.delete(lease_key(lease.id))
             return
         tried = any(failure.tried for failure in failed.values())
-        owing = self.owing(lease, tries, tried=tried, arrived=set(debts) - set(failed))
+        still_pending = self.still_pending(
+            lease, tries, tried=tried, arrived=set(owed) - set(failed)
+        )
         # A lost reply or a lost race needs no answer: whoever has the lease now sees the result.
-        self.store.replace(lease_key(lease.id), owing.body(), etag)
+        self.store.replace(lease_key(lease.id), still_pending.body(), etag)
 
-    def owing(
+    def still_pending(
         self, lease: Lease, tries: int, *, tried: bool = True, arrived: Collection[Pending] = ()
     ) -> Lease:
         """The lease of a job that only owes what has not arrived, due again after a growing pause.

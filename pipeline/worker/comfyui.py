@@ -156,7 +156,7 @@ class ComfyServer:
 
 @dataclass(frozen=True)
 class ComfyGraphRunner:
-    """The `Studio` of one execution."""
+    """The `GraphRunner` of one execution."""
 
     client: ComfyClient
     face_models: FaceModels

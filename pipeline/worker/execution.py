@@ -1,6 +1,6 @@
 """One execution of a job on a worker: fenced start, pictures, outputs, and how it ends.
 
-start (fence) ─ make pictures under the heartbeat ─ metrics.json ─ commit ─ settle
+start (fence) ─ render under the heartbeat ─ metrics.json ─ commit ─ deliver
                     └ an error that may pass, attempts left: hand the lease back for a retry
                     └ lease lost: write nothing more
 """

@@ -33,7 +33,7 @@ from pipeline.store.conditional import SafeStore, listed
 from pipeline.store.open import open_store
 from pipeline.worker.comfyui import ComfyServer
 from pipeline.worker.context import WorkerContext
-from tests.support.instant_comfyui import InstantEngine, workshop
+from tests.support.instant_comfyui import InstantEngine, worker_context
 from tests.support.seaweed import fresh_bucket
 
 KEY = "ryla_for-the-tests-of-the-clients"
@@ -133,7 +133,7 @@ def pipeline(settings: Settings, work_dir: Path) -> Iterator[tuple[ApiDependenci
         store, runtime = open_store(settings), load_runtime(settings, "local")
         sender = Sender(MemorySink())
         parts.callback(sender.close, 5)
-        context = workshop(
+        context = worker_context(
             store, ResultDelivery(store, sender, settings, lambda: 1.0), runtime, comfy
         )
         worker = OneWorker(context)

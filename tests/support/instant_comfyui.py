@@ -91,7 +91,7 @@ def failing(*errors: ComfyError | None) -> Callable[..., None]:
     return before
 
 
-def workshop(
+def worker_context(
     store: SafeStore,
     delivery: ResultDelivery,
     runtime: RuntimeConfig,

@@ -24,7 +24,12 @@ from pipeline.runtime import RuntimeConfig, load_runtime
 from pipeline.store.base import Always, Condition, Page, Store, Stored, Written
 from pipeline.store.conditional import Patience, SafeStore
 from pipeline.store.memory import MemoryStore
-from tests.support.instant_comfyui import HoldingEngine, InstantEngine, InstantServer, workshop
+from tests.support.instant_comfyui import (
+    HoldingEngine,
+    InstantEngine,
+    InstantServer,
+    worker_context,
+)
 from tests.support.manifests import body
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -92,7 +97,7 @@ class PipelineFixture:
         self.sink = sink or MemorySink()
         self.sender = Sender(self.sink, pauses=Pauses(first=0.01, longest=0.05))
         self.store = self.safe()
-        self.context = workshop(
+        self.context = worker_context(
             self.store, self.delivery, self.runtime, server, gpu=gpu, jitter=lambda: 1.0
         )
         self.held = HoldingEngine()

@@ -28,7 +28,7 @@ from pipeline.store.conditional import Patience, SafeStore
 from pipeline.store.memory import MemoryStore
 from pipeline.worker.execution import execute
 from tests.support.faulty_store import Died, Fault, FaultyStore
-from tests.support.instant_comfyui import InstantServer, workshop
+from tests.support.instant_comfyui import InstantServer, worker_context
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SETTINGS = Settings(
@@ -41,7 +41,7 @@ SETTINGS = Settings(
     backoff_cap_seconds=1,
     max_attempts=4,
 )
-BENCH: RuntimeConfig = load_runtime(SETTINGS, "local")
+RUNTIME: RuntimeConfig = load_runtime(SETTINGS, "local")
 
 
 class AuditedStore(MemoryStore):
@@ -210,7 +210,7 @@ class Simulation:
             self.process(),
             self.engine,
             self.sender,
-            BENCH,
+            RUNTIME,
             self._pool,
             "dispatcher",
             nonce=self.nonce,
@@ -240,10 +240,10 @@ class Simulation:
             if self._before is not None:
                 self._before(self, payload)
 
-        context = workshop(
+        context = worker_context(
             store,
             ResultDelivery(store, self.sender, SETTINGS, lambda: 1.0),
-            BENCH,
+            RUNTIME,
             InstantServer(before),
             nonce=self.nonce,
             jitter=lambda: 1.0,

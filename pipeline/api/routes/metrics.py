@@ -51,7 +51,7 @@ class Gauges(Collector):
             (
                 "ryla_jobs_owing",
                 "Finished jobs whose events or callback have not arrived yet.",
-                sum(view.state is State.OWING for view in held),
+                sum(view.state is State.DELIVERING for view in held),
             ),
             (
                 "ryla_rejected_entries",

@@ -33,7 +33,7 @@ from workflows.interfaces import FILE, committed
 
 GRAPHS = Path(__file__).parent / "graphs"
 KIND, MODELS = Workflow(), load_models()
-BENCH = load_runtime(Settings(), "local")
+RUNTIME = load_runtime(Settings(), "local")
 KEY = "inputs/0.png"
 
 
@@ -57,7 +57,7 @@ def judged(workflow: dict[str, Any], **fields: Any) -> RylaError | None:
     given = {"prompt": "a cat", "workflow": workflow, **fields}
     body = json.dumps({"version": 1, "model": "workflow", "input": given}).encode()
     try:
-        check_work("job", parse_manifest(body), BENCH)
+        check_work("job", parse_manifest(body), RUNTIME)
     except RylaError as error:
         return error
     return None
@@ -323,7 +323,7 @@ def test_every_text_of_the_graph_is_checked() -> None:
 
     assert "nude child" in asked
     with pytest.raises(PromptRefused):
-        BENCH.policy.require(_asked(KIND.prompts(hidden)))
+        RUNTIME.policy.require(_asked(KIND.prompts(hidden)))
 
 
 def _asked(prompts: Sequence[str]) -> PolicySubject:

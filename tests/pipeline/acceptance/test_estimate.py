@@ -9,12 +9,12 @@ from pipeline.acceptance.jobs import gpu_jobs, jobs_of
 from pipeline.runtime import load_runtime
 from tests.support.acceptances import plan
 
-BENCH = load_runtime(Settings(), "modal")
+RUNTIME = load_runtime(Settings(), "modal")
 HERE = Path()
 
 
 def priced_jobs(**changes: object) -> list[PricedJob]:
-    return ready(jobs_of(plan(**changes), "r"), HERE, "acme", BENCH)
+    return ready(jobs_of(plan(**changes), "r"), HERE, "acme", RUNTIME)
 
 
 def test_an_order_is_a_manifest_with_its_price() -> None:
@@ -26,7 +26,7 @@ def test_an_order_is_a_manifest_with_its_price() -> None:
 
 
 def test_on_a_named_gpu_it_costs_what_that_gpu_costs() -> None:
-    slow, fast = ready(gpu_jobs(plan(), "r", ["A10", "H100"])[::3], HERE, "acme", BENCH)
+    slow, fast = ready(gpu_jobs(plan(), "r", ["A10", "H100"])[::3], HERE, "acme", RUNTIME)
 
     assert (slow.gpu, fast.gpu) == ("A10", "H100")
     assert (slow.seconds or 0) > (fast.seconds or 0)
@@ -52,7 +52,7 @@ def test_a_bound_holds_for_what_was_spent_and_what_is_coming() -> None:
 
 
 def test_no_bound_can_be_kept_where_nobody_can_tell_the_cost() -> None:
-    unknown = ready(gpu_jobs(plan(), "r", ["RTX-PRO-6000"]), HERE, "acme", BENCH)
+    unknown = ready(gpu_jobs(plan(), "r", ["RTX-PRO-6000"]), HERE, "acme", RUNTIME)
     assert unknown[0].usd is None
 
     require_known(unknown, None)

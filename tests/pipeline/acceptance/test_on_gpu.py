@@ -10,7 +10,7 @@ from pipeline.contract.keys import manifest_key
 from pipeline.store.base import Always
 from tests.support.acceptances import SMALL, plan
 from tests.support.pipeline_fixture import PipelineFixture
-from tests.support.simulation import BENCH, Simulation
+from tests.support.simulation import RUNTIME, Simulation
 
 GPU = "A100-80GB"
 
@@ -18,7 +18,7 @@ GPU = "A100-80GB"
 @pytest.fixture
 def priced() -> PricedJob:
     part = {"input": SMALL}
-    return ready(gpu_jobs(plan(gpus=part), "r", [GPU]), Path(), "default", BENCH)[0]
+    return ready(gpu_jobs(plan(gpus=part), "r", [GPU]), Path(), "default", RUNTIME)[0]
 
 
 def test_any_dispatcher_spawns_it_on_that_gpu(holding: PipelineFixture, priced: PricedJob) -> None:

@@ -22,7 +22,7 @@ from pipeline.notify.delivery import ResultDelivery
 from pipeline.runtime import load_runtime
 from pipeline.store.open import open_store
 from tests.support.dying_dispatcher import POINTS
-from tests.support.instant_comfyui import InstantEngine, workshop
+from tests.support.instant_comfyui import InstantEngine, worker_context
 from tests.support.manifests import body
 from tests.support.seaweed import fresh_bucket
 from tests.support.stack import Bucket, quick, wait_until
@@ -74,7 +74,7 @@ def test_what_a_killed_dispatcher_leaves_ends_in_one_result(
     runtime, sink = load_runtime(settings, "local"), MemorySink()
     sender, pool = Sender(sink), ThreadPoolExecutor(2)
     engine = InstantEngine(
-        workshop(bucket.store, ResultDelivery(bucket.store, sender, settings), runtime)
+        worker_context(bucket.store, ResultDelivery(bucket.store, sender, settings), runtime)
     )
     survivor = Dispatcher(bucket.store, engine, sender, runtime, pool, "survivor")
 

@@ -132,7 +132,7 @@ def test_a_lease_that_only_owes_events_is_told_from_a_retry(pipeline: PipelineFi
         pipeline.raw.put(f"leases/{id}.json", lease.body(), Always())
 
     assert {id: view.state for id, view in LeaseWatch(pipeline.store).look().items()} == {
-        "owing": State.OWING,
+        "owing": State.DELIVERING,
         "again": State.RETRY,
     }
 

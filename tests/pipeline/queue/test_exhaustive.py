@@ -162,7 +162,7 @@ def _settles_before_delivery(self: Any, delivered: bool) -> Any:
 
 
 def _takes_events_for_the_callback(self: Any, arrived: Any) -> Any:
-    if arrived == self.call.debts:
+    if arrived == self.call.owed:
         return procedures.DropOwn(self.lease)
     return procedures.Owe(self.result, self.lease, self.etag, tuple(Pending) if arrived else ())
 

@@ -13,7 +13,7 @@ from pipeline.store.base import Always
 from pipeline.worker.cold_start import ColdStart
 from pipeline.worker.execution import Ending, execute
 from tests.pipeline.conftest import MakePipeline
-from tests.support.instant_comfyui import InstantServer, failing, workshop
+from tests.support.instant_comfyui import InstantServer, failing, worker_context
 from tests.support.manifests import body
 from tests.support.pipeline_fixture import PipelineFixture
 from tests.support.stack import wait_until
@@ -34,7 +34,7 @@ def run(
     **options: Any,
 ) -> Ending:
     server = InstantServer(before) if before else None
-    context = workshop(
+    context = worker_context(
         pipeline.store, pipeline.delivery, pipeline.runtime, server, gpu=options.pop("gpu", "none")
     )
     ending = execute(payload, context, **{"call_id": "call-1", **options})
@@ -111,7 +111,7 @@ def test_a_lost_attempt_is_paid_until_it_was_taken_over_and_marked_so(
     holding.submit("job-1")
     holding.tick()
     server = InstantServer(failing())
-    context = workshop(holding.store, holding.delivery, holding.runtime, server, gpu="L40S")
+    context = worker_context(holding.store, holding.delivery, holding.runtime, server, gpu="L40S")
     from pipeline.worker.execution import _begin
 
     assert _begin(holding.held.payloads[0], context, None) is not None
@@ -289,7 +289,9 @@ def test_a_manifest_that_vanished_fails_the_job(holding: PipelineFixture) -> Non
 
 def test_a_worker_that_must_go_hands_its_job_back(holding: PipelineFixture) -> None:
     payload = spawned(holding)
-    context = workshop(holding.store, holding.delivery, holding.runtime, InstantServer(interrupted))
+    context = worker_context(
+        holding.store, holding.delivery, holding.runtime, InstantServer(interrupted)
+    )
     context.stopping.set()
     assert execute(payload, context, call_id=None) is Ending.RETRY
     lease = holding.lease("job-1")

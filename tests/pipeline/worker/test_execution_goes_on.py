@@ -14,7 +14,7 @@ from pipeline.models.loads import ModelLoads
 from pipeline.queue.spawn import SpawnPayload
 from pipeline.worker.execution import Ending, execute
 from tests.pipeline.worker.test_execution import interrupted, never, run, spawned
-from tests.support.instant_comfyui import InstantServer, failing, workshop
+from tests.support.instant_comfyui import InstantServer, failing, worker_context
 from tests.support.manifests import body
 from tests.support.pipeline_fixture import PipelineFixture
 
@@ -29,7 +29,7 @@ def preempted(
     **options: Any,
 ) -> Ending:
     """The notice comes while the first prompt runs, or before the job starts."""
-    context = workshop(
+    context = worker_context(
         pipeline.store, pipeline.delivery, pipeline.runtime, gpu=options.pop("gpu", "none")
     )
 
@@ -100,7 +100,7 @@ LOADED = "modal_model_loaded"
 
 
 def test_the_first_job_that_used_weights_tells_of_them(holding: PipelineFixture) -> None:
-    context = workshop(holding.store, holding.delivery, holding.runtime, gpu="L40S")
+    context = worker_context(holding.store, holding.delivery, holding.runtime, gpu="L40S")
     own = replace(context, comfy=COMFYUI, loads=ModelLoads(holding.runtime.models))
     for id in ("job-1", "job-2"):
         holding.submit(id)
@@ -142,7 +142,7 @@ def ran_out(
 ) -> Ending:
     runtime = replace(pipeline.runtime, engine="modal")
     server = InstantServer(failing(error or OutOfMemory("full")))  # type: ignore[arg-type]
-    context = workshop(pipeline.store, pipeline.delivery, runtime, server, gpu=gpu)
+    context = worker_context(pipeline.store, pipeline.delivery, runtime, server, gpu=gpu)
     ending = execute(payload, context, call_id=None)
     pipeline.deliver()
     return ending

@@ -11,14 +11,14 @@ from pipeline.worker.heartbeat import Heartbeat
 from pipeline.worker.render import render_job
 from tests.pipeline.conftest import MakePipeline
 from tests.pipeline.dispatcher.test_survey import lease
-from tests.support.instant_comfyui import InstantServer, failing, workshop
+from tests.support.instant_comfyui import InstantServer, failing, worker_context
 from tests.support.manifests import body
 from tests.support.pipeline_fixture import NOON, PipelineFixture
 
 
 @pytest.fixture
 def context(pipeline: PipelineFixture) -> WorkerContext:
-    return workshop(pipeline.store, pipeline.delivery, pipeline.runtime)
+    return worker_context(pipeline.store, pipeline.delivery, pipeline.runtime)
 
 
 def made_by(
@@ -50,7 +50,7 @@ def test_pictures_lie_under_the_attempt_with_what_the_result_needs(
 
 
 def test_what_was_made_before_a_failure_is_still_told(pipeline: PipelineFixture) -> None:
-    context = workshop(
+    context = worker_context(
         pipeline.store,
         pipeline.delivery,
         pipeline.runtime,
@@ -79,7 +79,7 @@ def test_comfyuis_files_of_a_job_go_with_it_however_it_ends(
     pipeline: PipelineFixture, errors: tuple[NodeFailed, ...]
 ) -> None:
     server = Cleared(*errors)
-    context = workshop(pipeline.store, pipeline.delivery, pipeline.runtime, server)
+    context = worker_context(pipeline.store, pipeline.delivery, pipeline.runtime, server)
     with suppress(NodeFailed):
         made_by(context, body())
     assert server.jobs == [("job-1", [])]
@@ -117,7 +117,9 @@ def test_a_run_is_told_how_far_the_job_is_and_when_to_stop(make_pipeline: MakePi
         told.append(options["should_stop"]())
 
     pipeline = make_pipeline()
-    context = workshop(pipeline.store, pipeline.delivery, pipeline.runtime, InstantServer(before))
+    context = worker_context(
+        pipeline.store, pipeline.delivery, pipeline.runtime, InstantServer(before)
+    )
     held = lease("job-1")
     heart = Heartbeat(context.store, held, "etag", context.runtime.settings)
     render_job(RenderState(), held, body(input={"num_images": 2}), context, heart)

@@ -266,16 +266,16 @@ class Actors:
                 yield Outcome(FREE, 0, self._reply(local, None), SPAWN, spawned)
                 yield Outcome(REFUSE, 0, said_no)
                 yield Outcome(REFUSE, 0, said_no, SPAWN, spawned)
-            case Delivering(debts):
-                yield self._deliver(local, debts, FREE)
-                for count in range(len(debts)):
-                    for arrived in combinations(debts, count):
+            case Delivering(owed):
+                yield self._deliver(local, owed, FREE)
+                for count in range(len(owed)):
+                    for arrived in combinations(owed, count):
                         yield self._deliver(local, arrived, UNDELIVERED)
             case call:
                 raise NotImplementedError(call)
 
     def _deliver(self, local: Local, arrived: tuple[Pending, ...], fault: int) -> Outcome:
-        marks = sum(ARRIVED[debt] for debt in arrived)
+        marks = sum(ARRIVED[part] for part in arrived)
         return Outcome(fault, 0, self._reply(local, arrived), DELIVER, marks)
 
     def _reply(self, local: Local, reply: Any) -> int:

@@ -145,7 +145,7 @@ class GiveBack:
 class Delivering:
     """Reply: those of the debts that the other sides confirmed."""
 
-    debts: tuple[Pending, ...]
+    owed: tuple[Pending, ...]
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class Deliver:
         return Delivering(tuple(pending(self.result, self.lease)))
 
     def next(self, arrived: tuple[Pending, ...]) -> Any:
-        if arrived == self.call.debts:
+        if arrived == self.call.owed:
             return DropOwn(self.lease)
         return NotMine() if self.marked else Owe(self.result, self.lease, self.etag, arrived)
 
@@ -212,7 +212,7 @@ _CANCELLERS = Lease(
 
 def _owing(lease: Lease, result: Result, arrived: tuple[Pending, ...] = ()) -> Lease:
     tries = max(0, lease.attempt - result.attempt)
-    return _rules().delivery.owing(lease, tries, arrived=arrived)
+    return _rules().delivery.still_pending(lease, tries, arrived=arrived)
 
 
 @cache
@@ -247,8 +247,12 @@ class OweCancel:
     @property
     def call(self) -> CreateLease | ReplaceLease:
         current = None if self.current is None else Lease.parse(self.current.body)
-        owing = _owing(current or _CANCELLERS, self.result)
-        return ReplaceLease(owing, self.current.etag) if self.current else CreateLease(owing)
+        still_pending = _owing(current or _CANCELLERS, self.result)
+        return (
+            ReplaceLease(still_pending, self.current.etag)
+            if self.current
+            else CreateLease(still_pending)
+        )
 
     def next(self, reply: Outcome) -> Any:
         if isinstance(reply, Won):

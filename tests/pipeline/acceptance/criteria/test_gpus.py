@@ -11,12 +11,12 @@ from pipeline.contract.result import Status
 from pipeline.runtime import load_runtime
 from tests.support.acceptances import metrics, outcome, plan
 
-BENCH = load_runtime(Settings(), "modal")
-ORDERS = ready(gpu_jobs(plan(), "r", ["L40S", "H100!"]), Path(), "acme", BENCH)
+RUNTIME = load_runtime(Settings(), "modal")
+ORDERS = ready(gpu_jobs(plan(), "r", ["L40S", "H100!"]), Path(), "acme", RUNTIME)
 
 
 def on(gpu: str, seconds: float, cold: float = 0, took: str | None = None) -> Outcome:
-    name = BENCH.gpus.gpu(took or gpu).name
+    name = RUNTIME.gpus.gpu(took or gpu).name
     measured = metrics(seconds, cold=cold, gpu=name)
     return outcome(
         f"{gpu}-{seconds}", Stage.GPU, "flux-dev", gpu, metrics=measured, usd=seconds / 1e3
@@ -26,7 +26,7 @@ def on(gpu: str, seconds: float, cold: float = 0, took: str | None = None) -> Ou
 def test_the_cold_job_is_told_apart_from_the_warm_ones() -> None:
     outcomes = [on("L40S", 30, cold=50), on("L40S", 9), on("L40S", 11), on("H100!", 4)]
 
-    l40s, h100 = on_gpus(outcomes, ORDERS, BENCH.gpus)
+    l40s, h100 = on_gpus(outcomes, ORDERS, RUNTIME.gpus)
 
     assert (l40s.gpu, l40s.pictures, l40s.warm_seconds) == ("L40S", 3, 10)
     assert l40s.warm_usd == pytest.approx(0.01)
@@ -37,7 +37,7 @@ def test_the_cold_job_is_told_apart_from_the_warm_ones() -> None:
 
 
 def test_a_job_that_ran_elsewhere_counts_nowhere() -> None:
-    (row,) = on_gpus([on("L40S", 9), on("L40S", 3, took="H100")], ORDERS, BENCH.gpus)
+    (row,) = on_gpus([on("L40S", 9), on("L40S", 3, took="H100")], ORDERS, RUNTIME.gpus)
 
     assert (row.pictures, row.warm_seconds) == (1, 9)
     assert row.why == "L40S-3 ran on H100"
@@ -49,7 +49,7 @@ def test_what_is_missing_is_told() -> None:
     )
     late = Outcome(Job("late", Stage.GPU, "flux-dev", {}, "L40S"), None, "still running")
 
-    (row,) = on_gpus([failed, late], ORDERS, BENCH.gpus)
+    (row,) = on_gpus([failed, late], ORDERS, RUNTIME.gpus)
 
     assert (row.pictures, row.warm_usd) == (0, None)
     assert row.why == "bad failed (out_of_memory), late: still running"
