@@ -17,7 +17,7 @@ from pipeline.acceptance.http import Web
 from pipeline.acceptance.plan import RUN, read_plan
 from pipeline.acceptance.run import Forecast, Run, RunObserver, RunOptions
 from pipeline.acceptance.summary import Acceptance, account, write_page
-from pipeline.cli import show
+from pipeline.cli import output
 from pipeline.cli.follow import progress
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.report.formats import usd
@@ -45,7 +45,7 @@ class JobsShown:
     """A bar that counts jobs, and what is done beside them."""
 
     def __init__(self, *, quiet: bool) -> None:
-        self._console, self._quiet = show.err(), quiet
+        self._console, self._quiet = output.err(), quiet
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         live = not quiet and self._console.is_terminal
         self._bar = Progress(
@@ -82,7 +82,7 @@ class JobsShown:
 
 def register(app: typer.Typer) -> None:
     @app.command("accept", help=HELP)
-    @show.command
+    @output.command
     def command(
         plan: Annotated[
             Path, typer.Option("--plan", metavar="FILE", dir_okay=False, help="What to make.")
@@ -163,7 +163,7 @@ def _looked_ahead(going: Run, *, dry_run: bool, json: bool) -> bool:
     if not json:
         _print_forecast(going.options.run, forecast, billed=going.runtime.deployed)
     elif dry_run:
-        show.print_json({"run": going.options.run, "forecast": forecast.document()})
+        output.print_json({"run": going.options.run, "forecast": forecast.document()})
     forecast.require_affordable()
     return not dry_run
 
@@ -186,7 +186,7 @@ def _print_forecast(name: str, forecast: Forecast, *, billed: bool) -> None:
     warm = f"{usd(forecast.expected_usd)} on warm {', '.join(forecast.gpus) or 'GPUs'}{untold}"
     bound = "no bound" if forecast.bound_usd is None else f"at most ${forecast.bound_usd:g}"
     beyond = "cold starts come on top" if billed else "a machine of your own bills nothing"
-    show.print_text(
+    output.print_text(
         f"Run      {name}: {forecast.jobs} jobs{there}\nExpected {warm}; {beyond}; {bound}"
     )
 
@@ -196,7 +196,7 @@ def _answer(acceptance: Acceptance, out: Path, *, json: bool) -> None:
     document = acceptance.document()
     (out / DOCUMENT).write_text(jsonlib.dumps(document, indent=1))
     if json:
-        show.print_json(document)
+        output.print_json(document)
         return
     _print_criteria(acceptance)
     _print_gpus(acceptance)
@@ -209,14 +209,14 @@ def _answer(acceptance: Acceptance, out: Path, *, json: bool) -> None:
         f"Cost     {usd(acceptance.usd)}",
         f"Page     {out / PAGE}",
     ]
-    show.print_text("\n".join(line for n, line in enumerate(lines) if line or n == 0))
+    output.print_text("\n".join(line for n, line in enumerate(lines) if line or n == 0))
 
 
 def _print_criteria(acceptance: Acceptance) -> None:
     columns = ("criterion", ">figure", "=verdict", "why")
     rows = [(each.name, each.figure, each.verdict, each.why) for each in acceptance.criteria]
-    show.out().print()
-    show.out().print(show.table(None, columns, rows))
+    output.out().print()
+    output.out().print(output.table(None, columns, rows))
 
 
 def _print_gpus(acceptance: Acceptance) -> None:
@@ -224,9 +224,9 @@ def _print_gpus(acceptance: Acceptance) -> None:
         (
             each.gpu,
             each.pictures,
-            show.span(each.warm_seconds),
+            output.span(each.warm_seconds),
             usd(each.warm_usd),
-            show.span(each.cold_seconds),
+            output.span(each.cold_seconds),
             usd(each.cold_usd),
             each.why,
         )
@@ -234,5 +234,5 @@ def _print_gpus(acceptance: Acceptance) -> None:
     ]
     if rows:
         columns = ("=GPU", ">pictures", ">warm", ">dollars", ">cold job", ">dollars", "")
-        show.out().print()
-        show.out().print(show.table(None, columns, rows))
+        output.out().print()
+        output.out().print(output.table(None, columns, rows))

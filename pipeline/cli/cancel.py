@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import show
+from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.contract.keys import check_id
 from pipeline.jobs.cancel import Canceller
@@ -27,7 +27,7 @@ Example:
 
 def register(app: typer.Typer) -> None:
     @app.command("cancel", help=HELP)
-    @show.command
+    @output.command
     def command(
         id: Annotated[str, typer.Argument(metavar="ID", help="The job.")],
         state_dir: StateDir = None,
@@ -43,7 +43,7 @@ def register(app: typer.Typer) -> None:
         done = canceller.cancel(check_id(id))
         if json:
             document = done.result.model_dump(mode="json")
-            show.print_json({"result": document, "events_delivered": done.delivered})
+            output.print_json({"result": document, "events_delivered": done.delivered})
             return
         later = "" if done.delivered else "; its events are delivered later, by a dispatcher"
-        show.out().print(f"{id} is cancelled{later}")
+        output.out().print(f"{id} is cancelled{later}")

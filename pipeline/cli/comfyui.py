@@ -9,7 +9,7 @@ import typer
 from config.errors import InstallFailed, InvalidSetting
 from config.settings import Settings, load_settings
 from handlers.comfyui.client import ComfyClient
-from pipeline.cli import show
+from pipeline.cli import output
 from pipeline.cli.options import Json
 from pipeline.comfyui_setup.install import InstallOptions, run
 from pipeline.comfyui_setup.nodes import FLAGS, NodeCheck, check_folder, live_interfaces
@@ -62,7 +62,7 @@ def register(app: typer.Typer) -> None:
     group.command("install", help=INSTALL_HELP)(_install)
 
 
-@show.command
+@output.command
 def _interfaces(
     url: Annotated[
         str | None, typer.Option("--url", help="Of the ComfyUI that runs (RYLA_COMFYUI_URL).")
@@ -88,25 +88,25 @@ def _interfaces(
         out.write_text(interfaces.dumps(table), encoding="utf-8")
     if json:
         written = {"out": out, "nodes": len(table.nodes), "kept_of_packs": kept}
-        show.print_json({**_compared(comparison), **(written if out else {})})
+        output.print_json({**_compared(comparison), **(written if out else {})})
     else:
-        show.print_text(f"ComfyUI {live.comfyui_version} at {address}: {len(live.nodes)} nodes")
+        output.print_text(f"ComfyUI {live.comfyui_version} at {address}: {len(live.nodes)} nodes")
         _print_comparison(comparison)
         if out is not None:
             also = f", and those of {', '.join(kept)} as they were" if kept else ""
-            show.print_text(f"{out}: {len(table.nodes)} nodes{also}")
+            output.print_text(f"{out}: {len(table.nodes)} nodes{also}")
     if check and not comparison.same:
         raise typer.Exit(1)
 
 
-@show.command
+@output.command
 def _check(folder: Folder = None, json: Json = False) -> None:
     settings = load_settings(os.environ)
     place = _named(folder, settings)
     _report(_checked(place, settings.comfyui_python or _python_of(place), settings), json=json)
 
 
-@show.command
+@output.command
 def _install(
     folder: Folder = None,
     source: Annotated[
@@ -138,18 +138,18 @@ def _install(
         pack_sources=_sources(pack_sources or ()),
         requirements=requirements,
     )
-    said = show.err()
+    said = output.err()
     run(
         options,
         on_step=lambda name: said.print(f"[bold]{name}[/]", soft_wrap=True),
         on_line=lambda line: said.print(f"  {line}", markup=False, soft_wrap=True, style="dim"),
     )
     if not requirements:
-        show.print_text(f"{place}: without packages, so not checked")
+        output.print_text(f"{place}: without packages, so not checked")
         return
     _report(_checked(place, options.python, settings), json=json)
     if not json:
-        show.print_text(f"RYLA_COMFYUI_DIR={place}\nRYLA_COMFYUI_PYTHON={options.python}")
+        output.print_text(f"RYLA_COMFYUI_DIR={place}\nRYLA_COMFYUI_PYTHON={options.python}")
 
 
 def _named(folder: Path | None, settings: Settings) -> Path:
@@ -199,12 +199,12 @@ def _checked(folder: Path, python: Path, settings: Settings) -> NodeCheck:
 
 def _report(found: NodeCheck, *, json: bool) -> None:
     if json:
-        show.print_json(
+        output.print_json(
             {"good": found.good, "not_imported": found.failed, **_compared(found.comparison)}
         )
     else:
         for name, why in found.failed.items():
-            show.print_text(f"Not imported: {name}: {why}")
+            output.print_text(f"Not imported: {name}: {why}")
         _print_comparison(found.comparison)
     if not found.good:
         raise typer.Exit(1)
@@ -212,13 +212,13 @@ def _report(found: NodeCheck, *, json: bool) -> None:
 
 def _print_comparison(comparison: Comparison) -> None:
     for name in comparison.missing:
-        show.print_text(f"Missing: {name}. {required_nodes.why_missing(name, comparison.theirs)}")
+        output.print_text(f"Missing: {name}. {required_nodes.why_missing(name, comparison.theirs)}")
     for name, differences in comparison.changed.items():
         for each in differences:
-            show.print_text(f"Differs: {name}: {each}")
+            output.print_text(f"Differs: {name}: {each}")
     if comparison.same:
         total = len(required_nodes.ALL)
-        show.print_text(
+        output.print_text(
             f"All {total} nodes that the graphs need are there, as in ComfyUI {comparison.ours}."
         )
 

@@ -14,7 +14,7 @@ import typer
 import pipeline
 from config.errors import DeployFailed, ModelError
 from config.tables import load_gpus
-from pipeline.cli import show
+from pipeline.cli import output
 from pipeline.cli.options import Json, names_bucket
 from pipeline.doctor import Health, Row, bucket_rows
 from pipeline.modal_app import check, deployment
@@ -41,7 +41,7 @@ NOT_INSTALLED = "pip install --require-hashes --no-deps -r requirements/modal.tx
 
 def register(app: typer.Typer) -> None:
     @app.command("deploy", help=HELP)
-    @show.command
+    @output.command
     def command(
         check: Annotated[
             bool, typer.Option("--check", help="Deploy nothing; say what is missing.")
@@ -84,9 +84,9 @@ def _deploy(deployed: Deployment, *, json: bool) -> None:
             hint="Its own lines above tell why; `ryla deploy --check` says what is missing.",
         )
     if json:
-        show.print_json({"app": deployed.settings.modal_app, "version": deployed.version})
+        output.print_json({"app": deployed.settings.modal_app, "version": deployed.version})
     else:
-        show.print_text(f"{deployed.settings.modal_app} {deployed.version} is deployed")
+        output.print_text(f"{deployed.settings.modal_app} {deployed.version} is deployed")
 
 
 def _check(deployed: Deployment, *, json: bool) -> None:
@@ -103,13 +103,13 @@ def _check(deployed: Deployment, *, json: bool) -> None:
     if json:
         idle = {**asdict(bill), "usd": bill.usd}
         checks = [asdict(row) for row in rows]
-        show.print_json(
+        output.print_json(
             {"ready": ready, "version": deployed.version, "checks": checks, "idle_month": idle}
         )
     else:
-        cells = [(row.check, row.health, show.found_and_fix(row.found, row.fix)) for row in rows]
-        show.out().print(show.table(None, ("check", "", "found"), cells))
-        show.print_text(_told(bill))
+        cells = [(row.check, row.health, output.found_and_fix(row.found, row.fix)) for row in rows]
+        output.out().print(output.table(None, ("check", "", "found"), cells))
+        output.print_text(_told(bill))
     if not ready:
         raise typer.Exit(1)
 

@@ -14,7 +14,7 @@ import typer
 
 from config.settings import Settings
 from events.sender import Sender
-from pipeline.cli import show
+from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.dispatcher.engine import Engine
 from pipeline.dispatcher.loop import Wakeup, dispatch
@@ -63,7 +63,7 @@ class Tally:
 
 def register(app: typer.Typer) -> None:
     @app.command("dispatch", help=HELP)
-    @show.command
+    @output.command
     def command(
         once: Annotated[bool, typer.Option("--once", help="One tick.")] = False,
         for_s: Annotated[
@@ -136,13 +136,13 @@ def _reporter(as_json: bool) -> Callable[[TickReport], None]:
     def report(ticked: TickReport) -> None:
         nonlocal last
         if as_json:
-            show.print_json(asdict(ticked), line=True)
+            output.print_json(asdict(ticked), line=True)
             return
         now = {name: value for name, value in asdict(ticked).items() if value}
         told = {name: value for name, value in now.items() if name not in ("lists", "reads")}
         if told != last:
             last = told
             said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in told.items())
-            show.print_text(f"{time.strftime('%H:%M:%S')}  {said or 'idle'}")
+            output.print_text(f"{time.strftime('%H:%M:%S')}  {said or 'idle'}")
 
     return report

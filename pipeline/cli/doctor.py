@@ -6,7 +6,7 @@ from dataclasses import asdict
 import typer
 
 from config.errors import RylaError
-from pipeline.cli import show
+from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.doctor import Health, Row, run_checks
 
@@ -23,7 +23,7 @@ Example:
 
 def register(app: typer.Typer) -> None:
     @app.command("doctor", help=HELP)
-    @show.command
+    @output.command
     def command(state_dir: StateDir = None, json: Json = False) -> None:
         rows: list[Row] = []
         try:
@@ -37,11 +37,11 @@ def register(app: typer.Typer) -> None:
             rows += run_checks(settings, dict(os.environ))
         healthy = all(row.health is not Health.FAILED for row in rows)
         if json:
-            show.print_json({"healthy": healthy, "checks": [asdict(row) for row in rows]})
+            output.print_json({"healthy": healthy, "checks": [asdict(row) for row in rows]})
         else:
             cells = [
-                (row.check, row.health, show.found_and_fix(row.found, row.fix)) for row in rows
+                (row.check, row.health, output.found_and_fix(row.found, row.fix)) for row in rows
             ]
-            show.out().print(show.table(None, ("check", "", "found"), cells))
+            output.out().print(output.table(None, ("check", "", "found"), cells))
         if not healthy:
             raise typer.Exit(1)

@@ -13,7 +13,7 @@ from config.errors import UnknownJob
 from config.logs import configure_logs
 from events.file_sink import read_events
 from events.outbox import StoredEvent
-from pipeline.cli import show
+from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings, load_cli_settings, quieter
 from pipeline.contract.keys import check_id
 from pipeline.jobs.status import State, look_up
@@ -36,7 +36,7 @@ COLUMNS = ("=time", "=event", "tenant", ">attempt", ">seconds", ">cost", "error"
 
 def register(app: typer.Typer) -> None:
     @app.command("events", help=HELP)
-    @show.command
+    @output.command
     def command(
         follow: Annotated[
             bool, typer.Option("--follow", "-f", help="Go on with new ones until Ctrl-C.")
@@ -61,7 +61,7 @@ def register(app: typer.Typer) -> None:
             return
         if not path.exists() and not json:
             where = "they go to PostHog" if settings.posthog_api_key else "nothing ran yet"
-            show.err().print(f"No events in {path}: {where}.", soft_wrap=True, markup=False)
+            output.err().print(f"No events in {path}: {where}.", soft_wrap=True, markup=False)
         _print(read_events(path), json)
 
 
@@ -91,14 +91,14 @@ def _print(events: Iterable[StoredEvent], as_json: bool) -> None:
         for event in events:
             _print_line(event, as_json)
     else:
-        show.out().print(show.table(None, COLUMNS, map(_row, events)))
+        output.out().print(output.table(None, COLUMNS, map(_row, events)))
 
 
 def _print_line(event: StoredEvent, as_json: bool) -> None:
     if as_json:
-        show.print_json(event.wire(), line=True)
+        output.print_json(event.wire(), line=True)
     else:
-        show.print_text("  ".join(str(part) for part in _row(event) if part not in (None, "")))
+        output.print_text("  ".join(str(part) for part in _row(event) if part not in (None, "")))
 
 
 def _row(event: StoredEvent) -> tuple[object, ...]:
@@ -109,7 +109,7 @@ def _row(event: StoredEvent) -> tuple[object, ...]:
         event.event,
         told.get("tenant"),
         told.get("attempt"),
-        show.span(duration) if isinstance(duration, float | int) else None,
-        show.usd(cost) if isinstance(cost, float | int) else None,
+        output.span(duration) if isinstance(duration, float | int) else None,
+        output.usd(cost) if isinstance(cost, float | int) else None,
         told.get("error_code"),
     )

@@ -17,7 +17,7 @@ from handlers.faces.calibration import SUFFIXES, calibrate
 from handlers.faces.comparison_image import Panel, comparison_image, in_words, marks
 from handlers.faces.measurement import face_of
 from handlers.faces.scoring import Calibration, Score, score
-from pipeline.cli import show
+from pipeline.cli import output
 from pipeline.cli.options import Json, load_cli_settings, quieter
 from pipeline.models.face_packs import calibration_path, faces_folder, read_calibration
 
@@ -66,7 +66,7 @@ def register(app: typer.Typer) -> None:
 
 def _register_score(group: typer.Typer) -> None:
     @group.command("score", help=SCORE)
-    @show.command
+    @output.command
     def command(
         reference: Annotated[Path, typer.Argument(metavar="REF", help="A picture of the person.")],
         pictures: Annotated[list[Path], typer.Argument(metavar="IMG...", help="Pictures.")],
@@ -87,16 +87,16 @@ def _register_score(group: typer.Typer) -> None:
                 {"picture": str(path), "faces": [_face_document(*each) for each in found]}
                 for path, found in rows
             ]
-            show.print_json({"embedder": runtime.finder.embedder, "pictures": documents})
+            output.print_json({"embedder": runtime.finder.embedder, "pictures": documents})
             return
         lines = [line for path, found in rows for line in _lines(path, found)]
         columns = ("=picture", ">face", ">similarity", ">match", "reason")
-        show.out().print(show.table(None, columns, lines))
+        output.out().print(output.table(None, columns, lines))
 
 
 def _register_compare(group: typer.Typer) -> None:
     @group.command("compare", help=COMPARE)
-    @show.command
+    @output.command
     def command(
         one: Annotated[Path, typer.Argument(metavar="A", help="A folder of pictures.")],
         other: Annotated[Path, typer.Argument(metavar="B", help="Another.")],
@@ -107,18 +107,18 @@ def _register_compare(group: typer.Typer) -> None:
         runtime = _Measure(_settings(pack), reference)
         sides = [_side(runtime, folder) for folder in (one, other)]
         if json:
-            show.print_json({"embedder": runtime.finder.embedder, "folders": sides})
+            output.print_json({"embedder": runtime.finder.embedder, "folders": sides})
             return
         columns = ("=folder", ">pictures", ">no face", ">mean", ">least", ">most", ">match")
         names = ("folder", "pictures", "without_face", "mean", "least", "most", "match")
         rows = [[_shown(side[name]) for name in names] for side in sides]
-        show.out().print(show.table(None, columns, rows))
-        show.print_text(_verdict(sides))
+        output.out().print(output.table(None, columns, rows))
+        output.print_text(_verdict(sides))
 
 
 def _register_calibrate(group: typer.Typer) -> None:
     @group.command("calibrate", help=CALIBRATE)
-    @show.command
+    @output.command
     def command(
         folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder for each person.")],
         pack: Pack = None,
@@ -132,9 +132,9 @@ def _register_calibrate(group: typer.Typer) -> None:
         file = calibration_path(settings)
         file.write_text(measured.model_dump_json(indent=1) + "\n", encoding="utf-8")
         if json:
-            show.print_json({"file": str(file), **measured.model_dump(mode="json")})
+            output.print_json({"file": str(file), **measured.model_dump(mode="json")})
             return
-        show.print_text(
+        output.print_text(
             f"{measured.embedder}: same person {measured.same_mean:.3f},"
             f" strangers {measured.strangers_mean:.3f}"
             f" ({measured.pictures} pictures of {measured.people} people,"

@@ -8,7 +8,7 @@ from typing import Any
 from rich.live import Live
 from rich.table import Table
 
-from pipeline.cli import show
+from pipeline.cli import output
 from pipeline.jobs.follow import Follower
 from pipeline.jobs.status import JobView
 
@@ -39,7 +39,7 @@ def follow(
 @contextmanager
 def live_table(*, quiet: bool) -> Iterator[Callable[[Iterable[JobView]], None]]:
     """Gives what shows these jobs in place of those before. Shows nothing without a terminal."""
-    console = show.err()
+    console = output.err()
     if quiet or not console.is_terminal:
         yield lambda _: None
         return
@@ -48,7 +48,7 @@ def live_table(*, quiet: bool) -> Iterator[Callable[[Iterable[JobView]], None]]:
 
 
 def rows_of(views: Iterable[JobView]) -> Table:
-    return show.table(
+    return output.table(
         None, ("=job", "kind", "state", "progress", ">seconds", ">cost"), map(row, views)
     )
 
@@ -60,8 +60,8 @@ def row(view: JobView) -> tuple[Any, ...]:
         count = len(result.outputs)
         note = f"{count} output{'s'[: count != 1]}" if count else ""
         note = result.error.code if result.error else note
-        cost = show.usd(result.cost.total_usd if result.cost else None)
-        return (view.id, result.model, result.status, note, show.span(seconds), cost)
+        cost = output.usd(result.cost.total_usd if result.cost else None)
+        return (view.id, result.model, result.status, note, output.span(seconds), cost)
     lease = view.lease
     if lease is None:
         return (view.id, None, view.state, None, None, None)
@@ -75,5 +75,5 @@ def progress(view: JobView) -> str:
         return ""
     if lease.progress is not None:
         step = f" {lease.progress.step}" if lease.progress.step else ""
-        return f"{show.bar(lease.progress.fraction)}{step}"
+        return f"{output.bar(lease.progress.fraction)}{step}"
     return f"after {lease.error.code}" if lease.error else ""

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from config.errors import InvalidSetting
-from pipeline.cli import show
+from pipeline.cli import output
 from pipeline.cli.options import Json
 from pipeline.contract.keys import NAME_PATTERN, is_name
 
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
     group.callback()(lambda: None)  # or a group of one command would be that command
 
     @group.command("new", help=NEW_HELP)
-    @show.command
+    @output.command
     def new(
         tenant: Annotated[str, typer.Argument(metavar="TENANT", help="Whose jobs it sends.")],
         json: Json = False,
@@ -40,9 +40,9 @@ def register(app: typer.Typer) -> None:
         key = new_key()
         setting = f"{tenant}:{hashed(key)}"
         if json:
-            show.print_json({"tenant": tenant, "key": key, "setting": setting})
+            output.print_json({"tenant": tenant, "key": key, "setting": setting})
             return
-        show.print_text(f"key            {key}")
-        show.print_text(f"RYLA_API_KEYS  {setting}")
+        output.print_text(f"key            {key}")
+        output.print_text(f"RYLA_API_KEYS  {setting}")
 
     app.add_typer(group, name="keys")

@@ -14,7 +14,7 @@ import typer
 from config.logs import configure_logs
 from config.settings import Settings, load_settings
 from config.tables import load_gpus, load_routes
-from pipeline.cli import show
+from pipeline.cli import output
 from pipeline.cli.local_demo import JobBars, print_demo
 from pipeline.cli.local_up import Totals, announce, serve
 from pipeline.cli.options import Json, quieter
@@ -41,7 +41,7 @@ start. While it runs, other `ryla` commands use its bucket.
 
 def register(app: typer.Typer) -> None:
     @app.command("demo", help=DEMO_HELP)
-    @show.command
+    @output.command
     def demo(
         out: Annotated[
             Path, typer.Option("--out", metavar="DIR", help="Where everything is put.")
@@ -64,7 +64,7 @@ def register(app: typer.Typer) -> None:
             _demo(out, load_examples(manifests), keep=keep, as_json=json)
 
     @app.command("up", help=UP_HELP)
-    @show.command
+    @output.command
     def up(
         state_dir: Annotated[
             Path | None,
@@ -109,7 +109,7 @@ def _demo(out: Path, examples: list[Example], *, keep: bool, as_json: bool) -> N
     if report.ok and not keep:
         shutil.rmtree(out / "state")
     if as_json:
-        show.print_json(report.document())
+        output.print_json(report.document())
     else:
         print_demo(report, page)
     if not report.ok:
@@ -141,6 +141,6 @@ def _up(folder: Path, settings: Settings, listener: socket.socket | None, *, as_
             serve(stack, totals, quiet=as_json)
         except KeyboardInterrupt:
             if not as_json:
-                show.out().print("Stopping. Running jobs are handed back, and go on next time.")
+                output.out().print("Stopping. Running jobs are handed back, and go on next time.")
     if as_json:
-        show.print_json({"state": "stopped"})
+        output.print_json({"state": "stopped"})

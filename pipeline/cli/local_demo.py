@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from pipeline.cli import show
+from pipeline.cli import output
 from pipeline.jobs.status import JobView
 from pipeline.local.demo.manifests import Example
 from pipeline.local.demo.report import STANDIN, Report
@@ -17,7 +17,7 @@ class JobBars:
     """A line for each job, fed from the leases."""
 
     def __init__(self, examples: list[Example], *, shown: bool) -> None:
-        console = show.out()
+        console = output.out()
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -53,14 +53,14 @@ def _fraction(view: JobView) -> float:
 
 def _state(view: JobView) -> str:
     if view.result is not None:
-        return show.cell(view.result.status)
+        return output.cell(view.result.status)
     progress = view.lease.progress if view.lease else None
     step = f" {escape(progress.step)}" if progress and progress.step else ""
-    return show.cell(view.state) + step
+    return output.cell(view.state) + step
 
 
 def print_demo(report: Report, page: Path) -> None:
-    console = show.out()
+    console = output.out()
     console.print(_table(report))
     console.print()
     if report.engine == STANDIN:
@@ -104,9 +104,9 @@ def _table(report: Report) -> Table:
                 job.example.model,
                 job.status,
                 None if job.seconds is None else f"{job.seconds:.2f}",
-                "$0" if job.cost_usd == 0 else show.usd(job.cost_usd),
-                show.usd(job.estimate_usd),
+                "$0" if job.cost_usd == 0 else output.usd(job.cost_usd),
+                output.usd(job.estimate_usd),
                 f"{error.code}: {error.hint or error.message}" if error else said + more,
             )
         )
-    return show.table(None, columns, rows)
+    return output.table(None, columns, rows)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from pipeline.cli import show
+from pipeline.cli import output
 from pipeline.cli.serve import who_may_ask
 from pipeline.dispatcher.tick import TickReport
 from pipeline.local.stack import STACK_FILE, LocalStack
@@ -48,7 +48,7 @@ def announce(
     settings = stack.settings
     api = None if listener is None else _url(listener)
     if as_json:
-        show.print_json(
+        output.print_json(
             {
                 "state": "running",
                 "endpoint_url": settings.endpoint_url,
@@ -73,7 +73,7 @@ def announce(
         ("watch", f"ryla watch{where}"),
     )
     for name, value in lines:
-        show.out().print(f"[dim]{name:8}[/] {escape(value)}", soft_wrap=True)
+        output.out().print(f"[dim]{name:8}[/] {escape(value)}", soft_wrap=True)
 
 
 def _url(listener: socket.socket) -> str:
@@ -84,7 +84,7 @@ def _url(listener: socket.socket) -> str:
 
 def serve(stack: LocalStack, totals: Totals, *, quiet: bool) -> None:
     """Until a signal raises KeyboardInterrupt, or check() what broke."""
-    console = show.out()
+    console = output.out()
     silent = quiet or not console.is_terminal
     with console.status("starting") if not silent else _Silent() as line:
         while True:

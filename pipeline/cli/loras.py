@@ -13,7 +13,7 @@ from config.settings import Settings
 from handlers.loras.bases import Base
 from handlers.loras.header import BytesRanges, FileRanges
 from handlers.loras.refs import ById, ByName
-from pipeline.cli import show
+from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings, load_cli_settings
 from pipeline.loras import library
 from pipeline.loras.bucket import Sidecar
@@ -89,7 +89,7 @@ def register(app: typer.Typer) -> None:
 
 def _register_add(group: typer.Typer) -> None:
     @group.command("add", help=ADD_HELP)
-    @show.command
+    @output.command
     def add(
         file: Annotated[
             Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="The LoRA.")
@@ -135,19 +135,19 @@ def _register_add(group: typer.Typer) -> None:
 
 def _register_list(group: typer.Typer) -> None:
     @group.command("list", help=LIST_HELP)
-    @show.command
+    @output.command
     def list_(state_dir: StateDir = None, json: Json = False) -> None:
         settings = bucket_settings(state_dir)
         found = list(library.stored_loras(open_store(settings), settings.lora_prefix))
         if json:
-            show.print_json({"loras": [_line(each, settings.lora_prefix) for each in found]})
+            output.print_json({"loras": [_line(each, settings.lora_prefix) for each in found]})
         else:
-            show.out().print(_table(found, settings.lora_prefix))
+            output.out().print(_table(found, settings.lora_prefix))
 
 
 def _register_show(group: typer.Typer) -> None:
     @group.command("show", help=SHOW_HELP)
-    @show.command
+    @output.command
     def show_(
         name: Name, id: ById_ = False, state_dir: StateDir = None, json: Json = False
     ) -> None:
@@ -157,7 +157,7 @@ def _register_show(group: typer.Typer) -> None:
 
 def _register_check(group: typer.Typer) -> None:
     @group.command("check", help=CHECK_HELP)
-    @show.command
+    @output.command
     def check(
         name: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A file, or else a name.")],
         id: ById_ = False,
@@ -177,15 +177,15 @@ def _register_check(group: typer.Typer) -> None:
 
 def _register_remove(group: typer.Typer) -> None:
     @group.command("remove", help=REMOVE_HELP)
-    @show.command
+    @output.command
     def remove(name: Name, state_dir: StateDir = None, json: Json = False) -> None:
         settings = bucket_settings(state_dir)
         key = library.place(ByName(name), settings.lora_prefix)
         library.remove(open_store(settings), key)
         if json:
-            show.print_json({"removed": key})
+            output.print_json({"removed": key})
         else:
-            show.print_text(f"{key} is removed; jobs that name it are refused from now on")
+            output.print_text(f"{key} is removed; jobs that name it are refused from now on")
 
 
 def _known(settings: Settings) -> dict[str, Base]:
@@ -210,16 +210,16 @@ def _read(file: Path, settings: Settings) -> bytes:
 
 def _print(document: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        show.print_json(document)
+        output.print_json(document)
         return
     for name, value in document.items():
         if value not in (None, "", ()):
             text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-            show.print_text(f"{name.replace('_', ' '):20} {text}")
+            output.print_text(f"{name.replace('_', ' '):20} {text}")
 
 
 def _line(each: library.StoredLora, prefix: str) -> dict[str, Any]:
-    error = {"error": show.fields_of(each.error)} if each.error else {}
+    error = {"error": output.fields_of(each.error)} if each.error else {}
     return {
         "name": each.found.key.removeprefix(prefix),
         "bytes": each.found.size,
@@ -242,4 +242,4 @@ def _table(found: Sequence[library.StoredLora], prefix: str) -> Any:
         )
         for each in found
     )
-    return show.table(None, columns, rows)
+    return output.table(None, columns, rows)

@@ -12,7 +12,7 @@ from config.settings import Settings, load_settings
 from config.tables import ModelTable, WeightFile, load_gpus
 from pipeline.cli import models_shown as asking
 from pipeline.cli import models_shown as shown
-from pipeline.cli import models_versions, show
+from pipeline.cli import models_versions, output
 from pipeline.cli.models_shown import Dir, Sets
 from pipeline.cli.options import Json
 from pipeline.models import overlay
@@ -93,7 +93,7 @@ def register(app: typer.Typer) -> None:
     models_versions.register(group)
 
 
-@show.command
+@output.command
 def _list(dir: Dir = None, json: Json = False) -> None:
     table = _table(None, dir)
     folder = _folder_if_named(table.settings, dir)
@@ -118,7 +118,7 @@ def _list(dir: Dir = None, json: Json = False) -> None:
             }
         )
     if json:
-        show.print_json(rows)
+        output.print_json(rows)
         return
     columns = ("=file", ">GB", "licence", "commercial", "verified", "sets", "here")
     cells = [
@@ -133,10 +133,10 @@ def _list(dir: Dir = None, json: Json = False) -> None:
         )
         for row in rows
     ]
-    show.out().print(show.table(None, columns, cells))
+    output.out().print(output.table(None, columns, cells))
 
 
-@show.command
+@output.command
 def _plan(sets: Sets = None, dir: Dir = None, json: Json = False) -> None:
     table = _table(sets, dir)
     folder = _folder_if_named(table.settings, dir)
@@ -149,7 +149,7 @@ def _plan(sets: Sets = None, dir: Dir = None, json: Json = False) -> None:
     )
     free_gib = prices.volume_free_gib
     if json:
-        show.print_json(shown.planned(table.sets, planned, to_come, free_gib))
+        output.print_json(shown.planned(table.sets, planned, to_come, free_gib))
         return
     cells = [
         (
@@ -160,7 +160,7 @@ def _plan(sets: Sets = None, dir: Dir = None, json: Json = False) -> None:
         )
         for each in planned.files
     ]
-    show.out().print(show.table(None, ("=file", ">GB", "licence", "source"), cells))
+    output.out().print(output.table(None, ("=file", ">GB", "licence", "source"), cells))
     lines = [
         "",
         f"Sets      {', '.join(table.sets)}",
@@ -173,10 +173,10 @@ def _plan(sets: Sets = None, dir: Dir = None, json: Json = False) -> None:
     ]
     if planned.unknown:
         lines.append(f"Unknown   length of {', '.join(planned.unknown)}: not in the sum")
-    show.print_text("\n".join(lines))
+    output.print_text("\n".join(lines))
 
 
-@show.command
+@output.command
 def _verify(
     sets: Sets = None,
     dir: Dir = None,
@@ -190,20 +190,20 @@ def _verify(
         verdicts = list(verify(table.weights, folder, hub, on_file))
     noted = _note(table.settings, {each.local.weight.name: each.learned for each in verdicts})
     if json:
-        show.print_json([shown.verdict(each) for each in verdicts])
+        output.print_json([shown.verdict(each) for each in verdicts])
     else:
         cells = [
             (f"{w.folder}/{w.file}", each.local.state, shown.said(each))
             for each in verdicts
             for w in (each.local.weight,)
         ]
-        show.out().print(show.table(None, ("=file", "", "found"), cells))
-        show.print_text(noted)
+        output.out().print(output.table(None, ("=file", "", "found"), cells))
+        output.print_text(noted)
     if any(each.bad or each.local.state is State.MISSING for each in verdicts):
         raise typer.Exit(1)
 
 
-@show.command
+@output.command
 def _pull(
     sets: Sets = None,
     dir: Dir = None,
@@ -225,15 +225,15 @@ def _pull(
             pulled.append(each)
             _note(table.settings, {each.weight.name: _facts(each)})
     if json:
-        show.print_json([shown.pulled(each) for each in pulled])
+        output.print_json([shown.pulled(each) for each in pulled])
         return
     for each in pulled:
-        show.print_text(f"{each.path}  {shown.gb(each.bytes)} GB in {show.span(each.seconds)}")
+        output.print_text(f"{each.path}  {shown.gb(each.bytes)} GB in {output.span(each.seconds)}")
     if not pulled:
-        show.print_text(f"Nothing to pull: all {len(table.weights)} files are in {folder}.")
+        output.print_text(f"Nothing to pull: all {len(table.weights)} files are in {folder}.")
 
 
-@show.command
+@output.command
 def _add(
     file: Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False)],
     name: Annotated[str, typer.Option("--as", metavar="SET", help="Such as flux-dev-uncensored.")],
@@ -269,11 +269,11 @@ def _add(
         )
     overlay.write(settings.models_file, added.changes)
     if json:
-        show.print_json(
+        output.print_json(
             {"set": name, "path": added.path, "bytes": added.bytes, "sha256": added.sha256}
         )
         return
-    show.print_text(f"{added.path}\nsha256 {added.sha256}\nSet {name} in {settings.models_file}")
+    output.print_text(f"{added.path}\nsha256 {added.sha256}\nSet {name} in {settings.models_file}")
 
 
 def _table(sets: list[str] | None, dir: Path | None) -> Table:
@@ -292,7 +292,7 @@ def _hub_if_there() -> Hub | None:
     try:
         return HuggingFace()
     except ModelError as error:
-        show.err().print(f"The hub is not asked: {error.message}", soft_wrap=True, markup=False)
+        output.err().print(f"The hub is not asked: {error.message}", soft_wrap=True, markup=False)
         return None
 
 

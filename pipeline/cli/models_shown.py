@@ -11,7 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 
 from config.errors import InvalidInput
 from config.tables import WeightFile
-from pipeline.cli import show
+from pipeline.cli import output
 from pipeline.models.files import State
 from pipeline.models.pull import OnFile, Pulled
 from pipeline.models.sets import Plan
@@ -80,9 +80,9 @@ def accept(weights: Iterable[WeightFile], needed: int, *, ask: bool) -> None:
     for licence, files in by_licence.items():
         use = "" if all(each.commercial_use for each in files) else ", not for commercial use"
         names = ", ".join(each.file for each in files)
-        show.err().print(f"{licence}{use}: {names}", soft_wrap=True, markup=False)
+        output.err().print(f"{licence}{use}: {names}", soft_wrap=True, markup=False)
         for terms in dict.fromkeys(each.terms for each in files if each.terms):
-            show.err().print(f"  {terms}", soft_wrap=True, markup=False)
+            output.err().print(f"  {terms}", soft_wrap=True, markup=False)
     question = f"Accept these licences and download {needed / 1e9:.1f} GB?"
     if ask and sys.stdin.isatty() and typer.confirm(question, err=True):
         return
@@ -95,7 +95,7 @@ def accept(weights: Iterable[WeightFile], needed: int, *, ask: bool) -> None:
 
 @contextmanager
 def bars(*, shown: bool) -> Iterator[OnFile]:
-    console = show.err()
+    console = output.err()
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=30),

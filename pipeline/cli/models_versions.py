@@ -11,7 +11,7 @@ import typer
 from config.settings import load_settings
 from config.tables import ModelTable, WeightFile
 from pipeline.cli import models_shown as shown
-from pipeline.cli import show
+from pipeline.cli import output
 from pipeline.cli.models_shown import Dir, Sets
 from pipeline.cli.options import Json
 from pipeline.models.activation import (
@@ -71,7 +71,7 @@ def register(group: typer.Typer) -> None:
     group.command("history", help=HISTORY_HELP)(_history)
 
 
-@show.command
+@output.command
 def _diff(
     sets: Sets = None,
     against: Annotated[
@@ -87,30 +87,32 @@ def _diff(
     after = sets_of(table, names) if against is None else _only(_find(folder, against).sets, names)
     found = list(changes(before, after, folder))
     if json:
-        show.print_json(changes_document(found, last, against))
+        output.print_json(changes_document(found, last, against))
         return
     _print_changes([each for each in found if each.differs])
     if last is None:
-        show.print_text("No version was activated here yet: models.toml itself is in use.")
+        output.print_text("No version was activated here yet: models.toml itself is in use.")
 
 
-@show.command
+@output.command
 def _activate(sets: Sets = None, dir: Dir = None, json: Json = False) -> None:
     folder, table = _here(dir)
     names = tuple(sets) if sets else active_sets(table)
     made = activate(table, names, folder, datetime.now(UTC))
     used = made or latest(folder)
     if json:
-        show.print_json({"changed": made is not None, **(version_document(used) if used else {})})
+        output.print_json({"changed": made is not None, **(version_document(used) if used else {})})
     elif made is None:
-        show.print_text(f"Nothing to change: {', '.join(names)} are in use as the table has them.")
+        output.print_text(
+            f"Nothing to change: {', '.join(names)} are in use as the table has them."
+        )
     else:
-        show.print_text(
+        output.print_text(
             f"Version {made.number} is in use from each process's next start: {', '.join(names)}"
         )
 
 
-@show.command
+@output.command
 def _rollback(
     to: Annotated[
         int | None, typer.Option("--to", metavar="N", help="A version of the history.")
@@ -120,26 +122,26 @@ def _rollback(
 ) -> None:
     made = roll_back(_folder(dir), datetime.now(UTC), to)
     if json:
-        show.print_json(version_document(made))
+        output.print_json(version_document(made))
     else:
-        show.print_text(
+        output.print_text(
             f"Version {made.number} is in use from each process's next start; it is what version"
             f" {made.back_to} was"
         )
 
 
-@show.command
+@output.command
 def _history(dir: Dir = None, json: Json = False) -> None:
     entries = history(_folder(dir))
     if json:
-        show.print_json([version_document(entry) for entry in entries])
+        output.print_json([version_document(entry) for entry in entries])
         return
     rows = [
         (entry.number, f"{entry.at:%Y-%m-%d %H:%M:%S}", _said(entry), name, print[:12])
         for entry in entries
         for name, print in entry.fingerprints.items()
     ]
-    show.out().print(show.table(None, (">no", "=at", "=", "=set", "=fingerprint"), rows))
+    output.out().print(output.table(None, (">no", "=at", "=", "=set", "=fingerprint"), rows))
 
 
 def _said(entry: Version) -> str:
@@ -169,7 +171,7 @@ def _only(sets: FilesBySet, names: Iterable[str]) -> FilesBySet:
 
 def _print_changes(found: Sequence[Change]) -> None:
     if not found:
-        show.print_text("Nothing would change.")
+        output.print_text("Nothing would change.")
         return
     columns = ("=set", "=role", "file", "=revision", ">GB", ">to download", "licence")
     rows = [
@@ -184,11 +186,11 @@ def _print_changes(found: Sequence[Change]) -> None:
         )
         for each in found
     ]
-    show.out().print(show.table(None, columns, rows))
+    output.out().print(output.table(None, columns, rows))
     unknown = [each for each in found if each.to_download is None]
     total = sum(each.to_download or 0 for each in found)
     more = f", and {len(unknown)} files of unknown length" if unknown else ""
-    show.print_text(f"\nTo download: {total:,} bytes{more}")
+    output.print_text(f"\nTo download: {total:,} bytes{more}")
 
 
 def _turned(change: Change, said: Callable[[WeightFile], str]) -> str:

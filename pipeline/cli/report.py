@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import show
+from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.report.formats import figure, percent, usd
 from pipeline.report.modal_billing import Billing, beside
@@ -36,7 +36,7 @@ Examples:
 
 def register(app: typer.Typer) -> None:
     @app.command("report", help=HELP)
-    @show.command
+    @output.command
     def command(
         since: Annotated[
             str, typer.Option("--since", metavar="TIME", help="24h, 7d, 2026-11-01 …")
@@ -66,14 +66,14 @@ def register(app: typer.Typer) -> None:
         if page is not None:
             write_page(report, page)
         if json:
-            show.print_json(report.document())
+            output.print_json(report.document())
         else:
             _print(report, page)
 
 
 def _print(report: Report, page: Path | None) -> None:
     account = report.totals.real
-    show.print_text(
+    output.print_text(
         f"Bucket {report.bucket}, {report.since:%Y-%m-%d %H:%M} to {report.until:%Y-%m-%d %H:%M}"
         f" UTC: {account.jobs} jobs, {account.ledger.total.pictures} pictures,"
         f" {usd(account.ledger.total.total_usd)}\n"
@@ -84,7 +84,7 @@ def _print(report: Report, page: Path | None) -> None:
     lines = [*_notes(report), *_billing(report.billing)]
     if page is not None:
         lines.append(f"Page     {page}")
-    show.print_text("\n".join(lines))
+    output.print_text("\n".join(lines))
 
 
 def _print_metrics(account: Account) -> None:
@@ -93,7 +93,7 @@ def _print_metrics(account: Account) -> None:
         (each.name, figure(each), each.target, each.verdict, f"{each.n} {each.of}")
         for each in account.tally.metrics()
     ]
-    show.out().print(show.table(None, columns, rows))
+    output.out().print(output.table(None, columns, rows))
 
 
 def _print_money(account: Account, dimension: By) -> None:
@@ -121,8 +121,8 @@ def _print_money(account: Account, dimension: By) -> None:
         for name, money in shortened(account.ledger.rows(dimension))
     ]
     if rows:
-        show.out().print()
-        show.out().print(show.table(None, columns, rows))
+        output.out().print()
+        output.out().print(output.table(None, columns, rows))
 
 
 def _notes(report: Report) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from config.errors import RylaError
-from pipeline.cli import show
+from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.contract.keys import check_id
 from pipeline.jobs.download import fetch
@@ -37,7 +37,7 @@ class Line:
     error: RylaError | None = None
 
     def document(self) -> dict[str, Any]:
-        error = {"error": show.fields_of(self.error)} if self.error else {}
+        error = {"error": output.fields_of(self.error)} if self.error else {}
         files = [str(file) for file in self.files]
         view = self.view
         return {"id": view.id, "state": view.state, "result": view.result, "files": files, **error}
@@ -45,7 +45,7 @@ class Line:
 
 def register(app: typer.Typer) -> None:
     @app.command("results", help=HELP)
-    @show.command
+    @output.command
     def command(
         ids: Annotated[list[str] | None, typer.Argument(metavar="[ID…]", help="Jobs.")] = None,
         out: Annotated[
@@ -66,12 +66,12 @@ def register(app: typer.Typer) -> None:
         with ThreadPoolExecutor(settings.dispatch_threads) as pool:
             lines = list(pool.map(lambda id: _one(store, id, out), wanted))
         if json:
-            show.print_json({"results": [line.document() for line in lines]})
+            output.print_json({"results": [line.document() for line in lines]})
         else:
             _print(lines)
         for line in lines:
             if line.error:
-                show.print_error(line.error, as_json=json, about=line.view.id)
+                output.print_error(line.error, as_json=json, about=line.view.id)
         if any(line.error or not line.view.finished for line in lines):
             raise typer.Exit(1)
 
@@ -95,7 +95,7 @@ def _read(store: SafeStore, id: str, out: Path | None) -> Line:
 
 def _print(lines: Sequence[Line]) -> None:
     columns = ("=job", "kind", "status", "=finished", ">seconds", ">cost", "outputs")
-    show.out().print(show.table(None, columns, map(_row, lines)))
+    output.out().print(output.table(None, columns, map(_row, lines)))
 
 
 def _row(line: Line) -> tuple[object, ...]:
@@ -107,8 +107,8 @@ def _row(line: Line) -> tuple[object, ...]:
         result.model,
         result.status,
         f"{result.finished_at:%Y-%m-%d %H:%M:%S}",
-        show.span(result.metrics.total if result.metrics else None),
-        show.usd(result.cost.total_usd if result.cost else None),
+        output.span(result.metrics.total if result.metrics else None),
+        output.usd(result.cost.total_usd if result.cost else None),
         _outputs(line),
     )
 
@@ -118,6 +118,6 @@ def _outputs(line: Line) -> str:
     result = line.view.result
     if result is None or result.error is not None:
         return f"{result.error.code}: {result.error.message}" if result and result.error else ""
-    names = {Path(output.key).name for output in result.outputs}
+    names = {Path(each.key).name for each in result.outputs}
     here = [str(file) for file in line.files if file.name in names]
-    return "\n".join(here or [output.key for output in result.outputs])
+    return "\n".join(here or [each.key for each in result.outputs])

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import show
+from pipeline.cli import output
 from pipeline.cli.options import Json
 from pipeline.contract.schemas import SCHEMAS, schema
 
@@ -25,7 +25,7 @@ Name = StrEnum("Name", {name: name for name in SCHEMAS})  # type: ignore[misc]
 
 def register(app: typer.Typer) -> None:
     @app.command("schema", help=HELP)
-    @show.command
+    @output.command
     def command(
         name: Annotated[
             Name | None, typer.Argument(metavar="[NAME]", help=f"One of {', '.join(SCHEMAS)}.")
@@ -40,14 +40,14 @@ def register(app: typer.Typer) -> None:
         schemas = {each: schema(each) for each in names}
         if out is None:
             document = schemas if name is None else schemas[str(name)]
-            show.print_text(jsonlib.dumps(document, indent=2))
+            output.print_text(jsonlib.dumps(document, indent=2))
             return
         out.mkdir(parents=True, exist_ok=True)
         files = {each: out / f"{each}.schema.json" for each in names}
         for each, file in files.items():
             file.write_text(jsonlib.dumps(schemas[each], indent=2) + "\n", encoding="utf-8")
         if json:
-            show.print_json({each: str(file) for each, file in files.items()})
+            output.print_json({each: str(file) for each, file in files.items()})
         else:
             for file in files.values():
-                show.print_text(str(file))
+                output.print_text(str(file))

@@ -7,7 +7,7 @@ import typer
 
 from config.errors import InvalidSetting
 from config.settings import Settings
-from pipeline.cli import show
+from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.cli.signals import ends_on_signals
 from pipeline.local.stack import changed
@@ -44,7 +44,7 @@ Port = Annotated[
 
 def register(app: typer.Typer) -> None:
     @app.command("serve", help=HELP)
-    @show.command
+    @output.command
     def command(
         host: Host = None, port: Port = None, state_dir: StateDir = None, json: Json = False
     ) -> None:
@@ -65,7 +65,7 @@ def register(app: typer.Typer) -> None:
             except KeyboardInterrupt:
                 pass
         if json:
-            show.print_json({"state": "stopped"})
+            output.print_json({"state": "stopped"})
 
 
 def addressed(settings: Settings, host: str | None, port: int | None) -> Settings:
@@ -94,10 +94,10 @@ def who_may_ask(settings: Settings) -> str:
 def _announce(url: str, settings: Settings, *, as_json: bool) -> None:
     if as_json:
         keyed = settings.api_keys is not None
-        show.print_json(
+        output.print_json(
             {"state": "running", "url": url, "keys_needed": keyed, "pid": os.getpid()}, line=True
         )
         return
-    show.print_text(f"API     {url}/docs")
-    show.print_text(f"bucket  {settings.bucket} at {settings.endpoint_url or 'AWS'}")
-    show.print_text(f"open to {who_may_ask(settings)}")
+    output.print_text(f"API     {url}/docs")
+    output.print_text(f"bucket  {settings.bucket} at {settings.endpoint_url or 'AWS'}")
+    output.print_text(f"open to {who_may_ask(settings)}")

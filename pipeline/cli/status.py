@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from config.errors import UnknownJob
-from pipeline.cli import show
+from pipeline.cli import output
 from pipeline.cli.follow import progress, rows_of
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.contract.keys import check_id
@@ -25,7 +25,7 @@ Examples:
 
 def register(app: typer.Typer) -> None:
     @app.command("status", help=HELP)
-    @show.command
+    @output.command
     def command(
         ids: Annotated[
             list[str] | None, typer.Argument(metavar="[ID…]", help="Jobs; none shows all.")
@@ -37,15 +37,15 @@ def register(app: typer.Typer) -> None:
         if not ids:
             seen = overview(store)
             if json:
-                show.print_json(_overview_document(seen))
+                output.print_json(_overview_document(seen))
             else:
                 _print_overview(seen)
             return
         views = list(look_up(store, [check_id(id) for id in ids]).values())
         if json:
-            show.print_json({"jobs": [job_document(view) for view in views]})
+            output.print_json({"jobs": [job_document(view) for view in views]})
         else:
-            show.out().print(rows_of(views))
+            output.out().print(rows_of(views))
         require_known(views)
 
 
@@ -76,7 +76,7 @@ def job_document(view: JobView) -> dict[str, Any]:
             "attempt": result.attempt,
             "status": result.status,
             "error": result.error.model_dump(exclude_none=True) if result.error else None,
-            "outputs": [output.key for output in result.outputs],
+            "outputs": [each.key for each in result.outputs],
         }
     return document
 
@@ -102,19 +102,21 @@ def _overview_document(seen: Overview) -> dict[str, Any]:
 
 
 def _print_overview(seen: Overview) -> None:
-    console = show.out()
+    console = output.out()
     groups = [
-        (group.priority, group.tenant, group.model, there.count, show.age(there.oldest, seen.now))
+        (group.priority, group.tenant, group.model, there.count, output.age(there.oldest, seen.now))
         for group, there in seen.waiting.items()
     ]
     count = sum(there.count for there in seen.waiting.values())
     console.print(
-        show.table(f"Waiting: {count}", (">priority", "tenant", "kind", ">jobs", ">oldest"), groups)
+        output.table(
+            f"Waiting: {count}", (">priority", "tenant", "kind", ">jobs", ">oldest"), groups
+        )
     )
     held = sorted(seen.held.values(), key=lambda view: (view.state, view.id))
     rows = [_held_row(view, seen) for view in held]
     columns = ("=job", "kind", "tenant", "state", ">attempt", ">since", "at")
-    console.print(show.table(f"In progress: {len(held)}", columns, rows))
+    console.print(output.table(f"In progress: {len(held)}", columns, rows))
     more = "+" if seen.rejected_more else ""
     console.print(f"Rejected entries: {seen.rejected}{more}")
     if seen.invalid_entries:
@@ -122,10 +124,10 @@ def _print_overview(seen: Overview) -> None:
 
 
 def _held_row(view: JobView, seen: Overview) -> tuple[Any, ...]:
-    since, lease = show.age(view.since, seen.now), view.lease
+    since, lease = output.age(view.since, seen.now), view.lease
     if lease is None:
         return (view.id, None, None, "unreadable", None, since, None)
     at = progress(view)
     if lease.not_before is not None:
-        at = f"due in {show.span(lease.not_before - seen.now)} {at}"
+        at = f"due in {output.span(lease.not_before - seen.now)} {at}"
     return (view.id, lease.model, lease.tenant, view.state, lease.attempt, since, at)

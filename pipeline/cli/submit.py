@@ -13,7 +13,7 @@ from rich.progress import MofNCompleteColumn, Progress, TextColumn
 
 from config.errors import IdConflict, RylaError
 from config.settings import listed
-from pipeline.cli import show
+from pipeline.cli import output
 from pipeline.cli.follow import follow, rows_of
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.inputs.remote import ImageFetcher
@@ -60,13 +60,13 @@ class Line:
                 "status": self.receipt.status,
             }
         if self.error:
-            said["error"] = show.fields_of(self.error)
+            said["error"] = output.fields_of(self.error)
         return said
 
 
 def register(app: typer.Typer) -> None:
     @app.command("submit", help=HELP)
-    @show.command
+    @output.command
     def command(
         files: Annotated[
             list[Path], typer.Argument(metavar="FILE…", help="Files or folders.", exists=True)
@@ -102,7 +102,7 @@ def register(app: typer.Typer) -> None:
         _report_errors(lines, json)
         if any(line.error for line in lines) and not keep_going:
             if not json:
-                show.err().print("Nothing was sent. --keep-going sends the valid ones.")
+                output.err().print("Nothing was sent. --keep-going sends the valid ones.")
             raise typer.Exit(1)
         store = open_store(settings)
         sent = [line for line in lines if line.job]
@@ -129,7 +129,7 @@ def _prepare(sources: Iterator[Source], options: Options) -> list[Line]:
 def _report_errors(lines: Sequence[Line], as_json: bool) -> None:
     for line in lines:
         if line.error:
-            show.print_error(line.error, as_json=as_json, about=line.source)
+            output.print_error(line.error, as_json=as_json, about=line.source)
 
 
 def _send(store: SafeStore, lines: Sequence[Line], threads: int) -> None:
@@ -145,7 +145,7 @@ def _send(store: SafeStore, lines: Sequence[Line], threads: int) -> None:
 
 def _in_threads(one: Callable[[Line], None], lines: Sequence[Line], threads: int) -> None:
     columns = (TextColumn("Sending"), Bar(), MofNCompleteColumn())
-    console = show.err()
+    console = output.err()
     with (
         Progress(
             *columns, console=console, transient=True, disable=not console.is_terminal
@@ -181,13 +181,13 @@ def _answer(lines: Sequence[Line], views: Sequence[JobView] | None, as_json: boo
             document["results"] = [
                 {"id": view.id, "state": view.state, "result": view.result} for view in views
             ]
-        show.print_json(document)
+        output.print_json(document)
     elif views is not None:
-        show.out().print(rows_of(views))
+        output.out().print(rows_of(views))
     else:
         rows = [
             (line.receipt.id, line.receipt.sent, line.receipt.status or line.receipt.state)
             for line in lines
             if line.receipt
         ]
-        show.out().print(show.table(None, ("=job", "sent", "state"), rows))
+        output.out().print(output.table(None, ("=job", "sent", "state"), rows))

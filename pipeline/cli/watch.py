@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.cli import show
+from pipeline.cli import output
 from pipeline.cli.follow import LOOK_SECONDS, follow, live_table, rows_of
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.cli.status import job_document, require_known
@@ -31,7 +31,7 @@ Examples:
 
 def register(app: typer.Typer) -> None:
     @app.command("watch", help=HELP)
-    @show.command
+    @output.command
     def command(
         ids: Annotated[
             list[str] | None, typer.Argument(metavar="[ID…]", help="Jobs; none watches all.")
@@ -64,7 +64,7 @@ def _watch_named(store: SafeStore, ids: list[str], until: float | None, as_json:
         on_look=lambda: say(follower.views) if as_json else None,
     )
     if not as_json:
-        show.out().print(rows_of(follower.views.values()))
+        output.out().print(rows_of(follower.views.values()))
     if not follower.done:
         raise typer.Exit(1)
 
@@ -81,7 +81,7 @@ def _watch_all(store: SafeStore, until: float | None, as_json: bool) -> None:
                 break
             time.sleep(LOOK_SECONDS)
     if not as_json:
-        show.out().print(rows_of(views.values()))
+        output.out().print(rows_of(views.values()))
 
 
 def _changes() -> Callable[[dict[str, JobView]], None]:
@@ -93,6 +93,6 @@ def _changes() -> Callable[[dict[str, JobView]], None]:
             document = job_document(view) | {"since": None}
             if last.get(id) != document:
                 last[id] = document
-                show.print_json(job_document(view), line=True)
+                output.print_json(job_document(view), line=True)
 
     return say

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from pipeline.cli import follow as following
-from pipeline.cli import show
+from pipeline.cli import output
 from pipeline.cli.follow import follow, row
 from pipeline.jobs.follow import Follower
 from pipeline.jobs.status import JobView, State
@@ -40,7 +40,7 @@ def test_a_terminal_shows_the_jobs_while_they_run(
     pipeline: PipelineFixture, monkeypatch: pytest.MonkeyPatch, quiet: bool
 ) -> None:
     screen = StringIO()
-    monkeypatch.setattr(show, "err", lambda: Console(file=screen, force_terminal=True, width=100))
+    monkeypatch.setattr(output, "err", lambda: Console(file=screen, force_terminal=True, width=100))
     monkeypatch.setattr(following, "LOOK_SECONDS", 0.01)
     pipeline.store.create("leases/busy.json", running("busy", 0.5, "KSampler").body())
     follower = Follower(pipeline.store, ["busy", "one"])

@@ -7,7 +7,7 @@ import typer
 from typer.testing import CliRunner
 
 from config.errors import ComfyDied, InvalidField, UnknownField
-from pipeline.cli import show
+from pipeline.cli import output
 
 
 @pytest.mark.parametrize(
@@ -26,31 +26,31 @@ from pipeline.cli import show
     ],
 )
 def test_durations_are_said_in_two_units(seconds: float | timedelta | None, said: str) -> None:
-    assert show.span(seconds) == said
+    assert output.span(seconds) == said
 
 
 def test_an_age_is_counted_from_the_stores_clock() -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
 
-    assert show.age(now - timedelta(seconds=75), now) == "1 m 15 s"
-    assert show.age(None, now) == ""
+    assert output.age(now - timedelta(seconds=75), now) == "1 m 15 s"
+    assert output.age(None, now) == ""
 
 
 def test_a_bar_says_how_far() -> None:
-    assert show.bar(0.5, width=4) == "██░░  50%"
+    assert output.bar(0.5, width=4) == "██░░  50%"
 
 
 def test_cells_are_text_and_never_markup() -> None:
-    assert show.cell("[red]x") == "\\[red]x"
-    assert show.cell(None) == ""
-    assert show.cell("failed") == "[red]failed[/]"
+    assert output.cell("[red]x") == "\\[red]x"
+    assert output.cell(None) == ""
+    assert output.cell("failed") == "[red]failed[/]"
 
 
 def run(act: Callable[[], None], *words: str) -> tuple[int, str, str]:
     app = typer.Typer()
 
     @app.command()
-    @show.command
+    @output.command
     def command(json: bool = typer.Option(False, "--json")) -> None:
         act()
 
@@ -113,7 +113,9 @@ def test_ways_to_end_without_a_word(error: BaseException, code: int) -> None:
 
 
 def test_json_for_programs_is_one_line() -> None:
-    code, out, _ = run(lambda: show.print_json({"at": datetime(2026, 1, 1), "x": "[red]é:smile:"}))
+    code, out, _ = run(
+        lambda: output.print_json({"at": datetime(2026, 1, 1), "x": "[red]é:smile:"})
+    )
 
     assert code == 0
     assert out == '{"at": "2026-01-01T00:00:00", "x": "[red]é:smile:"}\n'
