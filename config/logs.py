@@ -2,6 +2,9 @@
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TextIO
 
 import structlog
@@ -30,3 +33,15 @@ def configure_logs(settings: Settings, out: TextIO | None = None) -> None:
         logger_factory=structlog.PrintLoggerFactory(out),
         cache_logger_on_first_use=False,
     )
+
+
+@contextmanager
+def logs_into(file: Path, settings: Settings) -> Iterator[None]:
+    """Log lines go to the end of a file, and to stderr again afterwards."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with open(file, "a", buffering=1) as log:
+        configure_logs(settings, log)
+        try:
+            yield
+        finally:
+            configure_logs(settings)

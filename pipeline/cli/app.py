@@ -9,13 +9,13 @@ from pipeline.cli import (
     accept,
     cancel,
     comfyui,
+    demo,
     deploy,
     dispatch,
     doctor,
     events,
     faces,
     keys,
-    local_commands,
     loras,
     models,
     report,
@@ -24,6 +24,7 @@ from pipeline.cli import (
     serve,
     status,
     submit,
+    up,
     watch,
 )
 
@@ -63,7 +64,8 @@ def _root(
 
 
 for group in (
-    local_commands,
+    demo,
+    up,
     submit,
     status,
     watch,

@@ -1,16 +1,83 @@
-"""What `ryla demo` shows: a bar for each job, then a table and the checks."""
+"""`ryla demo`: the whole pipeline on this machine, a bar for each job, then a table and checks."""
 
+import os
+import shutil
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from config.logs import logs_into
+from config.settings import Settings, load_settings
+from config.tables import load_gpus, load_routes
 from pipeline.cli import output
+from pipeline.cli.options import Json
+from pipeline.cli.signals import ends_on_signals
 from pipeline.jobs.status import JobView
-from pipeline.local.demo.manifests import Example
-from pipeline.local.demo.report import STANDIN, Report
+from pipeline.local.demo.checks import check_run
+from pipeline.local.demo.demo import DemoRun, prepare, run_demo
+from pipeline.local.demo.manifests import EXAMPLES, Example, load_examples
+from pipeline.local.demo.report import STANDIN, Report, make_report, write_report
+
+HELP = """Run example manifests through the whole pipeline on this machine, and check the end.
+
+An embedded store, the dispatcher and a worker are started, with a stand-in for ComfyUI unless
+RYLA_COMFYUI_DIR or RYLA_COMFYUI_URL names a real one. The exit code is 0 only if every job ended as
+its manifest expects.
+"""
+
+
+def register(app: typer.Typer) -> None:
+    @app.command("demo", help=HELP)
+    @output.command
+    def command(
+        out: Annotated[
+            Path, typer.Option("--out", metavar="DIR", help="Where everything is put.")
+        ] = Path("out/demo"),
+        manifests: Annotated[
+            Path,
+            typer.Option(
+                "--manifests",
+                metavar="DIR",
+                help="Others than the examples.",
+                show_default="examples/manifests",
+            ),
+        ] = EXAMPLES,
+        keep: Annotated[
+            bool, typer.Option("--keep", help="Keep the store and the workers' folders.")
+        ] = False,
+        json: Json = False,
+    ) -> None:
+        with ends_on_signals():
+            _demo(out, load_examples(manifests), keep=keep, as_json=json)
+
+
+def _demo(out: Path, examples: list[Example], *, keep: bool, as_json: bool) -> None:
+    settings = load_settings(os.environ)
+    prepare(out)
+    with logs_into(out / "demo.log", settings), JobBars(examples, shown=not as_json) as bars:
+        run = run_demo(out, examples, settings, os.environ, bars.show)
+    report = _report(run, settings)
+    page = write_report(report)
+    if report.ok and not keep:
+        shutil.rmtree(out / "state")
+    if as_json:
+        output.print_json(report.document())
+    else:
+        _print(report, page)
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+def _report(run: DemoRun, settings: Settings) -> Report:
+    gpus = load_gpus(settings.gpus_file)
+    routes = load_routes(settings.routes_file, gpus=gpus)
+    return make_report(run, check_run(run), gpus, routes, datetime.now(UTC))
 
 
 class JobBars:
@@ -59,7 +126,7 @@ def _state(view: JobView) -> str:
     return output.cell(view.state) + step
 
 
-def print_demo(report: Report, page: Path) -> None:
+def _print(report: Report, page: Path) -> None:
     console = output.out()
     console.print(_table(report))
     console.print()

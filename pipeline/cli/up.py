@@ -1,18 +1,30 @@
-"""What `ryla up` shows: where everything is, then one line that follows the ticks."""
+"""`ryla up`: the whole pipeline on this machine, until Ctrl-C; a line follows the ticks."""
 
 import os
 import socket
 import time
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.markup import escape
 
+from config.logs import logs_into
+from config.settings import Settings, load_settings
 from pipeline.cli import output
-from pipeline.cli.serve import who_may_ask
+from pipeline.cli.options import Json, quieter
+from pipeline.cli.serve import Host, Port, addressed, require_api, who_may_ask
+from pipeline.cli.signals import ends_on_signals
 from pipeline.dispatcher.tick import TickReport
-from pipeline.local.stack import STACK_FILE, LocalStack
+from pipeline.local.stack import STACK_FILE, LocalStack, changed
 
+HELP = """Run store, dispatcher, workers and the HTTP API here until Ctrl-C.
+
+The bucket and all else that it keeps lie in the state folder, and are there again at the next
+start. While it runs, other `ryla` commands use its bucket.
+"""
 LOOK_SECONDS = 0.25
 
 
@@ -42,7 +54,57 @@ class Totals:
         )
 
 
-def announce(
+def register(app: typer.Typer) -> None:
+    @app.command("up", help=HELP)
+    @output.command
+    def command(
+        state_dir: Annotated[
+            Path | None,
+            typer.Option("--state-dir", metavar="DIR", help="Default: RYLA_STATE_DIR, or .ryla."),
+        ] = None,
+        workers: Annotated[
+            int | None, typer.Option("--workers", min=1, max=64, help="For each route.")
+        ] = None,
+        http: Annotated[
+            bool, typer.Option("--http/--no-http", help="Serve the HTTP API too.")
+        ] = True,
+        host: Host = None,
+        port: Port = None,
+        json: Json = False,
+    ) -> None:
+        settings = addressed(load_settings(os.environ), host, port)
+        folder = state_dir or settings.state_dir
+        if workers is not None:
+            settings = changed(settings, local_workers=workers)
+        with ends_on_signals():
+            _up(folder, settings, _listener(settings) if http else None, as_json=json)
+
+
+def _listener(settings: Settings) -> socket.socket:
+    require_api()
+    from pipeline.api.server import listen  # noqa: PLC0415  half a second, where it is served
+
+    return listen(settings.api_host, settings.api_port)
+
+
+def _up(folder: Path, settings: Settings, listener: socket.socket | None, *, as_json: bool) -> None:
+    totals, log = Totals(), folder / "up.log"
+    with (
+        logs_into(log, quieter(settings, os.environ, "info")),
+        closing(listener) if listener else nullcontext(),
+        LocalStack(folder, settings, os.environ, on_tick=totals.add, listener=listener) as stack,
+    ):
+        try:
+            _announce(stack, log, listener, as_json=as_json)
+            _follow(stack, totals, quiet=as_json)
+        except KeyboardInterrupt:
+            if not as_json:
+                output.out().print("Stopping. Running jobs are handed back, and go on next time.")
+    if as_json:
+        output.print_json({"state": "stopped"})
+
+
+def _announce(
     stack: LocalStack, log: Path, listener: socket.socket | None, *, as_json: bool
 ) -> None:
     settings = stack.settings
@@ -82,7 +144,7 @@ def _url(listener: socket.socket) -> str:
     return url_of(listener)
 
 
-def serve(stack: LocalStack, totals: Totals, *, quiet: bool) -> None:
+def _follow(stack: LocalStack, totals: Totals, *, quiet: bool) -> None:
     """Until a signal raises KeyboardInterrupt, or check() what broke."""
     console = output.out()
     silent = quiet or not console.is_terminal
