@@ -10,9 +10,8 @@ import typer
 
 from config.settings import load_settings
 from config.tables import ModelTable, WeightFile
-from pipeline.cli import models_shown as shown
 from pipeline.cli import output
-from pipeline.cli.models_shown import Dir, Sets
+from pipeline.cli.models_options import Dir, Sets, gb
 from pipeline.cli.options import Json
 from pipeline.models.activation import (
     Change,
@@ -180,8 +179,8 @@ def _print_changes(found: Sequence[Change]) -> None:
             each.role,
             _turned(each, lambda weight: f"{weight.folder}/{weight.file}"),
             _turned(each, lambda weight: (weight.revision or weight.sha256 or "?")[:12]),
-            shown.gb(each.after.bytes if each.after else None),
-            shown.gb(each.to_download),
+            gb(each.after.bytes if each.after else None),
+            gb(each.to_download),
             _turned(each, lambda weight: weight.licence),
         )
         for each in found

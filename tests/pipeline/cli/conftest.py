@@ -19,6 +19,21 @@ from pipeline.store.open import open_store
 from tests.support.manifests import manifest
 from tests.support.seaweed import fresh_bucket
 
+MODELS_TABLE = """\
+[weights.tiny]
+folder = "checkpoints"
+file = "tiny.safetensors"
+family = "flux"
+repository = "acme/tiny"
+path = "tiny.safetensors"
+licence = "acme-research"
+terms = "not on Sundays"
+commercial_use = false
+
+[sets.tiny]
+checkpoint = "tiny"
+"""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -106,3 +121,12 @@ def write(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def models(bare_ryla: Ryla, tmp_path: Path) -> Ryla:
+    """`ryla models` with a folder and a table of one's own."""
+    table = tmp_path / "models.toml"
+    table.write_text(MODELS_TABLE)
+    settings = {"RYLA_MODELS_FILE": str(table), "RYLA_MODELS_DIR": str(tmp_path / "models")}
+    return lambda *words, **environ: bare_ryla("models", *words, **{**settings, **environ})
