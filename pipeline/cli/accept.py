@@ -14,7 +14,7 @@ from config.errors import InvalidInput
 from pipeline.acceptance.driver import Driver
 from pipeline.acceptance.driver import Progress as Jobs
 from pipeline.acceptance.http import Web
-from pipeline.acceptance.plan import RUN, read_plan
+from pipeline.acceptance.plan import RUN, Plan, read_plan
 from pipeline.acceptance.run import Forecast, Run, RunObserver, RunOptions
 from pipeline.acceptance.summary import Acceptance, account, write_page
 from pipeline.cli import output
@@ -81,69 +81,79 @@ class JobsShown:
 
 
 def register(app: typer.Typer) -> None:
-    @app.command("accept", help=HELP)
-    @output.command
-    def command(
-        plan: Annotated[
-            Path, typer.Option("--plan", metavar="FILE", dir_okay=False, help="What to make.")
-        ],
-        run: Annotated[
-            str | None, typer.Option("--run", metavar="NAME", help="Of this run [the plan's].")
-        ] = None,
-        url: Annotated[
-            str | None,
-            typer.Option("--url", help="Of the HTTP API, for /health and a job of each kind."),
-        ] = None,
-        key: Annotated[
-            str | None,
-            typer.Option("--key", help="Of the HTTP API.", envvar="RYLA_CLIENT_KEY"),
-        ] = None,
-        gpus: Annotated[
-            str, typer.Option("--gpus", metavar="A,B", help="Compare a kind on these GPUs.")
-        ] = "",
-        max_cost_usd: Annotated[
-            float | None,
-            typer.Option("--max-cost-usd", min=0, help="Stop before it costs more [the plan's]."),
-        ] = None,
-        out: Annotated[
-            Path | None,
-            typer.Option(
-                "--out", metavar="DIR", file_okay=False, help="For the page [out/accept-NAME]."
-            ),
-        ] = None,
-        patience: Annotated[
-            float,
-            typer.Option("--patience", metavar="SECONDS", min=1, help="Without any progress."),
-        ] = 1800,
-        dry_run: Annotated[
-            bool, typer.Option("--dry-run", help="Check the plan, tell the estimate, and end.")
-        ] = False,
-        state_dir: StateDir = None,
-        json: Json = False,
-    ) -> None:
-        file = read_plan(plan)
-        options = RunOptions(
-            name := _name(run or file.plan.name),
-            out or Path("out") / f"accept-{name}",
-            [each.strip() for each in gpus.split(",") if each.strip()],
-            file.plan.max_cost_usd if max_cost_usd is None else max_cost_usd,
+    app.command("accept", help=HELP)(_accept)
+
+
+@output.command
+def _accept(
+    plan: Annotated[
+        Path, typer.Option("--plan", metavar="FILE", dir_okay=False, help="What to make.")
+    ],
+    run: Annotated[
+        str | None, typer.Option("--run", metavar="NAME", help="Of this run [the plan's].")
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option("--url", help="Of the HTTP API, for /health and a job of each kind."),
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option("--key", help="Of the HTTP API.", envvar="RYLA_CLIENT_KEY"),
+    ] = None,
+    gpus: Annotated[
+        str, typer.Option("--gpus", metavar="A,B", help="Compare a kind on these GPUs.")
+    ] = "",
+    max_cost_usd: Annotated[
+        float | None,
+        typer.Option("--max-cost-usd", min=0, help="Stop before it costs more [the plan's]."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="DIR", file_okay=False, help="For the page [out/accept-NAME]."
+        ),
+    ] = None,
+    patience: Annotated[
+        float,
+        typer.Option("--patience", metavar="SECONDS", min=1, help="Without any progress."),
+    ] = 1800,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the plan, tell the estimate, and end.")
+    ] = False,
+    state_dir: StateDir = None,
+    json: Json = False,
+) -> None:
+    file = read_plan(plan)
+    options = _options(file.plan, run, gpus, max_cost_usd, out)
+    settings = bucket_settings(state_dir)
+    with JobsShown(quiet=json) as shown, Web.at(url, key) if url else nullcontext() as web:
+        going = Run(
+            file,
+            options,
+            load_runtime(settings, settings.engine),
+            Driver(open_store(settings), file.plan.at_once, options.bound_usd, patience),
+            web,
+            RunObserver(shown.progress, shown.said),
         )
-        settings = bucket_settings(state_dir)
-        with JobsShown(quiet=json) as shown, Web.at(url, key) if url else nullcontext() as web:
-            going = Run(
-                file,
-                options,
-                load_runtime(settings, settings.engine),
-                Driver(open_store(settings), file.plan.at_once, options.bound_usd, patience),
-                web,
-                RunObserver(shown.progress, shown.said),
-            )
-            if not _looked_ahead(going, dry_run=dry_run, json=json):
-                return
-            acceptance = _went(going, shown)
-        _answer(acceptance, options.out, json=json)
-        if not acceptance.ok or acceptance.findings.stopped:
-            raise typer.Exit(1)
+        if not _looked_ahead(going, dry_run=dry_run, json=json):
+            return
+        acceptance = _went(going, shown)
+    _answer(acceptance, options.out, json=json)
+    if not acceptance.ok or acceptance.findings.stopped:
+        raise typer.Exit(1)
+
+
+def _options(
+    plan: Plan, run: str | None, gpus: str, max_cost_usd: float | None, out: Path | None
+) -> RunOptions:
+    """What is given goes over what the plan says. Raises InvalidInput."""
+    name = _name(run or plan.name)
+    return RunOptions(
+        name,
+        out or Path("out") / f"accept-{name}",
+        [each.strip() for each in gpus.split(",") if each.strip()],
+        plan.max_cost_usd if max_cost_usd is None else max_cost_usd,
+    )
 
 
 def _name(name: str) -> str:
