@@ -264,6 +264,11 @@ class Settings(BaseModel):
         return {variable(name): _text(value) for name, value in fields if value is not None}
 
 
+def changed(settings: Settings, **values: Any) -> Settings:
+    """A copy with these fields set. Raises ValidationError for a value out of range."""
+    return Settings.model_validate(settings.model_dump(exclude_unset=True) | values)
+
+
 def listed(value: str) -> frozenset[str]:
     """The names in a setting that holds several, in lower case."""
     return frozenset(name.strip().lower() for name in value.split(",") if name.strip())

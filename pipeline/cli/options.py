@@ -17,7 +17,7 @@ import typer
 from config.errors import InvalidSetting
 from config.logs import configure_logs
 from config.settings import Settings, load_settings, variable
-from pipeline.local.stack import STACK_FILE, left_over
+from pipeline.local.state_folder import STACK_FILE, left_over
 
 BUCKET_FIELDS = (
     "bucket",

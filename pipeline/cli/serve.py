@@ -6,11 +6,10 @@ from typing import Annotated
 import typer
 
 from config.errors import InvalidSetting
-from config.settings import Settings
+from config.settings import Settings, changed
 from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.cli.signals import ends_on_signals
-from pipeline.local.stack import changed
 from pipeline.runtime import load_runtime
 from pipeline.store.open import open_checked_store
 

@@ -12,13 +12,14 @@ import typer
 from rich.markup import escape
 
 from config.logs import logs_into
-from config.settings import Settings, load_settings
+from config.settings import Settings, changed, load_settings
 from pipeline.cli import output
 from pipeline.cli.options import Json, quieter
 from pipeline.cli.serve import Host, Port, addressed, require_api, who_may_ask
 from pipeline.cli.signals import ends_on_signals
 from pipeline.dispatcher.tick import TickReport
-from pipeline.local.stack import STACK_FILE, LocalStack, changed
+from pipeline.local.stack import LocalStack
+from pipeline.local.state_folder import STACK_FILE
 
 HELP = """Run store, dispatcher, workers and the HTTP API here until Ctrl-C.
 

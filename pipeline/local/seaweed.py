@@ -1,6 +1,5 @@
 """SeaweedFS as the embedded object store: a real S3 server on loopback."""
 
-import fcntl
 import json
 import os
 import secrets
@@ -21,6 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from config.errors import StoreUnavailable
 from config.settings import Settings
+from pipeline.local.state_folder import try_lock
 from pipeline.store.s3 import connect
 
 READY_SECONDS = 30.0
@@ -199,15 +199,6 @@ def _locked(file: Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def try_lock(descriptor: int) -> bool:
-    """Whether this open file is now locked against all others, its heirs apart."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def weed_binary() -> str:

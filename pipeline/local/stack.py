@@ -1,28 +1,25 @@
 """The whole pipeline on this machine, over one folder: store, engine with its workers, dispatcher.
 
-<folder>/stack.json      settings for other `ryla` processes, while the stack runs
-<folder>/lock            held while the stack runs
+<folder>/stack.json      for other processes, as is <folder>/lock: state_folder.py
 <folder>/store/          the embedded store: all that was ever submitted and made
 <folder>/workers/        logs and working folders of the workers
 <folder>/events.jsonl    events, unless PostHog takes them
 """
 
-import json
 import os
 import socket
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Thread
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import structlog
 
-from config.errors import InvalidSetting, StoreUnavailable
-from config.settings import Settings
+from config.errors import StoreUnavailable
+from config.settings import Settings, changed
 from events.sender import Sender
 from pipeline.api.concurrency import STORE_CALLS
 from pipeline.contract.keys import INBOX, LEASES, lease_id
@@ -31,14 +28,13 @@ from pipeline.dispatcher.loop import Wakeup, dispatch
 from pipeline.dispatcher.tick import Dispatcher, TickReport
 from pipeline.engines.local import LocalEngine
 from pipeline.jobs.status import inbox_id
-from pipeline.local.seaweed import SeaweedServer, try_lock
+from pipeline.local.seaweed import SeaweedServer
+from pipeline.local.state_folder import hold, publish
 from pipeline.notify.sinks import events_file, make_sink
 from pipeline.runtime import RuntimeConfig, load_runtime
 from pipeline.store.conditional import SafeStore, Won, listed
 from pipeline.store.open import open_checked_store
 
-STACK_FILE = "stack.json"
-LOCK_SECONDS = 0.5
 DRAIN_SECONDS = 10.0
 """How long events may take to go out at the end; the rest is sent after the next start."""
 
@@ -77,7 +73,7 @@ class LocalStack:
         Parts stop in the opposite order, also those that an error leaves behind here.
         """
         with ExitStack() as parts:
-            parts.enter_context(_taken(self.folder))
+            parts.enter_context(hold(self.folder))
             parts.enter_context(self._server)
             self._server.create_bucket(self._wanted.bucket)
             self.settings = self._resettled()
@@ -86,7 +82,7 @@ class LocalStack:
             reclaim(self.store)
             if self._listener is not None:
                 parts.enter_context(self._serving(runtime, self._listener))
-            parts.enter_context(_published(self.folder, self.settings, self._listener))
+            parts.enter_context(publish(self.folder, self.settings, self._listener))
             sender = Sender(make_sink(self.settings))
             parts.callback(sender.close, DRAIN_SECONDS)
             self.engine = LocalEngine(self.settings, runtime.routes, self._environ)
@@ -156,89 +152,6 @@ class LocalStack:
             dispatch(dispatcher, self.wakeup, on_tick=self._on_tick)
         except Exception as error:  # noqa: BLE001  a thread's edge: check() raises it in the caller's
             self._failure = error
-
-
-def changed(settings: Settings, **values: Any) -> Settings:
-    """A copy with these fields set. Raises ValidationError for a value out of range."""
-    return Settings.model_validate(settings.model_dump(exclude_unset=True) | values)
-
-
-def read_stack(folder: Path) -> dict[str, str] | None:
-    """The settings of the stack that runs over a folder, or None when none does."""
-    try:
-        if left_over(folder):
-            return None
-        values: dict[str, str] = json.loads((folder / STACK_FILE).read_text())
-    except FileNotFoundError:
-        return None
-    return values
-
-
-def left_over(folder: Path) -> bool:
-    """Whether the folder's stack was killed, so that nothing answers where its file says.
-
-    Raises FileNotFoundError where no stack ever was.
-    """
-    with open(folder / "lock", "rb") as lock:
-        return try_lock(lock.fileno())
-
-
-@contextmanager
-def _taken(folder: Path) -> Iterator[None]:
-    """The folder, locked. Raises InvalidSetting when it is another's."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "a+b") as lock:
-        if not _lock_within(lock.fileno(), LOCK_SECONDS):
-            lock.seek(0)
-            raise InvalidSetting(
-                f"process {lock.read().decode() or '?'} runs the local pipeline over {folder}",
-                field="state_dir",
-                value=str(folder),
-                hint="Submit to that one, stop it, or give another --state-dir.",
-            )
-        lock.truncate(0)
-        lock.write(str(os.getpid()).encode())
-        lock.flush()
-        yield
-
-
-def _lock_within(descriptor: int, seconds: float) -> bool:
-    """Others hold the lock for a moment, to see whether a stack runs."""
-    until = time.monotonic() + seconds
-    while not try_lock(descriptor):
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.05)
-    return True
-
-
-@contextmanager
-def _published(folder: Path, settings: Settings, listener: socket.socket | None) -> Iterator[None]:
-    """stack.json while the stack runs. It holds the store's secret, so only its owner reads it."""
-    secret = settings.secret_access_key
-    assert secret is not None
-    values = {
-        "bucket": settings.bucket,
-        "endpoint_url": settings.endpoint_url,
-        "access_key_id": settings.access_key_id,
-        "secret_access_key": secret.get_secret_value(),
-        "region": settings.region,
-        "addressing_style": settings.addressing_style,
-        "state_dir": str(settings.state_dir),
-        "events_file": str(settings.events_file),
-    }
-    if listener is not None:
-        host, port = listener.getsockname()[:2]
-        values |= {"api_host": host, "api_port": str(port)}
-    file, new = folder / STACK_FILE, folder / f"{STACK_FILE}.new"
-    new.unlink(missing_ok=True)
-    new.touch(mode=0o600)
-    new.write_text(json.dumps(values, indent=1))
-    new.replace(file)
-    try:
-        yield
-    finally:
-        file.unlink(missing_ok=True)
 
 
 def reclaim(store: SafeStore) -> int:

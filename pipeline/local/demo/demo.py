@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from config.errors import InvalidInput
-from config.settings import Settings
+from config.settings import Settings, changed
 from events.file_sink import read_events
 from events.outbox import StoredEvent
 from pipeline.contract.keys import (
@@ -31,7 +31,7 @@ from pipeline.jobs.status import JobView
 from pipeline.local.demo.face import add_demo_sitter, with_faces_expected
 from pipeline.local.demo.lora import add_demo_lora
 from pipeline.local.demo.manifests import Example
-from pipeline.local.stack import LocalStack, changed
+from pipeline.local.stack import LocalStack
 from pipeline.models.face_packs import faces_folder
 from pipeline.notify.sinks import events_file
 from pipeline.store.conditional import SafeStore, Won, listed

@@ -5,7 +5,7 @@ import pytest
 
 from config.errors import InvalidSetting
 from pipeline.cli.options import load_cli_settings
-from pipeline.local.stack import STACK_FILE
+from pipeline.local.state_folder import STACK_FILE
 from tests.pipeline.cli.conftest import Ryla
 
 STACK = {

@@ -14,12 +14,12 @@ import httpx
 import pytest
 
 from config.errors import InvalidSetting, StoreUnavailable
-from config.settings import Settings
+from config.settings import Settings, changed
 from pipeline.contract.keys import lease_key
 from pipeline.contract.lease import Lease, Phase
 from pipeline.jobs.status import look_up
-from pipeline.local.seaweed import try_lock
-from pipeline.local.stack import STACK_FILE, LocalStack, changed, read_stack, reclaim
+from pipeline.local.stack import LocalStack, reclaim
+from pipeline.local.state_folder import STACK_FILE, left_over, try_lock
 from pipeline.store.base import Always
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
@@ -47,11 +47,15 @@ def until(true: Callable[[], bool], within_s: float = 30.0) -> None:
         time.sleep(0.05)
 
 
+def published(folder: Path) -> dict[str, str]:
+    values: dict[str, str] = json.loads((folder / STACK_FILE).read_text())
+    return values
+
+
 def store_of(folder: Path) -> SafeStore:
     """As another process would open it."""
-    values = read_stack(folder)
-    assert values is not None
-    return open_store(Settings.model_validate(values))
+    assert not left_over(folder)
+    return open_store(Settings.model_validate(published(folder)))
 
 
 def finished(store: SafeStore, id: str) -> bool:
@@ -73,7 +77,6 @@ def test_a_job_from_another_process_is_done_and_there_after_a_restart(tmp_path: 
         until(lambda: finished(store, "pebble"))
         assert stat.S_IMODE((tmp_path / STACK_FILE).stat().st_mode) == 0o600
 
-    assert read_stack(tmp_path) is None
     assert not (tmp_path / STACK_FILE).exists()
     with a_stack(tmp_path):
         assert look_up(store_of(tmp_path), ["pebble"])["pebble"].succeeded
@@ -114,8 +117,8 @@ def test_up_tells_where_it_is_and_ends_with_sigterm(tmp_path: Path) -> None:
             said: Any = next_document(process)
             assert listens(said["endpoint_url"])
             assert httpx.get(f"{said['api_url']}/health").json()["status"] == "healthy"
-            published = read_stack(tmp_path / "state") or {}
-            assert said["api_url"].endswith(f":{published['api_port']}")
+            port = published(tmp_path / "state")["api_port"]
+            assert said["api_url"].endswith(f":{port}")
 
             process.send_signal(signal.SIGTERM)
             _, errors = process.communicate(timeout=30)
@@ -141,7 +144,7 @@ def test_what_a_killed_up_leaves_behind_ends_and_its_jobs_go_on(tmp_path: Path) 
 
     until(lambda: not listens(said["endpoint_url"]))
     assert (state / STACK_FILE).exists()
-    assert read_stack(state) is None
+    assert left_over(state)
     quick = changed(SETTINGS, running_seconds=2, renew_seconds=0.5, first_renew_seconds=0.5)
     with a_stack(state, quick) as stack:
         jobs = [f"pebble-{n}" for n in range(5)]
