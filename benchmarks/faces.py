@@ -15,7 +15,7 @@ from statistics import median, quantiles
 
 from handlers.faces import insightface_finder
 from handlers.faces.boxes import Box, choose
-from handlers.faces.scoring import score
+from handlers.faces.scoring import SCORING_PACK, score
 from tests.support.micro_faces import make_pack
 from tests.support.portraits import portrait
 
@@ -46,7 +46,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--root", type=Path, help="folder of face packs")
-    parser.add_argument("--pack", default=insightface_finder.SCORING_PACK)
+    parser.add_argument("--pack", default=SCORING_PACK)
     parser.add_argument("--picture", type=Path)
     parser.add_argument("--repeat", type=int, default=30)
     return parser.parse_args()

@@ -12,6 +12,7 @@ from xdist.scheduler import LoadGroupScheduling
 from config.settings import Settings
 from handlers.faces import insightface_finder
 from handlers.faces.insightface_finder import FaceAnalyser
+from handlers.faces.scoring import SCORING_PACK
 from pipeline.local.seaweed import SeaweedServer
 from tests.support.micro_faces import make_pack
 from tests.support.seaweed import fresh_bucket
@@ -102,7 +103,7 @@ def packs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if find_spec("insightface") is None:
         pytest.skip("insightface is not installed: install the extra `faces`")
     root = tmp_path_factory.mktemp("packs")
-    make_pack(root / insightface_finder.SCORING_PACK)
+    make_pack(root / SCORING_PACK)
     return root
 
 

@@ -16,10 +16,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from config.errors import FaceError, FaceModelsMissing, InvalidInput
 from handlers.faces.boxes import Box, Embedding, Face
+from handlers.faces.scoring import SCORING_PACK
 from handlers.media.images import FORMATS, MAX_PIXELS
 
-SCORING_PACK = "auraface-v1"
-"""Another embedder than the one InstantID is conditioned on: else scores would be circular."""
 MIN_DETECTION = 0.5
 
 

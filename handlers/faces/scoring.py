@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from handlers.faces.boxes import Embedding
 
+SCORING_PACK = "auraface-v1"
+"""Another embedder than the one InstantID is conditioned on: else scores would be circular."""
+
 Cosine = Annotated[float, Field(ge=-1, le=1)]
 
 

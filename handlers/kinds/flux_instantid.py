@@ -33,7 +33,6 @@ from handlers.kinds.requirements import RequiredInputs
 from handlers.kinds.seeds import output_seed
 from handlers.kinds.text_to_image import TextToImage, TextToImageInput
 from handlers.kinds.zimage import ZImageTurbo, ZImageTurboInput
-from handlers.media import images
 from workflows import instantid
 from workflows.graph import Graph
 from workflows.instantid import Crop, Sampling
@@ -155,6 +154,8 @@ class FluxInstantId(InstantIdKind[FluxInstantIdInput]):
     def run(
         self, job: JobRequest[FluxInstantIdInput], models: ModelTable, runner: GraphRunner
     ) -> Iterator[Rendered]:
+        from handlers.media import images
+
         request, reference = job.input, job.supplies.images["reference_image"]
         boxes = runner.faces(FaceUse.BOX)
         face_of(reference, boxes)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from config.tables import GpuTable, ModelTable, WeightFile
-from handlers.faces.insightface_finder import SCORING_PACK
+from handlers.faces.scoring import SCORING_PACK
 from handlers.kinds.compatibility import Adapter, rows, sets_of
 from handlers.kinds.registry import KINDS
 
