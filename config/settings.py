@@ -2,7 +2,6 @@
 
 from base64 import b64decode
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -11,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, m
 from config.errors import InvalidSetting
 from config.nearest import nearest
 from config.validation_errors import first_problem
+from config.version import package_version
 
 PREFIX = "RYLA_"
 OF_CLIENTS = "RYLA_CLIENT_"
@@ -27,13 +27,6 @@ HOSTS = r"^([A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(\s*,\s*|$))*$"
 ORIGINS = r"^(https?://[^\s,/]+(\s*,\s*|$))*$"
 HOST = r"^[A-Za-z0-9.:-]+$"
 BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
-
-
-def _version() -> str:
-    try:
-        return metadata.version("ryla-pipeline")
-    except metadata.PackageNotFoundError:
-        return "unreleased"
 
 
 def _setting(default: Any, description: str, **limits: Any) -> Any:
@@ -70,7 +63,8 @@ class Settings(BaseModel):
     environment: Word = _setting("local", "Name of this deployment, in every event.")
     tenant: str = _setting("default", "Tenant that the CLI submits for.", pattern=TENANT)
     app_version: Word = Field(
-        default_factory=_version, description="Version in results and events; that of the package."
+        default_factory=package_version,
+        description="Version in results and events; that of the package.",
     )
 
     # Leases and retries

@@ -1,7 +1,7 @@
-"""The command line `ryla`, one module for each group of commands."""
+"""The command line `ryla`, one module for each command or group of them."""
 
 
 def main() -> None:
-    from pipeline.cli.app import app  # noqa: PLC0415  so that importing the package costs nothing
+    from pipeline.cli.app import app
 
     app()

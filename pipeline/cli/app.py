@@ -1,32 +1,11 @@
-"""The app: every command, and what stands around them."""
+"""The app: what stands around the commands."""
 
 from typing import Annotated
 
 import typer
 
-from config.settings import Settings
-from pipeline.cli import (
-    accept,
-    cancel,
-    comfyui,
-    demo,
-    deploy,
-    dispatch,
-    doctor,
-    events,
-    faces,
-    keys,
-    loras,
-    models,
-    report,
-    results,
-    schema,
-    serve,
-    status,
-    submit,
-    up,
-    watch,
-)
+from config.version import package_version
+from pipeline.cli.commands import CommandGroup
 
 HELP = """Image generation driven by object storage: manifests in, pictures and results out.
 
@@ -38,6 +17,7 @@ Exit codes: 0 done, 1 something failed, 2 wrong usage, 130 Ctrl-C.
 
 app = typer.Typer(
     name="ryla",
+    cls=CommandGroup,
     help=HELP,
     no_args_is_help=True,
     add_completion=False,
@@ -49,7 +29,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"ryla {Settings().app_version}")
+        typer.echo(f"ryla {package_version()}")
         raise typer.Exit
 
 
@@ -61,28 +41,3 @@ def _root(
     ] = False,
 ) -> None:
     pass
-
-
-for group in (
-    demo,
-    up,
-    submit,
-    status,
-    watch,
-    cancel,
-    report,
-    results,
-    dispatch,
-    serve,
-    keys,
-    events,
-    faces,
-    loras,
-    models,
-    comfyui,
-    schema,
-    doctor,
-    deploy,
-    accept,
-):
-    group.register(app)

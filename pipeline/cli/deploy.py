@@ -69,7 +69,7 @@ def _root() -> Path:
 def _deploy(deployed: Deployment, *, json: bool) -> None:
     if find_spec("modal") is None:
         raise DeployFailed("modal is not installed", hint=f"Run `{NOT_INSTALLED}`.")
-    from pipeline.engines.modal import ModalAccount  # noqa: PLC0415  it may not be installed
+    from pipeline.engines.modal import ModalAccount
 
     environment = deployed.settings.modal_environment
     ModalAccount(environment).reach()
@@ -120,7 +120,7 @@ def _rows(deployed: Deployment) -> Iterator[Row]:
     if find_spec("modal") is None:
         yield Row("modal", Health.FAILED, "not installed", NOT_INSTALLED)
     else:
-        from pipeline.engines.modal import ModalAccount  # noqa: PLC0415  it may not be installed
+        from pipeline.engines.modal import ModalAccount
 
         account = ModalAccount(deployed.settings.modal_environment)
         yield from check.of_account(account, deployed.models)

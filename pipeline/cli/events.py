@@ -18,7 +18,6 @@ from pipeline.cli.options import Json, StateDir, bucket_settings, load_cli_setti
 from pipeline.contract.keys import check_id
 from pipeline.jobs.status import State, look_up
 from pipeline.notify.sinks import events_file
-from pipeline.store.open import open_store
 
 HELP = """Print the events of runs without a PostHog key, from their local file.
 
@@ -66,6 +65,8 @@ def register(app: typer.Typer) -> None:
 
 
 def _of_job(id: str, state_dir: Path | None) -> Iterable[StoredEvent]:
+    from pipeline.store.open import open_store
+
     view = look_up(open_store(bucket_settings(state_dir)), [id])[id]
     if view.state is State.UNKNOWN:
         raise UnknownJob(f"no job has the id {id}", field="id", value=id)

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from config.errors import InvalidSetting
+from pipeline.api.auth import hashed, new_key
 from pipeline.cli import output
 from pipeline.cli.options import Json
 from pipeline.contract.keys import NAME_PATTERN, is_name
@@ -31,8 +32,6 @@ def register(app: typer.Typer) -> None:
         tenant: Annotated[str, typer.Argument(metavar="TENANT", help="Whose jobs it sends.")],
         json: Json = False,
     ) -> None:
-        from pipeline.api.auth import hashed, new_key  # noqa: PLC0415
-
         if not is_name(tenant):
             raise InvalidSetting(
                 f"{tenant!r} cannot be a tenant", value=tenant, hint=f"It matches {NAME_PATTERN}."

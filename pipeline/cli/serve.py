@@ -49,9 +49,9 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         settings = addressed(bucket_settings(state_dir, log_level="info"), host, port)
         require_api()
-        from pipeline.api import server  # noqa: PLC0415  half a second, for this command alone
-        from pipeline.api.concurrency import STORE_CALLS  # noqa: PLC0415
-        from pipeline.api.dependencies import ApiDependencies  # noqa: PLC0415
+        from pipeline.api import server
+        from pipeline.api.concurrency import STORE_CALLS
+        from pipeline.api.dependencies import ApiDependencies
 
         listener = server.listen(settings.api_host, settings.api_port)
         dependencies = ApiDependencies(
@@ -75,8 +75,8 @@ def addressed(settings: Settings, host: str | None, port: int | None) -> Setting
 def require_api() -> None:
     """Raises InvalidSetting where the extra `api` is not installed."""
     try:
-        import fastapi  # noqa: F401, PLC0415
-        import uvicorn  # noqa: F401, PLC0415
+        import fastapi  # noqa: F401
+        import uvicorn  # noqa: F401
     except ImportError as error:
         raise InvalidSetting(
             f"the HTTP API needs what is not installed: {error.name}",

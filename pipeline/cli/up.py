@@ -83,7 +83,7 @@ def register(app: typer.Typer) -> None:
 
 def _listener(settings: Settings) -> socket.socket:
     require_api()
-    from pipeline.api.server import listen  # noqa: PLC0415  half a second, where it is served
+    from pipeline.api.server import listen
 
     return listen(settings.api_host, settings.api_port)
 
@@ -140,7 +140,7 @@ def _announce(
 
 
 def _url(listener: socket.socket) -> str:
-    from pipeline.api.server import url_of  # noqa: PLC0415  of an extra that not all install
+    from pipeline.api.server import url_of
 
     return url_of(listener)
 

@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from config.errors import InvalidSetting
-from config.settings import Settings, allowed, load_settings, variable
+from config.settings import Settings, allowed, changed, load_settings, variable
 
 KEYS = {"RYLA_ACCESS_KEY_ID": "AKIA1", "RYLA_SECRET_ACCESS_KEY": "hush-hush"}
 
@@ -183,3 +183,11 @@ def test_every_setting_has_a_description_and_a_range_in_words() -> None:
         assert field.description, name
         assert allowed(name), name
         assert variable(name) == f"RYLA_{name.upper()}"
+
+
+def test_a_changed_copy_is_held_to_the_same_limits() -> None:
+    settings = changed(Settings(bucket="pictures"), local_workers=3)
+
+    assert (settings.bucket, settings.local_workers) == ("pictures", 3)
+    with pytest.raises(ValidationError):
+        changed(settings, local_workers=65)

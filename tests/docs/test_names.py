@@ -13,6 +13,7 @@ from typer.main import get_command
 from config.settings import Settings, variable
 from pipeline.api.routes.metrics import Gauges
 from pipeline.cli.app import app
+from pipeline.cli.commands import SUMMARIES, load
 from pipeline.jobs.status import overview
 from pipeline.queue.expiry import Lifetimes
 from pipeline.store.conditional import SafeStore
@@ -31,7 +32,10 @@ OF_TESTS = {"RYLA_COMFYUI_FLAGS"}
 
 @cache
 def command_line() -> Any:
-    return get_command(app)
+    """With the commands in place of their lines in the help."""
+    whole: Any = get_command(app)
+    whole.commands = {name: load(name) for name in SUMMARIES}
+    return whole
 
 
 def commands(page: Path) -> Iterator[str]:

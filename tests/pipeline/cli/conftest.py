@@ -71,7 +71,6 @@ def bucket(shared_bucket: tuple[Settings, SafeStore], tmp_path: Path) -> Iterato
         store.delete(entry.key)
 
 
-# Built once: reading the options of all commands takes longer than most of them.
 COMMAND_LINE = get_command(app)
 
 
