@@ -22,7 +22,7 @@ from pipeline.modal_app.shipping import (
 
 ROOT = Path(__file__).parents[3]
 IN_CONTAINERS = {
-    "service": ("api", "dispatcher", "download", "switching", "tidying"),
+    "service": ("api", "dispatch", "model_functions"),
     "gpu": ("worker",),
 }
 """Requirements → modules of pipeline.modal_app that run with them."""
