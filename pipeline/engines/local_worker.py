@@ -17,9 +17,9 @@ from threading import Thread
 from typing import Any
 
 from config.logs import configure_logs
-from config.process_start import born_at
 from config.settings import load_settings
 from pipeline.worker.worker import Worker
+from system.process_start import born_at
 
 
 def main(route: str, work_dir: str) -> None:

@@ -9,7 +9,7 @@ from config.settings import Settings, variable
 from pipeline.modal_app.resources import TABLES
 
 APP_FILE = "comfyui_ryla.py"
-PACKAGES = ("config", "events", "workflows", "handlers", "pipeline")
+PACKAGES = ("system", "config", "events", "workflows", "handlers", "pipeline")
 SUFFIXES = frozenset({".py", ".toml", ".json", ".j2", ".txt"})
 LEFT_OUT = (
     "pipeline/cli",
@@ -25,7 +25,7 @@ LEFT_OUT = (
     "handlers/comfyui/standin",
 )
 """Of a folder the package itself goes along, so that what names it can be imported."""
-CHECKED = ("config", "workflows", "handlers", "pipeline/comfyui_setup")
+CHECKED = ("system", "config", "workflows", "handlers", "pipeline/comfyui_setup")
 """What the check of ComfyUI's nodes needs. It runs anew when one of these files changes."""
 
 

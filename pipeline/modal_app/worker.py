@@ -5,13 +5,13 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from config.logs import configure_logs
-from config.process_start import born_at
 from config.settings import Settings, load_settings
 from config.tables import Route, load_routes
 from pipeline.loras.cache import lora_folder
 from pipeline.modal_app.deployment import ENGINE, takes_snapshot
 from pipeline.modal_app.mounted import Handle, MountedVolume
 from pipeline.worker.worker import Worker
+from system.process_start import born_at
 
 
 def make_worker(route: str, environ: Mapping[str, str], loras: Handle) -> Worker:

@@ -24,7 +24,6 @@ import structlog
 from pydantic import ValidationError
 
 from config.errors import ComfyError, RylaError
-from config.process_start import IMPORTED_AT
 from config.settings import Settings
 from config.tables import Route
 from events.sender import Sender
@@ -47,6 +46,7 @@ from pipeline.worker.execution import Ending, execute
 from pipeline.worker.gpu import seen_gpu
 from pipeline.worker.preemption import noticed
 from pipeline.worker.setup import WorkerSetup, set_up
+from system.process_start import IMPORTED_AT
 
 DRAIN_SECONDS = 20.0
 """How long close() waits for events to go out; what is left is replayed by the dispatcher."""
@@ -69,7 +69,7 @@ class Worker:
         """`environ` is what ComfyUI's environment is chosen from, `work_dir` where it writes.
 
         `loras` is the folder of LoRAs where other machines share it. `born` is when the process was
-        born (config.process_start.born_at), if it is this worker's own: its cold start began then.
+        born (system.process_start.born_at), if it is this worker's own: its cold start began then.
         """
         self._settings = settings
         self._route = route

@@ -152,7 +152,7 @@ def test_registered_only_code_and_tables_are_shipped(
     paths = {PurePosixPath(path).relative_to("/root") for path in files}
     folders = {path.parts[0] for path in paths if len(path.parts) > 1}
     assert {path.name for path in paths if len(path.parts) == 1} == {"comfyui_ryla.py"}
-    assert folders == {"config", "events", "workflows", "handlers", "pipeline"}
+    assert folders == {"system", "config", "events", "workflows", "handlers", "pipeline"}
     assert {path.suffix for path in paths} <= {".py", ".toml", ".json", ".j2", ".txt"}
     assert {PurePosixPath("config/routes.toml"), PurePosixPath("config/models.toml")} <= paths
     for left_out in ("pipeline/cli", "pipeline/local", "handlers/comfyui/standin"):

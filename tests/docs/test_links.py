@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.modal_app.shipping import PACKAGES
 from tests.support.doc_blocks import ROOT, pages
 
 _CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
@@ -53,7 +54,7 @@ def test_every_page_of_docs_can_be_reached_from_the_readme() -> None:
 
 
 def test_pages_that_the_code_speaks_of_exist() -> None:
-    packages = ("config", "events", "handlers", "pipeline", "workflows", "clients/ryla_client")
+    packages = (*PACKAGES, "clients/ryla_client")
     files = [file for package in packages for file in (ROOT / package).rglob("*.py")]
     named = {
         name for file in files for name in re.findall(r"\bdocs/[\w-]+\.md", file.read_text("utf-8"))

@@ -10,9 +10,9 @@ import signal
 import sys
 from pathlib import Path
 
-from config.process_start import born_at
 from config.settings import load_settings
 from pipeline.worker.worker import Worker
+from system.process_start import born_at
 
 
 def main(work_dir: str) -> None:

@@ -79,7 +79,7 @@ def test_what_changes_seldom_comes_first_and_the_projects_source_last(worker: li
         at(worker, "^copy /opt/ryla/check/workflows/required_nodes.py"),
         at(worker, "^run .* -m pipeline.comfyui_setup.check /opt/ComfyUI"),
         at(worker, "^env RYLA_COMFYUI_DIR=/opt/ComfyUI"),
-        at(worker, "^ship /root/config/__init__.py"),
+        at(worker, "^ship /root/system/__init__.py"),
     ]
     assert order == sorted(order)
     shipped = worker[order[-1] :]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from config.process_start import IMPORTED_AT, born_at
+from system.process_start import IMPORTED_AT, born_at
 
 
 def test_a_process_is_born_before_it_imports_us() -> None:
@@ -15,7 +15,7 @@ def test_a_process_is_born_before_it_imports_us() -> None:
 
 def test_a_fresh_process_was_born_a_moment_ago() -> None:
     script = (
-        "import time; from config.process_start import born_at; print(time.monotonic() - born_at())"
+        "import time; from system.process_start import born_at; print(time.monotonic() - born_at())"
     )
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     assert 0 < float(told.stdout) < 30
