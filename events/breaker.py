@@ -2,16 +2,7 @@
 
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class Pauses:
-    """Seconds without a try after a failure: doubled with each further one, up to `longest`."""
-
-    first: float = 2.0
-    longest: float = 60.0
-
-    def after(self, failures: int) -> float:
-        return min(self.longest, self.first * 2.0 ** min(failures - 1, 32))
+from system.backoff import Backoff
 
 
 @dataclass(frozen=True)
@@ -26,7 +17,8 @@ class Breaker:
     def allows(self, now: float) -> bool:
         return now >= self.paused_until
 
-    def failed(self, now: float, pauses: Pauses, retry_after_s: float | None) -> "Breaker":
+    def failed(self, now: float, backoff: Backoff, retry_after_s: float | None) -> "Breaker":
+        """`backoff` says how long nothing is tried; a longer `retry_after_s` up to its longest."""
         failures = self.failures + 1
-        pause = max(pauses.after(failures), min(retry_after_s or 0.0, pauses.longest))
+        pause = max(backoff.pause_s(failures), min(retry_after_s or 0.0, backoff.longest_s))
         return Breaker(failures, now + pause)

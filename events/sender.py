@@ -10,9 +10,13 @@ from typing import Self
 
 import structlog
 
-from events.breaker import Breaker, Pauses
+from events.breaker import Breaker
 from events.outbox import StoredEvent
 from events.sink import EventSink, NotDelivered
+from system.backoff import Backoff
+
+BACKOFF = Backoff(first_s=2.0, longest_s=60.0)
+"""Of a destination that fails."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +57,14 @@ class Sender:
         sink: EventSink,
         *,
         capacity: int = 1000,
-        pauses: Pauses | None = None,
+        backoff: Backoff = BACKOFF,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Beyond `capacity` waiting deliveries, further ones are not tried."""
         self.counts = Counts()
         self._sink = sink
         self._capacity = capacity
-        self._pauses = pauses or Pauses()
+        self._backoff = backoff
         self._clock = clock
         self._breakers: dict[str, Breaker] = {}
         self._changed = Condition()
@@ -155,7 +159,7 @@ class Sender:
             task.send()
         except NotDelivered as failure:
             if failure.tried:
-                later = breaker.failed(self._clock(), self._pauses, failure.retry_after_s)
+                later = breaker.failed(self._clock(), self._backoff, failure.retry_after_s)
                 self._breakers[task.target] = later
                 log.warning("not_delivered", target=task.target, reason=str(failure))
             return failure

@@ -44,6 +44,7 @@ TESTS = {
     "pipeline.queue.start_steps": [f"{QUEUE}start_steps.py", EXHAUSTIVE],
     "pipeline.queue.cancel_steps": [f"{QUEUE}cancel_steps.py", EXHAUSTIVE],
     "pipeline.queue.expiry": [f"{QUEUE}expiry.py", EXHAUSTIVE],
+    "system.backoff": ["tests/system/test_backoff.py"],
     "pipeline.queue.admission": [f"{QUEUE}admission.py"],
     "pipeline.dispatcher.preflight": [PREFLIGHT],
     "pipeline.queue.spawn": [f"{QUEUE}spawn.py", PREFLIGHT],
@@ -196,7 +197,8 @@ def runs(jobs: Sequence[tuple[str, Path]], at_once: int) -> Iterator[bool]:
 def _fork(module: str, file: Path) -> int:
     child = os.fork()
     if child == 0:
-        for name in [name for name in sys.modules if name.startswith(("pipeline.", "tests."))]:
+        ours = ("pipeline.", "system.", "tests.")
+        for name in [name for name in sys.modules if name.startswith(ours)]:
             del sys.modules[name]
         sys.meta_path.insert(0, _Hook(module, file))
         with open(os.devnull, "w") as nowhere:

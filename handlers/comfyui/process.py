@@ -18,8 +18,10 @@ from typing import IO, Final, Self
 from config.errors import ComfyDied, ComfyError, ComfyStartFailed
 from handlers.comfyui.environment import allowed
 from handlers.comfyui.transport import Transport
+from system.backoff import Backoff
 
 _LINE_BYTES: Final = 4096
+_READY_BACKOFF: Final = Backoff(first_s=0.02, longest_s=0.25, factor=1.5)
 
 # Out of memory, torch prints a table of its allocator that would push all else out of the tail.
 _TABLE: Final = "|"
@@ -207,14 +209,13 @@ class ComfyProcess:
         ]
 
     def _await_ready(self) -> None:
-        until, pause = time.monotonic() + self._ready_timeout_s, 0.02
+        until, pauses = time.monotonic() + self._ready_timeout_s, _READY_BACKOFF.pauses()
         while time.monotonic() < until:
             if not self.running:
                 raise self._start_failed(f"ComfyUI ended before it was ready ({self._ending()})")
             if self._answers(min(self._answer_timeout_s, until - time.monotonic())):
                 return
-            time.sleep(pause)
-            pause = min(pause * 1.5, 0.25)
+            time.sleep(next(pauses))
         raise self._start_failed(f"ComfyUI was not ready within {self._ready_timeout_s:g} s")
 
     def _answers(self, within_s: float) -> bool:

@@ -27,12 +27,14 @@ from handlers.comfyui.prompt_tracker import PromptTracker
 from handlers.comfyui.replies import HistoryEntry
 from handlers.comfyui.transport import Reply, Transport
 from handlers.comfyui.websocket import ComfySocket
+from system.backoff import Backoff
 
 OnProgress = Callable[[float, str | None], None]
 ShouldStop = Callable[[], bool]
 
 _TICK_S: Final = 0.2
 """How often `should_stop` and the deadline are looked at while the socket is silent."""
+_HISTORY_BACKOFF: Final = Backoff(first_s=0.005, longest_s=_TICK_S)
 
 
 @dataclass(frozen=True)
@@ -257,15 +259,14 @@ class PromptSession:
         return entry
 
     def _await_history(self) -> HistoryEntry:
-        until, pause = self._clock() + self._waits.history_s, 0.005
+        until, pauses = self._clock() + self._waits.history_s, _HISTORY_BACKOFF.pauses()
         while True:
             body = self._transport.get_json(f"/history/{self._id}")
             if entry := replies.history_entry(body, self._id):
                 return entry
             if self._clock() >= until:
                 raise ComfyProtocolError("The prompt ended and ComfyUI wrote no history for it")
-            time.sleep(pause)
-            pause = min(pause * 2, _TICK_S)
+            time.sleep(next(pauses))
 
     def _stop(self) -> str:
         """Take the prompt back and wait a little for its end. Says so if it does not come."""

@@ -9,17 +9,16 @@ import structlog
 from config.errors import RylaError, StoreDenied, StoreNotConditional
 from config.settings import Settings
 from pipeline.dispatcher.tick import Dispatcher, TickReport, tick
+from system.backoff import Backoff
 
 GROWTH = 1.5
 """Each idle tick waits so many times longer than the one before, up to poll_idle_seconds."""
 
 
-def next_wait(wait_s: float, active: bool, settings: Settings) -> float:
-    """Seconds until the next tick, after one that waited `wait_s`."""
-    if active:
-        return settings.poll_active_seconds
-    grown = max(wait_s, settings.poll_active_seconds) * GROWTH
-    return min(grown, settings.poll_idle_seconds)
+def next_wait(idle_ticks: int, settings: Settings) -> float:
+    """Seconds until the next tick, after so many in a row that found nothing to do."""
+    backoff = Backoff(settings.poll_active_seconds, settings.poll_idle_seconds, GROWTH)
+    return backoff.pause_s(idle_ticks + 1)
 
 
 class Wakeup:
@@ -49,28 +48,28 @@ def dispatch(
     wakeup: Wakeup,
     *,
     for_s: float | None = None,
-    wait_s: float | None = None,
+    idle_ticks: int = 0,
     on_tick: Callable[[TickReport], None] | None = None,
     monotonic: Callable[[], float] = time.monotonic,
-) -> float:
-    """Tick until the bell says stop, or for `for_s` seconds. What the next tick would wait for.
+) -> int:
+    """Tick until the bell says stop, or for `for_s` seconds. How many ticks in a row were idle.
 
-    `wait_s` is that of an earlier run: an idle dispatcher that starts anew goes on idling.
+    `idle_ticks` are those of an earlier run: an idle dispatcher that starts anew goes on idling.
     A store that is briefly away is waited for; one that refuses us, or that is no queue, ends it.
     """
     settings = dispatcher.runtime.settings
     ends = None if for_s is None else monotonic() + for_s
-    wait_s = wait_s or settings.poll_active_seconds
     while not wakeup.stopped:
         report = _try_tick(dispatcher)
         if report is not None and on_tick is not None:
             on_tick(report)
-        wait_s = next_wait(wait_s, report is not None and report.active, settings)
+        idle_ticks = 0 if report is not None and report.active else idle_ticks + 1
+        wait_s = next_wait(idle_ticks, settings)
         if ends is not None and monotonic() + wait_s >= ends:
-            return wait_s
+            return idle_ticks
         if wakeup.wait(wait_s):
-            wait_s = settings.poll_active_seconds
-    return wait_s
+            idle_ticks = 0
+    return idle_ticks
 
 
 def _try_tick(dispatcher: Dispatcher) -> TickReport | None:

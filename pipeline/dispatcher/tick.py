@@ -215,10 +215,8 @@ def _spawn(d: Dispatcher, spawn: Spawn) -> Lease | None:
     try:
         d.engine.submit(route, spawn.payload)
     except EngineUnavailable as error:
-        settings, lease = d.runtime.settings, spawn.lease
-        pause = backoff(
-            lease.attempt, settings.backoff_base_seconds, settings.backoff_cap_seconds, d.jitter()
-        )
+        lease = spawn.lease
+        pause = backoff(d.runtime.settings).jittered_s(lease.attempt, d.jitter())
         return lease.waiting(
             not_before=d.store.now() + timedelta(seconds=pause),
             attempt=lease.attempt - 1,

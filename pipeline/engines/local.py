@@ -21,12 +21,14 @@ from config.tables import Route, RouteTable
 from pipeline.contract.keys import DEFAULT_PRIORITY, parse_inbox_key
 from pipeline.loras.eviction import LoraEviction
 from pipeline.queue.spawn import SpawnPayload
+from system.backoff import Backoff
 
 CLOSE_SECONDS = 30.0
 """How long a worker may take to hand its job back and let its events out."""
 FAILURES = 3
 """Failed starts in a row after which a route takes no more jobs until a start succeeds."""
-LONGEST_PAUSE_S = 30.0
+BACKOFF = Backoff(first_s=0.5, longest_s=30.0)
+"""By failed starts in a row; the first pause is that after none."""
 
 
 class LocalEngine:
@@ -193,8 +195,7 @@ class _Crew:
         """The order was never seen by a worker, so it waits here for the next one."""
         with self._changed:
             self._orders.insert(0, order)
-            pause = min(LONGEST_PAUSE_S, 0.5 * 2.0**self._failures)
-            self._changed.wait_for(lambda: self._closed, pause)
+            self._changed.wait_for(lambda: self._closed, BACKOFF.pause_s(self._failures + 1))
 
     def _forget(self, slot: int) -> None:
         with self._changed:

@@ -112,8 +112,8 @@ def _runs(of_models: int) -> "ScheduledRuns":  # noqa: ARG001  each version is r
 class ScheduledRuns:
     def __init__(self, dependencies: DispatchDependencies) -> None:
         self._dependencies = dependencies
-        self._wait_s: float | None = None
-        """What the last run would have waited: an idle dispatcher goes on idling in the next."""
+        self._idle_ticks = 0
+        """In a row at the end of the last run: an idle dispatcher goes on idling."""
 
     def run(self, for_s: float) -> Mapping[str, int]:
         done: Counter[str] = Counter(ticks=0)
@@ -124,11 +124,11 @@ class ScheduledRuns:
 
         sender = Sender(make_sink(self._dependencies.settings))
         try:
-            self._wait_s = dispatch(
+            self._idle_ticks = dispatch(
                 self._dependencies.dispatcher(sender),
                 Wakeup(),
                 for_s=for_s,
-                wait_s=self._wait_s,
+                idle_ticks=self._idle_ticks,
                 on_tick=count,
             )
         finally:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from config.settings import Settings
 from config.tables import GpuTable
-from pipeline.dispatcher.loop import next_wait
 
 MONTH_S = 730 * 3600
 RUN_EVERY_S = 60
@@ -60,5 +59,4 @@ def idle_bill(
 
 def idle_ticks(settings: Settings, run_s: float) -> int:
     """Of one run, long after the last job."""
-    wait_s = next_wait(settings.poll_idle_seconds, active=False, settings=settings)
-    return 1 + max(0, int((run_s - 1e-9) // wait_s))
+    return 1 + max(0, int((run_s - 1e-9) // settings.poll_idle_seconds))

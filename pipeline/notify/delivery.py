@@ -21,8 +21,8 @@ from pipeline.contract.lease import Lease
 from pipeline.contract.result import Result
 from pipeline.notify.callbacks import Caller, target_of
 from pipeline.public_https import INTERNET, PublicHttps
-from pipeline.queue.expiry import backoff
 from pipeline.store.conditional import SafeStore
+from system.backoff import Backoff
 
 REPLAY_PATIENCE = 12
 """Replays wait up to this many times longer than retries: nobody waits for an event."""
@@ -129,12 +129,11 @@ class ResultDelivery:
     ) -> Lease:
         """The lease of a job that only owes what has not arrived, due again after a growing pause.
         `arrived` came to what had arrived before."""
-        pause = backoff(
-            tries + 1,
+        backoff = Backoff(
             self.settings.backoff_base_seconds,
             self.settings.backoff_cap_seconds * REPLAY_PATIENCE,
-            0.5 + self.jitter() / 2,
         )
+        pause = backoff.pause_s(tries + 1) * (0.5 + self.jitter() / 2)
         due = self.store.now() + timedelta(seconds=pause)
         # A try that was never made must not count, and tries are counted by attempts.
         attempt = lease.attempt if tried else max(0, lease.attempt - 1)

@@ -8,6 +8,7 @@ from enum import Enum, auto
 from config.settings import Settings
 from pipeline.contract.lease import Lease, Phase
 from pipeline.store.base import Entry
+from system.backoff import Backoff
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,6 @@ def _due(due: bool) -> LeaseState:
     return LeaseState.DUE if due else LeaseState.LIVE
 
 
-def backoff(attempt: int, base_s: float, cap_s: float, jitter: float) -> float:
-    """Seconds until the next attempt: full jitter (`jitter` in [0, 1)) under a doubling cap."""
-    return min(cap_s, base_s * 2.0 ** min(attempt - 1, 30)) * jitter
+def backoff(settings: Settings) -> Backoff:
+    """Between the attempts of a job, by their number."""
+    return Backoff(settings.backoff_base_seconds, settings.backoff_cap_seconds)

@@ -26,6 +26,7 @@ from pipeline.store.base import (
     Store,
     Stored,
 )
+from system.backoff import Backoff
 
 T = TypeVar("T")
 
@@ -66,20 +67,10 @@ def classify(body: bytes, condition: IfAbsent | IfMatch, current: Stored | None)
     return Attempted.AGAIN if untouched else Attempted.LOST
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How long the store may be unclear before a call gives up."""
-
-    tries: int = 6
-    first_wait_s: float = 0.1
-    longest_wait_s: float = 5.0
-
-    def wait(self, attempt: int, jitter: float) -> float:
-        """Seconds to wait after try number `attempt` (from 0); `jitter` is in [0, 1)."""
-        return min(self.longest_wait_s, self.first_wait_s * 2.0**attempt) * (0.5 + jitter / 2)
-
-
-PATIENCE = Patience()
+TRIES = 6
+"""How often a call is made before it gives up on a store that stays unclear."""
+BACKOFF = Backoff(first_s=0.1, longest_s=5.0)
+"""Between two of them; a half of each pause is jitter."""
 
 
 class SafeStore:
@@ -92,14 +83,16 @@ class SafeStore:
     def __init__(
         self,
         store: Store,
-        patience: Patience = PATIENCE,
         *,
+        tries: int = TRIES,
+        backoff: Backoff = BACKOFF,
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.raw = store
-        self._patience = patience
+        self._tries = tries
+        self._backoff = backoff
         self._sleep = sleep
         self._monotonic = monotonic
         self._jitter = jitter
@@ -148,7 +141,7 @@ class SafeStore:
         content_type: str = "application/json",
     ) -> Outcome:
         problem: Exception | None = None
-        for attempt in range(self._patience.tries):
+        for attempt in range(self._tries):
             try:
                 written = self.raw.put(key, body, condition, content_type)
             except PreconditionFailed:
@@ -170,7 +163,7 @@ class SafeStore:
 
     def _until_clear(self, call: Callable[[], T]) -> T:
         problem: Exception | None = None
-        for attempt in range(self._patience.tries):
+        for attempt in range(self._tries):
             try:
                 return call()
             except (Busy, OutcomeUnknown) as error:
@@ -179,15 +172,15 @@ class SafeStore:
         raise self._unavailable(problem)
 
     def _pause(self, attempt: int) -> None:
-        if attempt + 1 < self._patience.tries:
-            self._sleep(self._patience.wait(attempt, self._jitter()))
+        if attempt + 1 < self._tries:
+            self._sleep(self._backoff.pause_s(attempt + 1) * (0.5 + self._jitter() / 2))
 
     def _saw(self, date: datetime) -> None:
         self._seen = (date, self._monotonic())
 
     def _unavailable(self, problem: Exception | None) -> StoreUnavailable:
         return StoreUnavailable(
-            f"the store gave no clear answer in {self._patience.tries} tries: {problem}",
+            f"the store gave no clear answer in {self._tries} tries: {problem}",
             hint="Check the endpoint and its health; nothing is lost, the job goes on later.",
         )
 

@@ -223,11 +223,8 @@ def _leave(
 def _hand_back(
     builder: ResultBuilder, retried: Retry, lease: Lease, etag: str, context: WorkerContext
 ) -> None:
-    settings, error = context.runtime.settings, retried.error
-    now = context.store.now()
-    pause = backoff(
-        lease.attempt, settings.backoff_base_seconds, settings.backoff_cap_seconds, context.jitter()
-    )
+    error, now = retried.error, context.store.now()
+    pause = backoff(context.runtime.settings).jittered_s(lease.attempt, context.jitter())
     waiting = lease.waiting(
         not_before=now + timedelta(seconds=pause),
         error=error_info(error),

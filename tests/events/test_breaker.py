@@ -1,12 +1,11 @@
-from events.breaker import Breaker, Pauses
-
-PAUSES = Pauses(first=2.0, longest=60.0)
+from events.breaker import Breaker
+from events.sender import BACKOFF
 
 
 def pauses_of(failures: int, retry_after_s: float | None = None) -> list[float]:
     breaker, found = Breaker(), []
     for _ in range(failures):
-        breaker = breaker.failed(100.0, PAUSES, retry_after_s)
+        breaker = breaker.failed(100.0, BACKOFF, retry_after_s)
         found.append(breaker.paused_until - 100.0)
     return found
 
@@ -23,7 +22,7 @@ def test_the_servers_own_wish_lengthens_a_pause_but_not_beyond_the_longest() -> 
 
 
 def test_one_try_is_allowed_when_the_pause_is_over() -> None:
-    breaker = Breaker().failed(100.0, PAUSES, None)
+    breaker = Breaker().failed(100.0, BACKOFF, None)
     assert Breaker().allows(-1e9)
     assert not breaker.allows(101.9)
     assert breaker.allows(102.0)

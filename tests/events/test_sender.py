@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from events.breaker import Pauses
 from events.outbox import StoredEvent
 from events.posthog_sink import PostHogSink
 from events.sender import Delivery, Sender
 from events.sink import MemorySink, NotDelivered
+from system.backoff import Backoff
 from tests.events.builders import completed, scores
 from tests.support.posthog_receiver import Answer, PostHogReceiver
 
@@ -155,7 +155,7 @@ def test_events_that_are_refused_for_good_are_counted_and_the_delivery_is_done(j
 
 def test_after_a_failure_nothing_is_tried_until_the_pause_is_over(jobs: Jobs) -> None:
     clock, sink = Clock(), FailingSink(NotDelivered("down"))
-    with Sender(sink, pauses=Pauses(first=2, longest=60), clock=clock) as sender:
+    with Sender(sink, backoff=Backoff(first_s=2, longest_s=60), clock=clock) as sender:
 
         def tries_at(now: float) -> int:
             clock.now = now
@@ -273,7 +273,7 @@ def test_posthog_down_for_a_hundred_jobs_costs_them_no_time_and_no_event(
     names = [f"j{number}" for number in range(100)]
     slowest = 0.0
     sink = PostHogSink("phc_test", receiver.url, timeout_s=TIMEOUT)
-    with Sender(sink, pauses=Pauses(first=0.2, longest=0.4)) as sender:
+    with Sender(sink, backoff=Backoff(first_s=0.2, longest_s=0.4)) as sender:
         for name in names:
             started = time.perf_counter()
             sender.best_effort([completed(name)])

@@ -10,7 +10,6 @@ from threading import Event
 from typing import Any
 
 from config.settings import Settings
-from events.breaker import Pauses
 from events.sender import Sender
 from events.sink import EventSink, MemorySink
 from pipeline.contract.keys import lease_key, result_key
@@ -22,8 +21,9 @@ from pipeline.notify.delivery import ResultDelivery
 from pipeline.public_https import INTERNET, PublicHttps
 from pipeline.runtime import RuntimeConfig, load_runtime
 from pipeline.store.base import Always, Condition, Page, Store, Stored, Written
-from pipeline.store.conditional import Patience, SafeStore
+from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
+from system.backoff import Backoff
 from tests.support.instant_comfyui import (
     HoldingEngine,
     InstantEngine,
@@ -95,7 +95,7 @@ class PipelineFixture:
         self.runtime: RuntimeConfig = load_runtime(self.settings, "local")
         self.raw = CountingStore(raw or MemoryStore(lambda: self.now))
         self.sink = sink or MemorySink()
-        self.sender = Sender(self.sink, pauses=Pauses(first=0.01, longest=0.05))
+        self.sender = Sender(self.sink, backoff=Backoff(first_s=0.01, longest_s=0.05))
         self.store = self.safe()
         self.context = worker_context(
             self.store, self.delivery, self.runtime, server, gpu=gpu, jitter=lambda: 1.0
@@ -107,7 +107,7 @@ class PipelineFixture:
 
     def safe(self) -> SafeStore:
         """Time stands still but for `pass_time`."""
-        return SafeStore(self.raw, Patience(tries=3), sleep=lambda _: None, monotonic=lambda: 0.0)
+        return SafeStore(self.raw, tries=3, sleep=lambda _: None, monotonic=lambda: 0.0)
 
     @property
     def delivery(self) -> ResultDelivery:

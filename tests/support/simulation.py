@@ -24,7 +24,7 @@ from pipeline.notify.delivery import ResultDelivery
 from pipeline.queue.spawn import SpawnPayload
 from pipeline.runtime import RuntimeConfig, load_runtime
 from pipeline.store.base import Always, Condition, Written
-from pipeline.store.conditional import Patience, SafeStore
+from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
 from pipeline.worker.execution import execute
 from tests.support.faulty_store import Died, Fault, FaultyStore
@@ -190,7 +190,7 @@ class Simulation:
         """A new process's way to the bucket."""
         return SafeStore(
             FaultyStore(self.bucket, self._fault_now),
-            Patience(tries=3),
+            tries=3,
             sleep=lambda _: None,
             monotonic=self._seconds,
         )

@@ -17,11 +17,8 @@ QUICK = {"poll_active_seconds": 0.05, "poll_idle_seconds": 0.2}
 
 def test_while_work_is_known_ticks_come_each_second_and_then_more_rarely() -> None:
     settings = Settings()
-    assert next_wait(15, True, settings) == 1
-    waits = [1.0]
-    while len(waits) < 12:
-        waits.append(next_wait(waits[-1], False, settings))
-    assert waits[1:4] == [1.5, 2.25, 3.375]
+    waits = [next_wait(idle, settings) for idle in range(12)]
+    assert waits[:4] == [1, 1.5, 2.25, 3.375]
     assert waits[-1] == waits[-2] == 15
 
 

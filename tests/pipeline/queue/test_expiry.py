@@ -1,8 +1,6 @@
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from config.settings import Settings
 from pipeline.contract.lease import VACANT_S, Lease, Phase
@@ -98,23 +96,6 @@ def test_lifetimes_come_from_the_settings() -> None:
     assert Lifetimes.of(settings) == Lifetimes(30, 400, 2, 25)
 
 
-def test_backoff_doubles_up_to_its_cap() -> None:
-    assert [backoff(attempt, 5, 60, 1.0) for attempt in (1, 2, 3, 4, 5, 6)] == [
-        5,
-        10,
-        20,
-        40,
-        60,
-        60,
-    ]
-
-
-def test_backoff_of_a_great_many_attempts_is_a_number() -> None:
-    assert backoff(10_000, 5, 300, 1.0) == 300
-    assert backoff(31, 1, float("inf"), 1.0) == 2.0**30
-    assert backoff(40, 1, float("inf"), 1.0) == 2.0**30
-
-
-@given(st.integers(1, 60), st.floats(0, 1, exclude_max=True))
-def test_jitter_is_full(attempt: int, jitter: float) -> None:
-    assert backoff(attempt, 5, 300, jitter) == backoff(attempt, 5, 300, 1.0) * jitter
+def test_the_pauses_between_attempts_double_up_to_the_cap() -> None:
+    pauses = backoff(Settings(backoff_base_seconds=5, backoff_cap_seconds=60))
+    assert [pauses.pause_s(attempt) for attempt in range(1, 7)] == [5, 10, 20, 40, 60, 60]

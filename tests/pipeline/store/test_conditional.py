@@ -5,8 +5,9 @@ import pytest
 
 from config.errors import StoreUnavailable
 from pipeline.store.base import Always, IfAbsent, IfMatch, Stored
-from pipeline.store.conditional import Attempted, Lost, Patience, SafeStore, Won, classify
+from pipeline.store.conditional import Attempted, Lost, SafeStore, Won, classify
 from pipeline.store.memory import MemoryStore
+from system.backoff import Backoff
 from tests.support.faulty_store import Fault, FaultyStore
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -16,7 +17,13 @@ UNCLEAR = [Fault.REPLY_LOST, Fault.NOT_APPLIED, Fault.BUSY, Fault.OWN_SUCCESS_IS
 class Rig:
     """A SafeStore over a store in memory, with faults by call number and no real time."""
 
-    def __init__(self, *faults: Fault | None, tries: int = 4, standing: bytes | None = None):
+    def __init__(
+        self,
+        *faults: Fault | None,
+        tries: int = 4,
+        standing: bytes | None = None,
+        jitter: float = 1.0,
+    ):
         self.memory = MemoryStore(lambda: NOW)
         self.etag = ""
         if standing is not None:
@@ -28,10 +35,11 @@ class Rig:
         self.clock = 100.0
         self.store = SafeStore(
             self.faulty,
-            Patience(tries=tries, first_wait_s=1.0, longest_wait_s=3.0),
+            tries=tries,
+            backoff=Backoff(first_s=1.0, longest_s=3.0),
             sleep=self.slept.append,
             monotonic=lambda: self.clock,
-            jitter=lambda: 1.0,
+            jitter=lambda: jitter,
         )
 
     @property
@@ -152,9 +160,19 @@ def test_waits_double_up_to_the_longest() -> None:
 
 
 def test_half_of_each_wait_is_jitter() -> None:
-    patience = Patience(first_wait_s=1.0, longest_wait_s=3.0)
-    assert (patience.wait(0, 0.0), patience.wait(0, 1.0)) == (0.5, 1.0)
-    assert (patience.wait(9, 0.0), patience.wait(9, 1.0)) == (1.5, 3.0)
+    rig = Rig(*[Fault.BUSY] * 5, tries=5, jitter=0.0)
+    with pytest.raises(StoreUnavailable):
+        rig.store.get("key")
+    assert rig.slept == [0.5, 1.0, 1.5, 1.5]
+
+
+def test_an_unclear_store_is_asked_six_times_within_some_seconds() -> None:
+    slept: list[float] = []
+    faulty = FaultyStore(MemoryStore(lambda: NOW), lambda number: Fault.BUSY)
+    with pytest.raises(StoreUnavailable):
+        SafeStore(faulty, sleep=slept.append, jitter=lambda: 1.0).get("key")
+    assert slept == [0.1, 0.2, 0.4, 0.8, 1.6]
+    assert len(faulty.calls) == 6
 
 
 def test_reads_deletes_lists_and_plain_writes_are_repeated() -> None:

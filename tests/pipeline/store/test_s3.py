@@ -23,14 +23,15 @@ from pipeline.store.base import (
     Presigns,
     Store,
 )
-from pipeline.store.conditional import Lost, Patience, SafeStore, Won
+from pipeline.store.conditional import Lost, SafeStore, Won
 from pipeline.store.open import open_checked_store, open_store
 from pipeline.store.s3 import S3Store, connect
+from system.backoff import Backoff
 from tests.support.flaky_proxy import Answer, Fate, FlakyProxy, always, first
 from tests.support.moto_store import moto_store
 from tests.support.seaweed import fresh_bucket
 
-QUICK = Patience(tries=4, first_wait_s=0.001)
+QUICK: Any = {"tries": 4, "backoff": Backoff(first_s=0.001, longest_s=5.0)}
 
 
 def xml(code: str) -> bytes:
@@ -185,13 +186,13 @@ def test_missing_credentials_are_a_refusal(
 
 def test_a_listing_of_a_busy_store_is_tried_again(told: FlakyProxy, client: S3Store) -> None:
     told.plan = first("GET", Answer(503), Answer(429), Answer(404, xml("NoSuchKey")))
-    assert SafeStore(client, QUICK).get("key") is None
+    assert SafeStore(client, **QUICK).get("key") is None
     assert len(told.seen) == 3
 
 
 def test_a_store_that_stays_unclear_is_unavailable(told: FlakyProxy, client: S3Store) -> None:
     told.plan = always(Answer(503, xml("SlowDown")))
-    store = SafeStore(client, QUICK)
+    store = SafeStore(client, **QUICK)
     for call in (
         lambda: store.get("key"),
         lambda: store.list("inbox/"),
@@ -232,7 +233,7 @@ def between(seaweed: SeaweedServer) -> Iterator[FlakyProxy]:
 @pytest.fixture(scope="module")
 def through(between: FlakyProxy, shared: Settings) -> SafeStore:
     settings = shared.model_copy(update={"endpoint_url": between.url})
-    return SafeStore(S3Store(connect(settings), shared.bucket), QUICK)
+    return SafeStore(S3Store(connect(settings), shared.bucket), **QUICK)
 
 
 @pytest.fixture

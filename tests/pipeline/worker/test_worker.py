@@ -136,12 +136,11 @@ def test_a_store_that_is_away_is_answered_with_its_error(
     payload = spawned(bucket, "away", body())
     assert worker._context is not None
     raw, worker._context.store.raw = worker._context.store.raw, _Away()  # type: ignore[assignment]
-    patience = worker._context.store._patience
-    worker._context.store._patience = type(patience)(tries=1)
+    tries, worker._context.store._tries = worker._context.store._tries, 1
     try:
         reply = worker.run(payload.model_dump(mode="json"))
     finally:
-        worker._context.store.raw, worker._context.store._patience = raw, patience
+        worker._context.store.raw, worker._context.store._tries = raw, tries
     assert (reply["ending"], reply["error"]["code"]) == ("error", "store_unavailable")
 
 
