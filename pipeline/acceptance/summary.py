@@ -1,22 +1,18 @@
 """What a run has come to, as a document and with the pictures that show it."""
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from PIL import Image
-
 from pipeline.acceptance.criteria.all import counted, evaluate, ok
 from pipeline.acceptance.criteria.criterion import Criterion, Outcome, Verdict
 from pipeline.acceptance.jobs import Stage
 from pipeline.acceptance.run import Findings, Forecast
 from pipeline.contract.result import Output
-from pipeline.report.formats import NOTHING, usd
+from pipeline.pages.html import render as render_page
+from pipeline.pages.html import thumbnail
 from pipeline.store.conditional import SafeStore
 
 THUMB_PIXELS = 280
@@ -111,7 +107,7 @@ def _pictures(
     return [
         Thumbnail(
             output.key,
-            small(stored.body),
+            thumbnail(stored.body, THUMB_PIXELS),
             each.job.id,
             _caption(each, output),
             _reference(each, folder),
@@ -134,17 +130,7 @@ def _reference(outcome: Outcome, folder: Path) -> str | None:
     given = outcome.job.input.get("reference_image")
     if outcome.job.stage is not Stage.FACE or not isinstance(given, str):
         return None
-    return small((folder / given.removeprefix("@")).read_bytes())
-
-
-def small(body: bytes) -> str:
-    """A data URI of a small JPEG."""
-    with Image.open(io.BytesIO(body)) as image:
-        copy = image.convert("RGB")
-        copy.thumbnail((THUMB_PIXELS, THUMB_PIXELS))
-        out = io.BytesIO()
-        copy.save(out, "JPEG", quality=80, optimize=True)
-    return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
+    return thumbnail((folder / given.removeprefix("@")).read_bytes(), THUMB_PIXELS)
 
 
 def write_page(acceptance: Acceptance, file: Path) -> None:
@@ -153,16 +139,4 @@ def write_page(acceptance: Acceptance, file: Path) -> None:
 
 
 def render(acceptance: Acceptance) -> str:
-    environment = Environment(
-        loader=PackageLoader("pipeline.acceptance", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"usd": usd, "seconds": _seconds}
-    return environment.get_template("accept.html.j2").render(acceptance=acceptance)
-
-
-def _seconds(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.2f} s"
+    return render_page("pipeline.acceptance", "accept.html.j2", acceptance=acceptance)

@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fastapi import FastAPI
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
+
+from pipeline.pages.html import render
 
 Document = Mapping[str, Any]
 
@@ -32,18 +33,13 @@ def add_reference(app: FastAPI) -> None:
 
 
 def rendered(document: Document) -> str:
-    environment = Environment(
-        loader=PackageLoader(__package__, ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"type_of": type_of, "default_of": default_of, "marked": _marked}
-    template = environment.get_template("docs_page.html.j2")
-    schemas = document["components"]["schemas"]
-    return template.render(
-        document=document, operations=list(_operations(document)), schemas=schemas
+    return render(
+        "pipeline.api",
+        "docs_page.html.j2",
+        {"type_of": type_of, "default_of": default_of, "marked": _marked},
+        document=document,
+        operations=list(_operations(document)),
+        schemas=document["components"]["schemas"],
     )
 
 

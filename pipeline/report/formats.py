@@ -1,38 +1,18 @@
-"""Figures as text, the same in the table and on the page."""
+"""A metric's figure as text."""
 
-from math import floor
-
+from pipeline.pages.formats import NOTHING, cut, percent, seconds, usd
 from pipeline.report.targets import Metric, Unit
 
-NOTHING = "\N{EN DASH}"
+__all__ = ["figure", "percent", "usd"]
 
 
 def figure(metric: Metric) -> str:
     value = metric.figure
-    if value is None:
-        return NOTHING
     match metric.unit:
         case Unit.SHARE:
             return percent(value)
         case Unit.SECONDS:
-            return f"{value:.2f} s"
+            return seconds(value)
         case Unit.USD:
             return usd(value)
-    return f"{_cut(value, 3):.3f}"
-
-
-def percent(value: float | None) -> str:
-    return NOTHING if value is None else f"{_cut(value * 100, 1):.1f} %"
-
-
-def _cut(value: float, digits: int) -> float:
-    """Not rounded up: what misses a target must not look as if it met it."""
-    scale = 10.0**digits
-    return floor(round(value * scale, 6)) / scale
-
-
-def usd(value: float | None) -> str:
-    """To the cent from ten dollars on."""
-    if value is None:
-        return NOTHING
-    return f"${value:,.2f}" if value >= 10 else f"${value:.4f}"
+    return NOTHING if value is None else f"{cut(value, 3):.3f}"

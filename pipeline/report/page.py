@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from pipeline.contract.result import Status
-from pipeline.report.chart import Chart, chart
-from pipeline.report.formats import figure, percent, usd
+from pipeline.pages.chart import Chart, columns
+from pipeline.pages.html import render as render_page
+from pipeline.report.formats import figure
 from pipeline.report.money import By, Ledger, Money
 from pipeline.report.totals import Report
 
@@ -21,16 +20,11 @@ def write_page(report: Report, file: Path) -> None:
 
 
 def render(report: Report) -> str:
-    environment = Environment(
-        loader=PackageLoader("pipeline.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"figure": figure, "usd": usd, "percent": percent}
     ledger = report.totals.real.ledger
-    return environment.get_template("report.html.j2").render(
+    return render_page(
+        "pipeline.report",
+        "report.html.j2",
+        {"figure": figure},
         report=report,
         metrics=list(report.totals.real.tally.metrics()),
         dollars=dollars_a_day(ledger),
@@ -40,7 +34,7 @@ def render(report: Report) -> str:
 
 
 def dollars_a_day(ledger: Ledger) -> Chart:
-    return chart(
+    return columns(
         {
             day: {
                 "warm": money.usd - money.cold_usd,
@@ -53,7 +47,7 @@ def dollars_a_day(ledger: Ledger) -> Chart:
 
 
 def jobs_a_day(ledger: Ledger) -> Chart:
-    return chart(
+    return columns(
         {
             day: {status.value: float(money.ends[status]) for status in Status}
             for day, money in ledger.rows(By.DAY)

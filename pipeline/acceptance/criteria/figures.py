@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from pipeline.acceptance.criteria.criterion import Criterion, Facts, Verdict, not_run, several
 from pipeline.contract.result import Result, Status
-from pipeline.report.formats import NOTHING, percent, usd
+from pipeline.pages.formats import percent, seconds, usd
 from pipeline.report.money import NOBODY
 from pipeline.report.series import Series
 from pipeline.report.targets import SECONDS, SUCCESS, USD, Tally
@@ -20,7 +20,7 @@ def figure_criteria(facts: Facts) -> Iterator[Criterion]:
 
 
 def making(tally: Tally, kinds: Mapping[str, Tally]) -> Criterion:
-    parts = [("p95", _s(tally.making.percentile(95)))]
+    parts = [("p95", seconds(tally.making.percentile(95)))]
     return _seconds(
         "Seconds a picture",
         "execution started to picture stored",
@@ -32,7 +32,7 @@ def making(tally: Tally, kinds: Mapping[str, Tally]) -> Criterion:
 
 def response(tally: Tally, kinds: Mapping[str, Tally]) -> Criterion:
     parts = [
-        ("p95", _s(tally.response.percentile(95))),
+        ("p95", seconds(tally.response.percentile(95))),
         ("of it waiting", percent(tally.waited_share)),
         ("of it cold start", percent(tally.started_share)),
     ]
@@ -61,7 +61,7 @@ def _seconds(
         f"{mean:.2f} s",
         mean,
         several(slow),
-        parts=[*parts, *((kind, _s(mean)) for kind, mean in means.items())],
+        parts=[*parts, *((kind, seconds(mean)) for kind, mean in means.items())],
         measured=True,
     )
 
@@ -123,7 +123,3 @@ def _by_kind(results: list[Result]) -> dict[str, Tally]:
     for result in results:
         kinds.setdefault(result.model or NOBODY, Tally()).add(result)
     return kinds
-
-
-def _s(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.2f} s"

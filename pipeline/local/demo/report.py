@@ -3,35 +3,45 @@
 The pictures in it are small copies; each links to the full file beside the page.
 """
 
-import base64
-import io
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from PIL import Image
-
 from config.tables import GpuTable, RouteTable
 from handlers.kinds.registry import KINDS
 from pipeline.contract.keys import INBOX
-from pipeline.contract.result import Output, Result, Status
-from pipeline.local.demo.chart import PARTS, Plot, balanced, plot
+from pipeline.contract.result import JobCost, Metrics, Output, Result, Status
 from pipeline.local.demo.checks import Check
 from pipeline.local.demo.demo import DemoRun
 from pipeline.local.demo.manifests import Example
+from pipeline.pages.chart import Chart, bars
+from pipeline.pages.formats import NOTHING
+from pipeline.pages.html import render, thumbnail
 
 STANDIN = "standin"
-NOTHING = "\N{EN DASH}"
 THUMB_PIXELS = 640
 """Longest side of a picture in the page."""
 ROW_ASPECT = 4.2
 """Width of a row of pictures over its height, about."""
+PARTS: Mapping[str, str] = {
+    "queue": "manifest written, not yet claimed",
+    "claim": "claimed, waiting for a worker",
+    "start": "start of worker and ComfyUI",
+    "load": "loading weights",
+    "encode": "encoding the prompt",
+    "sampling": "sampler steps",
+    "decode": "decoding the picture",
+    "other": "other nodes, saving among them",
+    "upload": "checking, converting and storing outputs",
+    "between": "requests and messages around all that",
+}
+"""Of a job's seconds, in the order in which they follow each other, but for the last."""
 
 
 @dataclass(frozen=True)
@@ -70,42 +80,29 @@ class JobRow:
         return self.result.status.value if self.result else "unfinished"
 
     @property
-    def seconds(self) -> float | None:
-        """Of the execution."""
-        metrics = self.result.metrics if self.result else None
-        return metrics.total if metrics else None
+    def metrics(self) -> Metrics | None:
+        return self.result.metrics if self.result else None
 
     @property
-    def waited(self) -> float | None:
-        metrics = self.result.metrics if self.result else None
-        return metrics.queue + metrics.claim + metrics.start if metrics else None
+    def cost(self) -> JobCost | None:
+        return self.result.cost if self.result else None
+
+    @property
+    def seconds(self) -> float | None:
+        """Of the execution."""
+        return self.metrics.total if self.metrics else None
 
     @property
     def cost_usd(self) -> float | None:
-        cost = self.result.cost if self.result else None
-        return cost.total_usd if cost else None
+        return self.cost.total_usd if self.cost else None
 
     @property
     def estimate_usd(self) -> float | None:
-        cost = self.result.cost if self.result else None
-        return cost.estimate_usd if cost else None
-
-    @property
-    def estimate_seconds(self) -> float | None:
-        metrics = self.result.metrics if self.result else None
-        return metrics.estimate_seconds if metrics else None
+        return self.cost.estimate_usd if self.cost else None
 
     @property
     def entry(self) -> str:
         return self.example.entry.removeprefix(INBOX)
-
-    @property
-    def tenant(self) -> str:
-        return str(self.example.document.get("tenant", "default"))
-
-    @property
-    def priority(self) -> int:
-        return int(self.example.document.get("priority", 5))
 
     @property
     def prompt(self) -> str:
@@ -161,7 +158,7 @@ class Report:
             (job, output) for job in self.jobs if job.result for output in job.result.outputs
         ]
         return [
-            Thumbnail(output, n, job, _data_uri(self.run.out / output.key))
+            Thumbnail(output, n, job, self._small(output))
             for n, (job, output) in enumerate(outputs, start=1)
         ]
 
@@ -178,13 +175,16 @@ class Report:
             FaceRow(
                 job,
                 output,
-                _data_uri(self.run.out / output.key),
-                _data_uri(self.run.out / output.composition.key) if output.composition else None,
+                self._small(output),
+                self._small(output.composition) if output.composition else None,
             )
             for job in self.jobs
             if job.result and "reference_image" in job.example.input
             for output in job.result.outputs
         ]
+
+    def _small(self, output: Output) -> str:
+        return thumbnail((self.run.out / output.key).read_bytes(), THUMB_PIXELS)
 
     @property
     def refused(self) -> Iterator[JobRow]:
@@ -198,16 +198,12 @@ class Report:
         return None
 
     @property
-    def plot(self) -> Plot:
-        ran = [(job.id, job.result.metrics) for job in self.jobs if job.result]
-        return plot({id: metrics for id, metrics in ran if metrics})
+    def plot(self) -> Chart:
+        return bars({job.id: seconds_by_part(job.metrics) for job in self.jobs if job.metrics})
 
     @property
     def event_counts(self) -> Mapping[str, int]:
-        counts: dict[str, int] = {}
-        for event in self.run.events:
-            counts[event.event] = counts.get(event.event, 0) + 1
-        return dict(sorted(counts.items()))
+        return dict(sorted(Counter(event.event for event in self.run.events).items()))
 
     def document(self) -> dict[str, Any]:
         """The same for programs."""
@@ -254,38 +250,36 @@ def make_report(
 
 def write_report(report: Report) -> Path:
     """<out>/report.html."""
-    environment = Environment(
-        loader=PackageLoader("pipeline.local.demo", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    page = render(
+        "pipeline.local.demo", "report.html.j2", {"size": _size}, report=report, parts=PARTS
     )
-    environment.filters |= {"seconds": _seconds, "usd": _usd, "size": _size}
-    page = environment.get_template("report.html.j2").render(report=report, parts=PARTS)
     file = report.run.out / "report.html"
     file.write_text(page)
     return file
 
 
-def _data_uri(file: Path) -> str:
-    """A small JPEG of the picture."""
-    with Image.open(file) as image:
-        small = image.convert("RGB")
-        small.thumbnail((THUMB_PIXELS, THUMB_PIXELS))
-        body = io.BytesIO()
-        small.save(body, "JPEG", quality=80, optimize=True)
-    return f"data:image/jpeg;base64,{base64.b64encode(body.getvalue()).decode()}"
+def seconds_by_part(metrics: Metrics) -> dict[str, float]:
+    """All of a job's seconds; what the measured parts of an execution leave is `between`."""
+    parts = {part: float(getattr(metrics, part)) for part in PARTS if part != "between"}
+    inside = ("load", "encode", "sampling", "decode", "other", "upload")
+    return parts | {"between": max(0.0, metrics.total - sum(parts[part] for part in inside))}
 
 
-def _seconds(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.2f} s"
+def balanced(weights: Sequence[float], rows: int) -> list[int]:
+    """Where to cut a sequence into rows so that the heaviest is as light as can be: 0 … len."""
 
+    @cache
+    def best(start: int, left: int) -> tuple[float, tuple[int, ...]]:
+        if left <= 1:
+            return sum(weights[start:]), (len(weights),)
+        ways = (
+            (max(sum(weights[start:cut]), rest[0]), (cut, *rest[1]))
+            for cut in range(start + 1, len(weights) - left + 2)
+            for rest in [best(cut, left - 1)]
+        )
+        return min(ways)
 
-def _usd(value: float | None) -> str:
-    if value is None:
-        return NOTHING
-    return "$0" if value == 0 else f"${value:.4f}"
+    return [0, *best(0, max(1, min(rows, len(weights))))[1]]
 
 
 def _size(count: int) -> str:

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.report.formats import figure, percent, usd
+from pipeline.report.formats import figure
 from pipeline.report.targets import Metric, Unit
 
 
@@ -16,14 +16,3 @@ from pipeline.report.targets import Metric, Unit
 )
 def test_a_figure_is_said_in_its_unit(unit: Unit, value: float | None, said: str) -> None:
     assert figure(Metric("x", unit, value, 1, "jobs")) == said
-
-
-def test_a_share_is_never_rounded_up_to_all() -> None:
-    assert percent(0.99999) == "99.9 %"
-    assert percent(1.0) == "100.0 %"
-    assert percent(0.285) == "28.5 %"
-
-
-def test_large_sums_are_told_to_the_cent() -> None:
-    assert usd(1234.567) == "$1,234.57"
-    assert usd(9.87654) == "$9.8765"

@@ -74,6 +74,12 @@ def test_jobs_are_drawn_by_how_they_ended() -> None:
     assert jobs_a_day(made).parts == ["succeeded", "rejected"]
 
 
+def test_no_more_days_are_named_than_have_room() -> None:
+    shown = page(*(result(f"j{n}", finished_at=days_ago(n)) for n in range(60)))
+
+    assert shown.count('text-anchor="middle">2026-') == 2 * 12
+
+
 def test_long_tables_end_in_a_sum() -> None:
     made = Ledger()
     for n in range(MOST_ROWS + 5):

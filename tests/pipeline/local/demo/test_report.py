@@ -7,10 +7,17 @@ from pathlib import Path
 import pytest
 
 from config.tables import load_gpus, load_routes
-from pipeline.contract.result import Status
+from pipeline.contract.result import Metrics, Status
 from pipeline.local.demo.checks import Check, check_run
 from pipeline.local.demo.demo import DemoRun
-from pipeline.local.demo.report import Report, make_report, write_report
+from pipeline.local.demo.report import (
+    PARTS,
+    Report,
+    balanced,
+    make_report,
+    seconds_by_part,
+    write_report,
+)
 
 pytestmark = pytest.mark.xdist_group("demo")
 
@@ -114,3 +121,29 @@ def test_the_document_tells_the_same_to_programs(report: Report) -> None:
     assert said["ok"] is True
     assert {job["id"]: job["status"] for job in said["jobs"]}["misspelt-field"] == "rejected"
     assert said["events"] == sum(len(result.events) for result in report.run.results.values())
+
+
+def test_what_no_part_accounts_for_lies_between_them() -> None:
+    none = {part: 0.0 for part in PARTS if part != "between"}
+    measured = none | {"claim": 3.0, "sampling": 1.0, "upload": 0.5, "total": 1.75}
+    metrics = Metrics.model_validate(measured | {"gpu": "none", "gpu_seconds": 0.0, "cold": False})
+
+    parts = seconds_by_part(metrics)
+
+    assert parts["between"] == pytest.approx(0.25)
+    assert sum(parts.values()) == pytest.approx(4.75)
+
+
+@pytest.mark.parametrize(
+    ("weights", "rows", "cuts"),
+    [
+        ([1, 1, 1, 1], 2, [0, 2, 4]),
+        ([3, 1, 1, 1], 2, [0, 1, 4]),
+        ([1], 5, [0, 1]),
+        ([], 1, [0, 0]),
+    ],
+)
+def test_rows_are_cut_so_that_the_heaviest_is_light(
+    weights: list[float], rows: int, cuts: list[int]
+) -> None:
+    assert balanced(weights, rows) == cuts

@@ -1,0 +1,26 @@
+"""Figures as text, the same in tables and on pages."""
+
+from math import floor
+
+NOTHING = "\N{EN DASH}"
+
+
+def percent(value: float | None) -> str:
+    return NOTHING if value is None else f"{cut(value * 100, 1):.1f} %"
+
+
+def seconds(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.2f} s"
+
+
+def usd(value: float | None) -> str:
+    """To the cent from ten dollars on."""
+    if value is None:
+        return NOTHING
+    return f"${value:,.2f}" if value >= 10 else f"${value:.4f}"
+
+
+def cut(value: float, digits: int) -> float:
+    """Not rounded up: what misses a target must not look as if it met it."""
+    scale = 10.0**digits
+    return floor(round(value * scale, 6)) / scale

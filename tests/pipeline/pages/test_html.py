@@ -1,0 +1,60 @@
+import base64
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from jinja2 import UndefinedError
+from PIL import Image
+
+from pipeline.pages.html import render, thumbnail
+
+PAGE = """{% extends "page.html.j2" %}
+{% block title %}{{ name }}{% endblock %}
+{% block main %}
+{{ 12.5 | usd }} {{ 0.5 | percent }} {{ 2 | seconds }} {{ name | loud }}
+{% endblock %}
+"""
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "paged").mkdir()
+    (tmp_path / "paged/__init__.py").touch()
+    (tmp_path / "paged/a.html.j2").write_text(PAGE)
+    monkeypatch.syspath_prepend(tmp_path)
+    return "paged"
+
+
+def test_a_page_says_its_figures_in_the_look_that_all_pages_have(package: str) -> None:
+    page = render(package, "a.html.j2", {"loud": str.upper}, name="<b>")
+
+    assert "<title>&lt;b&gt;</title>" in page
+    assert "$12.50 50.0 % 2.00 s &lt;B&gt;" in page
+    assert "prefers-color-scheme: dark" in page
+    assert "This page loads nothing from anywhere.</footer>" in page
+
+
+def test_a_name_that_was_not_given_is_an_error(package: str) -> None:
+    with pytest.raises(UndefinedError):
+        render(package, "a.html.j2", {"loud": str.upper})
+
+
+def test_a_thumbnail_is_a_small_jpeg_of_the_same_shape() -> None:
+    body = io.BytesIO()
+    Image.new("RGBA", (600, 300), "red").save(body, "PNG")
+
+    head, _, data = thumbnail(body.getvalue(), 200).partition(",")
+
+    assert head == "data:image/jpeg;base64"
+    with Image.open(io.BytesIO(base64.b64decode(data))) as small:
+        assert (small.format, small.size) == ("JPEG", (200, 100))
+
+
+def test_importing_it_costs_neither_jinja_nor_pillow() -> None:
+    code = "import sys, pipeline.pages.html; print({'jinja2', 'PIL'} & set(sys.modules))"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "set()\n"
