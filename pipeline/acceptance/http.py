@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from config.errors import InvalidInput
 from config.settings import URL
@@ -22,6 +22,7 @@ REQUEST_SECONDS = 150.0
 """Of one request, which waits up to WAIT_S for its job."""
 WAIT_S = 60
 MOST_TEXT = 300
+FILE = "health.json"
 
 
 class Health(BaseModel):
@@ -55,7 +56,6 @@ class Answer:
     id: str | None = None
     status: str | None = None
     """How the job ended."""
-    picture_bytes: int = 0
     seconds: float = 0.0
     """From the request to its picture."""
     fault: str | None = None
@@ -67,7 +67,6 @@ class Web:
     client: httpx.Client
     wait_s: int = WAIT_S
     """That a request waits for its job."""
-    monotonic: Callable[[], float] = time.monotonic
 
     @classmethod
     @contextmanager
@@ -81,73 +80,77 @@ class Web:
         ) as client:
             yield cls(client)
 
+    def first_health(self, folder: Path, *, idle: bool) -> Health:
+        """Measured now, unless an earlier start of this run did, and has left it in the folder."""
+        file = folder / FILE
+        if file.exists():
+            try:
+                kept = Health.model_validate_json(file.read_bytes())
+            except ValidationError:
+                kept = None
+            if kept is not None and kept.url == str(self.client.base_url):
+                return kept
+            idle = False  # who asked before, nobody can tell
+        measured = self.health(idle=idle)
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_text(measured.model_dump_json(indent=1))
+        return measured
+
     def health(self, *, idle: bool) -> Health:
-        began, at = self.monotonic(), datetime.now(UTC)
+        began, at = time.monotonic(), datetime.now(UTC)
         status: int | None = None
         try:
             answer = self.client.get("/health", timeout=HEALTH_SECONDS)
             status, told = answer.status_code, answer.text
         except httpx.HTTPError as error:
             told = _named(error)
-        seconds = self.monotonic() - began
-        url = str(self.client.base_url)
-        return Health(
-            url=url, idle=idle, at=at, seconds=seconds, status=status, told=told[:MOST_TEXT]
-        )
+        seconds, url = time.monotonic() - began, str(self.client.base_url)
+        told = told[:MOST_TEXT]
+        return Health(url=url, idle=idle, at=at, seconds=seconds, status=status, told=told)
 
     def make(self, job: Job, folder: Path, within_s: float) -> Answer:
         """Post it, wait for its end, fetch its first picture. The same key is the same job."""
-        began = self.monotonic()
+        began = time.monotonic()
         try:
             answer = self._made(job, folder, began + within_s)
         except httpx.HTTPError as error:
             answer = Answer(job.id, job.model, fault=_named(error))
-        return replace(answer, seconds=self.monotonic() - began)
+        return replace(answer, seconds=time.monotonic() - began)
 
     def _made(self, job: Job, folder: Path, until: float) -> Answer:
-        headers = {
-            "Idempotency-Key": job.id,
-            "Prefer": f"wait={self.wait_s}",
-            "Accept": "application/json",
-        }
-        reply = self.client.post(f"/{job.model}", json=job.body(folder), headers=headers)
-        while reply.status_code == 202 and self.monotonic() < until:
-            ask = {"Prefer": headers["Prefer"], "Accept": headers["Accept"]}
+        ask = {"Prefer": f"wait={self.wait_s}", "Accept": "application/json"}
+        post = {**ask, "Idempotency-Key": job.id}
+        reply = self.client.post(f"/{job.model}", json=job.body(folder), headers=post)
+        while reply.status_code == 202 and time.monotonic() < until:
             reply = self.client.get(_document(reply)["url"], headers=ask)
+        if reply.status_code == 202:
+            id = str(_document(reply)["id"])
+            return Answer(job.id, job.model, id, fault="not finished in time")
         if reply.status_code != 200:
-            return Answer(job.id, job.model, _id(reply), fault=_refusal(reply))
+            return Answer(job.id, job.model, fault=_refusal(reply))
         told = _document(reply)
-        answer = Answer(job.id, job.model, told["id"], told["status"])
-        if not told["outputs"]:
-            return replace(answer, fault=_error(told))
-        return self._fetched(answer, told["outputs"][0], told["result"]["outputs"][0]["bytes"])
+        fault = self._fetch(told) if told["outputs"] else _error(told)
+        return Answer(job.id, job.model, told["id"], told["status"], fault=fault)
 
-    def _fetched(self, answer: Answer, path: str, size: int) -> Answer:
+    def _fetch(self, told: Mapping[str, Any]) -> str | None:
+        """What is wrong with the first picture."""
+        path, size = told["outputs"][0], told["result"]["outputs"][0]["bytes"]
         picture = self.client.get(path, headers={"Accept": "image/*"})
-        found = len(picture.content)
-        fault = None
         if picture.status_code != 200:
-            fault = f"GET {path}: {_refusal(picture)}"
-        elif found != size:
-            fault = f"GET {path}: {found} bytes, and its result says {size}"
-        return replace(answer, picture_bytes=found, fault=fault)
+            return f"GET {path}: {_refusal(picture)}"
+        if len(picture.content) != size:
+            return f"GET {path}: {len(picture.content)} bytes, and its result says {size}"
+        return None
 
 
-def _document(reply: httpx.Response) -> Mapping[str, Any]:
+def _document(reply: httpx.Response) -> Any:
     try:
-        document: Mapping[str, Any] = reply.json()
-        return document
+        return reply.json()
     except ValueError as error:
         raise httpx.DecodingError(f"{reply.url} answered no JSON: {error}") from None
 
 
-def _id(reply: httpx.Response) -> str | None:
-    return str(_document(reply)["id"]) if reply.status_code == 202 else None
-
-
 def _refusal(reply: httpx.Response) -> str:
-    if reply.status_code == 202:
-        return "not finished in time"
     try:
         told = reply.json()
         return f"{reply.status_code} {told['code']}: {told['detail']}"

@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -19,11 +19,7 @@ SAMPLED = tuple(name for name in KINDS if name != "workflow")
 """Kinds of which a job can be written from the plan; a workflow's graph is the caller's own."""
 
 Target = Literal["flux-instantid on flux-dev", "flux-instantid on z-image-turbo", "sdxl-instantid"]
-TARGETS: tuple[Target, ...] = (
-    "flux-instantid on flux-dev",
-    "flux-instantid on z-image-turbo",
-    "sdxl-instantid",
-)
+TARGETS: tuple[Target, ...] = get_args(Target)
 Prompt = Annotated[str, Field(min_length=1, max_length=4000)]
 Count = Annotated[int, Field(ge=1, le=200)]
 Word = Annotated[str, Field(min_length=1, max_length=256)]
@@ -117,7 +113,9 @@ class Plan(Part):
     def _kinds_can_be_sampled(self) -> Self:
         for kind in (*(self.http.kinds or ()), self.gpus.kind):
             if kind not in SAMPLED:
-                raise ValueError(f"no job of the kind {kind!r} is written here: {_listed(SAMPLED)}")
+                raise ValueError(
+                    f"no job of the kind {kind!r} is written here: {', '.join(SAMPLED)}"
+                )
             if not self.has_means_for(kind):
                 part = "[loras]" if kind == "flux-lora" else "[faces]"
                 raise ValueError(f"a job of the kind {kind!r} needs {part}")
@@ -135,14 +133,9 @@ HINT = "docs/accept.md has every field."
 
 @dataclass(frozen=True)
 class PlanFile:
-    """A plan where it lies: its paths are relative to its folder."""
-
-    path: Path
+    folder: Path
+    """That its paths are relative to."""
     plan: Plan
-
-    @property
-    def folder(self) -> Path:
-        return self.path.parent
 
 
 def read_plan(path: Path) -> PlanFile:
@@ -172,7 +165,7 @@ def read_plan(path: Path) -> PlanFile:
                 value=str(file),
                 hint="Paths are relative to the plan's folder.",
             )
-    return PlanFile(path, plan)
+    return PlanFile(path.parent, plan)
 
 
 def _files(plan: Plan) -> Iterator[tuple[str, Path]]:
@@ -205,7 +198,3 @@ def _invalid(path: Path, error: ValidationError) -> InvalidInput:
         value=problem.value if shown else None,
         hint=HINT,
     )
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(names)

@@ -4,34 +4,161 @@
 job of each kind over HTTP; the comparison of GPUs last, one job at a time.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from pydantic import ValidationError
-
-from config.errors import InvalidInput, InvalidSetting
-from config.tables import NO_GPU
+from config.errors import IdConflict
 from pipeline.acceptance.criteria.criterion import Facts, Outcome
-from pipeline.acceptance.criteria.gpus import OnGpu, on_gpus
-from pipeline.acceptance.driver import Driver, Progress
-from pipeline.acceptance.estimate import PricedJob, expected_usd, over, ready, require_known
-from pipeline.acceptance.http import Answer, Health, Web
-from pipeline.acceptance.jobs import Job, gpu_jobs, http_jobs, jobs_of
-from pipeline.acceptance.on_gpu import place
+from pipeline.acceptance.gpus import OnGpu, check_gpus, on_gpus, place
+from pipeline.acceptance.http import Answer, Web
+from pipeline.acceptance.jobs import (
+    Forecast,
+    Job,
+    PricedJob,
+    bucket_jobs,
+    gpu_jobs,
+    http_jobs,
+    over,
+    priced,
+    spent_usd,
+)
 from pipeline.acceptance.plan import PlanFile
 from pipeline.acceptance.upload_loras import upload
 from pipeline.contract.keys import deploy_key
 from pipeline.contract.result import Result
 from pipeline.dispatcher.deploy_event import Deploy
-from pipeline.jobs.status import read_result
+from pipeline.jobs.follow import Follower
+from pipeline.jobs.status import JobView, State, look_up, read_result
 from pipeline.jobs.submit import submit
 from pipeline.runtime import RuntimeConfig
 from pipeline.store.conditional import SafeStore
 
+LOOK_SECONDS = 1.0
 HTTP_SECONDS = 900.0
 """Longest that one job over HTTP is waited for."""
+
+
+@dataclass
+class Progress:
+    """Where the jobs of a run are."""
+
+    priced_jobs: Sequence[PricedJob]
+    views: dict[str, JobView] = field(default_factory=dict)
+    """Of those that are sent."""
+    stopped: str | None = None
+    """Why no more are sent."""
+
+    @property
+    def unsent(self) -> list[PricedJob]:
+        return [each for each in self.priced_jobs if each.job.id not in self.views]
+
+    @property
+    def under_way(self) -> list[PricedJob]:
+        views = self.views
+        return [
+            each
+            for each in self.priced_jobs
+            if each.job.id in views and not views[each.job.id].finished
+        ]
+
+    @property
+    def spent_usd(self) -> float:
+        """By jobs that are finished, with their lost attempts."""
+        return spent_usd(view.result for view in self.views.values())
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        return [Outcome(each.job, *self._result(each)) for each in self.priced_jobs]
+
+    def _result(self, of: PricedJob) -> tuple[Result | None, str]:
+        """Or why there is none."""
+        view = self.views.get(of.job.id)
+        if view is None or not view.finished:
+            state = "not sent" if view is None else f"still {view.state}"
+            return None, f"{state}: {self.stopped}" if self.stopped else state
+        if view.result is None:
+            return None, "its result cannot be read"
+        if view.result.manifest_sha256 != of.prepared.sha256:
+            return None, "made from another plan: give the run another name"
+        return view.result, ""
+
+
+@dataclass(frozen=True)
+class Driver:
+    """Sends jobs, so many at a time, and follows them to their ends."""
+
+    store: SafeStore
+    at_once: int
+    bound_usd: float | None
+    """For all that the run costs; what other parts of it spent comes in as `spent_usd`."""
+    patience_s: float
+    """How long nothing may happen to any job before it is given up."""
+    sleep: Callable[[float], None] = time.sleep
+    monotonic: Callable[[], float] = time.monotonic
+    look_s: float = LOOK_SECONDS
+
+    def found(self, jobs: Sequence[PricedJob]) -> Progress:
+        """What an earlier run under this name has sent. Raises IdConflict if with another plan."""
+        seen = look_up(self.store, [each.job.id for each in jobs])
+        for each in jobs:
+            result = seen[each.job.id].result
+            if result is not None and result.manifest_sha256 != each.prepared.sha256:
+                raise IdConflict(
+                    f"{each.job.id} was made from another plan",
+                    field="id",
+                    value=each.job.id,
+                    hint="Give this run another name with --run.",
+                )
+        there = {id: view for id, view in seen.items() if view.state is not State.UNKNOWN}
+        return Progress(jobs, there)
+
+    def drive(
+        self,
+        progress: Progress,
+        send: Callable[[PricedJob], object],
+        *,
+        spent_usd: float = 0.0,
+        on_look: Callable[[Progress], None] = lambda _: None,
+    ) -> None:
+        """Until all are finished, the money is, or nothing happens any more."""
+        follower = Follower(self.store, [each.job.id for each in progress.priced_jobs])
+        follower.views = progress.views  # those not sent yet are nowhere to be looked for
+        seen, since = "", self.monotonic()
+        while True:
+            self._send_some(progress, send, spent_usd)
+            follower.look()
+            on_look(progress)
+            if not progress.under_way and (progress.stopped or not progress.unsent):
+                return
+            if (state := _state(progress.views)) != seen:
+                seen, since = state, self.monotonic()
+            if self.monotonic() - since > self.patience_s:
+                progress.stopped = f"nothing happened to any job for {self.patience_s:g} s"
+                return
+            self.sleep(self.look_s)
+
+    def _send_some(
+        self, progress: Progress, send: Callable[[PricedJob], object], spent_usd: float
+    ) -> None:
+        """One that is too dear beside what is under way waits for its end."""
+        for each in progress.unsent[: max(0, self.at_once - len(progress.under_way))]:
+            spent, coming = spent_usd + progress.spent_usd, [*progress.under_way, each]
+            refusal = over(self.bound_usd, spent, coming)
+            if refusal is not None and not progress.under_way:
+                progress.stopped = refusal.message
+            if refusal is not None or progress.stopped:
+                return
+            send(each)
+            progress.views[each.job.id] = JobView(each.job.id, State.WAITING)
+
+
+def _state(views: Mapping[str, JobView]) -> str:
+    """Another text whenever anything has happened."""
+    return repr(
+        [(id, view.state, view.lease.seq if view.lease else None) for id, view in views.items()]
+    )
 
 
 @dataclass(frozen=True)
@@ -51,52 +178,6 @@ class RunObserver:
 
     progress: Callable[[Progress], None] = lambda _: None
     said: Callable[[str], None] = lambda _: None
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """Before anything is sent."""
-
-    jobs: int
-    there: int
-    """Sent by an earlier start of this run."""
-    spent_usd: float
-    coming: Sequence[PricedJob]
-    """To be paid yet: not sent, or on their way."""
-    bound_usd: float | None
-
-    @property
-    def expected_usd(self) -> float:
-        """On warm GPUs, of the jobs whose cost can be told."""
-        return expected_usd(self.coming)
-
-    @property
-    def untold(self) -> int:
-        """Jobs whose cost nobody can tell."""
-        return sum(priced.usd is None for priced in self.coming)
-
-    @property
-    def gpus(self) -> list[str]:
-        """That the estimate is for."""
-        return list(dict.fromkeys(priced.gpu for priced in self.coming))
-
-    def require_affordable(self) -> None:
-        """Raises OverBudget."""
-        require_known(self.coming, self.bound_usd)
-        refusal = over(self.bound_usd, self.spent_usd, self.coming)
-        if refusal is not None:
-            raise refusal
-
-    def document(self) -> dict[str, Any]:
-        return {
-            "jobs": self.jobs,
-            "there": self.there,
-            "spent_usd": round(self.spent_usd, 6),
-            "expected_usd": round(self.expected_usd, 6),
-            "untold": self.untold,
-            "gpus": self.gpus,
-            "max_cost_usd": self.bound_usd,
-        }
 
 
 @dataclass(frozen=True)
@@ -124,97 +205,76 @@ class Run:
     over_http: Sequence[PricedJob] = field(init=False)
     forecast: Forecast = field(init=False)
 
-    def prepare(self) -> Forecast:
-        """Raises what is wrong with the plan. Nothing is sent."""
-        plan, run, gpus = self.file.plan, self.options.run, self.options.gpus
-        check_gpus(gpus, self.runtime)
-        jobs = self._ready(jobs_of(plan, run)), self._ready(gpu_jobs(plan, run, gpus))
-        self.through_bucket, self.on_gpus = map(self.driver.found, jobs)
-        self.over_http = self._ready(http_jobs(plan, run)) if self.web else []
-        sent_on = self.through_bucket, self.on_gpus
-        unsent = [*(priced for each in sent_on for priced in each.unsent), *self.over_http]
-        priced_jobs = len(jobs[0]) + len(jobs[1]) + len(self.over_http)
-        coming = [*unsent, *(priced for each in sent_on for priced in each.under_way)]
-        self.forecast = Forecast(
-            priced_jobs, priced_jobs - len(unsent), self._spent(), coming, self.options.bound_usd
-        )
-        return self.forecast
-
-    def go(self) -> Findings:
-        plan, health = self.file.plan, None
-        if self.web is not None:
-            self.observer.said("asking /health")
-            health = first_health(self.web, self.options.out, idle=plan.app_idle)
-        if plan.loras is not None:
-            self.observer.said("putting LoRAs into the bucket")
-            upload(self.store, plan.loras, self.file.folder, self.runtime.settings)
-        self.driver.drive(
-            self.through_bucket,
-            self._submit,
-            spent_usd=self.on_gpus.spent_usd,
-            on_look=self.observer.progress,
-        )
-        outcomes = outcomes_of(self.through_bucket)
-        answers = None if self.web is None else self._ask(self.web)
-        outcomes += [self._asked(priced, answer) for priced, answer in answers or ()]
-        compared = self._compare(sum(_usd(each.result) for each in outcomes))
-        facts = Facts(
-            outcomes,
-            self.driver.at_once,
-            health,
-            None if answers is None else [answer for _, answer in answers],
-            self._deploys(outcomes),
-        )
-        rows = on_gpus(compared, self.on_gpus.priced_jobs, self.runtime.gpus)
-        return Findings(facts, rows, self.through_bucket.stopped or self.on_gpus.stopped)
-
     @property
     def store(self) -> SafeStore:
         return self.driver.store
 
-    def _ready(self, jobs: Iterable[Job]) -> list[PricedJob]:
-        return ready(jobs, self.file.folder, self.runtime.settings.tenant, self.runtime)
+    def prepare(self) -> Forecast:
+        """Raises what is wrong with the plan. Nothing is sent."""
+        plan, run, gpus = self.file.plan, self.options.run, self.options.gpus
+        check_gpus(gpus, self.runtime)
+        self.through_bucket = self.driver.found(self._priced(bucket_jobs(plan, run)))
+        self.on_gpus = self.driver.found(self._priced(gpu_jobs(plan, run, gpus)))
+        self.over_http = self._priced(http_jobs(plan, run)) if self.web else []
+        both = self.through_bucket, self.on_gpus
+        jobs = sum(len(each.priced_jobs) for each in both) + len(self.over_http)
+        unsent = [*both[0].unsent, *both[1].unsent, *self.over_http]
+        coming = [*unsent, *both[0].under_way, *both[1].under_way]
+        spent, bound = sum(each.spent_usd for each in both), self.options.bound_usd
+        self.forecast = Forecast(jobs, jobs - len(unsent), spent, coming, bound)
+        return self.forecast
 
-    def _spent(self) -> float:
-        return self.through_bucket.spent_usd + self.on_gpus.spent_usd
+    def _priced(self, jobs: Iterable[Job]) -> list[PricedJob]:
+        return priced(jobs, self.file.folder, self.runtime.settings.tenant, self.runtime)
 
-    def _submit(self, priced: PricedJob) -> None:
-        submit(self.store, priced.prepared)
+    def go(self) -> Findings:
+        plan, said, health = self.file.plan, self.observer.said, None
+        if self.web is not None:
+            said("asking /health")
+            health = self.web.first_health(self.options.out, idle=plan.app_idle)
+        if plan.loras is not None:
+            said("putting LoRAs into the bucket")
+            upload(self.store, plan.loras, self.file.folder, self.runtime.settings)
+        self.driver.drive(
+            self.through_bucket,
+            lambda each: submit(self.store, each.prepared),
+            spent_usd=self.on_gpus.spent_usd,
+            on_look=self.observer.progress,
+        )
+        outcomes = self.through_bucket.outcomes
+        answers = None if self.web is None else self._ask(self.web)
+        for each, answer in zip(self.over_http, answers or (), strict=True):
+            result, why = self._result(answer), answer.fault or "not in the bucket"
+            outcomes.append(Outcome(each.job, result, why))
+        replace(self.driver, at_once=1).drive(
+            self.on_gpus,
+            lambda each: place(self.store, each.prepared, each.job.subject),
+            spent_usd=spent_usd(each.result for each in outcomes),
+            on_look=self.observer.progress,
+        )
+        facts = Facts(outcomes, self.driver.at_once, health, answers, self._deploys(outcomes))
+        compared = on_gpus(self.on_gpus.outcomes, self.on_gpus.priced_jobs, self.runtime.gpus)
+        return Findings(facts, compared, self.through_bucket.stopped or self.on_gpus.stopped)
 
-    def _ask(self, web: Web) -> list[tuple[PricedJob, Answer]]:
+    def _ask(self, web: Web) -> list[Answer]:
         """A job of each kind over HTTP, one after the other."""
-        found: list[tuple[PricedJob, Answer]] = []
-        spent = self._spent()
-        for priced in self.over_http:
-            refusal = over(self.options.bound_usd, spent, [priced])
-            if refusal is not None:
+        answers: list[Answer] = []
+        spent = self.through_bucket.spent_usd + self.on_gpus.spent_usd
+        for each in self.over_http:
+            refusal = over(self.options.bound_usd, spent, [each])
+            if refusal is None:
+                self.observer.said(f"POST /{each.job.model}")
+                answer = web.make(each.job, self.file.folder, HTTP_SECONDS)
+                spent += spent_usd([self._result(answer)])
+            else:
                 fault = f"not asked: {refusal.message}"
-                found.append((priced, Answer(priced.job.id, priced.job.model, fault=fault)))
-                continue
-            self.observer.said(f"POST /{priced.job.model}")
-            answer = web.make(priced.job, self.file.folder, HTTP_SECONDS)
-            spent += _usd(self._result(answer.id))
-            found.append((priced, answer))
-        return found
+                answer = Answer(each.job.id, each.job.model, fault=fault)
+            answers.append(answer)
+        return answers
 
-    def _asked(self, priced: PricedJob, answer: Answer) -> Outcome:
-        return Outcome(priced.job, self._result(answer.id), answer.fault or "not in the bucket")
-
-    def _result(self, id: str | None) -> Result | None:
-        view = None if id is None else read_result(self.store, id)
+    def _result(self, of: Answer) -> Result | None:
+        view = None if of.id is None else read_result(self.store, of.id)
         return view.result if view else None
-
-    def _compare(self, spent_usd: float) -> list[Outcome]:
-        one_by_one = self.driver.slowed()
-        gpus = {priced.job.id: priced.job.subject for priced in self.on_gpus.priced_jobs}
-        if gpus:
-            one_by_one.drive(
-                self.on_gpus,
-                lambda priced: place(self.store, priced.prepared, gpus[priced.job.id]),
-                spent_usd=spent_usd,
-                on_look=self.observer.progress,
-            )
-        return outcomes_of(self.on_gpus)
 
     def _deploys(self, outcomes: Iterable[Outcome]) -> dict[str, bool]:
         results = [each.result for each in outcomes if each.result is not None]
@@ -222,66 +282,3 @@ class Run:
         found = {version: self.store.get(deploy_key(version)) for version in sorted(versions)}
         deploys = {name: Deploy.parse(each.body) for name, each in found.items() if each}
         return {name: deploy.delivered for name, deploy in deploys.items() if deploy}
-
-
-def check_gpus(gpus: Sequence[str], runtime: RuntimeConfig) -> None:
-    """Raises InvalidSetting for a GPU of no row, InvalidInput where none can be chosen."""
-    if not gpus:
-        return
-    if not runtime.deployed:
-        raise InvalidInput(
-            "GPUs cannot be chosen here: the local engine takes the machine as it is",
-            field="--gpus",
-            value=",".join(gpus),
-            hint="Where the Modal app serves this bucket, set RYLA_ENGINE=modal.",
-        )
-    for name in gpus:
-        try:
-            row = runtime.gpus.gpu(name)
-        except InvalidSetting as error:
-            error.field = "--gpus"
-            raise
-        if row.name == NO_GPU:
-            raise InvalidInput(f"{name!r} is no GPU", field="--gpus", value=name)
-
-
-def outcomes_of(progress: Progress) -> list[Outcome]:
-    return [_outcome(priced, progress) for priced in progress.priced_jobs]
-
-
-def _outcome(priced: PricedJob, progress: Progress) -> Outcome:
-    view = progress.views.get(priced.job.id)
-    if view is None or not view.finished:
-        state = "not sent" if view is None else f"still {view.state}"
-        return Outcome(
-            priced.job, None, f"{state}: {progress.stopped}" if progress.stopped else state
-        )
-    if view.result is None:
-        return Outcome(priced.job, None, "its result cannot be read")
-    if view.result.manifest_sha256 != priced.prepared.sha256:
-        return Outcome(priced.job, None, "made from another plan: give the run another name")
-    return Outcome(priced.job, view.result)
-
-
-def _usd(result: Result | None) -> float:
-    return result.cost.total_usd if result is not None and result.cost is not None else 0.0
-
-
-FILE = "health.json"
-
-
-def first_health(web: Web, folder: Path, *, idle: bool) -> Health:
-    """Measured now, unless an earlier start of this run did: then the app is not idle any more."""
-    file, url = folder / FILE, str(web.client.base_url)
-    if file.exists():
-        try:
-            kept = Health.model_validate_json(file.read_bytes())
-        except ValidationError:
-            kept = None
-        if kept is not None and kept.url == url:
-            return kept
-        idle = False  # who asked before, nobody can tell
-    measured = web.health(idle=idle)
-    folder.mkdir(parents=True, exist_ok=True)
-    file.write_text(measured.model_dump_json(indent=1))
-    return measured

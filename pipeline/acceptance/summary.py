@@ -1,15 +1,17 @@
-"""What a run has come to, as a document and with the pictures that show it."""
+"""What a run has come to: the criteria judged, as a document, and as a page with pictures."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline.acceptance.criteria.all import counted, evaluate, ok
-from pipeline.acceptance.criteria.criterion import Criterion, Outcome, Verdict
-from pipeline.acceptance.jobs import Stage
-from pipeline.acceptance.run import Findings, Forecast
+from pipeline.acceptance.criteria.criterion import Criterion, Facts, Outcome, Verdict
+from pipeline.acceptance.criteria.deployment import deployment_criteria
+from pipeline.acceptance.criteria.figures import figure_criteria
+from pipeline.acceptance.criteria.pictures import picture_criteria
+from pipeline.acceptance.jobs import Forecast, Stage, spent_usd
+from pipeline.acceptance.run import Findings
 from pipeline.contract.result import Output
 from pipeline.pages.html import render as render_page
 from pipeline.pages.html import thumbnail
@@ -19,6 +21,21 @@ THUMB_PIXELS = 280
 """Longest side of a picture in the page."""
 MOST_PICTURES = 24
 """Of one criterion."""
+STANDIN_MADE = "made by the stand-in"
+
+
+def evaluate(facts: Facts) -> list[Criterion]:
+    criteria = [*picture_criteria(facts), *figure_criteria(facts), *deployment_criteria(facts)]
+    return [_as_standin(each) for each in criteria] if facts.standin else criteria
+
+
+def _as_standin(criterion: Criterion) -> Criterion:
+    """The stand-in shows nothing of quality, seconds or dollars; that a job broke, it does show."""
+    passed = criterion.verdict is Verdict.PASS
+    if passed or (criterion.measured and criterion.verdict is Verdict.FAIL):
+        why = f"{STANDIN_MADE}; {criterion.why}" if criterion.why else STANDIN_MADE
+        return replace(criterion, verdict=Verdict.NO_EVIDENCE, why=why)
+    return criterion
 
 
 @dataclass(frozen=True)
@@ -46,7 +63,8 @@ class Acceptance:
 
     @property
     def ok(self) -> bool:
-        return ok(self.criteria)
+        """Whether nothing failed."""
+        return not self.counts[Verdict.FAIL]
 
     @property
     def standin(self) -> bool:
@@ -54,12 +72,11 @@ class Acceptance:
 
     @property
     def counts(self) -> Mapping[Verdict, int]:
-        return counted(self.criteria)
+        return {v: sum(each.verdict is v for each in self.criteria) for v in Verdict}
 
     @property
     def usd(self) -> float:
-        costs = (each.cost for each in self.findings.facts.results)
-        return sum(each.total_usd for each in costs if each is not None)
+        return spent_usd(self.findings.facts.results)
 
     def document(self) -> dict[str, Any]:
         return {

@@ -23,10 +23,10 @@ def upload(store: SafeStore, part: LoraPart, folder: Path, settings: Settings) -
     Raises a LoraError for a file that no job could use, or a LoRA that is neither given nor there;
     InvalidInput where another file has its place.
     """
-    return [_shelved(store, lora, folder, settings) for lora in part.files]
+    return [_uploaded(store, lora, folder, settings) for lora in part.files]
 
 
-def _shelved(store: SafeStore, lora: PlannedLora, folder: Path, settings: Settings) -> str:
+def _uploaded(store: SafeStore, lora: PlannedLora, folder: Path, settings: Settings) -> str:
     prefix = settings.lora_prefix
     if lora.file is None:
         return resolve(store, lora.ref, prefix).key

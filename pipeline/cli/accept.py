@@ -11,16 +11,16 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from config.errors import InvalidInput
-from pipeline.acceptance.driver import Driver
-from pipeline.acceptance.driver import Progress as Jobs
 from pipeline.acceptance.http import Web
+from pipeline.acceptance.jobs import Forecast
 from pipeline.acceptance.plan import RUN, Plan, read_plan
-from pipeline.acceptance.run import Forecast, Run, RunObserver, RunOptions
+from pipeline.acceptance.run import Driver, Run, RunObserver, RunOptions
+from pipeline.acceptance.run import Progress as Jobs
 from pipeline.acceptance.summary import Acceptance, account, write_page
 from pipeline.cli import output
 from pipeline.cli.follow import progress
 from pipeline.cli.options import Json, StateDir, bucket_settings
-from pipeline.report.formats import usd
+from pipeline.pages.formats import usd
 from pipeline.runtime import load_runtime
 from pipeline.store.open import open_store
 

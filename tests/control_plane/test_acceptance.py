@@ -5,11 +5,10 @@ from pathlib import Path
 import pytest
 
 from config.settings import Settings
-from pipeline.acceptance.criteria.all import evaluate
 from pipeline.acceptance.criteria.criterion import Verdict
-from pipeline.acceptance.driver import Driver
 from pipeline.acceptance.http import Web
-from pipeline.acceptance.run import Run, RunOptions
+from pipeline.acceptance.run import Driver, Run, RunOptions
+from pipeline.acceptance.summary import evaluate
 from pipeline.runtime import load_runtime
 from tests.support.acceptances import SMALL, plan_file
 from tests.support.deployed_app import API_KEY, Deployed

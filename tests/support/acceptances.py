@@ -30,7 +30,7 @@ def plan(**changes: Any) -> Plan:
 
 
 def plan_file(folder: Path, **changes: Any) -> PlanFile:
-    return PlanFile(folder / "plan.toml", plan(**changes))
+    return PlanFile(folder, plan(**changes))
 
 
 def outcome(

@@ -69,7 +69,8 @@ class Facts:
 
     @property
     def standin(self) -> bool:
-        return any(engine_of(result) == STANDIN for result in self.results)
+        made_by = (each.provenance for each in self.results)
+        return any(each.engine == STANDIN for each in made_by if each is not None)
 
     @property
     def engines(self) -> set[str]:
@@ -81,10 +82,6 @@ class Facts:
             for event in result.events[-1:]
             if "engine" in event.properties
         }
-
-
-def engine_of(result: Result) -> str | None:
-    return result.provenance.engine if result.provenance else None
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import Any
 
-from events.catalogue import LoraLoaded, ModelLoaded
+from events.catalogue import Event, LoraLoaded, ModelLoaded
 from events.moments import Moment, event_for
 from handlers.kinds.registry import KINDS
 from pipeline.acceptance.criteria.criterion import (
@@ -26,12 +26,6 @@ from pipeline.models.loads import Source
 HEALTH = 10.0
 """Seconds."""
 MODAL = "modal"
-_ENDS = {
-    Status.SUCCEEDED: Moment.SUCCEEDED,
-    Status.FAILED: Moment.FAILED,
-    Status.REJECTED: Moment.REFUSED,
-    Status.CANCELLED: Moment.CANCELLED,
-}
 
 
 def deployment_criteria(facts: Facts) -> Iterator[Criterion]:
@@ -85,42 +79,14 @@ def http(facts: Facts) -> Criterion:
     )
 
 
-@dataclass(frozen=True)
-class Container:
-    """A worker, known by the first job that it made."""
-
-    first: Result
-    route: str
-
-    @property
-    def loaded(self) -> list[tuple[str, str]]:
-        """Which weights, and where from."""
-        loads = [each for each in self.first.events if each.event == ModelLoaded.pattern]
-        return [
-            (str(each.properties["model_name"]), str(each.properties["source"])) for each in loads
-        ]
-
-    @property
-    def told(self) -> str:
-        metrics = self.first.metrics
-        parts = metrics.cold_parts if metrics else None
-        if metrics is None or parts is None:
-            return self.first.id
-        return (
-            f"{metrics.start:.1f} s: container {parts.container:.1f}, imports {parts.imports:.1f},"
-            f" ComfyUI {parts.comfyui:.1f}; then weights {parts.weights:.1f},"
-            f" first step {parts.first_step:.1f}"
-        )
-
-
 def containers(facts: Facts) -> Criterion:
     name, target = "Second container", "starts without downloading anything"
     if facts.engines - {MODAL} or not facts.engines:
         where = several(sorted(facts.engines)) or "nothing"
         return not_run(name, target, f"{where} ran the jobs: no volume is shared between machines")
     born = cold_starts(facts.results)
-    routes = Counter(each.route for each in born)
-    twice = [each for each in born if routes[each.route] > 1]
+    routes = Counter(map(_route, born))
+    twice = [each for each in born if routes[_route(each)] > 1]
     if not twice:
         return not_run(
             name,
@@ -135,32 +101,50 @@ def containers(facts: Facts) -> Criterion:
         f"{len(twice)} containers",
         len(twice),
         why,
-        parts=[(f"{each.route}, {each.first.id}", each.told) for each in twice],
-        jobs=[each.first.id for each in twice],
-        keys=[result_key(each.first.id) for each in twice],
+        parts=[(f"{_route(each)}, {each.id}", _start(each)) for each in twice],
+        jobs=[each.id for each in twice],
+        keys=[result_key(each.id) for each in twice],
         measured=True,
     )
 
 
-def cold_starts(results: Sequence[Result]) -> list[Container]:
-    """A worker's first job waits for its start; no other does."""
+def cold_starts(results: Sequence[Result]) -> list[Result]:
+    """The first job of each container: it waits for the start, and no other does."""
     return [
-        Container(each, KINDS[each.model or ""].route)
+        each
         for each in results
         if each.metrics is not None and each.metrics.cold and each.model in KINDS
     ]
 
 
-def _downloads(containers: Sequence[Container], results: Sequence[Result]) -> tuple[Verdict, str]:
-    silent = [each.first.id for each in containers if not each.loaded]
+def _route(result: Result) -> str:
+    return KINDS[result.model or ""].route
+
+
+def _start(result: Result) -> str:
+    metrics = result.metrics
+    parts = metrics.cold_parts if metrics else None
+    if metrics is None or parts is None:
+        return result.id
+    return (
+        f"{metrics.start:.1f} s: container {parts.container:.1f}, imports {parts.imports:.1f},"
+        f" ComfyUI {parts.comfyui:.1f}; then weights {parts.weights:.1f},"
+        f" first step {parts.first_step:.1f}"
+    )
+
+
+def _downloads(born: Sequence[Result], results: Sequence[Result]) -> tuple[Verdict, str]:
+    loads = {each.id: _told(each, ModelLoaded, "model_name", "source") for each in born}
+    silent = [id for id, loaded in loads.items() if not loaded]
     other = [
-        f"{model} from {source} in {each.first.id}"
-        for each in containers
-        for model, source in each.loaded
+        f"{model} from {source} in {id}"
+        for id, loaded in loads.items()
+        for model, source in loaded
         if source not in (Source.VOLUME, Source.CACHE)
     ]
-    pulled = [sha256 for each in results for sha256, cached in _loras(each) if not cached]
-    again = sorted({sha256[:12] for sha256 in pulled if pulled.count(sha256) > 1})
+    loras = [lora for each in results for lora in _told(each, LoraLoaded, "sha256", "cached")]
+    pulled = Counter(sha256 for sha256, cached in loras if not cached)
+    again = sorted({sha256[:12] for sha256, times in pulled.items() if times > 1})
     if other:
         return Verdict.FAIL, f"weights were not on the volume: {several(other)}"
     if again:
@@ -170,13 +154,10 @@ def _downloads(containers: Sequence[Container], results: Sequence[Result]) -> tu
     return Verdict.PASS, ""
 
 
-def _loras(result: Result) -> list[tuple[str, bool]]:
-    """sha256, and whether it was there already."""
-    return [
-        (str(event.properties["sha256"]), bool(event.properties["cached"]))
-        for event in result.events
-        if event.event == LoraLoaded.pattern
-    ]
+def _told(result: Result, event: type[Event], *names: str) -> list[list[Any]]:
+    """Those properties of each event of a kind."""
+    found = [each.properties for each in result.events if each.event == event.pattern]
+    return [[properties[name] for name in names] for properties in found]
 
 
 def events(facts: Facts) -> Criterion:
@@ -204,7 +185,8 @@ def events(facts: Facts) -> Criterion:
 def _missing(outcome: Outcome) -> list[str]:
     result = outcome.result
     assert result is not None
-    moments = [Moment.ADOPTED, _ENDS[result.status]]
+    refused = result.status is Status.REJECTED
+    moments = [Moment.ADOPTED, Moment.REFUSED if refused else Moment(result.status)]
     if outcome.succeeded and outcome.job.model == "flux-lora":
         moments.append(Moment.LORA_LOADED)
     if outcome.succeeded and outcome.job.model.endswith("-instantid"):

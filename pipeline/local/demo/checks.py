@@ -15,13 +15,6 @@ from pipeline.contract.result import Output, Result, Status
 from pipeline.local.demo.demo import DemoRun
 from pipeline.local.demo.manifests import Example
 
-_MOMENTS = {
-    Status.SUCCEEDED: Moment.SUCCEEDED,
-    Status.FAILED: Moment.FAILED,
-    Status.REJECTED: Moment.REFUSED,
-    Status.CANCELLED: Moment.CANCELLED,
-}
-
 
 @dataclass(frozen=True)
 class Check:
@@ -149,7 +142,8 @@ def _events(run: DemoRun) -> Iterator[str]:
 
 
 def _event_names(example: Example, result: Result) -> list[str]:
-    moments = (Moment.ADOPTED, *_on_the_way(example, result), _MOMENTS[result.status])
+    end = Moment.REFUSED if result.status is Status.REJECTED else Moment(result.status)
+    moments = (Moment.ADOPTED, *_on_the_way(example, result), end)
     events = (event_for(moment, example.model) for moment in moments)
     return [event.name_for(example.model) for event in events if event is not None]
 

@@ -17,18 +17,20 @@ class Reach(Protocol):
 
 @pytest.fixture
 def reach() -> Iterator[Reach]:
-    """The HTTP API over a yard, or over the bucket of an `other`, whose dispatcher hears it."""
+    """The HTTP API over a pipeline, or over the bucket of an `other`, whose dispatcher hears it."""
     with ExitStack() as parts:
 
         def reach(pipeline: PipelineFixture, other: PipelineFixture | None = None) -> Web:
-            served_yard = other or pipeline
+            served_pipeline = other or pipeline
 
             def notify(_: str | None) -> None:
-                served_yard.tick()
+                served_pipeline.tick()
 
             listener = listen("127.0.0.1", 0)
             url = url_of(listener)
-            ports = ApiDependencies(served_yard.runtime, served_yard.store, notify, timeouts=QUICK)
+            ports = ApiDependencies(
+                served_pipeline.runtime, served_pipeline.store, notify, timeouts=QUICK
+            )
             parts.enter_context(served(ports, listener))
             return parts.enter_context(Web.at(url, None))
 

@@ -2,8 +2,23 @@ import base64
 import json
 from pathlib import Path
 
-from pipeline.acceptance.jobs import Stage, gpu_jobs, http_jobs, jobs_of
+import pytest
+
+from config.errors import OverBudget, UnknownField
+from config.settings import Settings
+from pipeline.acceptance.jobs import (
+    Forecast,
+    PricedJob,
+    Stage,
+    bucket_jobs,
+    expected_usd,
+    gpu_jobs,
+    http_jobs,
+    over,
+    priced,
+)
 from pipeline.acceptance.plan import TARGETS
+from pipeline.runtime import load_runtime
 from tests.support.acceptances import SMALL, plan
 
 FACES = {"references": ["a.png", "b.png"], "prompts": ["on a quay"]}
@@ -11,7 +26,7 @@ LORAS = {"prompt": "reading", "files": [{"id": "ann", "trigger_word": "ohwx"}, {
 
 
 def test_ids_follow_from_the_runs_name_alone() -> None:
-    first, again = (jobs_of(plan(), "run-7") for _ in range(2))
+    first, again = (bucket_jobs(plan(), "run-7") for _ in range(2))
 
     assert first == again
     assert [job.id for job in first] == [f"run-7-flux-dev-0{n}" for n in (1, 2, 3)]
@@ -20,7 +35,7 @@ def test_ids_follow_from_the_runs_name_alone() -> None:
 
 
 def test_each_lora_is_used_and_the_first_once_more() -> None:
-    jobs = [job for job in jobs_of(plan(loras=LORAS), "r") if job.stage is Stage.LORA]
+    jobs = [job for job in bucket_jobs(plan(loras=LORAS), "r") if job.stage is Stage.LORA]
 
     assert [job.subject for job in jobs] == ["ann", "film", "ann"]
     assert jobs[0].input == {"prompt": "reading", "lora_id": "ann", "trigger_word": "ohwx"}
@@ -28,7 +43,7 @@ def test_each_lora_is_used_and_the_first_once_more() -> None:
 
 
 def test_each_reference_gets_a_picture_of_every_target() -> None:
-    jobs = [job for job in jobs_of(plan(faces=FACES), "r") if job.stage is Stage.FACE]
+    jobs = [job for job in bucket_jobs(plan(faces=FACES), "r") if job.stage is Stage.FACE]
 
     assert [job.subject for job in jobs] == [target for target in TARGETS for _ in "ab"]
     assert [job.input.get("base") for job in jobs[::2]] == ["flux-dev", "z-image-turbo", None]
@@ -71,7 +86,58 @@ def test_gpus_are_measured_one_after_the_other() -> None:
 
 
 def test_a_source_is_what_submit_reads(tmp_path: Path) -> None:
-    source = jobs_of(plan(), "r")[0].source(tmp_path)
+    source = bucket_jobs(plan(), "r")[0].source(tmp_path)
 
     assert (source.file_id, source.folder) == ("r-flux-dev-01", tmp_path)
     assert json.loads(source.body)["model"] == "flux-dev"
+
+
+BENCH = load_runtime(Settings(), "modal")
+HERE = Path()
+
+
+def priced_jobs(**changes: object) -> list[PricedJob]:
+    return priced(bucket_jobs(plan(**changes), "r"), HERE, "acme", BENCH)
+
+
+def test_an_order_is_a_manifest_with_its_price() -> None:
+    first = priced_jobs()[0]
+
+    assert first.prepared.key == "inbox/4.acme.flux-dev.r-flux-dev-01.json"
+    assert (first.estimate.gpu, first.estimate.usd is not None) == ("L40S", True)
+    assert expected_usd(priced_jobs()) == pytest.approx(3 * (first.estimate.usd or 0))
+
+
+def test_on_a_named_gpu_it_costs_what_that_gpu_costs() -> None:
+    slow, fast = priced(gpu_jobs(plan(), "r", ["A10", "H100"])[::3], HERE, "acme", BENCH)
+
+    assert (slow.estimate.gpu, fast.estimate.gpu) == ("A10", "H100")
+    assert (slow.estimate.seconds or 0) > (fast.estimate.seconds or 0)
+
+
+def test_a_field_that_is_none_is_told_with_the_part_of_the_plan() -> None:
+    with pytest.raises(UnknownField) as error:
+        priced_jobs(flux={"prompts": ["x"], "input": {"widht": 512}})
+
+    assert error.value.message.startswith("[flux] flux-dev: ")
+    assert "width" in (error.value.hint or "")
+
+
+def test_a_bound_holds_for_what_was_spent_and_what_is_coming() -> None:
+    some = priced_jobs()
+    price = expected_usd(some)
+
+    assert over(None, 100, some) is None
+    assert over(price, 0, some) is None
+    refusal = over(price, 0.01, some)
+    assert isinstance(refusal, OverBudget)
+    assert refusal.field == "--max-cost-usd"
+
+
+def test_no_bound_can_be_kept_where_nobody_can_tell_the_cost() -> None:
+    unknown = priced(gpu_jobs(plan(), "r", ["RTX-PRO-6000"]), HERE, "acme", BENCH)
+    assert unknown[0].estimate.usd is None
+
+    Forecast(3, 0, 0.0, unknown, None).require_affordable()
+    with pytest.raises(OverBudget, match="no estimate"):
+        Forecast(3, 0, 0.0, unknown, 5.0).require_affordable()

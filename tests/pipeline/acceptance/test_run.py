@@ -1,40 +1,125 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from config.errors import InvalidInput, InvalidSetting, OverBudget
-from pipeline.acceptance.driver import Driver
+from config.errors import IdConflict, InvalidInput, InvalidSetting, OverBudget
 from pipeline.acceptance.http import Web
-from pipeline.acceptance.run import FILE, Run, RunObserver, RunOptions, first_health
+from pipeline.acceptance.jobs import PricedJob, bucket_jobs, priced
+from pipeline.acceptance.run import Driver, Run, RunObserver, RunOptions
 from pipeline.jobs.submit import submit
 from pipeline.worker.execution import execute
 from tests.pipeline.acceptance.conftest import Reach
 from tests.pipeline.conftest import MakePipeline
 from tests.pipeline.loras.support import flux_lora
-from tests.support.acceptances import SMALL, plan_file
+from tests.support.acceptances import SMALL, plan, plan_file
 from tests.support.pipeline_fixture import PipelineFixture
 
 
-def test_a_later_start_of_the_run_keeps_the_first_answer(
-    pipeline: PipelineFixture, reach: Reach, tmp_path: Path
-) -> None:
-    web = reach(pipeline)
-    first = first_health(web, tmp_path / "out", idle=True)
-
-    assert first.idle
-    assert first_health(web, tmp_path / "out", idle=True) == first
+def priced_jobs(
+    pipeline: PipelineFixture, pictures: int = 3, prompt: str = "a cat"
+) -> list[PricedJob]:
+    flux = {"prompts": [prompt], "pictures": pictures, "input": {"width": 256, "height": 256}}
+    return priced(bucket_jobs(plan(flux=flux), "r"), Path(), "default", pipeline.runtime)
 
 
-def test_who_asked_before_nobody_can_tell_from_a_file_of_another_url(
-    pipeline: PipelineFixture, reach: Reach, tmp_path: Path
-) -> None:
-    web = reach(pipeline)
-    for observer in ("no JSON", first_health(web, tmp_path, idle=True).model_dump_json()):
-        (tmp_path / FILE).write_text(observer.replace("127.0.0.1", "other"))
-        assert not first_health(web, tmp_path, idle=True).idle
+def driver(pipeline: PipelineFixture, *, at_once: int = 2, bound: float | None = None) -> Driver:
+    """The pipeline's dispatcher looks whenever it waits."""
+    seconds = iter(range(10_000))
+
+    def look(_: float) -> None:
+        pipeline.tick()
+
+    return Driver(
+        pipeline.store,
+        at_once,
+        bound,
+        patience_s=50,
+        sleep=look,
+        monotonic=lambda: next(seconds),
+    )
+
+
+def sending(pipeline: PipelineFixture) -> Callable[[PricedJob], object]:
+    return lambda each: submit(pipeline.store, each.prepared)
+
+
+def test_no_more_jobs_are_on_their_way_than_it_may_be(pipeline: PipelineFixture) -> None:
+    driving, most = driver(pipeline), []
+    progress = driving.found(priced_jobs(pipeline, 5))
+
+    driving.drive(
+        progress,
+        sending(pipeline),
+        on_look=lambda seen: most.append(len(seen.under_way)),
+    )
+
+    assert max(most) == 2
+    assert [view.succeeded for view in progress.views.values()] == [True] * 5
+    assert (progress.stopped, progress.unsent) == (None, [])
+
+
+def test_a_second_start_sends_nothing_twice(pipeline: PipelineFixture) -> None:
+    some = priced_jobs(pipeline)
+    for each in some[:2]:
+        submit(pipeline.store, each.prepared)
+    pipeline.tick()
+    sent: list[str] = []
+    driving = driver(pipeline)
+    progress = driving.found(some)
+
+    def send(each: PricedJob) -> None:
+        sent.append(each.job.id)
+        submit(pipeline.store, each.prepared)
+
+    driving.drive(progress, send)
+
+    assert sent == ["r-flux-dev-03"]
+    assert all(view.succeeded for view in progress.views.values())
+
+
+def test_a_run_of_another_plan_needs_another_name(pipeline: PipelineFixture) -> None:
+    submit(pipeline.store, priced_jobs(pipeline)[0].prepared)
+    pipeline.tick()
+
+    with pytest.raises(IdConflict) as error:
+        driver(pipeline).found(priced_jobs(pipeline, prompt="a dog"))
+
+    assert "--run" in (error.value.hint or "")
+
+
+def test_nothing_is_sent_beyond_the_bound(pipeline: PipelineFixture) -> None:
+    some = priced_jobs(pipeline)
+    driving, most = driver(pipeline, bound=(some[0].estimate.usd or 0) * 1.5), []
+    progress = driving.found(some)
+
+    driving.drive(
+        progress,
+        sending(pipeline),
+        on_look=lambda seen: most.append(len(seen.under_way)),
+    )
+
+    # Nobody bills what ran here: one at a time was always affordable, and two were not.
+    assert max(most) == 1
+    assert all(view.succeeded for view in progress.views.values())
+
+    more = driving.found(priced_jobs(pipeline, 4))
+    driving.drive(more, lambda each: None, spent_usd=1.0)
+
+    assert "more than" in (more.stopped or "")
+    assert [each.job.id for each in more.unsent] == ["r-flux-dev-04"]
+
+
+def test_it_gives_up_when_nothing_happens(holding: PipelineFixture) -> None:
+    driving = driver(holding)
+    progress = driving.found(priced_jobs(holding))
+
+    driving.drive(progress, sending(holding))
+
+    assert progress.stopped == "nothing happened to any job for 50 s"
+    assert len(progress.under_way) == 2
 
 
 LORAS = {"prompt": "reading", "input": SMALL, "files": [{"file": "film.safetensors"}]}
@@ -52,24 +137,11 @@ def run(
     said: list[str] | None = None,
     **of_plan: Any,
 ) -> Run:
-    seconds = iter(range(10_000))
-
-    def look(_: float) -> None:
-        pipeline.tick()
-
-    driver = Driver(
-        pipeline.store,
-        2,
-        bound,
-        patience_s=50,
-        sleep=look,
-        monotonic=lambda: next(seconds),
-    )
     return Run(
         plan_file(folder, http=ONE, **of_plan),
         RunOptions("r", folder / "out", gpus, bound),
         replace(pipeline.runtime, engine=engine),
-        driver,
+        driver(pipeline, bound=bound),
         web,
         RunObserver(said=(said if said is not None else []).append),
     )

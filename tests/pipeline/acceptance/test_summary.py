@@ -1,13 +1,22 @@
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
-from pipeline.acceptance.criteria.criterion import Facts, Outcome
-from pipeline.acceptance.criteria.gpus import OnGpu
-from pipeline.acceptance.jobs import Job, Stage
-from pipeline.acceptance.run import Findings, Forecast
-from pipeline.acceptance.summary import MOST_PICTURES, Acceptance, account, render, write_page
+from pipeline.acceptance.criteria.criterion import Facts, Outcome, Verdict
+from pipeline.acceptance.gpus import OnGpu
+from pipeline.acceptance.jobs import Forecast, Job, Stage
+from pipeline.acceptance.run import Findings
+from pipeline.acceptance.summary import (
+    MOST_PICTURES,
+    STANDIN_MADE,
+    Acceptance,
+    account,
+    evaluate,
+    render,
+    write_page,
+)
 from pipeline.contract.result import Provenance, Status
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
@@ -15,7 +24,22 @@ from tests.support.acceptances import outcome, owes
 from tests.support.instant_comfyui import picture
 from tests.support.report_results import output, result
 
-GPUS = [OnGpu("L40S", ["gpu-1"], 3, 9.5, 0.004, 80.0, 0.03, 3.0, None, 8.8, 0.0062, "one moved")]
+DRAWN = Provenance(engine="standin", app_version="1")
+GPUS = [
+    OnGpu(
+        gpu="L40S",
+        pictures=3,
+        warm_seconds=9.5,
+        warm_usd=0.004,
+        cold_seconds=80.0,
+        cold_usd=0.03,
+        cold_wait=3.0,
+        estimate_seconds=8.8,
+        estimate_usd=0.0062,
+        why="one moved",
+        jobs=["gpu-1"],
+    )
+]
 
 
 def accepted(folder: Path, *outcomes: Outcome, stopped: str | None = None) -> Acceptance:
@@ -35,6 +59,14 @@ def sitting(folder: Path) -> Outcome:
     return Outcome(job, made.model_copy(update={"events": tuple(owes(made))}))
 
 
+def drawn(id: str, **changes: Any) -> Outcome:
+    return outcome(id, engine="standin", provenance=DRAWN, usd=0.9, **changes)
+
+
+def verdicts(facts: Facts) -> dict[str, Verdict]:
+    return {each.name: each.verdict for each in evaluate(facts)}
+
+
 class Sources(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -48,6 +80,52 @@ class Sources(HTMLParser):
                 self.found.append(value)
             if name == "id" and value:
                 self.anchors.add(f"#{value}")
+
+
+def test_a_run_that_saw_nothing_has_judged_nothing(tmp_path: Path) -> None:
+    found = evaluate(Facts())
+
+    assert accepted(tmp_path).ok
+    assert {each.verdict for each in found} == {Verdict.NOT_RUN}
+    assert len({each.name for each in found}) == len(found) == 14
+    assert all(each.why for each in found)
+
+
+def test_real_pictures_are_judged_by_their_figures() -> None:
+    found = verdicts(Facts([outcome(f"flux-{n}", usd=0.9) for n in range(10)]))
+
+    assert found["Flux Dev pictures"] is Verdict.PASS
+    assert found["Cost a picture"] is Verdict.FAIL
+
+
+def test_the_stand_in_is_evidence_of_nothing(tmp_path: Path) -> None:
+    made = accepted(tmp_path, *(drawn(f"flux-{n}") for n in range(10)))
+
+    assert made.counts[Verdict.PASS] == 0
+    found = {each.name: each for each in made.criteria}
+    assert found["Flux Dev pictures"].why == STANDIN_MADE
+    assert found["Cost a picture"].verdict is Verdict.NO_EVIDENCE
+    assert found["Cost a picture"].why == f"{STANDIN_MADE}; the mean is above it"
+    assert made.ok
+
+
+def test_a_job_that_broke_on_the_stand_in_failed(tmp_path: Path) -> None:
+    broken = drawn("bad", status=Status.FAILED, error="node_failed")
+    made = accepted(tmp_path, *(drawn(f"flux-{n}") for n in range(10)), broken)
+
+    assert {each.name for each in made.criteria if each.verdict is Verdict.FAIL} == {
+        "Flux Dev pictures",
+        "Success",
+    }
+    assert not made.ok
+    assert made.counts[Verdict.FAIL] == 2
+
+
+def test_faces_of_the_stand_in_are_no_persons() -> None:
+    kind = "sdxl-instantid"
+    face = drawn("face", stage=Stage.FACE, model=kind, subject=kind, outputs=(output(0.2),))
+
+    assert verdicts(Facts([face]))["Faces, sdxl-instantid"] is Verdict.NO_EVIDENCE
 
 
 def test_it_shows_every_criterion_with_figure_and_evidence(tmp_path: Path) -> None:
@@ -86,8 +164,7 @@ def test_not_more_pictures_are_shown_than_a_page_carries(tmp_path: Path) -> None
 
 
 def test_the_stand_in_is_told_first(tmp_path: Path) -> None:
-    drawn = outcome(engine="standin", provenance=Provenance(engine="standin", app_version="1"))
-    made = accepted(tmp_path, drawn, stopped="nobody came")
+    made = accepted(tmp_path, drawn("flux-1"), stopped="nobody came")
 
     shown = render(made)
 

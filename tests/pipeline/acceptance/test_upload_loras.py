@@ -15,36 +15,36 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def shelved(pipeline: PipelineFixture, folder: Path, *loras: dict[str, str]) -> list[str]:
+def uploaded(pipeline: PipelineFixture, folder: Path, *loras: dict[str, str]) -> list[str]:
     part = LoraPart.model_validate({"prompt": "x", "files": loras})
     return upload(pipeline.store, part, folder, pipeline.settings)
 
 
 def test_files_are_put_where_jobs_look_for_them(pipeline: PipelineFixture, folder: Path) -> None:
     files = {"file": "film.safetensors"}, {"file": "film.safetensors", "id": "ann"}
-    again = [shelved(pipeline, folder, *files) for _ in range(2)][1]
+    again = [uploaded(pipeline, folder, *files) for _ in range(2)][1]
 
     assert again == ["loras/film.safetensors", "loras/character-ann.safetensors"]
     assert set(again) < set(pipeline.keys("loras/"))
 
 
 def test_one_without_a_file_must_be_there(pipeline: PipelineFixture, folder: Path) -> None:
-    shelved(pipeline, folder, {"file": "film.safetensors"})
+    uploaded(pipeline, folder, {"file": "film.safetensors"})
 
-    assert shelved(pipeline, folder, {"name": "film"}) == ["loras/film.safetensors"]
+    assert uploaded(pipeline, folder, {"name": "film"}) == ["loras/film.safetensors"]
     with pytest.raises(LoraNotFound):
-        shelved(pipeline, folder, {"name": "noir"})
+        uploaded(pipeline, folder, {"name": "noir"})
 
 
 def test_nothing_is_overwritten_and_nothing_useless_is_put_there(
     pipeline: PipelineFixture, folder: Path
 ) -> None:
-    shelved(pipeline, folder, {"file": "film.safetensors"})
+    uploaded(pipeline, folder, {"file": "film.safetensors"})
     (folder / "film.safetensors").write_bytes(flux_lora(seed=1))
     with pytest.raises(InvalidInput, match="other content"):
-        shelved(pipeline, folder, {"file": "film.safetensors"})
+        uploaded(pipeline, folder, {"file": "film.safetensors"})
 
     (folder / "none.safetensors").write_bytes(b"no safetensors")
     with pytest.raises(LoraUnreadable) as error:
-        shelved(pipeline, folder, {"file": "none.safetensors"})
+        uploaded(pipeline, folder, {"file": "none.safetensors"})
     assert error.value.message.startswith("none.safetensors: ")

@@ -59,7 +59,7 @@ def test_without_a_url_nothing_is_asked_over_http() -> None:
 
 def test_each_kind_answers_over_http() -> None:
     made = outcome("key", Stage.HTTP)
-    good = Answer("key", "flux-dev", "id", "succeeded", 100, 4.2)
+    good = Answer("key", "flux-dev", "id", "succeeded", 4.2)
 
     judged = http(Facts([made], answers=[good]))
 
@@ -68,7 +68,7 @@ def test_each_kind_answers_over_http() -> None:
 
 
 def test_an_api_of_another_bucket_is_found_out() -> None:
-    good = Answer("key", "flux-dev", "id", "succeeded", 100)
+    good = Answer("key", "flux-dev", "id", "succeeded")
     lost = unfinished("key", Stage.HTTP, "not in the bucket")
 
     judged = http(Facts([lost], answers=[good]))
@@ -91,7 +91,7 @@ def test_a_second_container_that_reads_the_volume_passes() -> None:
 
     judged = containers(Facts(two))
 
-    assert [each.first.id for each in cold_starts(Facts(two).results)] == ["one", "two"]
+    assert [each.id for each in cold_starts(Facts(two).results)] == ["one", "two"]
     assert (judged.verdict, judged.jobs) == (Verdict.PASS, ["one", "two"])
     assert dict(judged.parts)["Flux, one"].startswith("8.0 s: container 1.0, imports 2.0")
 
