@@ -1,6 +1,6 @@
 """Decides which weights are in use: what would change, the switch to it, and the way back."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -91,7 +91,8 @@ def activate(
     last = latest(folder)
     now_used: Sets = last.sets if last else {}
     _require_here(wanted, folder, "Run `ryla models pull` for these sets first.")
-    if all(name in now_used and _equal(now_used[name], roles) for name, roles in wanted.items()):
+    before = {name: now_used.get(name, {}) for name in wanted}
+    if not any(each.differs for each in changes(before, wanted, folder)):
         return None
     number = last.number + 1 if last else 1
     version = Version(number=number, action="activate", at=now, sets={**now_used, **wanted})
@@ -113,7 +114,13 @@ def roll_back(folder: Path, now: datetime, to: int | None = None) -> Version:
             " rollback goes back to.",
         )
     last = entries[max(entries)]
-    target = _target(entries, last, to)
+    # A rollback stands for what it went back to.
+    before = max((number for number in entries if number < last.origin), default=0)
+    target = entries.get(before if to is None else to)
+    if target is None or target is last:
+        others = ", ".join(str(number) for number in entries if number != last.number) or "none"
+        what = "there is no earlier version" if to is None else f"there is no other version {to}"
+        raise ModelError(what, value=to or None, hint=f"There are: {others}.")
     _require_here(target.sets, folder, "Put them back; a rollback downloads nothing.")
     version = Version(
         number=last.number + 1,
@@ -124,20 +131,6 @@ def roll_back(folder: Path, now: datetime, to: int | None = None) -> Version:
     )
     append(folder, version)
     return version
-
-
-def _target(entries: Mapping[int, Version], last: Version, to: int | None) -> Version:
-    wanted = to if to is not None else _before(entries, last)
-    if wanted in entries and wanted != last.number:
-        return entries[wanted]
-    known = ", ".join(str(number) for number in entries if number != last.number) or "none"
-    what = f"there is no other version {to}" if to is not None else "there is no earlier version"
-    raise ModelError(what, value=wanted or None, hint=f"There are: {known}.")
-
-
-def _before(entries: Mapping[int, Version], last: Version) -> int:
-    """The one before, where a rollback stands for what it went back to."""
-    return max((number for number in entries if number < last.origin), default=0)
 
 
 def _require_here(sets: Sets, folder: Path, hint: str) -> None:
@@ -153,10 +146,6 @@ def _require_here(sets: Sets, folder: Path, hint: str) -> None:
 
 def _usable(here: Local) -> bool:
     return here.state in (State.OK, State.UNPROVEN)
-
-
-def _equal(one: Mapping[str, WeightFile], other: Mapping[str, WeightFile]) -> bool:
-    return one.keys() == other.keys() and all(same_file(one[role], other[role]) for role in one)
 
 
 def version_document(version: Version) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from config.tables import ModelTable, Row, WeightFile, fingerprint
 
 FOLDER = "versions"
 ID_DIGITS = 12
-_NAME = re.compile(r"([0-9]{6})\.json")
+_NAME = re.compile(r"[0-9]{6}\.json")
 _ID = re.compile(f"[0-9a-f]{{{ID_DIGITS}}}")
 
 Sets = Mapping[str, Mapping[str, WeightFile]]
@@ -37,7 +37,7 @@ class Version(Row):
     back_to: int | None = None
     """Of a rollback: the entry that it repeats."""
     at: datetime
-    sets: Mapping[str, Mapping[str, WeightFile]]
+    sets: Sets
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -52,31 +52,34 @@ class Version(Row):
 
 def history(models: Path) -> list[Version]:
     """All entries of a models folder, the last one in use. Raises InvalidSetting."""
-    folder = models / FOLDER
-    names = sorted(file.name for file in folder.iterdir()) if folder.is_dir() else []
-    return [_read(folder / name) for name in names if _NAME.fullmatch(name)]
+    return [_read(file) for file in _files(models)]
 
 
 def latest(models: Path) -> Version | None:
     """The entry in use. Raises InvalidSetting."""
+    files = _files(models)
+    return _read(files[-1]) if files else None
+
+
+def _files(models: Path) -> list[Path]:
     folder = models / FOLDER
-    names = [file.name for file in folder.iterdir()] if folder.is_dir() else []
-    last = max((name for name in names if _NAME.fullmatch(name)), default=None)
-    return None if last is None else _read(folder / last)
+    files = folder.iterdir() if folder.is_dir() else ()
+    return sorted(file for file in files if _NAME.fullmatch(file.name))
 
 
 def append(models: Path, version: Version) -> None:
     """Make it the one in use. Raises ModelsChanged when another entry came first."""
-    folder = models / FOLDER
+    folder, text = models / FOLDER, version.model_dump_json(indent=1)
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{version.number:06}.json"
-    part = folder / f".{uuid4().hex}.part"
+    target, part = folder / f"{version.number:06}.json", folder / f".{uuid4().hex}.part"
     try:
-        with part.open("w") as file:
-            file.write(version.model_dump_json(indent=1))
-            file.flush()
-            os.fsync(file.fileno())
-        _appear(part, target)
+        _write_new(part, text)
+        try:
+            os.link(part, target)  # whole, and only if it is not there
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without hard links
+            _write_new(target, text)
     except FileExistsError:
         raise ModelsChanged(
             f"somebody else has made version {version.number} meanwhile",
@@ -87,17 +90,12 @@ def append(models: Path, version: Version) -> None:
         part.unlink(missing_ok=True)
 
 
-def _appear(part: Path, target: Path) -> None:
-    """Whole, and only if it is not there. Raises FileExistsError."""
-    try:
-        os.link(part, target)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links
-        with target.open("x") as file:
-            file.write(part.read_text())
-            file.flush()
-            os.fsync(file.fileno())
+def _write_new(path: Path, text: str) -> None:
+    """Raises FileExistsError."""
+    with path.open("x") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _read(file: Path) -> Version:
@@ -116,39 +114,31 @@ def in_use(table: ModelTable, version: Version | None) -> ModelTable:
     """The table with the sets of a version as they were when it was made."""
     if version is None:
         return table
-    names = _Names(table)
-    sets = {name: names.roles(roles) for name, roles in version.sets.items()}
-    for name in table.sets:
-        if name not in sets:
-            sets[name] = names.roles(table.weights(name))
+    rest = {name: table.weights(name) for name in table.sets if name not in version.sets}
+    rows: dict[str, WeightFile] = {}
+    sets = {
+        name: {role: _named(weight, rows, table) for role, weight in roles.items()}
+        for name, roles in {**version.sets, **rest}.items()
+    }
     in_sets = {name for roles in table.sets.values() for name in roles.values()}
     for name, weight in table.weights_by_name.items():
         if name not in in_sets:  # for graphs of callers
-            names.rows.setdefault(name, weight)
-    return ModelTable.model_validate({"weights": names.rows, "sets": sets})
+            rows.setdefault(name, weight)
+    return ModelTable.model_validate({"weights": rows, "sets": sets})
 
 
-class _Names:
-    """Gives each file a name. Two that share one are told apart by what they hold."""
-
-    def __init__(self, table: ModelTable) -> None:
-        self._table = table.weights_by_name
-        self.rows: dict[str, WeightFile] = {}
-
-    def roles(self, roles: Mapping[str, WeightFile]) -> dict[str, str]:
-        return {role: self._name(weight) for role, weight in roles.items()}
-
-    def _name(self, weight: WeightFile) -> str:
-        name = weight.name
-        if name in self.rows and not same_file(self.rows[name], weight):
-            name = f"{name}@{content(weight)[:ID_DIGITS]}"
-        known = self._table.get(weight.name)
-        # What was learned of the same file since, such as a licence note, holds; what makes the
-        # fingerprint stays as it was activated.
-        facts = known if known is not None and same_file(known, weight) else weight
-        kept = {"name": name, "revision": weight.revision, "sha256": weight.sha256}
-        self.rows.setdefault(name, facts.model_copy(update=kept))
-        return name
+def _named(weight: WeightFile, rows: dict[str, WeightFile], table: ModelTable) -> str:
+    """The name under which it is in `rows` now. Two that share one are told apart by content."""
+    name = weight.name
+    if name in rows and not same_file(rows[name], weight):
+        name = f"{name}@{content(weight)[:ID_DIGITS]}"
+    known = table.weights_by_name.get(weight.name)
+    # What was learned of the same file since, such as a licence note, holds; what makes the
+    # fingerprint stays as it was activated.
+    facts = known if known is not None and same_file(known, weight) else weight
+    kept = {"name": name, "revision": weight.revision, "sha256": weight.sha256}
+    rows.setdefault(name, facts.model_copy(update=kept))
+    return name
 
 
 def files_kept(models: Path) -> list[WeightFile]:
