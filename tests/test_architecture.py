@@ -9,66 +9,66 @@ import pytest
 
 from tools.rooms import ROOT, Module, circles, figures, modules, room_of
 
-LOW = ("config", "events", "handlers", "workflows")
-"""Below pipeline/."""
-
 MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "pipeline/cli": (
-        *("acceptance", "api", "comfyui_setup", "contract", "dispatcher", "doctor", "engines"),
-        *("inputs", "jobs", "local", "loras", "modal_app", "models", "notify", "queue", "report"),
-        *("runtime", "store", *LOW),
+        *("modal_app", "acceptance", "doctor", "local", "api", "report", "engines", "dispatcher"),
+        *("jobs", "inputs", "notify", "loras", "comfyui_setup", "queue", "runtime", "models"),
+        *("contract", "store", "pages", "handlers", "workflows", "events", "config"),
     ),
     "pipeline/modal_app": (
-        *("api", "comfyui_setup", "dispatcher", "doctor", "engines", "loras", "models", "notify"),
-        *("queue", "runtime", "store", "worker", "config", "events"),
+        *("doctor", "api", "engines", "worker", "dispatcher", "notify", "loras", "comfyui_setup"),
+        *("queue", "runtime", "models", "store", "events", "config", "system"),
     ),
     "pipeline/acceptance": (
-        *("contract", "costs", "dispatcher", "jobs", "loras", "models", "report", "runtime"),
-        *("store", "config", "events", "handlers"),
+        *("report", "dispatcher", "jobs", "loras", "costs", "runtime", "models", "contract"),
+        *("store", "pages", "handlers", "events", "config"),
     ),
-    "pipeline/doctor": ("local", "models", "notify", "store", "config", "handlers", "workflows"),
+    "pipeline/doctor": ("local", "notify", "models", "store", "handlers", "workflows", "config"),
     "pipeline/local": (
-        *("api", "contract", "dispatcher", "engines", "jobs", "loras", "models", "notify"),
-        *("runtime", "store", "config", "events", "handlers"),
+        *("api", "engines", "dispatcher", "jobs", "notify", "loras", "runtime", "models"),
+        *("contract", "store", "pages", "handlers", "events", "config"),
     ),
     "pipeline/api": (
-        *("contract", "inputs", "jobs", "loras", "notify", "public_https", "queue", "runtime"),
-        *("store", "config", "events", "handlers"),
+        *("jobs", "inputs", "notify", "loras", "queue", "runtime", "contract", "store", "pages"),
+        *("public_https", "handlers", "events", "config"),
     ),
-    "pipeline/report": ("contract", "store", "config", "events", "handlers"),
-    "pipeline/engines": ("contract", "loras", "queue", "worker", "config"),
+    "pipeline/report": ("contract", "store", "pages", "handlers", "events", "config"),
+    "pipeline/engines": ("worker", "loras", "queue", "contract", "config", "system"),
     "pipeline/worker": (
-        *("contract", "costs", "inputs", "loras", "models", "notify", "queue", "runtime", "store"),
-        *LOW,
+        *("inputs", "notify", "loras", "queue", "costs", "runtime", "models", "contract"),
+        *("store", "handlers", "workflows", "events", "config", "system"),
     ),
     "pipeline/dispatcher": (
-        *("contract", "costs", "inputs", "notify", "public_https", "queue", "runtime", "store"),
-        *LOW,
+        *("inputs", "notify", "queue", "costs", "runtime", "contract", "store", "public_https"),
+        *("handlers", "workflows", "events", "config", "system"),
     ),
     "pipeline/jobs": (
-        *("contract", "inputs", "notify", "queue", "runtime", "store"),
-        *("config", "events", "handlers"),
+        *("inputs", "notify", "queue", "runtime", "contract", "store", "handlers", "events"),
+        *("config",),
     ),
     "pipeline/inputs": (
-        *("contract", "loras", "models", "public_https", "runtime", "store", "config", "handlers"),
+        *("loras", "runtime", "models", "contract", "store", "public_https", "handlers"),
+        *("config",),
     ),
     "pipeline/notify": (
-        *("contract", "models", "public_https", "queue", "runtime", "store"),
-        *("config", "events", "handlers"),
+        *("runtime", "models", "contract", "store", "public_https", "handlers", "events"),
+        *("config", "system"),
     ),
-    "pipeline/loras": ("contract", "store", "config", "handlers"),
-    "pipeline/comfyui_setup": ("config", "handlers", "workflows"),
-    "pipeline/queue": ("contract", "store", "config"),
-    "pipeline/costs": ("config", "handlers"),
-    "pipeline/runtime": ("models", "config", "handlers", "workflows"),
-    "pipeline/models": ("config", "handlers"),
-    "pipeline/contract": ("public_https", "config", "events", "handlers"),
-    "pipeline/store": ("config",),
+    "pipeline/loras": ("contract", "store", "handlers", "config"),
+    "pipeline/comfyui_setup": ("handlers", "workflows", "config"),
+    "pipeline/queue": ("contract", "store", "config", "system"),
+    "pipeline/costs": ("handlers", "config"),
+    "pipeline/runtime": ("models", "handlers", "workflows", "config"),
+    "pipeline/models": ("handlers", "config"),
+    "pipeline/contract": ("public_https", "handlers", "events", "config"),
+    "pipeline/store": ("config", "system"),
+    "pipeline/pages": (),
     "pipeline/public_https": (),
-    "handlers": ("workflows", "config"),
+    "handlers": ("workflows", "config", "system"),
     "workflows": ("config",),
-    "events": ("config",),
+    "events": ("config", "system"),
     "config": (),
+    "system": (),
     "clients": (),
 }
 """Room → rooms it may import, without `pipeline/` before them. In order: none imports upwards."""

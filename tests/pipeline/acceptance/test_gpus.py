@@ -11,9 +11,10 @@ from pipeline.contract.keys import manifest_key
 from pipeline.contract.result import Status
 from pipeline.runtime import load_runtime
 from pipeline.store.base import Always
+from tests.support import simulation as simulated
 from tests.support.acceptances import SMALL, metrics, outcome, plan
 from tests.support.pipeline_fixture import PipelineFixture
-from tests.support.simulation import BENCH, Simulation
+from tests.support.simulation import Simulation
 
 RUNTIME = load_runtime(Settings(), "modal")
 JOBS = priced(gpu_jobs(plan(), "r", ["L40S", "H100!"]), Path(), "acme", RUNTIME)
@@ -66,7 +67,7 @@ GPU = "A100-80GB"
 @pytest.fixture
 def job() -> PricedJob:
     part = {"input": SMALL}
-    return priced(gpu_jobs(plan(gpus=part), "r", [GPU]), Path(), "default", BENCH)[0]
+    return priced(gpu_jobs(plan(gpus=part), "r", [GPU]), Path(), "default", simulated.RUNTIME)[0]
 
 
 def test_any_dispatcher_spawns_it_on_that_gpu(holding: PipelineFixture, job: PricedJob) -> None:

@@ -92,12 +92,12 @@ def test_a_source_is_what_submit_reads(tmp_path: Path) -> None:
     assert json.loads(source.body)["model"] == "flux-dev"
 
 
-BENCH = load_runtime(Settings(), "modal")
+RUNTIME = load_runtime(Settings(), "modal")
 HERE = Path()
 
 
 def priced_jobs(**changes: object) -> list[PricedJob]:
-    return priced(bucket_jobs(plan(**changes), "r"), HERE, "acme", BENCH)
+    return priced(bucket_jobs(plan(**changes), "r"), HERE, "acme", RUNTIME)
 
 
 def test_an_order_is_a_manifest_with_its_price() -> None:
@@ -109,7 +109,7 @@ def test_an_order_is_a_manifest_with_its_price() -> None:
 
 
 def test_on_a_named_gpu_it_costs_what_that_gpu_costs() -> None:
-    slow, fast = priced(gpu_jobs(plan(), "r", ["A10", "H100"])[::3], HERE, "acme", BENCH)
+    slow, fast = priced(gpu_jobs(plan(), "r", ["A10", "H100"])[::3], HERE, "acme", RUNTIME)
 
     assert (slow.estimate.gpu, fast.estimate.gpu) == ("A10", "H100")
     assert (slow.estimate.seconds or 0) > (fast.estimate.seconds or 0)
@@ -135,7 +135,7 @@ def test_a_bound_holds_for_what_was_spent_and_what_is_coming() -> None:
 
 
 def test_no_bound_can_be_kept_where_nobody_can_tell_the_cost() -> None:
-    unknown = priced(gpu_jobs(plan(), "r", ["RTX-PRO-6000"]), HERE, "acme", BENCH)
+    unknown = priced(gpu_jobs(plan(), "r", ["RTX-PRO-6000"]), HERE, "acme", RUNTIME)
     assert unknown[0].estimate.usd is None
 
     Forecast(3, 0, 0.0, unknown, None).require_affordable()
