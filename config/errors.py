@@ -9,7 +9,9 @@ error becomes in the bucket is decided in pipeline/contract/errors.py.
     │   ├── UnknownField, MissingField, InvalidField, InvalidId, KeyMismatch, IdConflict
     │   └── NotAvailable            a kind or field of the contract that is not built yet
     ├── Refused                     well-formed, and still not run; permanent
-    │   ├── DeadlineExceeded, OverBudget, AttemptsExhausted
+    │   ├── DeadlineExceeded, OverBudget
+    │   ├── AttemptsExhausted       a bound of pipeline/queue/bounds.py
+    │   │   └── NeverStarted, ClaimsLost, PreemptedTooOften
     │   ├── MissingModel            a weight file that models.toml does not list
     │   └── PolicyRefused           not wanted, whatever could run it
     │       └── NsfwNotAllowed, ConsentMissing, PromptRefused
@@ -148,6 +150,21 @@ class OverBudget(Refused):
 class AttemptsExhausted(Refused):
     code = "attempts_exhausted"
     http_status = 500
+
+
+class NeverStarted(AttemptsExhausted):
+    code = "never_started"
+    default_hint = "Has the route machines, and does its worker start? Its log says why not."
+
+
+class ClaimsLost(AttemptsExhausted):
+    code = "claims_lost"
+    default_hint = "The dispatchers' logs say what ended them; the manifest may be at fault."
+
+
+class PreemptedTooOften(AttemptsExhausted):
+    code = "preempted_too_often"
+    default_hint = "Give the route GPUs that are not taken away, then submit under a new id."
 
 
 class MissingModel(Refused):

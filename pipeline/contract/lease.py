@@ -63,7 +63,20 @@ class Lease(BaseModel):
     """None until a bare entry has been read."""
     tenant: str | None
     attempt: Annotated[int, Field(ge=0)]
-    """The fencing number: grows with every take-over and with every further execution."""
+    """The fencing number and the folder of outputs: it grows with every take-over and with every
+    further execution, and bounds nothing. What is bounded is counted below."""
+    failures: Annotated[int, Field(ge=0)] = 0
+    """Executions that ended badly, or were lost while they ran. The pause before a retry grows with
+    it."""
+    waits: Annotated[int, Field(ge=0)] = 0
+    """Lapses in a row while no worker had it and its inbox entry was gone. A start ends them."""
+    lost_claims: Annotated[int, Field(ge=0)] = 0
+    """Lapses of a claim whose inbox entry still stood: its dispatcher died before the spawn."""
+    preemptions: Annotated[int, Field(ge=0)] = 0
+    """Executions that were stopped in good order: the platform took the machine, or the worker had
+    to end."""
+    stopped: bool = False
+    """The running execution has said that it is stopped in good order, so its end is no failure."""
     claim: str
     """Nonce of the claim or take-over that this execution was spawned for."""
     nonce: str
@@ -126,7 +139,7 @@ class Lease(BaseModel):
         return self.model_copy(update={"seq": self.seq + 1, **changes})
 
     def taken_over(self, nonce: str, owner: str, phase: Phase, ttl_s: float, now: datetime) -> Self:
-        """The next attempt's lease, with the cost of a lost execution added."""
+        """The next attempt's lease, with a lost execution added to failures and cost."""
         return self.with_(
             attempt=self.attempt + 1,
             claim=nonce,
@@ -141,6 +154,8 @@ class Lease(BaseModel):
             rate_usd_per_s=0.0,
             cold_s=0.0,
             spent=self._spent_until(now),
+            failures=self._failures_if_lost(),
+            stopped=False,
             progress=None,
         )
 
@@ -170,12 +185,24 @@ class Lease(BaseModel):
             rate_usd_per_s=rate_usd_per_s,
             cold_s=cold_s,
             spent=self._spent_until(now) if lost else self.spent,
+            failures=self._failures_if_lost() if lost else self.failures,
+            waits=0,
+            stopped=False,
             progress=Progress(step="start"),
         )
 
     def waiting(self, *, not_before: datetime, **changes: Any) -> Self:
         """The lease handed back, to be taken over from `not_before` on."""
         return self.with_(phase=Phase.RETRY, not_before=not_before, progress=None, **changes)
+
+    def stopped_in_good_order(self, **changes: Any) -> Self:
+        """The lease of an execution that says so before it ends."""
+        return self.with_(stopped=True, preemptions=self.preemptions + 1, **changes)
+
+    def _failures_if_lost(self) -> int:
+        """With the execution that runs, as one that was lost. One that is stopped is none."""
+        lost = self.phase is Phase.RUNNING and not self.committed and not self.stopped
+        return self.failures + lost
 
     def vacated(self) -> Self:
         """The lease of a claim that had nothing to claim."""

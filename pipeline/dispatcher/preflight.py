@@ -30,6 +30,7 @@ from pipeline.inputs.supplies import job_request
 from pipeline.notify.callbacks import require_callback
 from pipeline.notify.job_events import Origin, ended, lora_load_failed, requested
 from pipeline.notify.results import job_result
+from pipeline.queue.bounds import exhausted
 from pipeline.queue.claim_steps import size_of_too_large
 from pipeline.queue.protocol import Preflight
 from pipeline.queue.spawn import SpawnPayload, make_payload
@@ -85,24 +86,16 @@ def _is_unknown_here(error: RylaError) -> bool:
 
 
 def _left_to_newer(lease: Lease, error: RylaError, now: datetime) -> Lease:
-    """Handed back at no attempt; whoever ticks next decides."""
-    return lease.waiting(
-        not_before=now + timedelta(seconds=NEWER_PAUSE_S),
-        attempt=lease.attempt - 1,
-        error=error_info(error),
-    )
+    """Handed back, and no failure; whoever ticks next decides."""
+    later = now + timedelta(seconds=NEWER_PAUSE_S)
+    return lease.waiting(not_before=later, error=error_info(error))
 
 
 def _acceptable(ask: Preflight, runtime: RuntimeConfig, now: datetime) -> Manifest:
     lease = ask.lease
-    if lease.attempt > runtime.settings.max_attempts:
-        last = (
-            f"; the last error was {lease.error.code}: {lease.error.message}" if lease.error else ""
-        )
-        raise AttemptsExhausted(
-            f"{runtime.settings.max_attempts} attempts are used up{last}",
-            hint="Look at the error and the worker's log, then submit under a new id.",
-        )
+    used_up = exhausted(lease, runtime.settings.max_attempts)
+    if used_up is not None:
+        raise used_up
     _refuse_too_large(ask.body)
     manifest = parse_manifest(ask.body)
     check_key(parse_inbox_key(lease.entry), manifest)

@@ -209,7 +209,7 @@ def _preflight(d: Dispatcher, ask: Preflight) -> SpawnPayload | Result | Lease:
 
 
 def _spawn(d: Dispatcher, spawn: Spawn) -> Lease | None:
-    """None, or the lease to hand back: an engine's outage costs no attempt."""
+    """None, or the lease to hand back: an engine's outage is no failure of the job."""
     route = d.runtime.route_of(spawn.payload.model)
     assert route is not None
     try:
@@ -219,7 +219,6 @@ def _spawn(d: Dispatcher, spawn: Spawn) -> Lease | None:
         pause = backoff(d.runtime.settings).jittered_s(lease.attempt, d.jitter())
         return lease.waiting(
             not_before=d.store.now() + timedelta(seconds=pause),
-            attempt=lease.attempt - 1,
             error=error_info(error),
             model=spawn.payload.model,
         )

@@ -35,9 +35,14 @@ def take_over(
     if lease is not None and not lease.vacant:
         # Of a job that was cancelled while it waited, the entry goes too: taken again, it would
         # tell its end a second time.
-        entry_left = lease.phase is Phase.CLAIMED or (lease.committed and waiting is not None)
+        entry_left = (
+            lease.phase is Phase.CLAIMED
+            or _stood_before(held, waiting)
+            or (lease.committed and waiting is not None)
+        )
         phase = Phase.CLAIMED if entry_left else Phase.SPAWNED
-        taken = lease.taken_over(claimant.nonce, claimant.owner, phase, claimant.ttl_s, now)
+        counted = lease.with_(**_lapse(held, lease, waiting))
+        taken = counted.taken_over(claimant.nonce, claimant.owner, phase, claimant.ttl_s, now)
     elif waiting is not None:
         taken = _claimed(parse_inbox_key(waiting.key), waiting.last_modified, claimant)
     elif lease is not None:
@@ -46,6 +51,22 @@ def take_over(
         name = InboxName(DEFAULT_PRIORITY, None, None, held.id)
         taken = _claimed(name, held.entry.last_modified, claimant)
     return TakeOver(ClaimTask(taken, first_claim=False), held.entry.etag)
+
+
+def _stood_before(held: ListedLease, waiting: Entry | None) -> bool:
+    """Whether the inbox entry is that of the lease: a younger one was put again."""
+    return waiting is not None and waiting.last_modified <= held.entry.last_modified
+
+
+def _lapse(held: ListedLease, lease: Lease, waiting: Entry | None) -> dict[str, int]:
+    """What a lapse counts as while nobody ran the job; that of an execution the lease counts."""
+    if lease.committed or lease.phase in (Phase.RUNNING, Phase.RETRY):
+        return {}
+    if waiting is None or (lease.phase is Phase.SPAWNED and _stood_before(held, waiting)):
+        return {"waits": lease.waits + 1}
+    if _stood_before(held, waiting):
+        return {"lost_claims": lease.lost_claims + 1}
+    return {}
 
 
 def _claimed(name: InboxName, submitted_at: datetime, claimant: Claimant) -> Lease:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pipeline.contract.lease import Lease, Phase
+from pipeline.queue.bounds import exhausted
 from pipeline.queue.protocol import End, ReadResult, ReplaceLease, Stale, Started, Step
 from pipeline.store.base import Stored
 from pipeline.store.conditional import Outcome, Won
@@ -28,7 +29,7 @@ class Execution:
     ttl_s: float
     rate_usd_per_s: float
     now: datetime
-    max_attempts: int
+    max_failures: int
     cold_s: float = 0.0
 
     def lease(self, base: Lease, attempt: int) -> Lease:
@@ -65,10 +66,11 @@ class Start:
         return AskResult(Restart(self.execution, current, reply.current.etag))
 
     def _runs_again(self, current: Lease) -> bool:
+        again = self.execution.lease(current, current.attempt + 1)
         return (
             current.claim == self.claimed.claim
             and current.phase is Phase.RUNNING
-            and current.attempt < self.execution.max_attempts
+            and exhausted(again, self.execution.max_failures) is None
         )
 
 

@@ -16,7 +16,7 @@ from config.errors import OutOfMemory, RylaError, StoreDenied, StoreUnavailable,
 from config.tables import Route
 from pipeline.contract.errors import error_info, unforeseen
 from pipeline.contract.keys import attempt_folder, lease_key, manifest_key, result_key
-from pipeline.contract.lease import Lease, Spent
+from pipeline.contract.lease import Lease
 from pipeline.contract.result import Result
 from pipeline.costs import usd_per_second
 from pipeline.queue.expiry import backoff
@@ -113,6 +113,8 @@ class Retry:
     error: RylaError
     gpu: str | None
     """That it must then have; None leaves it to the route."""
+    failed: bool = True
+    """False where the worker had to end: that says nothing of the job, and is due at once."""
 
 
 def _decide_next(
@@ -123,7 +125,9 @@ def _decide_next(
         return None
     if context.preempted.is_set():
         return Preempted()
-    if lease.attempt >= context.runtime.settings.max_attempts:
+    if context.stopping.is_set():
+        return Retry(error, lease.gpu, failed=False)
+    if lease.failures + 1 >= context.runtime.settings.max_attempts:
         return None
     if isinstance(error, OutOfMemory) and context.runtime.deployed:
         larger = next_gpu(_route(payload, context), context.gpu, context.runtime.gpus)
@@ -161,7 +165,7 @@ def _begin(
         ttl_s=context.runtime.settings.running_seconds,
         rate_usd_per_s=usd_per_second(context.gpu, route, context.runtime.gpus),
         now=context.store.now(),
-        max_attempts=context.runtime.settings.max_attempts,
+        max_failures=context.runtime.settings.max_attempts,
         cold_s=cold.seconds,
     )
     end = run(Start(execution, claimed, etag), context.store)
@@ -215,20 +219,28 @@ def _leave(
     if isinstance(going_on, Retry):
         _hand_back(builder, going_on, lease.model_copy(update={"events": events}), etag, context)
         return Ending.RETRY
-    if builder.state.events:
-        context.store.replace(lease_key(lease.id), lease.with_(events=events).body(), etag)
+    stopped = lease.stopped_in_good_order(events=events)
+    context.store.replace(lease_key(lease.id), stopped.body(), etag)
     return Ending.PREEMPTED
 
 
 def _hand_back(
     builder: ResultBuilder, retried: Retry, lease: Lease, etag: str, context: WorkerContext
 ) -> None:
-    error, now = retried.error, context.store.now()
-    pause = backoff(context.runtime.settings).jittered_s(lease.attempt, context.jitter())
+    error, now, cost = retried.error, context.store.now(), builder.cost
+    lease = (
+        lease.with_(failures=lease.failures + 1)
+        if retried.failed
+        else lease.stopped_in_good_order()
+    )
+    growing = backoff(context.runtime.settings)
+    pause = growing.jittered_s(lease.failures, context.jitter()) if retried.failed else 0.0
     waiting = lease.waiting(
         not_before=now + timedelta(seconds=pause),
         error=error_info(error),
-        spent=Spent(usd=builder.cost.total_usd, upper_bound=builder.cost.upper_bound),
+        spent=lease.spent.model_copy(
+            update={"usd": cost.total_usd, "upper_bound": cost.upper_bound}
+        ),
         started_at=None,
         gpu=retried.gpu,
     )

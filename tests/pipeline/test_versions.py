@@ -148,7 +148,7 @@ def test_a_result_that_nobody_can_read_does_not_hold_its_lease_for_ever(
 def test_a_renewal_keeps_what_a_later_version_wrote(pipeline: PipelineFixture) -> None:
     pipeline.submit("cat")
     pipeline.tick()
-    rewrite(pipeline, lease_key("cat"), failures=2)
+    rewrite(pipeline, lease_key("cat"), restarts=2)
 
     pipeline.pass_time(pipeline.settings.spawned_seconds + 120)
     pipeline.tick(pipeline.another("old"))
@@ -156,7 +156,7 @@ def test_a_renewal_keeps_what_a_later_version_wrote(pipeline: PipelineFixture) -
     stored = pipeline.raw._store.get(lease_key("cat"))
     assert stored is not None
     taken = json.loads(stored.body)
-    assert (taken["attempt"], taken["failures"], taken["of_tomorrow"]) == (2, 2, {"deep": [1, 2]})
+    assert (taken["attempt"], taken["restarts"], taken["of_tomorrow"]) == (2, 2, {"deep": [1, 2]})
 
 
 def test_a_kind_of_tomorrow_is_left_to_the_version_that_knows_it(
@@ -170,7 +170,7 @@ def test_a_kind_of_tomorrow_is_left_to_the_version_that_knows_it(
     for _ in range(5):
         pipeline.tick()
         pipeline.pass_time(NEWER_PAUSE_S)
-    assert pipeline.lease("cat").attempt <= 1
+    assert pipeline.lease("cat").failures == 0
     assert pipeline.keys("jobs/cat/result") == []
 
 

@@ -44,7 +44,7 @@ def test_every_body_says_its_version() -> None:
 
 def test_what_a_later_version_wrote_is_kept_by_whoever_rewrites_the_lease() -> None:
     tomorrow = json.loads(started(lease("a")).body())
-    tomorrow |= {"v": 2, "failures": 3, "spent": {"usd": 0.5, "by_gpu": {"H100": 0.5}}}
+    tomorrow |= {"v": 2, "restarts": 3, "spent": {"usd": 0.5, "by_gpu": {"H100": 0.5}}}
     read = Lease.parse(json.dumps(tomorrow).encode())
     assert read is not None
     for rewritten in (
@@ -55,7 +55,7 @@ def test_what_a_later_version_wrote_is_kept_by_whoever_rewrites_the_lease() -> N
         started(read, attempt=9, now=NOON + timedelta(seconds=4)),
     ):
         body = json.loads(rewritten.body())
-        assert (body["v"], body["failures"]) == (2, 3)
+        assert (body["v"], body["restarts"]) == (2, 3)
         assert body["spent"]["by_gpu"] == {"H100": 0.5}
 
 
@@ -124,3 +124,18 @@ def test_a_clock_that_went_back_costs_nothing() -> None:
         "c2", "other", Phase.SPAWNED, 60, NOON - timedelta(seconds=9)
     )
     assert taken.spent.usd == 0
+
+
+def test_a_lost_execution_is_a_failure_and_one_that_stopped_in_good_order_is_none() -> None:
+    running = started(lease("a"))
+    for base, failures in ((running, 1), (running.stopped_in_good_order(), 0)):
+        taken = base.taken_over("c2", "other", Phase.SPAWNED, 900, NOON)
+        rerun = started(base, nonce="n2", attempt=2)
+        assert (taken.failures, rerun.failures) == (failures, failures)
+        assert (taken.stopped, rerun.stopped) == (False, False)
+    assert running.stopped_in_good_order().preemptions == 1
+
+
+def test_a_first_start_is_no_failure_and_ends_the_waits() -> None:
+    begun = started(lease("a", waits=4, failures=1))
+    assert (begun.waits, begun.failures) == (0, 1)

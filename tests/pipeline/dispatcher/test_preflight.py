@@ -25,6 +25,7 @@ from pipeline.contract.manifest import Manifest, parse_manifest
 from pipeline.contract.result import Result, Status
 from pipeline.dispatcher.preflight import preflight
 from pipeline.inputs.supplies import job_request
+from pipeline.queue.bounds import MOST_LOST_CLAIMS, MOST_PREEMPTIONS, MOST_WAITS
 from pipeline.queue.claim_steps import too_large
 from pipeline.queue.protocol import Preflight
 from pipeline.queue.spawn import MAX_MANIFEST_BYTES, MAX_PAYLOAD_BYTES, SpawnPayload
@@ -115,23 +116,40 @@ def test_carried_events_too_big_for_the_reference_stay_in_the_lease() -> None:
 
 
 def test_all_attempts_are_used_and_none_more() -> None:
-    assert isinstance(decide(attempt=3), SpawnPayload)
-    result = refusal(attempt=4)
+    assert isinstance(decide(attempt=30, failures=2), SpawnPayload)
+    result = refusal(attempt=4, failures=3)
     assert (code(result), result.status, result.attempt) == ("attempts_exhausted", "failed", 4)
     assert result.error is not None
     assert result.error.message == "3 attempts are used up"
 
 
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ({"waits": MOST_WAITS}, "never_started"),
+        ({"lost_claims": MOST_LOST_CLAIMS}, "claims_lost"),
+        ({"preemptions": MOST_PREEMPTIONS}, "preempted_too_often"),
+    ],
+)
+def test_what_is_bounded_is_counted_apart(counts: dict[str, Any], expected: str) -> None:
+    result = refusal(**counts)
+    assert (code(result), result.status) == (expected, "failed")
+    (event,) = [each for each in result.events if each.event.endswith("_failed")]
+    assert event.properties["refused"] is False
+    less: dict[str, Any] = {name: bound - 1 for name, bound in counts.items()}
+    assert isinstance(decide(**less), SpawnPayload)
+
+
 def test_the_last_error_is_told_when_attempts_are_used_up() -> None:
     last = ErrorInfo(code="comfyui_died", message="it died", retryable=True)
-    error = refusal(attempt=4, error=last).error
+    error = refusal(failures=3, error=last).error
     assert error is not None
     assert error.message.endswith("; the last error was comfyui_died: it died")
 
 
 def test_attempts_are_counted_before_the_manifest_is_looked_at() -> None:
-    assert code(refusal(b"{", attempt=4)) == "attempts_exhausted"
-    assert code(refusal(b"{", attempt=3)) == "manifest_not_json"
+    assert code(refusal(b"{", failures=3)) == "attempts_exhausted"
+    assert code(refusal(b"{", failures=2)) == "manifest_not_json"
 
 
 def test_a_body_too_large_is_refused_with_its_size() -> None:
@@ -224,14 +242,14 @@ def test_every_problem_of_a_manifest_is_told() -> None:
 
 
 def test_an_error_of_one_piece_has_nothing_beside_it() -> None:
-    assert refusal(attempt=4).also == ()
+    assert refusal(failures=3).also == ()
 
 
 @pytest.mark.parametrize(
     ("lease", "manifest", "refused"),
     [
         ({}, b'{"version":1,"model":"flux-dev","tenant":"acme"}', True),
-        ({"attempt": 4}, GOOD, False),
+        ({"attempt": 4, "failures": 3}, GOOD, False),
     ],
 )
 def test_a_refusal_owes_the_events_of_the_whole_job(
@@ -248,7 +266,7 @@ def test_a_refusal_owes_the_events_of_the_whole_job(
 
 
 def test_a_refusal_costs_what_earlier_attempts_cost() -> None:
-    result = refusal(attempt=4, spent=Spent(usd=0.5, upper_bound=True))
+    result = refusal(failures=3, spent=Spent(usd=0.5, upper_bound=True))
     assert result.cost is not None
     assert (result.cost.usd, result.cost.total_usd, result.cost.upper_bound) == (0.0, 0.5, True)
     ended = result.events[-1].properties
@@ -342,7 +360,7 @@ def test_what_only_a_newer_version_may_know_is_left_to_it(manifest: bytes, unkno
     assert isinstance(decision, Lease) == unknown
     assert bool(asked) == unknown
     if isinstance(decision, Lease):
-        assert (decision.phase, decision.attempt) == (Phase.RETRY, 1)
+        assert (decision.phase, decision.failures) == (Phase.RETRY, 0)
         assert decision.not_before is not None
         assert decision.error is not None
 

@@ -10,6 +10,7 @@ from config.errors import ComfyDied, NodeFailed, OutOfMemory, StoreUnavailable
 from pipeline.contract.keys import lease_key
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status
+from pipeline.queue.bounds import MOST_LOST_CLAIMS, MOST_WAITS
 from pipeline.queue.spawn import SpawnPayload
 from pipeline.store.base import OutcomeUnknown
 from tests.pipeline.conftest import MakePipeline
@@ -298,12 +299,12 @@ def test_many_strangers_do_not_hold_up_the_jobs_behind_them(pipeline: PipelineFi
 # What goes wrong on the way
 
 
-def test_an_engine_that_is_away_costs_no_attempt(holding: PipelineFixture) -> None:
+def test_an_engine_that_is_away_is_no_failure_of_the_job(holding: PipelineFixture) -> None:
     holding.held.error = away()
     holding.submit("job-1")
     assert holding.tick().failed == 1
     lease = holding.lease("job-1")
-    assert (lease.phase, lease.attempt) == (Phase.RETRY, 0)
+    assert (lease.phase, lease.attempt, lease.failures) == (Phase.RETRY, 1, 0)
     assert lease.error is not None
     assert lease.error.code == "engine_unavailable"
     assert lease.not_before == NOON + timedelta(seconds=5)
@@ -311,18 +312,20 @@ def test_an_engine_that_is_away_costs_no_attempt(holding: PipelineFixture) -> No
     assert holding.tick().taken_over == 0
     holding.pass_time(5)
     assert holding.tick().spawned == 1
-    assert holding.lease("job-1").attempt == 1
+    assert holding.lease("job-1").attempt == 2
+    assert holding.keys("inbox/") == []
 
 
 def test_an_engine_that_stays_away_never_uses_the_attempts_up(holding: PipelineFixture) -> None:
     holding.held.error = away()
     holding.submit("job-1")
-    for _ in range(12):
+    for _ in range(30):
         holding.tick()
         holding.pass_time(400)
     holding.held.error = None
     holding.tick()
-    assert holding.lease("job-1").attempt == 1
+    lease = holding.lease("job-1")
+    assert (lease.failures, lease.waits, lease.lost_claims) == (0, 0, 0)
     assert len(holding.held.payloads) == 1
 
 
@@ -340,13 +343,13 @@ def test_one_job_that_breaks_its_taker_leaves_the_others_alone(holding: Pipeline
     report = holding.tick(dispatcher)
     assert (report.spawned, report.failed) == (2, 1)
     assert sorted(payload.id for payload in engine.payloads) == ["a", "z"]
-    for _ in range(5):
+    for _ in range(MOST_LOST_CLAIMS):
         holding.pass_time(70)
         holding.tick(dispatcher)
     result = holding.result("poison")
     assert result.status is Status.FAILED
     assert result.error is not None
-    assert result.error.code == "attempts_exhausted"
+    assert result.error.code == "claims_lost"
     assert holding.keys("inbox/") == []
 
 
@@ -418,18 +421,89 @@ def test_a_spawned_job_that_nobody_starts_is_spawned_again(holding: PipelineFixt
     ]
 
 
-def test_a_job_that_is_lost_each_time_fails_with_what_was_last_known(
+def lose(pipeline: PipelineFixture, ttl_s: float = 60) -> None:
+    """A worker starts the job that was spawned last, and is never heard of again."""
+    lease = pipeline.lease("job-1")
+    running = lease.started(
+        nonce=f"worker-{lease.attempt}",
+        owner="worker",
+        attempt=lease.attempt,
+        call_id=None,
+        ttl_s=ttl_s,
+        rate_usd_per_s=0.0,
+        now=pipeline.now,
+    )
+    pipeline.store.write("leases/job-1.json", running.body(), "application/json")
+
+
+def test_a_job_that_is_lost_each_time_it_runs_fails(holding: PipelineFixture) -> None:
+    holding.submit("job-1")
+    for failures in range(holding.settings.max_attempts):
+        holding.tick()
+        assert holding.lease("job-1").failures == failures
+        lose(holding)
+        holding.tick()
+        holding.pass_time(61)
+    holding.tick()
+    error = holding.result("job-1").error
+    assert error is not None
+    assert error.code == "attempts_exhausted"
+    assert holding.keys("leases/") == []
+
+
+def test_a_job_that_waits_for_a_worker_time_and_again_has_not_failed(
+    holding: PipelineFixture,
+) -> None:
+    """Sixteen jobs of one worker, each as long as 0.4 of the spawned life, all get their turn."""
+    holding.submit("job-1")
+    for waits in range(7):
+        holding.tick()
+        lease = holding.lease("job-1")
+        assert (lease.waits, lease.failures, lease.attempt) == (waits, 0, waits + 1)
+        holding.pass_time(901)
+    holding.tick()
+    lose(holding)
+    holding.tick()
+    assert holding.lease("job-1").waits == 0
+
+
+def test_a_job_that_no_worker_ever_starts_ends_with_that_reason(holding: PipelineFixture) -> None:
+    holding.submit("job-1")
+    for _ in range(MOST_WAITS):
+        holding.tick()
+        holding.pass_time(901)
+    assert holding.keys("jobs/job-1/result") == []
+    holding.tick()
+    error = holding.result("job-1").error
+    assert error is not None
+    assert error.code == "never_started"
+    assert holding.keys("leases/") == []
+
+
+def test_an_entry_that_was_put_again_counts_nothing(holding: PipelineFixture) -> None:
+    holding.submit("job-1")
+    holding.tick()
+    holding.pass_time(900)
+    holding.submit("job-1")
+    holding.pass_time(1)
+    holding.tick()
+    lease = holding.lease("job-1")
+    assert (lease.attempt, lease.waits, lease.lost_claims) == (2, 0, 0)
+
+
+def test_the_end_of_an_execution_that_said_it_stops_is_no_failure(
     holding: PipelineFixture,
 ) -> None:
     holding.submit("job-1")
-    for _ in range(4):
-        holding.tick()
-        holding.pass_time(901)
-    result = holding.result("job-1")
-    assert result.status is Status.FAILED
-    assert result.error is not None
-    assert result.error.code == "attempts_exhausted"
-    assert holding.keys("leases/") == []
+    holding.tick()
+    lose(holding)
+    running = holding.lease("job-1").stopped_in_good_order()
+    holding.store.write("leases/job-1.json", running.body(), "application/json")
+    holding.tick()
+    holding.pass_time(61)
+    holding.tick()
+    lease = holding.lease("job-1")
+    assert (lease.failures, lease.preemptions, lease.stopped) == (0, 1, False)
 
 
 def test_a_lease_that_a_stranger_overwrote_is_taken_over(holding: PipelineFixture) -> None:

@@ -17,7 +17,7 @@ EXECUTION = Execution(
     ttl_s=60.0,
     rate_usd_per_s=0.5,
     now=NOW,
-    max_attempts=3,
+    max_failures=3,
 )
 RUNNING = replace(EXECUTION, nonce="worker-1").lease(a_lease(), 1)
 START = Start(EXECUTION, a_lease(), "claimed")
@@ -64,14 +64,23 @@ def test_a_second_execution_pays_for_the_first() -> None:
         stored(a_lease(phase=Phase.RUNNING, claim="another").body()),
         stored(a_lease().body()),
         stored(RUNNING.waiting(not_before=NOW).body()),
-        stored(a_lease(phase=Phase.RUNNING, attempt=3).body()),
+        stored(a_lease(phase=Phase.RUNNING, failures=2).body()),
+        stored(a_lease(phase=Phase.RUNNING, stopped=True, preemptions=20).body()),
     ],
-    ids=["gone", "no lease", "claimed anew", "not running", "handed back", "attempts used up"],
+    ids=[
+        "gone",
+        "no lease",
+        "claimed anew",
+        "not running",
+        "handed back",
+        "attempts used up",
+        "preempted",
+    ],
 )
 def test_an_execution_whose_lease_has_moved_on_is_stale(current: Any) -> None:
     assert START.next(Lost(current)) == Stale()
 
 
 def test_the_last_attempt_may_still_be_run() -> None:
-    second = a_lease(phase=Phase.RUNNING, attempt=2)
+    second = a_lease(phase=Phase.RUNNING, attempt=7, failures=1)
     assert isinstance(START.next(Lost(stored(second.body()))), AskResult)

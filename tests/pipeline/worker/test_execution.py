@@ -15,7 +15,7 @@ from pipeline.worker.execution import Ending, execute
 from tests.pipeline.conftest import MakePipeline
 from tests.support.instant_comfyui import InstantServer, failing, worker_context
 from tests.support.manifests import body
-from tests.support.pipeline_fixture import PipelineFixture
+from tests.support.pipeline_fixture import NOON, PipelineFixture
 from tests.support.stack import wait_until
 
 
@@ -296,6 +296,7 @@ def test_a_worker_that_must_go_hands_its_job_back(holding: PipelineFixture) -> N
     assert execute(payload, context, call_id=None) is Ending.RETRY
     lease = holding.lease("job-1")
     assert (lease.phase, lease.error and lease.error.code) == (Phase.RETRY, "interrupted")
+    assert (lease.failures, lease.preemptions, lease.not_before) == (0, 1, NOON)
 
 
 def interrupted(**options: Any) -> None:

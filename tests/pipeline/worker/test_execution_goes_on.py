@@ -50,6 +50,7 @@ def test_a_machine_that_is_taken_leaves_its_job_leased(holding: PipelineFixture)
     assert preempted(holding, payload, interrupted) is Ending.PREEMPTED
     lease = holding.lease("job-1")
     assert (lease.phase, lease.attempt, lease.error) == (Phase.RUNNING, 1, None)
+    assert (lease.stopped, lease.preemptions, lease.failures) == (True, 1, 0)
     assert holding.keys("jobs/job-1/") == ["jobs/job-1/manifest.json"]
 
 
@@ -73,6 +74,20 @@ def test_the_same_input_goes_on_as_the_next_attempt_and_the_lost_one_is_paid(
 def test_pictures_that_are_made_already_are_committed_first(holding: PipelineFixture) -> None:
     assert preempted(holding, spawned(holding), _at_once) is Ending.COMMITTED
     assert holding.result("job-1").status is Status.SUCCEEDED
+
+
+def test_a_rerun_after_a_notice_is_no_failure_and_one_without_is(holding: PipelineFixture) -> None:
+    payload = spawned(holding)
+    preempted(holding, payload, interrupted)
+    preempted(holding, payload, interrupted)
+    lease = holding.lease("job-1")
+    assert (lease.attempt, lease.failures, lease.preemptions) == (2, 0, 2)
+
+    silent = lease.with_(stopped=False)
+    holding.store.write("leases/job-1.json", silent.body(), "application/json")
+    preempted(holding, payload, interrupted)
+    lease = holding.lease("job-1")
+    assert (lease.attempt, lease.failures, lease.preemptions) == (3, 1, 3)
 
 
 def test_a_job_that_fails_for_good_is_not_kept(holding: PipelineFixture) -> None:

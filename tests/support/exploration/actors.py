@@ -128,7 +128,7 @@ class Actors:
             ttl_s=60.0,
             rate_usd_per_s=0.0,
             now=NOW,
-            max_attempts=self.scenario.max_attempts,
+            max_failures=self.scenario.max_attempts,
         )
         return self.numbers.local(Local(actor, Start(execution, payload.lease, payload.etag)))
 
@@ -191,7 +191,7 @@ class Actors:
         if at.renewals:
             renew = Renew(at.lease, at.etag, at.renewals, at.callback_url)
             yield Outcome(FREE, 0, self.numbers.local(replace(local, step=renew)))
-        if at.lease.attempt < self.scenario.max_attempts:
+        if at.lease.failures + 1 < self.scenario.max_attempts:
             back = GiveBack(at.lease, at.etag)
             yield Outcome(GIVE_BACK, 0, self.numbers.local(replace(local, step=back)))
 
@@ -258,9 +258,7 @@ class Actors:
             case RejectConflict(_, body):
                 yield Outcome(FREE, 0, self._reply(local, None), FILE, self.numbers.body(body))
             case Spawn(payload, lease):
-                refused = lease.waiting(
-                    not_before=NOW, attempt=lease.attempt - 1, model=payload.model
-                )
+                refused = lease.waiting(not_before=NOW, model=payload.model)
                 said_no = self._reply(local, refused)
                 spawned = self.numbers.payload(payload)
                 yield Outcome(FREE, 0, self._reply(local, None), SPAWN, spawned)

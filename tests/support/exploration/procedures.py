@@ -135,7 +135,8 @@ class GiveBack:
 
     @property
     def call(self) -> ReplaceLease:
-        return ReplaceLease(self.lease.waiting(not_before=NOW, started_at=None), self.etag)
+        failed = self.lease.with_(failures=self.lease.failures + 1)
+        return ReplaceLease(failed.waiting(not_before=NOW, started_at=None), self.etag)
 
     def next(self, reply: Outcome) -> Step | End:
         return Stale()
