@@ -17,13 +17,14 @@ help:
 	@echo "make demo     run example manifests through the whole pipeline here; see $(OUT)/report.html"
 	@echo "make up       run store, dispatcher and workers here until Ctrl-C"
 	@echo "make deploy   deploy the app on Modal; docs/deploy.md says what must be there first"
-	@echo "make test     all tests"
-	@echo "make thorough the tests that take longest"
-	@echo "make check    formatting, lint, types, all of the tests"
+	@echo "make test     all tests but the longest"
+	@echo "make thorough the longest tests"
+	@echo "make lint     format, lint, types"
+	@echo "make check    format, lint, types, and all tests"
 	@echo "make docs     write what is generated: pages, tables in pages, the clients' types"
 	@echo "make bench    benchmarks of queue, dispatcher and ComfyUI client"
 	@echo "make mutants  remove each condition of the queue's decisions; the tests must notice"
-	@echo "make lock     compute requirements/*.txt anew"
+	@echo "make lock     compute requirements/*.txt again"
 	@echo "make clean    remove the environment, caches and outputs; .ryla stays"
 
 demo: $(VENV)/.local

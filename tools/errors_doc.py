@@ -1,4 +1,4 @@
-"""The table of error codes in docs/operations.md, out of the error tree and error_words.toml."""
+"""The tables of error codes in docs/errors.md, made from the error tree and error_words.toml."""
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ ROWS = ("| code | status | again | means | do |", "| --- | --- | --- | --- | ---
 
 @dataclass(frozen=True)
 class Words:
-    """What the tree does not say."""
+    """What the tree does not say: groups of codes, and for each code its meaning and what to do."""
 
     groups: Sequence[Mapping[str, str]]
     codes: Mapping[str, Sequence[str]]
@@ -27,22 +27,23 @@ class Words:
 
 
 def below(top: type[RylaError]) -> Iterator[type[RylaError]]:
-    """A branch of the tree, as it is drawn. Those of other modules are not of the contract."""
+    """A class and all below it, in the order of the tree. Classes of modules other than the two
+    that hold the tree are left out: they are not part of the contract."""
     if top.__module__ in (RylaError.__module__, RequestRefused.__module__):
         yield top
     for each in top.__subclasses__():
         yield from below(each)
 
 
-def table() -> str:
-    """A table for each branch. `again`: whether the pipeline itself tries once more."""
+def tables() -> str:
+    """A heading and a table for each group. `again`: whether the pipeline itself tries again."""
     words = Words.read()
     branches = {each.code: each for each in RylaError.__subclasses__()}
     lines: list[str] = []
     for group in words.groups:
         if "title" in group:
             said = [group["words"], ""] if group["words"] else []
-            lines += ["", f"### {group['title']}", "", *said, *ROWS]
+            lines += ["", f"## {group['title']}", "", *said, *ROWS]
         for error in below(branches[group["top"]]):
             means, do = words.codes[error.code]
             again = "yes" if error.retryable else ""

@@ -1,4 +1,4 @@
-"""Writes the generated parts of pages that are else written by hand: `python -m tools.inserts`.
+"""Writes the generated parts of pages written by hand: `python -m tools.inserts`.
 
 A part stands between `<!-- generated: NAME … -->` and `<!-- end of NAME -->`.
 """
@@ -11,11 +11,10 @@ from tools import endpoints_doc, errors_doc
 
 ROOT = Path(__file__).parent.parent
 PARTS: Mapping[str, Callable[[], str]] = {
-    "endpoints": endpoints_doc.table,
     "old paths": endpoints_doc.old_paths,
-    "error codes": errors_doc.table,
+    "error codes": errors_doc.tables,
 }
-PAGES = ("README.md", "docs/migrate.md", "docs/operations.md")
+PAGES = ("docs/errors.md", "docs/migrate.md")
 _PART = re.compile(r"(<!-- generated: ([^,>]+)[^>]*-->\n\n).*?(<!-- end of \2 -->)", re.DOTALL)
 
 

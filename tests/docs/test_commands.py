@@ -1,5 +1,6 @@
 """What README, quickstart and operations show is run, page by page, as a reader would."""
 
+import json
 import shlex
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -121,13 +122,31 @@ def _no_typescript() -> str | None:
     return None
 
 
+def test_the_result_in_the_readme_is_that_of_its_job(reader: Up) -> None:
+    [shown] = [json.loads(b.text) for b in blocks(ROOT / "README.md") if b.language == "json"]
+
+    ryla("submit", "examples/manifests/paper-fox.json", "--wait", "60")
+    ryla("results", "paper-fox", "--out", "shown")
+    made = json.loads(Path("shown/paper-fox/result.json").read_text())
+
+    assert len(_paths(shown)) > 20
+    assert _paths(shown) <= _paths(made)
+    for name in ("v", "id", "status", "model", "tenant", "attempt", "seed", "error"):
+        assert shown[name] == made[name]
+
+
+def _paths(value: Any, path: str = "") -> set[str]:
+    """Every field, with those it stands in; of a list, those of its first item."""
+    if isinstance(value, dict):
+        return {each for name in value for each in _paths(value[name], f"{path}.{name}")}
+    return _paths(value[0], path) if isinstance(value, list) and value else {path}
+
+
 def test_what_is_run_elsewhere_is() -> None:
     assert all((ROOT / file).is_file() for file in RUN_ELSEWHERE.values())
 
 
 def test_s3_takes_the_lifecycle_rules() -> None:
-    import json
-
     from botocore.stub import Stubber
 
     from config.settings import Settings

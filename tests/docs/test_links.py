@@ -47,10 +47,15 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
             assert anchor in anchors(target), link
 
 
-def test_every_page_of_docs_can_be_reached_from_the_readme() -> None:
-    linked = {(ROOT / link.partition("#")[0]).resolve() for link in links(ROOT / "README.md")}
+def linked(page: Path) -> set[Path]:
+    return {(page.parent / link.partition("#")[0]).resolve() for link in links(page)}
 
-    assert {page for page in PAGES if page.parent == ROOT / "docs"} <= linked
+
+def test_the_readme_leads_to_the_index_and_the_index_to_every_page_of_docs() -> None:
+    index = ROOT / "docs" / "README.md"
+
+    assert index in linked(ROOT / "README.md")
+    assert {page for page in PAGES if page.parent == index.parent} - {index} <= linked(index)
 
 
 def test_pages_that_the_code_speaks_of_exist() -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from config.errors import RylaError
-from tools.errors_doc import Words, below, table
+from tools.errors_doc import Words, below, tables
 from tools.inserts import PAGES, PARTS, ROOT, names, rendered
 
 
@@ -31,5 +31,5 @@ def test_there_are_words_for_every_error_and_no_other() -> None:
     codes = {error.code for error in below(RylaError)} - {RylaError.code}
 
     assert set(Words.read().codes) == codes
-    assert all(f"| `{code}` |" in table() for code in codes)
+    assert all(f"| `{code}` |" in tables() for code in codes)
     assert all(len(words) == 2 and all(words) for words in Words.read().codes.values())
