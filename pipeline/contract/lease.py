@@ -2,6 +2,30 @@
 
 A lease is replaced as a whole, always under its ETag. `nonce` and `seq` make every body, and so
 every ETag, unique: A → B → A cannot happen.
+
+    entry ─claim─► CLAIMED ──────start──────► RUNNING ──hand back──► RETRY
+                   SPAWNED ─┐                  │  ▲ │                ▲ ▲
+                      ▲     └─ not spawned ────┼──┼─┼────────────────┘ │
+                      │                        │  └─┘ renew, restart   │
+                      │                        └─commit─► result ──────┘ not delivered
+                      │                                     └─► deleted  delivered
+                      └─ take-over of any lease that is due
+
+    claim          dispatcher: the inbox entry has no lease (queue/claim.py)
+    start          worker: the lease is as the worker was spawned with it (queue/start_steps.py)
+    renew          worker: every renew_seconds (worker/heartbeat.py)
+    restart        worker: the platform runs the input again; same claim, no result, attempts left
+    hand back      worker: the error may pass, attempts left, no preemption (worker/execution.py)
+    not spawned    dispatcher: the engine takes no job; costs no attempt (dispatcher/tick.py)
+    vacate         dispatcher: neither entry nor manifest; RETRY, `vacant` (queue/claim_steps.py)
+    not delivered  whoever delivers or cancels: RETRY, `committed` (notify/delivery.py)
+    take-over      dispatcher: `lease_state` is DUE (queue/expiry.py); the next attempt, CLAIMED
+                   where the entry may still stand, else SPAWNED
+    deleted        whoever delivers: a result stands, and all has arrived or was given up
+
+After a spawn the entry is deleted and the lease stays as it is: CLAIMED without an entry means the
+same as SPAWNED. A job that is refused or cancelled is committed without RUNNING. docs/bucket.md
+says all of this at more length.
 """
 
 import json
@@ -17,7 +41,7 @@ from pipeline.contract.errors import ErrorInfo
 from pipeline.contract.keys import ID_PATTERN, parse_inbox_key
 
 VACANT_S = 86_400.0
-"""A vacant lease is looked into again after this: a taker that had lost it may have adopted."""
+"""A vacant lease is looked into again after this: a dispatcher that lost it may have adopted."""
 
 
 class Phase(StrEnum):
@@ -95,7 +119,7 @@ class Lease(BaseModel):
     callback_out: bool = False
     """Likewise of its callback."""
     vacant: bool = False
-    """Its taker found nothing to take. It stays, because a lease is deleted only when a result
+    """Its dispatcher found nothing to take. It stays, because a lease is deleted only when a result
     stands, and the next entry of this id is claimed over it."""
     call_id: str | None = None
     gpu: Annotated[str, Field(min_length=1)] | None = None
@@ -128,7 +152,7 @@ class Lease(BaseModel):
 
     @classmethod
     def parse(cls, body: bytes) -> Self | None:
-        """The lease, or None for bytes that are none (a stranger wrote them)."""
+        """The lease, or None for bytes that are none, which somebody else wrote."""
         try:
             return cls.model_validate_json(body)
         except (ValueError, InvalidId):

@@ -1,7 +1,18 @@
-"""The last act of a job: its events and its callback go out, then its lease goes.
+"""The last act of a job: its events and its callback go out, then its lease is deleted.
 
-The lease is the marker that they are owed. It is deleted only when the other sides have confirmed
-them; until then the next take-over finds the result, and replays from it what has not arrived.
+The lease says that they are owed. It is deleted only when the other sides have confirmed them.
+
+    result.json created
+      ├─ callback ─┐  Both go to the sender at once, and neither waits for the other.
+      └─ events ───┴─► all have answered
+                         ├─ all arrived, or event_tries are used up ──► lease deleted
+                         └─ something has not ──► lease RETRY, committed, not_before,
+                                                  events_out / callback_out: what has arrived
+                                                       │
+      deliver() again, with the stored result ◄── take-over by a dispatcher, when due
+
+A process that dies before the answers leaves the lease as it was. The lease lapses, and the same
+take-over follows. Tries are counted by attempts: each take-over adds one to the lease's.
 """
 
 import random
