@@ -26,6 +26,10 @@ from pipeline.store.memory import MemoryStore
 PATH = Path(__file__).parent.parent / "docs" / "api.md"
 WORDS = Path(__file__).parent / "api_words.md"
 NOT_OVER_HTTP = (InstallFailed, InvalidSetting, ModelError, FaceModelsMissing, EngineUnavailable)
+CODES_HEAD = """\
+These are the codes that a request or its job can end with, each with its hint.
+[errors.md](errors.md) has all codes with their meanings.
+"""
 DOCUMENTS = ("Job", "JobResult", "Jobs", "Output", "Metrics", "JobCost", "Provenance", "Problem")
 
 
@@ -34,12 +38,12 @@ def render() -> str:
     parts = [WORDS.read_text("utf-8"), "## Endpoints\n", table(document)]
     parts += ["## Paths of the system before this one\n", old_paths()]
     parts += ["## Requests\n", *_requests(document), "## Answers\n", *_answers(document)]
-    parts += ["## Statuses\n", _statuses(), "## Error codes\n", _codes()]
+    parts += ["## Statuses\n", _statuses(), "## Error codes\n", CODES_HEAD, _codes()]
     return "\n".join(parts)
 
 
 def table(document: Mapping[str, Any] | None = None) -> str:
-    """Every endpoint in a line, for the README too."""
+    """Every endpoint in a line."""
     document = document or _document()
     rows = ["| endpoint | what it does |", "| --- | --- |"]
     for path, methods in document["paths"].items():

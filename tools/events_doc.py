@@ -16,14 +16,15 @@ INTRODUCTION = """\
 Generated from `events/catalogue.py` and `events/moments.py` by `python -m tools.events_doc`;
 change those, not this.
 
-Events are kept in a job's `result.json` before anything is sent (and in its lease while it runs),
-then sent to PostHog, or without a key to a local file that `ryla events` prints. Each arrives at
-least once: a replay has the same uuid, distinct id, timestamp and properties, so PostHog counts it
-once. An event that PostHog refuses for good still stands in its result.
+Events are stored before anything is sent: in a job's `result.json`, or after an attempt without a
+result in its lease. This is the [outbox](glossary.md#outbox). Then they are sent to PostHog, or
+without a key to a local file that `ryla events` prints. Each event arrives at least once. A
+[replay](glossary.md#replay) has the same uuid, distinct id, timestamp and properties, so PostHog
+counts it once. An event that PostHog refuses for good still stands in its result.
 
-The distinct id is the manifest's `distinct_id`, else its tenant. An id that PostHog drops events
-for (blank, over 200 characters, or a placeholder such as `anonymous` or `null`) is refused in a
-manifest; where an event has no other, `tenant:<name>` or `job:<id>` stands in.
+The distinct id is the manifest's `distinct_id`, else its tenant. PostHog drops events with some
+ids: blank, over 200 characters, or a placeholder such as `anonymous` or `null`. A manifest with
+such an id is refused; an event without another id gets `tenant:<name>` or `job:<id>`.
 
 Prompts are never sent, only their length.
 """
@@ -38,7 +39,7 @@ WHEN = {
 }
 
 ONCE = {
-    Scope.REQUEST: "Once per job, whichever attempt tells of it.",
+    Scope.REQUEST: "Once per job, whichever attempt sends it.",
     Scope.END: "Once per {about}.",
     Scope.ATTEMPT: "Once per execution and {fields}.",
 }
@@ -66,7 +67,7 @@ def _by_kind() -> Iterator[str]:
     )
     yield (
         "A refused job's event has `refused: true`. A job whose manifest names no known kind has "
-        "`modal_manifest_rejected` in the place of these, and no `requested`.\n"
+        "`modal_manifest_rejected` instead of these, and no `requested`.\n"
     )
 
 

@@ -18,27 +18,29 @@ HEAD = """\
 <!-- Written by `python -m tools.gpus_doc` from config/routes.toml, config/gpus.toml,
      config/models.toml and pipeline/costs.py: edit those. -->
 
-Which GPU each kind was asked to run on, which it takes, and the sum behind that. Nothing in this
-page was measured on the card that it speaks of: every figure comes from the arithmetic of the model
-and the card's data sheet, times a ratio measured on one H200 (below). `ryla accept --gpus` measures
-them on your account, and `ryla report` tells what jobs took and cost.
+This page says which GPU each kind was asked to run on, which GPU it takes, and the sum behind that.
+Nothing here was measured on the GPU in question. Every figure comes from the arithmetic of the
+model and the GPU's data sheet, times a ratio measured on one H200 (below). `ryla accept --gpus`
+measures the figures on your account, and `ryla report` shows what jobs took and cost.
 """
 
 KINDS_HEAD = """\
 ## Kind by kind
 
-One picture with the kind's defaults on a warm worker. *Weights* are all files of the kind's sets,
-and the largest of them, against the card's memory: what does not fit together is moved to and fro
-between memory and card, which no figure here contains. *Floor* is the sampler's arithmetic at the
-card's dense 16-bit peak and nothing else: no program can be faster. *Dollars* are the estimated
-seconds of card, processor and memory; loading, idling and cold starts are not in them.
+The figures are for one picture with the kind's defaults on a warm worker. *Weights* are all files
+of the kind's sets, and in brackets the largest of them, against the GPU's memory. Weights that do
+not fit together are moved between main memory and GPU, which no figure here contains. *Floor* is
+the sampler's arithmetic at the GPU's dense 16-bit peak and nothing else: no program can be faster.
+*A picture* is the price of the estimated seconds of GPU, processor and memory; loading, idling and
+cold starts are not in it.
 """
 
 FORCE = """\
-## Forcing the card that was asked
+## Forcing the GPU that was asked
 
-A route is a set of weights on a card, and the kinds of a route share it. Name a file in
-`RYLA_ROUTES_FILE`; it is laid over config/routes.toml, key by key, and is shipped by `ryla deploy`:
+A [route](glossary.md#route) is a set of weights on a GPU, and the kinds of a route share it. Name a
+file in `RYLA_ROUTES_FILE`; it is laid over config/routes.toml, key by key, and `ryla deploy` ships
+it:
 
 ```toml
 [routes.Flux]
@@ -49,10 +51,10 @@ timeout_s = 1800
 gpus = ["A10"]           # {instantid}
 ```
 
-The first name is asked for first and is what budgets (`max_cost_usd`) are estimated on; the others
-follow when it cannot be had, and after `out_of_memory`. A card that gpus.toml does not list is
-refused with the names that it has. Where the weights do not fit, ComfyUI moves them to and fro on
-its own, or gives up with `out_of_memory`; neither was measured.
+The first name is asked for first, and budgets (`max_cost_usd`) are estimated on it. The others
+follow when the first cannot be had, and after `out_of_memory`. A GPU that gpus.toml does not list
+is refused with the names that it has. Where the weights do not fit, ComfyUI moves them by itself,
+or gives up with `out_of_memory`; neither was measured.
 """
 
 
@@ -150,14 +152,23 @@ def _sum(gpus: GpuTable, routes: RouteTable) -> Iterator[str]:
         f" TFLOP. Attention: {model.blocks} blocks x 4 x S² x {model.hidden} ="
         f" {attention / 1e12:.2f} TFLOP. A step is {step / 1e12:.2f} TFLOP, {work.steps} steps are"
         f" {work.steps * step / 1e15:.3f} PFLOP.\n"
-        f"- Over a card's dense 16-bit peak that is the floor. ComfyUI 0.8.0 on an H200 took"
-        f" {model.over_floor} times its floor (2.98 s); every card is taken to have that ratio.\n"
+        f"- Over a GPU's dense 16-bit peak that is the floor. ComfyUI 0.8.0 on an H200 took"
+        f" {model.over_floor} times its floor (2.98 s); every GPU is assumed to have that ratio.\n"
         f"- Beside it: text {costs.TEXT_ENCODE_SECONDS} s, PNG {costs.PNG_SECONDS_PER_MP} s and VAE"
         f" {costs.DECODE_SECONDS_PER_MP} s (on {costs.DECODE_MEASURED_TFLOPS:g} TFLOP/s) a"
         f" megapixel, {costs.PROMPT_SECONDS:.2f} s a prompt.\n"
     )
     route = routes.route("Flux")
-    header = ["GPU", "peak", "floor", "sampling", "in all", "card", "+ cores, memory", "a picture"]
+    header = [
+        "GPU",
+        "peak",
+        "floor",
+        "sampling",
+        "in all",
+        "GPU alone",
+        "+ cores, memory",
+        "a picture",
+    ]
     rows = []
     for name in ("T4", "A10", *dict.fromkeys(route.gpus)):
         gpu = gpus.gpu(name)
@@ -182,16 +193,16 @@ def _sum(gpus: GpuTable, routes: RouteTable) -> Iterator[str]:
     yield (
         f"Cores and memory are the route's: {route.cpu_cores:g} cores at"
         f" ${gpus.cpu_usd_per_core_second} and {route.memory_gib:g} GiB at"
-        f" ${gpus.memory_usd_per_gib_second} a second. A slow card holds"
-        " them longer; and the T4's card alone costs more than a whole picture on an L40S. The"
-        " cheapest card while it works is not the cheapest while it loads or waits: a second of an"
-        " H100 costs twice that of an L40S whatever it does. `ryla report` tells the cold share"
-        " that decides between them.\n"
+        f" ${gpus.memory_usd_per_gib_second} a second. A slow GPU holds"
+        " them longer, and the T4 alone costs more than a whole picture on an L40S. The"
+        " cheapest GPU while it works is not the cheapest while it loads or waits: a second of an"
+        " H100 costs twice that of an L40S whatever it does. `ryla report` shows the share of cold"
+        " starts, which decides between them.\n"
     )
 
 
 def _prices(gpus: GpuTable) -> Iterator[str]:
-    yield "## Cards\n"
+    yield "## Prices\n"
     header = ["GPU", "$ an hour", "memory", "16-bit peak", "price as of", "source"]
     rows = [
         [

@@ -1,4 +1,4 @@
-"""What a kind takes on a card, and why a card is taken or not. Pure."""
+"""What a kind takes on a GPU, and why a GPU is taken or not. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,13 +36,13 @@ MINIMAL: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Line:
-    """A kind on a card."""
+    """A kind on a GPU."""
 
     kind: str
     gpu: Gpu
     asked: bool
     rank: int | None
-    """From 1: its place among the cards of the route; None where the route does not have it."""
+    """From 1: its rank among the GPUs of the route; None where the route does not have it."""
     weights_gib: float
     largest_gib: float
     floor_s: float | None
@@ -67,7 +67,7 @@ class Line:
 
 
 def lines(kind: str, gpus: GpuTable, routes: RouteTable, models: ModelTable) -> list[Line]:
-    """The card that was asked, then those of the route."""
+    """The GPU that was asked, then those of the route."""
     route = routes.route(KINDS[kind].route)
     names = dict.fromkeys(gpus.gpu(name).name for name in route.gpus)
     asked = gpus.gpu(ASKED[kind]).name if kind in ASKED else None
@@ -112,7 +112,7 @@ def floor(kind: str, work: Work, gpu: Gpu) -> float | None:
 
 
 def reason(line: Line, taken: Line) -> str:
-    """Why a card is taken or not, told by its figures."""
+    """Why a GPU is taken or not, in figures."""
     problems = "; ".join(line.problems)
     dearer = _dearer(line, taken)
     if line.rank == 1:

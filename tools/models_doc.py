@@ -32,16 +32,16 @@ config/models.toml, key by key; `verify`, `pull` and `add` write into it. `ryla 
 MATRIX = """\
 ## What goes with what
 
-A LoRA fits one family of models, and InstantID's ControlNet and attention weights are SDXL's: they
-cannot drive Flux or Z-Image. So `flux-instantid` is two passes: the base composes the picture, and
-SDXL with InstantID makes the face anew. What does not go together is refused before a GPU starts,
-with the error code that stands in the cell. `workflow` takes the caller's graph, which is checked
-against the node interfaces and not against this table.
+A LoRA fits one family of models. InstantID's ControlNet and attention weights are SDXL's: they
+cannot drive Flux or Z-Image. So `flux-instantid` has two passes: the base composes the picture, and
+SDXL with InstantID makes the face again. What does not go together is refused before a GPU starts,
+with the error code in the cell. `workflow` takes the caller's graph, which is checked against the
+node interfaces and not against this table.
 """
 
 REFUSED = """\
-Refused too: a kind on another base than its own (of {bases}),
-a reference face for a kind that takes none, and none for one that needs it.
+Also refused: a kind on another base than its own (of {bases}),
+a reference face for a kind that takes none, and none for a kind that needs one.
 """
 
 WEIGHTS = """\
@@ -50,7 +50,7 @@ WEIGHTS = """\
 Sizes, checksums and revisions agree between several public sources. `verified` means that a
 downloaded file was hashed for this table; on a connected machine `ryla models verify` does that and
 fills in what is missing. With `RYLA_COMMERCIAL_USE=true`, `ryla doctor` fails on a file that does
-not allow commercial use, unless `licence_note` is written into its row: where the agreement with
+not allow commercial use, unless its row has a `licence_note`, which says where the agreement with
 its makers is kept. A licence's name is what its publisher states; read it before you sell pictures.
 
 InsightFace loads face packs from `insightface/models` of the models folder: set `RYLA_FACES_DIR` to
@@ -60,7 +60,7 @@ that folder.
 VERSIONS = """\
 ## Versions and rollback
 
-Which revision of a set is in use is a matter of its own, apart from the version of the app:
+Which revision of a [set](glossary.md#set) is in use does not depend on the version of the app:
 
     ryla models activate          # once, after the first pull: what a rollback goes back to
 
@@ -69,21 +69,21 @@ Which revision of a set is in use is a matter of its own, apart from the version
     ryla models pull              # the new file goes beside the old one
     ryla models activate          # all sets of the available kinds, or those that are named
 
-    ryla models rollback          # the version before; done again, one further back
+    ryla models rollback          # the version before; again, one further back
     ryla models rollback --to 3
     ryla models history
 
-Each activation and each rollback is an entry under `versions/` of the models folder, made whole and
-never changed: the last one is in use. Two who do it at once cannot both win, and the other is told
-(`models_changed`). An activation needs its files in the folder, with the right length. From the
-first one on, no file that an entry names is overwritten: another content of the same name lies in a
-folder named by its first 12 hex digits (`diffusion_models/4610115bb0c8/flux1-dev.safetensors`), and
-callers go on calling it by its own name. So a rollback downloads nothing, and the old files stay
-until somebody deletes them; a volume holds both.
+Each activation and each rollback is an entry under `versions/` of the models folder. An entry is
+written whole and never changed; the last one is in use. When two people activate at once, one wins
+and the other gets `models_changed`. An activation needs its files in the folder, with the right
+length. From the first activation on, no file that an entry names is overwritten: another content of
+the same name lies in a folder named by its first 12 hex digits
+(`diffusion_models/4610115bb0c8/flux1-dev.safetensors`), and callers keep using its own name. So a
+rollback downloads nothing. The old files stay until somebody deletes them; a volume holds both.
 
-Dispatcher and workers read the version when they start: those that run finish with the one they
+Dispatcher and workers read the version when they start; running ones finish with the version they
 have. Sets that were never activated follow models.toml, as everything does where there is no
-`versions/`. A face pack is found by the names of its folder and files, so a new one needs a folder
+`versions/`. A face pack is found by the names of its folder and files, so a new pack needs a folder
 of its own and `RYLA_FACES_PACK` or `RYLA_INSTANTID_FACES_PACK`.
 
 Every result names what its graphs were built on: `provenance.model_sets` has the fingerprint of
@@ -91,15 +91,16 @@ each set (a sha256 over its roles, file names, revisions and checksums), the sam
 shows, and `provenance.models` the sha256 of each file. A rollback of the app
 (`modal app rollback`) leaves the weights as they are, and one of the weights leaves the app.
 
-On Modal the folder is the volume of weights, and a function of the app does the same there:
+On Modal the folder is the volume of weights. A function of the app does the same there:
 
     modal run comfyui_ryla.py::switch_models --action diff
     modal run comfyui_ryla.py::download_models --accept-licences
     modal run comfyui_ryla.py::switch_models --action activate --sets "flux-dev flux-schnell"
     modal run comfyui_ryla.py::switch_models --action rollback
 
-New containers start with it; `modal container stop --graceful` hastens those that run. A route
-whose containers start from a snapshot needs a deploy as well: what it read is in the snapshot.
+New containers start with the new version; `modal container stop --graceful` ends running ones
+sooner. A route whose containers start from a snapshot needs a deploy as well: the snapshot holds
+what was read.
 """
 
 SETUP = """\
