@@ -76,7 +76,9 @@ class Settings(BaseModel):
     expiry_margin_seconds: float = _seconds(
         5, 0, 600, "Added to a lease's life before it is taken over."
     )
-    max_attempts: int = _setting(3, "Executions a job may use up.", ge=1, le=20)
+    max_attempts: int = _setting(
+        3, "Executions of a job that may end badly, or be lost while they run.", ge=1, le=20
+    )
     backoff_base_seconds: float = _seconds(5, 0, 3600, "Longest wait before the second attempt.")
     backoff_cap_seconds: float = _seconds(300, 0, 86_400, "Longest wait before any attempt.")
     job_timeout_seconds: float = _seconds(600, 1, 86_400, "Longest that one execution may take.")

@@ -68,6 +68,6 @@ def test_a_closed_engine_takes_nothing(bucket: Settings) -> None:
     assert tick(stack.dispatcher).failed == 1
     lease = stack.lease("job-1")
     assert lease is not None
-    assert (lease.phase, lease.attempt) == (Phase.RETRY, 0)
+    assert (lease.phase, lease.attempt) == (Phase.RETRY, 1)
     stack.sender.close(1)
     stack.pool.shutdown()
