@@ -15,7 +15,7 @@ from statistics import median, quantiles
 
 from handlers.faces import insightface_finder
 from handlers.faces.boxes import Box, choose
-from handlers.faces.scoring import SCORING_PACK, score
+from handlers.faces.match import SCORING_PACK, score
 from tests.support.micro_faces import make_pack
 from tests.support.portraits import portrait
 

@@ -12,7 +12,7 @@ from xdist.scheduler import LoadGroupScheduling
 from config.settings import Settings
 from handlers.faces import insightface_finder
 from handlers.faces.insightface_finder import FaceAnalyser
-from handlers.faces.scoring import SCORING_PACK
+from handlers.faces.match import SCORING_PACK
 from pipeline.local.seaweed import SeaweedServer
 from tests.support.micro_faces import make_pack
 from tests.support.seaweed import fresh_bucket

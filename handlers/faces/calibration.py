@@ -8,7 +8,7 @@ from statistics import fmean
 
 from config.errors import InvalidInput
 from handlers.faces.boxes import Embedding, FaceFinder, choose
-from handlers.faces.scoring import Calibration, same_mean, similarity_to
+from handlers.faces.match import Calibration, same_mean, similarity_to
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from handlers.faces.boxes import Box, Face
-from handlers.faces.scoring import Score
+from handlers.faces.match import Score
 
 INK = (255, 255, 255)
 GROUND = (24, 26, 32)

@@ -16,7 +16,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from config.errors import FaceError, FaceModelsMissing, InvalidInput
 from handlers.faces.boxes import Box, Embedding, Face
-from handlers.faces.scoring import SCORING_PACK
+from handlers.faces.match import SCORING_PACK
 from handlers.media.images import FORMATS, MAX_PIXELS
 
 MIN_DETECTION = 0.5

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from config.errors import FaceModelsMissing, NoFace
 from handlers.faces.boxes import Box, Embedding, Face, FaceFinder, choose
-from handlers.faces.scoring import Calibration, Reason, Score, best, score
+from handlers.faces.match import Calibration, Reason, Score, best, score
 
 
 class FaceUse(StrEnum):

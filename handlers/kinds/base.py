@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict
 from config.errors import NotAvailable
 from config.tables import ModelTable
 from handlers.faces.boxes import FaceFinder
+from handlers.faces.match import Calibration
 from handlers.faces.measurement import FaceMeasurement, FaceUse
-from handlers.faces.scoring import Calibration
 from handlers.kinds.requirements import RequiredInputs, Supplies
 from workflows.graph import Graph
 

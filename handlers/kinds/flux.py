@@ -6,11 +6,10 @@ from typing import Generic, TypeVar
 
 from pydantic import Field
 
-from config.errors import MissingModel
 from config.tables import ModelTable, WeightFile
 from handlers.kinds.base import JobRequest
+from handlers.kinds.checkpoint import checkpoint
 from handlers.kinds.text_to_image import TextToImage, TextToImageInput
-from handlers.policy.rules import UNCENSORED
 from workflows import flux
 from workflows.graph import Graph
 
@@ -81,16 +80,7 @@ class FluxDevKind(FluxKind[D], Generic[D]):
         return None
 
     def weights(self, request: D, models: ModelTable) -> Mapping[str, WeightFile]:
-        if not request.nsfw:
-            return super().weights(request, models)
-        if not models.sets.get(UNCENSORED):
-            raise MissingModel(
-                "no uncensored checkpoint is registered",
-                field="input.nsfw",
-                value=True,
-                hint=f"The operator registers one: ryla models add FILE --as {UNCENSORED}",
-            )
-        return models.weights(UNCENSORED)
+        return checkpoint(models, nsfw=request.nsfw)
 
     def guidance(self, request: D) -> float:
         return request.effective_guidance

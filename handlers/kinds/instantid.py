@@ -11,8 +11,8 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from config.errors import MissingModel, NodeFailed, NoFace, OutputsMissing
 from config.tables import ModelTable, WeightFile
+from handlers.faces.match import Gate, worth_another_try
 from handlers.faces.measurement import FaceMeasurement, FaceTry, FaceUse, Scorer, kept
-from handlers.faces.scoring import Gate, worth_another_try
 from handlers.kinds.base import GraphRunner, JobRequest, PromptRun, Rendered, Timings, is_input_key
 from handlers.kinds.requirements import RequiredInputs
 from handlers.kinds.seeds import derive_seed, output_seed

@@ -13,9 +13,6 @@ from pydantic import BaseModel
 from config.errors import ConsentMissing, NsfwNotAllowed, PromptRefused
 from handlers.kinds.base import image_fields
 
-UNCENSORED = "flux-dev-uncensored"
-"""The set of models.toml that the operator's own checkpoint is registered as."""
-
 _LORAS = ("lora_id", "lora_name")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from config.errors import GraphRejected, MissingModel, NsfwNotAllowed
 from config.nearest import nearest
 from config.tables import ModelTable, WeightFile
-from handlers.policy.rules import UNCENSORED
+from handlers.kinds.checkpoint import uncensored_alone
 from handlers.workflow_graph.allow_list import allow_list
 from workflows.graph import Graph, Link
 
@@ -100,7 +100,7 @@ def admit(workflow: Api, models: ModelTable, *, nsfw: bool) -> Mapping[str, str 
     _check_limits(workflow)
     _check_packs(workflow)
     _check_instantid(workflow, rows)
-    if not nsfw and {row.name for row in rows.values()} & _uncensored(models):
+    if not nsfw and {row.name for row in rows.values()} & uncensored_alone(models):
         raise NsfwNotAllowed(
             "the graph names the uncensored checkpoint, and nsfw is not set",
             field="input.nsfw",
@@ -245,11 +245,3 @@ def _model_of(
             if where[0] == node_id and row.folder in _DRIVING:
                 return row
     return None
-
-
-def _uncensored(models: ModelTable) -> set[str]:
-    """Weights of the uncensored set alone."""
-    elsewhere = {
-        name for key, roles in models.sets.items() if key != UNCENSORED for name in roles.values()
-    }
-    return {*models.sets.get(UNCENSORED, {}).values()} - elsewhere

@@ -15,8 +15,8 @@ from handlers.faces import insightface_finder
 from handlers.faces.boxes import Face, FaceFinder
 from handlers.faces.calibration import SUFFIXES, calibrate
 from handlers.faces.comparison_image import Panel, comparison_image, in_words, marks
+from handlers.faces.match import Calibration, Score, score
 from handlers.faces.measurement import face_of
-from handlers.faces.scoring import Calibration, Score, score
 from pipeline.cli import output
 from pipeline.cli.options import Json, load_cli_settings, quieter
 from pipeline.models.face_packs import calibration_path, faces_folder, read_calibration

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from config.errors import DiskFull, InvalidInput, LoraUnreadable
 from config.tables import ModelTable, WeightFile
+from handlers.kinds.checkpoint import UNCENSORED_SUFFIX
 from handlers.loras.header import FileRanges, read_header
 from pipeline.models.files import CHUNK, OnBytes, path_of
 from pipeline.models.overlay import Changes
 from pipeline.models.pull import SPARE_BYTES, FreeBytes, free_bytes
-from pipeline.models.sets import UNCENSORED_SUFFIX
 from pipeline.models.versions import place
 
 REPLACED = ("unet", "checkpoint")

@@ -10,8 +10,8 @@ from config.settings import Settings
 from config.validation_errors import first_problem
 from handlers.faces import insightface_finder
 from handlers.faces.boxes import FaceFinder
+from handlers.faces.match import Calibration
 from handlers.faces.measurement import FaceUse
-from handlers.faces.scoring import Calibration
 from pipeline.models.files import models_folder
 
 

@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from config.tables import GpuTable, ModelTable, WeightFile
-from handlers.faces.scoring import SCORING_PACK
+from handlers.faces.match import SCORING_PACK
+from handlers.kinds.checkpoint import UNCENSORED_SUFFIX
 from handlers.kinds.compatibility import Adapter, rows, sets_of
 from handlers.kinds.registry import KINDS
 
 GIB = 2**30
-UNCENSORED_SUFFIX = "-uncensored"
 
 
 def active_sets(models: ModelTable) -> tuple[str, ...]:

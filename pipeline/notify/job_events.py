@@ -19,8 +19,8 @@ from events.job_properties import error_type, request_properties
 from events.moments import Moment, ending, event_for
 from events.outbox import StoredEvent, stored
 from handlers.comfyui.info import ComfyInfo
+from handlers.faces.match import Reason, Score
 from handlers.faces.measurement import FaceMeasurement, FaceTry
-from handlers.faces.scoring import Reason, Score
 from pipeline.contract.errors import ErrorInfo
 from pipeline.contract.keys import INBOX
 from pipeline.contract.result import JobCost, Metrics

@@ -15,12 +15,7 @@ def render(package: str, template: str, filters: Filters | None = None, **values
 
     Every value is escaped; a name that was not given is an error.
     """
-    from jinja2 import (  # noqa: PLC0415  whoever writes no page does not wait for it
-        ChoiceLoader,
-        Environment,
-        PackageLoader,
-        StrictUndefined,
-    )
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined  # noqa: PLC0415  whoever writes no page does not wait for it
 
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(each, "") for each in (package, __package__)]),

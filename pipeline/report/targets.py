@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from events.catalogue import LoraLoaded, LoraLoadFailed
-from handlers.faces.scoring import Reason
+from handlers.faces.match import Reason
 from pipeline.contract.result import Output, Result, Status
 from pipeline.report.series import Series, rounded
 

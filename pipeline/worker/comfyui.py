@@ -18,8 +18,8 @@ from handlers.comfyui.info import ComfyInfo
 from handlers.comfyui.process import ComfyProcess
 from handlers.comfyui.standin import standin_folder
 from handlers.faces.boxes import FaceFinder
+from handlers.faces.match import Calibration
 from handlers.faces.measurement import FaceUse
-from handlers.faces.scoring import Calibration
 from handlers.kinds.base import PromptRun
 from pipeline.models.face_packs import FaceModels
 from workflows.graph import Graph

@@ -6,14 +6,12 @@ start (fence) ─ render under the heartbeat ─ metrics.json ─ commit ─ del
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
 import structlog
 
-from config.errors import OutOfMemory, RylaError, StoreDenied, StoreUnavailable, Superseded
-from config.tables import Route
+from config.errors import RylaError, StoreDenied, StoreUnavailable, Superseded
 from pipeline.contract.errors import error_info, unforeseen
 from pipeline.contract.keys import attempt_folder, lease_key, manifest_key, result_key
 from pipeline.contract.lease import Lease
@@ -27,10 +25,10 @@ from pipeline.queue.start_steps import Execution, Start
 from pipeline.store.conditional import SafeStore, Won
 from pipeline.worker.cold_start import WARM, ColdStart
 from pipeline.worker.context import RenderState, WorkerContext
-from pipeline.worker.gpu import next_gpu
 from pipeline.worker.heartbeat import Heartbeat
-from pipeline.worker.outcome import ResultBuilder
 from pipeline.worker.render import render_job
+from pipeline.worker.result_builder import ResultBuilder
+from pipeline.worker.retry import Preempted, Retry, decide_next, route_of
 
 
 class Ending(StrEnum):
@@ -88,7 +86,7 @@ def _run_started(
             cold,
             preload,
         )
-        going_on = _decide_next(error, lease, payload, context)
+        going_on = decide_next(error, lease, payload, context)
         if not isinstance(going_on, Preempted):
             _write_metrics(builder, context)
         result = _commit(builder, error, context.store, heart) if going_on is None else None
@@ -99,40 +97,6 @@ def _run_started(
         return Ending.STALE
     context.delivery.deliver(result, lease, etag)
     return Ending.COMMITTED
-
-
-@dataclass(frozen=True)
-class Preempted:
-    """The platform takes the machine, and runs the same input again."""
-
-
-@dataclass(frozen=True)
-class Retry:
-    """The job is handed back for another attempt."""
-
-    error: RylaError
-    gpu: str | None
-    """That it must then have; None leaves it to the route."""
-    failed: bool = True
-    """False where the worker had to end: that says nothing of the job, and is due at once."""
-
-
-def _decide_next(
-    error: RylaError | None, lease: Lease, payload: SpawnPayload, context: WorkerContext
-) -> Preempted | Retry | None:
-    """How a job goes on that this execution does not end; None when it ends here."""
-    if error is None or not error.retryable:
-        return None
-    if context.preempted.is_set():
-        return Preempted()
-    if context.stopping.is_set():
-        return Retry(error, lease.gpu, failed=False)
-    if lease.failures + 1 >= context.runtime.settings.max_attempts:
-        return None
-    if isinstance(error, OutOfMemory) and context.runtime.deployed:
-        larger = next_gpu(_route(payload, context), context.gpu, context.runtime.gpus)
-        return None if larger is None else Retry(error, larger)
-    return Retry(error, lease.gpu)
 
 
 def _try_to_render(
@@ -157,7 +121,7 @@ def _begin(
         claimed = Lease.parse(stored.body) if stored else None
         if claimed is None or claimed.claim != payload.claim:
             return None
-    route = _route(payload, context)
+    route = route_of(payload, context)
     execution = Execution(
         nonce=context.nonce(),
         owner=context.owner,
@@ -170,10 +134,6 @@ def _begin(
     )
     end = run(Start(execution, claimed, etag), context.store)
     return end if isinstance(end, Started) else None
-
-
-def _route(payload: SpawnPayload, context: WorkerContext) -> Route:
-    return context.runtime.routes.route(context.runtime.route_of(payload.model) or "")
 
 
 def _manifest(payload: SpawnPayload, store: SafeStore) -> bytes:

@@ -1,8 +1,8 @@
 """Puts a picture into the bucket and says in the result what it is."""
 
 from handlers.faces.boxes import Box
+from handlers.faces.match import Reason
 from handlers.faces.measurement import FaceMeasurement
-from handlers.faces.scoring import Reason
 from handlers.kinds.base import Rendered
 from handlers.media import images, raw_outputs
 from pipeline.contract.keys import attempt_folder

@@ -7,16 +7,17 @@ from pathlib import Path
 
 from config.settings import Settings
 from config.tables import ModelTable, Route, WeightFile
+from handlers.kinds.checkpoint import UNCENSORED_SUFFIX
 from handlers.kinds.compatibility import sets_of
 from pipeline.loras.cache import lora_folders
 from pipeline.models.comfyui_paths import foreign_models, link_faces, search_paths, write_paths
 from pipeline.models.files import models_folder, path_of
 from pipeline.models.loads import ModelLoads
 from pipeline.models.preload import WeightsPreload, memory_to_fill
-from pipeline.models.sets import UNCENSORED_SUFFIX
 from pipeline.runtime import RuntimeConfig
 from pipeline.worker.comfyui import ComfyServer
-from pipeline.worker.gpu import gpu_name, known_gpu, memory_flags, sets_on, takes_loras, wants_gpu
+from pipeline.worker.comfyui_flags import memory_flags, sets_on, takes_loras
+from pipeline.worker.gpu import gpu_name, known_gpu, wants_gpu
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from typing import Any
 from config.tables import load_models
 from handlers.comfyui.client import ComfyClient
 from handlers.faces.boxes import Box, Face, FaceFinder
+from handlers.faces.match import Calibration
 from handlers.faces.measurement import FaceUse
-from handlers.faces.scoring import Calibration
 from handlers.kinds.base import JobRequest, OutputFile, PromptRun, Timings
 from handlers.kinds.flux_instantid import FluxInstantId
 from handlers.kinds.registry import KINDS

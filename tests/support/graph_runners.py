@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from config.errors import FaceModelsMissing
 from handlers.comfyui.client import ComfyClient
 from handlers.faces.boxes import FaceFinder
+from handlers.faces.match import Calibration
 from handlers.faces.measurement import FaceUse
-from handlers.faces.scoring import Calibration
 from handlers.kinds.base import PromptRun
 from workflows.graph import Graph
 from workflows.interfaces import committed

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from config import errors
 from events.catalogue import STEMS, Common, RequestProperties
 from events.moments import TABLE
-from handlers.faces.scoring import Reason
+from handlers.faces.match import Reason
 
 PAGE = (Path(__file__).parents[2] / "docs" / "posthog.md").read_text("utf-8")
 EVENTS = set(TABLE.values())

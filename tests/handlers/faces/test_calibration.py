@@ -8,7 +8,7 @@ from config.errors import InvalidInput
 from handlers.faces.boxes import Box
 from handlers.faces.calibration import calibrate, means
 from handlers.faces.insightface_finder import FaceAnalyser
-from handlers.faces.scoring import same_mean, score
+from handlers.faces.match import same_mean, score
 from tests.support.portraits import portrait
 
 pytestmark = pytest.mark.xdist_group("faces")

@@ -4,7 +4,7 @@ from PIL import Image
 
 from handlers.faces.boxes import Box, Face
 from handlers.faces.comparison_image import GAP, Mark, Panel, comparison_image, in_words, marks
-from handlers.faces.scoring import Baseline, Reason, Score
+from handlers.faces.match import Baseline, Reason, Score
 from tests.support.portraits import portrait
 
 BOX = Box(240, 140, 160, 200)

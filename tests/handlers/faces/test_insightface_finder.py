@@ -13,7 +13,7 @@ from config.errors import FaceModelsMissing, InvalidInput
 from handlers.faces import insightface_finder
 from handlers.faces.boxes import Box, Face
 from handlers.faces.insightface_finder import FaceAnalyser, load
-from handlers.faces.scoring import similarity
+from handlers.faces.match import similarity
 from tests.support.micro_faces import make_detector, make_embedder
 from tests.support.portraits import portrait
 
@@ -159,7 +159,7 @@ def test_without_insightface_the_error_says_what_to_install(
 def test_importing_the_package_imports_nothing_heavy() -> None:
     modules = ", ".join(
         f"handlers.faces.{name}"
-        for name in ("insightface_finder", "calibration", "comparison_image", "scoring")
+        for name in ("insightface_finder", "calibration", "comparison_image", "match")
     )
     check = f"import sys, {modules}; print([m for m in {HEAVY!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)

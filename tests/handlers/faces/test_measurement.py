@@ -2,8 +2,8 @@ import pytest
 
 from config.errors import FaceModelsMissing, NoFace
 from handlers.faces.boxes import Box, Face, FaceFinder
+from handlers.faces.match import Gate, Reason, Score, worth_another_try
 from handlers.faces.measurement import Scorer, nearest
-from handlers.faces.scoring import Gate, Reason, Score, worth_another_try
 
 NEAR, FAR = (
     Face(Box(0, 0, 40, 40), 0.9, (1.0, 0.0), ()),

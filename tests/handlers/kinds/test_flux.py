@@ -8,9 +8,9 @@ from pydantic import ValidationError
 from config.errors import MissingModel, NotAvailable, OutputsMissing
 from config.tables import ModelTable, load_models, load_routes
 from handlers.kinds.base import JobRequest, OutputFile, PromptRun, Timings, Work
+from handlers.kinds.checkpoint import UNCENSORED_SET
 from handlers.kinds.flux import FluxDev, FluxDevInput, FluxSchnell, FluxSchnellInput
 from handlers.kinds.seeds import output_seed
-from handlers.policy.rules import UNCENSORED
 from tests.support.graph_runners import GraphStudio
 from workflows.graph import Graph
 from workflows.interfaces import committed
@@ -156,7 +156,7 @@ def test_nsfw_takes_the_operators_checkpoint() -> None:
     )
     models = MODELS.model_copy(
         update={
-            "sets": {**MODELS.sets, UNCENSORED: own},
+            "sets": {**MODELS.sets, UNCENSORED_SET: own},
             "weights_by_name": {**MODELS.weights_by_name, "own": row},
         }
     )

@@ -17,8 +17,8 @@ from handlers.comfyui.standin.options import Options
 from handlers.comfyui.standin.server import running
 from handlers.faces.boxes import Box
 from handlers.faces.insightface_finder import FaceAnalyser
+from handlers.faces.match import Reason
 from handlers.faces.measurement import FaceUse
-from handlers.faces.scoring import Reason
 from handlers.kinds.base import JobRequest, Kind, PromptRun, Rendered
 from handlers.kinds.flux_instantid import FluxInstantId
 from handlers.kinds.instantid import SdxlInstantId

@@ -20,8 +20,9 @@ from config.errors import (
 from config.settings import Settings
 from config.tables import ModelTable, load_models
 from handlers.kinds.base import JobRequest, OutputFile, PromptRun, Timings
+from handlers.kinds.checkpoint import UNCENSORED_SET
 from handlers.kinds.requirements import Supplies
-from handlers.policy.rules import UNCENSORED, PolicySubject, likeness
+from handlers.policy.rules import PolicySubject, likeness
 from handlers.workflow_graph.allow_list import allow_list
 from handlers.workflow_graph.caller_graph import MAX_NODES
 from handlers.workflow_graph.kind import Workflow, WorkflowInput
@@ -342,7 +343,7 @@ def test_the_uncensored_checkpoint_needs_nsfw() -> None:
     )
     models = MODELS.model_copy(
         update={
-            "sets": {**MODELS.sets, UNCENSORED: {**MODELS.sets["flux-dev"], "unet": "own"}},
+            "sets": {**MODELS.sets, UNCENSORED_SET: {**MODELS.sets["flux-dev"], "unet": "own"}},
             "weights_by_name": {**MODELS.weights_by_name, "own": row},
         }
     )

@@ -5,8 +5,8 @@ import pytest
 
 from config.errors import FaceModelsMissing, InvalidSetting
 from config.settings import Settings
+from handlers.faces.match import Calibration
 from handlers.faces.measurement import FaceUse
-from handlers.faces.scoring import Calibration
 from pipeline.models.face_packs import (
     FaceModels,
     calibration_path,

@@ -13,7 +13,7 @@ from events.sink import MemorySink
 from handlers.comfyui.standin.options import Options
 from handlers.comfyui.standin.server import running
 from handlers.faces.boxes import Box
-from handlers.faces.scoring import Calibration
+from handlers.faces.match import Calibration
 from pipeline.contract.result import Output, Result, Status
 from pipeline.store.base import Always
 from pipeline.worker.comfyui import ComfyServer

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from handlers.faces.boxes import Embedding
-from handlers.faces.scoring import (
+from handlers.faces.match import (
     Baseline,
     Calibration,
     Gate,

@@ -14,7 +14,7 @@ from pipeline.models.preload import PreloadReport
 from pipeline.queue.spawn import make_payload
 from pipeline.worker.cold_start import WARM, ColdStart
 from pipeline.worker.context import RenderState
-from pipeline.worker.outcome import ResultBuilder
+from pipeline.worker.result_builder import ResultBuilder
 from tests.pipeline.conftest import MakePipeline
 from tests.pipeline.dispatcher.test_survey import lease
 from tests.support.manifests import body
