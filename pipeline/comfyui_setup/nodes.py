@@ -48,12 +48,8 @@ def check_folder(
             ready_timeout_s=ready_seconds,
             log_lines=LOG_LINES,
         )
-        process.start()
-        try:
-            with ComfyClient(process.url) as client:
-                live = live_interfaces(client)
-        finally:
-            process.stop()
+        with process, ComfyClient(process.url) as client:
+            live = live_interfaces(client)
         return compare_nodes(live, process.log_tail(LOG_LINES))
 
 

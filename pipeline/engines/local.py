@@ -1,16 +1,13 @@
 """Workers as child processes of this one: what Modal's containers are, on one machine."""
 
 import json
-import signal
-import subprocess
 import sys
 from bisect import insort
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Condition, Thread
-from typing import Any
+from typing import IO
 from uuid import uuid4
 
 import structlog
@@ -22,8 +19,9 @@ from pipeline.contract.keys import DEFAULT_PRIORITY, parse_inbox_key
 from pipeline.loras.eviction import LoraEviction
 from pipeline.queue.spawn import SpawnPayload
 from system.backoff import Backoff
+from system.supervised_process import SupervisedProcess
 
-CLOSE_SECONDS = 30.0
+CLOSE_SECONDS = 30
 """How long a worker may take to hand its job back and let its events out."""
 FAILURES = 3
 """Failed starts in a row after which a route takes no more jobs until a start succeeds."""
@@ -118,13 +116,13 @@ class _Crew:
 
     def pids(self) -> list[int]:
         with self._changed:
-            return [child.pid for child in self._workers.values()]
+            return [pid for child in self._workers.values() if (pid := child.pid) is not None]
 
     def close(self) -> None:
         with self._changed:
             self._closed = True
             for child in self._workers.values():
-                child.end()
+                child.terminate()
             self._changed.notify_all()
             threads = list(self._threads.values())
         for thread in threads:
@@ -145,16 +143,12 @@ class _Crew:
                 if child is None:
                     self._put_back(order)
                 elif not child.execute(order):
-                    log = structlog.get_logger(__name__)
-                    log.error(
-                        "worker_died", route=self._route.name, job=order.payload.id, log=child.log
-                    )
+                    self._complain("worker_died", child, job=order.payload.id)
                     self._forget(slot)
                     child = None
                 self._loras.tidy()  # Only jobs add files.
             if child is not None:
-                child.end()
-                child.wait()
+                child.stop()
                 self._forget(slot)
 
     def _left(self, slot: int) -> bool:
@@ -175,10 +169,11 @@ class _Crew:
 
     def _start(self, slot: int) -> "_Child | None":
         child = _Child(self._route.name, self._folder / f"{self._route.name}-{slot}", self._environ)
+        child.start()
         with self._changed:
             self._workers[slot] = child
             if self._closed:
-                child.end()
+                child.terminate()
         if child.ready():
             self._failures = 0
             return child
@@ -186,10 +181,12 @@ class _Crew:
         with self._changed:
             self._failures += 1
             if not self._closed:
-                structlog.get_logger(__name__).error(
-                    "worker_not_started", route=self._route.name, log=child.log, tail=child.tail()
-                )
+                self._complain("worker_not_started", child, tail=child.log_tail(20))
         return None
+
+    def _complain(self, event: str, child: "_Child", **more: object) -> None:
+        log = structlog.get_logger(__name__)
+        log.error(event, route=self._route.name, log=str(child.log), **more)
 
     def _put_back(self, order: _Order) -> None:
         """The order was never seen by a worker, so it waits here for the next one."""
@@ -204,66 +201,44 @@ class _Crew:
             child.kill()
 
 
-class _Child:
+class _Child(SupervisedProcess):
     """One worker process: orders on its stdin, replies on its stdout, its log in a file."""
 
     def __init__(self, route: str, folder: Path, environ: Mapping[str, str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.log = str(folder / "worker.log")
-        with open(self.log, "ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "pipeline.engines.local_worker", route, str(folder)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env=dict(environ),
-            )
+        super().__init__(
+            log=folder / "worker.log",
+            env=environ,
+            grace_s=CLOSE_SECONDS,
+            orphan_grace_s=CLOSE_SECONDS,
+        )
+        self._command = (sys.executable, "-m", "pipeline.engines.local_worker", route, str(folder))
+        self._orders: IO[bytes]
+        self._replies: IO[bytes]
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
+    def start(self) -> None:
+        child = self.spawn(self._command, dialogue=True)
+        assert child.stdin is not None
+        assert child.stdout is not None
+        self._orders, self._replies = child.stdin, child.stdout
 
     def ready(self) -> bool:
         """Waits until it can take orders. False when it ended instead."""
-        return self._reply() is not None
+        return self._replied()
 
     def execute(self, order: _Order) -> bool:
         """Waits for the end of one job. False when the worker died."""
         line = {"call_id": order.call_id, "payload": order.payload.model_dump(mode="json")}
-        assert self._process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps(line).encode() + b"\n")
-            self._process.stdin.flush()
-        except OSError:
+            self._orders.write(json.dumps(line).encode() + b"\n")
+            self._orders.flush()
+        except (OSError, ValueError):  # it died, or was killed by another thread
             return False
-        return self._reply() is not None
+        return self._replied()
 
-    def end(self) -> None:
-        """Ask it to hand its job back and close."""
-        with suppress(OSError):
-            self._process.send_signal(signal.SIGTERM)
-
-    def wait(self) -> None:
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(CLOSE_SECONDS)
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                with suppress(OSError):
-                    stream.close()
-
-    def tail(self) -> list[str]:
-        with open(self.log, errors="replace") as log:
-            return log.read()[-4000:].splitlines()[-20:]
-
-    def _reply(self) -> dict[str, Any] | None:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+    def _replied(self) -> bool:
         try:
-            reply: dict[str, Any] = json.loads(line)
+            json.loads(self._replies.readline())
         except ValueError:
-            return None
-        return reply
+            return False
+        return True

@@ -4,17 +4,12 @@ import json
 import os
 import secrets
 import shutil
-import signal
 import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -22,13 +17,14 @@ from config.errors import StoreUnavailable
 from config.settings import Settings
 from pipeline.local.state_folder import try_lock
 from pipeline.store.s3 import connect
+from system.backoff import Backoff
+from system.supervised_process import SupervisedProcess
 
 READY_SECONDS = 30.0
 STOP_SECONDS = 10.0
-
-# Ends the server when its own input ends, which is when our process does, however it ends. A server
-# that is asked to stop may wait for its own parts for minutes; what it acknowledged is on disk.
-_GUARD = 'read -r line; kill -TERM "$0"; sleep 3; kill -KILL "$0"'
+"""Asked to stop it may wait for its own parts for minutes; what it acknowledged is on disk."""
+ORPHAN_STOP_SECONDS = 3
+"""Whoever starts anew over the folder waits for STOP_SECONDS at most."""
 
 
 @dataclass(frozen=True)
@@ -55,37 +51,32 @@ class Credentials:
         return {"identities": [{"name": "ryla", "credentials": [key], "actions": actions}]}
 
 
-class SeaweedServer:
+class SeaweedServer(SupervisedProcess):
     """A server over one folder. Everything it acknowledged is there again after a restart."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
-        self._guard: subprocess.Popen[bytes] | None = None
+        self._folder = folder.absolute()
+        super().__init__(
+            log=self._folder / "seaweedfs.log",
+            cwd=self._folder,
+            grace_s=STOP_SECONDS,
+            orphan_grace_s=ORPHAN_STOP_SECONDS,
+        )
         self.endpoint = ""
         self.credentials: Credentials
 
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
-
-    @property
-    def running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
-
     def start(self) -> None:
         """Raises StoreUnavailable with the end of its log."""
-        self._folder = self._folder.absolute()
         data = self._folder / "data"
         data.mkdir(parents=True, exist_ok=True)
         with _locked(self._folder / "server.lock") as lock:
             self.credentials = Credentials.of(self._folder)
             s3, *others = _free_ports(5)
             self.endpoint = f"http://127.0.0.1:{s3}"
-            self._spawn(_command(data, self._folder / "s3.json", s3, others), lock)
+            # It inherits the lock, so that the folder is taken for as long as it lives.
+            self.spawn(_command(data, self._folder / "s3.json", s3, others), pass_fds=(lock,))
         try:
-            self._await_ready()
+            self._require_ready()
         except BaseException:
             self.kill()
             raise
@@ -107,95 +98,33 @@ class SeaweedServer:
         ):
             client.create_bucket(Bucket=bucket)
 
-    def kill(self) -> None:
-        """As a crash would."""
-        self._end_guard()
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-
-    def stop(self) -> None:
-        if self._process is None:
-            return
-        self._end_guard()
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.kill()
-        self._process = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-
-    def _spawn(self, command: list[str], lock: int) -> None:
-        """The server inherits the lock, so that the folder is taken for as long as it lives."""
-        with open(self._folder / "seaweedfs.log", "ab") as log:
-            self._process = subprocess.Popen(
-                command,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                cwd=self._folder,
-                pass_fds=(lock,),
-                start_new_session=True,  # Ctrl-C must not stop it before its clients
-            )
-        self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", _GUARD, str(self._process.pid)],
-            env={},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-
-    def _end_guard(self) -> None:
-        if self._guard is not None:
-            self._guard.kill()
-            self._guard.communicate()
-            self._guard = None
-
-    def _await_ready(self) -> None:
-        assert self._process is not None
+    def _require_ready(self) -> None:
         client = connect(Settings.model_validate(self.settings("ready")))
-        until = time.monotonic() + READY_SECONDS
-        while time.monotonic() < until and self._process.poll() is None:
-            try:
+
+        def answers(_: float) -> bool:
+            with suppress(BotoCoreError, ClientError):
                 client.list_buckets()
-            except (BotoCoreError, ClientError):
-                time.sleep(0.1)
-            else:
-                return
-        tail = (self._folder / "seaweedfs.log").read_text(errors="replace")[-2000:]
-        raise StoreUnavailable(
-            "the embedded store did not start",
-            hint=f"Read {self._folder / 'seaweedfs.log'}.",
-            log_tail=tuple(tail.splitlines()[-10:]),
-        )
+                return True
+            return False
+
+        failure = self.wait_ready(answers, READY_SECONDS, Backoff(0.1, 0.1))
+        if failure is not None:
+            raise StoreUnavailable(
+                f"the embedded store did not start: it {failure}",
+                hint=f"Read {self.log}.",
+                log_tail=self.log_tail(10),
+            )
 
 
 @contextmanager
 def _locked(file: Path) -> Iterator[int]:
     """The descriptor of a lock on the folder. A server that is just ending is waited for."""
-    until = time.monotonic() + STOP_SECONDS
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        while not try_lock(descriptor):
-            if time.monotonic() > until:
-                raise StoreUnavailable(
-                    f"another server runs over {file.parent}",
-                    hint="Stop it, or use another folder.",
-                )
-            time.sleep(0.1)
+        if not try_lock(descriptor, STOP_SECONDS):
+            raise StoreUnavailable(
+                f"another server runs over {file.parent}", hint="Stop it, or use another folder."
+            )
         yield descriptor
     finally:
         os.close(descriptor)

@@ -10,7 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from config.errors import InvalidSetting
@@ -35,7 +35,8 @@ def hold(folder: Path) -> Iterator[None]:
     """The folder, locked. Raises InvalidSetting when it is another's."""
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / LOCK_FILE, "a+b") as lock:
-        if not _lock_within(lock.fileno(), LOCK_SECONDS):
+        # Others hold the lock for a moment, to see whether a stack runs.
+        if not try_lock(lock.fileno(), LOCK_SECONDS):
             lock.seek(0)
             raise InvalidSetting(
                 f"process {lock.read().decode() or '?'} runs the local pipeline over {folder}",
@@ -49,23 +50,16 @@ def hold(folder: Path) -> Iterator[None]:
         yield
 
 
-def _lock_within(descriptor: int, seconds: float) -> bool:
-    """Others hold the lock for a moment, to see whether a stack runs."""
-    until = time.monotonic() + seconds
-    while not try_lock(descriptor):
-        if time.monotonic() > until:
+def try_lock(descriptor: int, within_s: float = 0.0) -> bool:
+    """Whether this open file is now locked against all others, its heirs apart."""
+    until = time.monotonic() + within_s
+    while True:
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        if time.monotonic() >= until:
             return False
         time.sleep(0.05)
-    return True
-
-
-def try_lock(descriptor: int) -> bool:
-    """Whether this open file is now locked against all others, its heirs apart."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 @contextmanager

@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from handlers.comfyui.client import ComfyClient
 from handlers.comfyui.environment import allowed
 from handlers.comfyui.process import ComfyProcess
 from handlers.comfyui.session import Waits
+from tests.support.processes import is_alive, wait_until
 from tests.support.recordings import recording
 
 FAKE = Path(__file__).parents[2] / "support/fake_comfyui"
@@ -47,20 +47,6 @@ def comfy(tmp_path: Path, mode: str = "well", **options: Any) -> ComfyProcess:
 def seen(tmp_path: Path) -> dict[str, Any]:
     told: dict[str, Any] = json.loads((tmp_path / "comfy/user/seen.json").read_text())
     return told
-
-
-def wait_until(holds: Callable[[], bool], seconds: float = 5.0) -> bool:
-    until = time.monotonic() + seconds
-    while not holds() and time.monotonic() < until:
-        time.sleep(0.02)
-    return holds()
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_it_starts_answers_and_stops(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_a_server_that_cannot_start_says_why(
     monkeypatch.setattr(seaweed, "READY_SECONDS", 5.0)
     server = SeaweedServer(tmp_path)
 
-    with pytest.raises(StoreUnavailable) as error:
+    with pytest.raises(StoreUnavailable, match="did not start: it ended") as error:
         server.start()
 
     assert error.value.log_tail
