@@ -26,7 +26,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "pipeline/doctor": ("local", "notify", "models", "store", "handlers", "workflows", "config"),
     "pipeline/local": (
         *("api", "engines", "dispatcher", "jobs", "notify", "loras", "runtime", "models"),
-        *("contract", "store", "pages", "handlers", "events", "config"),
+        *("contract", "store", "pages", "handlers", "events", "config", "system"),
     ),
     "pipeline/api": (
         *("jobs", "inputs", "notify", "loras", "queue", "runtime", "contract", "store", "pages"),
