@@ -11,7 +11,7 @@ from pathlib import Path
 from config.settings import Settings
 from pipeline.local.seaweed import SeaweedServer
 
-ROUTES = "[routes.Flux]\nmax_in_flight = {places}\n"
+ROUTES = "[routes.Flux]\nmax_in_flight = {slots}\n"
 
 
 @dataclass

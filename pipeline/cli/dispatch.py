@@ -6,17 +6,20 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Annotated
 
+import structlog
 import typer
 
+from config.errors import StoreUnavailable
 from config.settings import Settings
 from events.sender import Sender
 from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.dispatcher.engine import Engine
+from pipeline.dispatcher.hand_back import hand_back
 from pipeline.dispatcher.loop import Wakeup, dispatch
 from pipeline.dispatcher.tick import Dispatcher, TickReport, tick
 from pipeline.engines.local import LocalEngine
@@ -26,6 +29,7 @@ from pipeline.queue.spawn import SpawnPayload
 from pipeline.runtime import load_runtime
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_checked_store
+from system.backoff import Backoff
 
 HELP = """Take jobs from the inbox and run them in worker processes on this machine.
 
@@ -33,7 +37,8 @@ HELP = """Take jobs from the inbox and run them in worker processes on this mach
 it waits for the jobs that it has started, --drain seconds at most. What still runs after that, or
 at Ctrl-C, is handed back and goes on with whoever dispatches next.
 
-Before it starts it checks that the bucket's conditional writes are really conditional.
+Before it starts it checks that the bucket's conditional writes are really conditional. While the
+store is away it waits for it, and says so; with --once it ends with an error instead.
 
 Examples:
 
@@ -43,6 +48,7 @@ Examples:
 """
 POLL_SECONDS = 0.5
 CLOSE_SECONDS = 10.0
+STORE_BACKOFF = Backoff(first_s=1.0, longest_s=30.0)
 AT_WORK = (State.CLAIMED, State.RUNNING)
 
 
@@ -80,7 +86,11 @@ def register(app: typer.Typer) -> None:
             raise typer.BadParameter("--once and --for exclude each other")
         settings = bucket_settings(state_dir, log_level="info")
         report = _reporter(json)
-        with _dispatcher(settings) as (dispatcher, tally), _stopped_by_signals() as wakeup:
+        with _stopped_by_signals() as wakeup, ExitStack() as parts:
+            store = _open_store(settings, wakeup, 0.0 if once else for_s)
+            if store is None:
+                return
+            dispatcher, tally = parts.enter_context(_dispatcher(settings, store))
             if once:
                 report(tick(dispatcher))
             else:
@@ -88,10 +98,29 @@ def register(app: typer.Typer) -> None:
             _drain(dispatcher.store, tally, wakeup, time.monotonic() + drain)
 
 
+def _open_store(settings: Settings, wakeup: Wakeup, within_s: float | None) -> SafeStore | None:
+    """The store, as soon as it answers; None when it is time to stop first.
+
+    A machine may start before its store does, and a dispatcher that runs waits for it too. Raises
+    StoreUnavailable when it is still away after `within_s`.
+    """
+    until, pauses = time.monotonic() + (within_s or 0.0), STORE_BACKOFF.pauses()
+    while not wakeup.stopped:
+        try:
+            return open_checked_store(settings)
+        except StoreUnavailable as error:
+            pause_s = next(pauses)
+            if within_s is not None and time.monotonic() + pause_s > until:
+                raise
+            log = structlog.get_logger(__name__)
+            log.warning("store_away", error=error.message, next_try_s=pause_s)
+            wakeup.wait(pause_s)
+    return None
+
+
 @contextmanager
-def _dispatcher(settings: Settings) -> Iterator[tuple[Dispatcher, Tally]]:
+def _dispatcher(settings: Settings, store: SafeStore) -> Iterator[tuple[Dispatcher, Tally]]:
     runtime = load_runtime(settings, "local")
-    store = open_checked_store(settings)
     engine = LocalEngine(settings, runtime.routes, os.environ)
     try:
         with (
@@ -102,7 +131,7 @@ def _dispatcher(settings: Settings) -> Iterator[tuple[Dispatcher, Tally]]:
             owner = f"cli@{socket.gethostname()}:{os.getpid()}"
             yield Dispatcher(store, tally, sender, runtime, pool, owner), tally
     finally:
-        engine.close()
+        hand_back(store, engine.close())
 
 
 @contextmanager

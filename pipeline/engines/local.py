@@ -3,11 +3,11 @@
 import json
 import sys
 from bisect import insort
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Condition, Thread
-from typing import IO
+from typing import IO, Any
 from uuid import uuid4
 
 import structlog
@@ -62,11 +62,10 @@ class LocalEngine:
         """Of the workers that are up."""
         return tuple(pid for crew in self._crews.values() for pid in crew.pids())
 
-    def close(self) -> None:
-        """Running jobs are handed back; those that wait here stay leased until they lapse."""
+    def close(self) -> Sequence[SpawnPayload]:
+        """Running jobs are handed back by their workers. Returns those whose start nobody saw."""
         self._closed = True
-        for crew in self._crews.values():
-            crew.close()
+        return [payload for crew in self._crews.values() for payload in crew.close()]
 
 
 @dataclass(frozen=True)
@@ -93,6 +92,8 @@ class _Crew:
         self._most = settings.local_workers
         self._changed = Condition()
         self._orders: list[_Order] = []
+        self._given: dict[int, _Order] = {}
+        """By slot, what a worker was given and has not answered."""
         self._workers: dict[int, _Child] = {}
         self._threads: dict[int, Thread] = {}
         self._idle = 0
@@ -118,7 +119,7 @@ class _Crew:
         with self._changed:
             return [pid for child in self._workers.values() if (pid := child.pid) is not None]
 
-    def close(self) -> None:
+    def close(self) -> list[SpawnPayload]:
         with self._changed:
             self._closed = True
             for child in self._workers.values():
@@ -129,6 +130,8 @@ class _Crew:
             thread.join(CLOSE_SECONDS)
         for child in list(self._workers.values()):
             child.kill()
+        with self._changed:
+            return [order.payload for order in (*self._orders, *self._given.values())]
 
     def _tend(self, slot: int) -> None:
         """One worker: started for an order, kept while orders come, ended when idle.
@@ -142,14 +145,26 @@ class _Crew:
                     child = self._start(slot)
                 if child is None:
                     self._put_back(order)
-                elif not child.execute(order):
+                elif not self._execute(slot, child, order):
                     self._complain("worker_died", child, job=order.payload.id)
+                    self._forget(slot)
+                    child = None
+                elif not child.fit:  # it ends by itself: the next order gets another
+                    child.stop()
                     self._forget(slot)
                     child = None
                 self._loras.tidy()  # Only jobs add files.
             if child is not None:
                 child.stop()
                 self._forget(slot)
+
+    def _execute(self, slot: int, child: "_Child", order: _Order) -> bool:
+        """Whether the worker lived to answer."""
+        self._given[slot] = order
+        answered = child.execute(order)
+        if answered:
+            del self._given[slot]
+        return answered
 
     def _left(self, slot: int) -> bool:
         """Whether the slot was given up, because nothing is left to do."""
@@ -176,6 +191,8 @@ class _Crew:
                 child.terminate()
         if child.ready():
             self._failures = 0
+            if child.start_error is not None:
+                self._complain("comfyui_not_started", child, error=child.start_error)
             return child
         self._forget(slot)
         with self._changed:
@@ -215,6 +232,10 @@ class _Child(SupervisedProcess):
         self._command = (sys.executable, "-m", "pipeline.engines.local_worker", route, str(folder))
         self._orders: IO[bytes]
         self._replies: IO[bytes]
+        self.start_error: str | None = None
+        """Why its ComfyUI did not start."""
+        self.fit = True
+        """Whether it takes a further order."""
 
     def start(self) -> None:
         child = self.spawn(self._command, dialogue=True)
@@ -224,7 +245,10 @@ class _Child(SupervisedProcess):
 
     def ready(self) -> bool:
         """Waits until it can take orders. False when it ended instead."""
-        return self._replied()
+        reply = self._reply()
+        if reply is not None:
+            self.start_error = reply.get("error")
+        return reply is not None
 
     def execute(self, order: _Order) -> bool:
         """Waits for the end of one job. False when the worker died."""
@@ -234,11 +258,13 @@ class _Child(SupervisedProcess):
             self._orders.flush()
         except (OSError, ValueError):  # it died, or was killed by another thread
             return False
-        return self._replied()
+        reply = self._reply()
+        self.fit = reply is not None and reply.get("fit", True)
+        return reply is not None
 
-    def _replied(self) -> bool:
+    def _reply(self) -> dict[str, Any] | None:
         try:
-            json.loads(self._replies.readline())
+            reply: dict[str, Any] = json.loads(self._replies.readline())
         except ValueError:
-            return False
-        return True
+            return None
+        return reply

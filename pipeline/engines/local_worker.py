@@ -1,9 +1,10 @@
 """A worker in a child process: jobs come as JSON lines on stdin, replies go out on stdout.
 
-                                             ← {"ready": true}
-    → {"call_id": "...", "payload": {...}}   ← {"call_id": "...", "ending": "committed", ...}
+                                       ← {"ready": true, "error": null}
+    → {"call_id": "", "payload": {}}   ← {"call_id": "", "ending": "committed", "fit": true}
 
-Standard input closed, or SIGTERM: the running job is handed back and the worker closes.
+`error` says why ComfyUI did not start. A worker that is not fit ends after its reply. Standard
+input closed, or SIGTERM: the running job is handed back and the worker closes.
 """
 
 import json
@@ -40,10 +41,13 @@ def main(route: str, work_dir: str) -> None:
         worker.load()
         worker.attach()
         Thread(target=_listen, args=(worker, orders), daemon=True).start()
-        _say({"ready": True})
+        error = worker.start_error
+        _say({"ready": True, "error": None if error is None else error.message})
         for order in _orders(orders):
             reply = worker.run(order["payload"], order["call_id"])
-            _say({"call_id": order["call_id"], **reply})
+            _say({"call_id": order["call_id"], **reply, "fit": worker.fit})
+            if not worker.fit:
+                return
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         worker.close()

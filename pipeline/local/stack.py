@@ -24,6 +24,7 @@ from events.sender import Sender
 from pipeline.api.concurrency import STORE_CALLS
 from pipeline.contract.keys import INBOX, LEASES, lease_id
 from pipeline.contract.lease import Lease, Phase
+from pipeline.dispatcher.hand_back import hand_back
 from pipeline.dispatcher.loop import Wakeup, dispatch
 from pipeline.dispatcher.tick import Dispatcher, TickReport
 from pipeline.engines.local import LocalEngine
@@ -86,7 +87,7 @@ class LocalStack:
             sender = Sender(make_sink(self.settings))
             parts.callback(sender.close, DRAIN_SECONDS)
             self.engine = LocalEngine(self.settings, runtime.routes, self._environ)
-            parts.callback(self.engine.close)
+            parts.callback(lambda: hand_back(self.store, self.engine.close()))
             pool = parts.enter_context(ThreadPoolExecutor(self.settings.dispatch_threads))
             owner = f"local@{socket.gethostname()}:{os.getpid()}"
             dispatcher = Dispatcher(self.store, self.engine, sender, runtime, pool, owner)
@@ -167,8 +168,7 @@ def reclaim(store: SafeStore) -> int:
         lease = None if stored is None else Lease.parse(stored.body)
         if stored is None or lease is None or lease.phase not in (Phase.CLAIMED, Phase.SPAWNED):
             continue
-        # It never ran, so it costs no attempt.
-        free = lease.waiting(not_before=store.now(), attempt=max(0, lease.attempt - 1))
+        free = lease.waiting(not_before=store.now())
         outcome = store.replace(entry.key, free.body(), stored.etag)
         handed_back += isinstance(outcome, Won)
     if handed_back:

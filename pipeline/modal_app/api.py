@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -31,9 +32,10 @@ def make_asgi(weights: Handle, environ: Mapping[str, str] = os.environ) -> FastA
     """Makes no request: /health answers whatever the bucket does. Raises InvalidSetting."""
     dependencies = open_dependencies(environ, checked=False, threads=STORE_CALLS)
     sender = Sender(make_sink(dependencies.settings))
+    pool = ThreadPoolExecutor(dependencies.settings.dispatch_threads)
     reload = partial(look_again, dependencies.settings.models_dir, weights)
     dispatch_thread = DispatchThread(
-        dependencies.dispatcher(sender), before=_seldom(reload, RELOAD_S)
+        dependencies.dispatcher(sender, pool), before=_seldom(reload, RELOAD_S)
     )
     app = make_app(
         ApiDependencies(dependencies.runtime, dependencies.store, dispatch_thread.notify)
@@ -45,6 +47,7 @@ def make_asgi(weights: Handle, environ: Mapping[str, str] = os.environ) -> FastA
         async with inner(app):
             yield
         await to_thread.run_sync(dispatch_thread.close, HEARING_S)
+        pool.shutdown(wait=False)
         await to_thread.run_sync(sender.close, DRAIN_S)
 
     app.router.lifespan_context = lifespan

@@ -33,18 +33,18 @@ class DispatchDependencies:
     runtime: RuntimeConfig
     store: SafeStore
     engine: Engine
-    pool: ThreadPoolExecutor
     lease_cache: LeaseCache = field(default_factory=LeaseCache)
     deploy_event: DeployEventSender = field(default_factory=DeployEventSender)
 
-    def dispatcher(self, sender: Sender) -> Dispatcher:
+    def dispatcher(self, sender: Sender, pool: ThreadPoolExecutor) -> Dispatcher:
+        """Whoever ticks shuts the sender and the pool down."""
         owner = f"{ENGINE}@{socket.gethostname()}:{os.getpid()}"
         return Dispatcher(
             self.store,
             self.engine,
             sender,
             self.runtime,
-            self.pool,
+            pool,
             owner,
             lease_cache=self.lease_cache,
             deploy_event=self.deploy_event,
@@ -67,7 +67,6 @@ def open_dependencies(
         load_runtime(settings, ENGINE),
         open_checked_store(settings, threads) if checked else open_store(settings, threads),
         ModalEngine(settings),
-        ThreadPoolExecutor(settings.dispatch_threads),
     )
 
 
@@ -122,15 +121,17 @@ class ScheduledRuns:
             fields = asdict(report)
             done.update({"ticks": 1, **{name: fields[name] for name in COUNTED}})
 
-        sender = Sender(make_sink(self._dependencies.settings))
+        settings = self._dependencies.settings
+        sender = Sender(make_sink(settings))
         try:
-            self._idle_ticks = dispatch(
-                self._dependencies.dispatcher(sender),
-                Wakeup(),
-                for_s=for_s,
-                idle_ticks=self._idle_ticks,
-                on_tick=count,
-            )
+            with ThreadPoolExecutor(settings.dispatch_threads) as pool:
+                self._idle_ticks = dispatch(
+                    self._dependencies.dispatcher(sender, pool),
+                    Wakeup(),
+                    for_s=for_s,
+                    idle_ticks=self._idle_ticks,
+                    on_tick=count,
+                )
         finally:
             sender.close(DRAIN_S)
         return dict(done)

@@ -71,6 +71,7 @@ class Worker:
         `loras` is the folder of LoRAs where other machines share it. `born` is when the process was
         born (system.process_start.born_at), if it is this worker's own: its cold start began then.
         """
+        self.start_error: ComfyError | None = None
         self._settings = settings
         self._route = route
         self._engine = engine
@@ -98,8 +99,8 @@ class Worker:
     def attach(self) -> None:
         """Start ComfyUI and look at its device, reading weights meanwhile.
 
-        Raises a ComfyError; not on a platform, where that would end all that waits for this route.
-        There the first job tries once more, and is handed back with the reason.
+        A ComfyUI that does not start ends nothing here: the jobs try once more, and each ends with
+        the reason. `start_error` says it too.
         """
         assert self._runtime is not None
         assert self._store is not None
@@ -108,7 +109,7 @@ class Worker:
         route = self._runtime.routes.route(self._route)
         self._setup = set_up(self._runtime, route, environ=self._environ, work_dir=self._work_dir)
         self._setup.preload.start()
-        comfy = self._started(self._setup.server, self._runtime)
+        comfy = self._started(self._setup.server)
         self._context = self._make_context(comfy, route, self._runtime, self._store, self._sender)
         self._cold = ColdStart(
             container=self._imported - self._born,
@@ -116,10 +117,11 @@ class Worker:
             comfyui=time.monotonic() - began,
         )
 
-    def _started(self, server: ComfyServer, runtime: RuntimeConfig) -> ComfyInfo:
+    def _started(self, server: ComfyServer) -> ComfyInfo:
         try:
             return server.start()
         except ComfyError as error:
+            self.start_error = error
             structlog.get_logger(__name__).error(
                 "comfyui_not_started",
                 code=error.code,
@@ -127,8 +129,6 @@ class Worker:
                 hint=error.hint,
                 log_tail=error.log_tail,
             )
-            if not runtime.deployed:
-                raise
             return ComfyInfo("comfyui", None, gpu.gpu_name() or "unknown")
 
     def _make_context(

@@ -10,8 +10,15 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
+import pytest
+from structlog.testing import capture_logs
+
+from config.errors import StoreUnavailable
 from config.settings import Settings
+from pipeline.cli import dispatch
+from pipeline.dispatcher.loop import Wakeup
 from pipeline.store.conditional import SafeStore
+from system.backoff import Backoff
 from tests.pipeline.cli.conftest import Ryla
 
 
@@ -86,3 +93,45 @@ def test_ctrl_c_ends_it_and_what_waits_stays(bucket: Settings, store: SafeStore)
 
     assert (process.returncode, err) == (0, "")
     assert time.monotonic() - began < 10
+
+
+def opening(monkeypatch: pytest.MonkeyPatch, *answers: SafeStore | Exception) -> None:
+    """The store answers so, one after the other, and then always as at the end."""
+    left = list(answers)
+
+    def open_checked_store(settings: Settings) -> SafeStore:
+        answer = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(dispatch, "open_checked_store", open_checked_store)
+    monkeypatch.setattr(dispatch, "STORE_BACKOFF", Backoff(first_s=0.001, longest_s=0.002))
+
+
+AWAY = StoreUnavailable("nobody answers")
+
+
+def test_a_store_that_is_away_at_the_start_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, store: SafeStore
+) -> None:
+    opening(monkeypatch, AWAY, AWAY, AWAY, store)
+    with capture_logs() as logs:
+        assert dispatch._open_store(Settings(), Wakeup(), None) is store
+    assert [each["event"] for each in logs] == ["store_away"] * 3
+
+
+def test_a_store_that_stays_away_is_an_error_when_the_time_given_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opening(monkeypatch, AWAY)
+    for within_s in (0.0, 0.02):
+        with pytest.raises(StoreUnavailable):
+            dispatch._open_store(Settings(), Wakeup(), within_s)
+
+
+def test_whoever_waits_for_a_store_can_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    opening(monkeypatch, AWAY)
+    wakeup = Wakeup()
+    wakeup.stop()
+    assert dispatch._open_store(Settings(), wakeup, None) is None

@@ -1,10 +1,14 @@
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from config.settings import Settings
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status
+from pipeline.dispatcher.hand_back import hand_back
 from pipeline.dispatcher.tick import tick
 from pipeline.engines import local
 from tests.support.stack import Stack, quick, running, wait_until
@@ -38,13 +42,12 @@ def test_an_idle_worker_is_unloaded_and_the_next_job_gets_a_new_one(bucket: Sett
 
 
 def test_a_route_whose_workers_do_not_start_takes_no_more_jobs(
-    tmp_path: Path, bucket: Settings, monkeypatch: pytest.MonkeyPatch
+    bucket: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(local, "FAILURES", 1)
-    broken = tmp_path / "comfyui"
-    broken.mkdir()
-    (broken / "main.py").write_text("raise SystemExit('no weights here')")
-    with running(quick(bucket, comfyui_dir=broken, spawned_seconds=1, max_attempts=20)) as stack:
+    settings = quick(bucket, spawned_seconds=1, max_attempts=20)
+    with running(settings) as stack:
+        monkeypatch.setattr(sys, "executable", str(shutil.which("false")))
         stack.submit("job-1")
 
         def handed_back() -> bool:
@@ -57,8 +60,43 @@ def test_a_route_whose_workers_do_not_start_takes_no_more_jobs(
         assert lease.error is not None
         assert lease.error.code == "engine_unavailable"
         assert "workers" in (lease.error.hint or "")
-    log = (bucket.state_dir / "workers/Flux-0/worker.log").read_text()
-    assert "no weights here" in log
+
+
+def test_jobs_end_with_the_reason_where_comfyui_cannot_start(
+    tmp_path: Path, bucket: Settings
+) -> None:
+    broken = tmp_path / "comfyui"
+    broken.mkdir()
+    (broken / "main.py").write_text("raise SystemExit('no weights here')")
+    settings = quick(bucket, comfyui_dir=broken, max_attempts=1)
+    with running(settings) as stack, capture_logs() as logs:
+        stack.submit("job-1")
+        stack.submit("job-2")
+        stack.result("job-1", 60)
+        result = stack.result("job-2", 60)
+    assert result.error is not None
+    assert result.error.code == "comfyui_died"
+    assert "no weights here" in "".join(result.error.log_tail)
+    told = [each for each in logs if each["event"] == "comfyui_not_started"]
+    assert told, "whoever looks at the console is told at once"
+
+
+def test_what_no_worker_began_is_due_at_once_when_the_engine_is_closed(bucket: Settings) -> None:
+    """An orderly restart strands nothing: the next dispatcher need not wait for the lease."""
+    stack = Stack(quick(bucket, local_workers=1))
+    for number in range(4):
+        stack.submit(f"job-{number}")
+    tick(stack.dispatcher)
+    unstarted = stack.engine.close()
+    assert unstarted
+    back = hand_back(stack.dispatcher.store, unstarted)
+    waiting = [stack.lease(payload.id) for payload in unstarted]
+    due = [lease for lease in waiting if lease is not None and lease.phase is Phase.RETRY]
+    assert len(due) >= back >= 1
+    assert {lease.failures for lease in due} == {0}
+    assert hand_back(stack.dispatcher.store, unstarted) == 0, "each holds for its own claim alone"
+    stack.sender.close(1)
+    stack.pool.shutdown()
 
 
 def test_a_closed_engine_takes_nothing(bucket: Settings) -> None:

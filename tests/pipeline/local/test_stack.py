@@ -184,15 +184,15 @@ def lease_of(store: SafeStore, id: str) -> Lease:
     return lease
 
 
-def test_a_job_that_no_worker_began_is_due_at_once_and_keeps_its_attempts() -> None:
+def test_a_job_that_no_worker_began_is_due_at_once_and_has_not_failed() -> None:
     store = store_with(a_lease("new", Phase.CLAIMED), a_lease("again", Phase.SPAWNED, attempt=3))
 
     assert reclaim(store) == 2
 
-    for id, attempt in (("new", 0), ("again", 2)):
+    for id, attempt in (("new", 1), ("again", 3)):
         lease = lease_of(store, id)
         assert lease.phase is Phase.RETRY
-        assert lease.attempt == attempt
+        assert (lease.attempt, lease.failures) == (attempt, 0)
         assert lease.not_before is not None
         assert abs(lease.not_before - NOW) < timedelta(seconds=1)
 

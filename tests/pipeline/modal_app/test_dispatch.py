@@ -26,7 +26,7 @@ def pipeline() -> Iterator[PipelineFixture]:
 @pytest.fixture
 def dependencies(pipeline: PipelineFixture) -> DispatchDependencies:
     return DispatchDependencies(
-        pipeline.settings, pipeline.runtime, pipeline.store, pipeline.engine, pipeline.pool
+        pipeline.settings, pipeline.runtime, pipeline.store, pipeline.engine
     )
 
 
@@ -78,7 +78,6 @@ def test_its_events_say_modal_and_which_version() -> None:
         "RYLA_POSTHOG_API_KEY": "phc_tests",
     }
     dependencies = open_dependencies(environ, checked=False)
-    dependencies.pool.shutdown()
     assert dependencies.runtime.engine == "modal"
     assert dependencies.settings.app_version == "1.0+abc"
     assert replace(dependencies).lease_cache is dependencies.lease_cache
