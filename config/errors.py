@@ -17,7 +17,8 @@ error becomes in the bucket is decided in pipeline/contract/errors.py.
     │       └── NsfwNotAllowed, ConsentMissing, PromptRefused
     ├── ComfyError
     │   ├── ComfyUnavailable, ComfyStartFailed, ComfyDied, ComfyTimeout, ComfyProtocolError
-    │   ├── GraphRejected, NodeMissing, NodeFailed, OutOfMemory
+    │   ├── GraphRejected, NodeMissing, NodeFailed
+    │   ├── OutOfMemory, TextTooLarge, ComfyDiskFull
     │   ├── OutputsMissing, OutputInvalid
     │   └── PromptInterrupted
     ├── StoreError
@@ -247,6 +248,21 @@ class NodeFailed(ComfyError):
 
 class OutOfMemory(ComfyError):
     code = "out_of_memory"
+    retryable = True
+
+
+class TextTooLarge(ComfyError):
+    """Memory ran out while a text was encoded: the text takes it, on every machine alike."""
+
+    code = "text_too_large"
+    http_status = 422
+    default_hint = "Shorten the text: a text encoder reads some hundred words."
+
+
+class ComfyDiskFull(ComfyError):
+    """The disk that outputs are written to is full. Another machine's may not be."""
+
+    code = "comfyui_disk_full"
     retryable = True
 
 

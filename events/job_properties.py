@@ -15,6 +15,7 @@ from config.errors import (
     NoFace,
     Refused,
     RylaError,
+    TextTooLarge,
 )
 from events.catalogue import ErrorType, RequestProperties
 
@@ -55,7 +56,7 @@ def _codes(*classes: type[RylaError]) -> frozenset[str]:
 
 _TIMEOUTS = _codes(ComfyTimeout, DeadlineExceeded)
 _WORKFLOW_ERRORS = _codes(
-    BadManifest, Refused, GraphRejected, InvalidInput, LoraError, NoFace
+    BadManifest, Refused, GraphRejected, TextTooLarge, InvalidInput, LoraError, NoFace
 ) - _codes(AttemptsExhausted, MissingModel, DeadlineExceeded)
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
+from statistics import median
 from typing import Any, Final
 
 from handlers.comfyui import frames, timings
@@ -30,6 +32,7 @@ class PromptTracker:
         self._steps: list[list[float]] = []
         """Of each sampler that ran: its start, and the end of each step."""
         self._step = 0.0
+        self._steps_left = False
         self._weights = {node: _WEIGHT[timings.part_of(c)] for node, c in self.classes.items()}
         self._done: set[str] = set()
 
@@ -58,6 +61,7 @@ class PromptTracker:
             case frames.Progress():
                 if frame.node in (self._node, None) and frame.maximum > 0:
                     self._take_step(frame.value, at)
+                    self._steps_left = frame.value < frame.maximum
                     self._advance(frame.value / frame.maximum)
             case frames.ExecutionError() | frames.ExecutionInterrupted():
                 self.failure = frame
@@ -67,6 +71,18 @@ class PromptTracker:
         end = [] if self.ended else [(until, None)]
         parts = timings.fold([*self._marks, *end], self.classes)
         return replace(parts, first_step=sum(map(timings.first_step_excess, self._steps)))
+
+    def stalled_s(self, now: float) -> tuple[float, float] | None:
+        """Seconds since the running sampler's last step, and the median of its steps.
+
+        None before its pace is known, and where no further step is to come.
+        """
+        if not self._steps_left or not self._steps:
+            return None
+        steps = [after - before for before, after in pairwise(self._steps[-1])][1:]
+        if len(steps) < timings.FEWEST_STEPS:
+            return None
+        return now - self._steps[-1][-1], median(steps)
 
     def _take_step(self, value: float, at: float) -> None:
         samples = timings.part_of(self.node_class or "") is Part.SAMPLING
@@ -81,6 +97,7 @@ class PromptTracker:
         if self._node is not None and self._node != frame.node:
             self._done.add(self._node)
         self._node = frame.node
+        self._steps_left = False
         self._marks.append((at, frame.node))
         if timings.part_of(self.node_class or "") is Part.SAMPLING:
             self._steps.append([at])

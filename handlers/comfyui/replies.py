@@ -3,9 +3,11 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any, Final, Literal
 
 from config.errors import (
+    ComfyDiskFull,
     ComfyError,
     ComfyProtocolError,
     GraphRejected,
@@ -13,6 +15,7 @@ from config.errors import (
     NodeMissing,
     OutOfMemory,
     PromptInterrupted,
+    TextTooLarge,
 )
 from config.nearest import nearest
 from handlers.comfyui import frames
@@ -22,6 +25,7 @@ Failure = frames.ExecutionError | frames.ExecutionInterrupted
 
 _UNKNOWN_CLASS: Final = re.compile(r"node (?P<cls>.+) does not exist")
 _NO_MEMORY: Final = re.compile(r"out of memory|allocation on device|can't allocate memory", re.I)
+_NO_SPACE: Final = re.compile(r"no space left on device|disk quota exceeded", re.I)
 _HINTS: Final = {
     "required_input_missing": "Give this input a value or a link.",
     "value_smaller_than_min": "Stay within the node's range.",
@@ -177,8 +181,15 @@ def failure_error(failure: Failure) -> ComfyError:
     if isinstance(failure, frames.ExecutionInterrupted):
         return PromptInterrupted(f"Interrupted in {where}", field=failure.node)
     name, text = failure.exception_type, failure.exception_message.strip()
-    kind = OutOfMemory if _is_out_of_memory(name, text) else NodeFailed
-    return kind(f"{where}: {name}: {text}", field=failure.node, value=name)
+    return _kind_of(failure, text)(f"{where}: {name}: {text}", field=failure.node, value=name)
+
+
+def _kind_of(failure: frames.ExecutionError, text: str) -> type[ComfyError]:
+    if _NO_SPACE.search(text):
+        return ComfyDiskFull
+    if not _is_out_of_memory(failure.exception_type, text):
+        return NodeFailed
+    return TextTooLarge if fnmatchcase(failure.node_class, "*TextEncode*") else OutOfMemory
 
 
 def _is_out_of_memory(name: str, text: str) -> bool:

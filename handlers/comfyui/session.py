@@ -50,6 +50,10 @@ class Waits:
     """Their answer. Loading a model can keep ComfyUI from answering for a while."""
     silence_s: float = 120.0
     """No frame and no answer at all, before ComfyUI counts as hung."""
+    pace: float = 10.0
+    """So many times the median of its steps may pass until a sampler's next one, `step_s` at least,
+    before ComfyUI counts as hung, whatever it answers."""
+    step_s: float = 20.0
     settle_s: float = 2.0
     """A prompt whose POST got no reply may take this long to show in the queue."""
     history_s: float = 5.0
@@ -176,6 +180,13 @@ class PromptSession:
             raise PromptInterrupted("Stopped on request" + self._stop())
         if self._clock() >= self._deadline:
             raise ComfyTimeout(f"No end within {self._deadline_s:g} s" + self._stop())
+        if (stalled := self.tracker.stalled_s(self._clock())) is not None:
+            since_s, step_s = stalled
+            if since_s > max(self._waits.step_s, self._waits.pace * step_s):
+                raise ComfyTimeout(
+                    f"No step for {since_s:.0f} s, where one takes {step_s:.1f} s: ComfyUI hangs"
+                    + self._stop()
+                )
 
     def _listen(self) -> None:
         """Take one frame, or let one tick pass."""

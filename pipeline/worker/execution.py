@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import structlog
 
-from config.errors import RylaError, StoreDenied, StoreUnavailable, Superseded
+from config.errors import ComfyDiskFull, RylaError, StoreDenied, StoreUnavailable, Superseded
 from pipeline.contract.errors import error_info, unforeseen
 from pipeline.contract.keys import attempt_folder, lease_key, manifest_key, result_key
 from pipeline.contract.lease import Lease
@@ -71,6 +71,8 @@ def _run_started(
         context.store, lease, started.etag, settings, monotonic=context.monotonic
     ) as heart:
         error = _try_to_render(state, lease, body, context, heart)
+        if isinstance(error, ComfyDiskFull):
+            context.server.broken = True  # the next attempt goes elsewhere
         if heart.lost:
             return Ending.STALE
         total_s, preload = context.monotonic() - began, context.preload()

@@ -39,6 +39,8 @@ def decide_next(
         return Retry(error, lease.gpu, failed=False)
     if lease.failures + 1 >= context.runtime.settings.max_attempts:
         return None
+    if isinstance(error, OutOfMemory) and payload.model == "workflow":
+        return None  # what a caller's graph takes, it takes every time
     if isinstance(error, OutOfMemory) and context.runtime.deployed:
         larger = next_gpu(route_of(payload, context), context.gpu, context.runtime.gpus)
         return None if larger is None else Retry(error, larger)

@@ -11,6 +11,7 @@ import pytest
 
 from config.errors import (
     ComfyDied,
+    ComfyDiskFull,
     ComfyError,
     ComfyProtocolError,
     ComfyTimeout,
@@ -21,6 +22,7 @@ from config.errors import (
     OutOfMemory,
     OutputsMissing,
     PromptInterrupted,
+    TextTooLarge,
 )
 from handlers.comfyui.client import ComfyClient
 from handlers.comfyui.session import Waits
@@ -145,6 +147,53 @@ def test_out_of_memory_has_its_own_error(exception_type: str, message: str) -> N
     ):
         run(client)
     assert caught.value.retryable
+
+
+def failure(node_class: str, exception_type: str, message: str) -> ComfyError:
+    data = {
+        "prompt_id": "job-1-a1",
+        "node_id": "9",
+        "node_type": node_class,
+        "exception_type": exception_type,
+        "exception_message": message,
+    }
+    frame = json.dumps({"type": "execution_error", "data": data})
+    with replaying(extra_frames=[frame]) as (_, client), pytest.raises(ComfyError) as caught:
+        run(client)
+    return caught.value
+
+
+@pytest.mark.parametrize("node_class", ["CLIPTextEncode", "CLIPTextEncodeFlux"])
+@pytest.mark.parametrize("exception_type", ["torch.OutOfMemoryError", "MemoryError"])
+def test_memory_that_a_text_takes_is_not_tried_again(node_class: str, exception_type: str) -> None:
+    error = failure(node_class, exception_type, "Unable to allocate 21.0 GiB")
+    assert isinstance(error, TextTooLarge)
+    assert not error.retryable
+
+
+def test_a_full_output_folder_is_tried_again_elsewhere() -> None:
+    error = failure("SaveImage", "OSError", "[Errno 28] No space left on device: 'ryla_1_.png'")
+    assert isinstance(error, ComfyDiskFull)
+    assert error.retryable
+
+
+def test_a_sampler_that_hangs_is_noticed_by_its_pace_though_comfyui_answers() -> None:
+    session = recording("flux_cold")
+    first = next(n for n, (_, message) in enumerate(session.frames) if '"progress"' in str(message))
+    at, message = session.frames[first]
+    told = json.loads(message)
+    steps = [
+        (at, json.dumps(told | {"data": told["data"] | {"value": value, "max": 20}}))
+        for value in range(1, 7)
+    ]
+    session = replace(session, frames=(*session.frames[:first], *steps, *session.frames[first:]))
+    quick = replace(WAITS, step_s=0.4, pace=10.0)
+    with replaying(session, waits=quick, stall_after=first + len(steps)) as (server, client):
+        begin = time.monotonic()
+        with pytest.raises(ComfyTimeout, match="ComfyUI hangs"):
+            run(client, session)
+        assert time.monotonic() - begin < 5
+        assert server.interrupted == [{"prompt_id": "job-1-a1"}]
 
 
 # -- outputs

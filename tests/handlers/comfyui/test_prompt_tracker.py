@@ -107,3 +107,25 @@ def test_the_first_step_of_each_sampler_is_timed() -> None:
     tracker.take(frame("progress", node="10", prompt_id="p", value=1, max=1), 7.5)
     timings = tracker.timings(until=8.0)
     assert (timings.sampling, timings.first_step) == (6.0, 3.0)
+
+
+def sampling(*steps: float, of: int = 20) -> PromptTracker:
+    """A sampler that began at 0 and ended steps at these moments."""
+    tracker = PromptTracker({"9": {"class_type": "KSampler"}}, "p")
+    tracker.take(frame("executing", node="9", prompt_id="p"), 0.0)
+    for number, at in enumerate(steps, 1):
+        tracker.take(frame("progress", node="9", prompt_id="p", value=number, max=of), at)
+    return tracker
+
+
+def test_a_sampler_that_stands_still_is_told_by_its_own_pace() -> None:
+    """The first step does not count: weights are moved, and kernels compiled, in it."""
+    assert sampling(90.0, 91.0, 92.0, 93.0).stalled_s(100.0) == (7.0, 1.0)
+
+
+def test_without_a_pace_or_a_step_to_come_nothing_stands_still() -> None:
+    assert sampling(90.0, 91.0, 92.0).stalled_s(500.0) is None
+    assert sampling(1.0, 2.0, 3.0, 4.0, of=4).stalled_s(500.0) is None
+    decoding = sampling(1.0, 2.0, 3.0, 4.0)
+    decoding.take(frame("executing", node="10", prompt_id="p"), 5.0)
+    assert decoding.stalled_s(500.0) is None

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from config.errors import NodeFailed, OutOfMemory, PromptInterrupted, StoreDenied
+from config.errors import ComfyDiskFull, NodeFailed, OutOfMemory, PromptInterrupted, StoreDenied
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status
 from pipeline.queue.spawn import SpawnPayload
@@ -285,6 +285,23 @@ def test_a_manifest_that_vanished_fails_the_job(holding: PipelineFixture) -> Non
     assert run(holding, payload) is Ending.COMMITTED
     result = holding.result("job-1")
     assert (result.status, result.tenant) == (Status.FAILED, "default")
+
+
+def test_a_full_disk_sends_the_job_elsewhere(holding: PipelineFixture) -> None:
+    server = InstantServer(failing(ComfyDiskFull("no space left on device")))
+    context = worker_context(holding.store, holding.delivery, holding.runtime, server)
+    assert execute(spawned(holding), context, call_id=None) is Ending.RETRY
+    assert server.broken, "this worker takes no further job"
+
+
+def test_a_callers_graph_that_runs_out_of_memory_is_not_tried_again(
+    holding: PipelineFixture,
+) -> None:
+    payload = spawned(holding).model_copy(update={"model": "workflow"})
+    server = InstantServer(failing(OutOfMemory("full")))
+    context = worker_context(holding.store, holding.delivery, holding.runtime, server)
+    assert execute(payload, context, call_id=None) is Ending.COMMITTED
+    assert holding.result("job-1").status is Status.FAILED
 
 
 def test_a_worker_that_must_go_hands_its_job_back(holding: PipelineFixture) -> None:
