@@ -19,7 +19,7 @@ class RuntimeConfig:
     routes: RouteTable
     models: ModelTable
     interfaces: Interfaces
-    engine: str
+    platform: str
     """Where jobs run (`local`, `modal`), for events."""
     prompt_check: PromptCheck = word_filter
 
@@ -27,7 +27,7 @@ class RuntimeConfig:
     def deployed(self) -> bool:
         """Whether workers are containers of a platform, which gives each the GPU that is asked for,
         and weights from a volume. Anywhere else a worker takes the machine as it is."""
-        return self.engine == "modal"
+        return self.platform == "modal"
 
     @property
     def policy(self) -> Policy:
@@ -39,7 +39,7 @@ class RuntimeConfig:
         return None if kind is None else kind.route
 
 
-def load_runtime(settings: Settings, engine: str) -> RuntimeConfig:
+def load_runtime(settings: Settings, platform: str) -> RuntimeConfig:
     """Raises InvalidSetting when a table does not fit."""
     gpus = load_gpus(settings.gpus_file)
     return RuntimeConfig(
@@ -48,5 +48,5 @@ def load_runtime(settings: Settings, engine: str) -> RuntimeConfig:
         routes=load_routes(settings.routes_file, gpus=gpus),
         models=models_in_use(settings),
         interfaces=interfaces.committed(),
-        engine=engine,
+        platform=platform,
     )

@@ -148,7 +148,8 @@ class UsedLora(_Part):
 
 class Provenance(_Part):
     engine: str
-    """`comfyui`, or `standin` for pictures that no model made."""
+    """What drew the pictures: `comfyui`, or `standin` where no model did. In events and settings
+    the word means the platform, in code whatever starts workers on one (docs/glossary.md)."""
     comfyui_version: str | None = None
     graph_sha256: tuple[str, ...] = ()
     models: dict[str, str | None] = {}

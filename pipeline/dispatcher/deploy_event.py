@@ -117,7 +117,7 @@ def _first(runtime: RuntimeConfig, now: datetime) -> Deploy:
     common = Common(
         kind=None,
         environment=settings.environment,
-        engine=runtime.engine,
+        engine=runtime.platform,
         app_version=settings.app_version,
     )
     version = settings.app_version

@@ -29,7 +29,7 @@ def main(route: str, work_dir: str) -> None:
     worker = Worker(
         settings,
         route,
-        engine="local",
+        platform="local",
         environ=os.environ,
         work_dir=Path(work_dir),
         born=born_at(),

@@ -13,7 +13,7 @@ from config.settings import Settings, load_settings, variable
 from config.tables import NO_GPU, ModelTable, Route, RouteTable, load_gpus, load_models, load_routes
 from pipeline.modal_app.shipping import app_version
 
-ENGINE = "modal"
+PLATFORM = "modal"
 RUN_S = 50.0
 """How long one scheduled run of the dispatcher goes on ticking."""
 RUN_TIMEOUT_S = 58
@@ -56,7 +56,7 @@ class Deployment:
     def env(self) -> dict[str, str]:
         """Variables of every function, whatever its image."""
         found = {
-            variable("engine"): ENGINE,
+            variable("engine"): PLATFORM,
             variable("app_version"): self.version,
             variable("modal_app"): self.settings.modal_app,
         }

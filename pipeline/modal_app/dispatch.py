@@ -17,7 +17,7 @@ from pipeline.dispatcher.engine import Engine
 from pipeline.dispatcher.loop import Wakeup, dispatch
 from pipeline.dispatcher.tick import Dispatcher, TickReport
 from pipeline.engines.modal import ModalEngine
-from pipeline.modal_app.deployment import ENGINE, RUN_S
+from pipeline.modal_app.deployment import PLATFORM, RUN_S
 from pipeline.modal_app.mounted import Handle, look_again
 from pipeline.models.versions import latest
 from pipeline.notify.sinks import make_sink
@@ -38,7 +38,7 @@ class DispatchDependencies:
 
     def dispatcher(self, sender: Sender, pool: ThreadPoolExecutor) -> Dispatcher:
         """Whoever ticks shuts the sender and the pool down."""
-        owner = f"{ENGINE}@{socket.gethostname()}:{os.getpid()}"
+        owner = f"{PLATFORM}@{socket.gethostname()}:{os.getpid()}"
         return Dispatcher(
             self.store,
             self.engine,
@@ -64,7 +64,7 @@ def open_dependencies(
     _require_posthog(settings)
     return DispatchDependencies(
         settings,
-        load_runtime(settings, ENGINE),
+        load_runtime(settings, PLATFORM),
         open_checked_store(settings, threads) if checked else open_store(settings, threads),
         ModalEngine(settings),
     )

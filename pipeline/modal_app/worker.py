@@ -8,7 +8,7 @@ from config.logs import configure_logs
 from config.settings import Settings, load_settings
 from config.tables import Route, load_routes
 from pipeline.loras.cache import lora_folder
-from pipeline.modal_app.deployment import ENGINE, takes_snapshot
+from pipeline.modal_app.deployment import PLATFORM, takes_snapshot
 from pipeline.modal_app.mounted import Handle, MountedVolume
 from pipeline.worker.worker import Worker
 from system.process_start import born_at
@@ -22,7 +22,7 @@ def make_worker(route: str, environ: Mapping[str, str], loras: Handle) -> Worker
     return Worker(
         limited(settings, row),
         route,
-        engine=ENGINE,
+        platform=PLATFORM,
         environ=environ,
         work_dir=Path(mkdtemp(prefix=f"ryla-{route}-")),
         loras=MountedVolume(lora_folder(settings), loras),

@@ -42,7 +42,7 @@ class Origin:
         """`comfy` is what runs the graphs, where that is known: pictures that no model made
         must never be counted as pictures."""
         settings = runtime.settings
-        engine = runtime.engine
+        engine = runtime.platform
         if comfy is not None and not comfy.is_comfyui:
             engine = comfy.engine
         return cls(settings.environment, engine, settings.app_version)

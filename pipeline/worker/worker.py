@@ -60,7 +60,7 @@ class Worker:
         settings: Settings,
         route: str,
         *,
-        engine: str,
+        platform: str,
         environ: Mapping[str, str],
         work_dir: Path,
         loras: Volume | None = None,
@@ -74,7 +74,7 @@ class Worker:
         self.start_error: ComfyError | None = None
         self._settings = settings
         self._route = route
-        self._engine = engine
+        self._platform = platform
         self._environ = environ
         self._work_dir = work_dir
         self._loras = loras
@@ -91,7 +91,7 @@ class Worker:
 
     def load(self) -> None:
         """What needs no GPU and no running ComfyUI: tables, clients, the sender."""
-        self._runtime = load_runtime(self._settings, self._engine)
+        self._runtime = load_runtime(self._settings, self._platform)
         self._store = open_store(self._settings)
         self._sender = Sender(make_sink(self._settings))
         self._loaded = time.monotonic()

@@ -18,7 +18,12 @@ from system.process_start import born_at
 def main(work_dir: str) -> None:
     settings = load_settings(os.environ)
     worker = Worker(
-        settings, "Flux", engine="test", environ=os.environ, work_dir=Path(work_dir), born=born_at()
+        settings,
+        "Flux",
+        platform="test",
+        environ=os.environ,
+        work_dir=Path(work_dir),
+        born=born_at(),
     )
     worker.load()
     worker.attach()

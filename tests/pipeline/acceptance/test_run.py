@@ -140,7 +140,7 @@ def run(
     return Run(
         plan_file(folder, http=ONE, **of_plan),
         RunOptions("r", folder / "out", gpus, bound),
-        replace(pipeline.runtime, engine=engine),
+        replace(pipeline.runtime, platform=engine),
         driver(pipeline, bound=bound),
         web,
         RunObserver(said=(said if said is not None else []).append),

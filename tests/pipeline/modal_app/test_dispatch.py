@@ -78,7 +78,7 @@ def test_its_events_say_modal_and_which_version() -> None:
         "RYLA_POSTHOG_API_KEY": "phc_tests",
     }
     dependencies = open_dependencies(environ, checked=False)
-    assert dependencies.runtime.engine == "modal"
+    assert dependencies.runtime.platform == "modal"
     assert dependencies.settings.app_version == "1.0+abc"
     assert replace(dependencies).lease_cache is dependencies.lease_cache
 

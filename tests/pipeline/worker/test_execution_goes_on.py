@@ -155,7 +155,7 @@ def test_what_was_loaded_for_a_job_that_is_kept_is_told_by_its_next_attempt(
 def ran_out(
     pipeline: PipelineFixture, payload: SpawnPayload, gpu: str, error: RylaError | None = None
 ) -> Ending:
-    runtime = replace(pipeline.runtime, engine="modal")
+    runtime = replace(pipeline.runtime, platform="modal")
     server = InstantServer(failing(error or OutOfMemory("full")))  # type: ignore[arg-type]
     context = worker_context(pipeline.store, pipeline.delivery, runtime, server, gpu=gpu)
     ending = execute(payload, context, call_id=None)

@@ -52,7 +52,7 @@ def test_a_gpu_with_room_keeps_all_models(comfyui: Path, tmp_path: Path) -> None
     assert flags(rigged(here, tmp_path, "NVIDIA L40S")) == ("--disable-mmap",)
     assert flags(rigged(here, tmp_path, None)) == ("--disable-mmap",)
     assert not rigged(here, tmp_path).server._on_gpu
-    assert rigged(replace(here, engine="modal"), tmp_path).server._on_gpu
+    assert rigged(replace(here, platform="modal"), tmp_path).server._on_gpu
 
 
 def test_the_stand_in_needs_no_driver_and_reads_no_weights(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.xdist_group("worker")
 
 
 def worker_of(settings: Settings, work_dir: Path) -> Worker:
-    return Worker(settings, "Flux", engine="test", environ=os.environ, work_dir=work_dir)
+    return Worker(settings, "Flux", platform="test", environ=os.environ, work_dir=work_dir)
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +169,9 @@ def test_on_a_platform_a_comfyui_that_does_not_start_hands_its_job_back_with_the
 ) -> None:
     (tmp_path / "main.py").write_text("raise SystemExit('no weights here')")
     broken = settings.model_copy(update={"comfyui_dir": tmp_path})
-    worker = Worker(broken, "Flux", engine="modal", environ=os.environ, work_dir=tmp_path / "work")
+    worker = Worker(
+        broken, "Flux", platform="modal", environ=os.environ, work_dir=tmp_path / "work"
+    )
     worker.load()
     worker.attach()
     try:
