@@ -178,7 +178,7 @@ class Rendered:
 
 @dataclass(frozen=True)
 class JobRequest(Generic[InputT]):
-    """Everything that decides a job's pictures. Equal briefs make equal pictures."""
+    """Everything that decides a job's pictures. Equal requests make equal pictures."""
 
     job_id: str
     attempt: int

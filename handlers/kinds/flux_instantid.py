@@ -37,7 +37,7 @@ from workflows import instantid
 from workflows.graph import Graph
 from workflows.instantid import Crop, Sampling
 
-SITTER = "ryla_sitter"
+REFERENCE_FACE = "ryla_sitter"
 """Beside the composition's graph: the input file of the person it is for. ComfyUI does not look at
 it; the stand-in, which cannot compose a face, puts that picture in."""
 
@@ -169,7 +169,7 @@ class FluxInstantId(InstantIdKind[FluxInstantIdInput]):
         )
         composed_by = sha256s(models.weights(composer(request)[0].weight_set))
         for ordinal, graph in enumerate(self._compositions(job, models)):
-            graph.extra_data[SITTER] = session.reference
+            graph.extra_data[REFERENCE_FACE] = session.reference
             done = runner.render(graph, part=2 * ordinal, parts=2 * request.num_images)
             composition = Rendered(
                 body=only_file(done, ordinal),

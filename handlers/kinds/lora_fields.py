@@ -1,4 +1,4 @@
-"""What the kinds that take a LoRA share: its fields, the wish for its file, the trigger word."""
+"""What the kinds that take a LoRA share: its fields, the request for its file, the trigger word."""
 
 import re
 from collections.abc import Callable, Mapping

@@ -1,7 +1,8 @@
 """What a LoRA may change in each base model: the linears, by every name ComfyUI knows them by.
 
 A name that is missing here is one that ComfyUI skips with a line in its log: the picture then
-comes out as without it. So the names are ComfyUI's (0.8.0), habit by habit, and nothing is guessed.
+comes out as without it. So the names are those of ComfyUI 0.8.0, format by format, and nothing is
+guessed.
 """
 
 from collections.abc import Iterator, Mapping

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from config.errors import LoraMismatch
 from handlers.loras.bases import Base, Linear
-from handlers.loras.family import X_FLUX_NAME, Family, Habit, Lora, Pair, describe
+from handlers.loras.family import X_FLUX_NAME, Family, KeyFormat, Lora, Pair, describe
 from handlers.loras.header import Ranges, Tensor, quoted, read_header
 
 _WEIGHTS = ("F16", "BF16", "F32", "F64", "F8_E4M3", "F8_E5M2")
@@ -42,7 +42,7 @@ def require_fit(lora: Lora, base: Base) -> None:
             value=lora.family.value,
             hint=f"Use it with a {lora.family} model, or choose a LoRA made for {base.family}.",
         )
-    if lora.key_format is Habit.X_FLUX:
+    if lora.key_format is KeyFormat.X_FLUX:
         _require_x_flux_marks(lora.pairs)
     problems = [problem for pair in lora.pairs if (problem := _problem(pair, base))]
     if problems:

@@ -26,8 +26,8 @@ class Family(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Habit(StrEnum):
-    """How the stems begin, which is whose habit they follow."""
+class KeyFormat(StrEnum):
+    """How the stems of the keys begin, which tells the trainer that wrote them."""
 
     KOHYA = "kohya"
     DIFFUSERS = "diffusers"
@@ -62,7 +62,7 @@ class Pair:
 @dataclass(frozen=True)
 class Lora:
     family: Family
-    key_format: Habit
+    key_format: KeyFormat
     pairs: Sequence[Pair]
     """Of the diffusion model, in the file's order."""
     text_encoder_pairs: Sequence[Pair]
@@ -95,14 +95,14 @@ _X_FLUX_ENDINGS = ((".down.weight", ".up.weight"),)
 X_FLUX_NAME = re.compile(r"(double|single)_blocks\.\d+\.processor\.")
 _OTHER_ADAPTER = re.compile(r"\.(hada_|lokr_|oft_|boft_|[ab][12]\.weight$)")
 
-_HABITS = (
-    (re.compile(r"lora_(unet|te)"), Habit.KOHYA),
-    (re.compile(r"lora_transformer_"), Habit.ONETRAINER),
-    (re.compile(r"lycoris_"), Habit.LYCORIS),
-    (re.compile(r"diffusion_model\."), Habit.AI_TOOLKIT),
-    (X_FLUX_NAME, Habit.X_FLUX),
-    (re.compile(r"(double|single)_blocks\.\d+\."), Habit.BFL),
-    (re.compile(r"transformer\.|unet\.|text_encoder|(down|up|mid)_block"), Habit.DIFFUSERS),
+_KEY_FORMATS = (
+    (re.compile(r"lora_(unet|te)"), KeyFormat.KOHYA),
+    (re.compile(r"lora_transformer_"), KeyFormat.ONETRAINER),
+    (re.compile(r"lycoris_"), KeyFormat.LYCORIS),
+    (re.compile(r"diffusion_model\."), KeyFormat.AI_TOOLKIT),
+    (X_FLUX_NAME, KeyFormat.X_FLUX),
+    (re.compile(r"(double|single)_blocks\.\d+\."), KeyFormat.BFL),
+    (re.compile(r"transformer\.|unet\.|text_encoder|(down|up|mid)_block"), KeyFormat.DIFFUSERS),
 )
 
 _PREFIX = re.compile(
@@ -141,7 +141,7 @@ def describe(header: Header) -> Lora:
         )
     return Lora(
         family=_family(of_model),
-        key_format=_habit(of_model, header.metadata),
+        key_format=_key_format(of_model, header.metadata),
         pairs=of_model,
         text_encoder_pairs=[pair for pair in pairs if pair.of_text_encoder],
         unmatched=unmatched,
@@ -182,18 +182,18 @@ def _parts(name: str) -> tuple[str, str, str] | None:
     return None
 
 
-def _habit(pairs: Sequence[Pair], metadata: Mapping[str, str]) -> Habit:
+def _key_format(pairs: Sequence[Pair], metadata: Mapping[str, str]) -> KeyFormat:
     stem = pairs[0].stem
     key_format = next(
-        (key_format for sign, key_format in _HABITS if sign.match(stem)), Habit.UNKNOWN
+        (key_format for sign, key_format in _KEY_FORMATS if sign.match(stem)), KeyFormat.UNKNOWN
     )
-    if key_format is Habit.DIFFUSERS and "ai-toolkit" in metadata.get("software", ""):
-        return Habit.AI_TOOLKIT
+    if key_format is KeyFormat.DIFFUSERS and "ai-toolkit" in metadata.get("software", ""):
+        return KeyFormat.AI_TOOLKIT
     return key_format
 
 
 def plain(stem: str) -> str:
-    """The stem without its habit: no prefix, underscores for dots."""
+    """The stem as no trainer writes it: no prefix, underscores for dots."""
     return _PREFIX.sub("", stem, count=1).replace(".", "_")
 
 

@@ -37,7 +37,7 @@ class Wakeup:
         self._notified.set()
 
     def wait(self, timeout_s: float) -> bool:
-        """Whether it rang before the time was over."""
+        """Whether it was notified before the time was over."""
         notified = self._notified.wait(timeout_s)
         self._notified.clear()
         return notified
@@ -52,7 +52,7 @@ def dispatch(
     on_tick: Callable[[TickReport], None] | None = None,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> int:
-    """Tick until the bell says stop, or for `for_s` seconds. How many ticks in a row were idle.
+    """Tick until `wakeup` says stop, or for `for_s` seconds. How many ticks in a row were idle.
 
     `idle_ticks` are those of an earlier run: an idle dispatcher that starts anew goes on idling.
     A store that is briefly away is waited for; one that refuses us, or that is no queue, ends it.

@@ -1,7 +1,7 @@
 """Ticks when work was heard of, for a process that serves HTTP and polls nothing.
 
-A POST or the doorbell rings; one thread looks. Rings that come while it looks make it look once
-more, so that none is lost and never two ticks run at once.
+A POST or the doorbell notifies; one thread looks. Notices that come while it looks make it look
+once more, so that none is lost and never two ticks run at once.
 """
 
 import time
@@ -19,7 +19,7 @@ MAX_KEYS = 16
 
 
 class DispatchThread:
-    """Ticks of this dispatcher, in a thread of its own, from the first ring until close()."""
+    """Ticks of this dispatcher, in a thread of its own, from the first notice until close()."""
 
     def __init__(
         self,
@@ -60,12 +60,12 @@ class DispatchThread:
 
     @property
     def busy(self) -> bool:
-        """Whether a ring is still to be seen to."""
+        """Whether a notice is still to be seen to."""
         with self._changed:
             return self._notified or self._looking
 
     def close(self, timeout_s: float = 30.0) -> None:
-        """See to what has been rung for, then end; whoever polls finds what is left."""
+        """See to what it was notified of, then end; whoever polls finds what is left."""
         with self._changed:
             self._closing = True
             self._changed.notify()

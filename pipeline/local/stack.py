@@ -56,7 +56,7 @@ class LocalStack:
         bound `listener`, the HTTP API is served there; it is closed at the end."""
         self.folder = folder.absolute()
         self.wakeup = Wakeup()
-        """Rung for work that was just submitted, so that it is not left to the next poll."""
+        """Notified of work that was just submitted, so that it is not left to the next poll."""
         self.settings: Settings
         self.store: SafeStore
         self.engine: LocalEngine

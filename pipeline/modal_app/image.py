@@ -69,23 +69,23 @@ def service() -> Recipe:
 
 
 def worker() -> Recipe:
-    wish = InstallOptions(Path(resources.COMFYUI), base_python="python")
+    options = InstallOptions(Path(resources.COMFYUI), base_python="python")
     return Recipe(
         requirements="requirements/gpu.txt",  # with comfy-cli, and onnxruntime for GPUs alone
         env=resources.WORKER,
         build_env={**UNTRACKED, "PIP_NO_CACHE_DIR": "1"},  # else gigabytes of it are in the image
         apt=("git",),
-        commands=tuple(_comfyui(wish)),
-        check=f"python -m pipeline.comfyui_setup.check {wish.folder}",
+        commands=tuple(_comfyui(options)),
+        check=f"python -m pipeline.comfyui_setup.check {options.folder}",
     )
 
 
-def _comfyui(wish: InstallOptions) -> Iterable[str]:
+def _comfyui(options: InstallOptions) -> Iterable[str]:
     """The commands of `ryla comfyui install`: torch is there before anything may ask for it."""
     pins = shlex.join(["printf", r"%s\n", *constraints()])
-    for step in steps(wish, "comfy"):
+    for step in steps(options, "comfy"):
         if step.name == "torch":
-            yield f"{pins} > {wish.folder / CONSTRAINTS_FILE}"
+            yield f"{pins} > {options.folder / CONSTRAINTS_FILE}"
         yield shlex.join(step.command)
 
 

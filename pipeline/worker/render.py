@@ -108,13 +108,13 @@ def _supply(
     """
     wanted = required_inputs(manifest, context.runtime)
     given = Supplies(images=context.input_fetcher.fetch_images(wanted.images))
-    wish = wanted.lora
-    if wish is None:
+    request = wanted.lora
+    if request is None:
         return given
     about = subject(lease.id, lease.entry, lease.submitted_at, body)
     origin = Origin.of(context.runtime, context.comfy)
     try:
-        checked, kept = context.input_fetcher.fetch_lora(wish)
+        checked, kept = context.input_fetcher.fetch_lora(request)
     except LoraError as error:
         failed = lora_load_failed(
             about, origin, error, attempt=lease.attempt, at=context.store.now()

@@ -24,7 +24,7 @@ from pipeline.contract.keys import INBOX, parse_inbox_key
 from pipeline.public_https import INTERNET, PublicHttps
 
 PER_MINUTE = 600
-"""Rings in one process. Above it nothing is lost: each look finds all that waits."""
+"""Notices in one process. Above it nothing is lost: each look finds all that waits."""
 MAX_BODY = 256 * 1024
 """Of any message; SNS has none that is larger."""
 PATH = "/doorbell/{token}"
@@ -70,7 +70,7 @@ def doorbell_router(
 
     @router.options(PATH, include_in_schema=False)
     async def agree(given: Given, request: Request) -> Response:
-        """The handshake of CloudEvents' web hooks: whoever knows the token may ring."""
+        """The handshake of CloudEvents' web hooks: whoever knows the token may post."""
         _require(token, given)
         allow = {"Allow": "POST, HEAD, OPTIONS"}
         origin = request.headers.get("webhook-request-origin")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from handlers.loras.family import Family, Habit
+from handlers.loras.family import Family, KeyFormat
 from tests.support.safetensors_files import (
     KOHYA,
     OLD_DIFFUSERS,
@@ -27,7 +27,7 @@ from tests.support.safetensors_files import (
 class Example:
     specs: Specs
     family: Family
-    key_format: Habit
+    key_format: KeyFormat
     ranks: tuple[int, ...]
     metadata: dict[str, str] | None = None
 
@@ -42,38 +42,38 @@ FLUX = {
             **lora(underscored("lora_te1_", CLIP), KOHYA, 4, alpha=4.0),
         },
         Family.FLUX,
-        Habit.KOHYA,
+        KeyFormat.KOHYA,
         (16,),
     ),
     "kohya of one double block": Example(
         lora(underscored("lora_unet_", flux_native(doubles=[7], singles=[])), KOHYA, 1),
         Family.FLUX,
-        Habit.KOHYA,
+        KeyFormat.KOHYA,
         (1,),
     ),
     "diffusers": Example(
         lora(prefixed("transformer.", flux_diffusers()), PEFT, 32, dtype="BF16"),
         Family.FLUX,
-        Habit.DIFFUSERS,
+        KeyFormat.DIFFUSERS,
         (32,),
     ),
     "diffusers of double blocks": Example(
         lora(prefixed("transformer.", flux_diffusers(singles=[])), PEFT, 2),
         Family.FLUX,
-        Habit.DIFFUSERS,
+        KeyFormat.DIFFUSERS,
         (2,),
     ),
     "ai-toolkit, diffusers' names": Example(
         lora(prefixed("transformer.", flux_diffusers()), PEFT, 128, dtype="BF16"),
         Family.FLUX,
-        Habit.AI_TOOLKIT,
+        KeyFormat.AI_TOOLKIT,
         (128,),
         AI_TOOLKIT,
     ),
     "ai-toolkit, native names": Example(
         lora(prefixed("diffusion_model.", flux_native()), PEFT, 64, dtype="F32"),
         Family.FLUX,
-        Habit.AI_TOOLKIT,
+        KeyFormat.AI_TOOLKIT,
         (64,),
     ),
     "ranks that differ": Example(
@@ -82,20 +82,20 @@ FLUX = {
             **lora(prefixed("diffusion_model.", flux_native(doubles=[])), PEFT, 24),
         },
         Family.FLUX,
-        Habit.AI_TOOLKIT,
+        KeyFormat.AI_TOOLKIT,
         (8, 24),
     ),
-    "x-flux": Example(lora(flux_processors(), X_FLUX, 16), Family.FLUX, Habit.X_FLUX, (16,)),
+    "x-flux": Example(lora(flux_processors(), X_FLUX, 16), Family.FLUX, KeyFormat.X_FLUX, (16,)),
     "onetrainer": Example(
         lora(underscored("lora_transformer_", flux_diffusers()), KOHYA, 16, alpha=1.0),
         Family.FLUX,
-        Habit.ONETRAINER,
+        KeyFormat.ONETRAINER,
         (16,),
     ),
     "float8": Example(
         lora(prefixed("transformer.", flux_diffusers(doubles=[0])), PEFT, 4, dtype="F8_E4M3"),
         Family.FLUX,
-        Habit.DIFFUSERS,
+        KeyFormat.DIFFUSERS,
         (4,),
     ),
 }
@@ -119,13 +119,13 @@ SDXL = {
             **lora(underscored("lora_te2_", CLIP), KOHYA, 8),
         },
         Family.SDXL,
-        Habit.KOHYA,
+        KeyFormat.KOHYA,
         (8,),
     ),
     "kohya with convolutions": Example(
         {**lora(underscored("lora_unet_", SDXL_BLOCKS), KOHYA, 8), **SDXL_CONVOLUTION},
         Family.SDXL,
-        Habit.KOHYA,
+        KeyFormat.KOHYA,
         (4, 8),
     ),
     "diffusers": Example(
@@ -139,7 +139,7 @@ SDXL = {
             4,
         ),
         Family.SDXL,
-        Habit.DIFFUSERS,
+        KeyFormat.DIFFUSERS,
         (4,),
     ),
 }
@@ -148,13 +148,13 @@ Z_IMAGE = {
     "ai-toolkit": Example(
         lora(prefixed("diffusion_model.", z_image_diffusers()), PEFT, 16, dtype="BF16"),
         Family.Z_IMAGE,
-        Habit.AI_TOOLKIT,
+        KeyFormat.AI_TOOLKIT,
         (16,),
     ),
     "kohya": Example(
         lora(underscored("lora_unet_", z_image_native()), KOHYA, 4, alpha=4.0),
         Family.Z_IMAGE,
-        Habit.KOHYA,
+        KeyFormat.KOHYA,
         (4,),
     ),
 }
@@ -170,31 +170,31 @@ OTHERS = {
             **lora(underscored("lora_te_", CLIP), KOHYA, 128),
         },
         Family.SD1,
-        Habit.KOHYA,
+        KeyFormat.KOHYA,
         (128,),
     ),
     "SD 1.5 without cross attention": Example(
         lora({"lora_unet_input_blocks_1_1_proj_in": (320, 320)}, KOHYA, 4),
         Family.SD1,
-        Habit.KOHYA,
+        KeyFormat.KOHYA,
         (4,),
     ),
     "Wan": Example(
         lora(prefixed("diffusion_model.", wan()), PEFT, 32),
         Family.WAN,
-        Habit.AI_TOOLKIT,
+        KeyFormat.AI_TOOLKIT,
         (32,),
     ),
     "Wan of kohya": Example(
-        lora(underscored("lora_unet__", wan()), KOHYA, 32), Family.WAN, Habit.KOHYA, (32,)
+        lora(underscored("lora_unet__", wan()), KOHYA, 32), Family.WAN, KeyFormat.KOHYA, (32,)
     ),
     "of nobody known": Example(
-        lora({"net.stage.0.mix": (64, 64)}, PEFT, 4), Family.UNKNOWN, Habit.UNKNOWN, (4,)
+        lora({"net.stage.0.mix": (64, 64)}, PEFT, 4), Family.UNKNOWN, KeyFormat.UNKNOWN, (4,)
     ),
     "SD 2.1, read as neither": Example(
         lora(underscored("lora_unet_", unet_attention("middle_block.1", 1280, 1024, 1)), KOHYA, 4),
         Family.UNKNOWN,
-        Habit.KOHYA,
+        KeyFormat.KOHYA,
         (4,),
     ),
 }
