@@ -86,6 +86,9 @@ class Settings(BaseModel):
     # The dispatcher
     poll_active_seconds: float = _seconds(1, 0.05, 60, "Time between ticks while work is known.")
     poll_idle_seconds: float = _seconds(15, 0.05, 600, "Time between ticks when idle.")
+    aging_seconds: float = _seconds(
+        300, 1, 86_400, "A waiting job gains one priority in this time, up to 9."
+    )
     dispatch_threads: int = _setting(8, "Jobs claimed side by side in a tick.", ge=1, le=64)
     max_list_pages: int = _setting(
         50, "Pages of 1000 keys that a tick reads from the inbox at most.", ge=1, le=1000

@@ -125,6 +125,8 @@ class Lease(BaseModel):
     gpu: Annotated[str, Field(min_length=1)] | None = None
     """The GPU that the next attempt must have, as in routes.toml, because a smaller one was too
     small. None leaves it to the route."""
+    lora: str | None = None
+    """The key of the LoRA that the job uses, known from its spawn on."""
     submitted_at: datetime
     """When the manifest was written, by the store's clock."""
     started_at: datetime | None = None

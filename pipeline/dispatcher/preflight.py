@@ -41,8 +41,9 @@ NEWER_PAUSE_S = 15.0
 """Until a job that this version does not know is looked at again."""
 
 
-def _has_all(manifest: Manifest) -> None:
+def _has_all(_: Manifest) -> str | None:
     """For jobs that need nothing from the bucket."""
+    return None
 
 
 def _no_newer() -> bool:
@@ -54,25 +55,28 @@ def preflight(
     ask: Preflight,
     runtime: RuntimeConfig,
     now: datetime,
-    check_needs: Callable[[Manifest], None] = _has_all,
+    check_needs: Callable[[Manifest], str | None] = _has_all,
     newer_is_deployed: Callable[[], bool] = _no_newer,
 ) -> SpawnPayload | Result | Lease:
     """What to spawn, the result that refuses the job, or the lease to hand back.
 
-    `check_needs` raises for what the job needs and the bucket does not have. `newer_is_deployed` is
-    asked before a job is refused for what this version does not know.
+    `check_needs` gives the key of the job's LoRA, and raises for what the job needs and the bucket
+    does not have. `newer_is_deployed` is asked before a job is refused for what this version does
+    not know.
     """
     lease = ask.lease
     try:
         manifest = _acceptable(ask, runtime, now)
-        check_needs(manifest)
+        lora = check_needs(manifest)
     except StoreError:
         raise  # says nothing of the job
     except RylaError as error:
         if _is_unknown_here(error) and newer_is_deployed():
             return _left_to_newer(lease, error, now)
         return _refusal(lease, ask.body, error, runtime, now)
-    known = lease.model_copy(update={"model": manifest.model, "tenant": manifest.tenant})
+    known = lease.model_copy(
+        update={"model": manifest.model, "tenant": manifest.tenant, "lora": lora}
+    )
     return make_payload(known, ask.etag, manifest.model, ask.body, now)
 
 

@@ -1,14 +1,24 @@
-"""What a tick sees: the leases, the inbox, and how many places are free."""
+"""What a tick sees: the leases, the inbox, and how many slots are free."""
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
-from pipeline.contract.keys import INBOX, LEASES, lease_key, parse_inbox_key
-from pipeline.contract.lease import Lease
-from pipeline.queue.admission import Scan, Slots
+from pipeline.contract.keys import (
+    INBOX,
+    LEASES,
+    MAX_BYTES,
+    lease_key,
+    manifest_key,
+    parse_inbox_key,
+)
+from pipeline.contract.lease import Lease, Phase
+from pipeline.contract.summary import subject
+from pipeline.inputs.supplies import lora_places
+from pipeline.queue.admission import Contents, ServiceOrder, Share, Slots
+from pipeline.queue.backlog import Backlog, Scan
 from pipeline.queue.expiry import LeaseState, Lifetimes, ListedLease, lease_state
 from pipeline.queue.lease_cache import LeaseCache
 from pipeline.runtime import RuntimeConfig
@@ -28,37 +38,46 @@ class Survey:
     held: Sequence[ListedLease]
     in_flight: Sequence[Lease]
     slots: Slots
+    order: ServiceOrder
     scan: Scan
     lists: int
     reads: int
-    """Leases read; a lease that this dispatcher wrote or read before costs nothing."""
+    """Leases read, and bodies of bare keys. A lease that this dispatcher wrote or read before costs
+    nothing."""
 
 
 @dataclass(frozen=True)
 class Surveyor:
     store: SafeStore
     lease_cache: LeaseCache
+    backlog: Backlog
     runtime: RuntimeConfig
     pool: ThreadPoolExecutor
+    draw: Callable[[], float]
+    """A number from 0 to 1: where a new process begins to list what lies behind the head."""
 
     def look(self, changed_keys: Collection[str] = ()) -> Survey:
-        """LIST leases/ and as much of inbox/ as there are slots for. Two LISTs when idle.
+        """LIST leases/ and as much of inbox/ as a tick may. Two LISTs when idle.
 
         With `changed_keys` of the inbox, only those are looked at, if they are there.
         """
-        entries, date, lease_pages = self._list_leases()
+        entries, date, lists = self._list_leases()
         reads = self._read_needed(entries, date)
-        ids = [held.id for held in self.lease_cache.held(entries)]
+        ids = frozenset(held.id for held in self.lease_cache.held(entries))
         in_flight = list(self.lease_cache.in_flight(ids))
         slots = free_slots(self.runtime, in_flight)
-        scan = Scan(slots, frozenset(ids))
-        inbox_pages = 0 if self._take_changed(scan, changed_keys) else self._scan(scan)
-        if scan.skipped:
+        order = service_order(self.runtime, in_flight, date)
+        scan = self._scan_of(self.backlog.apart(), order, slots, ids)
+        if not self._take_changed(scan, changed_keys):
+            scan = self._scan_of(self.backlog, order, slots, ids)
+            lists += self._list_inbox(scan)
+        if not slots.suffice(scan.waiting):
             # A full route may be full of jobs that ended: worth reading what changed. It counts
             # from the next tick on.
             reads += self._read(held for held in self.lease_cache.held(entries) if _changed(held))
+        reads += self._read_bodies(scan)
         held_now = tuple(self.lease_cache.held(entries))
-        return Survey(date, held_now, in_flight, slots, scan, lease_pages + inbox_pages, reads)
+        return Survey(date, held_now, in_flight, slots, order, scan, lists, reads)
 
     def _list_leases(self) -> tuple[list[Entry], datetime, int]:
         page = self.store.list(LEASES)
@@ -76,49 +95,84 @@ class Surveyor:
         return self._read(
             each
             for each in held
-            if not self.lease_cache.is_known(each.id)
+            if (_changed(each) and not self.lease_cache.is_known(each.id))
             or lease_state(each, date, None, lifetimes) is LeaseState.UNKNOWN
         )
 
     def _read(self, wanted: Iterable[ListedLease]) -> int:
         ids = [each.id for each in wanted]
-        for id, stored in zip(ids, self.pool.map(self._get, ids), strict=True):
-            if stored is not None:
-                self.lease_cache.note(id, stored.etag, Lease.parse(stored.body))
+        for id, read in zip(ids, self.pool.map(self._get, ids), strict=True):
+            if read is not None:
+                self.lease_cache.note(id, *read)
         return len(ids)
 
-    def _get(self, id: str) -> Stored | None:
-        return self.store.get(lease_key(id), limit=MAX_LEASE_BYTES)
+    def _get(self, id: str) -> tuple[str, Lease | None] | None:
+        """The lease with its ETag. One that was handed back before its job was read, or started,
+        lacks the model that its retry needs a slot for: the manifest has it."""
+        stored = self.store.get(lease_key(id), limit=MAX_LEASE_BYTES)
+        if stored is None:
+            return None
+        lease = Lease.parse(stored.body)
+        if lease is not None and lease.model is None and lease.phase is Phase.RETRY:
+            manifest = self.store.get(manifest_key(id))
+            if manifest is not None:
+                said = contents(lease.entry, stored.last_modified, manifest.body, self.runtime)
+                lease = lease.model_copy(update={"model": said.model, "tenant": said.tenant})
+        return stored.etag, lease
+
+    def _scan_of(
+        self, backlog: Backlog, order: ServiceOrder, slots: Slots, ids: frozenset[str]
+    ) -> Scan:
+        return Scan(backlog, order, slots, ids, self.runtime.settings.max_list_pages, self.draw)
 
     def _take_changed(self, scan: Scan, changed_keys: Collection[str]) -> bool:
         """Whether what was heard of is all there, and taken in. A GET tells as much as a LIST."""
         waiting = sorted(key for key in changed_keys if parse_inbox_key(key).id not in scan.held)
-        stored = list(self.pool.map(lambda key: self.store.get(key, limit=1), waiting))
+        stored = list(self.pool.map(self._get_body, waiting))
         if not changed_keys or None in stored:
             return False
-        scan.take(
-            [
-                Entry(key, each.etag, each.size, each.last_modified)
-                for key, each in zip(waiting, stored, strict=True)
-                if each is not None
-            ]
-        )
+        for key, each in zip(waiting, stored, strict=True):
+            if each is not None:
+                self._take_body(scan, key, each)
         return True
 
-    def _scan(self, scan: Scan) -> int:
-        after: str | None = ""
+    def _list_inbox(self, scan: Scan) -> int:
+        """How many LISTs it took."""
+        after: str | None = scan.begin()
         pages = 0
-        while after is not None and pages < self.runtime.settings.max_list_pages:
-            page = self.store.list(INBOX, start_after=after)
+        while after is not None:
+            after = scan.take(self.store.list(INBOX, start_after=after))
             pages += 1
-            after = scan.take(page.entries)
-            if not page.truncated:
-                break
         return pages
+
+    def _read_bodies(self, scan: Scan) -> int:
+        """Read what bare keys do not say. How many were read."""
+        unread = scan.unread()
+        bodies = self.pool.map(self._get_body, [job.entry.key for job in unread])
+        for job, stored in zip(unread, bodies, strict=True):
+            if stored is None:
+                scan.backlog.forget([job])
+            else:
+                self._take_body(scan, job.entry.key, stored)
+        return len(unread)
+
+    def _get_body(self, key: str) -> Stored | None:
+        return self.store.get(key, limit=MAX_BYTES + 1)
+
+    def _take_body(self, scan: Scan, key: str, stored: Stored) -> None:
+        said = contents(key, stored.last_modified, stored.body, self.runtime)
+        scan.backlog.learn(Entry(key, stored.etag, stored.size, stored.last_modified), said)
 
 
 def _changed(held: ListedLease) -> bool:
     return held.lease is None and not held.unreadable
+
+
+def contents(key: str, written: datetime, body: bytes, runtime: RuntimeConfig) -> Contents:
+    """What orders a job, out of its body. It may be any bytes, and is judged after the claim."""
+    said = subject(parse_inbox_key(key).id, key, written, body)
+    loras = lora_places(said.input, runtime.settings.lora_prefix)
+    return Contents(said.tenant, said.kind or "", loras)
 
 
 def free_slots(runtime: RuntimeConfig, in_flight: Iterable[Lease]) -> Slots:
@@ -128,6 +182,24 @@ def free_slots(runtime: RuntimeConfig, in_flight: Iterable[Lease]) -> Slots:
     return Slots(free, runtime.route_of)
 
 
-def by_tenant(leases: Iterable[Lease]) -> Counter[str | None]:
-    """Jobs in flight by the tenant in their inbox key, None for bare keys."""
-    return Counter(parse_inbox_key(lease.entry).tenant for lease in leases)
+def service_order(
+    runtime: RuntimeConfig, in_flight: Iterable[Lease], date: datetime
+) -> ServiceOrder:
+    loras: defaultdict[str | None, set[str]] = defaultdict(set)
+    for lease in in_flight:
+        if lease.lora is not None:
+            loras[runtime.route_of(lease.model or "")].add(lease.lora)
+    return ServiceOrder(
+        date,
+        runtime.settings.aging_seconds,
+        runtime.route_of,
+        by_share(in_flight, runtime.route_of),
+        {route: frozenset(keys) for route, keys in loras.items()},
+    )
+
+
+def by_share(leases: Iterable[Lease], route_of: Callable[[str], str | None]) -> Mapping[Share, int]:
+    """Jobs in flight by tenant and route. One of a bare key counts as soon as they are known."""
+    return Counter(
+        (lease.tenant, route_of(lease.model)) for lease in leases if lease.model is not None
+    )

@@ -16,7 +16,7 @@ import structlog
 from config.errors import EngineUnavailable, RylaError
 from events.sender import Sender
 from pipeline.contract.errors import error_info
-from pipeline.contract.keys import lease_key
+from pipeline.contract.keys import lease_key, parse_inbox_key
 from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.result import Result, Status
 from pipeline.contract.summary import subject
@@ -24,12 +24,13 @@ from pipeline.dispatcher.deploy_event import DeployEventSender, newer_is_deploye
 from pipeline.dispatcher.engine import Engine
 from pipeline.dispatcher.preflight import preflight
 from pipeline.dispatcher.reject import Rejector
-from pipeline.dispatcher.survey import Survey, Surveyor, by_tenant
+from pipeline.dispatcher.survey import Survey, Surveyor
 from pipeline.inputs.supplies import InputChecker
 from pipeline.notify.delivery import ResultDelivery
 from pipeline.notify.job_events import Origin, requested
 from pipeline.public_https import INTERNET, PublicHttps
-from pipeline.queue.admission import Slots, admit
+from pipeline.queue.admission import Contents, Waiting, admit
+from pipeline.queue.backlog import Backlog
 from pipeline.queue.claim import Claimant, claim, take_over
 from pipeline.queue.claim_steps import Claim, TakeOver
 from pipeline.queue.expiry import LeaseState, Lifetimes, ListedLease, backoff, lease_state
@@ -47,6 +48,7 @@ from pipeline.queue.protocol import (
 from pipeline.queue.runner import run
 from pipeline.queue.spawn import SpawnPayload
 from pipeline.runtime import RuntimeConfig
+from pipeline.store.base import Entry
 from pipeline.store.conditional import SafeStore
 
 
@@ -62,6 +64,7 @@ class Dispatcher:
     """Jobs are taken side by side in it."""
     owner: str
     lease_cache: LeaseCache = field(default_factory=LeaseCache)
+    backlog: Backlog = field(default_factory=Backlog)
     deploy_event: DeployEventSender = field(default_factory=DeployEventSender)
     nonce: Callable[[], str] = lambda: uuid4().hex
     jitter: Callable[[], float] = random
@@ -86,9 +89,9 @@ class TickReport:
     """What one tick saw and did."""
 
     waiting: int
-    """Candidates listed; with `more`, others wait behind them."""
+    """Jobs known to wait for a claim; with `more`, the inbox has others."""
     claimed: int
-    """Those of them that there was a place for."""
+    """Those of them that there was a slot for."""
     more: bool
     in_flight: int
     retrying: int
@@ -118,20 +121,24 @@ def tick(dispatcher: Dispatcher, changed_keys: Collection[str] = ()) -> TickRepo
     Raises a StoreError when the bucket cannot be listed.
     """
     d = dispatcher
-    survey = Surveyor(d.store, d.lease_cache, d.runtime, d.pool).look(changed_keys)
-    due, slots = _due(d, survey)
-    admitted = admit(survey.scan.waiting, slots, by_tenant(survey.in_flight))
+    surveyor = Surveyor(d.store, d.lease_cache, d.backlog, d.runtime, d.pool, d.jitter)
+    survey = surveyor.look(changed_keys)
+    lapsed, retries = _due(d, survey)
+    admitted = admit([*survey.scan.waiting, *retries], survey.slots, survey.order)
+    claims = [job for job in admitted if job not in retries]
+    d.backlog.forget(claims)
+    due = [*lapsed, *(retries[job] for job in admitted if job in retries)]
     beside = survey.scan.beside_lease
     steps: list[Claim | TakeOver] = [
         take_over(held, beside.get(held.id), _claimant(d), survey.date) for held in due
     ]
-    steps += [claim(waiting.entry, _claimant(d)) for waiting in admitted]
+    steps += [claim(job.entry, _claimant(d)) for job in claims]
     ends = list(d.pool.map(lambda step: _take(d, step), steps))
     rejected = d.rejector.invalid_entries(survey.scan.invalid_entries)
     return TickReport(
         waiting=len(survey.scan.waiting),
-        claimed=len(admitted),
-        more=survey.scan.skipped,
+        claimed=len(claims),
+        more=survey.scan.more,
         in_flight=len(survey.in_flight),
         retrying=sum(_is_retrying(held.lease) for held in survey.held),
         taken_over=len(due),
@@ -145,31 +152,35 @@ def tick(dispatcher: Dispatcher, changed_keys: Collection[str] = ()) -> TickRepo
     )
 
 
-def _due(d: Dispatcher, survey: Survey) -> tuple[list[ListedLease], Slots]:
-    """The leases to take over now. One that waits for its retry needs a place like any job."""
-    slots = survey.slots
+def _due(d: Dispatcher, survey: Survey) -> tuple[list[ListedLease], dict[Waiting, ListedLease]]:
+    """The leases to take over at once, and those whose retry is due: these need a slot like any
+    job."""
     lifetimes = Lifetimes.of(d.runtime.settings)
-    due = []
+    lapsed: list[ListedLease] = []
+    retries: dict[Waiting, ListedLease] = {}
     for held in survey.held:
-        waiting = survey.scan.beside_lease.get(held.id)
-        if lease_state(held, survey.date, waiting, lifetimes) is not LeaseState.DUE:
+        entry = survey.scan.beside_lease.get(held.id)
+        if lease_state(held, survey.date, entry, lifetimes) is not LeaseState.DUE:
             continue
-        lease = held.lease
-        if lease is not None and _waits_for_retry(lease):
-            if slots.of(lease.model) <= 0:
-                continue
-            slots = slots.without(lease.model)
-        due.append(held)
-    return due, slots
+        if held.lease is not None and _is_retrying(held.lease):
+            retries[_retry(held.lease, held.entry)] = held
+        else:
+            lapsed.append(held)
+    return lapsed, retries
 
 
-def _waits_for_retry(lease: Lease | None) -> bool:
-    return lease is not None and lease.phase is Phase.RETRY and not lease.committed
+def _retry(lease: Lease, listed: Entry) -> Waiting:
+    entry = Entry(lease.entry, listed.etag, 0, lease.submitted_at)
+    loras = () if lease.lora is None else (lease.lora,)
+    known = None if lease.model is None else Contents(lease.tenant, lease.model, loras)
+    return Waiting(parse_inbox_key(lease.entry), entry, known)
 
 
 def _is_retrying(lease: Lease | None) -> bool:
     """A vacant lease waits too, but for nothing."""
-    return lease is not None and _waits_for_retry(lease) and not lease.vacant
+    if lease is None or lease.phase is not Phase.RETRY:
+        return False
+    return not (lease.committed or lease.vacant)
 
 
 def _claimant(d: Dispatcher) -> Claimant:
@@ -211,26 +222,28 @@ def _preflight(d: Dispatcher, ask: Preflight) -> SpawnPayload | Result | Lease:
 def _spawn(d: Dispatcher, spawn: Spawn) -> Lease | None:
     """None, or the lease to hand back: an engine's outage is no failure of the job."""
     route = d.runtime.route_of(spawn.payload.model)
-    assert route is not None
     try:
+        if route is None:
+            raise EngineUnavailable(f"no route runs {spawn.payload.model} any more")
         d.engine.submit(route, spawn.payload)
     except EngineUnavailable as error:
-        lease = spawn.lease
+        lease = _as_spawned(spawn.payload, spawn.lease)
         pause = backoff(d.runtime.settings).jittered_s(lease.attempt, d.jitter())
         return lease.waiting(
-            not_before=d.store.now() + timedelta(seconds=pause),
-            error=error_info(error),
-            model=spawn.payload.model,
+            not_before=d.store.now() + timedelta(seconds=pause), error=error_info(error)
         )
     return None
+
+
+def _as_spawned(payload: SpawnPayload, lease: Lease) -> Lease:
+    """The lease with what its job's body said. A payload carries it, unless it is too large."""
+    return payload.lease or lease.model_copy(update={"model": payload.model})
 
 
 def _after(d: Dispatcher, end: End) -> None:
     match end:
         case Spawned(payload, lease, body):
-            d.lease_cache.note(
-                payload.id, payload.etag, lease.model_copy(update={"model": payload.model})
-            )
+            d.lease_cache.note(payload.id, payload.etag, _as_spawned(payload, lease))
             about = subject(payload.id, lease.entry, lease.submitted_at, body)
             d.sender.best_effort(requested(about, Origin.of(d.runtime)))
         case Committed(result, lease, etag) if lease is not None:

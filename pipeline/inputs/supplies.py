@@ -2,18 +2,21 @@
 handed to its handler with the rest of the job."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from config.errors import InvalidInput, MissingInput
+from config.errors import InvalidInput, MissingInput, RylaError
 from handlers.kinds.base import JobRequest
 from handlers.kinds.registry import KINDS
 from handlers.kinds.requirements import LoraFile, LoraRequest, RequiredInputs, Supplies
 from handlers.kinds.seeds import seed_from_id
+from handlers.loras.refs import ById, ByName
 from handlers.media import images
 from pipeline.contract.manifest import Manifest
 from pipeline.loras.cache import CachedLora, LoraCache
 from pipeline.loras.fetch import CheckedLora, check_lora, fetch_lora
+from pipeline.loras.resolve import places
 from pipeline.models.face_packs import require_boxes
 from pipeline.runtime import RuntimeConfig
 from pipeline.store.conditional import SafeStore
@@ -32,16 +35,32 @@ class InputChecker:
     store: SafeStore
     runtime: RuntimeConfig
 
-    def check(self, manifest: Manifest) -> None:
-        """Raises what is missing or does not fit: a LoraError, InvalidInput, FaceModelsMissing."""
+    def check(self, manifest: Manifest) -> str | None:
+        """The key of the job's LoRA, None without one.
+
+        Raises what is missing or does not fit: a LoraError, InvalidInput, FaceModelsMissing.
+        """
         required = required_inputs(manifest, self.runtime)
         if required.face_boxes:
             require_boxes(self.runtime.settings)
         for name, key in required.images.items():
             read_image(self.store, name, key)
-        if required.lora is not None:
-            request, prefix = required.lora, self.runtime.settings.lora_prefix
-            check_lora(self.store, request.ref, request.base, prefix)
+        if required.lora is None:
+            return None
+        request, prefix = required.lora, self.runtime.settings.lora_prefix
+        return check_lora(self.store, request.ref, request.base, prefix).found.key
+
+
+def lora_places(input: Mapping[str, Any], prefix: str) -> tuple[str, ...]:
+    """Where the LoRA of a job may lie, from the input of a manifest that was not checked yet: keys,
+    or a folder that ends in /. None for an input that names no LoRA, or none that can be."""
+    version = input.get("lora_version")
+    for kind, name in ((ById, input.get("lora_id")), (ByName, input.get("lora_name"))):
+        if isinstance(name, str):
+            ref = kind(name, version if isinstance(version, str) else None)
+            with suppress(RylaError):
+                return tuple(places(ref, prefix))
+    return ()
 
 
 def read_image(store: SafeStore, name: str, key: str) -> bytes:

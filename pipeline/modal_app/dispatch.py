@@ -21,6 +21,7 @@ from pipeline.modal_app.deployment import PLATFORM, RUN_S
 from pipeline.modal_app.mounted import Handle, look_again
 from pipeline.models.versions import latest
 from pipeline.notify.sinks import make_sink
+from pipeline.queue.backlog import Backlog
 from pipeline.queue.lease_cache import LeaseCache
 from pipeline.runtime import RuntimeConfig, load_runtime
 from pipeline.store.conditional import SafeStore
@@ -34,6 +35,7 @@ class DispatchDependencies:
     store: SafeStore
     engine: Engine
     lease_cache: LeaseCache = field(default_factory=LeaseCache)
+    backlog: Backlog = field(default_factory=Backlog)
     deploy_event: DeployEventSender = field(default_factory=DeployEventSender)
 
     def dispatcher(self, sender: Sender, pool: ThreadPoolExecutor) -> Dispatcher:
@@ -47,6 +49,7 @@ class DispatchDependencies:
             pool,
             owner,
             lease_cache=self.lease_cache,
+            backlog=self.backlog,
             deploy_event=self.deploy_event,
         )
 

@@ -1,151 +1,171 @@
-"""Which waiting jobs are claimed next: priority, then fair between tenants, then age.
+"""Which waiting jobs are claimed next.
 
-Everything comes from inbox keys and their listing. `Scan` also says where the listing may skip:
-once a group (priority, tenant, model) has as many candidates as its route has free places, the
-rest of the group cannot be claimed in this tick, however many there are.
+    level = min(9, priority + whole RYLA_AGING_SECONDS waited)
+
+A job of a higher level goes first. At one level, the tenant with the fewest jobs in flight on the
+route goes first; then the job that has waited longest; then, of one second, the lower key. A job
+whose route has no free slot is passed over, and costs its tenant no turn on another route.
+
+Everything comes from inbox keys and their listing. A bare key says neither tenant nor model: it is
+claimed unread when every job that waits finds a slot, whatever it may need, and else when its body
+has been read. A deadline stands in no key, so it orders nothing.
+
+A job whose LoRA a job in flight on its route uses counts as RYLA_AGING_SECONDS older among its
+equals, if its body happens to have been read. So it passes a job that came before it by less than
+that, and no other.
+
+Why every job starts: after (9 - priority) * RYLA_AGING_SECONDS it has level 9. From then on a
+younger job goes before it only while the younger one's tenant has fewer jobs in flight on the
+route; so its own tenant has some there, and has its turn when they end. In any time that is twice
+the longest service, the job starts, or one that came before it. So it starts at the latest after
+
+    (9 - priority) * RYLA_AGING_SECONDS + 2 * (jobs before it on its route + 1) * longest service
+
+and the time until it is listed (backlog.py), whatever else arrives. Among jobs of one tenant it is
+the time in which the slots of the route serve those before it. With LoRAs, those that came up to
+RYLA_AGING_SECONDS after it count as before it.
 """
 
-import heapq
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
-from config.errors import InvalidId
-from pipeline.contract.keys import INBOX, InboxName, parse_inbox_key
+from pipeline.contract.keys import InboxName
 from pipeline.store.base import Entry
 
+MAX_LEVEL = 9
 REFUSALS = 64
 """Entries a tick claims of models that no route has: they end in a refusal, not on a GPU."""
 
-Group = tuple[int, str | None, str | None]
+Share = tuple[str | None, str | None]
+"""A tenant and a route."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a body says that a bare key does not."""
+
+    tenant: str | None
+    model: str
+    """Empty where there is none: such a job is refused."""
+    loras: tuple[str, ...] = ()
+    """Where its LoRA may lie: keys, or a folder that ends in /."""
 
 
 @dataclass(frozen=True)
 class Waiting:
+    """A job that waits for a slot, in the inbox or for its retry."""
+
     name: InboxName
     entry: Entry
+    """Of a retry, its age is that of the manifest."""
+    contents: Contents | None = None
+    """None until its body has been read."""
 
     @property
-    def group(self) -> Group:
-        return (self.name.priority, self.name.tenant, self.name.model)
+    def tenant(self) -> str | None:
+        """None for a bare key that has not been read, as is the model."""
+        if self.name.tenant is None and self.contents is not None:
+            return self.contents.tenant
+        return self.name.tenant
 
     @property
-    def age_order(self) -> tuple[datetime, str]:
-        return (self.entry.last_modified, self.entry.key)
+    def model(self) -> str | None:
+        if self.name.model is None and self.contents is not None:
+            return self.contents.model
+        return self.name.model
 
 
 @dataclass(frozen=True)
 class Slots:
-    """Free places by route."""
+    """Free slots by route."""
 
     free: Mapping[str, int]
     route_of: Callable[[str], str | None]
     """The route of a model, None for a model that no route has."""
+    refusals: int = REFUSALS
 
-    def of(self, model: str | None) -> int:
-        """Free places for a model. A bare key names none: it may turn out to need any route."""
-        if model is None:
-            return min(self.free.values(), default=0)
+    def of(self, model: str) -> int:
+        """Free slots for a model."""
+        return self.free.get(self.route_of(model) or "", self.refusals)
+
+    def without(self, model: str) -> "Slots":
+        """What is left when a job of this model has taken its slot."""
         route = self.route_of(model)
-        return REFUSALS if route is None else self.free[route]
+        if route is None or route not in self.free:
+            return replace(self, refusals=self.refusals - 1)
+        return replace(self, free={**self.free, route: self.free[route] - 1})
 
-    def without(self, model: str | None) -> "Slots":
-        """What is left when a job of this model has taken its place: a bare one, one of each."""
-        taken = {*self.free} if model is None else {self.route_of(model)}
-        free = {name: left - (name in taken) for name, left in self.free.items()}
-        return Slots(free, self.route_of)
-
-
-@dataclass
-class Scan:
-    """Collects candidates page by page, in one pass over the inbox."""
-
-    slots: Slots
-    held: frozenset[str]
-    """Ids that have a lease already."""
-    waiting: list[Waiting] = field(default_factory=list)
-    beside_lease: dict[str, Entry] = field(default_factory=dict)
-    """Inbox entries of jobs that are held."""
-    invalid_entries: list[Entry] = field(default_factory=list)
-    """Entries whose name is no job's."""
-    skipped: bool = False
-    """Whether entries were passed over for want of places."""
-    _taken: Counter[Group] = field(default_factory=Counter)
-
-    def take(self, entries: Sequence[Entry]) -> str | None:
-        """Take a page in. The key to list after, or None when nothing further can be claimed."""
-        for entry in entries:
-            self._take(entry)
-        if not entries:
-            return None
-        last = entries[-1].key
-        try:
-            name = parse_inbox_key(last)
-        except InvalidId:
-            return last
-        group = (name.priority, name.tenant, name.model)
-        if self._taken[group] < self.slots.of(name.model):
-            return last
-        self.skipped = True
-        return _after_group(name)
-
-    def _take(self, entry: Entry) -> None:
-        try:
-            waiting = Waiting(parse_inbox_key(entry.key), entry)
-        except InvalidId:
-            self.invalid_entries.append(entry)
-            return
-        if waiting.name.id in self.held:
-            self.beside_lease[waiting.name.id] = entry
-        elif self._taken[waiting.group] < self.slots.of(waiting.name.model):
-            self._taken[waiting.group] += 1
-            self.waiting.append(waiting)
-        else:
-            self.skipped = True
+    def suffice(self, waiting: Iterable[Waiting]) -> bool:
+        """Whether each of these jobs finds a slot, whatever its bare ones turn out to need."""
+        models = Counter(job.model for job in waiting)
+        unread = models.pop(None, 0)
+        wanted: Counter[str | None] = Counter()
+        for model, jobs in models.items():
+            wanted[self.route_of(model or "")] += jobs
+        return all(wanted[route] + unread <= left for route, left in self.free.items())
 
 
-def _after_group(name: InboxName) -> str | None:
-    """A key behind the group's last. Keyed groups are ranges; bare ids lie between the digits."""
-    if name.tenant is not None:
-        return f"{INBOX}{9 - name.priority}.{name.tenant}.{name.model}.\x7f"
-    first, second = name.id[0], name.id[1:2]
-    if not first.isdigit():
-        return None  # Letters come after the digits, and only bare ids begin with one.
-    # "4-x" < "4.acme.…" ~ "4.json" < "40": keyed entries lie between the bare ids of their digit.
-    if second == "":
-        return name.key
-    return f"{INBOX}{first}-\x7f" if second == "-" else f"{INBOX}{first}\x7f"
+@dataclass(frozen=True)
+class ServiceOrder:
+    """What waiting jobs are compared by, at one moment."""
+
+    now: datetime
+    """The store's clock."""
+    aging_s: float
+    route_of: Callable[[str], str | None]
+    in_flight: Mapping[Share, int] = field(default_factory=dict)
+    loras: Mapping[str | None, frozenset[str]] = field(default_factory=dict)
+    """The keys of LoRAs that jobs in flight use, by route."""
+
+    def level(self, job: Waiting) -> int:
+        waited_s = (self.now - job.entry.last_modified).total_seconds()
+        return aged(job.name.priority, waited_s, self.aging_s)
+
+    def sort(self, waiting: Iterable[Waiting]) -> list[Waiting]:
+        """The jobs in the order in which they are served, as far as slots are free."""
+        by_level = sorted(waiting, key=lambda job: (-self.level(job), self._age(job)))
+        served = Counter(self.in_flight)
+        turns = []
+        for job in by_level:
+            share = self._share(job)
+            turns.append((-self.level(job), served[share], self._age(job), job))
+            served[share] += 1
+        return [job for *_, job in sorted(turns, key=lambda turn: turn[:3])]
+
+    def _share(self, job: Waiting) -> Share:
+        return (job.tenant, None if job.model is None else self.route_of(job.model))
+
+    def _age(self, job: Waiting) -> tuple[datetime, str]:
+        head_start = timedelta(seconds=self.aging_s if self._shares_lora(job) else 0)
+        return (job.entry.last_modified - head_start, job.entry.key)
+
+    def _shares_lora(self, job: Waiting) -> bool:
+        if job.contents is None or not job.contents.loras:
+            return False
+        used = self.loras.get(self.route_of(job.model or ""), frozenset())
+        return any(
+            key.startswith(place) if place.endswith("/") else key == place
+            for place in job.contents.loras
+            for key in used
+        )
 
 
-def admit(
-    waiting: Iterable[Waiting], slots: Slots, in_flight: Mapping[str | None, int]
-) -> list[Waiting]:
-    """The jobs to claim, in order. `in_flight` counts each tenant's running jobs (None: bare keys).
+def aged(priority: int, waited_s: float, aging_s: float) -> int:
+    """The level of a job."""
+    return min(MAX_LEVEL, priority + int(max(0.0, waited_s) // aging_s))
 
-    Within a priority the tenant with the fewest jobs in flight is served next, its oldest first.
-    """
-    served = Counter(in_flight)
+
+def admit(waiting: Collection[Waiting], slots: Slots, order: ServiceOrder) -> list[Waiting]:
+    """The jobs to claim, in order."""
+    for_all = slots.suffice(waiting)
     admitted: list[Waiting] = []
-    for tenants in _by_priority(waiting):
-        turns = [(served[tenant], jobs[0].age_order, tenant) for tenant, jobs in tenants.items()]
-        heapq.heapify(turns)
-        while turns:
-            tenant = heapq.heappop(turns)[-1]
-            job = tenants[tenant].popleft()
-            if slots.of(job.name.model) > 0:
-                slots = slots.without(job.name.model)
-                served[tenant] += 1
+    for job in order.sort(waiting):
+        if job.model is None:
+            if for_all:
                 admitted.append(job)
-            if tenants[tenant]:
-                heapq.heappush(turns, (served[tenant], tenants[tenant][0].age_order, tenant))
+        elif slots.of(job.model) > 0:
+            slots = slots.without(job.model)
+            admitted.append(job)
     return admitted
-
-
-def _by_priority(waiting: Iterable[Waiting]) -> list[dict[str | None, deque[Waiting]]]:
-    """Each priority's tenants, highest first, each with its jobs from the oldest on."""
-    levels: dict[int, dict[str | None, deque[Waiting]]] = {}
-    for job in sorted(waiting, key=lambda job: job.age_order):
-        tenants = levels.setdefault(job.name.priority, {})
-        tenants.setdefault(job.name.tenant, deque()).append(job)
-    return [levels[priority] for priority in sorted(levels, reverse=True)]

@@ -43,8 +43,10 @@ class LeaseCache:
                 yield ListedLease(id, entry, known.lease, unreadable=known.lease is None)
 
     def is_known(self, id: str) -> bool:
-        """Whether any state of this lease was ever seen: its model and tenant do not change."""
-        return id in self._known
+        """Whether model and tenant of this lease were ever seen: they do not change. The claim of
+        a bare key lacks them, and the start of its job has them."""
+        known = self._known.get(id)
+        return known is not None and (known.lease is None or known.lease.model is not None)
 
     def last(self, id: str) -> Lease | None:
         """The last state seen, perhaps not what stands now."""

@@ -59,6 +59,18 @@ def test_what_a_later_version_wrote_is_kept_by_whoever_rewrites_the_lease() -> N
         assert body["spent"]["by_gpu"] == {"H100": 0.5}
 
 
+def test_whoever_rewrites_a_lease_keeps_the_name_of_its_lora() -> None:
+    spawned = lease("a", lora="loras/film.safetensors")
+    for rewritten in (
+        started(spawned),
+        spawned.waiting(not_before=NOON),
+        spawned.taken_over("c2", "other", Phase.SPAWNED, 900, NOON),
+    ):
+        assert rewritten.lora == spawned.lora
+        assert Lease.parse(rewritten.body()) == rewritten
+    assert b"lora" not in lease("a").body()
+
+
 def test_no_two_writes_have_the_same_bytes() -> None:
     claimed = lease("a", phase=Phase.CLAIMED)
     running = started(claimed)

@@ -293,7 +293,7 @@ def test_a_missing_seed_comes_from_the_id() -> None:
 def needy(error: RylaError) -> SpawnPayload | Result | Lease:
     """The decision about a good job whose needs are not met."""
 
-    def check_needs(manifest: Manifest) -> None:
+    def check_needs(manifest: Manifest) -> str | None:
         assert manifest.model == "flux-dev"
         raise error
 
@@ -325,9 +325,23 @@ def test_a_store_that_fails_says_nothing_of_the_job(error: StoreError) -> None:
 
 def test_needs_are_not_looked_at_for_a_job_that_is_refused_anyway() -> None:
     asked: list[Manifest] = []
+
+    def check_needs(manifest: Manifest) -> str | None:
+        asked.append(manifest)
+        return None
+
     for manifest in (b"{", body(tenant="acme", max_cost_usd=0.000001)):
-        preflight(Preflight(a_lease(), "etag", manifest), RUNTIME, NOW, asked.append)
+        preflight(Preflight(a_lease(), "etag", manifest), RUNTIME, NOW, check_needs)
     assert asked == []
+
+
+def test_the_lease_of_a_spawned_job_names_its_lora() -> None:
+    for lora in ("loras/film.safetensors", None):
+        ask = Preflight(a_lease(lora="loras/before.safetensors"), "etag", GOOD)
+        payload = preflight(ask, RUNTIME, NOW, lambda _, lora=lora: lora)  # type: ignore[misc]
+        assert isinstance(payload, SpawnPayload)
+        assert payload.lease is not None
+        assert payload.lease.lora == lora
 
 
 def test_the_decision_is_pure() -> None:

@@ -1,16 +1,27 @@
-from dataclasses import replace
+from collections.abc import Callable
+from datetime import timedelta
+from random import Random
+
+import pytest
 
 from pipeline.contract.lease import Lease, Phase
-from pipeline.dispatcher.survey import Surveyor, by_tenant, free_slots
+from pipeline.dispatcher.survey import Surveyor, by_share, contents, free_slots, service_order
+from pipeline.dispatcher.tick import Dispatcher
+from pipeline.queue.admission import Contents
+from pipeline.queue.backlog import SEEKS
 from pipeline.store.base import Always
 from tests.pipeline.conftest import MakePipeline
 from tests.support.manifests import body
 from tests.support.pipeline_fixture import NOON, PipelineFixture
 
 
-def surveyor(pipeline: PipelineFixture) -> Surveyor:
-    d = pipeline.dispatcher
-    return Surveyor(d.store, d.lease_cache, d.runtime, d.pool)
+def surveyor(
+    pipeline: PipelineFixture,
+    dispatcher: Dispatcher | None = None,
+    draw: Callable[[], float] = lambda: 0.5,
+) -> Surveyor:
+    d = dispatcher or pipeline.dispatcher
+    return Surveyor(d.store, d.lease_cache, d.backlog, d.runtime, d.pool, draw)
 
 
 def lease(id: str, **changes: object) -> Lease:
@@ -101,41 +112,215 @@ def test_a_full_route_that_may_have_changed_is_read_again(make_pipeline: MakePip
     pipeline.submit("b", body(tenant="acme"), key="inbox/4.acme.flux-dev.b.json")
     put(pipeline, lease("a", seq=2, phase=Phase.RETRY, not_before=NOON))
     look = surveyor(pipeline).look()
-    assert (look.scan.skipped, look.reads) == (True, 1)
+    assert (len(look.scan.waiting), look.reads) == (1, 1)
     assert surveyor(pipeline).look().slots.of("flux-dev") == 1
 
 
-def test_the_inbox_is_read_no_further_than_the_setting_allows(make_pipeline: MakePipeline) -> None:
+def test_the_inbox_is_read_no_further_than_the_setting_allows_and_on_at_the_next_look(
+    make_pipeline: MakePipeline,
+) -> None:
     pipeline = make_pipeline(max_list_pages=2)
-    for n in range(2500):
-        pipeline.submit("", key=f"inbox/NO {n}.json")
-    look = surveyor(pipeline).look()
-    assert look.lists == 3
-    assert len(look.scan.invalid_entries) == 2000
+    for n in range(3500):
+        pipeline.submit("", key=f"inbox/NO {n:04}.json")
+    looks = [surveyor(pipeline).look() for _ in range(5)]
+    assert [look.lists for look in looks] == [3] * 5
+    seen = {entry.key for look in looks for entry in look.scan.invalid_entries}
+    assert len(seen) == 3500
 
 
-def test_a_full_tenants_entries_are_skipped_by_the_listing(make_pipeline: MakePipeline) -> None:
+def test_the_look_of_a_tenant_that_fills_the_inbox_hides_no_other(
+    make_pipeline: MakePipeline,
+) -> None:
     pipeline = make_pipeline(routes="[routes.Flux]\nmax_in_flight = 2\n")
     for tenant, count in (("aa", 3000), ("bb", 1)):
         for n in range(count):
             pipeline.submit("", key=f"inbox/4.{tenant}.flux-dev.{tenant}-{n:04}.json")
+    lists, tenants = [], set()
+    for _ in range(4):
+        look = surveyor(pipeline).look()
+        lists.append(look.lists)
+        tenants = {job.tenant for job in look.scan.waiting}
+    assert lists[0] <= 1 + SEEKS
+    assert lists[1:] == [3, 3, 3]
+    assert tenants == {"aa", "bb"}
+
+
+def test_each_process_begins_elsewhere(make_pipeline: MakePipeline) -> None:
+    pipeline = make_pipeline()
+    for n in range(5000):
+        id = f"{n * 2654435761 % 2**32:08x}"
+        pipeline.submit("", key=f"inbox/4.acme.flux-dev.{id}.json")
+    places = set()
+    for seed in range(10):
+        another = pipeline.another("another")
+        surveyor(pipeline, another, Random(seed).random).look()
+        places.add(another.backlog.position)
+    assert len(places) >= 4
+
+
+# Bare keys
+
+
+def submit_bare(pipeline: PipelineFixture, *jobs: tuple[str, str]) -> None:
+    for id, model in jobs:
+        pipeline.submit(id, body(model=model, tenant="acme"))
+
+
+ONE_FLUX = "[routes.Flux]\nmax_in_flight = 1\n"
+
+
+def test_bare_keys_are_read_once_where_not_every_job_finds_a_slot(
+    make_pipeline: MakePipeline,
+) -> None:
+    pipeline = make_pipeline(routes=ONE_FLUX)
+    submit_bare(pipeline, ("a", "flux-dev"), ("b", "z-image-turbo"))
+    looks = [surveyor(pipeline).look() for _ in range(2)]
+    assert [look.reads for look in looks] == [2, 0]
+    for look in looks:
+        assert [(job.tenant, job.model) for job in look.scan.waiting] == [
+            ("acme", "flux-dev"),
+            ("acme", "z-image-turbo"),
+        ]
+
+
+def test_bare_keys_are_not_read_where_every_job_finds_a_slot(pipeline: PipelineFixture) -> None:
+    submit_bare(pipeline, ("a", "flux-dev"), ("b", "z-image-turbo"))
     look = surveyor(pipeline).look()
-    assert look.lists == 3
-    assert {each.name.tenant for each in look.scan.waiting} == {"aa", "bb"}
+    assert (look.reads, pipeline.raw.gets) == (0, [])
+    assert [job.model for job in look.scan.waiting] == [None, None]
 
 
-def test_each_route_has_places_of_its_own(pipeline: PipelineFixture) -> None:
+def test_a_bare_key_that_went_before_it_was_read_waits_no_longer(
+    make_pipeline: MakePipeline,
+) -> None:
+    pipeline = make_pipeline(routes=ONE_FLUX)
+    submit_bare(pipeline, ("a", "flux-dev"), ("b", "flux-dev"))
+
+    def gone(call: str, key: str) -> None:
+        if (call, key) == ("GET", "inbox/a.json"):
+            pipeline.raw._store.delete(key)
+
+    pipeline.raw.fail = gone
+    look = surveyor(pipeline).look()
+    assert [job.name.id for job in look.scan.waiting] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("manifest", "said"),
+    [
+        (body(tenant="acme"), Contents("acme", "flux-dev")),
+        (b"?", Contents(None, "")),
+        (b"[" * 200_000, Contents(None, "")),
+        (b'{"model": 5, "tenant": []}', Contents(None, "")),
+        (
+            body(model="flux-lora", tenant="acme", input={"lora_name": "film"}),
+            Contents("acme", "flux-lora", ("loras/film.safetensors",)),
+        ),
+        (
+            body(model="flux-lora", tenant="acme", input={"lora_id": "a", "lora_version": "v"}),
+            Contents("acme", "flux-lora", ("loras/flux-character-a/v.safetensors",)),
+        ),
+        (
+            body(model="flux-lora", tenant="acme", input={"lora_id": "../a"}),
+            Contents("acme", "flux-lora"),
+        ),
+        (
+            body(model="flux-lora", tenant="acme", input={"lora_name": "x.ckpt"}),
+            Contents("acme", "flux-lora"),
+        ),
+    ],
+    ids=lambda value: "" if isinstance(value, bytes) else None,
+)
+def test_of_any_bytes_a_body_says_what_can_be_read(
+    pipeline: PipelineFixture, manifest: bytes, said: Contents
+) -> None:
+    assert contents("inbox/a.json", NOON, manifest, pipeline.runtime) == said
+
+
+def test_a_look_at_what_was_heard_of_remembers_its_body(make_pipeline: MakePipeline) -> None:
+    pipeline = make_pipeline(routes=ONE_FLUX)
+    put(pipeline, lease("running"))
+    submit_bare(pipeline, ("a", "flux-dev"))
+    look = surveyor(pipeline).look(["inbox/a.json"])
+    assert [job.model for job in look.scan.waiting] == ["flux-dev"]
+    pipeline.raw.gets.clear()
+    assert [job.model for job in surveyor(pipeline).look().scan.waiting] == ["flux-dev"]
+    assert pipeline.raw.gets == []
+
+
+def test_the_start_of_a_bare_job_tells_other_dispatchers_its_tenant(
+    pipeline: PipelineFixture,
+) -> None:
+    claimed = lease("a", model=None, phase=Phase.CLAIMED, ttl_s=900)
+    put(pipeline, claimed)
+    assert surveyor(pipeline).look().order.in_flight == {}
+    assert surveyor(pipeline).look().reads == 0
+    put(pipeline, lease("a", tenant="acme", seq=1))
+    look = surveyor(pipeline).look()
+    assert look.reads == 1
+    assert look.order.in_flight == {("acme", "Flux"): 1}
+    assert look.slots.of("flux-dev") == 15
+    put(pipeline, lease("a", tenant="acme", seq=2))
+    assert surveyor(pipeline).look().reads == 0
+
+
+def test_a_retry_whose_lease_lacks_the_model_has_it_from_its_manifest(
+    pipeline: PipelineFixture,
+) -> None:
+    pipeline.store.create("jobs/a/manifest.json", body(tenant="acme"))
+    put(pipeline, lease("a", model=None, phase=Phase.RETRY, not_before=NOON))
+    put(pipeline, lease("b", model=None, phase=Phase.RETRY, not_before=NOON))
+    known = {held.id: held.lease for held in surveyor(pipeline).look().held}
+    assert known["a"] is not None
+    assert (known["a"].model, known["a"].tenant) == ("flux-dev", "acme")
+    assert known["b"] is not None
+    assert known["b"].model is None
+
+
+# Slots and shares
+
+
+def test_each_route_has_slots_of_its_own(pipeline: PipelineFixture) -> None:
     taken = [lease("a"), lease("b", model="flux-schnell"), lease("c", model="unheard-of")]
     slots = free_slots(pipeline.runtime, taken)
     assert slots.of("flux-dev") == slots.of("flux-schnell") == 14
     assert slots.free["ZImage"] == 16
-    assert replace(slots, free={"Flux": 0, "ZImage": 3}).of(None) == 0
 
 
-def test_jobs_in_flight_are_counted_by_the_tenant_in_their_key() -> None:
+def test_jobs_in_flight_are_counted_by_tenant_and_route(pipeline: PipelineFixture) -> None:
     leases = [
-        lease("a", entry="inbox/4.acme.flux-dev.a.json"),
-        lease("b", entry="inbox/4.acme.flux-dev.b.json"),
+        lease("a", entry="inbox/4.acme.flux-dev.a.json", tenant="acme"),
+        lease("b", entry="inbox/4.acme.flux-schnell.b.json", tenant="acme", model="flux-schnell"),
         lease("c", tenant="acme"),
+        lease("d", tenant="acme", model="z-image-turbo"),
+        lease("e", tenant="zeta", model="unheard-of"),
+        lease("f", model=None),
     ]
-    assert by_tenant(leases) == {"acme": 2, None: 1}
+    assert by_share(leases, pipeline.runtime.route_of) == {
+        ("acme", "Flux"): 3,
+        ("acme", "ZImage"): 1,
+        ("zeta", None): 1,
+    }
+
+
+def test_the_order_knows_the_loras_in_flight_by_route(pipeline: PipelineFixture) -> None:
+    leases = [
+        lease("a", lora="loras/a.safetensors"),
+        lease("b", lora="loras/b.safetensors"),
+        lease("c", model="z-image-turbo", lora="loras/c.safetensors"),
+        lease("d"),
+    ]
+    order = service_order(pipeline.runtime, leases, NOON)
+    assert order.loras == {
+        "Flux": {"loras/a.safetensors", "loras/b.safetensors"},
+        "ZImage": {"loras/c.safetensors"},
+    }
+
+
+def test_ageing_is_judged_by_the_stores_clock(make_pipeline: MakePipeline) -> None:
+    pipeline = make_pipeline(aging_seconds=60)
+    pipeline.submit("", key="inbox/4.acme.flux-dev.a.json")
+    pipeline.pass_time(125)
+    look = surveyor(pipeline).look()
+    assert look.order.now == NOON + timedelta(seconds=125)
+    assert [look.order.level(job) for job in look.scan.waiting] == [7]

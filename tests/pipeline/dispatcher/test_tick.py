@@ -98,12 +98,8 @@ def test_a_route_takes_no_more_than_its_places(make_pipeline: MakePipeline) -> N
         pipeline.submit(f"job-{n}")
     pipeline.tick()
     pipeline.tick()
-    assert [payload.id for payload in pipeline.held.payloads] == [
-        "job-0",
-        "job-1",
-        "job-2",
-        "job-3",
-    ]
+    taken = sorted(payload.id for payload in pipeline.held.payloads)  # by threads that race
+    assert taken == ["job-0", "job-1", "job-2", "job-3"]
 
 
 def test_higher_priority_goes_first_and_tenants_take_turns(make_pipeline: MakePipeline) -> None:

@@ -31,7 +31,7 @@ def test_a_job_without_a_lora_needs_nothing(bucket: Bucket) -> None:
     plain = manifest("flux-dev", seed=1)
 
     assert required_inputs(plain, runtime) == RequiredInputs()
-    InputChecker(bucket.store, runtime).check(plain)
+    assert InputChecker(bucket.store, runtime).check(plain) is None
     assert required_inputs(manifest(), runtime).lora is not None
 
 
@@ -41,7 +41,7 @@ def test_before_a_gpu_starts_the_header_is_read_and_the_file_is_not(bucket: Buck
         input_checker.check(manifest())
 
     bucket.upload(KEY, flux_lora())
-    input_checker.check(manifest())
+    assert input_checker.check(manifest()) == KEY
 
 
 def test_another_prefix_is_another_shelf(bucket: Bucket, tmp_path: Path) -> None:

@@ -35,6 +35,14 @@ def test_places_are_taken_by_all_but_retries() -> None:
     ]
 
 
+def test_a_lease_that_lacks_its_model_is_not_known_yet() -> None:
+    lease_cache = LeaseCache()
+    lease_cache.note("a", "e", lease("a", model=None))
+    assert not lease_cache.is_known("a")
+    lease_cache.note("a", "e", lease("a"))
+    assert lease_cache.is_known("a")
+
+
 def test_what_is_gone_is_forgotten() -> None:
     lease_cache = LeaseCache()
     lease_cache.note("a", "e", lease("a"))
