@@ -34,9 +34,10 @@ class RuntimeConfig:
         return Policy(self.prompt_check, listed(self.settings.nsfw_tenants))
 
     def route_of(self, model: str) -> str | None:
-        """The route of a kind, None for a kind that is not built or unknown."""
+        """The route of a kind, None for a kind that is not built or unknown, or whose route is not
+        in routes.toml."""
         kind = KINDS.get(model)
-        return None if kind is None else kind.route
+        return None if kind is None or kind.route not in self.routes.routes else kind.route
 
 
 def load_runtime(settings: Settings, platform: str) -> RuntimeConfig:

@@ -136,10 +136,17 @@ def _refuse_too_large(body: bytes) -> None:
 
 
 def check_work(id: str, manifest: Manifest, runtime: RuntimeConfig) -> costs.Estimate:
-    """Raises what makes the job impossible or too dear: budget, missing weights, graphs that do not
-    fit the node interfaces."""
+    """Raises what makes the job impossible or too dear: no route, budget, missing weights, graphs
+    that do not fit the node interfaces."""
     kind = KINDS[manifest.model]
-    route = runtime.routes.route(kind.route)
+    route = runtime.routes.routes.get(kind.route)
+    if route is None:
+        raise NotAvailable(
+            f"no route runs {kind.name} any more",
+            field="model",
+            value=kind.name,
+            hint=f"Routes here: {', '.join(runtime.routes.routes)}.",
+        )
     gpu = runtime.gpus.gpu(route.gpus[0])
     estimate = costs.estimate(kind.name, kind.work(manifest.input), gpu, route, runtime.gpus)
     too_dear = costs.over_budget(estimate, manifest.max_cost_usd)

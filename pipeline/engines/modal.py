@@ -27,7 +27,9 @@ class ModalEngine:
         self._spawn_s = spawn_s
         self._app = settings.modal_app
         self._environment = settings.modal_environment
-        self._handle: Callable[[str, str | None], Any] = cache(self._find)
+        handle = cache(self._find)
+        self._handle: Callable[[str, str | None], Any] = handle
+        self._forget_handles = handle.cache_clear
 
     def submit(self, route: str, payload: SpawnPayload) -> None:
         def spawn() -> None:
@@ -38,6 +40,7 @@ class ModalEngine:
             # One that goes through later finds its lease handed back, and ends at once.
             _within(self._spawn_s, spawn)
         except (modal.exception.Error, OSError) as error:
+            self._forget_handles()  # a deploy may have put another class in its place, or none
             raise self._unavailable(route, error) from error
 
     def cancel(self, call_id: str) -> None:

@@ -16,6 +16,7 @@ from config.errors import (
     StoreUnavailable,
 )
 from config.settings import Settings
+from config.tables import RouteTable
 from events.outbox import StoredEvent
 from handlers.kinds.seeds import seed_from_id
 from pipeline.contract.errors import ErrorInfo
@@ -342,6 +343,24 @@ def test_the_lease_of_a_spawned_job_names_its_lora() -> None:
         assert isinstance(payload, SpawnPayload)
         assert payload.lease is not None
         assert payload.lease.lora == lora
+
+
+def without(route: str) -> RuntimeConfig:
+    routes = {name: each for name, each in RUNTIME.routes.routes.items() if name != route}
+    return replace(RUNTIME, routes=RouteTable(routes=routes))
+
+
+def test_a_kind_whose_route_is_gone_is_refused_or_left_to_a_newer_version() -> None:
+    ask = Preflight(a_lease(), "etag", GOOD)
+    result = preflight(ask, without("Flux"), NOW)
+    assert isinstance(result, Result)
+    assert (code(result), result.status) == ("not_available", Status.REJECTED)
+    assert result.error is not None
+    assert result.error.field == "model"
+    left = preflight(ask, without("Flux"), NOW, newer_is_deployed=lambda: True)
+    assert isinstance(left, Lease)
+    assert (left.phase, left.failures) == (Phase.RETRY, 0)
+    assert isinstance(preflight(ask, without("ZImage"), NOW), SpawnPayload)
 
 
 def test_the_decision_is_pure() -> None:

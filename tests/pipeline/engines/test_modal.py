@@ -4,6 +4,7 @@ from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
+import modal
 import pytest
 
 from config.errors import EngineUnavailable
@@ -66,6 +67,27 @@ def test_a_spawn_that_nobody_answers_holds_up_no_tick() -> None:
             engine.submit("Flux", payload("job-2"))
     finally:
         answered.set()
+
+
+def test_after_a_failed_spawn_the_class_is_looked_up_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deploy may have put another one in its place, or none."""
+    looked_up: list[str] = []
+
+    def spawn(_: object) -> None:
+        if len(looked_up) == 1:
+            raise modal.exception.NotFoundError("no such function")
+
+    def from_name(app: str, name: str, **_: object) -> object:
+        looked_up.append(name)
+        return lambda: SimpleNamespace(run=SimpleNamespace(spawn=spawn))
+
+    monkeypatch.setattr(modal.Cls, "from_name", from_name)
+    engine = ModalEngine(Settings())
+    with pytest.raises(EngineUnavailable):
+        engine.submit("Flux", payload("job-2"))
+    for _ in range(2):
+        engine.submit("Flux", payload("job-2"))
+    assert looked_up == ["Flux", "Flux"]
 
 
 def test_a_cancel_of_a_call_that_is_over_is_nothing(account: Account) -> None:
