@@ -29,7 +29,7 @@ from pipeline.runtime import load_runtime
 from pipeline.store.base import IfAbsent
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
-from pipeline.store.s3 import S3Store, connect
+from pipeline.store.s3 import S3Store
 from tests.support.instant_comfyui import InstantEngine, worker_context
 
 LINES = 8
@@ -101,7 +101,7 @@ def bare(count: int, call: Callable[[int], object]) -> float:
 def measure_rates(settings: Settings, server: Server, *, count: int, rounds: int) -> None:
     title(f"Requests a second over {LINES} connections ({machine()})")
     result = finished_body(settings, server.port)
-    store = S3Store(connect(settings, pool=LINES), settings.bucket)
+    store = S3Store(settings, pool=LINES)
     done = [uuid4().hex for _ in range(count)]
     fill(settings, [result_key(id) for id in done], result)
     row("", "a second", "bare", "ratio", "p50 ms", "p95 ms", widths=WIDTHS)

@@ -11,7 +11,10 @@ from pathlib import Path
 from config.settings import Settings
 from pipeline.local.seaweed import SeaweedServer
 
-ROUTES = "[routes.Flux]\nmax_in_flight = {slots}\n"
+ROUTES = "".join(
+    f"[routes.{name}]\nmax_in_flight = {{slots}}\n" for name in ("Flux", "InstantId", "ZImage")
+)
+"""A bare key may need any route, so it gets a place only where each has one."""
 
 
 @dataclass

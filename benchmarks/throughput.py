@@ -1,39 +1,42 @@
-"""Jobs a second from claim to commit with a worker that does nothing, beside the same calls to the
-same store made bare.
+"""Jobs a second from claim to commit with a worker that does nothing, and what the calls to the
+store have to do with it.
 
-The pipeline's side is a dispatcher's ticks and real executions whose pictures are ready-made. The
-bare side repeats, in its order, each call that one such job makes, with bodies of the same size.
-Rounds of both take turns, so that a busy machine is busy for both.
+The product is a dispatcher's ticks and real executions whose pictures are ready-made: with its own
+calls, and with the same calls made by boto3. Bare are only the calls of such a job, in its order,
+with bodies of the same size: made as the product makes them, and by boto3. All drain an inbox of
+the same jobs and take turns, so that a busy machine is busy for all.
 """
 
 import argparse
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from dataclasses import dataclass
 from uuid import uuid4
 
+from benchmarks.boto_store import BotoStore, boto_condition
 from benchmarks.setting import Ground, goal, ground, machine, row, title
 from config.logs import configure_logs
 from config.settings import Settings
 from events.sender import Sender
 from events.sink import MemorySink
-from pipeline.dispatcher.tick import Dispatcher, tick
+from pipeline.dispatcher.engine import Engine
+from pipeline.dispatcher.loop import Wakeup, dispatch
+from pipeline.dispatcher.tick import Dispatcher, TickReport, tick
 from pipeline.notify.delivery import ResultDelivery
 from pipeline.runtime import load_runtime
-from pipeline.store.base import Always, Condition, IfAbsent, IfMatch, Page, Stored, Written
+from pipeline.store.base import ALWAYS, Always, Condition, IfMatch, Page, Store, Stored, Written
 from pipeline.store.conditional import SafeStore
-from pipeline.store.s3 import S3Store, connect
-from tests.support.instant_comfyui import InstantEngine, worker_context
+from pipeline.store.s3 import S3Store
+from tests.support.instant_comfyui import HoldingEngine, InstantEngine, worker_context
 from tests.support.manifests import body
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3.client import S3Client
-
-GOAL = 0.8
+GOAL = 2.5
 SAMPLE = "sample-job"
+JOBS = 200
+"""In the inbox of each round, also of the few: what a LIST costs depends on it."""
 
 
 @dataclass(frozen=True)
@@ -41,85 +44,88 @@ class Call:
     verb: str
     key: str
     body: bytes = b""
-    condition: Condition = field(default_factory=Always)
+    condition: Condition = ALWAYS
     content_type: str = ""
 
 
-class Recording(S3Store):
+class RecordingStore:
     """Keeps what one job asks of the store."""
 
-    def __init__(self, client: "S3Client", bucket: str) -> None:
-        super().__init__(client, bucket)
+    def __init__(self, store: Store) -> None:
+        self._store = store
         self.calls: list[Call] = []
 
     def get(self, key: str, *, offset: int = 0, limit: int | None = None) -> Stored | None:
         self.calls.append(Call("GET", key))
-        return super().get(key, offset=offset, limit=limit)
+        return self._store.get(key, offset=offset, limit=limit)
 
     def put(
         self, key: str, body: bytes, condition: Condition, content_type: str = "application/json"
     ) -> Written:
         self.calls.append(Call("PUT", key, body, condition, content_type))
-        return super().put(key, body, condition, content_type)
+        return self._store.put(key, body, condition, content_type)
 
-    def delete(self, key: str) -> None:
+    def delete(self, key: str, condition: IfMatch | Always = ALWAYS) -> None:
         self.calls.append(Call("DELETE", key))
-        super().delete(key)
+        self._store.delete(key, condition)
 
     def list(self, prefix: str, *, start_after: str = "", limit: int = 1000) -> Page:
-        return super().list(prefix, start_after=start_after, limit=limit)
+        return self._store.list(prefix, start_after=start_after, limit=limit)
 
 
-class Pipeline:
-    """A dispatcher whose jobs are executed in its own threads."""
-
-    def __init__(self, settings: Settings, raw: S3Store, threads: int) -> None:
-        runtime = load_runtime(settings, "bench")
-        self.raw = raw
-        self._store = SafeStore(raw)
-        self._sender = Sender(MemorySink())
-        self._pool = ThreadPoolExecutor(threads)
-        context = worker_context(
-            self._store, ResultDelivery(self._store, self._sender, settings), runtime
-        )
-        self._dispatcher = Dispatcher(
-            self._store, InstantEngine(context), self._sender, runtime, self._pool, "bench"
-        )
-        self.ticks = 0
-
-    def run(self) -> float:
-        """Seconds until nothing waits and no lease is left."""
-        began = time.perf_counter()
-        while True:
-            report = tick(self._dispatcher)
-            self.ticks += 1
-            if not report.active and not report.taken_over:
-                return time.perf_counter() - began
-
-    def close(self) -> None:
-        self._pool.shutdown()
-        self._sender.close(5)
+@contextmanager
+def dispatcher(
+    settings: Settings, raw: Store, threads: int, *, spawns_only: bool = False
+) -> Iterator[Dispatcher]:
+    """Executes its jobs in its own threads; with `spawns_only`, not at all."""
+    runtime, store = load_runtime(settings, "bench"), SafeStore(raw)
+    sender, pool = Sender(MemorySink()), ThreadPoolExecutor(threads)
+    context = worker_context(store, ResultDelivery(store, sender, settings), runtime)
+    engine: Engine = HoldingEngine() if spawns_only else InstantEngine(context)
+    yield Dispatcher(store, engine, sender, runtime, pool, "bench")
+    pool.shutdown()
+    sender.close(5)
 
 
-def submit(store: S3Store, ids: list[str]) -> None:
+def drain(ticking: Dispatcher) -> None:
+    """Tick until nothing waits and no lease is left."""
+    while True:
+        report = tick(ticking)
+        if not report.active and not report.taken_over:
+            return
+
+
+def submit(store: Store, ids: Sequence[str]) -> None:
     with ThreadPoolExecutor(8) as pool:
-        put: Callable[[str], object] = lambda id: store.put(  # noqa: E731
-            f"inbox/{id}.json", body(), Always()
-        )
-        list(pool.map(put, ids))
+        list(pool.map(lambda id: store.put(f"inbox/{id}.json", body(), ALWAYS), ids))
 
 
 def record_one_job(settings: Settings) -> list[Call]:
-    store = Recording(connect(settings), settings.bucket)
-    pipeline = Pipeline(settings, store, 1)
+    store = RecordingStore(S3Store(settings))
     submit(store, [SAMPLE])
     store.calls.clear()
-    pipeline.run()
-    pipeline.close()
+    with dispatcher(settings, store, 1) as ticking:
+        drain(ticking)
     return store.calls
 
 
-def run_bare(client: "S3Client", bucket: str, calls: list[Call], id: str) -> None:
+def run_bare(store: Store, calls: Sequence[Call], id: str) -> None:
+    etags: dict[str, str] = {}
+    for call in calls:
+        key = call.key.replace(SAMPLE, id)
+        if call.verb == "GET":
+            store.get(key)
+        elif call.verb == "DELETE":
+            store.delete(key)
+        else:
+            matches = isinstance(call.condition, IfMatch)
+            condition = IfMatch(etags[key]) if matches else call.condition
+            etags[key] = store.put(key, call.body, condition, call.content_type).etag
+
+
+def run_boto3(store: BotoStore, calls: Sequence[Call], id: str) -> None:
+    """Without the port, as boto3's documentation writes them."""
+    client, bucket = store.client, store.bucket
     etags: dict[str, str] = {}
     for call in calls:
         key = call.key.replace(SAMPLE, id)
@@ -128,73 +134,133 @@ def run_bare(client: "S3Client", bucket: str, calls: list[Call], id: str) -> Non
         elif call.verb == "DELETE":
             client.delete_object(Bucket=bucket, Key=key)
         else:
-            condition = {}
-            if isinstance(call.condition, IfAbsent):
-                condition = {"IfNoneMatch": "*"}
-            elif isinstance(call.condition, IfMatch):
-                condition = {"IfMatch": etags[key]}
-            reply = client.put_object(
+            matches = isinstance(call.condition, IfMatch)
+            condition = IfMatch(etags[key]) if matches else call.condition
+            etags[key] = client.put_object(
                 Bucket=bucket,
                 Key=key,
                 Body=call.body,
                 ContentType=call.content_type,
-                **condition,  # type: ignore[arg-type]
-            )
-            etags[key] = reply["ETag"]
+                **boto_condition(condition),
+            )["ETag"]
 
 
-def bare_round(settings: Settings, calls: list[Call], ids: list[str], threads: int) -> float:
-    client = connect(settings, pool=max(10, threads))
-    submit(S3Store(client, settings.bucket), ids)
-    with ThreadPoolExecutor(threads) as pool:
-        began = time.perf_counter()
-        list(pool.map(lambda id: run_bare(client, settings.bucket, calls, id), ids))
-        return time.perf_counter() - began
+@dataclass(frozen=True)
+class Rate:
+    jobs_s: float
+    cpu_ms: float
+    """Of this process, a job."""
 
 
-def pipeline_round(settings: Settings, ids: list[str], threads: int) -> float:
-    store = S3Store(connect(settings, pool=max(10, 2 * threads)), settings.bucket)
-    submit(store, ids)
-    pipeline = Pipeline(settings, store, threads)
-    seconds = pipeline.run()
-    pipeline.close()
-    return seconds
+def timed(work: Callable[[], object]) -> Rate:
+    began, cpu = time.perf_counter(), time.process_time()
+    work()
+    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+    return Rate(JOBS / seconds, cpu / JOBS * 1000)
 
 
-def measure(place: Ground, *, jobs: int, rounds: int) -> None:
+@dataclass(frozen=True)
+class Rounds:
+    settings: Settings
+    calls: Sequence[Call]
+
+    def product(self, store: Store, threads: int, *, spawns_only: bool = False) -> Rate:
+        submit(store, new_ids())
+        with dispatcher(self.settings, store, threads, spawns_only=spawns_only) as ticking:
+            return timed(lambda: tick(ticking) if spawns_only else drain(ticking))
+
+    def bare(self, store: Store, threads: int, run: Callable[..., None] = run_bare) -> Rate:
+        ids = new_ids()
+        submit(store, ids)
+        with ThreadPoolExecutor(threads) as pool:
+            return timed(lambda: list(pool.map(lambda id: run(store, self.calls, id), ids)))
+
+    def all(self, threads: int) -> Mapping[str, Rate]:
+        """One round of each side, with connections of its own."""
+        pool = 2 * threads
+        lean, boto = S3Store(self.settings, pool=pool), BotoStore(self.settings, pool=pool)
+        return {
+            "product": self.product(lean, threads),
+            "product, boto3": self.product(boto, threads),
+            "bare": self.bare(lean, threads),
+            "bare, boto3": self.bare(boto, threads, run_boto3),
+        }
+
+
+def new_ids() -> list[str]:
+    return [uuid4().hex for _ in range(JOBS)]
+
+
+def measure(place: Ground, *, rounds: int) -> None:
     title(f"Claim to commit, jobs a second ({machine()})")
     settings = place.bucket("throughput", slots=100_000)
     configure_logs(settings)
-    calls = record_one_job(settings)
-    verbs = [call.verb for call in calls]
+    one_round = Rounds(settings, record_one_job(settings))
+    verbs = [call.verb for call in one_round.calls]
     print(
         f"each job: {verbs.count('PUT')} PUT, {verbs.count('GET')} GET, {verbs.count('DELETE')}"
-        f" DELETE; {jobs} jobs a round, median of {rounds}"
+        f" DELETE; {JOBS} jobs a round, median of {rounds}"
     )
-    widths = (8, 10, 10, 7)
-    row("threads", "pipeline", "bare", "ratio", widths=widths)
+    widths = (8, 16, 8, 9)
+    row("threads", "", "jobs/s", "CPU ms", widths=widths)
     for threads in (1, 8):
-        ratios, ours, bares = [], [], []
-        for _ in range(rounds):
-            ids = [uuid4().hex for _ in range(jobs)]
-            bare = jobs / bare_round(settings, calls, ids, threads)
-            ids = [uuid4().hex for _ in range(jobs)]
-            mine = jobs / pipeline_round(settings, ids, threads)
-            ratios.append(mine / bare)
-            ours.append(mine)
-            bares.append(bare)
-        ratio = statistics.median(ratios)
-        figures = (statistics.median(ours), statistics.median(bares), ratio)
-        row(threads, *(f"{figure:.2f}" for figure in figures), widths=widths)
-        goal(f"at least {GOAL} of the bare calls with {threads} threads", met=ratio >= GOAL)
+        found = [one_round.all(threads) for _ in range(rounds)]
+        for side in found[0]:
+            rate = median(each[side] for each in found)
+            row(threads, side, f"{rate.jobs_s:.1f}", f"{rate.cpu_ms:.2f}", widths=widths)
+        gains = [each["product"].jobs_s / each["product, boto3"].jobs_s for each in found]
+        gain = statistics.median(gains)
+        print(
+            f"the product makes {gain:.2f} times the jobs it makes with boto3 ({threads} threads)"
+        )
+    goal(f"at least {GOAL} times with 8 threads", met=gain >= GOAL)
+    alone = [one_round.product(S3Store(settings), 8, spawns_only=True) for _ in range(rounds)]
+    rate = median(alone)
+    print(
+        f"a dispatcher alone, whose workers run elsewhere, claims and spawns {rate.jobs_s:.1f}"
+        f" jobs/s with 8 threads, {rate.cpu_ms:.2f} ms CPU each"
+    )
+
+
+def median(rates: Iterator[Rate] | Sequence[Rate]) -> Rate:
+    rates = list(rates)
+    return Rate(
+        statistics.median(each.jobs_s for each in rates),
+        statistics.median(each.cpu_ms for each in rates),
+    )
+
+
+def measure_defaults(place: Ground) -> None:
+    """The loop of `ryla dispatch` with no setting changed."""
+    title("The same with default settings")
+    named = {**place.server.settings("throughput-defaults"), "state_dir": place.folder}
+    place.server.create_bucket("throughput-defaults")
+    settings = Settings.model_validate({**named, "log_level": "error"})
+    store, reports, wakeup = S3Store(settings), list[TickReport](), Wakeup()
+    submit(store, new_ids())
+
+    def stop_when_done(report: TickReport) -> None:
+        reports.append(report)
+        if not report.active:
+            wakeup.stop()
+
+    with dispatcher(settings, store, settings.dispatch_threads) as ticking:
+        rate = timed(lambda: dispatch(ticking, wakeup, on_tick=stop_when_done))
+    busy = [report for report in reports if report.spawned]
+    print(
+        f"{rate.jobs_s:.1f} jobs/s in {len(busy)} ticks: at most"
+        f" {max(report.spawned for report in busy)} a tick, which is max_in_flight of the route,"
+        f" and {settings.poll_active_seconds:g} s between ticks (RYLA_POLL_ACTIVE_SECONDS)"
+    )
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer jobs")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds")
     options = parser.parse_args(arguments)
     with ground() as place:
-        measure(place, jobs=60 if options.quick else 300, rounds=3 if options.quick else 5)
+        measure(place, rounds=2 if options.quick else 5)
+        measure_defaults(place)
 
 
 if __name__ == "__main__":

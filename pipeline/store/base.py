@@ -1,4 +1,4 @@
-"""The port to object storage: five calls, each tried once, each with a typed outcome.
+"""The port to object storage: four calls, each tried once, each with a typed outcome.
 
 Retries and the question "was that lost reply my own success?" are answered once for all stores in
 pipeline/store/conditional.py. `MemoryStore` (exact semantics) and `S3Store` implement the port.
@@ -8,6 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, runtime_checkable
+
+CONNECT_S = 3.0
+"""Longest that a store may take to be reached."""
+READ_S = 5.0
+"""Longest that a call may then stand still before its outcome counts as unknown."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,8 @@ class IfMatch:
 class Always:
     """Write whatever is there. Only for keys that one execution alone writes."""
 
+
+ALWAYS = Always()
 
 Condition = IfAbsent | IfMatch | Always
 
@@ -67,7 +74,7 @@ class Page:
 
 
 class PreconditionFailed(Exception):
-    """The condition did not hold (412), or IfMatch met a missing key (404)."""
+    """The condition did not hold (412), or a write's IfMatch met a missing key (404)."""
 
 
 class Busy(Exception):
@@ -89,8 +96,12 @@ class Store(Protocol):
     ) -> Written:
         """Write the whole object or nothing. Raises PreconditionFailed."""
 
-    def delete(self, key: str) -> None:
-        """Remove the object; a key that is not there is no error."""
+    def delete(self, key: str, condition: IfMatch | Always = ALWAYS) -> None:
+        """Remove the object; a key that is not there is no error.
+
+        With a condition, it may be PreconditionFailed as well. Not every store takes one here, and
+        one that takes it may not keep to it: probe.py finds out.
+        """
 
     def list(self, prefix: str, *, start_after: str = "", limit: int = 1000) -> Page:
         """Up to `limit` (1 to 1000) entries with this prefix and a key above `start_after`."""

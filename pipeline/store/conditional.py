@@ -8,14 +8,18 @@ unclear answer the key is read: our bytes there mean that we won.
 import random
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import TypeVar
+from uuid import uuid4
 
 from config.errors import StoreUnavailable
 from pipeline.store.base import (
-    Always,
+    ALWAYS,
+    CONNECT_S,
+    READ_S,
     Busy,
     Entry,
     IfAbsent,
@@ -26,6 +30,7 @@ from pipeline.store.base import (
     Store,
     Stored,
 )
+from pipeline.store.probe import honours_if_match_on_delete
 from system.backoff import Backoff
 
 T = TypeVar("T")
@@ -71,6 +76,10 @@ TRIES = 6
 """How often a call is made before it gives up on a store that stays unclear."""
 BACKOFF = Backoff(first_s=0.1, longest_s=5.0)
 """Between two of them; a half of each pause is jitter."""
+PATIENCE_S = 20.0
+"""Longest that a call takes with a store that hangs, all tries together."""
+LAST_START_S = PATIENCE_S - CONNECT_S - READ_S
+"""No try begins later."""
 
 
 class SafeStore:
@@ -84,13 +93,17 @@ class SafeStore:
         self,
         store: Store,
         *,
+        conditional_delete: bool | None = False,
         tries: int = TRIES,
         backoff: Backoff = BACKOFF,
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
+        """`conditional_delete` says whether the store's DELETE honours If-Match; None, that the
+        store is to be asked when it matters."""
         self.raw = store
+        self._conditional_delete = conditional_delete
         self._tries = tries
         self._backoff = backoff
         self._sleep = sleep
@@ -107,7 +120,12 @@ class SafeStore:
         return date + timedelta(seconds=self._monotonic() - at)
 
     def get(self, key: str, *, offset: int = 0, limit: int | None = None) -> Stored | None:
-        stored = self._until_clear(lambda: self.raw.get(key, offset=offset, limit=limit))
+        return self._get(key, offset, limit, self._last_start())
+
+    def _get(self, key: str, offset: int, limit: int | None, last_start: float) -> Stored | None:
+        stored = self._until_clear(
+            lambda: self.raw.get(key, offset=offset, limit=limit), last_start
+        )
         if stored is not None:
             self._saw(stored.date)
         return stored
@@ -122,9 +140,29 @@ class SafeStore:
     def delete(self, key: str) -> None:
         self._until_clear(lambda: self.raw.delete(key))
 
+    def delete_matching(self, key: str, etag: str) -> None:
+        """Remove what has this ETag; another object that was put there since stays.
+
+        Where DELETE is not conditional, whatever stands there goes.
+        """
+        last_start = self._last_start()
+        condition = IfMatch(etag) if self.deletes_conditionally() else ALWAYS
+        with suppress(PreconditionFailed):
+            self._until_clear(lambda: self.raw.delete(key, condition), last_start)
+
+    def deletes_conditionally(self) -> bool:
+        """Whether the store's DELETE honours If-Match. It is asked once, and no clear answer is a
+        no."""
+        if self._conditional_delete is None:
+            try:
+                self._conditional_delete = honours_if_match_on_delete(self.raw, uuid4().hex)
+            except (Busy, OutcomeUnknown):
+                self._conditional_delete = False
+        return self._conditional_delete
+
     def write(self, key: str, body: bytes, content_type: str) -> None:
         """Write a key that this execution alone writes: repeating it is harmless."""
-        written = self._until_clear(lambda: self.raw.put(key, body, Always(), content_type))
+        written = self._until_clear(lambda: self.raw.put(key, body, ALWAYS, content_type))
         self._saw(written.date)
 
     def create(self, key: str, body: bytes, content_type: str = "application/json") -> Outcome:
@@ -141,46 +179,60 @@ class SafeStore:
         content_type: str = "application/json",
     ) -> Outcome:
         problem: Exception | None = None
-        for attempt in range(self._tries):
+        last_start, again = self._last_start(), True
+        attempt = 0
+        while again:
+            attempt += 1
             try:
                 written = self.raw.put(key, body, condition, content_type)
             except PreconditionFailed:
-                pass
+                again = attempt < self._tries
             except (Busy, OutcomeUnknown) as error:
                 problem = error
-                self._pause(attempt)
+                again = self._pause(attempt, last_start)
             else:
                 self._saw(written.date)
-                return Won(written.etag, fresh=attempt == 0)
-            current = self.get(key)
+                return Won(written.etag, fresh=attempt == 1)
+            if self._monotonic() > last_start:
+                break
+            current = self._get(key, 0, None, last_start)
             verdict = classify(body, condition, current)
             if verdict is Attempted.MINE:
                 assert current is not None
                 return Won(current.etag, fresh=False)
             if verdict is Attempted.LOST:
                 return Lost(current)
-        raise self._unavailable(problem)
+        raise self._unavailable(attempt, problem)
 
-    def _until_clear(self, call: Callable[[], T]) -> T:
-        problem: Exception | None = None
-        for attempt in range(self._tries):
+    def _until_clear(self, call: Callable[[], T], last_start: float | None = None) -> T:
+        last_start = self._last_start() if last_start is None else last_start
+        attempt = 1
+        while True:
             try:
                 return call()
             except (Busy, OutcomeUnknown) as error:
-                problem = error
-                self._pause(attempt)
-        raise self._unavailable(problem)
+                if not self._pause(attempt, last_start):
+                    raise self._unavailable(attempt, error) from error
+            attempt += 1
 
-    def _pause(self, attempt: int) -> None:
-        if attempt + 1 < self._tries:
-            self._sleep(self._backoff.pause_s(attempt + 1) * (0.5 + self._jitter() / 2))
+    def _last_start(self) -> float:
+        """Of the tries of a call that begins now, on the monotonic clock."""
+        return self._monotonic() + LAST_START_S
+
+    def _pause(self, attempt: int, last_start: float) -> bool:
+        """Whether another try is due, after the pause before it."""
+        pause_s = self._backoff.pause_s(attempt) * (0.5 + self._jitter() / 2)
+        if attempt >= self._tries or self._monotonic() + pause_s > last_start:
+            return False
+        self._sleep(pause_s)
+        return True
 
     def _saw(self, date: datetime) -> None:
         self._seen = (date, self._monotonic())
 
-    def _unavailable(self, problem: Exception | None) -> StoreUnavailable:
+    def _unavailable(self, tries: int, problem: Exception | None) -> StoreUnavailable:
         return StoreUnavailable(
-            f"the store gave no clear answer in {self._tries} tries: {problem}",
+            f"the store gave no clear answer in {tries} tries: {problem}",
             hint="Check the endpoint and its health; nothing is lost, the job goes on later.",
         )
 

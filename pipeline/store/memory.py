@@ -7,6 +7,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from pipeline.store.base import (
+    ALWAYS,
+    Always,
     Condition,
     Entry,
     IfAbsent,
@@ -61,10 +63,15 @@ class MemoryStore:
             self._objects[key] = (body, Entry(key, etag, len(body), now))
             return Written(etag, now)
 
-    def delete(self, key: str) -> None:
+    def delete(self, key: str, condition: IfMatch | Always = ALWAYS) -> None:
         with self._lock:
-            if self._objects.pop(key, None) is not None:
-                del self._keys[bisect_left(self._keys, key)]
+            current = self._objects.get(key)
+            if current is None:
+                return
+            if isinstance(condition, IfMatch) and current[1].etag != condition.etag:
+                raise PreconditionFailed(key)
+            del self._objects[key]
+            del self._keys[bisect_left(self._keys, key)]
 
     def list(self, prefix: str, *, start_after: str = "", limit: int = 1000) -> Page:
         with self._lock:

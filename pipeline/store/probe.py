@@ -2,8 +2,16 @@
 
 from dataclasses import dataclass
 
-from config.errors import StoreNotConditional, StoreUnavailable
-from pipeline.store.base import Busy, IfAbsent, IfMatch, OutcomeUnknown, PreconditionFailed, Store
+from config.errors import StoreDenied, StoreNotConditional, StoreUnavailable
+from pipeline.store.base import (
+    Always,
+    Busy,
+    IfAbsent,
+    IfMatch,
+    OutcomeUnknown,
+    PreconditionFailed,
+    Store,
+)
 
 PREFIX = "checks/"
 _HINT = (
@@ -46,6 +54,26 @@ def probe(store: Store, nonce: str) -> tuple[Probe, ...]:
         Probe("a LIST right after the PUT shows it, with the same ETag", listed == [replaced]),
         Probe("a deleted object is gone at once", left is None),
     )
+
+
+def honours_if_match_on_delete(store: Store, nonce: str) -> bool:
+    """Whether DELETE honours If-Match. S3 and SeaweedFS do, R2 does not say so: where it does not,
+    the queue goes on without. Tried like the rest, on a key of our own."""
+    key = f"{PREFIX}{nonce}.delete.json"
+    etag = store.put(key, _body(1), Always()).etag
+    refused = _refuses_delete(store, key, etag[::-1]) and store.get(key) is not None
+    removed = not _refuses_delete(store, key, etag) and store.get(key) is None
+    if not removed:
+        store.delete(key)
+    return refused and removed
+
+
+def _refuses_delete(store: Store, key: str, etag: str) -> bool:
+    try:
+        store.delete(key, IfMatch(etag))
+    except (PreconditionFailed, StoreDenied, StoreNotConditional):
+        return True
+    return False
 
 
 def require_conditional(store: Store, nonce: str) -> None:

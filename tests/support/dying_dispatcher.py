@@ -17,7 +17,7 @@ from pipeline.engines.local import LocalEngine
 from pipeline.notify.sinks import make_sink
 from pipeline.queue.spawn import SpawnPayload
 from pipeline.runtime import load_runtime
-from pipeline.store.base import Condition, Written
+from pipeline.store.base import ALWAYS, Always, Condition, IfMatch, Written
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
 from pipeline.store.s3 import S3Store
@@ -43,8 +43,8 @@ class DyingStore(S3Store):
             die()
         return written
 
-    def delete(self, key: str) -> None:
-        super().delete(key)
+    def delete(self, key: str, condition: IfMatch | Always = ALWAYS) -> None:
+        super().delete(key, condition)
         if self.after("DELETE", key):
             die()
 
@@ -79,8 +79,7 @@ def main(point: str) -> None:
     settings = load_settings(os.environ)
     runtime = load_runtime(settings, "local")
     store = open_store(settings)
-    assert isinstance(store.raw, S3Store)
-    dying = DyingStore(store.raw._client, settings.bucket)
+    dying = DyingStore(settings)
     dying.after = WRITES.get(point, dying.after)
     engine = DyingEngine(settings, runtime.routes, os.environ)
     engine.point, engine.bucket = point, Bucket(store)

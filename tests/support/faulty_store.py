@@ -6,9 +6,11 @@ from threading import Lock
 from typing import TypeVar
 
 from pipeline.store.base import (
+    ALWAYS,
     Always,
     Busy,
     Condition,
+    IfMatch,
     OutcomeUnknown,
     Page,
     PreconditionFailed,
@@ -58,8 +60,9 @@ class FaultyStore:
             "PUT", key, lambda: self._store.put(key, body, condition, content_type), conditional
         )
 
-    def delete(self, key: str) -> None:
-        self._do("DELETE", key, lambda: self._store.delete(key))
+    def delete(self, key: str, condition: IfMatch | Always = ALWAYS) -> None:
+        conditional = isinstance(condition, IfMatch)
+        self._do("DELETE", key, lambda: self._store.delete(key, condition), conditional)
 
     def list(self, prefix: str, *, start_after: str = "", limit: int = 1000) -> Page:
         return self._do(

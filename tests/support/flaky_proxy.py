@@ -58,6 +58,8 @@ class FlakyProxy:
     def __init__(self, upstream: str | None = None) -> None:
         self.plan: Plan = always(Fate.PASS)
         self.seen: list[tuple[str, str]] = []
+        self.headers: list[dict[str, str]] = []
+        """Of the same calls, by their names in small letters."""
         self.upstream = urlsplit(upstream).netloc if upstream else ""
         self._server = _Server(("127.0.0.1", 0), _handler(self))
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -88,6 +90,7 @@ def _handler(proxy: FlakyProxy) -> type[BaseHTTPRequestHandler]:
         def _serve(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             proxy.seen.append((self.command, self.path))
+            proxy.headers.append({name.lower(): value for name, value in self.headers.items()})
             fate = proxy.plan(self.command, self.path)
             if isinstance(fate, Answer):
                 self._say(fate)

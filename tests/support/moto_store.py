@@ -1,64 +1,51 @@
-"""moto as a store of the port: without a server, for cases of one thread.
+"""moto as a store of the port, over HTTP.
 
-Its conditional PUT looks first and acts later, and its replies carry no Date. A lock around every
-call and a Date put into the reply make it fit; that it then is atomic is ours, so races are run
-on a real server.
+Its conditional writes look first and act later. A lock around each request makes them atomic; that
+they then are is ours, so a race proves something on a real server only.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from email.utils import format_datetime
-from threading import RLock
+from contextlib import contextmanager, nullcontext
+from threading import RLock, Thread
 from typing import Any
+from uuid import uuid4
 
-from moto import mock_aws
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import WSGIRequestHandler, make_server
 
 from config.settings import Settings
-from pipeline.store.base import Condition, Page, Stored, Written
 from pipeline.store.s3 import S3Store, connect
 
-BUCKET = "moto"
 
-
-class LockedStore(S3Store):
-    _lock = RLock()
-
-    def get(self, key: str, *, offset: int = 0, limit: int | None = None) -> Stored | None:
-        with self._lock:
-            return super().get(key, offset=offset, limit=limit)
-
-    def put(
-        self, key: str, body: bytes, condition: Condition, content_type: str = "application/json"
-    ) -> Written:
-        with self._lock:
-            return super().put(key, body, condition, content_type)
-
-    def delete(self, key: str) -> None:
-        with self._lock:
-            super().delete(key)
-
-    def list(self, prefix: str, *, start_after: str = "", limit: int = 1000) -> Page:
-        with self._lock:
-            return super().list(prefix, start_after=start_after, limit=limit)
+class _Quiet(WSGIRequestHandler):
+    def log(self, type: str, message: str, *args: Any) -> None:
+        pass
 
 
 @contextmanager
-def moto_store(*, dated: bool = True) -> Iterator[LockedStore]:
-    """A store in this process. Without `dated` its replies lack the Date header, as moto's do."""
-    settings = Settings(bucket=BUCKET, access_key_id="key", secret_access_key="secret")
-    with mock_aws():
+def moto_store(*, locked: bool = True) -> Iterator[S3Store]:
+    """A server in this process with a bucket of its own."""
+    app = DomainDispatcherApplication(create_backend_app)
+    lock = RLock() if locked else nullcontext()
+
+    def serve(environ: Any, start_response: Any) -> list[bytes]:
+        with lock:
+            return list(app(environ, start_response))
+
+    server = make_server("127.0.0.1", 0, serve, threaded=True, request_handler=_Quiet)
+    server.daemon_threads = True  # type: ignore[attr-defined]
+    Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    settings = Settings(
+        bucket=f"moto-{uuid4().hex[:8]}",
+        endpoint_url=f"http://127.0.0.1:{server.server_port}",
+        access_key_id="key",
+        secret_access_key="secret",
+    )
+    try:
         client = connect(settings)
-        client.create_bucket(Bucket=BUCKET)
-        client.meta.events.register("after-call.s3", _add_date if dated else _drop_date)
-        yield LockedStore(client, BUCKET)
+        client.create_bucket(Bucket=settings.bucket)
         client.close()
-
-
-def _add_date(parsed: dict[str, Any], **_: Any) -> None:
-    headers = parsed["ResponseMetadata"]["HTTPHeaders"]
-    headers["date"] = format_datetime(datetime.now(UTC), usegmt=True)
-
-
-def _drop_date(parsed: dict[str, Any], **_: Any) -> None:
-    parsed["ResponseMetadata"]["HTTPHeaders"].pop("date", None)
+        yield S3Store(settings)
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -20,7 +20,16 @@ from pipeline.dispatcher.tick import Dispatcher, TickReport, tick
 from pipeline.notify.delivery import ResultDelivery
 from pipeline.public_https import INTERNET, PublicHttps
 from pipeline.runtime import RuntimeConfig, load_runtime
-from pipeline.store.base import Always, Condition, Page, Store, Stored, Written
+from pipeline.store.base import (
+    ALWAYS,
+    Always,
+    Condition,
+    IfMatch,
+    Page,
+    Store,
+    Stored,
+    Written,
+)
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
 from system.backoff import Backoff
@@ -61,9 +70,9 @@ class CountingStore:
         self._count("PUT", key)
         return self._store.put(key, body, condition, content_type)
 
-    def delete(self, key: str) -> None:
+    def delete(self, key: str, condition: IfMatch | Always = ALWAYS) -> None:
         self._count("DELETE", key)
-        self._store.delete(key)
+        self._store.delete(key, condition)
 
     def list(self, prefix: str, *, start_after: str = "", limit: int = 1000) -> Page:
         self._count("LIST", prefix)

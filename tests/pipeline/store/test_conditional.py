@@ -1,10 +1,25 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import NoReturn
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from config.errors import StoreUnavailable
-from pipeline.store.base import Always, IfAbsent, IfMatch, Stored
+from pipeline.store.base import (
+    ALWAYS,
+    CONNECT_S,
+    READ_S,
+    Always,
+    Condition,
+    IfAbsent,
+    IfMatch,
+    OutcomeUnknown,
+    Page,
+    Stored,
+    Written,
+)
 from pipeline.store.conditional import Attempted, Lost, SafeStore, Won, classify
 from pipeline.store.memory import MemoryStore
 from system.backoff import Backoff
@@ -173,6 +188,119 @@ def test_an_unclear_store_is_asked_six_times_within_some_seconds() -> None:
         SafeStore(faulty, sleep=slept.append, jitter=lambda: 1.0).get("key")
     assert slept == [0.1, 0.2, 0.4, 0.8, 1.6]
     assert len(faulty.calls) == 6
+
+
+class Slow(MemoryStore):
+    """Each call takes its time, and is not answered."""
+
+    def __init__(self, rig: Rig, seconds: Callable[[], float]) -> None:
+        super().__init__(lambda: NOW)
+        self._rig = rig
+        self._seconds = seconds
+
+    def _hang(self) -> NoReturn:
+        self._rig.clock += self._seconds()
+        raise OutcomeUnknown("timeout")
+
+    def get(self, key: str, *, offset: int = 0, limit: int | None = None) -> Stored | None:
+        self._hang()
+
+    def put(
+        self, key: str, body: bytes, condition: Condition, content_type: str = "application/json"
+    ) -> Written:
+        self._hang()
+
+    def delete(self, key: str, condition: IfMatch | Always = ALWAYS) -> None:
+        self._hang()
+
+    def list(self, prefix: str, *, start_after: str = "", limit: int = 1000) -> Page:
+        self._hang()
+
+
+CALLS: dict[str, Callable[[SafeStore], object]] = {
+    "get": lambda store: store.get("key"),
+    "list": lambda store: store.list(""),
+    "delete": lambda store: store.delete("key"),
+    "delete_matching": lambda store: store.delete_matching("key", "etag"),
+    "write": lambda store: store.write("key", b"mine", "text/plain"),
+    "create": lambda store: store.create("key", b"mine"),
+    "replace": lambda store: store.replace("key", b"mine", "etag"),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("delete", [True, None])
+@given(data=st.data())
+def test_a_store_that_hangs_is_unavailable_within_twenty_seconds(
+    call: str, delete: bool | None, data: st.DataObject
+) -> None:
+    rig = Rig()
+    seconds = st.sampled_from([0.0, 0.2, CONNECT_S, READ_S, CONNECT_S + READ_S])
+
+    def sleep(pause_s: float) -> None:
+        rig.clock += pause_s
+
+    store = SafeStore(
+        Slow(rig, lambda: data.draw(seconds)),
+        conditional_delete=delete,
+        sleep=sleep,
+        monotonic=lambda: rig.clock,
+    )
+    began = rig.clock
+    with pytest.raises(StoreUnavailable):
+        CALLS[call](store)
+    assert rig.clock - began <= 20
+
+
+def test_a_hanging_store_is_asked_for_as_long_as_there_is_time() -> None:
+    rig = Rig()
+    calls: list[float] = []
+
+    def five() -> float:
+        calls.append(rig.clock)
+        return READ_S
+
+    store = SafeStore(Slow(rig, five), sleep=lambda _: None, monotonic=lambda: rig.clock)
+    with pytest.raises(StoreUnavailable, match="in 3 tries: timeout"):
+        store.get("key")
+    assert calls == [100.0, 105.0, 110.0]
+
+
+def test_a_conditional_delete_leaves_what_was_put_since() -> None:
+    rig = Rig(standing=b"theirs")
+    store = SafeStore(rig.faulty, conditional_delete=True)
+    store.delete_matching("key", "before")
+    assert rig.body == b"theirs"
+    store.delete_matching("key", rig.etag)
+    assert rig.body is None
+    store.delete_matching("key", rig.etag)
+    assert rig.calls == ["DELETE"] * 3
+
+
+def test_where_delete_is_not_conditional_whatever_stands_there_goes() -> None:
+    rig = Rig(standing=b"theirs")
+    rig.store.delete_matching("key", "before")
+    assert rig.body is None
+
+
+@pytest.mark.parametrize("fault", UNCLEAR)
+def test_a_conditional_delete_is_done_whatever_the_reply(fault: Fault) -> None:
+    rig = Rig(fault, standing=b"mine")
+    store = SafeStore(rig.faulty, conditional_delete=True, sleep=lambda _: None)
+    store.delete_matching("key", rig.etag)
+    assert rig.body is None
+
+
+def test_a_store_is_asked_once_whether_its_delete_is_conditional() -> None:
+    rig = Rig(standing=b"theirs")
+    store = SafeStore(rig.faulty, conditional_delete=None)
+    store.delete_matching("key", "before")
+    asked = len(rig.calls)
+    store.delete_matching("key", "before")
+    assert rig.body == b"theirs"
+    assert asked > 1
+    assert len(rig.calls) == asked + 1
+    assert store.deletes_conditionally()
 
 
 def test_reads_deletes_lists_and_plain_writes_are_repeated() -> None:

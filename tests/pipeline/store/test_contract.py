@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -22,7 +23,7 @@ from pipeline.store.base import (
 )
 from pipeline.store.memory import MemoryStore
 from pipeline.store.open import open_store
-from pipeline.store.probe import probe, require_conditional
+from pipeline.store.probe import honours_if_match_on_delete, probe, require_conditional
 from tests.support.moto_store import moto_store
 from tests.support.seaweed import fresh_bucket
 
@@ -61,16 +62,20 @@ def real(seaweed: SeaweedServer, tmp_path_factory: pytest.TempPathFactory) -> St
     return open_store(fresh_bucket(seaweed, tmp_path_factory.mktemp("state"))).raw
 
 
-@pytest.fixture(params=["memory", "moto", "seaweedfs"])
-def corner(request: pytest.FixtureRequest) -> Iterator[Corner]:
-    prefix = f"{uuid4().hex}/"
-    if request.param == "memory":
-        yield Corner(MemoryStore(), prefix)
-    elif request.param == "moto":
-        with moto_store() as store:
-            yield Corner(store, prefix)
-    else:
-        yield Corner(request.getfixturevalue("real"), prefix)
+@pytest.fixture(scope="module")
+def moto() -> Iterator[Store]:
+    with moto_store() as store:
+        yield store
+
+
+@pytest.fixture(scope="module")
+def memory() -> Store:
+    return MemoryStore()
+
+
+@pytest.fixture(params=["memory", "moto", "real"])
+def corner(request: pytest.FixtureRequest) -> Corner:
+    return Corner(request.getfixturevalue(request.param), f"{uuid4().hex}/")
 
 
 def test_what_was_put_is_got(corner: Corner) -> None:
@@ -112,6 +117,20 @@ def test_deleting_removes_and_may_be_repeated(corner: Corner) -> None:
         corner.store.delete(corner.key("a"))
         assert corner.body("a") is None
     assert corner.names() == []
+
+
+def test_a_conditional_delete_removes_only_what_it_names(corner: Corner) -> None:
+    first = corner.put("a", b"1")
+    second = corner.put("a", b"2")
+    with pytest.raises(PreconditionFailed):
+        corner.store.delete(corner.key("a"), IfMatch(first.etag))
+    assert corner.body("a") == b"2"
+    corner.store.delete(corner.key("a"), IfMatch(second.etag))
+    assert corner.body("a") is None
+    with suppress(PreconditionFailed):  # SeaweedFS says so of what is gone, others do not
+        corner.store.delete(corner.key("a"), IfMatch(second.etag))
+    assert honours_if_match_on_delete(corner.store, "nonce")
+    assert corner.store.list("checks/nonce").entries == ()
 
 
 def test_an_empty_object_is_an_object(corner: Corner) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from config.errors import StoreNotConditional, StoreUnavailable
 from pipeline.store.base import (
+    ALWAYS,
     Always,
     Busy,
     Condition,
@@ -71,9 +72,9 @@ class Undead(MemoryStore):
         super().__init__()
         self._ghosts: dict[str, Stored | None] = {}
 
-    def delete(self, key: str) -> None:
+    def delete(self, key: str, condition: IfMatch | Always = ALWAYS) -> None:
         self._ghosts[key] = super().get(key)
-        super().delete(key)
+        super().delete(key, condition)
 
     def get(self, key: str, *, offset: int = 0, limit: int | None = None) -> Stored | None:
         return super().get(key, offset=offset, limit=limit) or self._ghosts.get(key)

@@ -1,4 +1,5 @@
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -28,7 +29,6 @@ from pipeline.store.open import open_checked_store, open_store
 from pipeline.store.s3 import S3Store, connect
 from system.backoff import Backoff
 from tests.support.flaky_proxy import Answer, Fate, FlakyProxy, always, first
-from tests.support.moto_store import moto_store
 from tests.support.seaweed import fresh_bucket
 
 QUICK: Any = {"tries": 4, "backoff": Backoff(first_s=0.001, longest_s=5.0)}
@@ -63,7 +63,7 @@ def told(answering: FlakyProxy) -> FlakyProxy:
 
 @pytest.fixture(scope="module")
 def client(answering: FlakyProxy) -> S3Store:
-    return S3Store(connect(settings_at(answering.url), read_timeout_s=0.2), "bucket")
+    return S3Store(settings_at(answering.url), read_timeout_s=0.2)
 
 
 CALLS: dict[str, Callable[[Store], object]] = {
@@ -168,7 +168,7 @@ def test_a_closed_port_is_an_unclear_answer() -> None:
     with FlakyProxy() as gone:
         settings = settings_at(gone.url)
     with pytest.raises(OutcomeUnknown):
-        S3Store(connect(settings), "bucket").list("inbox/")
+        S3Store(settings).list("inbox/")
 
 
 def test_missing_credentials_are_a_refusal(
@@ -178,7 +178,7 @@ def test_missing_credentials_are_a_refusal(
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
-    store = S3Store(connect(Settings.model_validate({"endpoint_url": told.url})), "bucket")
+    store = S3Store(Settings.model_validate({"endpoint_url": told.url}))
     with pytest.raises(StoreDenied, match="credentials"):
         store.list("inbox/")
     assert told.seen == []
@@ -205,9 +205,30 @@ def test_a_store_that_stays_unclear_is_unavailable(told: FlakyProxy, client: S3S
             call()
 
 
-def test_a_store_that_hides_its_clock_is_refused_at_start_up() -> None:
-    with moto_store(dated=False) as store, pytest.raises(StoreNotConditional, match="Date"):
-        SafeStore(store).now()
+@pytest.mark.thorough
+@pytest.mark.parametrize("call", ["get", "create", "delete"])
+def test_a_store_that_hangs_is_an_error_within_twenty_seconds(call: str) -> None:
+    calls: dict[str, Callable[[SafeStore], object]] = {
+        "get": lambda store: store.get("key"),
+        "create": lambda store: store.create("key", b"{}"),
+        "delete": lambda store: store.delete("key"),
+    }
+    with FlakyProxy() as proxy:
+        proxy.plan = always(Answer(200, delay_s=30))
+        store = SafeStore(S3Store(settings_at(proxy.url)))
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            calls[call](store)
+        assert time.monotonic() - began < 20
+
+
+def test_a_store_that_hides_its_clock_is_refused_at_start_up(
+    told: FlakyProxy, client: S3Store
+) -> None:
+    body = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+    told.plan = always(Answer(200, body, dated=False))
+    with pytest.raises(StoreNotConditional, match="Date"):
+        SafeStore(client).now()
 
 
 # Lost replies, on the real store
@@ -233,7 +254,7 @@ def between(seaweed: SeaweedServer) -> Iterator[FlakyProxy]:
 @pytest.fixture(scope="module")
 def through(between: FlakyProxy, shared: Settings) -> SafeStore:
     settings = shared.model_copy(update={"endpoint_url": between.url})
-    return SafeStore(S3Store(connect(settings), shared.bucket), **QUICK)
+    return SafeStore(S3Store(settings), **QUICK)
 
 
 @pytest.fixture
