@@ -45,7 +45,7 @@ class Rejector:
             stored = self.store.get(key, limit=MAX_BYTES + 1)
             if stored is not None:
                 self._file(key, stored.body, reason)
-                self.store.delete(key)
+                self.store.delete_matching(key, stored.etag)
         except StoreDenied as error:  # A name that even the store does not take.
             structlog.get_logger(__name__).error("entry_stuck", key=key, error=error.message)
             return False

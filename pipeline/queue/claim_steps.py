@@ -50,7 +50,9 @@ class ClaimTask:
     first_claim: bool
     entry: str | None = None
     """The inbox key that was read, to be deleted once its bytes are in the manifest."""
+    entry_etag: str = ""
     etag: str = ""
+    """Of the lease."""
     body: bytes = b""
 
 
@@ -99,7 +101,8 @@ class ReadEntry:
         if reply is None:
             return FindManifest(self.task)
         body = reply.body if reply.size <= MAX_BYTES else too_large(reply)
-        return Adopt(replace(self.task, entry=self.task.lease.entry, body=body))
+        entry = self.task.lease.entry
+        return Adopt(replace(self.task, entry=entry, entry_etag=reply.etag, body=body))
 
 
 def too_large(stored: Stored) -> bytes:
@@ -175,8 +178,8 @@ class Conflict:
 
     def next(self, reply: None) -> Step | End:
         assert self.task.entry is not None
-        rest = CheckResult(replace(self.task, entry=None, body=self.adopted))
-        return DropEntry(self.task.entry, rest)
+        rest = CheckResult(replace(self.task, entry=None, entry_etag="", body=self.adopted))
+        return DropEntry(self.task.entry, self.task.entry_etag, rest)
 
 
 @dataclass(frozen=True)
@@ -278,12 +281,13 @@ class DropEntry:
     """Only reached after the entry's bytes were compared with manifest.json, or filed."""
 
     key: str
+    etag: str
     then: Any
     """The Step or End that follows."""
 
     @property
     def call(self) -> DropInbox:
-        return DropInbox(self.key)
+        return DropInbox(self.key, self.etag)
 
     def next(self, reply: None) -> Step | End:
         following: Step | End = self.then
@@ -291,7 +295,7 @@ class DropEntry:
 
 
 def _drop_entry(task: ClaimTask, then: Step | End) -> Step | End:
-    return then if task.entry is None else DropEntry(task.entry, then)
+    return then if task.entry is None else DropEntry(task.entry, task.entry_etag, then)
 
 
 def _finished(task: ClaimTask, stored: Stored) -> Step | End:

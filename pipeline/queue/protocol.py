@@ -46,9 +46,13 @@ class ReadInbox:
 
 @dataclass(frozen=True)
 class DropInbox:
-    """Reply: None."""
+    """Delete the entry that was read, and no other. Reply: None.
+
+    Only where the store's DELETE is conditional: elsewhere what was put since goes as well.
+    """
 
     key: str
+    etag: str
 
 
 @dataclass(frozen=True)

@@ -44,8 +44,8 @@ def perform(call: Call, store: SafeStore, others: Mapping[type, Performer]) -> A
             return store.delete(lease_key(id))
         case ReadInbox(key):
             return store.get(key, limit=MAX_BYTES + 1)
-        case DropInbox(key):
-            return store.delete(key)
+        case DropInbox(key, etag):
+            return store.delete_matching(key, etag)
         case ReadManifest(id):
             return store.get(manifest_key(id))
         case CreateManifest(id, body):

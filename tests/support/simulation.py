@@ -4,6 +4,7 @@ Everything runs in the caller's thread and in the same order each time, so that 
 The bucket checks at every write what must hold at every moment.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,7 @@ from pipeline.dispatcher.tick import Dispatcher, tick
 from pipeline.notify.delivery import ResultDelivery
 from pipeline.queue.spawn import SpawnPayload
 from pipeline.runtime import RuntimeConfig, load_runtime
-from pipeline.store.base import Always, Condition, Written
+from pipeline.store.base import ALWAYS, Always, Condition, IfMatch, PreconditionFailed, Written
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
 from pipeline.worker.execution import execute
@@ -70,18 +71,20 @@ class AuditedStore(MemoryStore):
         self._check_nothing_is_lost()
         return written
 
-    def delete(self, key: str) -> None:
+    def delete(self, key: str, condition: IfMatch | Always = ALWAYS) -> None:
         stored = self.get(key)
+        if stored is not None and condition not in (ALWAYS, IfMatch(stored.etag)):
+            raise PreconditionFailed(key)
         if stored is not None and key.startswith("inbox/"):
             manifest = self.get(manifest_key(_job_of(key)))
-            filed = [json.loads(each) for each in self.bodies("rejected/")]
-            assert (manifest is not None and manifest.body == stored.body) or any(
-                record["key"] == key for record in filed
+            filed = [json.loads(each)["sha256"] for each in self.bodies("rejected/")]
+            assert (manifest is not None and manifest.body == stored.body) or (
+                hashlib.sha256(stored.body).hexdigest() in filed
             ), f"{key} was deleted, neither adopted nor filed"
         if stored is not None and key.startswith("leases/"):
             id = key.removeprefix("leases/").removesuffix(".json")
             assert self.has(result_key(id)), f"{key} was deleted before a result stood"
-        super().delete(key)
+        super().delete(key, condition)
         self._check_nothing_is_lost()
 
     def bodies(self, prefix: str) -> list[bytes]:
@@ -190,6 +193,7 @@ class Simulation:
         """A new process's way to the bucket."""
         return SafeStore(
             FaultyStore(self.bucket, self._fault_now),
+            conditional_delete=True,
             tries=3,
             sleep=lambda _: None,
             monotonic=self._seconds,

@@ -51,7 +51,7 @@ from pipeline.store.conditional import Lost, Won
 from tests.support.jobs import BODY, ENTRY, NOW, a_lease, a_result, stored
 
 TASK = ClaimTask(a_lease(), first_claim=True, etag="mine")
-READ = replace(TASK, entry=ENTRY, body=BODY)
+READ = replace(TASK, entry=ENTRY, entry_etag="etag", body=BODY)
 TAKEN_OVER = replace(TASK, first_claim=False)
 REF = SpawnPayload(id="job", claim="claim-1", etag="mine", model="flux-dev", claimed_at=NOW)
 RESULT = stored(a_result().body())
@@ -126,7 +126,7 @@ def test_another_body_for_a_used_id_is_filed_and_the_adopted_one_goes_on() -> No
     step = Conflict(READ, b"other")
     assert step.call == RejectConflict(ENTRY, BODY)
     goes_on = CheckResult(replace(TASK, body=b"other"))
-    assert step.next(None) == DropEntry(ENTRY, goes_on)
+    assert step.next(None) == DropEntry(ENTRY, "etag", goes_on)
 
 
 def test_a_job_without_a_result_is_judged() -> None:
@@ -136,7 +136,7 @@ def test_a_job_without_a_result_is_judged() -> None:
 
 
 def test_a_duplicate_is_confirmed_before_it_is_called_one() -> None:
-    assert CheckResult(READ).next(RESULT) == DropEntry(ENTRY, Confirm(READ, RESULT))
+    assert CheckResult(READ).next(RESULT) == DropEntry(ENTRY, "etag", Confirm(READ, RESULT))
     assert CheckResult(TASK).next(RESULT) == Confirm(TASK, RESULT)
 
 
@@ -164,7 +164,7 @@ def test_the_entry_goes_only_after_the_spawn() -> None:
     step = Launch(READ, REF)
     assert step.call == Spawn(REF, a_lease())
     spawned = Spawned(REF, a_lease(), BODY)
-    assert step.next(None) == DropEntry(ENTRY, spawned)
+    assert step.next(None) == DropEntry(ENTRY, "etag", spawned)
     assert Launch(replace(READ, entry=None), REF).next(None) == spawned
 
 
@@ -181,16 +181,18 @@ def test_a_refusal_is_committed_and_then_the_entry_goes() -> None:
     step = Commit(READ, refused)
     assert step.call == CreateResult(refused)
     committed = Committed(refused, a_lease(), "mine")
-    assert step.next(Won("", fresh=True)) == DropEntry(ENTRY, committed)
-    assert step.next(Won("", fresh=False)) == DropEntry(ENTRY, committed)
+    assert step.next(Won("", fresh=True)) == DropEntry(ENTRY, "etag", committed)
+    assert step.next(Won("", fresh=False)) == DropEntry(ENTRY, "etag", committed)
 
 
 def test_a_refusal_that_comes_second_settles_the_result_that_stands() -> None:
     there = Finished(RESULT, a_lease(), "mine", first_claim=False)
-    assert Commit(READ, a_result(nonce="late")).next(Lost(RESULT)) == DropEntry(ENTRY, there)
+    assert Commit(READ, a_result(nonce="late")).next(Lost(RESULT)) == DropEntry(
+        ENTRY, "etag", there
+    )
 
 
 def test_dropping_the_entry_goes_on_with_what_follows() -> None:
-    step = DropEntry(ENTRY, Decide(READ))
-    assert step.call == DropInbox(ENTRY)
+    step = DropEntry(ENTRY, "etag", Decide(READ))
+    assert step.call == DropInbox(ENTRY, "etag")
     assert step.next(None) == Decide(READ)

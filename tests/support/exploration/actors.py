@@ -180,8 +180,8 @@ class Actors:
                 return self._read(local, value)
             case DropLease():
                 return self._drop(local, DROP_LEASE, 0)
-            case DropInbox():
-                return self._drop(local, DROP_ENTRY, local.compared)
+            case DropInbox(_, etag):
+                return self._drop_entry(local, value, body_of(etag))
         return self._elsewhere(local)
 
     def _choices(self, local: Local, at: Executing) -> Iterator[Outcome]:
@@ -200,12 +200,24 @@ class Actors:
             local = replace(local, compared=value)
         yield Outcome(FREE, value, self._reply(local, self.numbers.stored(value)))
 
-    def _drop(self, local: Local, effect: int, argument: int) -> Iterator[Outcome]:
+    def _drop_entry(self, local: Local, value: int, named: int) -> Iterator[Outcome]:
+        """As SafeStore: what stands there instead of the named body stays, where DELETE can."""
+        if not self.scenario.conditional_delete:
+            return self._drop(local, DROP_ENTRY, local.compared)
+        if value in (0, named):
+            return self._drop(local, DROP_ENTRY, local.compared, needed=named)
+        return iter([Outcome(FREE, value, self._reply(local, None))])
+
+    def _drop(
+        self, local: Local, effect: int, argument: int, needed: int = -1
+    ) -> Iterator[Outcome]:
         """A delete is repeated until it is answered; the lost one may come late."""
         after = self._reply(local, None)
         yield Outcome(FREE, 0, after, effect, argument)
         yield Outcome(LOST, 0, self.numbers.local(local), effect, argument)
-        yield Outcome(LATE_WRITE, 0, after, FLOAT, self.numbers.late_write(local.touches, -1, 0))
+        yield Outcome(
+            LATE_WRITE, 0, after, FLOAT, self.numbers.late_write(local.touches, needed, 0)
+        )
 
     def _write(
         self, local: Local, value: int, body: bytes, condition: IfAbsent | IfMatch

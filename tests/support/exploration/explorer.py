@@ -283,6 +283,7 @@ class Explorer:
         )
         if state[self._numbers.touches[state[actor]]] not in (0, compared):
             # Another body, put under the key after this dispatcher had compared the former one.
+            _require(not self.scenario.conditional_delete, "a conflicting body went unfiled")
             new[MARKS] |= SWAPPED
 
     # ── invariants ────────────────────────────────────────────────────────────────────────────

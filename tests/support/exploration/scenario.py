@@ -66,6 +66,9 @@ class Scenario:
     cancel: bool = False
     body: bytes = BODY
     resubmitted: tuple[bytes, ...] = (BODY,)
+    conditional_delete: bool = False
+    """Whether the store's DELETE honours If-Match. Nothing but the window of a conflicting body
+    depends on it."""
     keys: int = 1
     """Inbox keys that the id is put under."""
     stranger: bool = False
