@@ -34,6 +34,7 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
         "events": "Print the events of runs without a PostHog key, from their local file.",
         "schema": "Print JSON Schemas: manifest, result, metrics, lease, event.",
         "doctor": "Check everything that the pipeline needs, and say how to mend what is amiss.",
+        "audit": "Hold the bucket against what the queue promises; it reads, and writes nothing.",
         "deploy": "Deploy the app on Modal; with --check, say what is missing for that and deploy"
         " nothing.",
         "accept": "Drive a deployment through the requirements' own criteria, and write a page of"

@@ -91,6 +91,7 @@ def test_what_every_command_shares_imports_no_command(
         (["status"], STORE),
         (["watch"], STORE),
         (["results", "--all"], STORE),
+        (["audit"], STORE),
         (["cancel", "portrait-1"], STORE),
         (["loras", "list"], STORE),
         (["faces", "--help"], {"PIL"}),

@@ -1,0 +1,314 @@
+"""Reads a bucket for its audit, as a stream: of a job that was judged, nothing is kept but counts.
+
+The bucket may be in use. Jobs go from inbox/ to leases/ to their result, and so does the look at
+them; one that is found nowhere is looked for once more, in that order, before it is called lost.
+
+What is held over the whole bucket: the ids in inbox/ and leases/, some 120 bytes each, and a hash
+of the uuid of each event, some 70.
+"""
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+from itertools import groupby
+
+from pipeline.contract.keys import (
+    INBOX,
+    JOBS,
+    LEASES,
+    lease_id,
+    lease_key,
+    manifest_key,
+    result_key,
+)
+from pipeline.contract.lease import Lease
+from pipeline.contract.result import Output, Result
+from pipeline.jobs.audit.rules import (
+    GRACE_S,
+    Ended,
+    HeldLease,
+    JobFolder,
+    Tally,
+    Verdict,
+    entry_left,
+    entry_stuck,
+    judge_ended,
+    judge_held,
+    judge_missing,
+    judge_waste,
+    named_outputs,
+    no_lease,
+    shared_uuid,
+)
+from pipeline.jobs.status import inbox_id
+from pipeline.queue.expiry import Lifetimes, ListedLease
+from pipeline.store.base import Entry
+from pipeline.store.conditional import SafeStore, listed
+
+READERS = 16
+AHEAD = 4
+"""Jobs asked for in advance, for each reader."""
+PART_BYTES = 8 * 1024 * 1024
+"""Of an output whose content is read, at a time."""
+MAX_LEASE_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True)
+class Part:
+    """What of the bucket is looked at."""
+
+    ids: frozenset[str] = frozenset()
+    """Empty: every job."""
+    prefix: str = ""
+    """Of ids."""
+    since: datetime | None = None
+    """Of the results, only those that were written from then on are read."""
+
+    @property
+    def whole(self) -> bool:
+        return not self.ids and not self.prefix
+
+    def has(self, id: str) -> bool:
+        return id.startswith(self.prefix) and (not self.ids or id in self.ids)
+
+    def job_prefixes(self) -> list[str]:
+        return [f"{JOBS}{id}/" for id in sorted(self.ids)] or [f"{JOBS}{self.prefix}"]
+
+    def lease_prefixes(self) -> list[str]:
+        return [lease_key(id) for id in sorted(self.ids)] or [f"{LEASES}{self.prefix}"]
+
+
+Progress = Callable[["Audit"], None]
+
+
+@dataclass
+class Audit:
+    """One look at a bucket. `run` it once; the counts grow meanwhile."""
+
+    store: SafeStore
+    lifetimes: Lifetimes
+    part: Part = Part()
+    content: bool = False
+    """Whether outputs are read, to hold their sha256 against the result's."""
+    readers: int = READERS
+    tally: Tally = field(default_factory=Tally)
+    objects: int = 0
+    """Seen by LIST."""
+    jobs: int = 0
+    """Folders with a manifest or a result."""
+    passed_over: int = 0
+    """Results that were written before `part.since`."""
+    _waiting: set[str] = field(default_factory=set)
+    """Ids in the inbox that nobody has."""
+    _leases: dict[str, bool] = field(default_factory=dict)
+    """By id, those whose jobs are still to come: whether there is an entry too."""
+    _ended: set[str] = field(default_factory=set)
+    """Ids that waited, and whose jobs have ended."""
+    _unclear: set[str] = field(default_factory=set)
+    """Ids that were found nowhere but in jobs/."""
+    _uuids: set[int] = field(default_factory=set)
+    """Of events, hashed to 64 bits: of a million, two are equal by chance in one bucket of 30
+    million."""
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    def run(self, progress: Progress = lambda _: None) -> Tally:
+        """`progress` is called after each job."""
+        for entry in self._counted(INBOX):
+            self._see_entry(entry)
+        for prefix in self.part.lease_prefixes():
+            for entry in self._counted(prefix):
+                self._see_lease(entry)
+        with ThreadPoolExecutor(self.readers, "audit") as pool:
+            self._judge(pool, self._jobs(), progress)
+            rest = (partial(self._lease_alone, id, entry=it) for id, it in self._leases.items())
+            self._judge(pool, rest, progress)
+            self._look_again()
+            again = (partial(self._again, id) for id in sorted(self._unclear))
+            self._judge(pool, again, progress)
+        return self.tally
+
+    def _counted(self, prefix: str) -> Iterator[Entry]:
+        for entry in listed(self.store, prefix):
+            self.objects += 1
+            yield entry
+
+    def _see_entry(self, entry: Entry) -> None:
+        id = inbox_id(entry.key)
+        if id is not None and self.part.has(id):
+            self._waiting.add(id)
+        elif id is None and self.part.whole and self._is_left(entry):
+            self.tally.blame(entry_stuck(entry))
+
+    def _see_lease(self, entry: Entry) -> None:
+        id = lease_id(entry.key)
+        if id is not None:
+            self._leases[id] = id in self._waiting
+            self._waiting.discard(id)
+        elif self.part.whole:
+            self.tally.blame(no_lease(entry.key))
+
+    def _judge(
+        self,
+        pool: ThreadPoolExecutor,
+        judges: Iterable[Callable[[], Verdict]],
+        progress: Progress,
+    ) -> None:
+        """Jobs are read side by side, some ahead, and their verdicts taken in order."""
+        asked: deque[Future[Verdict]] = deque()
+        for judge in judges:
+            asked.append(pool.submit(judge))
+            if len(asked) >= self.readers * AHEAD:
+                self._take(asked.popleft().result(), progress)
+        while asked:
+            self._take(asked.popleft().result(), progress)
+
+    def _take(self, verdict: Verdict, progress: Progress) -> None:
+        self.tally.add(verdict)
+        if verdict.unclear:
+            self._unclear.add(verdict.id)
+        if verdict.status is not None and verdict.id in self._waiting:
+            self._waiting.remove(verdict.id)
+            self._ended.add(verdict.id)
+        for uuid in verdict.uuids:
+            hashed = hash(uuid)
+            if hashed in self._uuids:
+                self.tally.blame(shared_uuid(uuid, verdict.id))
+            self._uuids.add(hashed)
+        progress(self)
+
+    def _jobs(self) -> Iterator[Callable[[], Verdict]]:
+        for prefix in self.part.job_prefixes():
+            for folder in folders(self._counted(prefix)):
+                held = self._leases.pop(folder.id, None) is not None
+                self.jobs += folder.has_manifest or folder.has_result
+                if held or folder.id in self._waiting or not self._too_old(folder):
+                    waits = folder.id in self._waiting
+                    yield partial(self._job, folder, held=held, waits=waits)
+                else:
+                    self.passed_over += 1
+
+    def _too_old(self, folder: JobFolder) -> bool:
+        since = self.part.since
+        return folder.has_result and since is not None and folder.newest < since
+
+    def _job(self, folder: JobFolder, *, held: bool, waits: bool) -> Verdict:
+        lease = self._read_lease(folder.id) if held else None
+        if folder.has_result:
+            return self._judge_ended(folder, lease)
+        if lease is not None:
+            return judge_held(lease, self.lifetimes, job=folder.has_manifest)
+        if not folder.has_manifest:
+            return judge_waste(folder)
+        return Verdict(folder.id, unclear=not waits)
+
+    def _lease_alone(self, id: str, *, entry: bool) -> Verdict:
+        """Of a job that had no folder when jobs/ was listed."""
+        lease = self._read_lease(id)
+        if lease is None:
+            return Verdict(id)
+        folder = self._folder(id)
+        if folder.has_result:
+            return self._judge_ended(folder, lease)
+        return judge_held(lease, self.lifetimes, job=entry or folder.has_manifest)
+
+    def _look_again(self) -> None:
+        """At the inbox, for entries whose jobs have ended, and for jobs that were found nowhere."""
+        if not self._ended and not self._unclear:
+            return
+        left, oldest = list[Entry](), self.store.now()
+        for entry in listed(self.store, INBOX):
+            id = inbox_id(entry.key)
+            if id in self._ended:
+                left.append(entry)
+            elif id is not None:
+                self._unclear.discard(id)
+                oldest = min(oldest, entry.last_modified)
+        for entry in left:
+            # One that came later than a job that still waits may wait for its turn.
+            if entry.last_modified < oldest and self._is_left(entry):
+                self.tally.blame(entry_left(entry))
+
+    def _is_left(self, entry: Entry) -> bool:
+        """Whether it stands for longer than a job may wait for a worker."""
+        longest = self.lifetimes.unreadable_s + self.lifetimes.margin_s + GRACE_S
+        return (self.store.now() - entry.last_modified).total_seconds() > longest
+
+    def _again(self, id: str) -> Verdict:
+        """Lease first, then result: a lease goes only when a result stands."""
+        lease, folder = self._read_lease(id), self._folder(id)
+        if folder.has_result:
+            return self._judge_ended(folder, lease)
+        if lease is not None:
+            return judge_held(lease, self.lifetimes, job=True)
+        return judge_missing(folder, self.store.now())
+
+    def _judge_ended(self, folder: JobFolder, lease: HeldLease | None) -> Verdict:
+        id = folder.id
+        stored, manifest = self.store.get(result_key(id)), self.store.get(manifest_key(id))
+        result = None if stored is None else Result.parse(stored.body)
+        if result is None or result.id != id:
+            result = None
+        outputs = [] if result is None else named_outputs(result)
+        folder = replace(folder, sizes={**folder.sizes, **self._sizes(outputs, folder)})
+        body = None if manifest is None else manifest.body
+        digests = self._digests(outputs, folder) if self.content else {}
+        return judge_ended(Ended(folder, result, body, lease, digests), self.lifetimes)
+
+    def _sizes(self, outputs: Iterable[Output], folder: JobFolder) -> dict[str, int]:
+        """Of outputs that were not listed: they may have been written between two pages."""
+        missing = [output.key for output in outputs if output.key not in folder.sizes]
+        found = (entry for key in missing for entry in self.store.list(key, limit=1).entries)
+        return {entry.key: entry.size for entry in found if entry.key in missing}
+
+    def _digests(self, outputs: Iterable[Output], folder: JobFolder) -> dict[str, str]:
+        keys = (output.key for output in outputs)
+        return {key: self._digest(key, folder.sizes[key]) for key in keys if key in folder.sizes}
+
+    def _digest(self, key: str, size: int) -> str:
+        digest = hashlib.sha256()
+        for offset in range(0, size, PART_BYTES):
+            stored = self.store.get(key, offset=offset, limit=PART_BYTES)
+            digest.update(b"" if stored is None else stored.body)
+        return digest.hexdigest()
+
+    def _read_lease(self, id: str) -> HeldLease | None:
+        stored = self.store.get(lease_key(id), limit=MAX_LEASE_BYTES)
+        if stored is None:
+            return None
+        lease = Lease.parse(stored.body)
+        if lease is not None and lease.id != id:
+            lease = None
+        entry = Entry(lease_key(id), stored.etag, stored.size, stored.last_modified)
+        return HeldLease(ListedLease(id, entry, lease, unreadable=lease is None), stored.date)
+
+    def _folder(self, id: str) -> JobFolder:
+        found = list(folders(listed(self.store, f"{JOBS}{id}/")))
+        return found[0] if found else JobFolder(id, {}, self.store.now())
+
+
+def folders(entries: Iterable[Entry]) -> Iterator[JobFolder]:
+    """What lies under jobs/, job by job, in the store's order.
+
+    S3 lists in byte order, SeaweedFS directory by directory: `a-b/` stands before `a/` in the one
+    and after it in the other. What begins alike stands together in both, and nothing more is
+    taken for granted here. An object that is in no folder makes one without an id.
+    """
+    for id, those in groupby(entries, lambda entry: _folder_id(entry.key)):
+        sizes, newest = dict[str, int](), None
+        for entry in those:
+            sizes[entry.key] = entry.size
+            newest = max(newest or entry.last_modified, entry.last_modified)
+        assert newest is not None
+        yield JobFolder(id, sizes, newest)
+
+
+def _folder_id(key: str) -> str:
+    id, slash, _ = key.removeprefix(JOBS).partition("/")
+    return id if slash else ""

@@ -1,0 +1,344 @@
+"""What is a fault, given what was listed and read. Pure."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+
+from events.catalogue import STEMS, Event, Scope
+from events.moments import TABLE
+from events.outbox import StoredEvent
+from pipeline.contract.keys import attempt_folder, lease_key, manifest_key, result_key
+from pipeline.contract.lease import Lease, Phase
+from pipeline.contract.result import Output, Result
+from pipeline.jobs.status import leased
+from pipeline.notify.delivery import pending
+from pipeline.queue.expiry import LeaseState, Lifetimes, ListedLease, lease_state
+from pipeline.store.base import Entry
+
+GRACE_S = 60.0
+"""Beyond its life, until a lease is one that nobody takes over: a dispatcher that idles looks only
+every quarter of a minute. A manifest this young may be one that is being submitted."""
+VACANT = "vacant"
+"""A lease whose claim found nothing to claim: it stays until its id is used."""
+
+
+class FaultKind(StrEnum):
+    LOST = "lost"
+    """A manifest, and nobody who would run it."""
+    LEASE_LAPSED = "lease_lapsed"
+    """Past its life, and nobody takes it over."""
+    LEASE_UNREADABLE = "lease_unreadable"
+    LEASE_OF_NOTHING = "lease_of_nothing"
+    """Past its life, of a job that has neither manifest nor entry."""
+    LEASE_LEFT = "lease_left"
+    """Of a job that has ended and owes nothing."""
+    ENTRY_LEFT = "entry_left"
+    """Of a job that has ended, and no dispatcher removes it."""
+    ENTRY_STUCK = "entry_stuck"
+    """Its name is no job's, and no dispatcher files it."""
+    RESULT_UNREADABLE = "result_unreadable"
+    """Or another job's."""
+    MANIFEST_MISSING = "manifest_missing"
+    """Of a job that has a result."""
+    MANIFEST_DIFFERS = "manifest_differs"
+    """From the one that its result was made of."""
+    OUTPUT_MISSING = "output_missing"
+    OUTPUT_SIZE = "output_size"
+    OUTPUT_CONTENT = "output_content"
+    EVENT_DIFFERS = "event_differs"
+    """One uuid, two events: one of them is lost to analytics."""
+    EVENT_TWICE = "event_twice"
+    """One thing that happened under two uuids: counted twice."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    kind: FaultKind
+    key: str
+    found: str
+
+
+@dataclass(frozen=True)
+class JobFolder:
+    """What lies under jobs/<id>/."""
+
+    id: str
+    sizes: Mapping[str, int]
+    """Bytes by whole key."""
+    newest: datetime
+    """When the last of them was written."""
+
+    @property
+    def has_manifest(self) -> bool:
+        return manifest_key(self.id) in self.sizes
+
+    @property
+    def has_result(self) -> bool:
+        return result_key(self.id) in self.sizes
+
+
+@dataclass(frozen=True)
+class HeldLease:
+    """A lease as it was read."""
+
+    listed: ListedLease
+    date: datetime
+    """The store's clock then."""
+
+    @property
+    def lease(self) -> Lease | None:
+        return self.listed.lease
+
+    @property
+    def state(self) -> str:
+        lease = self.lease
+        if lease is not None and lease.vacant:
+            return VACANT
+        return leased(self.listed.id, lease, self.listed.entry.last_modified).state.value
+
+    def lapsed(self, lifetimes: Lifetimes) -> bool:
+        """One that waits for its retry never does: it may wait for a place."""
+        lease = self.lease
+        if lease is not None and lease.phase is Phase.RETRY and not lease.vacant:
+            return False
+        patient = replace(lifetimes, margin_s=lifetimes.margin_s + GRACE_S)
+        return lease_state(self.listed, self.date, None, patient) is LeaseState.DUE
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A job that has a result, and all that was read of it."""
+
+    folder: JobFolder
+    result: Result | None
+    """None for one that cannot be read, or that is another job's."""
+    manifest: bytes | None
+    held: HeldLease | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """By key, the sha256 of those outputs whose content was read."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One job, judged."""
+
+    id: str
+    faults: tuple[Fault, ...] = ()
+    status: str | None = None
+    """Of its result."""
+    state: str | None = None
+    """Of its lease."""
+    outputs: int = 0
+    output_bytes: int = 0
+    uuids: tuple[str, ...] = ()
+    """Of its events, each once."""
+    waste: int = 0
+    """Objects that no result names."""
+    waste_bytes: int = 0
+    unclear: bool = False
+    """A manifest without result, lease or entry: to be looked at once more, since jobs move."""
+
+
+def judge_ended(job: Ended, lifetimes: Lifetimes) -> Verdict:
+    id, result, sizes = job.folder.id, job.result, job.folder.sizes
+    faults = [*_of_result(job), *lease_faults(job.held, lifetimes, job=True, result=result)]
+    carried = job.held.lease.events if job.held and job.held.lease else ()
+    events = (*(result.events if result else ()), *carried)
+    faults += event_faults(events, result_key(id))
+    outputs = [] if result is None else named_outputs(result)
+    waste = [] if result is None else [sizes[key] for key in sizes.keys() - _of_job(result)]
+    return Verdict(
+        id,
+        tuple(faults),
+        status="unreadable" if result is None else result.status.value,
+        state=None if job.held is None else job.held.state,
+        outputs=len(outputs),
+        output_bytes=sum(output.bytes for output in outputs),
+        uuids=_uuids(events),
+        waste=len(waste),
+        waste_bytes=sum(waste),
+    )
+
+
+def judge_held(held: HeldLease, lifetimes: Lifetimes, *, job: bool) -> Verdict:
+    """A job without a result that has a lease. `job` says whether it has a manifest or an entry."""
+    events = held.lease.events if held.lease else ()
+    faults = [*lease_faults(held, lifetimes, job=job)]
+    faults += event_faults(events, lease_key(held.listed.id))
+    return Verdict(held.listed.id, tuple(faults), state=held.state, uuids=_uuids(events))
+
+
+def judge_missing(folder: JobFolder, now: datetime) -> Verdict:
+    """A job that was looked for everywhere, and has neither result nor lease nor entry."""
+    if not folder.has_manifest or (now - folder.newest).total_seconds() < GRACE_S:
+        return Verdict(folder.id)
+    found = (
+        "neither result nor lease nor inbox entry: nobody will run it."
+        " A POST that was cut off before its answer leaves the same"
+    )
+    return Verdict(folder.id, (Fault(FaultKind.LOST, manifest_key(folder.id), found),))
+
+
+def judge_waste(folder: JobFolder) -> Verdict:
+    """Objects that belong to no job."""
+    return Verdict(folder.id, waste=len(folder.sizes), waste_bytes=sum(folder.sizes.values()))
+
+
+def named_outputs(result: Result) -> list[Output]:
+    """Every file that it names, compositions too."""
+    before = [output.composition for output in result.outputs if output.composition is not None]
+    return [*result.outputs, *before]
+
+
+def _of_job(result: Result) -> set[str]:
+    """The keys that belong to an ended job. Any other is of an attempt that was lost or failed."""
+    metrics = f"{attempt_folder(result.id, result.attempt)}metrics.json"
+    own = {manifest_key(result.id), result_key(result.id), metrics}
+    return own | {output.key for output in named_outputs(result)}
+
+
+def _of_result(job: Ended) -> Iterator[Fault]:
+    id, result = job.folder.id, job.result
+    if job.manifest is None:
+        yield Fault(FaultKind.MANIFEST_MISSING, manifest_key(id), "its job has a result")
+    if result is None:
+        yield Fault(FaultKind.RESULT_UNREADABLE, result_key(id), "no result of this job")
+        return
+    if job.manifest is not None:
+        found = hashlib.sha256(job.manifest).hexdigest()
+        if found != result.manifest_sha256:
+            wanted = f"its sha256 is {found}, the result says {result.manifest_sha256}"
+            yield Fault(FaultKind.MANIFEST_DIFFERS, manifest_key(id), wanted)
+    for output in named_outputs(result):
+        yield from _of_output(output, job.folder.sizes, job.digests)
+
+
+def _of_output(
+    output: Output, sizes: Mapping[str, int], digests: Mapping[str, str]
+) -> Iterator[Fault]:
+    size, digest = sizes.get(output.key), digests.get(output.key, output.sha256)
+    if size is None:
+        yield Fault(FaultKind.OUTPUT_MISSING, output.key, "its result names it")
+    elif size != output.bytes:
+        found = f"{size} bytes, the result says {output.bytes}"
+        yield Fault(FaultKind.OUTPUT_SIZE, output.key, found)
+    elif digest != output.sha256:
+        found = f"its sha256 is {digest}, the result says {output.sha256}"
+        yield Fault(FaultKind.OUTPUT_CONTENT, output.key, found)
+
+
+def lease_faults(
+    held: HeldLease | None, lifetimes: Lifetimes, *, job: bool, result: Result | None = None
+) -> Iterator[Fault]:
+    if held is None:
+        return
+    key, lease = held.listed.entry.key, held.lease
+    if lease is None:
+        yield no_lease(key)
+    elif result is not None and not pending(result, lease):
+        yield Fault(FaultKind.LEASE_LEFT, key, "its job has ended and owes nothing")
+    elif held.lapsed(lifetimes):
+        age = (held.date - held.listed.entry.last_modified).total_seconds()
+        found = f"{lease.phase} for {age:.0f} s, and its life is {lease.ttl_s:g} s"
+        kind = FaultKind.LEASE_LAPSED if job else FaultKind.LEASE_OF_NOTHING
+        yield Fault(kind, key, found)
+
+
+def event_faults(events: Iterable[StoredEvent], key: str) -> Iterator[Fault]:
+    """Of one job's events: `key` is where they stand."""
+    by_uuid: dict[str, StoredEvent] = {}
+    by_meaning: dict[str, str] = {}
+    for event in events:
+        first = by_uuid.setdefault(event.uuid, event)
+        if first.wire() != event.wire():
+            found = f"{event.uuid} stands for {first.event} and for {event.event}, and they differ"
+            yield Fault(FaultKind.EVENT_DIFFERS, key, found)
+            continue
+        meaning = _meaning(event)
+        uuid = event.uuid if meaning is None else by_meaning.setdefault(meaning, event.uuid)
+        if uuid != event.uuid:
+            found = f"{event.event} has the uuids {uuid} and {event.uuid}"
+            yield Fault(FaultKind.EVENT_TWICE, key, found)
+
+
+def shared_uuid(uuid: str, id: str) -> Fault:
+    found = f"{uuid} stands for an event of another job too"
+    return Fault(FaultKind.EVENT_DIFFERS, result_key(id), found)
+
+
+def entry_left(entry: Entry) -> Fault:
+    return Fault(FaultKind.ENTRY_LEFT, entry.key, "its job has ended, and nobody removes it")
+
+
+def entry_stuck(entry: Entry) -> Fault:
+    found = "its name is no job's, and nobody files it under rejected/"
+    return Fault(FaultKind.ENTRY_STUCK, entry.key, found)
+
+
+def no_lease(key: str) -> Fault:
+    return Fault(FaultKind.LEASE_UNREADABLE, key, "what stands there is no lease of this job")
+
+
+def _meaning(event: StoredEvent) -> str | None:
+    """What happened, in the terms of its job. None for an event that this version does not know."""
+    known = _KNOWN.get(event.event)
+    if known is None:
+        return None
+    when = event.properties.get("attempt") if known.scope is Scope.ATTEMPT else "final"
+    ordinal = [event.properties.get(name) for name in known.told_apart_by]
+    return json.dumps([event.event, when, ordinal])
+
+
+def _uuids(events: Iterable[StoredEvent]) -> tuple[str, ...]:
+    return tuple({event.uuid: None for event in events})
+
+
+def _known() -> Iterator[tuple[str, type[Event]]]:
+    for event in TABLE.values():
+        for kind in STEMS:
+            yield event.name_for(kind), event
+
+
+_KNOWN: Mapping[str, type[Event]] = dict(_known())
+"""By the name of the event."""
+
+
+@dataclass
+class Tally:
+    """The sum of all verdicts."""
+
+    named_most: int = 1000
+    """Faults that are named; beyond, they are only counted."""
+    results: Counter[str] = field(default_factory=Counter)
+    """By status."""
+    held: Counter[str] = field(default_factory=Counter)
+    """Leases, by their state."""
+    outputs: int = 0
+    output_bytes: int = 0
+    events: int = 0
+    waste: int = 0
+    waste_bytes: int = 0
+    faults: Counter[FaultKind] = field(default_factory=Counter)
+    named: list[Fault] = field(default_factory=list)
+
+    def add(self, verdict: Verdict) -> None:
+        if verdict.status is not None:
+            self.results[verdict.status] += 1
+        if verdict.state is not None:
+            self.held[verdict.state] += 1
+        self.outputs += verdict.outputs
+        self.output_bytes += verdict.output_bytes
+        self.events += len(verdict.uuids)
+        self.waste += verdict.waste
+        self.waste_bytes += verdict.waste_bytes
+        for fault in verdict.faults:
+            self.blame(fault)
+
+    def blame(self, fault: Fault) -> None:
+        self.faults[fault.kind] += 1
+        if len(self.named) < self.named_most:
+            self.named.append(fault)
