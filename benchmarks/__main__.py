@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import api, client, latency, loras, scale, throughput, validation
+from benchmarks import api, audit, client, latency, loras, scale, throughput, validation
 
-for benchmark in (client, throughput, latency, scale, loras, validation, api):
+for benchmark in (client, throughput, latency, scale, loras, validation, api, audit):
     benchmark.main(sys.argv[1:])
