@@ -33,6 +33,7 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 LONGEST = (
     "deployed",
+    "tests/benchmarks/test_chaos.py",
     "clients",
     "demo",
     "tests/pipeline/queue/test_exhaustive.py",

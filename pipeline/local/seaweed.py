@@ -6,7 +6,7 @@ import secrets
 import shutil
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +54,9 @@ class Credentials:
 class SeaweedServer(SupervisedProcess):
     """A server over one folder. Everything it acknowledged is there again after a restart."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, ports: Sequence[int] = ()) -> None:
+        """`ports` are five to take at each start; free ones if none are given."""
+        self._ports = ports
         self._folder = folder.absolute()
         super().__init__(
             log=self._folder / "seaweedfs.log",
@@ -71,7 +73,7 @@ class SeaweedServer(SupervisedProcess):
         data.mkdir(parents=True, exist_ok=True)
         with _locked(self._folder / "server.lock") as lock:
             self.credentials = Credentials.of(self._folder)
-            s3, *others = _free_ports(5)
+            s3, *others = self._ports or _free_ports(5)
             self.endpoint = f"http://127.0.0.1:{s3}"
             # It inherits the lock, so that the folder is taken for as long as it lives.
             self.spawn(_command(data, self._folder / "s3.json", s3, others), pass_fds=(lock,))
