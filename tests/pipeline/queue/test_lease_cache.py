@@ -18,6 +18,17 @@ def test_a_lease_is_known_by_its_etag_alone() -> None:
     assert not other.unreadable
 
 
+def test_a_lease_that_was_never_read_is_none_that_cannot_be_read() -> None:
+    lease_cache = LeaseCache()
+    lease_cache.note("b", "e1", None)
+    new, broken = lease_cache.held([entry("leases/a.json"), entry("leases/b.json")])
+    assert (new.id, new.lease, new.unreadable) == ("a", None, False)
+    assert (broken.id, broken.lease, broken.unreadable) == ("b", None, True)
+    lease_cache.note("b", "e1", lease("b"))
+    [mended] = lease_cache.held([entry("leases/b.json")])
+    assert (mended.lease, mended.unreadable) == (lease("b"), False)
+
+
 def test_what_is_no_lease_of_a_job_is_passed_over() -> None:
     keys = ["leases/", "leases/x.txt", "leases/UPPER.json", "leases/a/b.json"]
     assert list(LeaseCache().held([entry(key) for key in keys])) == []

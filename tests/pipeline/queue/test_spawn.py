@@ -2,7 +2,12 @@ import pytest
 from pydantic import ValidationError
 
 from events.outbox import StoredEvent
-from pipeline.queue.spawn import MAX_PAYLOAD_BYTES, SpawnPayload, make_payload
+from pipeline.queue.spawn import (
+    MAX_MANIFEST_BYTES,
+    MAX_PAYLOAD_BYTES,
+    SpawnPayload,
+    make_payload,
+)
 from tests.pipeline.dispatcher.test_survey import lease
 from tests.support.pipeline_fixture import NOON
 
@@ -19,6 +24,27 @@ def test_a_large_manifest_is_left_in_the_bucket() -> None:
     assert payload.lease is not None
 
 
+def test_a_manifest_is_carried_up_to_a_size_of_its_own() -> None:
+    carried = make_payload(lease("a"), "etag", "flux-dev", b"x" * MAX_MANIFEST_BYTES, NOON)
+    left = make_payload(lease("a"), "etag", "flux-dev", b"x" * (MAX_MANIFEST_BYTES + 1), NOON)
+    assert carried.manifest == "x" * MAX_MANIFEST_BYTES
+    assert left.manifest is None
+    assert len(left.model_dump_json()) + MAX_MANIFEST_BYTES < MAX_PAYLOAD_BYTES, "it would fit"
+
+
+def test_a_payload_is_as_large_as_the_platform_carries_and_no_larger() -> None:
+    def of(more: int) -> SpawnPayload:
+        held = lease("a").model_copy(update={"owner": "x" * more})
+        return make_payload(held, "etag", "flux-dev", b"{}" + b" " * 100, NOON)
+
+    room = MAX_PAYLOAD_BYTES - len(of(0).model_dump_json())
+    assert len(of(room).model_dump_json()) == MAX_PAYLOAD_BYTES
+    assert of(room).manifest is not None
+    assert of(room + 1).manifest is None
+    assert of(room + 100).lease is not None
+    assert of(room + 101).lease is None
+
+
 def test_the_gpu_is_told_even_where_the_lease_is_not_carried() -> None:
     event = StoredEvent(event="e", uuid="u", distinct_id="d", timestamp="t", properties={})
     heavy = lease("a").model_copy(update={"gpu": "H100", "events": (event,) * 100})
@@ -27,10 +53,16 @@ def test_the_gpu_is_told_even_where_the_lease_is_not_carried() -> None:
     assert payload.gpu == "H100"
 
 
-def test_a_reference_and_its_lease_name_the_same_gpu() -> None:
-    payload = make_payload(
-        lease("a").model_copy(update={"gpu": "H100"}), "etag", "flux-dev", b"{}", NOON
-    )
-    assert SpawnPayload.model_validate_json(payload.model_dump_json()) == payload
-    with pytest.raises(ValidationError, match="another GPU"):
-        SpawnPayload.model_validate({**payload.model_dump(), "gpu": "L40S"})
+@pytest.mark.parametrize("gpu", [None, "H100"])
+@pytest.mark.parametrize("other", [None, "H100", "L40S"])
+def test_a_payload_and_its_lease_name_the_same_gpu(gpu: str | None, other: str | None) -> None:
+    held = lease("a").model_copy(update={"gpu": gpu})
+    payload = make_payload(held, "etag", "flux-dev", b"{}", NOON)
+    fields = {**payload.model_dump(mode="json"), "gpu": other}
+    if gpu == other:
+        assert SpawnPayload.model_validate(fields) == payload
+    else:
+        with pytest.raises(ValidationError, match="another GPU"):
+            SpawnPayload.model_validate(fields)
+    without = SpawnPayload.model_validate({**fields, "lease": None})
+    assert (without.gpu, without.lease) == (other, None)

@@ -20,7 +20,7 @@ from pipeline.store.base import (
     Stored,
     Written,
 )
-from pipeline.store.conditional import Attempted, Lost, SafeStore, Won, classify
+from pipeline.store.conditional import Attempted, Lost, SafeStore, Won, classify, listed
 from pipeline.store.memory import MemoryStore
 from system.backoff import Backoff
 from tests.support.faulty_store import Fault, FaultyStore
@@ -355,3 +355,16 @@ def test_a_read_of_nothing_tells_no_time() -> None:
     rig.store.delete("key")
     assert rig.store.now() == NOW
     assert rig.calls == ["GET", "DELETE", "LIST"]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 5])
+def test_everything_is_listed_page_by_page_with_no_page_too_many(count: int) -> None:
+    rig = Rig()
+    keys = [f"inbox/{n}" for n in range(count)]
+    for key in [*keys, "other/1"]:
+        rig.memory.put(key, b"", Always())
+    whole = rig.faulty.list
+    rig.faulty.list = lambda prefix, **at: whole(prefix, **{**at, "limit": 2})  # type: ignore[method-assign]
+
+    assert [entry.key for entry in listed(rig.store, "inbox/")] == keys
+    assert rig.calls == ["LIST"] * max(1, -(-count // 2))
