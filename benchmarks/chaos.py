@@ -24,7 +24,7 @@ from random import Random
 from threading import Thread
 from typing import Any
 
-from benchmarks.chaos_outcome import Outcome, Sent, outcome_of
+from benchmarks.chaos_outcome import Outcome, Sent, outcome_of, show
 from benchmarks.chaos_plan import Blow, Mischief, Plan, make_plan
 from benchmarks.chaos_processes import (
     BUCKET,
@@ -40,7 +40,6 @@ from benchmarks.chaos_processes import (
     ports,
     settings_for,
 )
-from benchmarks.setting import machine, title
 from config.errors import AlreadyFinished, RylaError, UnknownJob
 from config.logs import configure_logs
 from config.settings import Settings
@@ -165,6 +164,8 @@ class Run:
         match blow.mischief:
             case Mischief.STORE_KILLED | Mischief.STORE_STOPPED:
                 return self._strike_store(blow.mischief)
+            case Mischief.ALL_KILLED:
+                return self._strike_everything()
             case Mischief.POSTHOG_HANGS:
                 self._posthog.hang()
                 return self._posthog.recover
@@ -190,6 +191,20 @@ class Run:
         pid = store.pid
         os.kill(pid, signal.SIGSTOP)
         return lambda: os.kill(pid, signal.SIGCONT) if store.running and store.pid == pid else None
+
+    def _strike_everything(self) -> Callable[[], None] | None:
+        undo = self._strike_store(Mischief.STORE_KILLED)
+        if undo is None:
+            return None
+        for each in self._dispatchers:
+            each.sweep()
+
+        def start() -> None:
+            undo()
+            for each in self._dispatchers:
+                each.start_if_down()
+
+        return start
 
     def _strike_dispatcher(self, blow: Blow) -> Callable[[], None] | None:
         up = [each for each in self._dispatchers if each.pid is not None]
@@ -273,39 +288,6 @@ def run(jobs: int, seed: int, seconds: float) -> Outcome:
             return Run(plan, store, posthog, settings)()
         finally:
             store.kill()
-
-
-def show(outcome: Outcome) -> None:
-    title(f"Chaos: {outcome.jobs} jobs, seed {outcome.seed} ({machine()})")
-    audit = outcome.audit
-    rows = {
-        "stored": _counts(outcome.stored),
-        "cancels": _counts(outcome.cancels),
-        "blows": f"{sum(outcome.blows.values())}: {_counts(outcome.blows)}",
-        "ended by themselves": _counts(outcome.ended_by_themselves),
-        "results": _counts(outcome.results),
-        "not as intended": _counts(outcome.errors),
-        "executions": f"{outcome.executions}",
-        "events": f"{outcome.events} in results, {outcome.undelivered} undelivered,"
-        f" {outcome.ends_repeated} ends taken more than once",
-        "rejected/": f"{outcome.rejections}, {outcome.rejections_delivered} of their events taken",
-        "time": f"{outcome.seconds:.0f} s, {outcome.quiet_after_s:.0f} of them after the last blow",
-        "audit": f"{audit['objects']} objects, {audit['jobs']} jobs, waste"
-        f" {audit['waste']['objects']} objects, {_counts(audit['faults'])} faults",
-    }
-    for name, text in rows.items():
-        print(f"{name:20} {text}")
-    for name in ("lost", "stuck", "doubled", "cancels_ignored", "unfiled"):
-        found = getattr(outcome, name)
-        print(f"{name.replace('_', ' '):20} {len(found)} {' '.join(found[:10])}")
-    for fault in audit["named"][:20]:
-        print(f"fault                {fault['kind']} {fault['key']}: {fault['found']}")
-    print(f"goal: every promise held: {'MISSED: ' if outcome.broken else 'met'}", end="")
-    print(", ".join(outcome.broken))
-
-
-def _counts(counts: Any) -> str:
-    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "0"
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from benchmarks.chaos_plan import Form, Intent, Plan
+from benchmarks.setting import machine, title
 from events.outbox import StoredEvent
 from pipeline.contract.keys import INBOX, LEASES, REJECTED, result_key
 from pipeline.contract.result import Result, Status
@@ -166,3 +167,36 @@ def _errors(plan: Plan, sent: Sent, results: Mapping[str, Result]) -> Counter[st
         code = result.error.code if result.error else "no error"
         found[f"{plan.intents[id]}: {result.status}, {code}"] += 1
     return found
+
+
+def show(outcome: Outcome) -> None:
+    title(f"Chaos: {outcome.jobs} jobs, seed {outcome.seed} ({machine()})")
+    audit = outcome.audit
+    rows = {
+        "stored": _counts(outcome.stored),
+        "cancels": _counts(outcome.cancels),
+        "blows": f"{sum(outcome.blows.values())}: {_counts(outcome.blows)}",
+        "ended by themselves": _counts(outcome.ended_by_themselves),
+        "results": _counts(outcome.results),
+        "not as intended": _counts(outcome.errors),
+        "executions": f"{outcome.executions}",
+        "events": f"{outcome.events} in results, {outcome.undelivered} undelivered,"
+        f" {outcome.ends_repeated} ends taken more than once",
+        "rejected/": f"{outcome.rejections}, {outcome.rejections_delivered} of their events taken",
+        "time": f"{outcome.seconds:.0f} s, {outcome.quiet_after_s:.0f} of them after the last blow",
+        "audit": f"{audit['objects']} objects, {audit['jobs']} jobs, waste"
+        f" {audit['waste']['objects']} objects, {_counts(audit['faults'])} faults",
+    }
+    for name, text in rows.items():
+        print(f"{name:20} {text}")
+    for name in ("lost", "stuck", "doubled", "cancels_ignored", "unfiled"):
+        found = getattr(outcome, name)
+        print(f"{name.replace('_', ' '):20} {len(found)} {' '.join(found[:10])}")
+    for fault in audit["named"][:20]:
+        print(f"fault                {fault['kind']} {fault['key']}: {fault['found']}")
+    print(f"goal: every promise held: {'MISSED: ' if outcome.broken else 'met'}", end="")
+    print(", ".join(outcome.broken))
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "0"

@@ -57,6 +57,8 @@ class Mischief(StrEnum):
     COMFYUI_KILLED = "comfyui killed"
     STORE_KILLED = "store killed"
     STORE_STOPPED = "store stopped"
+    ALL_KILLED = "all killed"
+    """Store, dispatchers and workers at once, as when a machine loses its power."""
     POSTHOG_HANGS = "posthog hangs"
     POSTHOG_FAILS = "posthog fails"
     """500."""
@@ -73,6 +75,7 @@ WEIGHTS = {
     Mischief.COMFYUI_KILLED: 3,
     Mischief.STORE_KILLED: 2,
     Mischief.STORE_STOPPED: 2,
+    Mischief.ALL_KILLED: 1,
     Mischief.POSTHOG_HANGS: 2,
     Mischief.POSTHOG_FAILS: 1,
     Mischief.POSTHOG_REFUSES: 1,
@@ -161,6 +164,7 @@ def _blows(random: Random, seconds: float, every_s: float) -> list[Blow]:
     found, at = list[Blow](), random.expovariate(1 / every_s)
     while at < seconds:
         mischief = random.choices([*WEIGHTS], [*WEIGHTS.values()])[0]
-        found.append(Blow(at, mischief, random.random(), random.uniform(0.5, 5.0)))
+        longest_s = 10.0 if mischief is Mischief.STORE_KILLED else 5.0
+        found.append(Blow(at, mischief, random.random(), random.uniform(0.5, longest_s)))
         at += random.expovariate(1 / every_s)
     return found

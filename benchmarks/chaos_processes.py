@@ -132,12 +132,12 @@ class DispatcherProcess:
         return (log.read_text(errors="replace").splitlines() or ["(nothing)"])[-1]
 
     def sweep(self) -> None:
-        """End whatever is left of it and of its workers."""
+        """Kill it, and whatever is left of its workers."""
         for group in self._groups:
             with suppress(ProcessLookupError):
                 os.killpg(group, signal.SIGKILL)
-        if self._process is not None:
-            self._process.wait()
+        self._groups.clear()
+        self.kill()
 
 
 def plain_environ() -> dict[str, str]:
