@@ -100,14 +100,6 @@ class HeldLease:
             return VACANT
         return leased(self.listed.id, lease, self.listed.entry.last_modified).state.value
 
-    def lapsed(self, lifetimes: Lifetimes) -> bool:
-        """One that waits for its retry never does: it may wait for a place."""
-        lease = self.lease
-        if lease is not None and lease.phase is Phase.RETRY and not lease.vacant:
-            return False
-        patient = replace(lifetimes, margin_s=lifetimes.margin_s + GRACE_S)
-        return lease_state(self.listed, self.date, None, patient) is LeaseState.DUE
-
 
 @dataclass(frozen=True)
 class Ended:
@@ -241,11 +233,19 @@ def lease_faults(
         yield no_lease(key)
     elif result is not None and not pending(result, lease):
         yield Fault(FaultKind.LEASE_LEFT, key, "its job has ended and owes nothing")
-    elif held.lapsed(lifetimes):
+    elif _lapsed(held, lease, lifetimes):
         age = (held.date - held.listed.entry.last_modified).total_seconds()
         found = f"{lease.phase} for {age:.0f} s, and its life is {lease.ttl_s:g} s"
         kind = FaultKind.LEASE_LAPSED if job else FaultKind.LEASE_OF_NOTHING
         yield Fault(kind, key, found)
+
+
+def _lapsed(held: HeldLease, lease: Lease, lifetimes: Lifetimes) -> bool:
+    """One that waits for its retry never does: it may wait for a place."""
+    if lease.phase is Phase.RETRY and not lease.vacant:
+        return False
+    patient = replace(lifetimes, margin_s=lifetimes.margin_s + GRACE_S)
+    return lease_state(held.listed, held.date, None, patient) is LeaseState.DUE
 
 
 def event_faults(events: Iterable[StoredEvent], key: str) -> Iterator[Fault]:
