@@ -189,6 +189,8 @@ class Run:
             store.kill()
             return store.revive
         pid = store.pid
+        if pid is None:
+            return None
         os.kill(pid, signal.SIGSTOP)
         return lambda: os.kill(pid, signal.SIGCONT) if store.running and store.pid == pid else None
 

@@ -104,15 +104,22 @@ def test_of_an_entry_a_byte_more_than_a_manifest_may_have_is_read(
     assert (len(stored.body), stored.size) == (MAX_BYTES + 1, MAX_BYTES + 5)
 
 
-@pytest.mark.parametrize(
-    ("call", "key"), [(DropInbox(INBOX), INBOX), (DropLease("job"), lease_key("job"))]
-)
-def test_what_is_dropped_is_gone(
-    memory: MemoryStore, store: SafeStore, call: Call, key: str
+def test_what_is_dropped_is_gone(memory: MemoryStore, store: SafeStore) -> None:
+    memory.put(lease_key("job"), b"it", Always())
+    assert perform(DropLease("job"), store, {}) is None
+    assert body(memory, lease_key("job")) is None
+
+
+def test_an_inbox_entry_is_dropped_as_it_was_read_and_no_other(
+    memory: MemoryStore, store: SafeStore
 ) -> None:
-    memory.put(key, b"it", Always())
-    assert perform(call, store, {}) is None
-    assert body(memory, key) is None
+    read = memory.put(INBOX, b"it", Always())
+    perform(DropInbox(INBOX, read.etag), store, {})
+    assert body(memory, INBOX) is None
+
+    memory.put(INBOX, b"another", Always())
+    perform(DropInbox(INBOX, read.etag), SafeStore(memory, conditional_delete=True), {})
+    assert body(memory, INBOX) == b"another"
 
 
 def test_what_is_no_store_call_is_performed_by_others(store: SafeStore) -> None:
