@@ -2,9 +2,10 @@
 
 import json
 import sys
-from bisect import insort
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from threading import Condition, Thread
 from typing import IO, Any
@@ -17,6 +18,7 @@ from config.settings import PREFIX, Settings
 from config.tables import Route, RouteTable
 from pipeline.contract.keys import DEFAULT_PRIORITY, parse_inbox_key
 from pipeline.loras.eviction import LoraEviction
+from pipeline.queue.admission import aged
 from pipeline.queue.spawn import SpawnPayload
 from system.backoff import Backoff
 from system.supervised_process import SupervisedProcess
@@ -49,11 +51,13 @@ class LocalEngine:
     def submit(self, route: str, payload: SpawnPayload) -> None:
         if self._closed:
             raise EngineUnavailable("the local engine is closed")
+        if route not in self._routes.routes:
+            raise EngineUnavailable(f"the local engine has no route {route}")
         if route not in self._crews:
             self._crews[route] = _Crew(
                 self._routes.route(route), self._settings, self._environ, self._loras
             )
-        self._crews[route].put(_Order(uuid4().hex, payload))
+        self._crews[route].put(_Order(uuid4().hex, payload, time.monotonic()))
 
     def cancel(self, call_id: str) -> None:
         """Nothing to do: the worker finds its lease gone at its next renewal."""
@@ -72,11 +76,16 @@ class LocalEngine:
 class _Order:
     call_id: str
     payload: SpawnPayload
+    put_at: float
+    """On the monotonic clock."""
 
-    def rank(self) -> int:
-        """Lower first: by the priority in the inbox key."""
-        lease = self.payload.lease
-        return -(parse_inbox_key(lease.entry).priority if lease else DEFAULT_PRIORITY)
+    def rank(self, now: float, aging_s: float) -> tuple[int, datetime]:
+        """Lower first: by level, then by age, as in the inbox."""
+        lease, claimed_at = self.payload.lease, self.payload.claimed_at
+        since = lease.submitted_at if lease else claimed_at
+        priority = parse_inbox_key(lease.entry).priority if lease else DEFAULT_PRIORITY
+        waited_s = (claimed_at - since).total_seconds() + now - self.put_at
+        return (-aged(priority, waited_s, aging_s), since)
 
 
 class _Crew:
@@ -90,6 +99,7 @@ class _Crew:
         self._loras = loras
         self._folder = settings.state_dir.absolute() / "workers"
         self._most = settings.local_workers
+        self._aging_s = settings.aging_seconds
         self._changed = Condition()
         self._orders: list[_Order] = []
         self._given: dict[int, _Order] = {}
@@ -107,8 +117,7 @@ class _Crew:
                     f"workers of route {self._route.name} do not start",
                     hint=f"Read the newest log in {self._folder}.",
                 )
-            # One tick's jobs come from several threads: priority must not depend on their race.
-            insort(self._orders, order, key=_Order.rank)
+            self._orders.append(order)
             if self._idle < len(self._orders) and len(self._threads) < self._most:
                 slot = min(set(range(self._most)) - set(self._threads))
                 self._threads[slot] = Thread(target=self._tend, args=(slot,), daemon=True)
@@ -180,7 +189,12 @@ class _Crew:
             self._idle += 1
             self._changed.wait_for(lambda: self._orders or self._closed, idle_s)
             self._idle -= 1
-            return self._orders.pop(0) if self._orders and not self._closed else None
+            if not self._orders or self._closed:
+                return None
+            now = time.monotonic()
+            first = min(self._orders, key=lambda order: order.rank(now, self._aging_s))
+            self._orders.remove(first)
+            return first
 
     def _start(self, slot: int) -> "_Child | None":
         child = _Child(self._route.name, self._folder / f"{self._route.name}-{slot}", self._environ)
@@ -208,7 +222,7 @@ class _Crew:
     def _put_back(self, order: _Order) -> None:
         """The order was never seen by a worker, so it waits here for the next one."""
         with self._changed:
-            self._orders.insert(0, order)
+            self._orders.append(order)
             self._changed.wait_for(lambda: self._closed, BACKOFF.pause_s(self._failures + 1))
 
     def _forget(self, slot: int) -> None:

@@ -1,16 +1,24 @@
 import shutil
 import sys
+import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
+from config.errors import EngineUnavailable
 from config.settings import Settings
+from config.tables import load_routes
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status
 from pipeline.dispatcher.hand_back import hand_back
 from pipeline.dispatcher.tick import tick
 from pipeline.engines import local
+from pipeline.loras.eviction import LoraEviction
+from pipeline.queue.spawn import make_payload
+from tests.support.jobs import a_lease
+from tests.support.pipeline_fixture import NOON
 from tests.support.stack import Stack, quick, running, wait_until
 
 
@@ -97,6 +105,47 @@ def test_what_no_worker_began_is_due_at_once_when_the_engine_is_closed(bucket: S
     assert hand_back(stack.dispatcher.store, unstarted) == 0, "each holds for its own claim alone"
     stack.sender.close(1)
     stack.pool.shutdown()
+
+
+def order(id: str, priority: int, waited_s: float, put_at: float) -> local._Order:
+    """Of a job that had waited so long when it was claimed."""
+    key = f"inbox/{9 - priority}.acme.flux-dev.{id}.json"
+    lease = a_lease(id=id, entry=key, submitted_at=NOON - timedelta(seconds=waited_s))
+    return local._Order(id, make_payload(lease, "etag", "flux-dev", b"{}", NOON), put_at)
+
+
+def test_what_waits_for_a_worker_ages_as_it_did_in_the_inbox(tmp_path: Path) -> None:
+    """Else every nine that is claimed later would pass it here again."""
+    settings = Settings(state_dir=tmp_path, aging_seconds=300)
+    crew = local._Crew(load_routes().route("Flux"), settings, {}, LoraEviction.of(settings))
+    crew._most = 0  # no worker takes them away
+    now = time.monotonic()
+    for each in (
+        order("nine", 9, 1, now),
+        order("aged", 5, 1300, now),
+        order("aged-here", 5, 900, now - 400),
+        order("eight", 8, 1, now),
+        order("five", 5, 2, now),
+        order("older-five", 5, 3, now),
+    ):
+        crew.put(each)
+    taken = [crew._next(idle_s=0) for _ in range(7)]
+    assert [each and each.call_id for each in taken] == [
+        "aged",
+        "aged-here",
+        "nine",
+        "eight",
+        "older-five",
+        "five",
+        None,
+    ]
+
+
+def test_a_route_that_is_in_no_table_is_an_engine_that_is_away(tmp_path: Path) -> None:
+    engine = local.LocalEngine(Settings(state_dir=tmp_path), load_routes(), {})
+    with pytest.raises(EngineUnavailable, match="no route FluxBig"):
+        engine.submit("FluxBig", order("job", 5, 0, 0).payload)
+    engine.close()
 
 
 def test_a_closed_engine_takes_nothing(bucket: Settings) -> None:
