@@ -13,7 +13,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "pipeline/cli": (
         *("modal_app", "acceptance", "doctor", "local", "api", "report", "engines", "dispatcher"),
         *("jobs", "inputs", "notify", "loras", "comfyui_setup", "queue", "runtime", "models"),
-        *("contract", "store", "pages", "handlers", "workflows", "events", "config"),
+        *("contract", "store", "pages", "handlers", "workflows", "events", "config", "system"),
     ),
     "pipeline/modal_app": (
         *("doctor", "api", "engines", "worker", "dispatcher", "notify", "loras", "comfyui_setup"),
