@@ -99,6 +99,7 @@ def test_what_a_lost_attempt_left_is_waste_and_no_fault(ran: PipelineFixture) ->
     audit = audited(ran)
 
     assert found(audit) == []
+    assert audit.jobs == before.jobs == 4
     assert audit.tally.waste - before.tally.waste == 3
     assert audit.tally.waste_bytes - before.tally.waste_bytes == 10
     assert before.tally.waste == 1, "the metrics of the attempt that failed"
@@ -317,27 +318,76 @@ def test_an_entry_of_an_ended_job_may_wait_behind_older_ones(ran: PipelineFixtur
 
 
 @pytest.mark.parametrize(
-    ("plant", "life_s"),
+    ("plant", "longest_s"),
     [
-        (lambda it: it.submit("good"), 900),
-        (lambda it: it.submit("", b"hello", key="inbox/NOTE.txt"), 900),
-        (lambda it: put(it, manifest_key("new"), body()), 0),
-        (lambda it: put_lease(it, "ghost", phase=Phase.CLAIMED, ttl_s=60), 60),
-        (lambda it: put_lease(it, "good", phase=Phase.RUNNING, ttl_s=30), 30),
+        (lambda it: it.submit("good"), 900 + 60),
+        (lambda it: it.submit("", b"hello", key="inbox/NOTE.txt"), 900 + 60),
+        (lambda it: put(it, manifest_key("new"), body()), 59),
+        (lambda it: put_lease(it, "ghost", phase=Phase.CLAIMED, ttl_s=60), 60 + 60),
+        (lambda it: put_lease(it, "good", phase=Phase.RUNNING, ttl_s=30), 30 + 60),
     ],
 )
 def test_nothing_is_a_fault_before_a_dispatcher_could_have_seen_to_it(
-    ran: PipelineFixture, plant: Callable[[PipelineFixture], None], life_s: float
+    ran: PipelineFixture, plant: Callable[[PipelineFixture], None], longest_s: float
 ) -> None:
     plant(ran)
-    ran.pass_time(life_s + 59)
+    ran.pass_time(longest_s)
     assert found(audited(ran)) == []
-    ran.pass_time(2)
+    ran.pass_time(1)
     assert len(found(audited(ran))) == 1
 
 
+def test_what_names_no_job_holds_up_no_job_and_its_age_counts_for_nothing(
+    ran: PipelineFixture,
+) -> None:
+    ran.submit("", b"hello", key="inbox/NOTE.txt")
+    ran.pass_time(1)
+    ran.submit("good")
+    ran.pass_time(900 + 61)
+
+    assert sorted(found(audited(ran))) == [
+        (FaultKind.ENTRY_LEFT, "inbox/good.json"),
+        (FaultKind.ENTRY_STUCK, "inbox/NOTE.txt"),
+    ]
+
+
+def test_of_two_entries_of_one_second_neither_is_the_older(ran: PipelineFixture) -> None:
+    ran.submit("other")
+    ran.submit("good")
+    ran.pass_time(900 + 61)
+
+    assert found(audited(ran)) == []
+
+
+def test_a_job_that_waits_may_have_its_manifest_already(ran: PipelineFixture) -> None:
+    """As a POST with a key writes it."""
+    put(ran, manifest_key("posted"), body())
+    ran.submit("posted")
+    ran.pass_time(3600)
+    audit = audited(ran)
+
+    assert found(audit) == []
+    assert (audit.jobs, audit.waiting) == (5, 1)
+
+
+# ── while it looks ────────────────────────────────────────────────────────────────────────────────
+
+
+def meanwhile(pipeline: PipelineFixture, before: tuple[str, str], what: Callable[[], None]) -> None:
+    """Have something happen before the first call of this kind on a key that begins so."""
+    done = False
+
+    def happen(call: str, key: str) -> None:
+        nonlocal done
+        if call == before[0] and key.startswith(before[1]) and not done:
+            done = True
+            what()
+
+    pipeline.raw.fail = happen
+
+
 @pytest.mark.parametrize("before", [("LIST", "leases/"), ("LIST", "jobs/"), ("GET", "")])
-def test_a_job_that_moves_while_it_looks_is_not_called_lost(
+def test_a_job_that_moves_is_not_called_lost(
     make_pipeline: MakePipeline, before: tuple[str, str]
 ) -> None:
     pipeline = make_pipeline(holding=True)
@@ -345,25 +395,119 @@ def test_a_job_that_moves_while_it_looks_is_not_called_lost(
     pipeline.tick()
     pipeline.submit("comes")
     pipeline.pass_time(120)
-    moved = False
 
-    def move(call: str, key: str) -> None:
-        """One job is claimed and one ends, in the middle of the audit."""
-        nonlocal moved
-        if call == before[0] and key.startswith(before[1]) and not moved:
-            moved = True
-            pipeline.tick()
-            execute(pipeline.held.payloads[0], pipeline.context, call_id=None)
-            pipeline.deliver()
-            pipeline.pass_time(120)
+    def move() -> None:
+        """One job is claimed, and one ends."""
+        pipeline.tick()
+        execute(pipeline.held.payloads[0], pipeline.context, call_id=None)
+        pipeline.deliver()
+        pipeline.pass_time(120)
 
-    pipeline.raw.fail = move
-    audit = audited(pipeline)
+    meanwhile(pipeline, before, move)
 
-    assert moved
-    assert found(audit) == []
+    assert found(audited(pipeline)) == []
     assert pipeline.result("moves").status is Status.SUCCEEDED
     assert pipeline.keys("leases/") == ["leases/comes.json"]
+
+
+def test_an_entry_that_comes_after_the_first_look_is_found_by_the_second(
+    ran: PipelineFixture,
+) -> None:
+    put(ran, manifest_key("posted"), body())
+    ran.pass_time(3600)
+    meanwhile(ran, ("LIST", "jobs/"), lambda: ran.submit("posted"))
+
+    assert found(audited(ran)) == []
+
+
+def test_a_lease_that_comes_after_the_first_look_is_found_by_the_second(
+    ran: PipelineFixture,
+) -> None:
+    put(ran, manifest_key("late"), body())
+    ran.pass_time(3600)
+    meanwhile(ran, ("LIST", "jobs/"), lambda: put_lease(ran, "late", ttl_s=900))
+    audit = audited(ran)
+
+    assert found(audit) == []
+    assert audit.tally.held == {"claimed": 1}
+
+
+def test_a_lease_whose_job_was_not_there_when_jobs_were_listed(ran: PipelineFixture) -> None:
+    def lapsed() -> list[tuple[FaultKind, str]]:
+        put_lease(ran, "new", phase=Phase.CLAIMED, ttl_s=60)
+        ran.pass_time(60 + 61)
+        return found(audited(ran))
+
+    assert lapsed() == [(FaultKind.LEASE_OF_NOTHING, "leases/new.json")]
+
+    ran.submit("new")
+    assert lapsed() == [(FaultKind.LEASE_LAPSED, "leases/new.json")], "its entry is there"
+    ran.raw._store.delete("inbox/new.json")
+
+    adopted = ("GET", "leases/")
+    meanwhile(ran, adopted, lambda: put(ran, manifest_key("new"), body()))
+    assert lapsed() == [(FaultKind.LEASE_LAPSED, "leases/new.json")]
+    ran.raw._store.delete(manifest_key("new"))
+
+    meanwhile(ran, adopted, lambda: ran.raw._store.delete(lease_key("new")))
+    assert lapsed() == []
+
+
+def test_a_job_that_is_adopted_and_ends_after_jobs_were_listed(ran: PipelineFixture) -> None:
+    bodies = {key: ran.raw._store.get(key) for key in ran.keys("jobs/refused/")}
+    for key in bodies:
+        ran.raw._store.delete(key)
+    put_lease(ran, "refused", phase=Phase.CLAIMED, ttl_s=900)
+
+    def end() -> None:
+        for key, stored in bodies.items():
+            assert stored is not None
+            put(ran, key, stored.body)
+
+    meanwhile(ran, ("GET", "leases/"), end)
+    audit = audited(ran)
+
+    assert found(audit) == []
+    assert (audit.jobs, audit.tally.results["rejected"]) == (3, 1)
+
+
+def test_an_output_that_is_stored_between_two_pages_is_not_missing(ran: PipelineFixture) -> None:
+    stored = ran.raw._store.get(PICTURE)
+    assert stored is not None
+    lose_the_output(ran)
+    meanwhile(ran, ("GET", result_key("good")), lambda: put(ran, PICTURE, stored.body))
+
+    assert found(audited(ran, content=True)) == []
+
+
+def test_another_object_whose_name_begins_alike_is_not_the_output(ran: PipelineFixture) -> None:
+    lose_the_output(ran)
+    put(ran, f"{PICTURE}.bak", b"x" * ran.result("good").outputs[0].bytes)
+
+    assert found(audited(ran)) == [(FaultKind.OUTPUT_MISSING, PICTURE)]
+
+
+def test_what_vanishes_is_a_fault(ran: PipelineFixture) -> None:
+    meanwhile(ran, ("GET", PICTURE), lambda: lose_the_output(ran))
+    assert found(audited(ran, content=True)) == [(FaultKind.OUTPUT_CONTENT, PICTURE)]
+    meanwhile(ran, ("GET", result_key("twice")), lambda: ran.raw._store.delete(result_key("twice")))
+    assert (FaultKind.RESULT_UNREADABLE, result_key("twice")) in found(audited(ran))
+
+
+def test_a_clean_bucket_costs_three_lists_and_two_gets_a_result_or_one_a_lease(
+    ran: PipelineFixture,
+) -> None:
+    put_lease(ran, "runs", phase=Phase.RUNNING, ttl_s=60)
+    put(ran, manifest_key("runs"), body())
+    ran.raw.calls.clear()
+    ran.raw.gets.clear()
+    audited(ran)
+
+    assert ran.raw.calls == {"LIST": 3, "GET": 2 * len(ENDED) + 1}
+    assert len(set(ran.raw.gets)) == len(ran.raw.gets)
+
+
+# ── any history ───────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -411,16 +555,33 @@ class WatchedSimulation(Simulation):
 def test_a_part_of_the_bucket_is_looked_at(ran: PipelineFixture) -> None:
     lose_the_output(ran)
     put(ran, lease_key("twice"), b"hello")
+    some, by_prefix = Part(ids=frozenset({"good", "refused"})), Part(prefix="tw")
 
     assert len(found(audited(ran))) == 2
-    assert found(audited(ran, part=Part(ids=frozenset({"good", "refused"})))) == [
-        (FaultKind.OUTPUT_MISSING, PICTURE)
-    ]
-    assert found(audited(ran, part=Part(prefix="tw"))) == [
+    assert found(audited(ran, part=some)) == [(FaultKind.OUTPUT_MISSING, PICTURE)]
+    assert found(audited(ran, part=by_prefix)) == [
         (FaultKind.LEASE_UNREADABLE, "leases/twice.json")
     ]
     assert audited(ran, part=Part(prefix="re")).jobs == 2
     assert audited(ran, part=Part(ids=frozenset({"re"}))).jobs == 0
+
+
+def test_of_the_inbox_a_part_is_looked_at_too(ran: PipelineFixture) -> None:
+    for id in ("new", "newer", "other"):
+        ran.submit(id)
+
+    assert audited(ran).waiting == 3
+    assert audited(ran, part=Part(prefix="new")).waiting == 2
+    assert audited(ran, part=Part(ids=frozenset({"new", "good"}))).waiting == 1
+
+
+def test_what_names_no_job_belongs_to_no_part(ran: PipelineFixture) -> None:
+    put_a_note_in_the_inbox(ran)
+    put(ran, "leases/go.txt", b"hello")
+
+    assert len(found(audited(ran))) == 2
+    assert found(audited(ran, part=Part(prefix="go"))) == []
+    assert found(audited(ran, part=Part(ids=frozenset({"good"})))) == []
 
 
 def test_results_from_before_a_time_are_not_read(ran: PipelineFixture) -> None:
@@ -435,6 +596,16 @@ def test_results_from_before_a_time_are_not_read(ran: PipelineFixture) -> None:
     assert sorted(ran.raw.gets) == ["jobs/late/manifest.json", "jobs/late/result.json"]
 
 
+@pytest.mark.parametrize("plant", [leave_the_lease, leave_the_entry, lose_the_result])
+def test_what_is_left_over_is_found_however_old_its_job_is(
+    ran: PipelineFixture, plant: Callable[[PipelineFixture], None]
+) -> None:
+    plant(ran)
+    ran.pass_time(3600)
+
+    assert PLANTED[plant] in found(audited(ran, part=Part(since=ran.now)))
+
+
 # ── the stream ────────────────────────────────────────────────────────────────────────────────────
 
 BYTE_ORDER = ["jobs/a-b/result.json", "jobs/a.txt", "jobs/a/out/1", "jobs/a/result.json"]
@@ -443,7 +614,9 @@ BY_DIRECTORY = ["jobs/a/out/1", "jobs/a/result.json", "jobs/a-b/result.json", "j
 
 @pytest.mark.parametrize("keys", [BYTE_ORDER, BY_DIRECTORY])
 def test_jobs_are_told_apart_in_the_order_of_either_store(keys: list[str]) -> None:
-    entries = [Entry(key, "e", n, NOON + timedelta(seconds=n)) for n, key in enumerate(keys)]
+    at = {key: NOON + timedelta(seconds=n) for n, key in enumerate(keys)}
+    at["jobs/a/out/1"] = NOON + timedelta(hours=1)
+    entries = [Entry(key, "e", 1, at[key]) for key in keys]
     by_id = {folder.id: folder for folder in folders(entries)}
 
     assert {id: sorted(folder.sizes) for id, folder in by_id.items()} == {
@@ -451,28 +624,23 @@ def test_jobs_are_told_apart_in_the_order_of_either_store(keys: list[str]) -> No
         "a-b": ["jobs/a-b/result.json"],
         "": ["jobs/a.txt"],
     }
-    assert by_id["a"].newest == NOON + timedelta(seconds=keys.index("jobs/a/result.json"))
+    assert {id: folder.newest for id, folder in by_id.items()} == {
+        "a": at["jobs/a/out/1"],
+        "a-b": at["jobs/a-b/result.json"],
+        "": at["jobs/a.txt"],
+    }
 
 
 def test_no_more_is_asked_for_ahead_than_readers_can_hold(ran: PipelineFixture) -> None:
     """What is in memory at a time does not grow with the bucket."""
-    most, asked = 0, set[str]()
-
-    def note(call: str, key: str) -> None:
-        if call == "GET":
-            asked.add(key.split("/")[1])
-
-    def taken(audit: Audit) -> None:
-        nonlocal most
-        most = max(most, len(asked) - audit.tally.results.total())
-
+    ahead: list[int] = []
     for n in range(60):
-        put(ran, manifest_key(f"copy-{n:02}"), body())
         put(ran, result_key(f"copy-{n:02}"), b"{")
-    ran.raw.fail = note
-    Audit(ran.safe(), Lifetimes.of(ran.settings), readers=2).run(taken)
+    audit = Audit(ran.safe(), Lifetimes.of(ran.settings), readers=2)
+    audit.run(lambda audit: ahead.append(audit.jobs - audit.tally.results.total()))
 
-    assert 0 < most <= 2 * AHEAD
+    assert len(ahead) == 64
+    assert max(ahead) == 2 * AHEAD - 1
 
 
 def test_faults_are_counted_beyond_those_that_are_named(ran: PipelineFixture) -> None:
