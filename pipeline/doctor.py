@@ -21,12 +21,16 @@ from pipeline.models.activation import models_in_use
 from pipeline.models.face_packs import faces_folder, is_there
 from pipeline.models.sets import active_sets, forbidden
 from pipeline.notify.sinks import events_file
+from pipeline.store.bucket_suite import Finding, run_suite
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
 from pipeline.store.probe import probe
+from pipeline.store.s3 import S3Store
 from workflows import interfaces
 
 VERSION_SECONDS = 30.0
+DEAF_S = 0.001
+"""So soon no reply comes."""
 
 
 class Health(StrEnum):
@@ -65,6 +69,17 @@ def bucket_rows(settings: Settings) -> Iterator[Row]:
         yield _guarded("clock", lambda: _clock(store))
 
 
+def run_bucket_suite(settings: Settings, rounds: int = 10) -> Iterator[Finding]:
+    """Tries on the bucket all that the queue rests on. Writes under checks/, and removes it.
+
+    Raises a StoreError when the bucket cannot be listed: SeaweedFS would create it with the first
+    write.
+    """
+    _reach(open_store(settings))
+    deaf = S3Store(settings, read_timeout_s=DEAF_S)
+    return run_suite(S3Store(settings), deaf, rounds=rounds)
+
+
 def _guarded(check: str, look: Callable[[], Row]) -> Row:
     try:
         return look()
@@ -81,7 +96,12 @@ def _conditional(store: SafeStore) -> Row:
     """Each promise is tried on a key of our own."""
     broken = [item.promise for item in probe(store.raw, uuid4().hex) if not item.kept]
     if not broken:
-        return Row("conditional writes", Health.OK, "really conditional")
+        deletes = (
+            "DELETE as well"
+            if store.deletes_conditionally()
+            else "DELETE is not: a body put for a used id at the wrong moment goes unfiled"
+        )
+        return Row("conditional writes", Health.OK, f"really conditional; {deletes}")
     return Row(
         "conditional writes",
         Health.FAILED,

@@ -1,5 +1,7 @@
 """Does this store keep the promises that the queue rests on? Asked at start-up and by `doctor`."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from config.errors import StoreDenied, StoreNotConditional, StoreUnavailable
@@ -14,6 +16,8 @@ from pipeline.store.base import (
 )
 
 PREFIX = "checks/"
+BUSY, BUSY_S = 3, 1.0
+"""So often a store may ask to come again, after so many seconds."""
 _HINT = (
     "The queue needs If-None-Match and If-Match on PUT, as S3, R2, MinIO and SeaweedFS have them."
 )
@@ -27,21 +31,27 @@ class Probe:
     kept: bool
 
 
-def probe(store: Store, nonce: str) -> tuple[Probe, ...]:
+def probe(
+    store: Store, nonce: str, sleep: Callable[[float], None] = time.sleep
+) -> tuple[Probe, ...]:
     """Try every conditional operation on a key of our own under checks/, and remove it again."""
     key = f"{PREFIX}{nonce}.json"
+
+    def write(number: int, condition: IfAbsent | IfMatch) -> str | None:
+        return _write(store, key, number, condition, sleep)
+
     try:
-        created = _write(store, key, 1, IfAbsent())
-        created_twice = _write(store, key, 2, IfAbsent())
+        created = write(1, IfAbsent())
+        created_twice = write(2, IfAbsent())
         current = store.get(key)
         here = IfMatch(current.etag if current else "")
-        replaced = _write(store, key, 3, here)
-        replaced_stale = _write(store, key, 4, here)
+        replaced = write(3, here)
+        replaced_stale = write(4, here)
         stored = store.get(key)
         listed = [entry.etag for entry in store.list(key).entries]
         store.delete(key)
         left = store.get(key)
-        replaced_missing = _write(store, key, 5, IfMatch(replaced or here.etag))
+        replaced_missing = write(5, IfMatch(replaced or here.etag))
     finally:
         store.delete(key)
     return (
@@ -76,10 +86,12 @@ def _refuses_delete(store: Store, key: str, etag: str) -> bool:
     return False
 
 
-def require_conditional(store: Store, nonce: str) -> None:
+def require_conditional(
+    store: Store, nonce: str, sleep: Callable[[float], None] = time.sleep
+) -> None:
     """Raises StoreNotConditional with the broken promises, StoreUnavailable without an answer."""
     try:
-        broken = [item.promise for item in probe(store, nonce) if not item.kept]
+        broken = [item.promise for item in probe(store, nonce, sleep) if not item.kept]
     except (Busy, OutcomeUnknown) as error:
         raise StoreUnavailable(f"the store gave no clear answer: {error}") from error
     if broken:
@@ -88,12 +100,25 @@ def require_conditional(store: Store, nonce: str) -> None:
         )
 
 
-def _write(store: Store, key: str, number: int, condition: IfAbsent | IfMatch) -> str | None:
-    """The ETag, or None if the condition did not hold."""
-    try:
-        return store.put(key, _body(number), condition).etag
-    except PreconditionFailed:
-        return None
+def _write(
+    store: Store,
+    key: str,
+    number: int,
+    condition: IfAbsent | IfMatch,
+    sleep: Callable[[float], None],
+) -> str | None:
+    """The ETag, or None if the condition did not hold. R2 may want a second between two writes."""
+    busy = 0
+    while True:
+        try:
+            return store.put(key, _body(number), condition).etag
+        except PreconditionFailed:
+            return None
+        except Busy:
+            if busy == BUSY:
+                raise
+        busy += 1
+        sleep(BUSY_S)
 
 
 def _body(number: int) -> bytes:

@@ -12,8 +12,9 @@ from config.settings import Settings
 from config.tables import load_models
 from handlers.comfyui.standin.options import Options
 from handlers.comfyui.standin.server import running
-from pipeline.doctor import Health, Row, run_checks
+from pipeline.doctor import Health, Row, run_bucket_suite, run_checks
 from pipeline.store.base import Always, Condition, Written
+from pipeline.store.bucket_suite import Verdict
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
 from pipeline.store.open import open_store
@@ -67,6 +68,29 @@ def test_a_store_that_forgets_its_conditions_fails(
     assert row.health is Health.FAILED
     assert "a second If-None-Match" in row.found
     assert row.fix
+
+
+@pytest.mark.parametrize(
+    ("conditional", "said"),
+    [(True, "DELETE as well"), (False, "goes unfiled")],
+)
+def test_whether_delete_is_conditional_is_told_and_is_no_failure(
+    bucket: Settings, monkeypatch: pytest.MonkeyPatch, conditional: bool, said: str
+) -> None:
+    store = SafeStore(MemoryStore(), conditional_delete=conditional)
+    monkeypatch.setattr("pipeline.doctor.open_store", lambda settings: store)
+    row = rows(bucket)["conditional writes"]
+
+    assert row.health is Health.OK
+    assert said in row.found
+
+
+def test_the_bucket_suite_finds_a_good_bucket_well_and_leaves_it_so(bucket: Settings) -> None:
+    findings = list(run_bucket_suite(bucket, rounds=1))
+
+    assert {each.health for each in findings} == {Verdict.OK}
+    assert "racing creates" in {each.check for each in findings}
+    assert not open_store(bucket).list("").entries
 
 
 @pytest.mark.parametrize(("hours", "said"), [(2, "behind"), (-2, "ahead of")])

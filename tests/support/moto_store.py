@@ -5,7 +5,7 @@ they then are is ours, so a race proves something on a real server only.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from threading import RLock, Thread
 from typing import Any
 from uuid import uuid4
@@ -23,10 +23,10 @@ class _Quiet(WSGIRequestHandler):
 
 
 @contextmanager
-def moto_store(*, locked: bool = True) -> Iterator[S3Store]:
+def moto_store() -> Iterator[S3Store]:
     """A server in this process with a bucket of its own."""
     app = DomainDispatcherApplication(create_backend_app)
-    lock = RLock() if locked else nullcontext()
+    lock = RLock()
 
     def serve(environ: Any, start_response: Any) -> list[bytes]:
         with lock:

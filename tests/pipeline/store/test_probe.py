@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from config.errors import StoreNotConditional, StoreUnavailable
+from config.errors import StoreDenied, StoreNotConditional, StoreUnavailable
 from pipeline.store.base import (
     ALWAYS,
     Always,
@@ -18,7 +18,12 @@ from pipeline.store.base import (
     Written,
 )
 from pipeline.store.memory import MemoryStore
-from pipeline.store.probe import PREFIX, probe, require_conditional
+from pipeline.store.probe import (
+    PREFIX,
+    honours_if_match_on_delete,
+    probe,
+    require_conditional,
+)
 
 
 class Forgetful(MemoryStore):
@@ -118,6 +123,68 @@ def test_the_probe_leaves_nothing_behind(make: Callable[[], MemoryStore]) -> Non
     assert store.list(PREFIX).entries == ()
 
 
+def test_a_store_that_takes_one_write_a_second_to_a_key_is_given_them() -> None:
+    class Slow(MemoryStore):
+        rested = True
+
+        def put(
+            self,
+            key: str,
+            body: bytes,
+            condition: Condition,
+            content_type: str = "application/json",
+        ) -> Written:
+            if not self.rested:
+                raise Busy("429")
+            self.rested = False
+            return super().put(key, body, condition, content_type)
+
+    store, slept = Slow(), list[float]()
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        store.rested = True
+
+    require_conditional(store, "nonce", sleep)
+    assert slept == [1.0] * 4
+
+
+@pytest.mark.parametrize(
+    ("refusal", "conditional"),
+    [
+        pytest.param(None, True, id="honours it"),
+        pytest.param(StoreDenied("400"), False, id="refuses it"),
+        pytest.param(StoreNotConditional("501"), False, id="has none"),
+        pytest.param(PreconditionFailed("412"), False, id="always refuses"),
+    ],
+)
+def test_whether_delete_is_conditional_is_found_out(
+    refusal: Exception | None, conditional: bool
+) -> None:
+    class Deleting(MemoryStore):
+        def delete(self, key: str, condition: IfMatch | Always = ALWAYS) -> None:
+            if refusal and isinstance(condition, IfMatch):
+                raise refusal
+            super().delete(key, condition)
+
+    store = Deleting()
+    assert honours_if_match_on_delete(store, "nonce") is conditional
+    assert store.list(PREFIX).entries == ()
+
+
+def test_a_delete_that_takes_a_condition_and_forgets_it_is_not_conditional() -> None:
+    store = Careless()
+    assert not honours_if_match_on_delete(store, "nonce")
+    assert store.list(PREFIX).entries == ()
+
+
+class Careless(MemoryStore):
+    """DELETE forgets its condition."""
+
+    def delete(self, key: str, condition: IfMatch | Always = ALWAYS) -> None:
+        super().delete(key)
+
+
 @pytest.mark.parametrize("unclear", [Busy("429"), OutcomeUnknown("timeout")])
 def test_a_store_without_an_answer_is_unavailable(unclear: Exception) -> None:
     class Silent(MemoryStore):
@@ -131,4 +198,4 @@ def test_a_store_without_an_answer_is_unavailable(unclear: Exception) -> None:
             raise unclear
 
     with pytest.raises(StoreUnavailable):
-        require_conditional(Silent(), "nonce")
+        require_conditional(Silent(), "nonce", lambda _: None)
