@@ -177,6 +177,8 @@ class _Connection:
         if body is not None:
             lines.append(f"content-length: {len(body)}")
         head = "\r\n".join([*lines, "\r\n"]).encode("latin-1")
+        if not head.count(b"\n") == head.count(b"\r") == len(lines) + 1:
+            raise ValueError(f"a line break in a header of {method} {target}")
         broken = self._send(head, body or b"")
         try:
             reply = self._read(method)

@@ -88,6 +88,7 @@ class PipelineFixture:
         sink: EventSink | None = None,
         gpu: str = "none",
         raw: Store | None = None,
+        conditional_delete: bool = False,
         routes: str | None = None,
         tmp_path: Path | None = None,
         web: PublicHttps = INTERNET,
@@ -105,6 +106,7 @@ class PipelineFixture:
         self.raw = CountingStore(raw or MemoryStore(lambda: self.now))
         self.sink = sink or MemorySink()
         self.sender = Sender(self.sink, backoff=Backoff(first_s=0.01, longest_s=0.05))
+        self._conditional_delete = conditional_delete
         self.store = self.safe()
         self.context = worker_context(
             self.store, self.delivery, self.runtime, server, gpu=gpu, jitter=lambda: 1.0
@@ -116,7 +118,13 @@ class PipelineFixture:
 
     def safe(self) -> SafeStore:
         """Time stands still but for `pass_time`."""
-        return SafeStore(self.raw, tries=3, sleep=lambda _: None, monotonic=lambda: 0.0)
+        return SafeStore(
+            self.raw,
+            conditional_delete=self._conditional_delete,
+            tries=3,
+            sleep=lambda _: None,
+            monotonic=lambda: 0.0,
+        )
 
     @property
     def delivery(self) -> ResultDelivery:

@@ -1,8 +1,11 @@
+import json
+
 import pytest
 
 from config.errors import StoreDenied, StoreUnavailable
 from pipeline.contract.keys import MAX_BYTES
 from pipeline.store.base import Busy
+from tests.pipeline.conftest import MakePipeline
 from tests.support.manifests import body
 from tests.support.pipeline_fixture import PipelineFixture
 
@@ -61,3 +64,27 @@ def test_an_entry_that_the_store_does_not_give_out_holds_up_nothing(
     )
     assert pipeline.tick().rejected == 2
     assert pipeline.keys("inbox/") == ["inbox/A.json"]
+
+
+@pytest.mark.parametrize("conditional_delete", [True, False])
+@pytest.mark.parametrize("key", ["inbox/used.json", "inbox/My Job.json"])
+def test_a_body_put_while_another_is_filed_is_filed_itself_where_delete_is_conditional(
+    make_pipeline: MakePipeline, key: str, conditional_delete: bool
+) -> None:
+    pipeline = make_pipeline(conditional_delete=conditional_delete)
+    pipeline.submit("used")
+    pipeline.tick()
+    late = [body("a third")]
+
+    def put_meanwhile(call: str, called: str) -> None:
+        if call == "PUT" and called.startswith("rejected/") and late:
+            pipeline.submit("", late.pop(), key=key)
+
+    pipeline.raw.fail = put_meanwhile
+    pipeline.submit("", body("a second"), key=key)
+    for _ in range(3):
+        pipeline.tick()
+    filed = [json.loads(record["body"])["input"]["prompt"] for record in pipeline.rejected()]
+    assert sorted(filed) == (["a second", "a third"] if conditional_delete else ["a second"])
+    assert pipeline.keys("inbox/") == []
+    assert pipeline.keys("leases/") == []

@@ -108,6 +108,15 @@ def test_a_request_is_told_whole_and_in_one_piece() -> None:
     ]
 
 
+@pytest.mark.parametrize("value", ["a\r\nx-more: b", "a\nb", "a\rb"])
+def test_a_header_is_one_line(value: str) -> None:
+    with serving([OK]) as server:
+        pool = pool_of(server.port)
+        with pytest.raises(ValueError, match="a line break"):
+            pool.request("PUT", "/bucket/key", {"content-type": value}, b"")
+        pool.close()
+
+
 @pytest.mark.parametrize(
     ("head", "body"),
     [
