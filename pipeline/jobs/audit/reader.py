@@ -143,7 +143,7 @@ class Audit:
         id = inbox_id(entry.key)
         if id is not None and self.part.has(id):
             self._waiting.add(id)
-        elif id is None and self.part.whole and self._is_left(entry):
+        elif self.part.whole and self._is_left(entry):  # which has every id
             self.tally.blame(entry_stuck(entry))
 
     def _see_lease(self, entry: Entry) -> None:
@@ -265,7 +265,7 @@ class Audit:
         """Of outputs that were not listed: they may have been written between two pages."""
         missing = [output.key for output in outputs if output.key not in folder.sizes]
         found = (entry for key in missing for entry in self.store.list(key, limit=1).entries)
-        return {entry.key: entry.size for entry in found if entry.key in missing}
+        return {entry.key: entry.size for entry in found}
 
     def _digests(self, outputs: Iterable[Output], folder: JobFolder) -> dict[str, str]:
         keys = (output.key for output in outputs)
