@@ -1,28 +1,30 @@
 """Events to PostHog, over its SDK's wire layer.
 
 The SDK's client confirms nothing: its flush() returns with events still queued, and what fails
-after its own retries is logged. Its `batch_post` is one request that raises unless the server
-answered 200, and that answer is what "delivered" means here.
+after its own retries is logged. Its `post` is one request, and the server's 200 is what "delivered"
+means here, if the answer is PostHog's: a proxy or a sign-in page answers 200 too.
 
 Importing the SDK takes half a second: import this module only when there is a key.
 """
 
 import json
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 
 import requests
 import structlog
-from posthog.request import APIError, batch_post, determine_server_host
+from posthog.request import EVENTS_ENDPOINT, determine_server_host, post
 
 from config.errors import InvalidSetting
 from events.outbox import StoredEvent
-from events.sink import NotDelivered
+from events.sink import NotDelivered, retry_after_s
 
 MAX_BATCH_BYTES = 5 * 1024 * 1024
 MAX_BATCH_EVENTS = 100
 
 _EVENTS_AT_FAULT = frozenset({400, 413})
-"""Statuses that speak about the body. A wrong key is 401, and every other status may pass."""
+"""Statuses that speak about the body, unless a page comes with them: those are of a proxy, or of a
+port that takes no http. A wrong key is 401, and every other status may pass."""
 
 
 class PostHogSink:
@@ -33,7 +35,7 @@ class PostHogSink:
         if not api_key.strip():
             raise InvalidSetting("The PostHog key is blank.", field="api_key")
         self._api_key = api_key.strip()
-        self._host = determine_server_host(host)
+        self._host = server_url(host)
         self._timeout_s = timeout_s
         self._gzip = gzip
         # One of our own: the SDK's is shared, and tries a host that does not answer three times.
@@ -49,38 +51,61 @@ class PostHogSink:
 
     def _deliver(self, batch: list[StoredEvent]) -> list[StoredEvent]:
         """One bad event gets its whole batch refused, so halve until it is alone."""
-        error = self._post(batch)
-        if error is None:
+        refusal = self._post(batch)
+        if refusal is None:
             return []
         if len(batch) > 1:
             middle = len(batch) // 2
             return self._deliver(batch[:middle]) + self._deliver(batch[middle:])
         # It still stands in the job's result, where it can be looked up.
         structlog.get_logger(__name__).error(
-            "event_refused", event_name=batch[0].event, uuid=batch[0].uuid, answer=_brief(error)
+            "event_refused", event_name=batch[0].event, uuid=batch[0].uuid, answer=refusal
         )
         return batch
 
-    def _post(self, batch: list[StoredEvent]) -> APIError | None:
+    def _post(self, batch: list[StoredEvent]) -> str | None:
         """None when the server took the batch, its answer when the events are at fault."""
         try:
-            batch_post(
+            reply = post(
                 self._api_key,
                 self._host,
-                gzip=self._gzip,
-                timeout=self._timeout_s,
+                EVENTS_ENDPOINT,
+                self._gzip,
+                self._timeout_s,
                 session=self._session,
                 batch=[event.wire() for event in batch],
                 historical_migration=False,
             )
-        except APIError as error:
-            if error.status in _EVENTS_AT_FAULT:
-                return error
-            raise NotDelivered(_brief(error), retry_after_s=error.retry_after) from error
-        except (requests.RequestException, TypeError) as error:
-            # A TypeError is the SDK's, over an error page that is JSON and no object.
-            raise NotDelivered(f"{type(error).__name__} at {self._host}") from error
-        return None
+        except requests.RequestException as error:
+            status = None if error.response is None else error.response.status_code
+            why = type(error).__name__ if status is None else f"{status}, {type(error).__name__}"
+            raise NotDelivered(f"{why} at {self._host}", status=status) from error
+        status, answer = reply.status_code, brief(reply)
+        if status == 200 and is_confirmation(reply.content):
+            return None
+        if status in _EVENTS_AT_FAULT and not is_page(reply.content):
+            return answer
+        wait_s = retry_after_s(reply.headers.get("Retry-After"), datetime.now(UTC))
+        raise NotDelivered(answer, status=status, retry_after_s=wait_s)
+
+
+def server_url(host: str | None) -> str:
+    """Where events go: the cloud's pages and its server for events have names of their own."""
+    return determine_server_host(host).rstrip("/")
+
+
+def is_confirmation(body: bytes) -> bool:
+    """Whether this is how PostHog says that it has the events: `{"status": 1}` or `"Ok"`."""
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        return False
+    return isinstance(answer, dict) and str(answer.get("status")).lower() in ("1", "ok")
+
+
+def is_page(body: bytes) -> bool:
+    """HTML, which PostHog never answers."""
+    return body.lstrip()[:1] == b"<"
 
 
 def batches(events: Sequence[StoredEvent]) -> Iterator[list[StoredEvent]]:
@@ -98,5 +123,8 @@ def batches(events: Sequence[StoredEvent]) -> Iterator[list[StoredEvent]]:
         yield batch
 
 
-def _brief(error: APIError) -> str:
-    return f"{error.status}: {str(error.message)[:200]}"
+def brief(reply: requests.Response) -> str:
+    """An answer for people: status, kind where it is no JSON, and how its body begins."""
+    kind = reply.headers.get("Content-Type", "").partition(";")[0]
+    named = f" ({kind})" if kind and "json" not in kind else ""
+    return f"{reply.status_code}{named}: {reply.content[:200].decode('utf-8', 'replace')}"

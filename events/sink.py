@@ -1,6 +1,8 @@
 """The port that events leave by."""
 
 from collections.abc import Sequence
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from threading import Lock
 from typing import Protocol
 
@@ -11,13 +13,32 @@ class NotDelivered(Exception):
     """Nobody has confirmed to have it; the same delivery may be tried again, whole."""
 
     def __init__(
-        self, reason: str, *, retry_after_s: float | None = None, tried: bool = True
+        self,
+        reason: str,
+        *,
+        status: int | None = None,
+        retry_after_s: float | None = None,
+        tried: bool = True,
     ) -> None:
         super().__init__(reason)
+        self.status = status
+        """What the server answered, if it did."""
         self.retry_after_s = retry_after_s
         """What the server asked for."""
         self.tried = tried
         """False when nothing was sent, so that it does not count as one of a bounded number."""
+
+
+def retry_after_s(header: str | None, now: datetime) -> float | None:
+    """Seconds that a Retry-After header asks for; None where it asks for nothing readable."""
+    if header is None:
+        return None
+    if header.isdecimal():
+        return float(header[:9])
+    try:
+        return (parsedate_to_datetime(header) - now).total_seconds()
+    except (ValueError, TypeError):
+        return None
 
 
 class EventSink(Protocol):

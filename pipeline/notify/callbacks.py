@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import structlog
@@ -21,7 +20,7 @@ from pydantic_core import from_json
 
 from config.errors import BadManifest, InvalidField, NotAvailable
 from config.settings import Settings, listed, webhook_key
-from events.sink import NotDelivered
+from events.sink import NotDelivered, retry_after_s
 from pipeline.contract.keys import clip, result_key
 from pipeline.contract.manifest import MAX_METADATA_BYTES
 from pipeline.contract.result import Result
@@ -154,7 +153,8 @@ class Caller:
             log = structlog.get_logger(__name__)
             log.warning("callback_gone", job=result.id, host=target_of(result))
         elif not 200 <= status < 300:
-            raise NotDelivered(f"it answered {status}", retry_after_s=self._seconds(wait))
+            wait_s = retry_after_s(wait, self.now())
+            raise NotDelivered(f"it answered {status}", status=status, retry_after_s=wait_s)
 
     def _headers(self, id: str, body: bytes) -> dict[str, str]:
         timestamp = int(self.now().timestamp())
@@ -166,16 +166,6 @@ class Caller:
             "webhook-timestamp": str(timestamp),
             "webhook-signature": signature(key, id, timestamp, body),
         }
-
-    def _seconds(self, retry_after: str | None) -> float | None:
-        if retry_after is None:
-            return None
-        if retry_after.isdecimal():
-            return float(retry_after[:9])
-        try:
-            return (parsedate_to_datetime(retry_after) - self.now()).total_seconds()
-        except (ValueError, TypeError):
-            return None
 
 
 def target_of(result: Result) -> str:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -14,7 +15,7 @@ from config.errors import InvalidSetting
 from events.file_sink import FileSink, read_events
 from events.outbox import StoredEvent
 from events.posthog_sink import PostHogSink, batches
-from events.sink import EventSink, MemorySink, NotDelivered
+from events.sink import EventSink, MemorySink, NotDelivered, retry_after_s
 from tests.events.builders import completed, scores
 from tests.support.posthog_receiver import Answer, Batch, PostHogReceiver
 
@@ -25,6 +26,12 @@ DOWN = [
     Answer(status=401, body=b'{"detail": "wrong key"}'),
     Answer(status=404),
     Answer(status=301, headers={"Location": "/elsewhere/"}),
+    Answer(status=200, body=b"<html>Sign in</html>", headers={"Content-Type": "text/html"}),
+    Answer(status=200, body=b""),
+    Answer(status=200, body=b'{"ok": true}'),
+    Answer(status=200, body=b'{"status": "error"}'),
+    Answer(status=200, body=b'["status"]'),
+    Answer(status=400, body=b" <html>http was sent to an https port</html>"),
     Answer(hangs=True),
     Answer(hangs_up=True),
 ]
@@ -129,7 +136,7 @@ def test_a_replay_is_the_same_bytes_but_for_the_sending_time(
     assert re.sub(sent_at, b"", first) == re.sub(sent_at, b"", second)
 
 
-@pytest.mark.parametrize("answer", DOWN, ids=lambda a: f"{a.status}{a.hangs}{a.hangs_up}")
+@pytest.mark.parametrize("answer", DOWN, ids=lambda a: f"{a.status}{a.hangs}{a.hangs_up}{a.body!r}")
 def test_without_the_servers_200_nothing_counts_as_delivered(
     receiver: PostHogReceiver, answer: Answer
 ) -> None:
@@ -137,7 +144,39 @@ def test_without_the_servers_200_nothing_counts_as_delivered(
     with pytest.raises(NotDelivered) as caught:
         sink_of(receiver, timeout_s=0.2).deliver([completed("j1")])
     assert caught.value.tried
+    answered = not (answer.hangs or answer.hangs_up)
+    assert caught.value.status == (answer.status if answered else None)
+    assert not answered or str(answer.status) in str(caught.value)
     assert len(receiver.received) == 1, "the sender's pauses decide on another try, not the sink"
+
+
+@pytest.mark.parametrize("body", [b'{"status": 1}', b'{"status": "Ok", "quota_limited": []}'])
+def test_both_of_posthogs_ways_to_say_yes_are_known(receiver: PostHogReceiver, body: bytes) -> None:
+    receiver.answer = Answer(body=body)
+    assert sink_of(receiver).deliver([completed("j1")]) == []
+
+
+def test_a_page_in_place_of_an_answer_is_named_as_one(receiver: PostHogReceiver) -> None:
+    page = {"Content-Type": "text/html; charset=utf-8"}
+    receiver.answer = Answer(body=b"<html>Sign in</html>", headers=page)
+    with pytest.raises(NotDelivered, match=r"200 \(text/html\): <html>Sign in"):
+        sink_of(receiver).deliver([completed("j1")])
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None),
+        ("7", 7.0),
+        ("9" * 400, 999_999_999.0),
+        ("Sun, 01 Mar 2026 12:31:00 GMT", 60.0),
+        ("soon", None),
+        ("Sun, 01 Mar 2026 12:31:00", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(header: str | None, seconds: float | None) -> None:
+    now = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
+    assert retry_after_s(header, now) == seconds
 
 
 def test_a_refused_connection_is_not_delivered_and_later_it_is(receiver: PostHogReceiver) -> None:

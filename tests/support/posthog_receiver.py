@@ -31,21 +31,28 @@ class Received:
 
     @property
     def batch(self) -> list[dict[str, Any]]:
-        batch: list[dict[str, Any]] = json.loads(self.body)["batch"]
-        return batch
+        return batch_of(self.body)
 
 
 Batch = list[dict[str, Any]]
 
 
+def batch_of(body: bytes) -> Batch:
+    """The events in the body of a request; none in one that asks for something else."""
+    batch: Batch = json.loads(body).get("batch", [])
+    return batch
+
+
 class PostHogReceiver:
     """Answers what `answer` says, and keeps every POST.
 
-    `answer` is one Answer for all, or a function of the batch.
+    `answer` is one Answer for all, or a function of the batch; `flags` is that to a request for
+    feature flags, if it is another.
     """
 
     def __init__(self) -> None:
         self.answer: Answer | Callable[[Batch], Answer] = Answer()
+        self.flags: Answer | None = None
         self.received: list[Received] = []
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -93,9 +100,10 @@ class PostHogReceiver:
     def _take(self, path: str, headers: dict[str, str], raw: bytes) -> Answer:
         compressed = headers.get("content-encoding") == "gzip"
         body = gzip.decompress(raw) if compressed else raw
-        answer = self.answer
+        asks_for_flags = path.startswith("/flags/")
+        answer = self.flags if asks_for_flags and self.flags is not None else self.answer
         if not isinstance(answer, Answer):
-            answer = answer(json.loads(body)["batch"])
+            answer = answer(batch_of(body))
         with self._lock:
             self.received.append(Received(path, headers, body, answer))
         if answer.hangs:
