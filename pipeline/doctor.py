@@ -9,8 +9,6 @@ from enum import StrEnum
 from pathlib import Path
 from uuid import uuid4
 
-import httpx
-
 from config.errors import RylaError
 from config.settings import Settings
 from handlers.comfyui.client import ComfyClient
@@ -20,6 +18,7 @@ from pipeline.local.seaweed import weed_binary
 from pipeline.models.activation import models_in_use
 from pipeline.models.face_packs import faces_folder, is_there
 from pipeline.models.sets import active_sets, forbidden
+from pipeline.notify.posthog_check import check_posthog
 from pipeline.notify.sinks import events_file
 from pipeline.store.bucket_suite import Finding, run_suite
 from pipeline.store.conditional import SafeStore
@@ -226,17 +225,9 @@ def _face_models(settings: Settings) -> Row:
 def _posthog(settings: Settings) -> Row:
     if settings.posthog_api_key is None:
         return Row("PostHog", Health.OK, f"no key: events go to {events_file(settings)}")
-    host = settings.posthog_host
-    try:
-        reply = httpx.get(host, timeout=settings.posthog_timeout_seconds)
-    except httpx.HTTPError as error:
-        return Row(
-            "PostHog",
-            Health.WARNING,
-            f"{host}: {type(error).__name__}",
-            "Check RYLA_POSTHOG_HOST and the network; until then events wait in the results.",
-        )
-    return Row("PostHog", Health.OK, f"a key is set, {host} answers ({reply.status_code})")
+    finding = check_posthog(settings)
+    health = Health.OK if finding.fix is None else Health.WARNING
+    return Row("PostHog", health, finding.found, finding.fix)
 
 
 def _seaweed() -> Row:

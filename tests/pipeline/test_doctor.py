@@ -18,7 +18,7 @@ from pipeline.store.bucket_suite import Verdict
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
 from pipeline.store.open import open_store
-from tests.support.posthog_receiver import PostHogReceiver
+from tests.support.posthog_receiver import Answer, PostHogReceiver
 from workflows import interfaces
 
 
@@ -184,8 +184,17 @@ def test_a_posthog_that_answers_is_well_and_gets_no_event(bucket: Settings) -> N
     with PostHogReceiver() as posthog:
         row = rows(bucket, posthog_api_key="phc_x", posthog_host=posthog.url)["PostHog"]
 
-    assert row.health is Health.OK
-    assert not posthog.received
+    assert (row.health, row.fix) == (Health.OK, None)
+    assert not posthog.accepted()
+
+
+def test_a_key_that_posthog_refuses_is_a_warning_with_a_fix(bucket: Settings) -> None:
+    with PostHogReceiver() as posthog:
+        posthog.answer = Answer(401)
+        row = rows(bucket, posthog_api_key="phc_x", posthog_host=posthog.url)["PostHog"]
+
+    assert row.health is Health.WARNING
+    assert "RYLA_POSTHOG_API_KEY" in str(row.fix)
 
 
 def test_a_posthog_that_does_not_answer_is_a_warning(bucket: Settings) -> None:
