@@ -1,31 +1,48 @@
-"""One thread that sends what jobs leave behind, so that no job waits for it."""
+"""What jobs leave behind is sent by threads of its own, so that no job waits for it.
+
+Each target (the events' sink, each callback's host) has a queue and a thread: one that hangs holds
+up no other. A target that failed is left alone for a growing pause, and one that does not answer is
+given nothing more until it does; whoever asks meanwhile is told so at once.
+"""
 
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from threading import Condition, Thread
+from threading import Condition, Event, Thread
 from types import TracebackType
 from typing import Self
 
 import structlog
 
 from events.breaker import Breaker
+from events.lane import SLOW_S, Lane, Task
 from events.outbox import StoredEvent
 from events.sink import EventSink, NotDelivered
 from system.backoff import Backoff
 
 BACKOFF = Backoff(first_s=2.0, longest_s=60.0)
-"""Of a destination that fails."""
+"""Of a target that fails."""
+EVENTS = "events"
+"""The target of events."""
+LOOK_S = 0.1
+"""Between two looks for slow deliveries."""
+CLOSE_LOOK_S = 0.02
+"""Between two looks of close() at what is still being sent."""
+
+
+def _nothing() -> None:
+    pass
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """The events of one job, and what happens then. Exactly one of the two is called, once."""
+    """The events of one job, and what happens then. One of the first two is called, once."""
 
     events: Sequence[StoredEvent]
     on_delivered: Callable[[], None]
     on_undelivered: Callable[[NotDelivered], None]
+    on_slow: Callable[[], None] = _nothing
+    """Called at most once, when there is no answer after SLOW_S; one may come meanwhile."""
 
 
 @dataclass
@@ -37,19 +54,12 @@ class Counts:
     """Events that the other side will never take."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Task:
-    target: str
-    send: Callable[[], object]
-    on_delivered: Callable[[], None]
-    on_undelivered: Callable[[NotDelivered], None]
-
-
 class Sender:
-    """Sends deliveries in the order they come, each tried once; whoever stored one tries again.
+    """Sends deliveries to each target in the order they come, each tried once; whoever stored one
+    tries again.
 
-    No call but close() waits. Callbacks run in the sender's thread; only close() and what is
-    submitted after it are answered in the caller's.
+    No call but close() waits. What is not taken is answered in the caller's thread, all else in
+    threads of the sender's.
     """
 
     def __init__(
@@ -60,28 +70,29 @@ class Sender:
         backoff: Backoff = BACKOFF,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Beyond `capacity` waiting deliveries, further ones are not tried."""
+        """Beyond `capacity` waiting deliveries of a target, further ones are not tried."""
         self.counts = Counts()
         self._sink = sink
         self._capacity = capacity
         self._backoff = backoff
         self._clock = clock
-        self._breakers: dict[str, Breaker] = {}
+        self._lanes: dict[str, Lane] = {}
         self._changed = Condition()
-        self._waiting: deque[_Task] = deque()
-        self._current: _Task | None = None
         self._closing = False
-        self._thread = Thread(target=self._work, name="sender", daemon=True)
-        self._thread.start()
+        self._closed = Event()
+        self._start(self._watch, "sender-watch")
 
     def submit(self, delivery: Delivery) -> None:
         self.run(
-            lambda: self._deliver(delivery.events), delivery.on_delivered, delivery.on_undelivered
+            lambda: self._deliver(delivery.events),
+            delivery.on_delivered,
+            delivery.on_undelivered,
+            on_slow=delivery.on_slow,
         )
 
     def best_effort(self, events: Sequence[StoredEvent]) -> None:
         """Send events that are also stored elsewhere, and forget about them."""
-        self.run(lambda: self._deliver(events), lambda: None, lambda _: None)
+        self.run(lambda: self._deliver(events), _nothing, lambda _: None)
 
     def run(
         self,
@@ -89,37 +100,65 @@ class Sender:
         on_delivered: Callable[[], None],
         on_undelivered: Callable[[NotDelivered], None],
         *,
-        target: str = "events",
+        on_slow: Callable[[], None] = _nothing,
+        target: str = EVENTS,
     ) -> None:
         """Anything else that is sent and answered for. `send` raises NotDelivered.
 
         `target` names what a failure says something about, such as a host.
         """
-        task = _Task(target, send, on_delivered, on_undelivered)
+        task = Task(send, on_delivered, on_undelivered, on_slow, self._clock())
         with self._changed:
-            if not self._closing:
-                if len(self._waiting) >= self._capacity:
-                    # Without its load: the answer is all that is kept.
-                    task = _Task(target, _full, on_delivered, on_undelivered)
-                self._waiting.append(task)
-                self._changed.notify()
-                return
-        self._answer(task, NotDelivered("the sender is closed", tried=False))
+            refusal = "the sender is closed" if self._closing else self._take(target, task)
+        if refusal is not None:
+            self._answer(target, task, NotDelivered(refusal, tried=False))
+
+    def _take(self, target: str, task: Task) -> str | None:
+        lane = self._lanes.get(target)
+        if lane is None:
+            lane = self._lanes[target] = Lane(target)
+            self._start(lambda: self._work(lane), f"sender-{target}")
+        refusal = lane.refusal(self._clock(), self._capacity)
+        if refusal is None:
+            lane.waiting.append(task)
+            self._changed.notify_all()
+        return refusal
+
+    def room(self, target: str = EVENTS) -> int:
+        """How many deliveries that wait elsewhere are worth handing in now: none to a target that
+        pauses or does not answer, one to a target that has taken nothing yet, or that failed."""
+        with self._changed:
+            lane = self._lanes.get(target, Lane(target))
+            if self._closing or lane.refusal(self._clock(), self._capacity) is not None:
+                return 0
+            if lane.answered and not lane.breaker.failures:
+                return self._capacity - len(lane.waiting)
+            return int(not lane.busy)
 
     def close(self, timeout_s: float) -> None:
-        """Send what waits for at most `timeout_s`; answer for the rest that it is undelivered."""
+        """Send what waits for at most `timeout_s`, and wait for no target that does not answer;
+        answer for the rest that it is undelivered."""
+        until = time.monotonic() + timeout_s
+        self._closed.set()
         with self._changed:
             self._closing = True
-            self._changed.notify()
-        self._thread.join(timeout_s)
-        with self._changed:
-            current, rest = self._current, list(self._waiting)
-            self._current = None
-            self._waiting.clear()
-        if current:
-            self._answer(current, NotDelivered("the sender was closed while it was sent"))
-        for task in rest:
-            self._answer(task, NotDelivered("the sender was closed", tried=False))
+            self._changed.notify_all()
+            while time.monotonic() < until and any(map(self._moves, self._lanes.values())):
+                self._changed.wait(min(CLOSE_LOOK_S, timeout_s))
+            rest = [(lane, lane.current, tuple(lane.waiting)) for lane in self._lanes.values()]
+            for lane in self._lanes.values():
+                lane.current = None
+                lane.waiting.clear()
+            self._changed.notify_all()
+        for lane, current, waiting in rest:
+            if current is not None:
+                failure = NotDelivered("the sender was closed while it was sent")
+                self._answer(lane.target, current, failure)
+            for task in waiting:
+                self._answer(lane.target, task, NotDelivered("the sender was closed", tried=False))
+
+    def _moves(self, lane: Lane) -> bool:
+        return lane.busy and (lane.current is None or self._clock() - lane.sent_at <= SLOW_S)
 
     def __enter__(self) -> Self:
         return self
@@ -132,57 +171,75 @@ class Sender:
     ) -> None:
         self.close(timeout_s=10.0)
 
+    def _start(self, work: Callable[[], None], name: str) -> None:
+        Thread(target=work, name=name, daemon=True).start()
+
     def _deliver(self, events: Sequence[StoredEvent]) -> None:
         self.counts.refused += len(self._sink.deliver(events))
 
-    def _work(self) -> None:
-        while task := self._next():
-            failure = self._try(task)
+    def _work(self, lane: Lane) -> None:
+        while task := self._next(lane):
+            failure = self._try(lane, task)
             with self._changed:
-                if self._current is not task:
+                if lane.current is not task:
                     return  # close() gave up waiting and has answered for it
-                self._current = None
-            self._answer(task, failure)
+                lane.current = None
+                self._changed.notify_all()
+            self._answer(lane.target, task, failure)
 
-    def _next(self) -> _Task | None:
+    def _next(self, lane: Lane) -> Task | None:
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closing)
-            self._current = self._waiting.popleft() if self._waiting else None
-            return self._current
+            self._changed.wait_for(lambda: lane.waiting or self._closing)
+            lane.current = lane.waiting.popleft() if lane.waiting else None
+            lane.sent_at = self._clock()
+            return lane.current
 
-    def _try(self, task: _Task) -> NotDelivered | None:
-        breaker = self._breakers.get(task.target, Breaker())
-        if not breaker.allows(self._clock()):
-            return NotDelivered(f"paused after {breaker.failures} failures", tried=False)
+    def _try(self, lane: Lane, task: Task) -> NotDelivered | None:
+        if not lane.breaker.allows(self._clock()):
+            return NotDelivered(f"paused after {lane.breaker.failures} failures", tried=False)
         log = structlog.get_logger(__name__)
         try:
             task.send()
         except NotDelivered as failure:
             if failure.tried:
-                later = breaker.failed(self._clock(), self._backoff, failure.retry_after_s)
-                self._breakers[task.target] = later
-                log.warning("not_delivered", target=task.target, reason=str(failure))
+                now = self._clock()
+                lane.breaker = lane.breaker.failed(now, self._backoff, failure.retry_after_s)
+                log.warning("not_delivered", target=lane.target, reason=str(failure))
             return failure
         except Exception as error:  # the thread must outlive what it runs
-            log.exception("delivery_broke", target=task.target)
+            log.exception("delivery_broke", target=lane.target)
             return NotDelivered(f"{type(error).__name__}: {error}")
-        self._breakers.pop(task.target, None)
+        lane.breaker, lane.answered = Breaker(), True
         return None
 
-    def _answer(self, task: _Task, failure: NotDelivered | None) -> None:
+    def _watch(self) -> None:
+        while not self._closed.wait(LOOK_S):
+            with self._changed:
+                now = self._clock()
+                slow = [
+                    (lane.target, task)
+                    for lane in self._lanes.values()
+                    for task in lane.unanswered()
+                    if not task.slow and now - task.since > SLOW_S
+                ]
+                for _, task in slow:
+                    task.slow = True
+            for target, task in slow:
+                self._call(target, task.on_slow)
+
+    def _answer(self, target: str, task: Task, failure: NotDelivered | None) -> None:
         with self._changed:
             if failure is None:
                 self.counts.delivered += 1
             else:
                 self.counts.undelivered += 1
+        if failure is None:
+            self._call(target, task.on_delivered)
+        else:
+            self._call(target, lambda: task.on_undelivered(failure))
+
+    def _call(self, target: str, callback: Callable[[], None]) -> None:
         try:
-            if failure is None:
-                task.on_delivered()
-            else:
-                task.on_undelivered(failure)
+            callback()
         except Exception:  # noqa: BLE001 the thread must outlive what it calls
-            structlog.get_logger(__name__).exception("callback_broke", target=task.target)
-
-
-def _full() -> None:
-    raise NotDelivered("too many deliveries are waiting", tried=False)
+            structlog.get_logger(__name__).exception("callback_broke", target=target)

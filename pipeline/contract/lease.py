@@ -115,9 +115,19 @@ class Lease(BaseModel):
     committed: bool = False
     """The result stands; only its events or its callback are owed: a take-over needs no worker."""
     events_out: bool = False
-    """Of a committed job: its events have arrived, and are not sent again."""
+    """Of a committed job: its events have arrived, or were given up, and are not sent again."""
     callback_out: bool = False
     """Likewise of its callback."""
+    callback_host: str | None = None
+    """Of a committed job that owes a callback: the host that it goes to, so that it is told apart
+    from the jobs that wait for another."""
+    deliveries: int = 0
+    """Replays of a committed job's events and callback so far, sent or not; the pause grows with
+    it."""
+    delivery_tries: int = 0
+    """Of them, those that were sent: bounded by RYLA_EVENT_TRIES."""
+    callback_tries: int = 0
+    """Likewise of its callback; `delivery_tries` are those of its events."""
     vacant: bool = False
     """Its dispatcher found nothing to take. It stays, because a lease is deleted only when a result
     stands, and the next entry of this id is claimed over it."""

@@ -64,20 +64,26 @@ class Surveyor:
         entries, date, lists = self._list_leases()
         reads = self._read_needed(entries, date)
         ids = frozenset(held.id for held in self.lease_cache.held(entries))
-        in_flight = list(self.lease_cache.in_flight(ids))
-        slots = free_slots(self.runtime, in_flight)
-        order = service_order(self.runtime, in_flight, date)
+        in_flight, slots, order = self._shares(ids, date)
         scan = self._scan_of(self.backlog.apart(), order, slots, ids)
         if not self._take_changed(scan, changed_keys):
             scan = self._scan_of(self.backlog, order, slots, ids)
             lists += self._list_inbox(scan)
         if not slots.suffice(scan.waiting):
-            # A full route may be full of jobs that ended: worth reading what changed. It counts
-            # from the next tick on.
+            # A full route may be full of jobs that ended: worth reading what changed.
             reads += self._read(held for held in self.lease_cache.held(entries) if _changed(held))
+            in_flight, scan.slots, scan.order = self._shares(ids, date)
         reads += self._read_bodies(scan)
         held_now = tuple(self.lease_cache.held(entries))
-        return Survey(date, held_now, in_flight, slots, order, scan, lists, reads)
+        return Survey(date, held_now, in_flight, scan.slots, scan.order, scan, lists, reads)
+
+    def _shares(
+        self, ids: Collection[str], date: datetime
+    ) -> tuple[Sequence[Lease], Slots, ServiceOrder]:
+        """The jobs in flight, what they leave free, and what they mean for the order."""
+        in_flight = list(self.lease_cache.in_flight(ids))
+        free = free_slots(self.runtime, in_flight)
+        return in_flight, free, service_order(self.runtime, in_flight, date)
 
     def _list_leases(self) -> tuple[list[Entry], datetime, int]:
         page = self.store.list(LEASES)

@@ -24,6 +24,7 @@ from pipeline.dispatcher.deploy_event import DeployEventSender, newer_is_deploye
 from pipeline.dispatcher.engine import Engine
 from pipeline.dispatcher.preflight import preflight
 from pipeline.dispatcher.reject import Rejector
+from pipeline.dispatcher.replays import choose_replays, is_pending
 from pipeline.dispatcher.survey import Survey, Surveyor
 from pipeline.inputs.supplies import InputChecker
 from pipeline.notify.delivery import ResultDelivery
@@ -108,11 +109,14 @@ class TickReport:
     """Jobs this tick could not handle; their leases bring them back."""
     lists: int
     reads: int
+    replays_left: int
+    """Finished jobs whose events or callback could be sent again, left for the next tick."""
 
     @property
     def active(self) -> bool:
         """Whether work is known, so that the next look should come soon."""
-        return bool(self.waiting or self.more or self.in_flight or self.retrying)
+        known = (self.waiting, self.more, self.in_flight, self.retrying, self.replays_left)
+        return any(known)
 
 
 def tick(dispatcher: Dispatcher, changed_keys: Collection[str] = ()) -> TickReport:
@@ -123,16 +127,23 @@ def tick(dispatcher: Dispatcher, changed_keys: Collection[str] = ()) -> TickRepo
     d = dispatcher
     surveyor = Surveyor(d.store, d.lease_cache, d.backlog, d.runtime, d.pool, d.jitter)
     survey = surveyor.look(changed_keys)
-    lapsed, retries = _due(d, survey)
-    admitted = admit([*survey.scan.waiting, *retries], survey.slots, survey.order)
-    claims = [job for job in admitted if job not in retries]
+    due = _due(d, survey)
+    replays, replays_left = choose_replays(due.pending, d.sender.room)
+    admitted = admit([*survey.scan.waiting, *due.retries], survey.slots, survey.order)
+    claims = [job for job in admitted if job not in due.retries]
     d.backlog.forget(claims)
-    due = [*lapsed, *(retries[job] for job in admitted if job in retries)]
-    beside = survey.scan.beside_lease
+    lapsed = [*due.lapsed, *(due.retries[job] for job in admitted if job in due.retries)]
+
+    def taken(held: ListedLease) -> TakeOver:
+        beside = survey.scan.beside_lease.get(held.id)
+        return take_over(held, beside, _claimant(d), survey.date)
+
+    # In the order in which they are begun: what is owed of jobs that are over comes last.
     steps: list[Claim | TakeOver] = [
-        take_over(held, beside.get(held.id), _claimant(d), survey.date) for held in due
+        *map(taken, lapsed),
+        *(claim(job.entry, _claimant(d)) for job in claims),
+        *map(taken, replays),
     ]
-    steps += [claim(job.entry, _claimant(d)) for job in claims]
     ends = list(d.pool.map(lambda step: _take(d, step), steps))
     rejected = d.rejector.invalid_entries(survey.scan.invalid_entries)
     return TickReport(
@@ -141,7 +152,7 @@ def tick(dispatcher: Dispatcher, changed_keys: Collection[str] = ()) -> TickRepo
         more=survey.scan.more,
         in_flight=len(survey.in_flight),
         retrying=sum(_is_retrying(held.lease) for held in survey.held),
-        taken_over=len(due),
+        taken_over=len(lapsed) + len(replays),
         spawned=sum(isinstance(end, Spawned) for end in ends),
         committed=sum(isinstance(end, Committed) for end in ends),
         cleaned=sum(isinstance(end, Finished) for end in ends),
@@ -149,24 +160,36 @@ def tick(dispatcher: Dispatcher, changed_keys: Collection[str] = ()) -> TickRepo
         failed=sum(end is None or isinstance(end, HandedBack) for end in ends),
         lists=survey.lists,
         reads=survey.reads,
+        replays_left=replays_left,
     )
 
 
-def _due(d: Dispatcher, survey: Survey) -> tuple[list[ListedLease], dict[Waiting, ListedLease]]:
-    """The leases to take over at once, and those whose retry is due: these need a slot like any
-    job."""
+@dataclass
+class _Due:
+    """The leases that may be taken over now."""
+
+    lapsed: list[ListedLease] = field(default_factory=list)
+    retries: dict[Waiting, ListedLease] = field(default_factory=dict)
+    """Each needs a slot, like any job."""
+    pending: list[ListedLease] = field(default_factory=list)
+    """Of finished jobs, which owe events or a callback."""
+
+
+def _due(d: Dispatcher, survey: Survey) -> _Due:
     lifetimes = Lifetimes.of(d.runtime.settings)
-    lapsed: list[ListedLease] = []
-    retries: dict[Waiting, ListedLease] = {}
+    due = _Due()
     for held in survey.held:
         entry = survey.scan.beside_lease.get(held.id)
         if lease_state(held, survey.date, entry, lifetimes) is not LeaseState.DUE:
             continue
-        if held.lease is not None and _is_retrying(held.lease):
-            retries[_retry(held.lease, held.entry)] = held
+        lease = held.lease
+        if is_pending(lease):
+            due.pending.append(held)
+        elif lease is not None and _is_retrying(lease):
+            due.retries[_retry(lease, held.entry)] = held
         else:
-            lapsed.append(held)
-    return lapsed, retries
+            due.lapsed.append(held)
+    return due
 
 
 def _retry(lease: Lease, listed: Entry) -> Waiting:

@@ -17,6 +17,7 @@ from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.result import Result, Status
 from pipeline.contract.summary import subject
 from pipeline.jobs.status import bare_key, find_entry, read_result
+from pipeline.notify.delivery import pending_lease
 from pipeline.notify.job_events import Origin, ended, requested
 from pipeline.notify.results import job_result
 from pipeline.queue.cancel_steps import Cancellation, FindLease
@@ -55,7 +56,7 @@ class Canceller:
         settings = self.runtime.settings
         own_s = settings.posthog_timeout_seconds + settings.backoff_base_seconds
         calls_back = end.result.callback_url is not None
-        self._mark_pending(lease, after_s=0.0 if calls_back else own_s)
+        self._mark_pending(lease, end.result, after_s=0.0 if calls_back else own_s)
         return Cancelled(end.result, not calls_back and self._deliver(end.result))
 
     def _held(self, id: str) -> Lease | None:
@@ -105,14 +106,14 @@ class Canceller:
             events=(*requested(about, origin), *lease.events, end),
         )
 
-    def _mark_pending(self, known: Lease, *, after_s: float) -> None:
+    def _mark_pending(self, known: Lease, result: Result, *, after_s: float) -> None:
         """Make the lease say what is owed, to be seen to then; who is faster sees the result."""
         key, pause = lease_key(known.id), timedelta(seconds=after_s)
         current = self.store.get(key)
         for _ in range(TRIES):
             lease = (Lease.parse(current.body) if current else None) or known
             due = self.store.now() + pause
-            still_pending = lease.waiting(not_before=due, committed=True, events=()).body()
+            still_pending = pending_lease(lease, result, not_before=due).body()
             outcome = (
                 self.store.replace(key, still_pending, current.etag)
                 if current

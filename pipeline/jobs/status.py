@@ -143,11 +143,13 @@ def leased(id: str, lease: Lease | None, since: datetime) -> JobView:
 
 
 def _in_progress(lease: Lease | None) -> State:
+    if lease is not None and lease.committed:
+        return State.DELIVERING  # even while a dispatcher has it, to send what is owed
     match lease.phase if lease else None:
         case Phase.RUNNING:
             return State.RUNNING
         case Phase.RETRY:
-            return State.DELIVERING if lease and lease.committed else State.RETRY
+            return State.RETRY
     return State.CLAIMED  # a spawn writes nothing, so the lease does not tell it from a claim
 
 

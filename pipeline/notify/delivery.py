@@ -3,16 +3,16 @@
 The lease says that they are owed. It is deleted only when the other sides have confirmed them.
 
     result.json created
-      ├─ callback ─┐  Both go to the sender at once, and neither waits for the other.
-      └─ events ───┴─► all have answered
-                         ├─ all arrived, or event_tries are used up ──► lease deleted
-                         └─ something has not ──► lease RETRY, committed, not_before,
-                                                  events_out / callback_out: what has arrived
-                                                       │
-      deliver() again, with the stored result ◄── take-over by a dispatcher, when due
+      ├─ callback ─┐  Each goes to the queue of its target, and neither waits for the other.
+      └─ events ───┴─► all have answered soon
+                         ├─ all arrived, or their tries are used up ──► lease deleted
+                         └─ else, or no answer yet ──► lease RETRY, committed, not_before,
+                                                       events_out / callback_out: what has arrived
+                                                            │
+      deliver() again, with the stored result ◄── a later tick, when due and its target answers
 
-A process that dies before the answers leaves the lease as it was. The lease lapses, and the same
-take-over follows. Tries are counted by attempts: each take-over adds one to the lease's.
+What is pending holds no slot, and whoever ended the job goes on. A process that dies before the
+answers leaves the lease as it was. The lease lapses, and a take-over finds the result.
 """
 
 import random
@@ -21,18 +21,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from threading import Lock
+from typing import Any
 
 import structlog
 
 from config.settings import Settings
-from events.sender import Delivery, Sender
+from events.sender import EVENTS, Delivery, Sender
 from events.sink import NotDelivered
 from pipeline.contract.keys import lease_key
 from pipeline.contract.lease import Lease
 from pipeline.contract.result import Result
 from pipeline.notify.callbacks import Caller, target_of
 from pipeline.public_https import INTERNET, PublicHttps
-from pipeline.store.conditional import SafeStore
+from pipeline.store.conditional import SafeStore, Won
 from system.backoff import Backoff
 
 REPLAY_PATIENCE = 12
@@ -53,25 +54,26 @@ def pending(result: Result, lease: Lease) -> list[Pending]:
     return [part for part, open in owed.items() if open]
 
 
-class _Answers:
-    """Collects what became of each debt; the last one decides what becomes of the lease."""
+def pending_targets(lease: Lease) -> list[str]:
+    """Where what a committed job owes would go, as far as its lease tells. A version before this
+    one noted no host: a callback of its leases waits for the events, or is of no known target."""
+    host = None if lease.callback_out else lease.callback_host
+    targets = [callback_target(host)] if host is not None else []
+    if not lease.events_out:
+        targets.append(EVENTS)
+    return targets or [callback_target("")]
 
-    def __init__(
-        self, owed: Collection[Pending], then: Callable[[Mapping[Pending, NotDelivered]], None]
-    ) -> None:
-        self._lock = Lock()
-        self._open = set(owed)
-        self._failed: dict[Pending, NotDelivered] = {}
-        self._then = then
 
-    def note(self, part: Pending, failure: NotDelivered | None) -> None:
-        with self._lock:
-            self._open.remove(part)
-            if failure is not None:
-                self._failed[part] = failure
-            if self._open:
-                return
-        self._then(self._failed)
+def callback_target(host: str) -> str:
+    return f"callback:{host}"
+
+
+def pending_lease(lease: Lease, result: Result | None, **changes: Any) -> Lease:
+    """The lease of a job that is over but for what it owes. `result` is None where it cannot be
+    read."""
+    calls_back = result is not None and result.callback_url is not None
+    host = target_of(result) if result is not None and calls_back else lease.callback_host
+    return lease.waiting(committed=True, events=(), callback_host=host, **changes)
 
 
 @dataclass(frozen=True)
@@ -83,76 +85,152 @@ class ResultDelivery:
     web: PublicHttps = INTERNET
 
     def deliver(self, result: Result, lease: Lease, etag: str) -> None:
-        """Hand what is owed to the sender; returns at once."""
-        tries = max(0, lease.attempt - result.attempt)
+        """Hand what is owed to the sender, without waiting for anything but the store."""
         owed = pending(result, lease)
-        answers = _Answers(owed, lambda failed: self._close(lease, etag, tries, owed, failed))
+        if not owed:
+            self.store.delete(lease_key(lease.id))
+            return
+        replay = _Replay(self, result, lease, etag, owed)
         for part in owed:
-            self._send(part, result, answers)
+            self._send(part, result, replay)
 
     def unreadable(self, lease: Lease, etag: str) -> None:
         """Of a result that this version cannot read: its events are owed all the same, and whoever
         can read it sends them. Given up after as many looks as there are tries."""
         failure = NotDelivered("result.json cannot be read", tried=True)
-        events = (Pending.EVENTS,)
-        self._close(lease, etag, lease.attempt, events, {Pending.EVENTS: failure})
+        replay = _Replay(self, None, lease, etag, (Pending.EVENTS,))
+        replay.note(Pending.EVENTS, failure)
 
-    def _send(self, part: Pending, result: Result, answers: _Answers) -> None:
+    def _send(self, part: Pending, result: Result, replay: "_Replay") -> None:
         def arrived() -> None:
-            answers.note(part, None)
+            replay.note(part, None)
 
         def failed(failure: NotDelivered) -> None:
-            answers.note(part, failure)
+            replay.note(part, failure)
 
         if part is Pending.EVENTS:
-            self.sender.submit(Delivery(result.events, arrived, failed))
+            self.sender.submit(Delivery(result.events, arrived, failed, replay.slow))
             return
         caller = Caller(self.settings, self.store.now, self.web)
         self.sender.run(
-            lambda: caller.call(result), arrived, failed, target=f"callback:{target_of(result)}"
+            lambda: caller.call(result),
+            arrived,
+            failed,
+            on_slow=replay.slow,
+            target=callback_target(target_of(result)),
         )
-
-    def _close(
-        self,
-        lease: Lease,
-        etag: str,
-        tries: int,
-        owed: Collection[Pending],
-        failed: Mapping[Pending, NotDelivered],
-    ) -> None:
-        last = tries + 1 >= self.settings.event_tries
-        if last:
-            log = structlog.get_logger(__name__)
-            for part, failure in failed.items():
-                log.error(f"{part}_given_up", job=lease.id, tries=tries + 1, reason=str(failure))
-        if last or not failed:
-            self.store.delete(lease_key(lease.id))
-            return
-        tried = any(failure.tried for failure in failed.values())
-        still_pending = self.still_pending(
-            lease, tries, tried=tried, arrived=set(owed) - set(failed)
-        )
-        # A lost reply or a lost race needs no answer: whoever has the lease now sees the result.
-        self.store.replace(lease_key(lease.id), still_pending.body(), etag)
 
     def still_pending(
-        self, lease: Lease, tries: int, *, tried: bool = True, arrived: Collection[Pending] = ()
+        self,
+        lease: Lease,
+        result: Result | None,
+        failed: Mapping[Pending, NotDelivered],
+        done: Collection[Pending],
     ) -> Lease:
-        """The lease of a job that only owes what has not arrived, due again after a growing pause.
-        `arrived` came to what had arrived before."""
-        backoff = Backoff(
-            self.settings.backoff_base_seconds,
-            self.settings.backoff_cap_seconds * REPLAY_PATIENCE,
+        """The lease after a delivery in which some parts failed: due again after a pause that grows
+        with every delivery, sent or not. `done` arrived, or were given up."""
+        number = lease.deliveries + 1
+        pause = pauses(self.settings).pause_s(number) * (0.5 + self.jitter() / 2)
+        return _marked(
+            lease,
+            result,
+            done,
+            not_before=self.store.now() + timedelta(seconds=pause),
+            deliveries=number,
+            delivery_tries=lease.delivery_tries + _was_sent(failed.get(Pending.EVENTS)),
+            callback_tries=lease.callback_tries + _was_sent(failed.get(Pending.CALLBACK)),
         )
-        pause = backoff.pause_s(tries + 1) * (0.5 + self.jitter() / 2)
-        due = self.store.now() + timedelta(seconds=pause)
-        # A try that was never made must not count, and tries are counted by attempts.
-        attempt = lease.attempt if tried else max(0, lease.attempt - 1)
-        return lease.waiting(
-            not_before=due,
-            committed=True,
-            events=(),
-            attempt=attempt,
-            events_out=lease.events_out or Pending.EVENTS in arrived,
-            callback_out=lease.callback_out or Pending.CALLBACK in arrived,
+
+
+def pauses(settings: Settings) -> Backoff:
+    """Between the deliveries of one job, by their number; of each up to a half is jitter."""
+    longest_s = settings.backoff_cap_seconds * REPLAY_PATIENCE
+    return Backoff(settings.backoff_base_seconds, longest_s)
+
+
+def _was_sent(failure: NotDelivered | None) -> bool:
+    return failure is not None and failure.tried
+
+
+def _marked(
+    lease: Lease, result: Result | None, done: Collection[Pending], **changes: Any
+) -> Lease:
+    return pending_lease(
+        lease,
+        result,
+        events_out=lease.events_out or Pending.EVENTS in done,
+        callback_out=lease.callback_out or Pending.CALLBACK in done,
+        **changes,
+    )
+
+
+class _Replay:
+    """One delivery of what a job owes: the last answer decides what becomes of its lease."""
+
+    def __init__(
+        self,
+        delivery: ResultDelivery,
+        result: Result | None,
+        lease: Lease,
+        etag: str,
+        owed: Collection[Pending],
+    ) -> None:
+        self._delivery = delivery
+        self._result = result
+        self._lease = lease
+        self._etag = etag
+        self._lock = Lock()
+        self._open = set(owed)
+        self._done: set[Pending] = set()
+        self._failed: dict[Pending, NotDelivered] = {}
+
+    def note(self, part: Pending, failure: NotDelivered | None) -> None:
+        with self._lock:
+            self._open.remove(part)
+            if failure is None or self._gives_up(part, failure):
+                self._done.add(part)
+            else:
+                self._failed[part] = failure
+            if not self._open:
+                self._close()
+
+    def slow(self) -> None:
+        """Mark what has no answer yet as pending, so that it holds no slot. Not before it may be
+        too late for an answer is it due to be sent again."""
+        with self._lock:
+            if self._lease.committed or not self._open:
+                return
+            d, settings = self._delivery, self._delivery.settings
+            answer_s = max(settings.posthog_timeout_seconds, settings.callback_timeout_seconds)
+            due = d.store.now() + timedelta(seconds=answer_s + settings.backoff_base_seconds)
+            marked = _marked(self._lease, self._result, self._done, not_before=due)
+            outcome = d.store.replace(lease_key(marked.id), marked.body(), self._etag)
+            if isinstance(outcome, Won):
+                self._lease, self._etag = marked, outcome.etag
+
+    def _gives_up(self, part: Pending, failure: NotDelivered) -> bool:
+        """Whether it was sent as often as it may be. What was not sent now is never at its end."""
+        before = {
+            Pending.EVENTS: self._lease.delivery_tries,
+            Pending.CALLBACK: self._lease.callback_tries,
+        }
+        tries = before[part] + 1
+        if not failure.tried or tries < self._delivery.settings.event_tries:
+            return False
+        structlog.get_logger(__name__).error(
+            f"{part}_given_up",
+            job=self._lease.id,
+            tries=tries,
+            status=failure.status,
+            reason=str(failure),
         )
+        return True
+
+    def _close(self) -> None:
+        d, key = self._delivery, lease_key(self._lease.id)
+        if not self._failed:
+            d.store.delete(key)
+            return
+        still_pending = d.still_pending(self._lease, self._result, self._failed, self._done)
+        # A lost reply or a lost race needs no answer: whoever has the lease now sees the result.
+        d.store.replace(key, still_pending.body(), self._etag)

@@ -54,8 +54,9 @@ class LeaseCache:
         return known.lease if known else None
 
     def in_flight(self, ids: Iterable[str]) -> Iterator[Lease]:
-        """The leases that occupy a place: all but those that wait for a retry or owe events."""
+        """The leases that occupy a place: all but those that wait for a retry, or whose job is over
+        and owes its events or its callback, even while these are being sent again."""
         for id in ids:
             lease = self.last(id)
-            if lease is not None and lease.phase is not Phase.RETRY:
+            if lease is not None and lease.phase is not Phase.RETRY and not lease.committed:
                 yield lease

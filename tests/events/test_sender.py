@@ -1,13 +1,14 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import pytest
 
 from events.outbox import StoredEvent
 from events.posthog_sink import PostHogSink
-from events.sender import Delivery, Sender
+from events.sender import LOOK_S, Delivery, Sender
 from events.sink import MemorySink, NotDelivered
 from system.backoff import Backoff
 from tests.events.builders import completed, scores
@@ -203,7 +204,7 @@ def test_best_effort_sends_and_asks_for_nothing(jobs: Jobs) -> None:
     assert sink.events == [completed("j3")]
 
 
-def test_a_full_queue_answers_instead_of_waiting_or_forgetting(
+def test_a_full_queue_answers_at_once_instead_of_waiting_or_forgetting(
     jobs: Jobs, gated: GatedSink
 ) -> None:
     with Sender(gated, capacity=3) as sender:
@@ -212,7 +213,7 @@ def test_a_full_queue_answers_instead_of_waiting_or_forgetting(
         for number in range(10):
             sender.submit(jobs.delivery(f"j{number}"))
         assert not jobs.delivered
-        assert not jobs.undelivered
+        assert len(jobs.undelivered) == 7
         gated.gate.set()
     assert jobs.delivered == ["sending", "j0", "j1", "j2"]
     assert [job for job, _ in jobs.undelivered] == [f"j{number}" for number in range(3, 10)]
@@ -258,6 +259,121 @@ def test_after_close_every_delivery_is_answered_at_once(jobs: Jobs) -> None:
     sender.submit(jobs.delivery("late"))
     ((job, failure),) = jobs.undelivered
     assert (job, failure.tried) == ("late", False)
+
+
+def test_a_target_that_hangs_holds_up_no_other(jobs: Jobs) -> None:
+    hang = threading.Event()
+    with Sender(MemorySink()) as sender:
+        for _ in range(3):
+            sender.run(hang.wait, lambda: None, lambda _: None, target="callback:slow.example")
+        sender.submit(jobs.delivery("j1"))
+        jobs.wait_for_answers(1)
+        assert jobs.delivered == ["j1"]
+        hang.set()
+
+
+def test_what_has_no_answer_soon_is_slow_and_may_still_arrive(jobs: Jobs, gated: GatedSink) -> None:
+    slow: list[str] = []
+    with Sender(gated) as sender:
+        for name in ("sending", "waiting"):
+            delivery = jobs.delivery(name)
+            sender.submit(replace(delivery, on_slow=partial(slow.append, name)))
+        wait_until(lambda: len(slow) == 2)
+        assert not jobs.delivered + jobs.undelivered
+        sender.submit(jobs.delivery("too late"))
+        ((job, failure),) = jobs.undelivered
+        assert (job, failure.tried) == ("too late", False)
+        assert sender.room() == 0
+        gated.gate.set()
+        jobs.wait_for_answers(3)
+        time.sleep(3 * LOOK_S)
+    assert jobs.delivered == ["sending", "waiting"]
+    assert slow == ["sending", "waiting"], "each once"
+
+
+def test_there_is_room_for_one_until_a_target_has_taken_something(
+    jobs: Jobs, gated: GatedSink
+) -> None:
+    with Sender(gated, capacity=5) as sender:
+        assert sender.room() == 1
+        sender.submit(jobs.delivery("j1"))
+        assert sender.room() == 0
+        gated.gate.set()
+        jobs.wait_for_answers(1)
+        assert sender.room() == 5
+        assert sender.room("callback:other.example") == 1
+    assert sender.room() == 0
+
+
+def test_a_target_that_failed_has_no_room_then_room_for_one_try(jobs: Jobs) -> None:
+    clock, sink = Clock(), FailingSink(None)
+    with Sender(sink, backoff=Backoff(first_s=2, longest_s=60), clock=clock) as sender:
+        sender.submit(jobs.delivery("j1"))
+        jobs.wait_for_answers(1)
+        sink.failure = NotDelivered("down")
+        sender.submit(jobs.delivery("j2"))
+        jobs.wait_for_answers(2)
+        assert sender.room() == 0
+        clock.now += 2
+        assert sender.room() == 1
+
+
+def test_after_a_pause_only_one_is_tried_at_a_time(jobs: Jobs) -> None:
+    class Gate(FailingSink):
+        reached, gate = threading.Event(), threading.Event()
+
+        def deliver(self, events: Sequence[StoredEvent]) -> Sequence[StoredEvent]:
+            if self.tries:
+                self.reached.set()
+                assert self.gate.wait(SOON)
+            return super().deliver(events)
+
+    clock, sink = Clock(), Gate(NotDelivered("down"))
+    with Sender(sink, backoff=Backoff(first_s=2, longest_s=60), clock=clock) as sender:
+        sender.submit(jobs.delivery("first"))
+        jobs.wait_for_answers(1)
+        clock.now += 2
+        sender.submit(jobs.delivery("probe"))
+        assert sink.reached.wait(SOON)
+        assert sender.room() == 0
+        sender.submit(jobs.delivery("next"))
+        assert [(job, it.tried) for job, it in jobs.undelivered[1:]] == [("next", False)]
+        sink.failure = None
+        sink.gate.set()
+        jobs.wait_for_answers(3)
+    assert jobs.delivered == ["probe"]
+
+
+def test_best_effort_is_dropped_at_once_while_the_target_pauses(jobs: Jobs) -> None:
+    sink = FailingSink(NotDelivered("down"))
+    with Sender(sink, clock=Clock()) as sender:
+        sender.submit(jobs.delivery("j1"))
+        jobs.wait_for_answers(1)
+        for _ in range(50):
+            sender.best_effort([completed("j2")])
+        assert sender.counts.undelivered == 51, "none waits in the queue"
+    assert sink.tries == 1
+
+
+def test_close_does_not_wait_for_a_target_that_hangs(jobs: Jobs, gated: GatedSink) -> None:
+    sender = Sender(gated)
+    for job in ("sending", "waiting"):
+        sender.submit(jobs.delivery(job))
+    assert gated.reached.wait(SOON)
+    started = time.monotonic()
+    sender.close(timeout_s=SOON)
+    assert time.monotonic() - started < SOON / 2
+    assert [(job, it.tried) for job, it in jobs.undelivered] == [
+        ("sending", True),
+        ("waiting", False),
+    ]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + SOON
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(

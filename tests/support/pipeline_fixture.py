@@ -1,17 +1,17 @@
 """Everything a dispatcher needs, over a store in memory whose clock the test turns."""
 
 import json
+import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 from config.settings import Settings
 from events.sender import Sender
-from events.sink import EventSink, MemorySink
+from events.sink import EventSink, MemorySink, NotDelivered
 from pipeline.contract.keys import lease_key, result_key
 from pipeline.contract.lease import Lease
 from pipeline.contract.result import Result
@@ -79,6 +79,43 @@ class CountingStore:
         return self._store.list(prefix, start_after=start_after, limit=limit)
 
 
+class WatchedSender(Sender):
+    """Knows when everything that it was given is answered for."""
+
+    def __init__(self, sink: EventSink, **options: Any) -> None:
+        self._open = 0
+        self._answered = threading.Condition()
+        super().__init__(sink, **options)
+
+    def run(
+        self,
+        send: Callable[[], object],
+        on_delivered: Callable[[], None],
+        on_undelivered: Callable[[NotDelivered], None],
+        **options: Any,
+    ) -> None:
+        def answered(then: Callable[..., None], *failure: NotDelivered) -> None:
+            try:
+                then(*failure)
+            finally:
+                with self._answered:
+                    self._open -= 1
+                    self._answered.notify_all()
+
+        with self._answered:
+            self._open += 1
+        super().run(
+            send,
+            lambda: answered(on_delivered),
+            lambda failure: answered(on_undelivered, failure),
+            **options,
+        )
+
+    def wait(self) -> None:
+        with self._answered:
+            assert self._answered.wait_for(lambda: self._open == 0, timeout=30)
+
+
 class PipelineFixture:
     def __init__(
         self,
@@ -92,9 +129,11 @@ class PipelineFixture:
         routes: str | None = None,
         tmp_path: Path | None = None,
         web: PublicHttps = INTERNET,
+        turned: bool = False,
         **settings: Any,
     ) -> None:
-        """`holding` keeps spawned jobs waiting; else they run at once. `routes` is TOML."""
+        """`holding` keeps spawned jobs waiting; else they run at once. `routes` is TOML. `turned`
+        has the sender's pauses pass with the test's clock, too."""
         self.now = NOON
         self.web = web
         if routes is not None:
@@ -105,7 +144,11 @@ class PipelineFixture:
         self.runtime: RuntimeConfig = load_runtime(self.settings, "local")
         self.raw = CountingStore(raw or MemoryStore(lambda: self.now))
         self.sink = sink or MemorySink()
-        self.sender = Sender(self.sink, backoff=Backoff(first_s=0.01, longest_s=0.05))
+        self.sender = (
+            WatchedSender(self.sink, clock=self._seconds)
+            if turned
+            else WatchedSender(self.sink, backoff=Backoff(first_s=0.01, longest_s=0.05))
+        )
         self._conditional_delete = conditional_delete
         self.store = self.safe()
         self.context = worker_context(
@@ -115,6 +158,9 @@ class PipelineFixture:
         self.engine: Engine = self.held if holding else InstantEngine(self.context)
         self.pool = ThreadPoolExecutor(4)
         self.dispatcher = self.another("dispatcher")
+
+    def _seconds(self) -> float:
+        return self.now.timestamp()
 
     def safe(self) -> SafeStore:
         """Time stands still but for `pass_time`."""
@@ -161,9 +207,7 @@ class PipelineFixture:
 
     def deliver(self) -> None:
         """Wait until the sender has answered for everything so far."""
-        done = Event()
-        self.sender.run(lambda: None, done.set, lambda _: done.set(), target="test")
-        done.wait()
+        self.sender.wait()
 
     def keys(self, prefix: str = "") -> list[str]:
         keys: list[str] = []

@@ -16,7 +16,7 @@ from itertools import count
 from config.errors import RylaError
 from config.settings import Settings
 from events.outbox import StoredEvent
-from events.sender import Delivery, Sender
+from events.sender import EVENTS, Delivery, Sender
 from events.sink import NotDelivered
 from pipeline.contract.keys import lease_key, manifest_key, result_key
 from pipeline.contract.lease import Lease, Phase
@@ -141,6 +141,9 @@ class InlineSender(Sender):
     def best_effort(self, events: Sequence[StoredEvent]) -> None:
         with suppress(NotDelivered):
             self._strict.deliver(events)
+
+    def room(self, target: str = EVENTS) -> int:
+        return 1000
 
 
 @dataclass

@@ -75,6 +75,8 @@ def test_what_is_in_flight_is_known_from_leases_that_changed_since(
 def test_retries_and_owed_events_take_no_place(pipeline: PipelineFixture) -> None:
     put(pipeline, lease("a", phase=Phase.RETRY, not_before=NOON))
     put(pipeline, lease("b"))
+    put(pipeline, lease("c", phase=Phase.RETRY, committed=True, not_before=NOON))
+    put(pipeline, lease("d", phase=Phase.SPAWNED, committed=True))
     look = surveyor(pipeline).look()
     assert [each.id for each in look.in_flight] == ["b"]
     assert look.slots.of("flux-dev") == 15
@@ -111,9 +113,36 @@ def test_a_full_route_that_may_have_changed_is_read_again(make_pipeline: MakePip
     surveyor(pipeline).look()
     pipeline.submit("b", body(tenant="acme"), key="inbox/4.acme.flux-dev.b.json")
     put(pipeline, lease("a", seq=2, phase=Phase.RETRY, not_before=NOON))
+    pipeline.raw.calls.clear()
     look = surveyor(pipeline).look()
-    assert (len(look.scan.waiting), look.reads) == (1, 1)
-    assert surveyor(pipeline).look().slots.of("flux-dev") == 1
+    assert (look.reads, look.lists) == (1, 2)
+    assert look.slots.of("flux-dev") == 1
+    assert [waiting.name.id for waiting in look.scan.waiting] == ["b"]
+    assert pipeline.raw.calls == {"LIST": 2, "GET": 1}
+
+
+def test_a_full_route_that_stays_full_has_no_slot(make_pipeline: MakePipeline) -> None:
+    pipeline = make_pipeline(routes="[routes.Flux]\nmax_in_flight = 1\n")
+    put(pipeline, lease("a"))
+    surveyor(pipeline).look()
+    pipeline.submit("b", body(tenant="acme"), key="inbox/4.acme.flux-dev.b.json")
+    put(pipeline, lease("a", seq=2))
+    look = surveyor(pipeline).look()
+    assert (look.slots.of("flux-dev"), look.reads, look.lists) == (0, 1, 2)
+
+
+def test_what_was_heard_of_is_taken_in_again_once_a_slot_is_free(
+    make_pipeline: MakePipeline,
+) -> None:
+    pipeline = make_pipeline(routes="[routes.Flux]\nmax_in_flight = 1\n")
+    put(pipeline, lease("a"))
+    surveyor(pipeline).look()
+    key = "inbox/4.acme.flux-dev.b.json"
+    pipeline.submit("b", body(tenant="acme"), key=key)
+    put(pipeline, lease("a", seq=2, phase=Phase.RETRY, committed=True, not_before=NOON))
+    look = surveyor(pipeline).look([key])
+    assert [waiting.entry.key for waiting in look.scan.waiting] == [key]
+    assert (look.lists, look.reads) == (1, 1)
 
 
 def test_the_inbox_is_read_no_further_than_the_setting_allows_and_on_at_the_next_look(

@@ -2,6 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status
 from pipeline.jobs.status import (
     Group,
@@ -135,6 +136,9 @@ def test_a_lease_that_only_owes_events_is_told_from_a_retry(pipeline: PipelineFi
         "owing": State.DELIVERING,
         "again": State.RETRY,
     }
+    sent_again = pipeline.lease("owing").model_copy(update={"phase": Phase.SPAWNED})
+    pipeline.raw.put("leases/owing.json", sent_again.body(), Always())
+    assert LeaseWatch(pipeline.store).look()["owing"].state is State.DELIVERING
 
 
 def test_watching_leases_reads_each_once_until_it_changes(pipeline: PipelineFixture) -> None:

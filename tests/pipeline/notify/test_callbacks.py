@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from config.errors import BadManifest
 from config.settings import Settings, webhook_key
 from events.outbox import StoredEvent
+from events.sender import EVENTS
 from events.sink import MemorySink, NotDelivered
+from pipeline.contract.keys import lease_key
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import Result, Status
 from pipeline.dispatcher.tick import tick
@@ -29,7 +32,9 @@ from pipeline.notify.callbacks import (
     signature,
     target_of,
 )
+from pipeline.notify.delivery import pending_targets
 from pipeline.store.base import Always
+from pipeline.store.conditional import Won
 from tests.pipeline.conftest import MakePipeline
 from tests.support.https_server import HttpsServer, https_server
 from tests.support.instant_comfyui import InstantEngine
@@ -356,7 +361,7 @@ class FlakySink(MemorySink):
     def deliver(self, events: Sequence[StoredEvent]) -> Sequence[StoredEvent]:
         self.calls += 1
         if self.down:
-            raise NotDelivered("down")
+            raise NotDelivered("down", retry_after_s=60)
         return super().deliver(events)
 
 
@@ -388,6 +393,7 @@ def test_a_callback_that_fails_is_owed_and_the_events_are_not_sent_again(
     assert flaky.result("one").status is Status.SUCCEEDED
     assert (lease.phase, lease.committed) == (Phase.RETRY, True)
     assert (lease.events_out, lease.callback_out) == (True, False)
+    assert pending_targets(lease) == [f"callback:{HOST}"]
     sent = sink.calls
 
     backend.answer(OK)
@@ -410,6 +416,7 @@ def test_events_that_fail_are_owed_and_the_callback_is_not_made_again(
     flaky.tick()
     lease = flaky.lease("one")
     assert (lease.events_out, lease.callback_out) == (False, True)
+    assert pending_targets(lease) == [EVENTS]
 
     replay(flaky)
     sink.down = False
@@ -431,6 +438,60 @@ def test_a_callback_is_given_up_after_so_many_tries_and_stands_in_the_result(
     assert not flaky.keys("leases/")
     assert len(backend.told) == 3
     assert flaky.result("one").callback_url == URL
+
+
+def test_each_has_tries_of_its_own(
+    make_pipeline: MakePipeline, backend: Backend, sink: FlakySink
+) -> None:
+    web = backend.network.web(backend.server)
+    pipeline = make_pipeline(web=web, sink=sink, event_tries=3, turned=True, **SET)
+    backend.answer(reply(500))
+    sink.down = True
+    pipeline.submit("another")  # PostHog pauses from here on
+    pipeline.tick()
+    lease = a_lease(phase=Phase.SPAWNED, committed=True, callback_tries=2, delivery_tries=1)
+    outcome = pipeline.store.create(lease_key("job"), lease.body())
+    assert isinstance(outcome, Won)
+    with capture_logs() as logs:
+        pipeline.delivery.deliver(ended(), lease, outcome.etag)
+        pipeline.deliver()
+    (line,) = [line for line in logs if line["event"].endswith("_given_up")]
+    assert (line["event"], line["tries"], line["status"]) == ("callback_given_up", 3, 500)
+    lease = pipeline.lease("job")
+    assert (lease.callback_out, lease.events_out, lease.delivery_tries) == (True, False, 1)
+    assert pending_targets(lease) == [EVENTS]
+
+
+def test_a_callback_does_not_wait_for_posthog(
+    make_pipeline: MakePipeline, backend: Backend, sink: FlakySink
+) -> None:
+    web = backend.network.web(backend.server)
+    pipeline = make_pipeline(web=web, sink=sink, turned=True, **SET)
+    backend.answer(reply(500))
+    sink.down = True
+    pipeline.submit("one", body(callback_url=URL))
+    pipeline.tick()
+    backend.answer(OK)
+    calls = sink.calls
+    pipeline.pass_time(26)  # its pause is over, PostHog's is not
+    pipeline.tick()
+    lease = pipeline.lease("one")
+    assert (lease.callback_out, lease.events_out) == (True, False)
+    assert len(backend.told) == 2
+    assert sink.calls == calls
+    pipeline.pass_time(26)
+    report = pipeline.tick()
+    assert (report.reads, report.taken_over) == (1, 0), "now it waits for PostHog alone"
+
+
+def test_a_cancelled_jobs_lease_says_where_its_callback_goes(
+    make_pipeline: MakePipeline, backend: Backend
+) -> None:
+    pipeline = make_pipeline(holding=True, web=backend.network.web(backend.server), **SET)
+    pipeline.submit("one", body(callback_url=URL))
+    pipeline.tick()
+    Canceller(pipeline.store, pipeline.runtime, pipeline.sink, "cli").cancel("one")
+    assert pipeline.lease("one").callback_host == HOST
 
 
 def test_a_refusals_callback_is_owed_like_any_other(

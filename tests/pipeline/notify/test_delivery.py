@@ -1,32 +1,43 @@
 """Events leave after the result stands, and only then does the lease go."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from threading import Event
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
+from config.settings import Settings
 from events.outbox import StoredEvent
 from events.posthog_sink import PostHogSink
 from events.sink import MemorySink, NotDelivered
+from pipeline.contract.keys import lease_key
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status
 from pipeline.dispatcher.tick import tick
+from pipeline.notify.delivery import pauses
 from pipeline.store.base import OutcomeUnknown
+from pipeline.store.conditional import Won
 from tests.pipeline.conftest import MakePipeline
 from tests.support.instant_comfyui import InstantEngine
 from tests.support.pipeline_fixture import PipelineFixture
 from tests.support.posthog_receiver import Answer, PostHogReceiver
+
+ONE_SLOT = "[routes.Flux]\nmax_in_flight = 1\n"
 
 
 class FlakySink(MemorySink):
     """Takes nothing while it is down."""
 
     down = True
+    requests = 0
 
     def deliver(self, events: Sequence[StoredEvent]) -> Sequence[StoredEvent]:
+        self.requests += 1
         if self.down:
-            raise NotDelivered("down")
+            raise NotDelivered("503: busy", status=503)
         return super().deliver(events)
 
 
@@ -130,6 +141,163 @@ def test_a_store_that_is_away_when_the_lease_should_go_brings_it_back(
     replay(flaky)
     assert flaky.keys("leases/") == []
     assert len(sink.events) == 2
+
+
+# What counts, and for how long
+
+
+def seconds_until_given_up(settings: Settings, share: float) -> float:
+    """From the first delivery to the last try, if each is sent as soon as it is due. `share` is
+    what is left of each pause by its jitter."""
+    numbers = range(1, settings.event_tries)
+    return sum(pauses(settings).pause_s(number) * share for number in numbers)
+
+
+def test_with_default_settings_tries_go_on_for_one_to_two_and_a_half_hours() -> None:
+    shortest, longest = (seconds_until_given_up(Settings(), share) / 3600 for share in (0.5, 1.0))
+    assert (round(shortest, 1), round(longest, 1)) == (1.2, 2.4)
+    assert pauses(Settings()).pause_s(100) == 3600
+
+
+@pytest.fixture
+def away(make_pipeline: MakePipeline, sink: FlakySink) -> PipelineFixture:
+    """A dispatcher without jobs that run, over an hour of our own."""
+    return make_pipeline(sink=sink, event_tries=3, turned=True)
+
+
+def test_what_was_not_sent_does_not_count_but_its_pause_grows(
+    away: PipelineFixture, sink: FlakySink
+) -> None:
+    away.submit("probe")
+    away.tick()
+    pauses_s, counts = [], []
+    for _ in range(6):
+        lease, etag = away.lease("probe"), etag_of(away, "probe")
+        away.delivery.deliver(away.result("probe"), lease, etag)
+        lease = away.lease("probe")
+        assert lease.not_before is not None
+        pauses_s.append((lease.not_before - away.now).total_seconds())
+        counts.append((lease.deliveries, lease.delivery_tries, lease.attempt))
+    assert pauses_s == [10, 20, 40, 80, 160, 320]
+    assert counts == [(number, 1, 1) for number in range(2, 8)]
+    assert sink.requests == 1
+
+
+def etag_of(pipeline: PipelineFixture, id: str) -> str:
+    stored = pipeline.raw._store.get(lease_key(id))
+    assert stored is not None
+    return stored.etag
+
+
+def test_a_delivery_that_was_never_sent_is_not_the_last_try(
+    away: PipelineFixture, sink: FlakySink
+) -> None:
+    away.submit("job-1")
+    away.tick()
+    lease = away.lease("job-1").with_(delivery_tries=2)
+    outcome = away.store.replace(lease_key("job-1"), lease.body(), etag_of(away, "job-1"))
+    assert isinstance(outcome, Won)
+    away.delivery.deliver(away.result("job-1"), lease, outcome.etag)
+    assert away.keys("leases/"), "the sender pauses: it was not sent"
+    assert away.lease("job-1").delivery_tries == 2
+
+    away.pass_time(4000)
+    with capture_logs() as logs:
+        away.tick()
+    assert not away.keys("leases/")
+    (line,) = [line for line in logs if line["event"] == "events_given_up"]
+    assert (line["job"], line["tries"]) == ("job-1", 3)
+    assert (line["status"], line["reason"]) == (503, "503: busy")
+
+
+def test_tries_do_not_use_up_attempts(away: PipelineFixture) -> None:
+    away.submit("job-1")
+    away.tick()
+    for attempt in (2, 3):
+        away.pass_time(4000)
+        away.tick()
+        if attempt == 2:
+            lease = away.lease("job-1")
+            assert (lease.deliveries, lease.delivery_tries, lease.attempt) == (2, 2, 2)
+    assert away.result("job-1").attempt == 1
+
+
+# A delivery that has no answer
+
+
+class HangingSink(MemorySink):
+    """Answers when it is let go, with what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached, self.gate = Event(), Event()
+        self.failure: NotDelivered | None = None
+
+    def deliver(self, events: Sequence[StoredEvent]) -> Sequence[StoredEvent]:
+        self.reached.set()
+        assert self.gate.wait(10)
+        if self.failure is not None:
+            raise self.failure
+        return super().deliver(events)
+
+
+@pytest.fixture
+def hanging(make_pipeline: MakePipeline) -> Iterator[PipelineFixture]:
+    sink = HangingSink()
+    pipeline = make_pipeline(sink=sink, routes=ONE_SLOT)
+    yield pipeline
+    sink.gate.set()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("failure", [None, NotDelivered("500: late", status=500)])
+def test_a_job_whose_events_have_no_answer_gives_its_slot_back_and_still_hears_the_answer(
+    hanging: PipelineFixture, failure: NotDelivered | None
+) -> None:
+    sink = hanging.sink
+    assert isinstance(sink, HangingSink)
+    hanging.submit("job-1")
+    tick(hanging.dispatcher)
+    assert sink.reached.wait(10)
+    until(lambda: hanging.lease("job-1").committed)
+    lease = hanging.lease("job-1")
+    assert (lease.phase, lease.events_out, lease.deliveries) == (Phase.RETRY, False, 0)
+    assert lease.not_before is not None
+    assert lease.not_before - hanging.now > timedelta(
+        seconds=hanging.settings.posthog_timeout_seconds
+    ), "the answer has its time"
+
+    hanging.submit("job-2")
+    tick(hanging.dispatcher)
+    assert hanging.result("job-2").status is Status.SUCCEEDED, "the slot is free"
+
+    sink.failure = failure
+    sink.gate.set()
+    hanging.deliver()
+    if failure is None:
+        assert "leases/job-1.json" not in hanging.keys("leases/")
+    else:
+        lease = hanging.lease("job-1")
+        assert (lease.deliveries, lease.delivery_tries, lease.committed) == (1, 1, True)
+
+
+def test_while_posthog_has_no_answer_jobs_mark_their_events_as_pending_at_once(
+    hanging: PipelineFixture,
+) -> None:
+    hanging.submit("job-1")
+    tick(hanging.dispatcher)
+    until(lambda: hanging.lease("job-1").committed)
+    for number in range(2, 5):
+        hanging.submit(f"job-{number}")
+        tick(hanging.dispatcher)
+        lease = hanging.lease(f"job-{number}")
+        assert (lease.committed, lease.deliveries, lease.delivery_tries) == (True, 1, 0)
 
 
 # PostHog down

@@ -34,11 +34,12 @@ def test_what_is_no_lease_of_a_job_is_passed_over() -> None:
     assert list(LeaseCache().held([entry(key) for key in keys])) == []
 
 
-def test_places_are_taken_by_all_but_retries() -> None:
+def test_places_are_taken_by_all_but_retries_and_jobs_that_are_over() -> None:
     lease_cache = LeaseCache()
     for phase in Phase:
         lease_cache.note(phase.value, "e", lease(phase.value, phase=phase))
-    ids = [phase.value for phase in Phase]
+        lease_cache.note(f"over-{phase}", "e", lease("a", phase=phase, committed=True))
+    ids = [*(phase.value for phase in Phase), *(f"over-{phase}" for phase in Phase)]
     assert [each.phase for each in lease_cache.in_flight([*ids, "unknown"])] == [
         Phase.CLAIMED,
         Phase.SPAWNED,

@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from config.errors import InvalidSetting
-from config.settings import Settings
+from config.settings import Settings, changed
 from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.result import Result, Status
 from pipeline.local.seaweed import SeaweedServer
@@ -21,6 +21,7 @@ from pipeline.store.open import open_store
 from pipeline.worker.worker import Worker
 from tests.support.manifests import body
 from tests.support.pipeline_fixture import NOON
+from tests.support.posthog_receiver import Answer, PostHogReceiver
 from tests.support.seaweed import fresh_bucket
 from tests.support.stack import Bucket, quick, wait_until
 from tests.support.xmp import read_provenance
@@ -186,6 +187,35 @@ def test_on_a_platform_a_comfyui_that_does_not_start_hands_its_job_back_with_the
     assert (lease.phase, lease.error.code) == (Phase.RETRY, "comfyui_died")
     assert "no weights here" in "".join(lease.error.log_tail)
     assert lease.spent.usd > 0
+
+
+def test_a_posthog_that_hangs_delays_neither_the_next_job_nor_the_end(
+    settings: Settings, tmp_path: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with PostHogReceiver() as posthog:
+        posthog.answer = Answer(hangs=True)
+        away = changed(
+            settings,
+            posthog_api_key="phc_x",
+            posthog_host=posthog.url,
+            posthog_timeout_seconds=120.0,
+        )
+        worker = worker_of(away, tmp_path)
+        worker.load()
+        worker.attach()
+        began = time.monotonic()
+        for id in ("hung-1", "hung-2"):
+            payload = spawned(bucket, id, body())
+            assert worker.run(payload.model_dump(mode="json"))["ending"] == "committed"
+        worker.close()
+        assert time.monotonic() - began < 60, "half of the time that PostHog has for one answer"
+    assert len(posthog.received) == 1
+    for id, tries in (("hung-1", 1), ("hung-2", 0)):
+        lease = bucket.lease(id)
+        assert lease is not None
+        assert (lease.phase, lease.committed) == (Phase.RETRY, True)
+        assert (lease.deliveries, lease.delivery_tries) == (1, tries)
 
 
 def test_a_gpu_that_no_table_knows_is_a_wrong_setting(settings: Settings, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any, cast
 from pydantic import SecretStr
 
 from config.settings import Settings
+from events.sink import NotDelivered
 from pipeline.contract.lease import Lease, Phase, Progress
 from pipeline.contract.result import Result, Status
 from pipeline.dispatcher.preflight import preflight
@@ -40,6 +41,9 @@ from tests.support.exploration.scenario import HOST
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 """The store's clock stands still: when a lease is due is the explorer's choice."""
+
+
+AWAY = NotDelivered("away")
 
 
 class _StandingClock:
@@ -212,8 +216,8 @@ _CANCELLERS = Lease(
 
 
 def _owing(lease: Lease, result: Result, arrived: tuple[Pending, ...] = ()) -> Lease:
-    tries = max(0, lease.attempt - result.attempt)
-    return _rules().delivery.still_pending(lease, tries, arrived=arrived)
+    failed = {part: AWAY for part in pending(result, lease) if part not in arrived}
+    return _rules().delivery.still_pending(lease, result, failed, arrived)
 
 
 @cache
