@@ -26,6 +26,12 @@ The distinct id is the manifest's `distinct_id`, else its tenant. PostHog drops 
 ids: blank, over 200 characters, or a placeholder such as `anonymous` or `null`. A manifest with
 such an id is refused; an event without another id gets `tenant:<name>` or `job:<id>`.
 
+An entry that went to `rejected/` has no job. Its event stands in the object there, and in `outbox/`
+until it has arrived. Its uuid is made of that object's key, so that one entry with two bodies has
+two; its distinct id is what its body says, as above, else `manifest:rejected/<name>.<hash>.json`;
+`entry` is its name in the inbox, and it has no `attempt`. A deployment's distinct id is
+`deploy:<version>`.
+
 Prompts are never sent, only their length.
 """
 

@@ -4,6 +4,7 @@
     leases/<id>.json                                  in progress
     jobs/<id>/manifest.json, result.json, out/a<attempt>/...
     rejected/<name>.json, inputs/<sha256>.<ext>, deploys/<version>.json
+    outbox/<name>.json                                an event of rejected/<name>.json still owed
 
 Scheduling reads nothing but these keys, so what it needs stands in them: LIST order is then
 service order. A bare `<id>.json` has priority 5 and names no tenant or model.
@@ -19,6 +20,7 @@ INBOX = "inbox/"
 LEASES = "leases/"
 JOBS = "jobs/"
 REJECTED = "rejected/"
+OUTBOX = "outbox/"
 INPUTS = "inputs/"
 DEPLOYS = "deploys/"
 
@@ -129,6 +131,11 @@ def rejected_key(inbox_entry: str, body_sha256: str) -> str:
     name = inbox_entry.removeprefix(INBOX).removesuffix(_SUFFIX)
     safe = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:96] or "entry"
     return f"{REJECTED}{safe}.{body_sha256[:12]}{_SUFFIX}"
+
+
+def outbox_key(rejected: str) -> str:
+    """Where the event of that object under rejected/ lies until it has arrived."""
+    return OUTBOX + rejected.removeprefix(REJECTED)
 
 
 def deploy_key(version: str) -> str:

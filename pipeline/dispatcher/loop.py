@@ -81,4 +81,5 @@ def _try_tick(dispatcher: Dispatcher) -> TickReport | None:
         structlog.get_logger(__name__).warning("tick_failed", code=error.code, error=error.message)
         return None
     dispatcher.deploy_event.send_due(dispatcher.store, dispatcher.sender, dispatcher.runtime)
+    dispatcher.rejection_events.send_due(dispatcher.store, dispatcher.sender)
     return report

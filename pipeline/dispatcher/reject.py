@@ -12,6 +12,7 @@ from events.outbox import StoredEvent
 from events.sender import Sender
 from pipeline.contract.errors import error_info
 from pipeline.contract.keys import MAX_BYTES, parse_inbox_key, rejected_key
+from pipeline.dispatcher.rejection_events import send_rejection
 from pipeline.notify.job_events import Origin, entry_rejected
 from pipeline.store.base import Entry
 from pipeline.store.conditional import Lost, SafeStore
@@ -52,7 +53,7 @@ class Rejector:
         return True
 
     def _file(self, key: str, body: bytes, error: BadManifest) -> None:
-        """Write the body and the reason under rejected/. The event is sent best effort."""
+        """Write the body and the reason under rejected/, and tell of it."""
         digest = hashlib.sha256(body).hexdigest()
         target = rejected_key(key, digest)
         event = entry_rejected(key, target, body, error, self.origin, self.store.now())
@@ -69,7 +70,7 @@ class Rejector:
         if isinstance(outcome, Lost) and outcome.current is not None:
             # Filed before, by one who went no further: the event is the one that stands there.
             event = _filed_event(outcome.current.body) or event
-        self.sender.best_effort([event])
+        send_rejection(self.store, self.sender, target, event)
 
 
 def _filed_event(body: bytes) -> StoredEvent | None:

@@ -24,6 +24,7 @@ from pipeline.dispatcher.deploy_event import DeployEventSender, newer_is_deploye
 from pipeline.dispatcher.engine import Engine
 from pipeline.dispatcher.preflight import preflight
 from pipeline.dispatcher.reject import Rejector
+from pipeline.dispatcher.rejection_events import RejectionEvents
 from pipeline.dispatcher.replays import choose_replays, is_pending
 from pipeline.dispatcher.survey import Survey, Surveyor
 from pipeline.inputs.supplies import InputChecker
@@ -67,6 +68,7 @@ class Dispatcher:
     lease_cache: LeaseCache = field(default_factory=LeaseCache)
     backlog: Backlog = field(default_factory=Backlog)
     deploy_event: DeployEventSender = field(default_factory=DeployEventSender)
+    rejection_events: RejectionEvents = field(default_factory=RejectionEvents)
     nonce: Callable[[], str] = lambda: uuid4().hex
     jitter: Callable[[], float] = random
     web: PublicHttps = INTERNET

@@ -5,6 +5,7 @@ import pytest
 
 from config.errors import InvalidId
 from events.moments import Moment
+from events.outbox import StoredEvent
 from pipeline.contract.errors import ErrorInfo
 from pipeline.contract.result import JobCost, Metrics
 from pipeline.contract.summary import Subject, subject
@@ -127,6 +128,18 @@ def test_two_bodies_of_one_id_are_two_rejections() -> None:
 
     assert rejected("rejected/a.1.json") == rejected("rejected/a.1.json")
     assert rejected("rejected/a.1.json") != rejected("rejected/a.2.json")
+
+
+def test_a_rejected_entrys_event_carries_the_ids_that_its_page_names() -> None:
+    def told(manifest: bytes) -> StoredEvent:
+        target = "rejected/My-Job.0123456789ab.json"
+        return entry_rejected("inbox/My Job.json", target, manifest, InvalidId(""), HERE, NOON)
+
+    assert told(b"?").distinct_id == "manifest:rejected/My-Job.0123456789ab.json"
+    assert told(body(tenant="acme")).distinct_id == "acme"
+    assert told(body(tenant="acme", distinct_id="user_1")).distinct_id == "user_1"
+    properties = told(b"?").properties
+    assert (properties["entry"], properties["attempt"]) == ("My Job.json", None)
 
 
 def test_each_model_that_a_job_loaded_is_an_event_of_its_own() -> None:
