@@ -7,7 +7,7 @@ is too old; the jobs posted here since are added to it.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.api.concurrency import Threads
@@ -66,6 +66,9 @@ class JobListing:
     """By id, jobs that no listing was begun after, or has seen."""
     _mine: Counter[str | None] = field(default_factory=Counter)
     """How many of them are whose."""
+    _ended: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    """By id, whether the lease with that ETag is one of a job that is over."""
+    _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def posted(self, key: str) -> None:
         """A job was just put into the inbox."""
@@ -89,6 +92,16 @@ class JobListing:
             self._start()
         assert self._last is not None
         return self._last.count.get(tenant, 0) + self._mine[tenant]
+
+    async def ended_of(self, tenant: str) -> int:
+        """Of the jobs counted, those that are over and whose events or callback are still owed. It
+        reads each of the tenant's leases that changed: for those whom the count would turn away."""
+        async with self._reading:
+            last = self._last or Snapshot(self.monotonic())
+            held = [last.held[id] for id in last.ids_of(tenant) if id in last.held]
+            read = await self.threads.run(read_ended, self.store, held, self._ended)
+            self._ended = {id: it for id, it in self._ended.items() if id in last.held} | read
+        return sum(over for _, over in read.values())
 
     def just_posted(self, tenant: str) -> set[str]:
         """Ids of a tenant's jobs that came after the last listing was begun."""
@@ -151,6 +164,23 @@ def take_snapshot(store: SafeStore, begun: float, known: Mapping[str, Owner]) ->
             owners[id] = owner
     count = Counter(owner.tenant for owner in owners.values() if owner.tenant is not None)
     return Snapshot(begun, waiting, held, owners, count)
+
+
+def read_ended(
+    store: SafeStore, held: Sequence[Entry], known: Mapping[str, tuple[str, bool]]
+) -> dict[str, tuple[str, bool]]:
+    """Of each lease its ETag, and whether its job is over. One that went is none's any more."""
+    read: dict[str, tuple[str, bool]] = {}
+    for entry in held:
+        id = lease_id(entry.key)
+        assert id is not None
+        there = known.get(id)
+        if there is None or there[0] != entry.etag:
+            stored = store.get(entry.key)
+            lease = None if stored is None else Lease.parse(stored.body)
+            there = (entry.etag, stored is None or (lease is not None and lease.committed))
+        read[id] = there
+    return read
 
 
 def _owner(name: InboxName) -> Owner:

@@ -79,6 +79,10 @@ class Service:
         most = self.dependencies.runtime.settings.api_jobs_per_tenant
         there = await self.job_listing.jobs_of(tenant)
         if there + self.entering[tenant] >= most:
+            # Jobs that are over wait for PostHog or a receiver, which may be away for long.
+            ended = await self.job_listing.ended_of(tenant)
+            there = await self.job_listing.jobs_of(tenant) - ended
+        if there + self.entering[tenant] >= most:
             error = TooManyJobs(f"{most} jobs of {tenant} wait or run, and no more are taken")
             error.retry_after_s = FULL_RETRY_S
             raise error

@@ -174,3 +174,37 @@ async def test_a_job_posted_while_a_listing_is_made_counts_once(
     monkeypatch.setattr("pipeline.api.listing_cache.take_snapshot", posted_just_before)
     await job_listing.look(since=clock.now)
     assert await job_listing.jobs_of("acme") == 1
+
+
+async def test_jobs_that_are_over_are_told_from_those_that_wait_and_read_once(
+    pipeline: PipelineFixture, job_listing: JobListing
+) -> None:
+    put(pipeline, "waits")
+    for id, changes in (
+        ("runs", {"phase": Phase.RUNNING}),
+        ("again", {"phase": Phase.RETRY}),
+        ("over", {"phase": Phase.RETRY, "committed": True}),
+        ("gone", {"phase": Phase.RUNNING}),
+    ):
+        lease = a_lease(id=id, entry=key(id), **changes)
+        pipeline.raw._store.put(lease_key(id), lease.body(), Always())
+    assert await job_listing.jobs_of("acme") == 5
+    pipeline.raw._store.delete(lease_key("gone"))
+    pipeline.raw.calls.clear()
+
+    assert await job_listing.ended_of("acme") == 2
+    assert await job_listing.ended_of("zenith") == 0
+    assert pipeline.raw.calls == {"GET": 4}
+    assert await job_listing.ended_of("acme") == 2
+    assert pipeline.raw.calls == {"GET": 4}
+
+
+async def test_a_lease_that_changed_is_read_again(
+    pipeline: PipelineFixture, job_listing: JobListing, clock: Clock
+) -> None:
+    for committed in (False, True):
+        lease = a_lease(id="job", entry=key("job"), phase=Phase.RETRY, committed=committed)
+        pipeline.raw._store.put(lease_key("job"), lease.body(), Always())
+        clock.now += 1
+        await job_listing.look(since=clock.now)
+        assert await job_listing.ended_of("acme") == committed

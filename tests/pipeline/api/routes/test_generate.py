@@ -13,10 +13,11 @@ from PIL import Image
 from config.errors import NodeFailed
 from pipeline.api.dependencies import Timeouts
 from pipeline.api.paths import GONE
-from pipeline.store.base import OutcomeUnknown
+from pipeline.store.base import Always, OutcomeUnknown
 from tests.pipeline.conftest import MakePipeline
 from tests.support.api_fixture import SMALL, ApiFixture, bearer, keys
 from tests.support.instant_comfyui import InstantServer, failing
+from tests.support.jobs import a_lease
 
 pytestmark = pytest.mark.anyio
 Opened = Callable[..., ApiFixture]
@@ -394,6 +395,16 @@ async def test_too_many_jobs_of_a_tenant_are_refused_until_some_are_finished(
     await api.tick()
     await api.service.job_listing.look(since=api.service.job_listing.monotonic())
     assert (await api.post(**bearer("a"))).status_code == 202
+
+
+async def test_jobs_that_wait_for_posthog_alone_are_not_too_many(opened: Opened) -> None:
+    api = opened(api_jobs_per_tenant=2, api_keys=keys(acme="a"))
+    for n in range(2):
+        lease = a_lease(id=f"over-{n}", entry=f"inbox/over-{n}.json", committed=True)
+        api.pipeline.raw._store.put(f"leases/over-{n}.json", lease.body(), Always())
+
+    answers = [await api.post(**bearer("a")) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [202, 202, 429]
 
 
 async def test_too_many_jobs_at_once_are_too_many_as_well(opened: Opened) -> None:
