@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.chaos_plan import Form, Intent, Plan
 from benchmarks.setting import machine, title
-from events.outbox import StoredEvent
+from events.stored_event import StoredEvent
 from pipeline.contract.keys import INBOX, LEASES, REJECTED, result_key
 from pipeline.contract.result import Result, Status
 from pipeline.store.conditional import SafeStore, listed

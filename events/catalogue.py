@@ -1,7 +1,7 @@
 """Every event that is sent, one type each. docs/events.md is generated from here.
 
 An event holds only what is its own; the properties that every event carries are `Common`, and the
-outbox puts the two together. Prompts never go into an event, only their length.
+stored_event puts the two together. Prompts never go into an event, only their length.
 """
 
 from collections.abc import Mapping

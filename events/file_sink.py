@@ -8,8 +8,8 @@ from pathlib import Path
 import structlog
 from pydantic import ValidationError
 
-from events.outbox import StoredEvent
 from events.sink import NotDelivered
+from events.stored_event import StoredEvent
 
 
 class FileSink:

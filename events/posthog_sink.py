@@ -16,8 +16,8 @@ import structlog
 from posthog.request import EVENTS_ENDPOINT, determine_server_host, post
 
 from config.errors import InvalidSetting
-from events.outbox import StoredEvent
 from events.sink import NotDelivered, retry_after_s
+from events.stored_event import StoredEvent
 
 MAX_BATCH_BYTES = 5 * 1024 * 1024
 MAX_BATCH_EVENTS = 100

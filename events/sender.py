@@ -16,8 +16,8 @@ import structlog
 
 from events.breaker import Breaker
 from events.lane import SLOW_S, Lane, Task
-from events.outbox import StoredEvent
 from events.sink import EventSink, NotDelivered
+from events.stored_event import StoredEvent
 from system.backoff import Backoff
 
 BACKOFF = Backoff(first_s=2.0, longest_s=60.0)

@@ -6,7 +6,7 @@ from email.utils import parsedate_to_datetime
 from threading import Lock
 from typing import Protocol
 
-from events.outbox import StoredEvent
+from events.stored_event import StoredEvent
 
 
 class NotDelivered(Exception):

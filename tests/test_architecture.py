@@ -81,7 +81,7 @@ ALONE: Mapping[str, tuple[str, ...]] = {
     "torch": ("handlers/comfyui/node_pack/", "benchmarks/"),
     "boto3": ("pipeline/store/s3_client.py", "benchmarks/boto_store.py"),
     "insightface": ("handlers/faces/insightface_finder.py",),
-    "posthog": ("events/posthog_sink.py", "events/outbox.py"),
+    "posthog": ("events/posthog_sink.py", "events/stored_event.py"),
     "fastapi": ("pipeline/api/", "pipeline/cli/serve.py", "pipeline/modal_app/api.py"),
     "typer": ("pipeline/cli/",),
     "huggingface_hub": ("pipeline/models/hub.py",),

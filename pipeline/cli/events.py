@@ -12,7 +12,7 @@ import typer
 from config.errors import UnknownJob
 from config.logs import configure_logs
 from events.file_sink import read_events
-from events.outbox import StoredEvent
+from events.stored_event import StoredEvent
 from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings, load_cli_settings, quieter
 from pipeline.contract.keys import check_id

@@ -36,7 +36,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from config.errors import InvalidId
-from events.outbox import StoredEvent
+from events.stored_event import StoredEvent
 from pipeline.contract.errors import ErrorInfo
 from pipeline.contract.keys import ID_PATTERN, parse_inbox_key
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from events.outbox import StoredEvent
+from events.stored_event import StoredEvent
 from pipeline.contract.errors import ErrorInfo
 
 Seconds = Annotated[float, AfterValidator(lambda value: round(value, 4))]

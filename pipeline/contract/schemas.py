@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from events.outbox import StoredEvent
+from events.stored_event import StoredEvent
 from pipeline.contract.lease import Lease
 from pipeline.contract.manifest import manifest_schema
 from pipeline.contract.result import Metrics, Result

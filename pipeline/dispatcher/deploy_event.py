@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict
 
 from config.errors import RylaError
 from events.catalogue import AppDeployed, Common
-from events.outbox import StoredEvent, stored
 from events.sender import Delivery, Sender
+from events.stored_event import StoredEvent, stored
 from handlers.kinds.registry import KINDS
 from pipeline.contract.keys import DEPLOYS, deploy_key
 from pipeline.runtime import RuntimeConfig

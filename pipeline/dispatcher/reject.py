@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import structlog
 
 from config.errors import BadManifest, IdConflict, InvalidId, StoreDenied
-from events.outbox import StoredEvent
 from events.sender import Sender
+from events.stored_event import StoredEvent
 from pipeline.contract.errors import error_info
 from pipeline.contract.keys import MAX_BYTES, parse_inbox_key, rejected_key
 from pipeline.dispatcher.rejection_events import send_rejection

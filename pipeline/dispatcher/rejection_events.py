@@ -14,9 +14,9 @@ from datetime import datetime
 import structlog
 
 from config.errors import RylaError
-from events.outbox import StoredEvent
 from events.sender import Delivery, Sender
 from events.sink import NotDelivered
+from events.stored_event import StoredEvent
 from pipeline.contract.keys import OUTBOX, outbox_key
 from pipeline.store.base import Entry
 from pipeline.store.conditional import SafeStore

@@ -17,7 +17,7 @@ from events.catalogue import (
 )
 from events.job_properties import error_type, request_properties
 from events.moments import Moment, ending, event_for
-from events.outbox import StoredEvent, stored
+from events.stored_event import StoredEvent, stored
 from handlers.comfyui.info import ComfyInfo
 from handlers.faces.match import Reason, Score
 from handlers.faces.measurement import FaceMeasurement, FaceTry

@@ -8,7 +8,7 @@ from typing import Any
 
 from config.errors import BadManifest, RylaError
 from config.settings import Settings
-from events.outbox import StoredEvent
+from events.stored_event import StoredEvent
 from pipeline.contract.errors import error_info
 from pipeline.contract.lease import Lease
 from pipeline.contract.result import JobCost, Result, Status

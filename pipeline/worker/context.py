@@ -8,7 +8,7 @@ from threading import Event
 from uuid import uuid4
 
 from config.tables import Gpu
-from events.outbox import StoredEvent
+from events.stored_event import StoredEvent
 from handlers.comfyui.info import ComfyInfo
 from handlers.kinds.base import Timings
 from pipeline.contract.manifest import Manifest

@@ -8,7 +8,7 @@ from typing import Any
 from config.errors import RylaError
 from config.tables import Gpu
 from events.moments import Moment
-from events.outbox import StoredEvent
+from events.stored_event import StoredEvent
 from handlers.comfyui.info import ComfyInfo
 from handlers.kinds.registry import KINDS
 from pipeline import costs

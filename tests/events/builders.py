@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from events.catalogue import Common, FaceConsistencyMeasured, GenerationCompleted, RequestProperties
-from events.outbox import StoredEvent, stored
+from events.stored_event import StoredEvent, stored
 
 AT = datetime(2026, 3, 1, 12, 30, 0, 250_000, tzinfo=UTC)
 

@@ -6,10 +6,10 @@ from functools import partial
 
 import pytest
 
-from events.outbox import StoredEvent
 from events.posthog_sink import PostHogSink
 from events.sender import LOOK_S, Delivery, Sender
 from events.sink import MemorySink, NotDelivered
+from events.stored_event import StoredEvent
 from system.backoff import Backoff
 from tests.events.builders import completed, scores
 from tests.support.posthog_receiver import Answer, PostHogReceiver

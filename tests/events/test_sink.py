@@ -13,9 +13,9 @@ import pytest
 
 from config.errors import InvalidSetting
 from events.file_sink import FileSink, read_events
-from events.outbox import StoredEvent
 from events.posthog_sink import PostHogSink, batches
 from events.sink import EventSink, MemorySink, NotDelivered, retry_after_s
+from events.stored_event import StoredEvent
 from tests.events.builders import completed, scores
 from tests.support.posthog_receiver import Answer, Batch, PostHogReceiver
 

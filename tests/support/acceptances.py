@@ -14,7 +14,7 @@ from events.catalogue import (
     ModelLoaded,
     RequestProperties,
 )
-from events.outbox import StoredEvent, stored
+from events.stored_event import StoredEvent, stored
 from pipeline.acceptance.criteria.criterion import Outcome
 from pipeline.acceptance.jobs import Job, Stage
 from pipeline.acceptance.plan import Plan, PlanFile

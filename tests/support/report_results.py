@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from events.catalogue import Common, LoraLoaded, LoraLoadFailed
-from events.outbox import StoredEvent, stored
+from events.stored_event import StoredEvent, stored
 from pipeline.contract.errors import ErrorInfo
 from pipeline.contract.result import (
     JobCost,

@@ -15,9 +15,9 @@ from itertools import count
 
 from config.errors import RylaError
 from config.settings import Settings
-from events.outbox import StoredEvent
 from events.sender import EVENTS, Delivery, Sender
 from events.sink import NotDelivered
+from events.stored_event import StoredEvent
 from pipeline.contract.keys import lease_key, manifest_key, result_key
 from pipeline.contract.lease import Lease, Phase
 from pipeline.dispatcher.tick import Dispatcher, tick

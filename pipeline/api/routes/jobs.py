@@ -12,8 +12,8 @@ from sse_starlette import EventSourceResponse
 from starlette.responses import Response
 
 from config.errors import AlreadyFinished
-from events.outbox import StoredEvent
 from events.sink import NotDelivered
+from events.stored_event import StoredEvent
 from pipeline.api import responses
 from pipeline.api.errors import BadRequest, NoSuchOutput
 from pipeline.api.job_pages import MOST

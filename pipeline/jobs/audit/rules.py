@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from events.catalogue import STEMS, Event, Scope
 from events.moments import TABLE
-from events.outbox import StoredEvent
+from events.stored_event import StoredEvent
 from pipeline.contract.keys import attempt_folder, lease_key, manifest_key, result_key
 from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.result import Output, Result

@@ -15,7 +15,7 @@ from pathlib import Path
 from config.errors import InvalidInput
 from config.settings import Settings, changed
 from events.file_sink import read_events
-from events.outbox import StoredEvent
+from events.stored_event import StoredEvent
 from pipeline.contract.keys import (
     INBOX,
     JOBS,

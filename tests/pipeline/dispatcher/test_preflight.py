@@ -17,7 +17,7 @@ from config.errors import (
 )
 from config.settings import Settings
 from config.tables import RouteTable
-from events.outbox import StoredEvent
+from events.stored_event import StoredEvent
 from handlers.kinds.seeds import seed_from_id
 from pipeline.contract.errors import ErrorInfo
 from pipeline.contract.keys import MAX_BYTES, inbox_key

@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from events.outbox import StoredEvent
 from events.sender import EVENTS
 from events.sink import MemorySink, NotDelivered
+from events.stored_event import StoredEvent
 from pipeline.contract.keys import OUTBOX
 from pipeline.dispatcher.rejection_events import KEPT_S, LOOK_S, PER_LOOK, RejectionEvents
 from pipeline.store.base import Always, OutcomeUnknown

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from config.errors import ComfyDied, NodeFailed, OutOfMemory, StoreUnavailable
-from events.outbox import StoredEvent
 from events.sink import MemorySink, NotDelivered
+from events.stored_event import StoredEvent
 from pipeline.contract.keys import lease_key, manifest_key, result_key
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status

@@ -4,8 +4,8 @@ from datetime import timedelta
 import pytest
 
 from config.errors import AlreadyFinished, ManifestTooLarge, UnknownJob
-from events.outbox import StoredEvent
 from events.sink import EventSink, MemorySink, NotDelivered
+from events.stored_event import StoredEvent
 from pipeline.contract.keys import MAX_BYTES
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status

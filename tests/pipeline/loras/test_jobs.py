@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from config.errors import OutOfMemory
-from events.outbox import StoredEvent
+from events.stored_event import StoredEvent
 from pipeline.contract.result import Result, Status, UsedLora
 from pipeline.store.base import Always, OutcomeUnknown
 from tests.pipeline.conftest import MakePipeline

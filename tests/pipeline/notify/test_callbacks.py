@@ -16,9 +16,9 @@ from structlog.testing import capture_logs
 
 from config.errors import BadManifest
 from config.settings import Settings, webhook_key
-from events.outbox import StoredEvent
 from events.sender import EVENTS
 from events.sink import MemorySink, NotDelivered
+from events.stored_event import StoredEvent
 from pipeline.contract.keys import lease_key
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import Result, Status

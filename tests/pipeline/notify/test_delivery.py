@@ -10,9 +10,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from config.settings import Settings
-from events.outbox import StoredEvent
 from events.posthog_sink import PostHogSink
 from events.sink import MemorySink, NotDelivered
+from events.stored_event import StoredEvent
 from pipeline.contract.keys import lease_key
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status

@@ -5,7 +5,7 @@ import pytest
 
 from config.errors import InvalidId
 from events.moments import Moment
-from events.outbox import StoredEvent
+from events.stored_event import StoredEvent
 from pipeline.contract.errors import ErrorInfo
 from pipeline.contract.result import JobCost, Metrics
 from pipeline.contract.summary import Subject, subject

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from events.outbox import StoredEvent
+from events.stored_event import StoredEvent
 from pipeline.queue.spawn import (
     MAX_MANIFEST_BYTES,
     MAX_PAYLOAD_BYTES,

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from config.settings import Settings
-from events.outbox import StoredEvent
+from events.stored_event import StoredEvent
 from pipeline.contract.keys import manifest_key, result_key
 from pipeline.contract.lease import VACANT_S, Lease, Phase
 from pipeline.contract.result import Output, Result

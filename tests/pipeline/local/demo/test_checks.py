@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from events.outbox import StoredEvent
+from events.stored_event import StoredEvent
 from pipeline.contract.result import Status
 from pipeline.local.demo.checks import check_run
 from pipeline.local.demo.demo import DemoRun

@@ -18,7 +18,7 @@ from events.catalogue import (
 )
 from events.job_properties import request_properties
 from events.moments import TABLE
-from events.outbox import StoredEvent, stored
+from events.stored_event import StoredEvent, stored
 from tests.events.builders import AT, COMMON, completed, scores
 
 LONG = "\U0001f98a" * 100_000
