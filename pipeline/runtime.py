@@ -33,10 +33,10 @@ class RuntimeConfig:
     def policy(self) -> Policy:
         return Policy(self.prompt_check, listed(self.settings.nsfw_tenants))
 
-    def route_of(self, model: str) -> str | None:
+    def route_of(self, model: str | None) -> str | None:
         """The route of a kind, None for a kind that is not built or unknown, or whose route is not
         in routes.toml."""
-        kind = KINDS.get(model)
+        kind = KINDS.get(model or "")
         return None if kind is None or kind.route not in self.routes.routes else kind.route
 
 

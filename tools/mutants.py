@@ -36,9 +36,12 @@ OPTIONS = [
 ]
 
 QUEUE = "tests/pipeline/queue/test_"
+NOTIFY = "tests/pipeline/notify/test_"
 EXHAUSTIVE = f"{QUEUE}exhaustive.py"
 TESTS = {
     "pipeline.queue.admission": [f"{QUEUE}admission.py"],
+    "pipeline.queue.backlog": [f"{QUEUE}backlog.py"],
+    "pipeline.queue.bounds": [f"{QUEUE}bounds.py"],
     "pipeline.queue.expiry": [f"{QUEUE}expiry.py", EXHAUSTIVE],
     "pipeline.queue.protocol": [f"{QUEUE}claim_steps.py"],
     "pipeline.queue.claim": [f"{QUEUE}claim.py", EXHAUSTIVE],
@@ -48,7 +51,7 @@ TESTS = {
     "pipeline.queue.spawn": [f"{QUEUE}spawn.py"],
     "pipeline.queue.lease_cache": [f"{QUEUE}lease_cache.py"],
     "pipeline.queue.runner": [f"{QUEUE}runner.py"],
-    "pipeline.notify.delivery": ["tests/pipeline/notify/test_delivery.py"],
+    "pipeline.notify.delivery": [f"{NOTIFY}callbacks.py", f"{NOTIFY}delivery.py"],
     "pipeline.store.conditional": ["tests/pipeline/store/test_conditional.py"],
     "pipeline.dispatcher.preflight": ["tests/pipeline/dispatcher/test_preflight.py"],
     "system.backoff": ["tests/system/test_backoff.py"],

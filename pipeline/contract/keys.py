@@ -6,8 +6,8 @@
     rejected/<name>.json, inputs/<sha256>.<ext>, deploys/<version>.json
     outbox/<name>.json                                an event of rejected/<name>.json still owed
 
-Scheduling reads nothing but these keys, so what it needs stands in them: LIST order is then
-service order. A bare `<id>.json` has priority 5 and names no tenant or model.
+Scheduling reads these keys, so what it needs stands in them, and LIST shows the highest priorities
+first. A bare `<id>.json` has priority 5 and names no tenant or model.
 """
 
 import hashlib

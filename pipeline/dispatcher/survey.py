@@ -17,7 +17,7 @@ from pipeline.contract.keys import (
 from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.summary import subject
 from pipeline.inputs.supplies import lora_places
-from pipeline.queue.admission import Contents, ServiceOrder, Share, Slots
+from pipeline.queue.admission import Contents, RouteOf, ServiceOrder, Share, Slots
 from pipeline.queue.backlog import Backlog, Scan
 from pipeline.queue.expiry import LeaseState, Lifetimes, ListedLease, lease_state
 from pipeline.queue.lease_cache import LeaseCache
@@ -182,9 +182,11 @@ def contents(key: str, written: datetime, body: bytes, runtime: RuntimeConfig) -
 
 
 def free_slots(runtime: RuntimeConfig, in_flight: Iterable[Lease]) -> Slots:
-    taken = Counter(runtime.route_of(lease.model or "") for lease in in_flight)
+    taken = Counter(runtime.route_of(lease.model) for lease in in_flight)
     routes = runtime.routes.routes.values()
-    free = {route.name: max(0, route.max_in_flight - taken[route.name]) for route in routes}
+    free: dict[str | None, int] = {
+        route.name: max(0, route.max_in_flight - taken[route.name]) for route in routes
+    }
     return Slots(free, runtime.route_of)
 
 
@@ -194,7 +196,7 @@ def service_order(
     loras: defaultdict[str | None, set[str]] = defaultdict(set)
     for lease in in_flight:
         if lease.lora is not None:
-            loras[runtime.route_of(lease.model or "")].add(lease.lora)
+            loras[runtime.route_of(lease.model)].add(lease.lora)
     return ServiceOrder(
         date,
         runtime.settings.aging_seconds,
@@ -204,7 +206,7 @@ def service_order(
     )
 
 
-def by_share(leases: Iterable[Lease], route_of: Callable[[str], str | None]) -> Mapping[Share, int]:
+def by_share(leases: Iterable[Lease], route_of: RouteOf) -> Mapping[Share, int]:
     """Jobs in flight by tenant and route. One of a bare key counts as soon as they are known."""
     return Counter(
         (lease.tenant, route_of(lease.model)) for lease in leases if lease.model is not None

@@ -38,6 +38,8 @@ MAX_LEVEL = 9
 REFUSALS = 64
 """Entries a tick claims of models that no route has: they end in a refusal, not on a GPU."""
 
+RouteOf = Callable[[str | None], str | None]
+"""The route of a model, None for a model that no route has."""
 Share = tuple[str | None, str | None]
 """A tenant and a route."""
 
@@ -81,29 +83,27 @@ class Waiting:
 class Slots:
     """Free slots by route."""
 
-    free: Mapping[str, int]
-    route_of: Callable[[str], str | None]
-    """The route of a model, None for a model that no route has."""
+    free: Mapping[str | None, int]
+    route_of: RouteOf
     refusals: int = REFUSALS
 
     def of(self, model: str) -> int:
         """Free slots for a model."""
-        return self.free.get(self.route_of(model) or "", self.refusals)
+        return self.free.get(self.route_of(model), self.refusals)
 
     def without(self, model: str) -> "Slots":
         """What is left when a job of this model has taken its slot."""
         route = self.route_of(model)
-        if route is None or route not in self.free:
+        if route not in self.free:
             return replace(self, refusals=self.refusals - 1)
         return replace(self, free={**self.free, route: self.free[route] - 1})
 
     def suffice(self, waiting: Iterable[Waiting]) -> bool:
         """Whether each of these jobs finds a slot, whatever its bare ones turn out to need."""
-        models = Counter(job.model for job in waiting)
-        unread = models.pop(None, 0)
-        wanted: Counter[str | None] = Counter()
-        for model, jobs in models.items():
-            wanted[self.route_of(model or "")] += jobs
+        unread, wanted = 0, Counter[str | None]()
+        for job in waiting:
+            unread += job.model is None
+            wanted[self.route_of(job.model)] += 1
         return all(wanted[route] + unread <= left for route, left in self.free.items())
 
 
@@ -114,7 +114,7 @@ class ServiceOrder:
     now: datetime
     """The store's clock."""
     aging_s: float
-    route_of: Callable[[str], str | None]
+    route_of: RouteOf
     in_flight: Mapping[Share, int] = field(default_factory=dict)
     loras: Mapping[str | None, frozenset[str]] = field(default_factory=dict)
     """The keys of LoRAs that jobs in flight use, by route."""
@@ -135,16 +135,16 @@ class ServiceOrder:
         return [job for *_, job in sorted(turns, key=lambda turn: turn[:3])]
 
     def _share(self, job: Waiting) -> Share:
-        return (job.tenant, None if job.model is None else self.route_of(job.model))
+        return (job.tenant, self.route_of(job.model))
 
     def _age(self, job: Waiting) -> tuple[datetime, str]:
         head_start = timedelta(seconds=self.aging_s if self._shares_lora(job) else 0)
         return (job.entry.last_modified - head_start, job.entry.key)
 
     def _shares_lora(self, job: Waiting) -> bool:
-        if job.contents is None or not job.contents.loras:
+        if job.contents is None:
             return False
-        used = self.loras.get(self.route_of(job.model or ""), frozenset())
+        used = self.loras.get(self.route_of(job.model), frozenset())
         return any(
             key.startswith(place) if place.endswith("/") else key == place
             for place in job.contents.loras

@@ -205,9 +205,9 @@ class Scan:
         """Keep what comes first of each route, and as much as it has free slots."""
         kept: Counter[tuple[bool, str | None]] = Counter()
         for job in self.order.sort(self.backlog.known.values()):
-            route = (job.model is None, self.order.route_of(job.model or ""))
+            route = (job.model is None, self.order.route_of(job.model))
             kept[route] += 1
-            if kept[route] > max(self.kept, self.slots.of(job.model or "")):
+            if kept[route] > max(self.kept, self.slots.free.get(route[1], 0)):
                 self.backlog.forget([job])
 
 

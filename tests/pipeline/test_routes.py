@@ -204,7 +204,7 @@ def test_a_route_that_goes_between_preflight_and_spawn_hands_the_job_back(
     fields: dict[str, Any] = {name: getattr(runtime, name) for name in vars(runtime)}
 
     class Gone(RuntimeConfig):
-        def route_of(self, model: str) -> str | None:
+        def route_of(self, model: str | None) -> str | None:
             return None
 
     report = pipeline.tick(replace(pipeline.dispatcher, runtime=Gone(**fields)))

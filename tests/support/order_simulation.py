@@ -13,7 +13,11 @@ from pipeline.store.base import Always
 from pipeline.store.memory import MemoryStore
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
-ROUTES = {"flux-dev": "Flux", "flux-schnell": "Flux", "z-image-turbo": "ZImage"}
+ROUTES: dict[str | None, str] = {
+    "flux-dev": "Flux",
+    "flux-schnell": "Flux",
+    "z-image-turbo": "ZImage",
+}
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,9 @@ class OrderSimulation:
         self._running = [(end, job) for end, job in self._running if end > self.now_s]
         running = [job for _, job in self._running]
         taken = Counter(ROUTES[job.model] for job in running)
-        free = {route: most - taken[route] for route, most in self.slots.items()}
+        free: dict[str | None, int] = {
+            route: most - taken[route] for route, most in self.slots.items()
+        }
         slots = Slots(free, ROUTES.get)
         scan = Scan(
             self.backlog,

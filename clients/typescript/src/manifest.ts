@@ -19,7 +19,7 @@ export function checkId(id: string): string {
   return id;
 }
 
-/** The key of a waiting job. It says what scheduling needs, so that LIST order is the order of service. */
+/** The key of a waiting job. It says what scheduling needs, so that no body has to be read for it. */
 export function inboxKey(id: string, priority: number, tenant: string, model: string): string {
   checkId(id);
   if (!Number.isInteger(priority) || priority < 0 || priority > 9) {

@@ -22,11 +22,13 @@ from pipeline.queue.admission import (
 from pipeline.store.base import Entry
 from tests.support.jobs import NOW, entry
 
-ROUTES = {"flux": "Flux", "schnell": "Flux", "face": "Face"}
+ROUTES: dict[str | None, str] = {"flux": "Flux", "schnell": "Flux", "face": "Face"}
 
 
 def slots(**free: int) -> Slots:
-    return Slots({"Flux": 0, "Face": 0} | free, ROUTES.get)
+    by_route: dict[str | None, int] = {"Flux": 0, "Face": 0}
+    by_route.update(free)
+    return Slots(by_route, ROUTES.get)
 
 
 AGING_S = 300.0
@@ -271,7 +273,7 @@ IN_FLIGHT = st.dictionaries(st.sampled_from(SHARES), st.integers(0, 4))
 
 
 def chosen_one_by_one(
-    jobs: Sequence[Waiting], free: Mapping[str, int], in_flight: Mapping[Share, int]
+    jobs: Sequence[Waiting], free: Mapping[str | None, int], in_flight: Mapping[Share, int]
 ) -> list[Waiting]:
     """What the module says in its docstring, word by word: a slot at a time."""
     left, served, room = list(jobs), Counter(in_flight), dict(free)
@@ -311,7 +313,7 @@ def chosen_one_by_one(
 def test_admission_is_what_choosing_one_by_one_would_be(
     given_names: list[InboxName],
     ages: list[int],
-    free: dict[str, int],
+    free: dict[str | None, int],
     in_flight: dict[Share, int],
 ) -> None:
     jobs = entries_of(given_names, ages)
@@ -327,7 +329,7 @@ def test_admission_is_what_choosing_one_by_one_would_be(
 def test_no_slot_stays_free_while_a_job_waits_that_needs_it(
     given_names: list[InboxName],
     ages: list[int],
-    free: dict[str, int],
+    free: dict[str | None, int],
     in_flight: dict[Share, int],
 ) -> None:
     jobs = entries_of(given_names, ages)
@@ -345,7 +347,7 @@ def test_no_slot_stays_free_while_a_job_waits_that_needs_it(
 def test_no_job_of_a_route_is_left_for_one_of_a_lower_level(
     given_names: list[InboxName],
     ages: list[int],
-    free: dict[str, int],
+    free: dict[str | None, int],
     in_flight: dict[Share, int],
 ) -> None:
     jobs = [job for job in entries_of(given_names, ages) if job.name.model is not None]
@@ -375,7 +377,7 @@ def test_tenants_of_one_level_come_to_equal_shares(
 def test_no_id_is_favoured_by_its_bytes(
     given_names: list[InboxName],
     ages: list[int],
-    free: dict[str, int],
+    free: dict[str | None, int],
     in_flight: dict[Share, int],
     random: Any,
 ) -> None:

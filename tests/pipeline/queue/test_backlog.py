@@ -17,7 +17,7 @@ from pipeline.store.base import Entry, Page
 from tests.support.jobs import NOW, entry
 from tests.support.order_simulation import OrderSimulation
 
-ROUTES = {"flux": "Flux", "schnell": "Flux", "face": "Face"}
+ROUTES: dict[str | None, str] = {"flux": "Flux", "schnell": "Flux", "face": "Face"}
 ORDER = ServiceOrder(NOW, 300, ROUTES.get)
 
 

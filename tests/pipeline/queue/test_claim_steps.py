@@ -153,11 +153,13 @@ def test_a_job_taken_over_with_a_result_owes_its_events() -> None:
     assert CheckResult(TAKEN_OVER).next(RESULT) == end
 
 
-def test_the_decision_spawns_or_commits() -> None:
+def test_the_decision_spawns_commits_or_hands_back() -> None:
     step = Decide(READ)
     assert step.call == Preflight(a_lease(), "mine", BODY)
     assert step.next(REF) == Launch(READ, REF)
     assert step.next(a_result()) == Commit(READ, a_result())
+    waiting = a_lease().waiting(not_before=NOW)
+    assert step.next(waiting) == HandBack(waiting, "mine")
 
 
 def test_the_entry_goes_only_after_the_spawn() -> None:
