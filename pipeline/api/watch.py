@@ -1,12 +1,13 @@
 """Waiting for jobs: all waiters of a process together cost one LIST a second.
 
-While a waiter's job is not known to be taken, every third LIST is one of the inbox, from that job
-on: service order is list order, so the jobs that go next are on its first page. The others list the
-leases. A job whose lease went, or that was in neither listing, has its result read: once, as it
-only moves forward. A lease that changed is read where somebody wants progress, and now and then for
-the others, since one whose events or callback are owed stays behind its result. Once that was seen,
-every job in progress is looked at often, until one has ended with its lease: whoever does not take
-events must not hold up those who wait for pictures.
+While a waiter's job is not known to be taken, every third LIST is one of the inbox. These go
+through the jobs that are waited for, a page at a time, as a job may be served before others that
+stand before it. The other LISTs are of the leases. A job whose lease went, or that was in neither
+listing, has its result read: once, as it only moves forward. A lease that changed is read where
+somebody wants progress, and now and then for the others, since one whose events or callback are
+owed stays behind its result. Once that was seen, every job in progress is looked at often, until
+one has ended with its lease: whoever does not take events must not hold up those who wait for
+pictures.
 """
 
 import asyncio
@@ -102,6 +103,8 @@ class JobWatcher:
     _tracks: dict[str, TrackedJob] = field(default_factory=dict)
     _task: "asyncio.Task[None] | None" = None
     _turn: int = 0
+    _listed_to: str = ""
+    """The key up to which the inbox was listed last."""
 
     @asynccontextmanager
     async def watch(self, owned: OwnedJob, *, progress: bool = False) -> AsyncIterator[Watch]:
@@ -162,12 +165,15 @@ class JobWatcher:
             await self._look_at_leases()
 
     async def _look_at_inbox(self, unseen: Iterable[TrackedJob]) -> None:
-        first = min(track.entry or "" for track in unseen)
+        entries = sorted(track.entry or "" for track in unseen)
+        first = next((entry for entry in entries if entry > self._listed_to), entries[0])
         page: Page = await self.threads.run(self.store.list, INBOX, start_after=first[:-1])
         there = {entry.key for entry in page.entries}
+        self._listed_to = page.entries[-1].key if page.truncated else ""
         for track in unseen:
-            beyond = page.truncated and (track.entry or "") > page.entries[-1].key
-            if track.entry not in there and not beyond:
+            entry = track.entry or ""
+            listed = first <= entry and (not page.truncated or entry <= self._listed_to)
+            if listed and entry not in there:
                 track.entry = None
 
     async def _look_at_leases(self) -> None:

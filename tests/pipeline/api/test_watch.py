@@ -75,6 +75,23 @@ def started(*waits: Any) -> "list[asyncio.Task[OwnedJob]]":
     return [asyncio.ensure_future(wait) for wait in waits]
 
 
+async def test_a_job_that_ends_before_those_that_stand_before_it_is_noticed(
+    waiters: Waiters,
+) -> None:
+    """Between two looks, a page and more behind the first job that is waited for."""
+    first = waiters.submit("a")
+    for n in range(1500):
+        waiters.submit(f"b-{n:04}")
+    last = waiters.submit("z")
+    waiting, passing = started(waiters.wait(first), waiters.wait(last))
+    await waiters.looks(3)
+    waiters.commit("z")
+    assert (await passing).view.finished
+    assert not waiting.done()
+    waiters.commit("a")
+    assert (await waiting).view.finished
+
+
 async def test_two_hundred_waiters_cost_one_list_a_beat_and_one_get_a_job(
     waiters: Waiters,
 ) -> None:
