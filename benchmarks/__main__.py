@@ -2,7 +2,20 @@
 
 import sys
 
-from benchmarks import api, audit, client, latency, loras, scale, throughput, validation
+from benchmarks import (
+    api,
+    audit,
+    client,
+    delivery,
+    latency,
+    loras,
+    order,
+    scale,
+    throughput,
+    validation,
+)
 
-for benchmark in (client, throughput, latency, scale, loras, validation, api, audit):
+ALL = (client, throughput, latency, delivery, order, scale, loras, validation, api, audit)
+
+for benchmark in ALL:
     benchmark.main(sys.argv[1:])
