@@ -369,6 +369,13 @@ def test_a_body_is_known_as_long_as_its_etag_stands() -> None:
         assert [job.model for job in at.waiting] == [model]
 
 
+def test_a_job_whose_body_was_read_is_not_made_again_for_each_listing() -> None:
+    backlog = begun()
+    (first,) = bare("a")
+    backlog.learn(first, Contents("acme", "face"))
+    assert backlog.note(first) is backlog.note(first)
+
+
 def test_what_is_remembered_of_bodies_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "READ", 2)
     backlog = begun()
