@@ -60,15 +60,9 @@ class Backlog:
 
     def note(self, entry: Entry) -> Waiting:
         """An entry that waits. Raises InvalidId for a name that is no job's."""
-        job = self.known.get(entry.key)
-        if job is None or job.entry != entry or job.contents is None:
-            etag, contents = self._read.get(entry.key, ("", None))
-            job = Waiting(
-                job.name if job else parse_inbox_key(entry.key),
-                entry,
-                contents if etag == entry.etag else None,
-            )
-            self.known[entry.key] = job
+        etag, contents = self._read.get(entry.key, ("", None))
+        same = contents if etag == entry.etag else None
+        job = self.known[entry.key] = Waiting(parse_inbox_key(entry.key), entry, same)
         return job
 
     def forget(self, jobs: Iterable[Waiting]) -> None:
@@ -124,11 +118,11 @@ class Scan:
         """Take a page in. The key to list after next, or None when this tick has listed enough."""
         self._pages_left -= 1
         self._replace_known(page)
-        self.more = self.more or page.truncated or self._after != ""
+        self.more = page.truncated or self._after != ""
         following = self._behind_head(page) if self._after == "" else self._swept(page)
         if self.more:
             self._trim()
-        if following is None or self._pages_left == 0:
+        if not following or self._pages_left == 0:
             return None
         self._after = following
         return following
@@ -164,11 +158,12 @@ class Scan:
         )
         self.note(page.entries)
 
-    def _behind_head(self, page: Page) -> str | None:
+    def _behind_head(self, page: Page) -> str:
+        """The key to list after next; empty when there is nothing more, as below."""
         backlog = self.backlog
         if not page.truncated:
             backlog.position, backlog.swept, backlog.last_sweep = "", 0, 0
-            return None
+            return ""
         end = page.entries[-1].key
         if backlog.position is None and self.most_pages > 1:
             backlog.position = ""
@@ -178,18 +173,18 @@ class Scan:
             backlog.position = end
         return max(backlog.position or "", end)
 
-    def _swept(self, page: Page) -> str | None:
+    def _swept(self, page: Page) -> str:
         if self._seek is not None:
             return self._sought(self._seek, page)
         backlog = self.backlog
         backlog.swept += 1
         if not page.truncated:
             backlog.position, backlog.last_sweep, backlog.swept = "", backlog.swept, 0
-            return None
+            return ""
         backlog.position = page.entries[-1].key
         return backlog.position
 
-    def _sought(self, seek: "_Seek", page: Page) -> str | None:
+    def _sought(self, seek: "_Seek", page: Page) -> str:
         """Of a process's first tick: the first page that is not empty is where its sweep goes on.
         The others are seen besides."""
         if not page.entries:

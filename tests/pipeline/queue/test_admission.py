@@ -25,10 +25,8 @@ from tests.support.jobs import NOW, entry
 ROUTES: dict[str | None, str] = {"flux": "Flux", "schnell": "Flux", "face": "Face"}
 
 
-def slots(**free: int) -> Slots:
-    by_route: dict[str | None, int] = {"Flux": 0, "Face": 0}
-    by_route.update(free)
-    return Slots(by_route, ROUTES.get)
+def slots(Flux: int = 0, Face: int = 0) -> Slots:  # noqa: N803  the names of routes
+    return Slots({"Flux": Flux, "Face": Face}, ROUTES.get)
 
 
 AGING_S = 300.0
