@@ -123,6 +123,7 @@ def _begin(
         claimed = Lease.parse(stored.body) if stored else None
         if claimed is None or claimed.claim != payload.claim:
             return None
+        claimed = claimed.model_copy(update={"model": payload.model})  # a bare claim lacks it
     route = route_of(payload, context)
     execution = Execution(
         nonce=context.nonce(),

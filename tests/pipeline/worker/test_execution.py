@@ -217,7 +217,10 @@ def test_a_reference_too_small_for_all_is_read_up(holding: PipelineFixture) -> N
 
 def test_a_bare_reference_finds_its_lease_and_its_manifest(holding: PipelineFixture) -> None:
     payload = spawned(holding).model_copy(update={"lease": None, "manifest": None})
-    assert run(holding, payload) is Ending.COMMITTED
+    seen = []
+    ending = run(holding, payload, lambda **_: seen.append(holding.lease("job-1").model))
+    assert ending is Ending.COMMITTED
+    assert seen == ["flux-dev"], "other dispatchers count it on its route"
 
 
 @pytest.mark.parametrize("gone", ["lease", "claim"])
