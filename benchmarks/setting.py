@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from os import cpu_count
+from os import cpu_count, getloadavg
 from pathlib import Path
 
 from config.settings import Settings
@@ -49,7 +49,9 @@ def title(text: str) -> None:
 
 
 def machine() -> str:
-    return f"{cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    """With its load: rates tell little while others use the cores."""
+    cores = f"{cpu_count()} cores, {platform.machine()}, load {getloadavg()[0]:.1f}"
+    return f"{cores}, Python {platform.python_version()}"
 
 
 def row(*cells: object, widths: tuple[int, ...]) -> None:

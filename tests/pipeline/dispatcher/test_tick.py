@@ -155,12 +155,13 @@ def owe(pipeline: PipelineFixture, id: str, **changes: Any) -> None:
         pipeline.raw._store.put(key, stored, Always())
 
 
+@pytest.mark.parametrize("owing", [100, pytest.param(1500, marks=pytest.mark.thorough)])
 def test_with_posthog_away_many_owed_events_cost_one_request_a_pause_and_few_calls_a_tick(
-    make_pipeline: MakePipeline,
+    make_pipeline: MakePipeline, owing: int
 ) -> None:
     sink = Away()
     pipeline = make_pipeline(sink=sink, turned=True, holding=True)
-    for n in range(1500):
+    for n in range(owing):
         owe(pipeline, f"job-{n:04}")
     pipeline.tick()  # reads each lease once
     took, most = 1, 0
@@ -189,7 +190,25 @@ def test_with_posthog_away_many_owed_events_cost_one_request_a_pause_and_few_cal
         assert report.taken_over <= REPLAYS_PER_TICK
         assert report.active is (report.replays_left > 0)
         assert ticks < 60
-    assert len(sink.events) == 1500
+    assert len(sink.events) == owing
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_jobs_take_as_many_ticks_with_posthog_away_as_with_it_there(
+    make_pipeline: MakePipeline, down: bool
+) -> None:
+    sink = Away()
+    sink.down = down
+    pipeline = make_pipeline(sink=sink, turned=True, routes=FOUR_PLACES)
+    for n in range(40):
+        pipeline.submit(f"job-{n:02}")
+    reports = []
+    while pipeline.keys("inbox/"):
+        reports.append(pipeline.tick())
+        pipeline.pass_time(1)
+    assert [report.spawned for report in reports] == [4] * 10
+    assert sum(report.taken_over for report in reports) == down, "one to see whether it is there"
+    assert len(pipeline.keys("leases/")) == (40 if down else 0)
 
 
 def test_owed_events_take_no_place_and_come_after_all_jobs(make_pipeline: MakePipeline) -> None:
