@@ -52,6 +52,43 @@ def test_a_take_over_is_the_next_attempt_under_the_listed_etag(was: Phase, becom
     assert (lease.entry, lease.owner, lease.ttl_s) == (ENTRY, "me", 900.0)
 
 
+OLDER, SAME, YOUNGER = 101, 100, 99
+
+
+@pytest.mark.parametrize(
+    ("phase", "committed", "entry_age_s", "counted"),
+    [
+        # Its entry is gone: it waited for a worker.
+        (Phase.CLAIMED, False, None, "waits"),
+        (Phase.SPAWNED, False, None, "waits"),
+        # Its entry still stands: the dispatcher ended while it held the claim, or was about to
+        # delete the entry of what it had spawned.
+        (Phase.CLAIMED, False, OLDER, "lost_claims"),
+        (Phase.CLAIMED, False, SAME, "lost_claims"),
+        (Phase.SPAWNED, False, OLDER, "waits"),
+        (Phase.SPAWNED, False, SAME, "waits"),
+        # A younger entry was put again, and says nothing of this lease.
+        (Phase.CLAIMED, False, YOUNGER, None),
+        (Phase.SPAWNED, False, YOUNGER, None),
+        # What ran is counted by the lease itself, and what is over counts nothing.
+        (Phase.RUNNING, False, None, None),
+        (Phase.RETRY, False, None, None),
+        (Phase.SPAWNED, True, None, None),
+        (Phase.CLAIMED, True, OLDER, None),
+    ],
+)
+def test_a_lapse_counts_as_what_it_was(
+    phase: Phase, committed: bool, entry_age_s: float | None, counted: str | None
+) -> None:
+    was = a_lease(phase=phase, committed=committed, waits=7, lost_claims=4)
+    beside = None if entry_age_s is None else entry(ENTRY, entry_age_s)
+    lease = take_over(held(was, 100), beside, TAKER, NOW).task.lease
+    grown = {
+        name for name in ("waits", "lost_claims") if getattr(lease, name) == getattr(was, name) + 1
+    }
+    assert grown == ({counted} if counted else set())
+
+
 def test_an_entry_is_claimed_over_a_vacant_lease() -> None:
     vacant = held(a_lease(entry="inbox/job.json", attempt=2).vacated(), 100)
     taken = take_over(vacant, entry(ENTRY, 7), TAKER, NOW)

@@ -40,10 +40,11 @@ def test_places_are_taken_by_all_but_retries_and_jobs_that_are_over() -> None:
         lease_cache.note(phase.value, "e", lease(phase.value, phase=phase))
         lease_cache.note(f"over-{phase}", "e", lease("a", phase=phase, committed=True))
     ids = [*(phase.value for phase in Phase), *(f"over-{phase}" for phase in Phase)]
-    assert [each.phase for each in lease_cache.in_flight([*ids, "unknown"])] == [
-        Phase.CLAIMED,
-        Phase.SPAWNED,
-        Phase.RUNNING,
+    in_flight = lease_cache.in_flight([*ids, "unknown"])
+    assert [(each.phase, each.committed) for each in in_flight] == [
+        (Phase.CLAIMED, False),
+        (Phase.SPAWNED, False),
+        (Phase.RUNNING, False),
     ]
 
 
