@@ -59,7 +59,7 @@ bench: $(VENV)/.dev
 	$(PY) -m benchmarks
 
 mutants: $(VENV)/.dev
-	$(PY) -m tools.mutants $(if $(JOBS),--jobs $(JOBS))
+	$(PY) -m tools.mutants $(MODULES) $(if $(JOBS),--jobs $(JOBS))
 
 # The files are complete, so no dependency is looked up: what a lock excludes stays out.
 # dev.txt holds all that local.txt holds, at the same versions.

@@ -89,6 +89,17 @@ def test_a_lapse_counts_as_what_it_was(
     assert grown == ({counted} if counted else set())
 
 
+@pytest.mark.parametrize(
+    ("age_s", "becomes"),
+    [(OLDER, Phase.CLAIMED), (SAME, Phase.CLAIMED), (YOUNGER, Phase.SPAWNED)],
+)
+def test_a_spawned_job_whose_own_entry_stands_is_claimed_so_that_the_entry_goes(
+    age_s: float, becomes: Phase
+) -> None:
+    spawned = held(a_lease(phase=Phase.SPAWNED), 100)
+    assert take_over(spawned, entry(ENTRY, age_s), TAKER, NOW).task.lease.phase is becomes
+
+
 def test_an_entry_is_claimed_over_a_vacant_lease() -> None:
     vacant = held(a_lease(entry="inbox/job.json", attempt=2).vacated(), 100)
     taken = take_over(vacant, entry(ENTRY, 7), TAKER, NOW)
