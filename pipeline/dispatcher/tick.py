@@ -185,7 +185,7 @@ def _due(d: Dispatcher, survey: Survey) -> _Due:
         if lease_state(held, survey.date, entry, lifetimes) is not LeaseState.DUE:
             continue
         lease = held.lease
-        if is_pending(lease):
+        if is_pending(lease) and entry is None:  # an entry left beside it has to go, whatever
             due.pending.append(held)
         elif lease is not None and _is_retrying(lease):
             due.retries[_retry(lease, held.entry)] = held

@@ -250,6 +250,24 @@ def test_a_take_over_of_owed_events_needs_no_place(make_pipeline: MakePipeline) 
     assert "leases/over.json" not in pipeline.keys("leases/")
 
 
+def test_an_entry_beside_owed_events_goes_even_while_posthog_pauses(
+    make_pipeline: MakePipeline,
+) -> None:
+    pipeline = make_pipeline(sink=Away(), turned=True, holding=True, routes=FOUR_PLACES)
+    pipeline.sender.best_effort([completed("any")])  # PostHog pauses from here on
+    pipeline.deliver()
+    owe(pipeline, "same")
+    owe(pipeline, "other")
+    pipeline.submit("same")
+    pipeline.submit("other", body("a dog"))
+    assert pipeline.tick().taken_over == 2
+    assert pipeline.keys("inbox/") == []
+    assert len(pipeline.rejected()) == 1
+    assert pipeline.lease("same").deliveries == 1
+    pipeline.pass_time(1.5)
+    assert pipeline.tick().taken_over == 0
+
+
 # What cannot become a job, or is not run
 
 
