@@ -18,9 +18,9 @@ from pipeline.cli import output
 from pipeline.cli.options import Json, names_bucket
 from pipeline.doctor import Health, Row, bucket_rows
 from pipeline.modal_app import check, deployment
+from pipeline.modal_app.container_files import APP_FILE
 from pipeline.modal_app.deployment import Deployment
 from pipeline.modal_app.idle_cost import IdleBill, idle_bill
-from pipeline.modal_app.shipping import APP_FILE
 from pipeline.models.hub import Hub, HuggingFace
 
 HELP = """Deploy the app on Modal; with --check, say what is missing for that and deploy nothing.

@@ -8,8 +8,8 @@ from config.errors import EngineUnavailable, ModelError, ModelGated
 from config.tables import NO_GPU, ModelTable, RouteTable, WeightFile
 from pipeline.doctor import Health, Row
 from pipeline.modal_app import resources
+from pipeline.modal_app.container_files import APP_FILE
 from pipeline.modal_app.resources import VolumeVersion
-from pipeline.modal_app.shipping import APP_FILE
 from pipeline.models.hub import Hub, page
 from pipeline.models.sets import GIB, active_sets
 

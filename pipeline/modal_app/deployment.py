@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from config.settings import Settings, load_settings, variable
 from config.tables import NO_GPU, ModelTable, Route, RouteTable, load_gpus, load_models, load_routes
-from pipeline.modal_app.shipping import app_version
+from pipeline.modal_app.container_files import app_version
 
 PLATFORM = "modal"
 RUN_S = 50.0

@@ -14,7 +14,7 @@ from config.settings import Settings, variable
 from pipeline.comfyui_setup.install import CONSTRAINTS_FILE, UNTRACKED, InstallOptions, steps
 from pipeline.comfyui_setup.pins import PYTHON, constraints
 from pipeline.modal_app import resources
-from pipeline.modal_app.shipping import CHECKED, PACKAGES, is_shipped, overlays
+from pipeline.modal_app.container_files import CHECKED, PACKAGES, is_shipped, overlays
 
 UV = "0.13.9"
 CHECK_CODE = PurePosixPath("/opt/ryla/check")
@@ -31,7 +31,7 @@ class Recipe:
     commands: tuple[str, ...] = ()
     """Lines of shell."""
     check: str | None = None
-    """A line of shell that fails the build, run where the files of `shipping.CHECKED` lie."""
+    """A line of shell that fails the build, run where `container_files.CHECKED` lie."""
     python: str = PYTHON
 
 

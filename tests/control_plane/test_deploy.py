@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from config.settings import Settings
-from pipeline.modal_app.shipping import APP_FILE
+from pipeline.modal_app.container_files import APP_FILE
 from tests.support.deployed_app import ROOT, secrets
 from tests.support.modal_plane import ModalPlane
 

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status
-from pipeline.modal_app.shipping import APP_FILE
+from pipeline.modal_app.container_files import APP_FILE
 from tests.pipeline.loras.support import flux_lora
 from tests.support.deployed_app import ROOT, Deployed
 from tests.support.modal_plane.processes import children, lives, peak_memory_mib

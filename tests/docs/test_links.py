@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.modal_app.shipping import PACKAGES
+from pipeline.modal_app.container_files import PACKAGES
 from tests.support.doc_blocks import ROOT, pages
 
 _CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)

@@ -9,7 +9,7 @@ from typing import Any
 from config.settings import Settings, variable
 from handlers.comfyui.standin import standin_folder
 from pipeline.api.auth import hashed
-from pipeline.modal_app.shipping import APP_FILE
+from pipeline.modal_app.container_files import APP_FILE
 from pipeline.queue.spawn import SpawnPayload
 from pipeline.store.open import open_store
 from tests.support.modal_plane import ModalPlane

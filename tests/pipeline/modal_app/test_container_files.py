@@ -9,8 +9,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from config.settings import Settings
-from pipeline.modal_app.resources import TABLES
-from pipeline.modal_app.shipping import (
+from pipeline.modal_app.container_files import (
     APP_FILE,
     CHECKED,
     app_version,
@@ -19,6 +18,7 @@ from pipeline.modal_app.shipping import (
     overlays,
     shipped_files,
 )
+from pipeline.modal_app.resources import TABLES
 
 ROOT = Path(__file__).parents[3]
 IN_CONTAINERS = {
