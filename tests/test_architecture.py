@@ -9,6 +9,8 @@ import pytest
 
 from tools.rooms import ROOT, Module, circles, figures, modules, room_of
 
+pytestmark = pytest.mark.xdist_group("architecture")  # one process parses the modules for all
+
 MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "pipeline/cli": (
         *("modal_app", "acceptance", "doctor", "local", "api", "report", "engines", "dispatcher"),

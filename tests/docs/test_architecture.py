@@ -12,6 +12,8 @@ import pytest
 from tests.support.doc_blocks import ROOT
 from tools.rooms import arrows, modules
 
+pytestmark = pytest.mark.xdist_group("architecture")
+
 PAGE = ROOT / "docs" / "architecture.md"
 _LINK = re.compile(r"\[([^\]]+)\]\(\.\./([^)]+)\)")
 _WORD = re.compile(r"`([^`]+)`")
