@@ -51,7 +51,10 @@ class RylaError(Exception):
     """Base of the tree.
 
     `code` is stable and machine-readable, `retryable` says whether the same job may succeed on
-    another attempt, `http_status` is its status over HTTP, `hint` says what to do about it.
+    another attempt, `http_status` is its status over HTTP. `field` is the path of what is at fault,
+    such as `input.width`, `value` what it held; `hint` says what to do about it, and where none is
+    given the class's `default_hint` does. `log_tail` has ComfyUI's last lines, the latest at the
+    end.
     """
 
     code: ClassVar[str] = "error"
@@ -139,11 +142,15 @@ class Refused(RylaError):
 
 
 class DeadlineExceeded(Refused):
+    """The manifest's `deadline` had passed by the store's clock."""
+
     code = "deadline_exceeded"
     http_status = 408
 
 
 class OverBudget(Refused):
+    """The estimate is above `max_cost_usd`."""
+
     code = "over_budget"
     http_status = 402
 
@@ -217,6 +224,9 @@ class ComfyDied(ComfyError):
 
 
 class ComfyTimeout(ComfyError):
+    """No answer, no step or no end in time: `Waits` in handlers/comfyui/session.py has the
+    times."""
+
     code = "comfyui_timeout"
     retryable = True
 
@@ -243,6 +253,8 @@ class NodeMissing(GraphRejected):
 
 
 class NodeFailed(ComfyError):
+    """A node raised an exception that is none of the others here."""
+
     code = "node_failed"
 
 
@@ -267,6 +279,8 @@ class ComfyDiskFull(ComfyError):
 
 
 class OutputsMissing(ComfyError):
+    """A prompt succeeded, and a file that it should have saved is not there."""
+
     code = "outputs_missing"
     retryable = True
 
@@ -279,6 +293,8 @@ class OutputInvalid(ComfyError):
 
 
 class PromptInterrupted(ComfyError):
+    """The prompt was stopped or deleted, by us or by somebody else."""
+
     code = "interrupted"
     retryable = True
 
@@ -289,6 +305,8 @@ class StoreError(RylaError):
 
 
 class StoreUnavailable(StoreError):
+    """The store did not answer, or answered that it cannot now."""
+
     code = "store_unavailable"
     retryable = True
 
@@ -309,6 +327,8 @@ class Superseded(StoreError):
 
 
 class EngineUnavailable(RylaError):
+    """The platform did not start a worker."""
+
     code = "engine_unavailable"
     retryable = True
     http_status = 503
@@ -429,6 +449,8 @@ class ModelsChanged(ModelError):
 
 
 class HubUnavailable(ModelError):
+    """Hugging Face did not answer, or answered with an error that may pass."""
+
     code = "hub_unavailable"
     retryable = True
     http_status = 503

@@ -13,7 +13,8 @@ from config.settings import Settings
 
 
 def configure_logs(settings: Settings, out: TextIO | None = None) -> None:
-    """To stderr, or to `out`."""
+    """Log lines go to stderr, or to `out`, in the form and from the level on that the settings
+    name."""
     out = out or sys.stderr
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()

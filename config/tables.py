@@ -48,9 +48,12 @@ EmptyIsNone = BeforeValidator(_none_if_empty)
 
 
 class Gpu(Row):
+    """One row of gpus.toml: what a GPU costs and can do."""
+
     name: str
     usd_per_second: Price
     memory_gib: Positive | None = None
+    """Of the GPU itself, as marketed."""
     bf16_tflops: Positive | None = None
     """Dense peak, as are the other two. None where the chip lacks the format or nobody looked."""
     fp16_tflops: Positive | None = None
@@ -61,6 +64,7 @@ class Gpu(Row):
     """Names under which the driver, and so ComfyUI's /system_stats, may report it."""
     source: str
     date: date
+    """When `source` was read."""
 
     @property
     def billed(self) -> bool:
@@ -82,6 +86,7 @@ class GpuTable(Row):
     """LIST requests to the bucket, which somebody else bills."""
     source: str
     date: date
+    """When `source` was read."""
     gpus: Rows[Gpu]
 
     @model_validator(mode="after")
@@ -125,6 +130,7 @@ class Route(Row):
     gpus: tuple[str, ...] = Field(min_length=1)
     """In order of preference; names of gpus.toml."""
     cpu_cores: float = Field(ge=0.125)
+    """Physical cores, two vCPUs each. Asked for and billed, as is `memory_gib`."""
     memory_gib: Positive
     max_in_flight: int = Field(ge=1)
     """Jobs claimed and not yet finished, over all workers."""
@@ -166,10 +172,12 @@ class WeightFile(Row):
     file: str
     """As nodes name it; a subfolder is allowed."""
     family: Literal["flux", "sdxl", "z-image", "face"]
+    """Of the base model; `face` for what finds or compares faces."""
     repository: Annotated[str | None, EmptyIsNone] = None
     path: Annotated[str | None, EmptyIsNone] = None
     """Path in the repository. Without a repository, the operator supplies the file."""
     revision: Annotated[Hex40 | None, EmptyIsNone] = None
+    """Commit of the repository."""
     bytes: Annotated[int | None, Field(gt=0)] = None
     sha256: Annotated[Hex64 | None, EmptyIsNone] = None
     licence: str

@@ -16,6 +16,7 @@ class Problem:
     path: tuple[str, ...]
     """Keys from the root to the value."""
     value: Any
+    """As given; None where the value is missing."""
     message: str
     hint: str | None
 

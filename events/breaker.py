@@ -15,6 +15,7 @@ class Breaker:
     """Until then nothing is tried; seconds of the caller's clock."""
 
     def allows(self, now: float) -> bool:
+        """Whether to try now; `now` is seconds of the same clock as `paused_until`."""
         return now >= self.paused_until
 
     def failed(self, now: float, backoff: Backoff, retry_after_s: float | None) -> "Breaker":

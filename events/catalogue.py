@@ -90,8 +90,10 @@ class RequestProperties(Properties):
     prompt_length: int | None = None
     """Characters."""
     width: int | None = None
+    """Pixels, as is `height`."""
     height: int | None = None
     steps: int | None = None
+    """Sampler steps."""
     cfg: float | None = None
     guidance: float | None = None
     has_seed: bool | None = None
@@ -102,6 +104,8 @@ class RequestProperties(Properties):
 
 
 class Event(Properties):
+    """Base of the events: what an event holds beside `Common`."""
+
     pattern: ClassVar[str]
     """Its name; `{stem}` stands for the kind's."""
     scope: ClassVar[Scope]
@@ -112,6 +116,7 @@ class Event(Properties):
 
     @classmethod
     def per_kind(cls) -> bool:
+        """Whether each kind has an event of its own."""
         return "{stem}" in cls.pattern
 
     @classmethod
@@ -120,6 +125,7 @@ class Event(Properties):
         return cls.pattern.format(stem=STEMS[kind or ""]) if cls.per_kind() else cls.pattern
 
     def properties(self) -> dict[str, Any]:
+        """As JSON values, those of `request` beside the others."""
         own = self.model_dump(mode="json")
         request: dict[str, Any] = own.pop("request", {})
         return request | own
@@ -148,6 +154,7 @@ class GenerationCompleted(Event):
     outputs: int
     """Pictures stored."""
     cold_start: bool | None = None
+    """Whether the job waited for the start of its worker."""
 
 
 class GenerationFailed(Event):
@@ -198,6 +205,7 @@ class LoraLoaded(Event):
     load_time_ms: int
     """To have the file on the worker's disk: 0 when it was there."""
     cached: bool
+    """Whether the file was on the worker's disk already."""
 
 
 class LoraLoadFailed(Event):
@@ -236,6 +244,7 @@ class FaceConsistencyMeasured(Event):
     embedder: Text | None = None
     """Of the similarity; those of different ones do not compare."""
     faces_found: int | None = None
+    """In the output."""
     reason: Text | None = None
     """Why there is no score, such as `baseline_unknown`."""
     output: int
@@ -247,6 +256,7 @@ class FaceConsistencyMeasured(Event):
     kept: bool = True
     """Whether this try is the output."""
     generation_time_ms: int | None = None
+    """What the nodes of its last prompt took, to make the picture that was measured."""
 
 
 class ModelLoaded(Event):

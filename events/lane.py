@@ -13,16 +13,22 @@ SLOW_S = 0.5
 
 @dataclass(eq=False)
 class Task:
+    """One delivery of a lane."""
+
     send: Callable[[], object]
     on_delivered: Callable[[], None]
     on_undelivered: Callable[[NotDelivered], None]
     on_slow: Callable[[], None]
     since: float
+    """When it was handed in, seconds of the sender's clock."""
     slow: bool = False
+    """Whether `on_slow` was called for it."""
 
 
 @dataclass(eq=False)
 class Lane:
+    """One target, such as a host, and what is on its way to it."""
+
     target: str
     breaker: Breaker = field(default_factory=Breaker)
     answered: bool = False
@@ -30,7 +36,7 @@ class Lane:
     waiting: deque[Task] = field(default_factory=deque)
     current: Task | None = None
     sent_at: float = 0.0
-    """When `current` was begun."""
+    """When `current` was begun, seconds of the sender's clock."""
 
     def unanswered(self) -> Iterator[Task]:
         """The oldest first."""
@@ -43,7 +49,8 @@ class Lane:
         return self.current is not None or bool(self.waiting)
 
     def refusal(self, now: float, capacity: int) -> str | None:
-        """Why nothing more is taken for it now; None if it is."""
+        """Why nothing more is taken for it now; None if it is. `now` is seconds of the sender's
+        clock, `capacity` the most tasks that may wait."""
         failures = self.breaker.failures
         if not self.breaker.allows(now):
             return f"paused after {failures} failures"

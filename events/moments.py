@@ -51,6 +51,7 @@ TABLE: Mapping[Moment, type[Event]] = MappingProxyType(
         Moment.DEPLOYED: AppDeployed,
     }
 )
+"""Moment → event, for a job of a known kind."""
 
 
 def event_for(moment: Moment, kind: str | None) -> type[Event] | None:
@@ -75,7 +76,8 @@ def ending(
 ) -> Event:
     """The event of a job that ends without success (failed, refused, cancelled or rejected).
 
-    `entry` is its name in the inbox, for a manifest of no known kind.
+    `entry` is its name in the inbox, for a manifest of no known kind. Raises ValueError for any
+    other moment.
     """
     event = event_for(moment, kind)
     if event is ManifestRejected:

@@ -47,9 +47,12 @@ class Delivery:
 
 @dataclass
 class Counts:
+    """Since the sender began."""
+
     delivered: int = 0
     """Deliveries."""
     undelivered: int = 0
+    """Deliveries, also those that were not tried."""
     refused: int = 0
     """Events that the other side will never take."""
 

@@ -30,7 +30,8 @@ class NotDelivered(Exception):
 
 
 def retry_after_s(header: str | None, now: datetime) -> float | None:
-    """Seconds that a Retry-After header asks for; None where it asks for nothing readable."""
+    """Seconds that a Retry-After header asks for, whichever of its two forms it has (RFC 9110,
+    10.2.3); below 0 for a date that has passed, None where it asks for nothing readable."""
     if header is None:
         return None
     if header.isdecimal():

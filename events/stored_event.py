@@ -39,9 +39,10 @@ class StoredEvent(BaseModel):
 
     event: str
     uuid: str
+    """uuid5: equal for two tellings of the same event."""
     distinct_id: str
     timestamp: str
-    """ISO 8601, UTC."""
+    """ISO 8601, UTC, to the millisecond."""
     properties: dict[str, JsonValue]
 
     def wire(self) -> dict[str, Any]:
@@ -61,7 +62,8 @@ def stored(
     """The event as it is kept. `at` must know its time zone.
 
     `subject` is the id of what it is about: the job's, the rejected entry's name, the deployed
-    version. `distinct_id` is the manifest's; the tenant stands in for none.
+    version. `distinct_id` is the manifest's; the tenant stands in for none. Numbers that JSON has
+    not become null. Raises KeyError for a per-kind event of a kind that has no stem.
     """
     if event.scope is Scope.REQUEST:
         common = _as_requested(common)

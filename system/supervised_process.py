@@ -49,10 +49,12 @@ class SupervisedProcess(ABC):
     _reader: Thread | None = field(default=None, init=False)
 
     @abstractmethod
-    def start(self) -> None: ...
+    def start(self) -> None:
+        """Spawn the command and wait until it is of use. A subclass says what it raises."""
 
     @property
     def pid(self) -> int | None:
+        """Of the child that was started last, also when it has ended; None once it is stopped."""
         return None if (child := self._child) is None else child.pid
 
     @property
@@ -60,7 +62,8 @@ class SupervisedProcess(ABC):
         return (child := self._child) is not None and child.poll() is None
 
     def log_tail(self, lines: int = 40) -> tuple[str, ...]:
-        """The last lines of its output, of this start and earlier ones."""
+        """The last lines of its output, of this start and earlier ones, the latest at the end. Of a
+        file only the last 4000 characters are looked at."""
         if isinstance(self.log, Path):
             return tuple(self.log.read_text(errors="replace")[-4000:].splitlines()[-lines:])
         if self._reader is not None and not self.running:
@@ -104,7 +107,7 @@ class SupervisedProcess(ABC):
         self, answers: Callable[[float], bool], within_s: float, backoff: Backoff
     ) -> str | None:
         """What it did instead of getting ready; None when it `answers`, which is asked again and
-        again and told how many seconds are left."""
+        again, with the pauses of `backoff`, and told how many seconds are left."""
         until, pauses = time.monotonic() + within_s, backoff.pauses()
         while (left_s := until - time.monotonic()) > 0:
             if not self.running:

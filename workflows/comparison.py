@@ -12,6 +12,7 @@ class Comparison:
     ours: str
     """ComfyUI version of the committed table."""
     theirs: str
+    """Of the other."""
     missing: tuple[str, ...]
     """Classes of ours that the other lacks."""
     changed: Mapping[str, tuple[str, ...]]

@@ -18,9 +18,10 @@ def text_to_image(
     filename_prefix: str,
     lora: tuple[str, float] | None = None,
 ) -> Graph:
-    """The graph for `weights` (role -> file name): `unet`, `clip_l`, `t5`, `vae`, or `checkpoint`.
+    """The graph for `weights` (role → file name): `unet`, `clip_l`, `t5`, `vae`, or `checkpoint`.
 
-    `lora` is a file and its strength; it acts on the diffusion model alone.
+    `width` and `height` are in pixels. `lora` is a file and its strength; it acts on the diffusion
+    model alone.
 
     `guidance` is the distilled guidance of Flux dev, None for schnell, which has none. Sampling is
     at cfg 1, where a negative prompt has no effect, so the negative is the zeroed positive.

@@ -22,8 +22,10 @@ class Node:
     id: str
     class_type: str
     inputs: Mapping[str, Any]
+    """Name → plain value or Link."""
 
     def out(self, output: int = 0) -> Link:
+        """A link to its output of this number, from 0."""
         return Link(self.id, output)
 
 
@@ -56,6 +58,7 @@ class Graph:
         return self._nodes[node_id]
 
     def api(self) -> GraphApi:
+        """In the form that POST /prompt takes."""
         return {
             node.id: {
                 "class_type": node.class_type,

@@ -15,7 +15,8 @@ _CONVERT: Mapping[str, type] = {"INT": int, "FLOAT": float, "STRING": str, "BOOL
 def finalized(
     interface: NodeInterface, inputs: Mapping[str, Any]
 ) -> Iterator[tuple[str, InputSpec, bool]]:
-    """The inputs of a node as used: (name, spec, required), growing and dynamic ones spelt out."""
+    """The inputs of a node as used: (name, spec, required), growing and dynamic ones spelt out as
+    `name.inner`."""
     for specs, required in ((interface.required, True), (interface.optional, False)):
         for name, spec in specs.items():
             if spec.type == AUTOGROW and spec.template is not None:
@@ -82,7 +83,8 @@ def check_value(
 
 
 def declaration(spec: InputSpec, choices: list[Any] | None) -> list[Any]:
-    """The input's declaration as ComfyUI repeats it, without its tooltip."""
+    """The input's declaration as ComfyUI repeats it, without its tooltip: [type or choices,
+    options]."""
     options = {
         key: getattr(spec, key)
         for key in ("default", "min", "max", "step")

@@ -61,14 +61,18 @@ _KEPT = ("min", "max", "step", "default")
 @dataclass(frozen=True)
 class InputSpec:
     type: str
+    """ComfyUI's name of it, such as `INT` or `MODEL`, or one of those above."""
     enum: tuple[Any, ...] = ()
+    """Of ENUM: the values, in ComfyUI's order."""
     builtin: tuple[str, ...] = ()
     """Choices of a FILE input that are there without a file."""
     default: Any = None
     min: float | None = None
+    """Least value of a number, itself allowed, as is `max`, the greatest. `step` is not checked."""
     max: float | None = None
     step: float | None = None
     force_input: bool = False
+    """Whether it takes a link only."""
     template: Mapping[str, Any] | None = None
     """Of AUTOGROW: prefix, min and max of the inputs that it stands for."""
     options: tuple["DynamicOption", ...] = ()
@@ -87,13 +91,19 @@ class DynamicOption:
 @dataclass(frozen=True)
 class NodeInterface:
     name: str
+    """Its class."""
     output: tuple[str, ...]
+    """Type of each output, in the order of their numbers."""
     output_node: bool
+    """Whether it is run for itself: ComfyUI walks a graph from these."""
     module: str
+    """`nodes`, `comfy_extras.…`, or `custom_nodes.<pack>`."""
     required: Mapping[str, InputSpec] = field(default_factory=dict)
     optional: Mapping[str, InputSpec] = field(default_factory=dict)
     hidden: tuple[str, ...] = ()
+    """Names of inputs that the server fills."""
     output_is_list: tuple[bool, ...] = ()
+    """By output; empty where none is."""
     is_input_list: bool = False
     experimental: bool = False
     deprecated: bool = False
@@ -107,6 +117,7 @@ class NodeInterface:
 class Interfaces:
     comfyui_version: str
     nodes: Mapping[str, NodeInterface]
+    """By class."""
 
 
 @cache

@@ -10,11 +10,13 @@ class Problem:
     """One entry of a node's `errors`."""
 
     type: str
+    """ComfyUI's, such as `value_not_in_list`; clients tell errors apart by it."""
     message: str
     details: str
     extra_info: Mapping[str, Any] = field(default_factory=dict)
 
     def api(self) -> dict[str, Any]:
+        """As ComfyUI answers it."""
         return {
             "type": self.type,
             "message": self.message,
@@ -26,9 +28,11 @@ class Problem:
 @dataclass(frozen=True)
 class NodeProblems:
     node: str
+    """Its id."""
     class_type: str
     problems: tuple[Problem, ...]
     dependent_outputs: tuple[str, ...]
+    """Ids of the output nodes that do not run for it."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class ValidationResult:
     """What ComfyUI would say to a graph."""
 
     good_outputs: tuple[str, ...]
-    """Output nodes that would run. The prompt is accepted as soon as there is one."""
+    """Ids of the output nodes that would run. The prompt is accepted as soon as there is one."""
     error: Problem | None
     """Why the whole prompt is refused."""
     nodes: tuple[NodeProblems, ...] = ()

@@ -20,9 +20,10 @@ def text_to_image(
     filename_prefix: str,
     lora: tuple[str, float] | None = None,
 ) -> Graph:
-    """The graph for `weights` (role -> file name): `unet`, `clip`, `vae`.
+    """The graph for `weights` (role → file name): `unet`, `clip`, `vae`.
 
-    `lora` is a file and its strength; it acts on the diffusion model alone.
+    `width` and `height` are in pixels. `lora` is a file and its strength; it acts on the diffusion
+    model alone.
 
     The model is distilled to cfg 1, where a negative prompt has no effect.
     """

@@ -23,6 +23,9 @@ def _never() -> bool:
 
 
 class ComfyClient:
+    """Each method raises a ComfyError, with the last lines of ComfyUI's log where they may explain
+    it."""
+
     def __init__(
         self,
         base_url: str,
@@ -33,6 +36,7 @@ class ComfyClient:
         log_tail: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
         """`output_folder` is ComfyUI's, when it is ours to read; else files come over /view.
+        `clock` gives seconds that only grow.
 
         `log_tail` gives its last log lines, which go into the errors that they may explain.
         """
@@ -59,10 +63,12 @@ class ComfyClient:
         self.close()
 
     def system_stats(self) -> dict[str, Any]:
+        """Versions, devices and memory, as ComfyInfo.of reads them."""
         return self._get("/system_stats")
 
     def object_info(self) -> dict[str, Any]:
-        """The interfaces of every node class that this server has."""
+        """The interfaces of every node class that this server has, by class;
+        workflows/interfaces.py reads them."""
         return self._get("/object_info")
 
     def is_busy(self) -> bool:

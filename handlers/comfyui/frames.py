@@ -46,9 +46,12 @@ class Executing:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
+    """A step of the running node, or of a part of it."""
+
     node: str | None
     prompt_id: str | None
     value: float
+    """Steps done, of `maximum`; neither is checked against the other."""
     maximum: float
 
 
@@ -57,12 +60,15 @@ class Executed:
     prompt_id: str
     node: str
     outputs: Mapping[str, Any] = field(hash=False)
+    """Name → list of files or values, as /history shows them; empty for a node that shows
+    nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutionError:
     prompt_id: str
     node: str
+    """Its id; empty where ComfyUI names none."""
     node_class: str
     exception_type: str
     exception_message: str
@@ -120,7 +126,8 @@ def parse(message: str | bytes) -> Frame:
 
 
 def parse_event(kind: str, data: Mapping[str, Any]) -> Frame:
-    """One event, from a frame or from the message list of a history entry."""
+    """One event, from a frame or from the message list of a history entry. Raises
+    ComfyProtocolError when a field is missing or of another type."""
     fields = _Fields(kind, data)
     match kind:
         case "status":

@@ -13,6 +13,8 @@ class ComfyInfo:
     """`comfyui` or `standin`."""
     comfyui_version: str | None
     device: str
+    """Name of the first device, such as `cuda:0 NVIDIA L40S : cudaMallocAsync`; `unknown` for
+    none."""
 
     @property
     def is_comfyui(self) -> bool:
@@ -25,6 +27,7 @@ class ComfyInfo:
 
     @classmethod
     def of(cls, stats: Mapping[str, Any]) -> "ComfyInfo":
+        """Read off an answer of /system_stats."""
         system, devices = stats.get("system", {}), stats.get("devices", [])
         return cls(
             engine=str(system.get("engine", "comfyui")),

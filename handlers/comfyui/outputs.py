@@ -26,7 +26,11 @@ SAVERS: Final = frozenset(
 def read_all(
     refs: Iterable[OutputRef], folder: Path | None, transport: Transport
 ) -> Sequence[OutputFile]:
-    """Raises OutputsMissing for a file that is not there, ComfyProtocolError for a bad path."""
+    """The files in the order of `refs`, out of `folder` or, where that is None, over /view.
+
+    Raises OutputsMissing for a file that is not there, ComfyProtocolError for a bad path or one of
+    more than MAX_FILE_BYTES.
+    """
     return [
         OutputFile(
             ref.node,

@@ -44,7 +44,9 @@ class ComfyProcess(SupervisedProcess):
     ) -> None:
         """`folder` holds main.py; what ComfyUI writes lies under `work_dir`.
 
-        Of `environ` the child gets only what environment.allowed lets through.
+        Of `environ` the child gets only what environment.allowed lets through. `ready_timeout_s`
+        bounds the start, `answer_timeout_s` the answer of one that runs, `stop_grace_s` the time
+        from SIGTERM to SIGKILL; the last `log_lines` lines of output are kept.
         """
         super().__init__(
             log=deque(maxlen=log_lines),

@@ -17,7 +17,11 @@ _WEIGHT: Final = {Part.LOAD: 4, Part.ENCODE: 2, Part.SAMPLING: 30, Part.DECODE: 
 
 
 class PromptTracker:
-    """Folds the frames of one prompt; frames of other prompts are not for it."""
+    """Folds the frames of one prompt; frames of other prompts are not for it.
+
+    `fraction` is from 0 to 1 and never falls: nodes that are done, by how long a node of their part
+    usually takes. `classes` is node id → class; `images` are what SaveImageWebsocket sent.
+    """
 
     def __init__(self, graph: Mapping[str, Any], prompt_id: str) -> None:
         self.classes = node_classes(graph)
@@ -38,6 +42,7 @@ class PromptTracker:
 
     @property
     def node_class(self) -> str | None:
+        """Of the node that runs; None when none does."""
         return self.classes.get(self._node) if self._node is not None else None
 
     def take(self, frame: frames.Frame, at: float) -> bool:
@@ -68,6 +73,8 @@ class PromptTracker:
         return True
 
     def timings(self, until: float) -> Timings:
+        """Seconds by part up to `until`, of the same clock as `take`; of a prompt that has ended,
+        up to its end."""
         end = [] if self.ended else [(until, None)]
         parts = timings.fold([*self._marks, *end], self.classes)
         return replace(parts, first_step=sum(map(timings.first_step_excess, self._steps)))

@@ -48,6 +48,7 @@ class OutputRef:
     node: str
     filename: str
     subfolder: str
+    """Of the output folder; may be empty."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class HistoryEntry:
 
     success: bool
     failure: Failure | None
+    """Why it did not succeed, where that is told."""
     outputs: Sequence[OutputRef]
 
 
@@ -177,6 +179,7 @@ def _output_refs(outputs: Mapping[str, Any]) -> Sequence[OutputRef]:
 
 
 def failure_error(failure: Failure) -> ComfyError:
+    """The error of the tree for how a prompt failed, with the node as its `field`."""
     where = f"{failure.node_class} (node {failure.node})"
     if isinstance(failure, frames.ExecutionInterrupted):
         return PromptInterrupted(f"Interrupted in {where}", field=failure.node)

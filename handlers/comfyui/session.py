@@ -30,7 +30,9 @@ from handlers.comfyui.websocket import ComfySocket
 from system.backoff import Backoff
 
 OnProgress = Callable[[float, str | None], None]
+"""Gets a fraction of 0 to 1 that never falls, and the class of the running node."""
 ShouldStop = Callable[[], bool]
+"""Whether to interrupt the prompt. Asked with every frame, and each 0.2 s without one."""
 
 _TICK_S: Final = 0.2
 """How often `should_stop` and the deadline are looked at while the socket is silent."""
@@ -42,6 +44,7 @@ class Waits:
     """How long each thing may take, in seconds."""
 
     connect_s: float = 5.0
+    """To connect, for HTTP and for the socket."""
     reply_s: float = 30.0
     """An ordinary HTTP answer."""
     poll_s: float = 2.0
@@ -54,6 +57,7 @@ class Waits:
     """So many times the median of its steps may pass until a sampler's next one, `step_s` at least,
     before ComfyUI counts as hung, whatever it answers."""
     step_s: float = 20.0
+    """Seconds; see `pace`."""
     settle_s: float = 2.0
     """A prompt whose POST got no reply may take this long to show in the queue."""
     history_s: float = 5.0
@@ -99,7 +103,10 @@ class PromptSession:
         """The prompt may be in ComfyUI's hands."""
 
     def run(self) -> HistoryEntry:
-        """Raises a ComfyError, or whatever `on_progress` and `should_stop` raise."""
+        """Run the prompt to its end. What it saved stands in the history entry.
+
+        Raises a ComfyError, or whatever `on_progress` and `should_stop` raise.
+        """
         try:
             self._wire.open()
             self._submit()

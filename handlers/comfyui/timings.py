@@ -36,6 +36,7 @@ FEWEST_STEPS: Final = 3
 
 
 def part_of(node_class: str) -> Part:
+    """By the name of the class; a class of no pattern is OTHER."""
     for pattern, part in _PATTERNS:
         if fnmatchcase(node_class, pattern):
             return part

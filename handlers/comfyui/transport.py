@@ -12,7 +12,9 @@ import httpx
 from config.errors import ComfyDied, ComfyError, ComfyProtocolError, ComfyTimeout, ComfyUnavailable
 
 MAX_JSON_BYTES: Final = 64 << 20
+"""Of any other answer."""
 MAX_FILE_BYTES: Final = 512 << 20
+"""Of a saved file, and of a frame of the socket."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,15 @@ class Reply:
         return value
 
     def excerpt(self) -> str:
+        """Its first 200 bytes, for messages."""
         return self.body[:200].decode(errors="replace")
 
 
 class Transport:
-    """One ComfyUI's HTTP interface; keeps its connections, usable from several threads."""
+    """One ComfyUI's HTTP interface; keeps its connections, usable from several threads.
+
+    `connect_s` bounds connecting, `reply_s` the whole of an answer unless a call says `within_s`.
+    """
 
     def __init__(
         self,
@@ -71,7 +77,7 @@ class Transport:
         self.close()
 
     def get_json(self, path: str, *, within_s: float | None = None) -> dict[str, Any]:
-        """Raises a ComfyError."""
+        """The JSON object at a path. Raises a ComfyError."""
         reply = self.call("GET", path, within_s=within_s)
         if reply.status != 200:
             raise ComfyProtocolError(f"GET {path} answered {reply.status}: {reply.excerpt()}")
@@ -88,7 +94,8 @@ class Transport:
     ) -> Reply:
         """For requests that may be repeated: a dropped connection is tried once more.
 
-        Raises a ComfyError.
+        `limit` is in bytes of the answer, `options` are httpx's. Raises a ComfyError; any status is
+        a Reply.
         """
         try:
             try:
@@ -124,6 +131,7 @@ class Transport:
         return Reply(response.status_code, b"".join(chunks))
 
     def translate(self, error: Exception, doing: str) -> ComfyError:
+        """The error of the tree for one of httpx; `doing` begins its message."""
         if isinstance(error, httpx.TimeoutException) and not isinstance(
             error, httpx.ConnectTimeout
         ):

@@ -48,7 +48,8 @@ class ComfySocket:
             raise self._transport.gone(f"No connection to {self._url}: {error}") from error
 
     def receive(self, within_s: float) -> str | bytes | None:
-        """The next message; None when none came in time, or the socket dropped and is closed."""
+        """The next message, text or a binary frame; None when none came within `within_s`, or the
+        socket dropped and is closed."""
         assert self._connection is not None
         try:
             return self._connection.recv(timeout=within_s)

@@ -34,6 +34,7 @@ MAX_INPUT_KEY = 1024
 
 
 def image_fields(model: type[BaseModel]) -> Iterator[str]:
+    """Names of the fields that are marked with IMAGE, in their order."""
     for name, info in model.model_fields.items():
         extra = info.json_schema_extra
         if isinstance(extra, dict) and extra.get(IMAGE):
@@ -64,6 +65,7 @@ class Work:
     steps: int
     """Sampler steps per image."""
     width: int
+    """Pixels, as is `height`."""
     height: int
     model: str | None = None
     """Kind whose arithmetic it is, if not the job's own."""
@@ -139,13 +141,13 @@ class GraphRunner(Protocol):
         """
 
     def faces(self, use: FaceUse) -> FaceFinder:
-        """Raises FaceModelsMissing."""
+        """What finds or compares faces, as `use` says. Raises FaceModelsMissing."""
 
     def calibration(self) -> Calibration | None:
         """Of the embedder used for scoring, if it was measured."""
 
     def has_time_for(self, seconds: float) -> bool:
-        """Whether so much more work stays within the job's time limit and budget."""
+        """Whether so many more seconds stay within the job's time limit and budget."""
 
 
 @dataclass(frozen=True)
@@ -182,6 +184,7 @@ class JobRequest(Generic[InputT]):
 
     job_id: str
     attempt: int
+    """From 1; only names files, and decides nothing in a picture."""
     input: InputT
     seed: int
     """The caller's, or derived from the job's id."""
@@ -202,7 +205,7 @@ class Kind(ABC, Generic[InputT]):
 
     @abstractmethod
     def work(self, request: InputT) -> Work:
-        """What the job asks of the GPU."""
+        """What the job asks of the GPU, told from its input alone."""
 
     def required_inputs(self, request: InputT, models: ModelTable) -> RequiredInputs:  # noqa: ARG002 - for kinds to use
         """What must be in the bucket for it. Checked before a GPU starts, fetched by the worker."""
@@ -219,7 +222,10 @@ class Kind(ABC, Generic[InputT]):
     def run(
         self, job: JobRequest[InputT], models: ModelTable, runner: GraphRunner
     ) -> Iterator[Rendered]:
-        """Make the pictures, in order."""
+        """Make the pictures, in order.
+
+        Raises from the error tree: what `runner` raises, MissingModel, OutputsMissing or NoFace.
+        """
 
     def prompts(self, request: InputT) -> Sequence[str]:
         """The caller's texts that steer the pictures: what the check of prompts reads."""

@@ -59,7 +59,9 @@ class Row:
     sets: tuple[str, ...]
     """Names of models.toml."""
     how: str = ""
+    """In words, for docs/models.md; empty where there is nothing to say."""
     needs_lora: bool = False
+    """Whether it is refused without one."""
 
 
 ROWS: tuple[Row, ...] = (
@@ -91,6 +93,8 @@ ROWS: tuple[Row, ...] = (
 
 @dataclass(frozen=True)
 class Cell:
+    """One combination, and whether it works."""
+
     kind: str
     base: Base
     adapter: Adapter
@@ -98,6 +102,7 @@ class Cell:
     refusal: type[RylaError] | None
     """None where it works."""
     why: str = ""
+    """In words, of the refusal."""
 
 
 LORAS: tuple[Family | None, ...] = (None, *(family for family in Family if family != "unknown"))
@@ -109,7 +114,7 @@ def rows(kind: str) -> tuple[Row, ...]:
 
 
 def cells(kind: str) -> Iterator[Cell]:
-    """Every combination, whether it works or not."""
+    """Every combination, whether it works or not: base, adapter and LORAS, in this order."""
     for base in Base:
         for adapter in Adapter:
             for lora in LORAS:
@@ -117,6 +122,7 @@ def cells(kind: str) -> Iterator[Cell]:
 
 
 def cell(kind: str, base: Base, adapter: Adapter, lora: Family | None) -> Cell:
+    """One combination. `refusal` is a class of the error tree, for whoever raises it."""
     refusal, why = _refusal(kind, base, adapter, lora) or (None, "")
     return Cell(kind, base, adapter, lora, refusal, why)
 

@@ -29,6 +29,7 @@ class FluxDevInput(TextToImageInput):
 
     @property
     def effective_guidance(self) -> float:
+        """`guidance`, else `cfg` where it is not 1.0, else the default."""
         if self.guidance is not None:
             return self.guidance
         return self.cfg if self.cfg != 1.0 else DEFAULT_GUIDANCE
@@ -53,7 +54,7 @@ class FluxKind(TextToImage[F], Generic[F]):
         """What FluxGuidance is set to, or None to leave it out."""
 
     def lora(self, job: JobRequest[F]) -> tuple[str, float] | None:  # noqa: ARG002 - for kinds to use
-        """A LoRA's file and strength."""
+        """A LoRA's file for ComfyUI's loader, and its strength from 0 to 1; None for none."""
         return None
 
     def graph(self, job: JobRequest[F], files: Mapping[str, str], seed: int, prefix: str) -> Graph:

@@ -39,6 +39,7 @@ class LoraFields(TextToImageInput):
 
     @property
     def lora(self) -> LoraRef | None:
+        """The LoRA that is asked for; None where none is named."""
         if self.lora_id is not None:
             return ById(self.lora_id, self.lora_version)
         if self.lora_name is not None:
@@ -57,6 +58,7 @@ class LoraFields(TextToImageInput):
 
 
 def none_named() -> PydanticCustomError:
+    """The error of a model validator for a request that names no LoRA and needs one."""
     return PydanticCustomError(ONE_IS_REQUIRED, "lora_id or lora_name is required")
 
 
@@ -74,7 +76,8 @@ class TakesLora(TextToImage[L], Generic[L]):
         )
 
     def lora(self, job: JobRequest[L]) -> tuple[str, float] | None:
-        """The LoRA's file and strength."""
+        """The LoRA's file and strength, from 0 to 1; NOT_FETCHED stands for the file while the job
+        is judged."""
         if job.input.lora is None:
             return None
         fetched = job.supplies.lora

@@ -17,6 +17,7 @@ class LoraRequest:
 @dataclass(frozen=True)
 class RequiredInputs:
     lora: LoraRequest | None = None
+    """None for a job without one."""
     images: Mapping[str, str] = field(default_factory=dict)
     """Field of the input → key of its picture."""
     face_boxes: bool = False
@@ -32,12 +33,15 @@ class LoraFile:
     key: str
     """In the bucket."""
     sha256: str
+    """In hex, of the whole file."""
     trigger_word: str
     """Of the file beside it, or empty."""
 
 
 @dataclass(frozen=True)
 class Supplies:
+    """What was fetched for the job; see RequiredInputs."""
+
     lora: LoraFile | None = None
     images: Mapping[str, bytes] = field(default_factory=dict)
     """Field of the input → its picture, decoded once, upright and with nothing but pixels in it."""

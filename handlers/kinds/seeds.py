@@ -13,10 +13,11 @@ def derive_seed(text: str, ordinal: int) -> int:
 
 
 def seed_from_id(job_id: str) -> int:
-    """The seed of a job that names none."""
+    """The seed of a job that names none, in 0..MAX_SEED."""
     return derive_seed(job_id, 0)
 
 
 def output_seed(seed: int, ordinal: int) -> int:
-    """The seed of a job's output: the job's own for the first, derived from it for the others."""
+    """The seed of a job's output, `ordinal` from 0: the job's own for the first, derived from it
+    for the others."""
     return seed if ordinal == 0 else derive_seed(str(seed), ordinal)

@@ -82,7 +82,8 @@ class TextToImage(Kind[T], Generic[T]):
 
     @abstractmethod
     def graph(self, job: JobRequest[T], files: Mapping[str, str], seed: int, prefix: str) -> Graph:
-        """The graph of one picture. `files` are the set's weight files by role."""
+        """The graph of one picture. `files` are the set's weight files by role, `prefix` is what
+        its file is to be saved under, which ComfyUI must not have seen before."""
 
     def prompt(self, job: JobRequest[T]) -> str:
         """The text that is encoded."""

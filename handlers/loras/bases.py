@@ -15,7 +15,10 @@ from handlers.loras.family import Family
 
 
 class Linear(NamedTuple):
+    """A layer by the shape of its weight, out by wide."""
+
     out: int
+    """Outputs."""
     wide: int
     """Inputs; of a convolution, channels times kernel."""
 
@@ -32,28 +35,42 @@ class Base:
 
 @dataclass(frozen=True)
 class FluxSizes:
+    """Of Flux as it was published; models.toml gives those of a model that differs."""
+
     doubles: int = 19
+    """Double blocks, before the single ones."""
     singles: int = 38
     hidden: int = 3072
+    """Width of a block."""
     context: int = 4096
+    """Width of the T5 encoder's text."""
     pooled: int = 768
+    """Width of CLIP's pooled text."""
     latent: int = 64
+    """Channels of a patch: 16 of the latent, times 2 by 2."""
     guidance: bool = True
     """Dev has it, schnell has not."""
 
 
 @dataclass(frozen=True)
 class ZImageSizes:
+    """Of Z-Image as it was published; models.toml gives those of a model that differs."""
+
     layers: int = 30
     refiners: int = 2
+    """Blocks of each of the two refiners."""
     dim: int = 3840
+    """Width of a block."""
     feed_forward: int = 10_240
     caption: int = 2560
+    """Width of the text encoder's text."""
     latent: int = 64
+    """Channels of a patch: 16 of the latent, times 2 by 2."""
 
 
 @cache
 def flux(sizes: FluxSizes = FluxSizes()) -> Base:
+    """By the names of ComfyUI, kohya, diffusers, LyCORIS, OneTrainer and x-flux."""
     native = dict(_flux_native(sizes))
     diffusers = dict(_flux_diffusers(sizes))
     fused = {
@@ -73,6 +90,7 @@ def flux(sizes: FluxSizes = FluxSizes()) -> Base:
 
 @cache
 def z_image(sizes: ZImageSizes = ZImageSizes()) -> Base:
+    """By the names of ComfyUI, kohya, diffusers and LyCORIS."""
     native = dict(_z_image_native(sizes))
     diffusers = dict(_z_image_diffusers(sizes))
     return _base(
@@ -86,6 +104,7 @@ def z_image(sizes: ZImageSizes = ZImageSizes()) -> Base:
 
 @cache
 def sdxl() -> Base:
+    """Of the UNet, by the names of ComfyUI, kohya, diffusers and LyCORIS."""
     both = list(_sdxl_linears())
     native = {name: linear for name, _, linear in both}
     diffusers = {name: linear for _, name, linear in both}

@@ -44,14 +44,19 @@ class Pair:
     """The two matrices of one layer, and what goes with them."""
 
     stem: str
+    """The layer's name as the file has it."""
     down: Tensor
+    """rank by inputs."""
     up: Tensor
+    """outputs by rank."""
     middle: Tensor | None = None
     """Of a convolution taken apart into three."""
     alpha: Tensor | None = None
+    """One number: the product counts alpha ÷ rank times; without it, once."""
 
     @property
     def rank(self) -> int:
+        """Inner width of the product; 0 where `down` is no matrix."""
         return self.down.shape[0] if self.down.shape else 0
 
     @property
@@ -78,6 +83,7 @@ class Lora:
 
     @property
     def dtypes(self) -> tuple[str, ...]:
+        """Each that occurs, as safetensors names it, in alphabetical order."""
         return tuple(sorted({pair.down.dtype for pair in self.pairs}))
 
 
@@ -225,7 +231,8 @@ _SCALARS = {"F16": "<e", "F32": "<f", "F64": "<d", "I32": "<i", "I64": "<q"}
 
 
 def read_alpha(file: Ranges, lora: Lora) -> float | None:
-    """Alpha of the first pair that has one; its strength is alpha divided by rank."""
+    """Alpha of the first pair that has one; its strength is alpha divided by rank. None where no
+    pair has one. `lora` is one that passed `check`: its dtypes are known."""
     alpha = next((pair.alpha for pair in lora.pairs if pair.alpha is not None), None)
     if alpha is None:
         return None

@@ -62,12 +62,17 @@ class Finished:
     """Pixels, as is `height`; None for a video."""
     height: int | None
     sha256: str
+    """Of `body`, in hex."""
     content_type: str
     extension: str
+    """Without a dot."""
 
 
 def inspect(body: bytes, expect: tuple[int, int] | None = None) -> ImageInfo:
-    """Decode an output to its last pixel. Raises OutputInvalid, also for a size not expected."""
+    """Decode an output to its last pixel. `expect` is width and height.
+
+    Raises OutputInvalid, also for a size not expected.
+    """
     with _readable(OutputInvalid):
         return _picture(_decode(body, MAX_PIXELS), expect)
 
@@ -82,7 +87,8 @@ def finish(
 ) -> Finished:
     """Check an output and make it what is delivered: format, provenance, nothing else inside.
 
-    PNG to PNG keeps the compressed pixels as they are. Equal arguments give equal bytes.
+    PNG to PNG keeps the compressed pixels as they are. Equal arguments give equal bytes. `expect`
+    is width and height; `prompt` is written into the file, at most MAX_PROMPT characters of it.
     Raises OutputInvalid.
     """
     xmp = provenance.packet(job_id, prompt)
@@ -104,8 +110,9 @@ def finish(
 def intake(body: bytes) -> tuple[str, bytes]:
     """Extension and bytes of a submitted picture, decoded, turned upright and written anew.
 
-    Nothing but pixels survives: no EXIF, no colour profile, no second file behind the first.
-    Raises InvalidInput.
+    JPEG stays JPEG, all else becomes PNG. Nothing but pixels survives: no EXIF, no colour profile,
+    no second file behind the first. Raises InvalidInput, also above MAX_INTAKE_BYTES or
+    MAX_INTAKE_PIXELS.
     """
     if len(body) > MAX_INTAKE_BYTES:
         raise InvalidInput(

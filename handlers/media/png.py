@@ -43,6 +43,7 @@ def chunks(body: bytes) -> Iterator[Chunk]:
 
 
 def join(parts: Iterable[Chunk]) -> bytes:
+    """The file made of these chunks, which begin with IHDR and end with IEND."""
     out = [SIGNATURE]
     for kind, data in parts:
         crc = zlib.crc32(data, zlib.crc32(kind))
@@ -51,6 +52,7 @@ def join(parts: Iterable[Chunk]) -> bytes:
 
 
 def xmp_chunk(packet: bytes) -> Chunk:
+    """As the XMP specification has it in a PNG: an uncompressed iTXt of this keyword."""
     return b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + packet
 
 

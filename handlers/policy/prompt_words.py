@@ -13,6 +13,7 @@ from functools import cache
 from importlib.resources import files
 
 ADULT = 18
+"""Years; an age below it, in figures or in words, counts as a minor."""
 REFUSED = "it combines minors with sexual content"
 
 _LOOKALIKES = str.maketrans(

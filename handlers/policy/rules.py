@@ -30,6 +30,7 @@ class PolicySubject:
     tenant: str
     nsfw: bool
     consent: bool
+    """Whether the manifest states one."""
     prompts: Sequence[str]
     likeness: str | None
     """The field that brings in a face or a LoRA."""
@@ -37,11 +38,15 @@ class PolicySubject:
 
 @dataclass(frozen=True)
 class Policy:
+    """What this deployment refuses."""
+
     check_prompt: PromptCheck
     nsfw_tenants: frozenset[str] = frozenset()
+    """Those that may set `nsfw`."""
 
     def require(self, asked: PolicySubject) -> None:
-        """Raises a PolicyRefused."""
+        """Raises PromptRefused, NsfwNotAllowed or ConsentMissing, the first that holds in this
+        order."""
         for text in asked.prompts:
             why = self.check_prompt(text, nsfw=asked.nsfw)
             if why is not None:

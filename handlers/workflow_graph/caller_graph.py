@@ -14,6 +14,7 @@ from workflows.graph import Graph, Link
 
 MAX_NODES = 200
 MAX_TEXT = 8000
+"""Characters of one input."""
 PROMPT, SEED = "{{prompt}}", "{{seed}}"
 """An input that is exactly this is given the job's prompt or seed."""
 
@@ -27,6 +28,7 @@ _DRIVING = ("checkpoints", "diffusion_models")
 """Folders of the models that sample."""
 
 Api = Mapping[str, Any]
+"""Node id → {"class_type", "inputs"}, as the caller gave it."""
 
 
 def check_form(workflow: Api) -> None:
@@ -55,6 +57,7 @@ def _check_node(node_id: str, node: Any) -> None:
 
 
 def is_link(value: Any) -> bool:
+    """Whether a value is [node id, number of its output]."""
     match value:
         case [str(), bool()]:
             return False
@@ -64,6 +67,7 @@ def is_link(value: Any) -> bool:
 
 
 def has(workflow: Api, placeholder: str) -> bool:
+    """Whether an input of a node is exactly this placeholder."""
     return any(value == placeholder for _, _, value in _inputs(workflow))
 
 
@@ -87,7 +91,11 @@ def images(workflow: Api) -> set[str]:
 
 
 def admit(workflow: Api, models: ModelTable, *, nsfw: bool) -> Mapping[str, str | None]:
-    """Its weight files and their sha256. Raises GraphRejected, MissingModel or NsfwNotAllowed."""
+    """Weight file → its sha256 by models.toml, of all that the graph loads.
+
+    Raises GraphRejected for a node or a value that is not taken, MissingModel for a file that
+    models.toml lacks, NsfwNotAllowed for the uncensored checkpoint without `nsfw`.
+    """
     rows: dict[tuple[str, str], WeightFile] = {}
     allowed = allow_list()
     for node_id, node in workflow.items():
@@ -117,7 +125,10 @@ def build(
     prefix: str,
 ) -> Graph:
     """As it is run: placeholders filled from `values`, pictures called by `names`, weights by the
-    files in use, every file saved under `prefix`. Raises GraphRejected for links in a circle."""
+    files in use, every file saved under `prefix`.
+
+    Raises GraphRejected for a link to nowhere or links in a circle, MissingModel.
+    """
     allowed = allow_list()
     graph = Graph()
     for node_id in _in_order(workflow):

@@ -29,6 +29,7 @@ from handlers.workflow_graph.caller_graph import PROMPT, SEED
 from workflows.graph import Graph
 
 MAX_IMAGES = 8
+"""Pictures that one graph may load."""
 
 
 class WorkflowInput(JobInput):
