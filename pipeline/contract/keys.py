@@ -3,6 +3,7 @@
     inbox/[<9-priority>.<tenant>.<model>.]<id>.json   waiting
     leases/<id>.json                                  in progress
     jobs/<id>/manifest.json, result.json, out/a<attempt>/...
+    jobs/<id>/plan.json, cells/<step>.json            of a character sheet
     rejected/<name>.json, inputs/<sha256>.<ext>, deploys/<version>.json
     outbox/<name>.json                                an event of rejected/<name>.json still owed
 
@@ -124,6 +125,21 @@ def result_key(id: str) -> str:
 
 def attempt_folder(id: str, attempt: int) -> str:
     return f"{JOBS}{id}/out/a{attempt}/"
+
+
+def plan_key(id: str) -> str:
+    """What a character sheet will make."""
+    return f"{JOBS}{id}/plan.json"
+
+
+def cells_folder(id: str) -> str:
+    """Where the records of a character sheet's steps lie."""
+    return f"{JOBS}{id}/cells/"
+
+
+def cell_key(id: str, name: str) -> str:
+    """Of the step that has this base name, such as `01-front.t2`."""
+    return f"{cells_folder(id)}{name}{_SUFFIX}"
 
 
 def rejected_key(inbox_entry: str, body_sha256: str) -> str:
