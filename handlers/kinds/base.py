@@ -25,6 +25,8 @@ class JobInput(BaseModel):
 
 ONE_IS_REQUIRED = "one_is_required"
 """Type of the error of an input model that needs one of several fields, and has none."""
+TAG = "="
+"""Begins the tag that tells the forms of a field apart; errors name their field without it."""
 IMAGE = "picture"
 """Marks a field of an input model that holds reference pictures, in its `json_schema_extra`."""
 

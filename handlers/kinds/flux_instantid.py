@@ -147,7 +147,7 @@ class FluxInstantId(InstantIdKind[FluxInstantIdInput]):
         )
 
     def graphs(self, job: JobRequest[FluxInstantIdInput], models: ModelTable) -> Sequence[Graph]:
-        files = names(sdxl_weights(job.input, models))
+        files = names(sdxl_weights(job.input.sdxl_checkpoint, models))
         compositions = self._compositions(job, models)
         return [*compositions[:1], self.graph(job, files, job.seed, "judged")]
 
@@ -162,7 +162,7 @@ class FluxInstantId(InstantIdKind[FluxInstantIdInput]):
         session = _Session(
             job,
             runner,
-            sdxl_weights(request, models),
+            sdxl_weights(request.sdxl_checkpoint, models),
             runner.upload(reference, input_name(reference)),
             boxes,
             Scorer.of(partial(runner.faces, FaceUse.SCORE), reference, runner.calibration),

@@ -167,7 +167,7 @@ class SdxlInstantId(InstantIdKind[SdxlInstantIdInput]):
         )
 
     def graphs(self, job: JobRequest[SdxlInstantIdInput], models: ModelTable) -> Sequence[Graph]:
-        files = names(sdxl_weights(job.input, models))
+        files = names(sdxl_weights(job.input.sdxl_checkpoint, models))
         return [self.graph(job, files, job.seed, "judged")]
 
     def run(
@@ -176,7 +176,7 @@ class SdxlInstantId(InstantIdKind[SdxlInstantIdInput]):
         request, reference = job.input, job.supplies.images["reference_image"]
         scorer = Scorer.of(partial(runner.faces, FaceUse.SCORE), reference, runner.calibration)
         uploaded = runner.upload(reference, input_name(reference))
-        weights = sdxl_weights(request, models)
+        weights = sdxl_weights(request.sdxl_checkpoint, models)
         for ordinal in range(request.num_images):
 
             def render_attempt(seed: int, number: int, ordinal: int = ordinal) -> Attempt:
@@ -205,10 +205,10 @@ class SdxlInstantId(InstantIdKind[SdxlInstantIdInput]):
             )
 
 
-def sdxl_weights(request: InstantIdInput, models: ModelTable) -> Mapping[str, WeightFile]:
+def sdxl_weights(sdxl_checkpoint: str | None, models: ModelTable) -> Mapping[str, WeightFile]:
     """Role → file, with the checkpoint that was asked for. Raises MissingModel."""
     weights = models.weights(WEIGHT_SET)
-    if request.sdxl_checkpoint is None:
+    if sdxl_checkpoint is None:
         return weights
     known = [
         weight
@@ -216,12 +216,12 @@ def sdxl_weights(request: InstantIdInput, models: ModelTable) -> Mapping[str, We
         if (weight.family, weight.folder) == ("sdxl", "checkpoints")
     ]
     for weight in known:
-        if request.sdxl_checkpoint in (weight.file, weight.base_name, weight.name):
+        if sdxl_checkpoint in (weight.file, weight.base_name, weight.name):
             return {**weights, "checkpoint": weight}
     raise MissingModel(
-        f"models.toml lists no SDXL checkpoint {request.sdxl_checkpoint!r}",
+        f"models.toml lists no SDXL checkpoint {sdxl_checkpoint!r}",
         field="input.sdxl_checkpoint",
-        value=request.sdxl_checkpoint,
+        value=sdxl_checkpoint,
         hint=f"Known: {', '.join(weight.file for weight in known)}.",
     )
 

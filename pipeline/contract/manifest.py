@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal, Union, get_args
 
 from pydantic import (
     AwareDatetime,
@@ -35,7 +35,7 @@ from config.errors import (
 )
 from config.nearest import nearest
 from events.identity import check_distinct_id
-from handlers.kinds.base import ONE_IS_REQUIRED, JobInput
+from handlers.kinds.base import ONE_IS_REQUIRED, TAG, JobInput
 from handlers.kinds.registry import KINDS, lookup
 from pipeline.contract.keys import DEFAULT_PRIORITY, MAX_BYTES, NAME_PATTERN, InboxName, clip
 from pipeline.public_https import BadUrl, destination_of
@@ -187,12 +187,12 @@ def _most_telling(error: ValidationError) -> Sequence[Any]:
 
 
 def _problem(item: Any, input_model: type[JobInput]) -> BadManifest:
-    path = ".".join(str(part) for part in item["loc"])
+    parts = [str(part) for part in item["loc"] if not str(part).startswith(TAG)]
+    path = ".".join(parts)
     if item["type"] == "extra_forbidden":
-        *parents, last = item["loc"]
-        models: dict[Any, type[BaseModel]] = {"input": input_model, "consent": Consent}
-        known = models[parents[0]].model_fields if parents else Manifest.model_fields
-        guess = nearest(str(last), known)
+        *parents, last = parts
+        known = _model_at(parents, input_model).model_fields
+        guess = nearest(last, known)
         hint = f"Did you mean {guess!r}?" if guess else f"Known: {', '.join(known)}."
         return UnknownField(
             f"unknown field {clip(path)!r}", field=clip(path), value=item["input"], hint=hint
@@ -203,6 +203,24 @@ def _problem(item: Any, input_model: type[JobInput]) -> BadManifest:
     if item["type"] == ONE_IS_REQUIRED:
         return MissingField(said, field=clip(path))
     return InvalidField(said, field=clip(path), value=item["input"])
+
+
+def _model_at(path: Sequence[str], input_model: type[JobInput]) -> type[BaseModel]:
+    """The model of the object that a path leads to, through lists and unions."""
+    if not path:
+        return Manifest
+    found: type[BaseModel] = {"input": input_model, "consent": Consent}[path[0]]
+    for part in path[1:]:
+        if part in found.model_fields:
+            found = next(_models_in(found.model_fields[part].annotation), found)
+    return found
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)
 
 
 def _beyond_types(manifest: Manifest) -> Iterator[BadManifest]:

@@ -1,0 +1,277 @@
+"""What a character sheet is asked for with."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from handlers.character_sheet.views import MAX_VIEWS, PRESETS, VIEW_ID, Framing, Preset, View
+from handlers.kinds.base import ONE_IS_REQUIRED, TAG, JobInput, OutputFormat, is_input_key
+from handlers.kinds.seeds import MAX_SEED
+from handlers.kinds.text_to_image import MAX_PIXELS
+from handlers.loras.refs import ById, ByName, LoraRef
+
+BaseName = Literal["sdxl", "flux-dev", "z-image-turbo"]
+MAX_REFERENCES = 5
+STEPS: Mapping[BaseName, int] = {"sdxl": 25, "flux-dev": 20, "z-image-turbo": 8}
+"""Of the base model unless given; 25 is what existing clients ask SDXL for."""
+SHARE_OF_VIEWS = 0.7
+"""That must be made for a sheet to count as one, unless `min_views` says otherwise: seven of the
+ten default views, as existing clients have it."""
+
+ViewId = Annotated[str, Field(pattern=VIEW_ID, max_length=48)]
+ImageKey = Annotated[str, Field(min_length=1, max_length=512)]
+PresetName = Literal["ten", "lora-24"]
+Views = Annotated[
+    Annotated[PresetName, Tag(f"{TAG}preset")]
+    | Annotated[tuple[View, ...], Field(max_length=MAX_VIEWS), Tag(f"{TAG}list")],
+    Discriminator(lambda given: f"{TAG}{'preset' if isinstance(given, str) else 'list'}"),
+]
+
+
+class Size(JobInput):
+    """Pixels. Trainers sort pictures into sizes in steps of 64."""
+
+    model_config = ConfigDict(strict=True)
+
+    width: int = Field(ge=512, le=1536, multiple_of=64)
+    height: int = Field(ge=512, le=1536, multiple_of=64)
+
+    @model_validator(mode="after")
+    def _area(self) -> Self:
+        if self.width * self.height > MAX_PIXELS:
+            raise ValueError(
+                f"{self.width} x {self.height} are {self.width * self.height} pixels,"
+                f" more than {MAX_PIXELS}"
+            )
+        return self
+
+
+class Sizes(JobInput):
+    """Of the pictures, by framing."""
+
+    model_config = ConfigDict(strict=True)
+
+    close_up: Size = Size(width=1024, height=1024)
+    half: Size = Size(width=896, height=1152)
+    full: Size = Size(width=832, height=1216)
+
+    def of(self, framing: Framing) -> Size:
+        by_framing = {
+            Framing.CLOSE_UP: self.close_up,
+            Framing.HALF: self.half,
+            Framing.FULL: self.full,
+        }
+        return by_framing[framing]
+
+
+class CharacterSheetInput(JobInput):
+    """A person by pictures, by a LoRA or by both, and the views that are wanted of them."""
+
+    model_config = ConfigDict(strict=True)
+
+    name: str = Field(
+        min_length=1,
+        max_length=80,
+        pattern=r"\S",
+        description="The character's; a title, no part of any prompt.",
+    )
+    description: str = Field(
+        default="",
+        max_length=1000,
+        description="Who is seen, as in a prompt: `a woman of 30 with short red hair`.",
+    )
+    reference_images: tuple[ImageKey, ...] = Field(
+        default=(),
+        max_length=MAX_REFERENCES,
+        description="Keys of one to five pictures of the person, under inputs/.",
+        json_schema_extra={"picture": True},
+    )
+    base: BaseName = Field(default="sdxl", description="The model that composes the views.")
+    lora_id: str | None = Field(
+        default=None, min_length=1, max_length=128, description="Of the character's LoRA."
+    )
+    lora_name: str | None = Field(
+        default=None, min_length=1, max_length=256, description="File name under loras/."
+    )
+    lora_version: str | None = Field(
+        default=None, min_length=1, max_length=128, description="One training's file."
+    )
+    lora_strength: float = Field(default=1.0, ge=0, le=1, description="On the diffusion model.")
+    trigger_word: str | None = Field(
+        default=None,
+        max_length=200,
+        description="Put before each prompt; null takes the one stored beside the LoRA.",
+    )
+    views: Views = Field(default="ten", description="A preset, or a list of views.")
+    view_ids: tuple[ViewId, ...] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=MAX_VIEWS,
+        validate_default=True,
+        description="Which of these views to make, in the order of the list; null makes all.",
+    )
+    style: str = Field(default="", max_length=500, description="Words that every prompt ends with.")
+    outfit: str = Field(default="", max_length=300, description="Clothes in views that name none.")
+    background: str = Field(
+        default="", max_length=300, description="Behind views that name none; empty is plain grey."
+    )
+    negative_prompt: str = Field(
+        default="", max_length=1000, description="What SDXL is to keep away from."
+    )
+    seed: int | None = Field(
+        default=None, ge=0, le=MAX_SEED, description="0 is a seed; null derives one from the id."
+    )
+    seeds: Literal["one", "per-view"] = Field(
+        default="one",
+        description="One seed for all views keeps hair and clothes; one a view varies them.",
+    )
+    min_face_match: float | None = Field(
+        default=None, ge=0, le=1, description="Below it, a view is made again."
+    )
+    attempts_per_view: int = Field(
+        default=3, ge=1, le=8, description="Times that a view is made at most; the best is kept."
+    )
+    min_views: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_VIEWS,
+        validate_default=True,
+        description="Fewer make the sheet fail; null means 7 of 10, rounded up.",
+    )
+    sizes: Sizes = Field(default=Sizes(), description="Width and height of each framing.")
+    steps: int | None = Field(
+        default=None,
+        ge=1,
+        le=50,
+        description="Sampler steps of the base: 25 on sdxl, 20 on flux-dev, 8 on z-image-turbo.",
+    )
+    cfg: float = Field(default=7.0, ge=1, le=15, description="SDXL's guidance, where it composes.")
+    guidance: float | None = Field(
+        default=None, ge=0, le=10, description="Of flux-dev; null means 3.5."
+    )
+    instantid_strength: float = Field(
+        default=0.8, ge=0, le=3, description="How much the face is the references'."
+    )
+    controlnet_strength: float = Field(
+        default=0.65, ge=0, le=3, description="How strictly the face is turned as drawn."
+    )
+    denoise: float = Field(
+        default=0.6, gt=0, le=1, description="How much of a composed face is made anew."
+    )
+    face_steps: int = Field(
+        default=20, ge=1, le=50, description="Sampler steps of a face in a composition."
+    )
+    face_cfg: float = Field(
+        default=4.5, ge=1, le=15, description="SDXL's guidance on a face in a composition."
+    )
+    sdxl_checkpoint: str | None = Field(
+        default=None,
+        max_length=256,
+        description="An SDXL checkpoint of models.toml, by file or name; null takes the set's own.",
+    )
+    nsfw: bool = Field(default=False, description="Use the uncensored checkpoint of flux-dev.")
+    output_format: OutputFormat = "png"
+
+    @property
+    def lora(self) -> LoraRef | None:
+        if self.lora_id is not None:
+            return ById(self.lora_id, self.lora_version)
+        if self.lora_name is not None:
+            return ByName(self.lora_name, self.lora_version)
+        return None
+
+    @property
+    def chosen_views(self) -> tuple[View, ...]:
+        """Those to be made, in order: a view's number is its place here, from 1."""
+        known = _known(self.views)
+        wanted = self.view_ids
+        return known if wanted is None else tuple(view for view in known if view.id in wanted)
+
+    @property
+    def least_views(self) -> int:
+        """`min_views`, or the share of the chosen views that stands for it."""
+        if self.min_views is not None:
+            return self.min_views
+        return math.ceil(SHARE_OF_VIEWS * len(self.chosen_views))
+
+    @property
+    def base_steps(self) -> int:
+        return STEPS[self.base] if self.steps is None else self.steps
+
+    @field_validator("reference_images")
+    @classmethod
+    def _in_the_bucket(cls, keys: Sequence[str]) -> Sequence[str]:
+        for key in keys:
+            if not is_input_key(key):
+                raise ValueError(
+                    f"{key[:80]!r} must be a key under inputs/; `ryla submit` makes one of @file,"
+                    " HTTP of a data URL"
+                )
+        if len({*keys}) < len(keys):
+            raise ValueError("a picture is named twice: name each once")
+        return keys
+
+    @field_validator("views")
+    @classmethod
+    def _told_apart(cls, views: str | tuple[View, ...]) -> str | tuple[View, ...]:
+        ids = [view.id for view in _known(views)]
+        if not ids:
+            raise ValueError("a sheet needs a view: list one, or name a preset")
+        twice = next((id for id in ids if ids.count(id) > 1), None)
+        if twice is not None:
+            raise ValueError(f"two views have the id {twice!r}: give each its own")
+        return views
+
+    @field_validator("view_ids")
+    @classmethod
+    def _among_the_views(
+        cls, wanted: tuple[str, ...] | None, info: ValidationInfo
+    ) -> tuple[str, ...] | None:
+        if wanted is None or "views" not in info.data:
+            return wanted
+        known = [view.id for view in _known(info.data["views"])]
+        if len({*wanted}) < len(wanted):
+            raise ValueError("a view is named twice: name each once")
+        for id in wanted:
+            if id not in known:
+                raise ValueError(f"no view is named {id!r}; there are {', '.join(known)}")
+        return wanted
+
+    @field_validator("min_views")
+    @classmethod
+    def _not_more_than_are_made(cls, least: int | None, info: ValidationInfo) -> int | None:
+        if least is None or not {"views", "view_ids"} <= info.data.keys():
+            return least
+        made = len(info.data["view_ids"] or _known(info.data["views"]))
+        if least > made:
+            raise ValueError(f"{least} is more than the {made} views that are asked for")
+        return least
+
+    @model_validator(mode="after")
+    def _somebody_is_named(self) -> Self:
+        if self.lora_id is not None and self.lora_name is not None:
+            raise ValueError("give lora_id or lora_name, not both")
+        if self.lora is None and (
+            self.lora_version is not None or self.trigger_word or self.lora_strength != 1.0
+        ):
+            raise PydanticCustomError(ONE_IS_REQUIRED, "lora_id or lora_name is required")
+        if self.lora is None and not self.reference_images:
+            raise PydanticCustomError(
+                ONE_IS_REQUIRED, "reference_images, lora_id or lora_name is required"
+            )
+        return self
+
+
+def _known(views: str | tuple[View, ...]) -> tuple[View, ...]:
+    return PRESETS[Preset(views)] if isinstance(views, str) else views

@@ -1,0 +1,112 @@
+"""The texts of a view, put together from a table of phrases and the caller's words. Pure.
+
+The caller's words are data: they are joined, never expanded, and a line break in them is a space.
+"""
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from handlers.character_sheet.views import FRONT_YAW, PROFILE_YAW, Framing, HeadInput, View
+from handlers.kinds.lora_fields import with_trigger
+
+SOMEBODY = "a person"
+"""Who is seen, where neither a description nor a trigger word says it."""
+TURNED = 8.0
+"""Degrees of pitch and roll that are worth a word."""
+
+
+@dataclass(frozen=True)
+class SheetWords:
+    """What a sheet says of all its views."""
+
+    description: str = ""
+    trigger_word: str = ""
+    outfit: str = ""
+    background: str = ""
+    style: str = ""
+    negative_prompt: str = ""
+
+
+def prompt(view: View, words: SheetWords) -> str:
+    """The text that the base model composes the view from."""
+    trigger, who = plain(words.trigger_word), plain(words.description)
+    if not who and not trigger:
+        who = SOMEBODY
+    shot = _phrase("framing", view.framing)
+    parts = (f"{shot} of {who}" if who else shot, *_about(view, words), plain(words.style))
+    return _with_trigger(trigger, _joined(parts))
+
+
+def caption(view: View, words: SheetWords) -> str:
+    """The text that a trainer is told the picture shows: the trigger word, then what varies.
+
+    The description is left out: what is the same in all pictures belongs to the trigger word.
+    """
+    parts = (_phrase("framing", view.framing), *_about(view, words))
+    return _with_trigger(plain(words.trigger_word), _joined(parts))
+
+
+def _with_trigger(trigger: str, text: str) -> str:
+    """With the trigger word in front, unless it is in there already."""
+    return text if with_trigger(text, trigger) == text else f"{trigger}, {text}"
+
+
+def negative_prompt(view: View, words: SheetWords) -> str:
+    """What SDXL is to keep away from; it says nothing to models that sample at cfg 1."""
+    phrases = _table()["negative"]
+    about = phrases["back" if view.back else "face"]
+    return _joined((plain(words.negative_prompt), phrases["always"], about))
+
+
+def angle(head: HeadInput | None) -> str:
+    """The name of a head's direction: `front`, `three-quarter-left`, `side-right`, `back` …"""
+    if head is None:
+        return "back"
+    if abs(head.yaw) <= FRONT_YAW:
+        return "front"
+    side = "left" if head.yaw < 0 else "right"
+    return f"{'side' if abs(head.yaw) >= PROFILE_YAW else 'three-quarter'}-{side}"
+
+
+def plain(text: str) -> str:
+    """On one line, without characters that cannot be seen."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split()).strip(" ,")
+
+
+def _about(view: View, words: SheetWords) -> Iterator[str]:
+    """What varies from view to view."""
+    yield _table()["extent"].get(view.framing, "")
+    yield _phrase("angle", angle(view.asked_head))
+    if view.asked_head is not None:
+        yield from _turned(view.asked_head)
+    yield _phrase("expression", view.expression)
+    if view.framing is not Framing.CLOSE_UP or view.pose not in _table()["pose"]:
+        yield _phrase("pose", view.pose)  # "standing" would widen a close-up
+    outfit = plain(view.outfit) or plain(words.outfit)
+    yield f"wearing {outfit}" if outfit else ""
+    yield _phrase("light", view.light)
+    yield _phrase("background", view.background or words.background or "plain")
+
+
+def _turned(head: HeadInput) -> Iterator[str]:
+    if abs(head.pitch) >= TURNED:
+        yield _phrase("gaze", "up" if head.pitch > 0 else "down")
+    if abs(head.roll) >= TURNED:
+        yield _phrase("tilt", "right" if head.roll > 0 else "left")
+
+
+def _phrase(table: str, word: str) -> str:
+    return _table()[table].get(plain(word).casefold(), plain(word))
+
+
+def _joined(parts: tuple[str, ...]) -> str:
+    return ", ".join(part for part in parts if part)
+
+
+@cache
+def _table() -> Mapping[str, Mapping[str, str]]:
+    text = files("handlers.character_sheet").joinpath("phrases.toml").read_text("utf-8")
+    return tomllib.loads(text)
