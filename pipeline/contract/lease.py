@@ -16,6 +16,7 @@ every ETag, unique: A → B → A cannot happen.
     renew          worker: every renew_seconds (worker/heartbeat.py)
     restart        worker: the platform runs the input again; same claim, no result, attempts left
     hand back      worker: the error may pass, attempts left, no preemption (worker/execution.py)
+    yield          worker: RETRY with `yielded_at`; steps are left and others wait; no failure
     not spawned    dispatcher: the engine takes no job; costs no attempt (dispatcher/tick.py)
     vacate         dispatcher: neither entry nor manifest; RETRY, `vacant` (queue/claim_steps.py)
     not delivered  whoever delivers or cancels: RETRY, `committed` (notify/delivery.py)
@@ -139,6 +140,9 @@ class Lease(BaseModel):
     """The key of the LoRA that the job uses, known from its spawn on."""
     submitted_at: datetime
     """When the manifest was written, by the store's clock."""
+    yielded_at: datetime | None = None
+    """When its execution made room for other jobs, with steps left to do: from then on it waits
+    like one that came then. Its next start ends that."""
     started_at: datetime | None = None
     rate_usd_per_s: float = 0.0
     """Of the worker that runs it, so that a lost attempt can be priced."""
@@ -224,12 +228,22 @@ class Lease(BaseModel):
             failures=self._failures_if_lost() if lost else self.failures,
             waits=0,
             stopped=False,
+            yielded_at=None,
             progress=Progress(step="start"),
         )
 
     def waiting(self, *, not_before: datetime, **changes: Any) -> Self:
         """The lease handed back, to be taken over from `not_before` on."""
         return self.with_(phase=Phase.RETRY, not_before=not_before, progress=None, **changes)
+
+    def yielded(self, now: datetime, **changes: Any) -> Self:
+        """The lease of an execution that makes room for other jobs: due at once, and no failure."""
+        return self.waiting(not_before=now, yielded_at=now, started_at=None, **changes)
+
+    @property
+    def waits_since(self) -> datetime:
+        """What its age is counted from while it waits for a slot."""
+        return self.yielded_at or self.submitted_at
 
     def stopped_in_good_order(self, **changes: Any) -> Self:
         """The lease of an execution that says so before it ends."""

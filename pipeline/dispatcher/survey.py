@@ -55,6 +55,8 @@ class Surveyor:
     pool: ThreadPoolExecutor
     draw: Callable[[], float]
     """A number from 0 to 1: where a new process begins to list what lies behind the head."""
+    reads_bare: bool = False
+    """Whether bare keys are read although all may find a slot."""
 
     def look(self, changed_keys: Collection[str] = ()) -> Survey:
         """LIST leases/ and as much of inbox/ as a tick may. Two LISTs when idle.
@@ -153,7 +155,7 @@ class Surveyor:
 
     def _read_bodies(self, scan: Scan) -> int:
         """Read what bare keys do not say. How many were read."""
-        unread = scan.unread()
+        unread = scan.bare() if self.reads_bare else scan.unread()
         bodies = self.pool.map(self._get_body, [job.entry.key for job in unread])
         for job, stored in zip(unread, bodies, strict=True):
             if stored is None:

@@ -16,26 +16,27 @@ import structlog
 from config.errors import EngineUnavailable, RylaError
 from events.sender import Sender
 from pipeline.contract.errors import error_info
-from pipeline.contract.keys import lease_key, parse_inbox_key
-from pipeline.contract.lease import Lease, Phase
+from pipeline.contract.keys import lease_key
+from pipeline.contract.lease import Lease
 from pipeline.contract.result import Result, Status
 from pipeline.contract.summary import subject
 from pipeline.dispatcher.deploy_event import DeployEventSender, newer_is_deployed
+from pipeline.dispatcher.due import due_leases, is_retrying
 from pipeline.dispatcher.engine import Engine
 from pipeline.dispatcher.preflight import preflight
 from pipeline.dispatcher.reject import Rejector
 from pipeline.dispatcher.rejection_events import RejectionEvents
-from pipeline.dispatcher.replays import choose_replays, is_pending
-from pipeline.dispatcher.survey import Survey, Surveyor
+from pipeline.dispatcher.replays import choose_replays
+from pipeline.dispatcher.survey import Surveyor
 from pipeline.inputs.supplies import InputChecker
 from pipeline.notify.delivery import ResultDelivery
 from pipeline.notify.job_events import Origin, requested
 from pipeline.public_https import INTERNET, PublicHttps
-from pipeline.queue.admission import Contents, Waiting, admit
+from pipeline.queue.admission import admit
 from pipeline.queue.backlog import Backlog
 from pipeline.queue.claim import Claimant, claim, take_over
 from pipeline.queue.claim_steps import Claim, TakeOver
-from pipeline.queue.expiry import LeaseState, Lifetimes, ListedLease, backoff, lease_state
+from pipeline.queue.expiry import ListedLease, backoff
 from pipeline.queue.lease_cache import LeaseCache
 from pipeline.queue.protocol import (
     Committed,
@@ -50,7 +51,6 @@ from pipeline.queue.protocol import (
 from pipeline.queue.runner import run
 from pipeline.queue.spawn import SpawnPayload
 from pipeline.runtime import RuntimeConfig
-from pipeline.store.base import Entry
 from pipeline.store.conditional import SafeStore
 
 
@@ -129,7 +129,7 @@ def tick(dispatcher: Dispatcher, changed_keys: Collection[str] = ()) -> TickRepo
     d = dispatcher
     surveyor = Surveyor(d.store, d.lease_cache, d.backlog, d.runtime, d.pool, d.jitter)
     survey = surveyor.look(changed_keys)
-    due = _due(d, survey)
+    due = due_leases(survey, d.runtime.settings)
     replays, replays_left = choose_replays(due.pending, d.sender.room)
     admitted = admit([*survey.scan.waiting, *due.retries], survey.slots, survey.order)
     claims = [job for job in admitted if job not in due.retries]
@@ -153,7 +153,7 @@ def tick(dispatcher: Dispatcher, changed_keys: Collection[str] = ()) -> TickRepo
         claimed=len(claims),
         more=survey.scan.more,
         in_flight=len(survey.in_flight),
-        retrying=sum(_is_retrying(held.lease) for held in survey.held),
+        retrying=sum(is_retrying(held.lease) for held in survey.held),
         taken_over=len(lapsed) + len(replays),
         spawned=sum(isinstance(end, Spawned) for end in ends),
         committed=sum(isinstance(end, Committed) for end in ends),
@@ -164,48 +164,6 @@ def tick(dispatcher: Dispatcher, changed_keys: Collection[str] = ()) -> TickRepo
         reads=survey.reads,
         replays_left=replays_left,
     )
-
-
-@dataclass
-class _Due:
-    """The leases that may be taken over now."""
-
-    lapsed: list[ListedLease] = field(default_factory=list)
-    retries: dict[Waiting, ListedLease] = field(default_factory=dict)
-    """Each needs a slot, like any job."""
-    pending: list[ListedLease] = field(default_factory=list)
-    """Of finished jobs, which owe events or a callback."""
-
-
-def _due(d: Dispatcher, survey: Survey) -> _Due:
-    lifetimes = Lifetimes.of(d.runtime.settings)
-    due = _Due()
-    for held in survey.held:
-        entry = survey.scan.beside_lease.get(held.id)
-        if lease_state(held, survey.date, entry, lifetimes) is not LeaseState.DUE:
-            continue
-        lease = held.lease
-        if is_pending(lease) and entry is None:  # an entry left beside it has to go, whatever
-            due.pending.append(held)
-        elif lease is not None and _is_retrying(lease):
-            due.retries[_retry(lease, held.entry)] = held
-        else:
-            due.lapsed.append(held)
-    return due
-
-
-def _retry(lease: Lease, listed: Entry) -> Waiting:
-    entry = Entry(lease.entry, listed.etag, 0, lease.submitted_at)
-    loras = () if lease.lora is None else (lease.lora,)
-    known = None if lease.model is None else Contents(lease.tenant, lease.model, loras)
-    return Waiting(parse_inbox_key(lease.entry), entry, known)
-
-
-def _is_retrying(lease: Lease | None) -> bool:
-    """A vacant lease waits too, but for nothing."""
-    if lease is None or lease.phase is not Phase.RETRY:
-        return False
-    return not (lease.committed or lease.vacant)
 
 
 def _claimant(d: Dispatcher) -> Claimant:

@@ -82,7 +82,7 @@ class _Order:
     def rank(self, now: float, aging_s: float) -> tuple[int, datetime]:
         """Lower first: by level, then by age, as in the inbox."""
         lease, claimed_at = self.payload.lease, self.payload.claimed_at
-        since = lease.submitted_at if lease else claimed_at
+        since = lease.waits_since if lease else claimed_at
         priority = parse_inbox_key(lease.entry).priority if lease else DEFAULT_PRIORITY
         waited_s = (claimed_at - since).total_seconds() + now - self.put_at
         return (-aged(priority, waited_s, aging_s), since)

@@ -61,7 +61,8 @@ class Waiting:
 
     name: InboxName
     entry: Entry
-    """Of a retry, its age is that of the manifest."""
+    """Of a retry, its age is that of the manifest; of a job that has made room for others, the time
+    since."""
     contents: Contents | None = None
     """None until its body has been read."""
 

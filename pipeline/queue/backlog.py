@@ -131,6 +131,10 @@ class Scan:
         """The bare jobs whose bodies are to be read, because not every job will find a slot."""
         if not any(self.slots.free.values()) or self.slots.suffice(self.waiting):
             return []
+        return self.bare()
+
+    def bare(self) -> list[Waiting]:
+        """The first of the jobs that say no model, because their bodies were not read."""
         return self.order.sort(job for job in self.waiting if job.model is None)[:BODIES]
 
     def note(self, entries: Iterable[Entry]) -> None:

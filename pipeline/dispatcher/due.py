@@ -1,0 +1,55 @@
+"""Which leases of a look are due, and for what. Pure."""
+
+from dataclasses import dataclass, field
+
+from config.settings import Settings
+from pipeline.contract.keys import parse_inbox_key
+from pipeline.contract.lease import Lease, Phase
+from pipeline.dispatcher.replays import is_pending
+from pipeline.dispatcher.survey import Survey
+from pipeline.queue.admission import Contents, Waiting
+from pipeline.queue.expiry import LeaseState, Lifetimes, ListedLease, lease_state
+from pipeline.store.base import Entry
+
+
+@dataclass
+class Due:
+    """The leases that may be taken over now."""
+
+    lapsed: list[ListedLease] = field(default_factory=list)
+    retries: dict[Waiting, ListedLease] = field(default_factory=dict)
+    """Each needs a slot, like any job."""
+    pending: list[ListedLease] = field(default_factory=list)
+    """Of finished jobs, which owe events or a callback."""
+
+
+def due_leases(survey: Survey, settings: Settings) -> Due:
+    lifetimes = Lifetimes.of(settings)
+    due = Due()
+    for held in survey.held:
+        entry = survey.scan.beside_lease.get(held.id)
+        if lease_state(held, survey.date, entry, lifetimes) is not LeaseState.DUE:
+            continue
+        lease = held.lease
+        if is_pending(lease) and entry is None:  # an entry left beside it has to go, whatever
+            due.pending.append(held)
+        elif lease is not None and is_retrying(lease):
+            due.retries[as_waiting(lease, held.entry.etag)] = held
+        else:
+            due.lapsed.append(held)
+    return due
+
+
+def as_waiting(lease: Lease, etag: str = "") -> Waiting:
+    """A job that has a lease, as it competes with those of the inbox."""
+    entry = Entry(lease.entry, etag, 0, lease.waits_since)
+    loras = () if lease.lora is None else (lease.lora,)
+    known = None if lease.model is None else Contents(lease.tenant, lease.model, loras)
+    return Waiting(parse_inbox_key(lease.entry), entry, known)
+
+
+def is_retrying(lease: Lease | None) -> bool:
+    """A vacant lease waits too, but for nothing."""
+    if lease is None or lease.phase is not Phase.RETRY:
+        return False
+    return not (lease.committed or lease.vacant)
