@@ -128,6 +128,21 @@ class Settings(BaseModel):
         "", "Hosts that `ryla submit` fetches reference pictures from, by https.", pattern=HOSTS
     )
 
+    # Graphs of the callers
+    graph_megapixels: int = _setting(
+        64, "Largest batch of pictures of a node, in 2**20 pixels.", ge=1, le=4096
+    )
+    graph_total_megapixels: int = _setting(
+        512, "All pictures and masks that a graph makes: 12 MiB of memory each.", ge=1, le=65_536
+    )
+    graph_samplers: int = _setting(16, "Sampler nodes of a graph.", ge=1, le=200)
+    graph_megapixel_steps: int = _setting(
+        2000, "All sampling of a graph: 2**20 pixels times steps.", ge=1, le=1_000_000
+    )
+    graph_seconds: float = _seconds(
+        300, 1, 86_400, "Time that a graph may take by its estimate, which counts it as Flux."
+    )
+
     # Weights
     models_dir: Path | None = _setting(
         None, "Folder that `ryla models` fills; unset means models in ComfyUI's folder."

@@ -127,7 +127,9 @@ def _seconds(kind: str, work: Work, gpu: Gpu) -> float | None:
     decode = DECODE_SECONDS_PER_MP * DECODE_MEASURED_TFLOPS / gpu.peak_tflops
     image = floor * model.over_floor + megapixels * (decode + PNG_SECONDS_PER_MP) + PROMPT_SECONDS
     further = 0.0 if work.then is None else _seconds(kind, work.then, gpu)
-    return None if further is None else TEXT_ENCODE_SECONDS + work.images * image + further
+    if further is None:
+        return None
+    return TEXT_ENCODE_SECONDS + work.images * image + work.other_seconds + further
 
 
 def over_budget(estimate: Estimate, max_cost_usd: float | None) -> OverBudget | None:

@@ -49,7 +49,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
         *("config",),
     ),
     "pipeline/inputs": (
-        *("loras", "runtime", "models", "contract", "store", "public_https", "handlers"),
+        *("loras", "costs", "runtime", "models", "contract", "store", "public_https", "handlers"),
         *("config",),
     ),
     "pipeline/notify": (

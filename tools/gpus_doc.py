@@ -101,8 +101,8 @@ def _summary(tables: Mapping[str, Sequence[Line]]) -> Iterator[str]:
     yield _table(header, rows)
     later = ", ".join(f"`{kind}` ({ASKED[kind]})" for kind in sorted(NOT_YET & ASKED.keys()))
     yield (
-        f"Asked for and not built yet: {later}. `workflow` runs on the Flux route, and nothing can"
-        " be estimated of a caller's graph.\n"
+        f"Asked for and not built yet: {later}. `workflow` runs on the Flux route, and"
+        " a caller's graph is estimated as one of Flux ([workflow.md](workflow.md#how-much)).\n"
     )
 
 

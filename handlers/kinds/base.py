@@ -73,6 +73,8 @@ class Work:
     """Kind whose arithmetic it is, if not the job's own."""
     then: "Work | None" = None
     """What is done to the pictures afterwards, on the same GPU."""
+    other_seconds: float = 0.0
+    """Beside sampling, decoding and saving what was sampled."""
 
 
 @dataclass(frozen=True)

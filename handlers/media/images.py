@@ -77,6 +77,12 @@ def inspect(body: bytes, expect: tuple[int, int] | None = None) -> ImageInfo:
         return _picture(_decode(body, MAX_PIXELS), expect)
 
 
+def size(body: bytes) -> tuple[int, int]:
+    """Width and height of a picture that intake has written."""
+    with Image.open(io.BytesIO(body), formats=FORMATS) as image:
+        return image.size
+
+
 def finish(
     body: bytes,
     *,

@@ -10,7 +10,8 @@ from config.nearest import nearest
 from config.tables import ModelTable, WeightFile
 from handlers.kinds.checkpoint import uncensored_alone
 from handlers.workflow_graph.allow_list import allow_list
-from workflows.graph import Graph, Link
+from workflows.graph import Graph, Link, Node
+from workflows.interfaces import committed
 
 MAX_NODES = 200
 MAX_TEXT = 8000
@@ -146,6 +147,28 @@ def build(
     return graph
 
 
+def running(workflow: Api) -> list[Node]:
+    """The nodes that an output needs, each behind those that it is linked to; ComfyUI runs no
+    other. Raises GraphRejected as `build` does."""
+    nodes = committed().nodes
+    needed: set[str] = set()
+    for node_id in reversed(_in_order(workflow)):
+        interface = nodes.get(workflow[node_id]["class_type"])
+        if node_id in needed or (interface is not None and interface.output_node):
+            needed.add(node_id)
+            values = workflow[node_id]["inputs"].values()
+            needed |= {value[0] for value in values if isinstance(value, list)}
+    return [
+        Node(
+            node_id,
+            workflow[node_id]["class_type"],
+            {name: _filled(value, {}) for name, value in workflow[node_id]["inputs"].items()},
+        )
+        for node_id in _in_order(workflow)
+        if node_id in needed
+    ]
+
+
 def _filled(value: Any, values: Mapping[str, Any]) -> Any:
     if isinstance(value, list):
         return Link(value[0], value[1])
@@ -208,7 +231,7 @@ def _check_limits(workflow: Api) -> None:
         limit = allow_list().limits.get(name)
         if limit is None:
             continue
-        if isinstance(value, str | list | None) or not value <= limit:
+        if isinstance(value, str | list | None) or not abs(value) <= limit:
             raise GraphRejected(
                 f"{node_id}.{name} must be a number of at most {limit:g}",
                 field=f"input.workflow.{node_id}",

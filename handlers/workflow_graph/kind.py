@@ -26,10 +26,15 @@ from handlers.kinds.seeds import MAX_SEED
 from handlers.workflow_graph import caller_graph
 from handlers.workflow_graph.allow_list import allow_list
 from handlers.workflow_graph.caller_graph import PROMPT, SEED
+from handlers.workflow_graph.demand import Demand, demand
+from handlers.workflow_graph.extents import Size
 from workflows.graph import Graph
+from workflows.interfaces import committed
 
 MAX_IMAGES = 8
 """Pictures that one graph may load."""
+USUAL_SIDE = 1024
+"""Pixels, of a picture in an estimate that is made before it is looked at."""
 
 
 class WorkflowInput(JobInput):
@@ -105,8 +110,19 @@ class Workflow(Kind[WorkflowInput]):
             for node in pack.nodes
         }
 
-    def work(self, request: WorkflowInput) -> Work:  # noqa: ARG002 - a graph does not say
-        return Work(images=1, steps=0, width=0, height=0)
+    def work(self, request: WorkflowInput) -> Work:
+        return self.demand(request, {}, unknown=(USUAL_SIDE, USUAL_SIDE)).work
+
+    def demand(
+        self, request: WorkflowInput, pictures: Mapping[str, Size], unknown: Size = (1, 1)
+    ) -> Demand:
+        """What the graph asks of a machine; `pictures` has the sizes of the job's by their names,
+        and those that it lacks are taken to be of the size `unknown`.
+
+        Raises GraphRejected for links to nowhere or in a circle.
+        """
+        nodes = caller_graph.running(request.workflow)
+        return demand(nodes, committed().nodes, pictures, unknown)
 
     def required_inputs(self, request: WorkflowInput, models: ModelTable) -> RequiredInputs:  # noqa: ARG002
         return RequiredInputs(

@@ -26,6 +26,7 @@ from pipeline.contract.lease import Lease
 from pipeline.contract.manifest import Manifest, check_key, deadline_passed, parse_manifest
 from pipeline.contract.result import Result, Status
 from pipeline.contract.summary import subject
+from pipeline.inputs.graph_limits import require_within_limits
 from pipeline.inputs.supplies import job_request
 from pipeline.notify.callbacks import require_callback
 from pipeline.notify.job_events import Origin, ended, lora_load_failed, requested
@@ -136,8 +137,8 @@ def _refuse_too_large(body: bytes) -> None:
 
 
 def check_work(id: str, manifest: Manifest, runtime: RuntimeConfig) -> costs.Estimate:
-    """Raises what makes the job impossible or too dear: no route, budget, missing weights, graphs
-    that do not fit the node interfaces."""
+    """Raises what makes the job impossible or too dear: no route, a caller's graph beyond limits,
+    budget, missing weights, graphs that do not fit the node interfaces."""
     kind = KINDS[manifest.model]
     route = runtime.routes.routes.get(kind.route)
     if route is None:
@@ -148,6 +149,7 @@ def check_work(id: str, manifest: Manifest, runtime: RuntimeConfig) -> costs.Est
             hint=f"Routes here: {', '.join(runtime.routes.routes)}.",
         )
     gpu = runtime.gpus.gpu(route.gpus[0])
+    require_within_limits(manifest, runtime)
     estimate = costs.estimate(kind.name, kind.work(manifest.input), gpu, route, runtime.gpus)
     too_dear = costs.over_budget(estimate, manifest.max_cost_usd)
     if too_dear is not None:

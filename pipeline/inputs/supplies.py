@@ -14,6 +14,7 @@ from handlers.kinds.seeds import seed_from_id
 from handlers.loras.refs import ById, ByName
 from handlers.media import images
 from pipeline.contract.manifest import Manifest
+from pipeline.inputs.graph_limits import require_within_limits
 from pipeline.loras.cache import CachedLora, LoraCache
 from pipeline.loras.fetch import CheckedLora, check_lora, fetch_lora
 from pipeline.loras.resolve import places
@@ -38,13 +39,18 @@ class InputChecker:
     def check(self, manifest: Manifest) -> str | None:
         """The key of the job's LoRA, None without one.
 
-        Raises what is missing or does not fit: a LoraError, InvalidInput, FaceModelsMissing.
+        Raises what is missing or does not fit: a LoraError, InvalidInput, FaceModelsMissing, or
+        GraphRejected for a caller's graph that its pictures make too large.
         """
         required = required_inputs(manifest, self.runtime)
         if required.face_boxes:
             require_boxes(self.runtime.settings)
-        for name, key in required.images.items():
-            read_image(self.store, name, key)
+        pictures = {
+            name: images.size(read_image(self.store, name, key))
+            for name, key in required.images.items()
+        }
+        if pictures:
+            require_within_limits(manifest, self.runtime, pictures)
         if required.lora is None:
             return None
         request, prefix = required.lora, self.runtime.settings.lora_prefix
