@@ -15,7 +15,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from handlers.character_sheet.views import MAX_VIEWS, PRESETS, VIEW_ID, Framing, Preset, View
+from handlers.character_sheet.views import MAX_VIEWS, PRESETS, VIEW_ID, Preset, View
+from handlers.faces.view import Framing
 from handlers.kinds.base import ONE_IS_REQUIRED, TAG, JobInput, OutputFormat, is_input_key
 from handlers.kinds.seeds import MAX_SEED
 from handlers.kinds.text_to_image import MAX_PIXELS

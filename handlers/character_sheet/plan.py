@@ -17,7 +17,9 @@ from handlers.character_sheet.combinations import (
     scored_against,
 )
 from handlers.character_sheet.input import BaseName, CharacterSheetInput
-from handlers.character_sheet.views import Framing, View
+from handlers.character_sheet.views import View
+from handlers.faces.head import Head
+from handlers.faces.view import IDENTITY_TO, LEAST_FACE, AskedView, Framing
 from handlers.kinds.base import OutputFormat
 from handlers.kinds.checkpoint import checkpoint
 from handlers.kinds.flux import DEFAULT_GUIDANCE
@@ -26,10 +28,6 @@ from handlers.kinds.requirements import LoraFile
 from handlers.kinds.seeds import derive_seed, output_seed, seed_from_id
 
 VERSION = 1
-SCORED_YAW = 45.0
-"""Degrees; a head turned further is not gated by its likeness."""
-MIN_FACE = 40
-"""Pixels of a face's shorter side; a smaller one gets no number."""
 FACE_PADDING = 2.0
 """The square that a face pass makes anew, in lengths of the face."""
 
@@ -41,7 +39,7 @@ class _Part(BaseModel):
 
 
 class PlannedHead(_Part):
-    """Degrees, as in `views.Head`."""
+    """Degrees, as of `handlers.faces.head.Head`."""
 
     yaw: float = 0.0
     pitch: float = 0.0
@@ -84,12 +82,14 @@ class Thresholds(_Part):
 
     min_face_match: Annotated[float, Field(ge=0, le=1)] | None = None
     """Null keeps any face."""
-    scored_yaw: float = SCORED_YAW
-    min_face: int = MIN_FACE
+    identity_to: float = IDENTITY_TO
+    """Degrees of yaw to either side, beyond which a face's likeness is not judged."""
+    least_face: int = LEAST_FACE
+    """Pixels of a face's shorter side, below which it is not judged."""
 
 
 class PlannedView(_Part):
-    number: Annotated[int, Field(ge=1)]
+    nn: Annotated[int, Field(ge=1)]
     """Its place in the sheet, from 1."""
     id: str
     head: PlannedHead | None
@@ -109,11 +109,17 @@ class PlannedView(_Part):
     @property
     def name(self) -> str:
         """Of its records and files, such as `01-front`."""
-        return f"{self.number:02d}-{self.id}"
+        return f"{self.nn:02d}-{self.id}"
 
     @property
     def back(self) -> bool:
         return self.head is None
+
+    @property
+    def asked(self) -> AskedView:
+        head = self.head
+        turned = None if head is None else Head(head.yaw, head.pitch, head.roll)
+        return AskedView(turned, self.framing)
 
     @property
     def composes(self) -> bool:
@@ -200,8 +206,7 @@ def plan_sheet(
             strength=request.instantid_strength, controlnet_strength=request.controlnet_strength
         ),
         views=tuple(
-            _planned_view(request, job_id, view, number, words)
-            for number, view in enumerate(views, 1)
+            _planned_view(request, job_id, view, nn, words) for nn, view in enumerate(views, 1)
         ),
         thresholds=Thresholds(min_face_match=request.min_face_match),
         attempts_per_view=request.attempts_per_view,
@@ -277,17 +282,17 @@ def _face_sampling(request: CharacterSheetInput) -> PlannedSampling:
 
 
 def _planned_view(
-    request: CharacterSheetInput, job_id: str, view: View, number: int, words: prompts.SheetWords
+    request: CharacterSheetInput, job_id: str, view: View, nn: int, words: prompts.SheetWords
 ) -> PlannedView:
     seed = seed_from_id(job_id) if request.seed is None else request.seed
-    own = output_seed(seed, number - 1) if request.seeds == "per-view" else seed
+    own = output_seed(seed, nn - 1) if request.seeds == "per-view" else seed
     size = request.sizes.of(view.framing)
     head = view.asked_head
     how = combination(
         request.base, references=bool(request.reference_images), lora=request.lora is not None
     )
     return PlannedView(
-        number=number,
+        nn=nn,
         id=view.id,
         head=head and PlannedHead(yaw=head.yaw, pitch=head.pitch, roll=head.roll),
         framing=view.framing,

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from handlers.character_sheet.views import FRONT_YAW, PROFILE_YAW, Framing, HeadInput, View
+from handlers.character_sheet.views import View
+from handlers.faces.head import Head
+from handlers.faces.view import FRONT_TO, PROFILE_FROM, Framing
 from handlers.kinds.lora_fields import with_trigger
 
 SOMEBODY = "a person"
@@ -61,14 +63,14 @@ def negative_prompt(view: View, words: SheetWords) -> str:
     return _joined((plain(words.negative_prompt), phrases["always"], about))
 
 
-def angle(head: HeadInput | None) -> str:
+def angle(head: Head | None) -> str:
     """The name of a head's direction: `front`, `three-quarter-left`, `side-right`, `back` …"""
     if head is None:
         return "back"
-    if abs(head.yaw) <= FRONT_YAW:
+    if abs(head.yaw) < FRONT_TO:
         return "front"
     side = "left" if head.yaw < 0 else "right"
-    return f"{'side' if abs(head.yaw) >= PROFILE_YAW else 'three-quarter'}-{side}"
+    return f"{'side' if abs(head.yaw) >= PROFILE_FROM else 'three-quarter'}-{side}"
 
 
 def plain(text: str) -> str:
@@ -91,7 +93,7 @@ def _about(view: View, words: SheetWords) -> Iterator[str]:
     yield _phrase("background", view.background or words.background or "plain")
 
 
-def _turned(head: HeadInput) -> Iterator[str]:
+def _turned(head: Head) -> Iterator[str]:
     if abs(head.pitch) >= TURNED:
         yield _phrase("gaze", "up" if head.pitch > 0 else "down")
     if abs(head.roll) >= TURNED:

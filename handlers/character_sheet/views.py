@@ -10,28 +10,14 @@ from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from handlers.faces.head import Head
+from handlers.faces.view import Framing
 from handlers.kinds.base import JobInput
 
 VIEW_ID = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 """File names are made of it. Without "_", at which trainers cut names."""
 MAX_VIEWS = 40
-PROFILE_YAW = 60.0
-"""Degrees from which a head counts as seen from its side."""
-FRONT_YAW = 15.0
-"""Degrees up to which a head counts as seen from its front."""
-
 Words = Annotated[str, Field(max_length=300)]
-
-
-class Framing(StrEnum):
-    """How much of the figure is in the picture."""
-
-    CLOSE_UP = "close-up"
-    """Head and shoulders."""
-    HALF = "half"
-    """From the waist up."""
-    FULL = "full"
-    """Head to feet."""
 
 
 class HeadInput(JobInput):
@@ -43,7 +29,11 @@ class HeadInput(JobInput):
         default=0.0, ge=-90, le=90, description="Above 0, the face turns to the picture's right."
     )
     pitch: float = Field(default=0.0, ge=-45, le=45, description="Above 0, it looks up.")
-    roll: float = Field(default=0.0, ge=-45, le=45, description="Above 0, it tilts clockwise.")
+    roll: float = Field(default=0.0, ge=-45, le=45, description="Above 0, it leans clockwise.")
+
+    @property
+    def head(self) -> Head:
+        return Head(self.yaw, self.pitch, self.roll)
 
 
 FRONT = HeadInput()
@@ -77,9 +67,9 @@ class View(JobInput):
         return self
 
     @property
-    def asked_head(self) -> HeadInput | None:
+    def asked_head(self) -> Head | None:
         """None for a back view."""
-        return None if self.back else self.head
+        return None if self.back else self.head.head
 
 
 class Preset(StrEnum):

@@ -209,7 +209,7 @@ def _model_at(path: Sequence[str], input_model: type[JobInput]) -> type[BaseMode
     """The model of the object that a path leads to, through lists and unions."""
     if not path:
         return Manifest
-    found: type[BaseModel] = {"input": input_model, "consent": Consent}[path[0]]
+    found: type[BaseModel] = Consent if path[0] == "consent" else input_model
     for part in path[1:]:
         if part in found.model_fields:
             found = next(_models_in(found.model_fields[part].annotation), found)

@@ -1,7 +1,9 @@
 import pytest
 
 from handlers.character_sheet.prompts import SheetWords, angle, caption, negative_prompt, prompt
-from handlers.character_sheet.views import Framing, HeadInput, View
+from handlers.character_sheet.views import HeadInput, View
+from handlers.faces.head import Head
+from handlers.faces.view import Framing
 
 ANN = SheetWords(description="a woman of 30 with short red hair")
 
@@ -22,16 +24,16 @@ def test_a_view_reads_as_a_sentence() -> None:
 @pytest.mark.parametrize(
     ("head", "name"),
     [
-        (HeadInput(), "front"),
-        (HeadInput(yaw=15), "front"),
-        (HeadInput(yaw=-16), "three-quarter-left"),
-        (HeadInput(yaw=59), "three-quarter-right"),
-        (HeadInput(yaw=-60), "side-left"),
-        (HeadInput(yaw=90), "side-right"),
+        (Head(), "front"),
+        (Head(yaw=14), "front"),
+        (Head(yaw=-15), "three-quarter-left"),
+        (Head(yaw=59), "three-quarter-right"),
+        (Head(yaw=-60), "side-left"),
+        (Head(yaw=90), "side-right"),
         (None, "back"),
     ],
 )
-def test_left_is_the_pictures_left(head: HeadInput | None, name: str) -> None:
+def test_left_is_the_pictures_left(head: Head | None, name: str) -> None:
     assert angle(head) == name
 
 

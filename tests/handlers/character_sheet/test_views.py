@@ -3,7 +3,8 @@ from collections import Counter
 import pytest
 from pydantic import ValidationError
 
-from handlers.character_sheet.views import PRESETS, Framing, HeadInput, Preset, View
+from handlers.character_sheet.views import PRESETS, HeadInput, Preset, View
+from handlers.faces.view import Framing
 
 TEN = PRESETS[Preset.TEN]
 LORA_24 = PRESETS[Preset.LORA_24]
