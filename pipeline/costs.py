@@ -23,10 +23,13 @@ class Transformer:
     """What decides the arithmetic of one sampler step, and how far from the floor it runs."""
 
     blocks: int
+    """Each with one attention over all tokens."""
     hidden: int
+    """Width of a token."""
     weights_per_token: int
     """Matmul weights that every token passes, over all blocks."""
     text_tokens: int
+    """Beside those of the picture."""
     over_floor: float
     """Sampling time in ComfyUI over the chip's dense peak; taken to be the same on all chips."""
 
@@ -51,6 +54,7 @@ class UNet:
 
     flops: tuple[float, float, float]
     over_floor: float
+    """As Transformer.over_floor."""
 
 
 # Counted operator by operator on the modules that ComfyUI builds (UNet with IdentityNet beside it,
@@ -74,7 +78,11 @@ PIXELS_PER_TOKEN = 256
 
 
 def step_flops(model: Transformer | UNet, width: int, height: int) -> float:
-    """Floating-point operations of one sampler step for one image."""
+    """Floating-point operations of one sampler step for one image; `width` and `height` in pixels.
+
+    Of a transformer: 2 for each weight and token, and for the attention of a block 4 x tokens² x
+    hidden (queries by keys, then by values).
+    """
     if isinstance(model, UNet):
         fixed, linear, quadratic = model.flops
         megapixels = width * height / 2**20
@@ -86,7 +94,7 @@ def step_flops(model: Transformer | UNet, width: int, height: int) -> float:
 
 
 def floor_seconds(model: Transformer | UNet, work: Work, gpu: Gpu) -> float | None:
-    """Sampling time of one image at the chip's dense peak; None without a rate."""
+    """Sampling time of one image at the chip's dense peak; None without one in gpus.toml."""
     if gpu.peak_tflops is None:
         return None
     return work.steps * step_flops(model, work.width, work.height) / (gpu.peak_tflops * 1e12)
@@ -111,7 +119,11 @@ class Estimate:
 
 
 def estimate(kind: str, work: Work, gpu: Gpu, route: Route, table: GpuTable) -> Estimate:
-    """Time and price of a job on a GPU; `gpu` is the route's first one when budgets are checked."""
+    """Time and price of a job on a GPU; `gpu` is the route's first one when budgets are checked.
+
+    Texts once, then for each image the floor times `over_floor`, decoding, saving and a prompt's
+    own share; then what `work.then` takes, likewise.
+    """
     seconds = _seconds(kind, work, gpu)
     if seconds is None:
         return Estimate(gpu.name, None, None if gpu.billed else 0.0)
@@ -133,7 +145,8 @@ def _seconds(kind: str, work: Work, gpu: Gpu) -> float | None:
 
 
 def over_budget(estimate: Estimate, max_cost_usd: float | None) -> OverBudget | None:
-    """The refusal of a job whose estimate exceeds its budget, or cannot be made."""
+    """The refusal of a job whose estimate exceeds its budget, or cannot be made; None without a
+    budget, or within it."""
     if max_cost_usd is None:
         return None
     if estimate.usd is None:

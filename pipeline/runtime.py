@@ -14,6 +14,8 @@ from workflows.interfaces import Interfaces
 
 @dataclass(frozen=True)
 class RuntimeConfig:
+    """What a process is configured with; it does not change after it was read."""
+
     settings: Settings
     gpus: GpuTable
     routes: RouteTable

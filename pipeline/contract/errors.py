@@ -12,15 +12,20 @@ class ErrorInfo(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     code: str
+    """Of a class of the tree."""
     message: str
     field: str | None = None
+    """Path of what is at fault, such as `input.width`."""
     value: str | None = None
+    """What it held, as text of at most 200 characters."""
     hint: str | None = None
     retryable: bool = False
     log_tail: tuple[str, ...] = ()
+    """ComfyUI's last lines, at most 20 of 500 characters, the latest at the end."""
 
 
 def error_info(error: RylaError) -> ErrorInfo:
+    """The error with its texts cut to what a lease and a result should hold."""
     return ErrorInfo(
         code=error.code,
         message=clip(error.message, 2000),

@@ -29,8 +29,11 @@ MAX_BYTES = 256 * 1024
 """Of a manifest. What is larger is not read."""
 
 DEFAULT_PRIORITY = 5
+"""Of 0 to 9."""
 ID_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,95}$"
+"""Of a job's id: what every store takes in a key, and no more than 96 characters."""
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+"""Of a tenant and a model: as an id, and of at most 63 characters."""
 
 _ID = re.compile(ID_PATTERN[:-1] + r"\Z")
 _NAME = re.compile(NAME_PATTERN[:-1] + r"\Z")
@@ -42,6 +45,7 @@ class InboxName:
     """An inbox key taken apart. `tenant` and `model` are None in a bare key."""
 
     priority: int
+    """0 to 9, higher first."""
     tenant: str | None
     model: str | None
     id: str
@@ -66,7 +70,8 @@ def check_id(value: str) -> str:
 
 
 def suggest_id(value: str) -> str:
-    """The nearest id that fits, with a short hash of the original where the text had to change."""
+    """An id made of `value`: in lower case, at most 80 characters, dashes for what no id may have,
+    and a short hash of the original."""
     plain = re.sub(r"[^a-z0-9_-]+", "-", value.lower()).strip("-_")[:80]
     digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return f"{plain}-{digest}" if plain else f"job-{digest}"
@@ -78,6 +83,7 @@ def is_name(value: str) -> bool:
 
 
 def inbox_key(id: str, *, priority: int, tenant: str, model: str) -> str:
+    """`priority` is 0 to 9. Nothing is checked: the names come from a manifest that was read."""
     return InboxName(priority, tenant, model, id).key
 
 
@@ -124,6 +130,7 @@ def result_key(id: str) -> str:
 
 
 def attempt_folder(id: str, attempt: int) -> str:
+    """Ends in a slash."""
     return f"{JOBS}{id}/out/a{attempt}/"
 
 
@@ -143,7 +150,8 @@ def cell_key(id: str, name: str) -> str:
 
 
 def rejected_key(inbox_entry: str, body_sha256: str) -> str:
-    """One key per refused entry and body, so that the same refusal is written once."""
+    """One key per refused entry and body (its sha256 in hex), so that the same refusal is written
+    once."""
     name = inbox_entry.removeprefix(INBOX).removesuffix(_SUFFIX)
     safe = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:96] or "entry"
     return f"{REJECTED}{safe}.{body_sha256[:12]}{_SUFFIX}"
@@ -159,10 +167,11 @@ def deploy_key(version: str) -> str:
 
 
 def input_key(sha256: str, extension: str) -> str:
+    """`extension` is without a dot."""
     return f"{INPUTS}{sha256}.{extension}"
 
 
 def clip(value: object, limit: int = 200) -> str:
-    """`value` as text short enough for a message."""
+    """`value` as text of at most `limit` characters, for a message."""
     text = value if isinstance(value, str) else repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -70,7 +70,9 @@ class Spent(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     usd: float = 0.0
+    """Of all earlier attempts together."""
     upper_bound: bool = False
+    """Whether a lost attempt is among them, counted until it was given up."""
 
 
 class Lease(BaseModel):
@@ -109,10 +111,12 @@ class Lease(BaseModel):
     seq: int = 0
     """Counts the writes under one nonce."""
     owner: str
+    """Who wrote it, for people, such as `Flux@host:4711`: route, machine and process."""
     phase: Phase
     ttl_s: float
     """How long this phase may last without a write."""
     not_before: datetime | None = None
+    """By the store's clock; only in RETRY."""
     committed: bool = False
     """The result stands; only its events or its callback are owed: a take-over needs no worker."""
     events_out: bool = False
@@ -133,6 +137,7 @@ class Lease(BaseModel):
     """Its dispatcher found nothing to take. It stays, because a lease is deleted only when a result
     stands, and the next entry of this id is claimed over it."""
     call_id: str | None = None
+    """The platform's name of the execution, to cancel it by; None where it has none."""
     gpu: Annotated[str, Field(min_length=1)] | None = None
     """The GPU that the next attempt must have, as in routes.toml, because a smaller one was too
     small. None leaves it to the route."""
@@ -144,6 +149,7 @@ class Lease(BaseModel):
     """When its execution made room for other jobs, with steps left to do: from then on it waits
     like one that came then. Its next start ends that."""
     started_at: datetime | None = None
+    """By the store's clock; None until a worker starts."""
     rate_usd_per_s: float = 0.0
     """Of the worker that runs it, so that a lost attempt can be priced."""
     cold_s: float = 0.0
@@ -163,6 +169,7 @@ class Lease(BaseModel):
         return entry
 
     def body(self) -> bytes:
+        """As it stands in the bucket: JSON, UTF-8, without what is at its default."""
         fields = self.model_dump(mode="json", exclude_defaults=True)
         return json.dumps({"v": self.v} | fields, ensure_ascii=False).encode()
 
@@ -179,7 +186,11 @@ class Lease(BaseModel):
         return self.model_copy(update={"seq": self.seq + 1, **changes})
 
     def taken_over(self, nonce: str, owner: str, phase: Phase, ttl_s: float, now: datetime) -> Self:
-        """The next attempt's lease, with a lost execution added to failures and cost."""
+        """The next attempt's lease, with a lost execution added to failures and cost.
+
+        `nonce` is fresh, `ttl_s` is how long the phase may last without a write, `now` is the
+        store's clock.
+        """
         return self.with_(
             attempt=self.attempt + 1,
             claim=nonce,
@@ -211,7 +222,11 @@ class Lease(BaseModel):
         now: datetime,
         cold_s: float = 0.0,
     ) -> Self:
-        """The lease of an execution that begins now."""
+        """The lease of an execution that begins `now`, by the store's clock.
+
+        An `attempt` beyond the lease's own is a second execution of the same spawn: the first
+        counts as lost, and what it cost is added.
+        """
         lost = attempt > self.attempt
         return self.with_(
             attempt=attempt,

@@ -41,6 +41,7 @@ from pipeline.contract.keys import DEFAULT_PRIORITY, MAX_BYTES, NAME_PATTERN, In
 from pipeline.public_https import BadUrl, destination_of
 
 MAX_METADATA_BYTES = 16 * 1024
+"""As JSON."""
 MAX_PROBLEMS = 20
 """Of one manifest that are told; each costs a search for the name that was meant."""
 
@@ -52,6 +53,7 @@ class Consent(BaseModel):
 
     subject: Literal["synthetic", "consented"]
     record: Annotated[str, Field(min_length=1, max_length=500)]
+    """Where the statement is written down."""
 
 
 class Manifest(BaseModel):
@@ -64,6 +66,7 @@ class Manifest(BaseModel):
     input: SerializeAsAny[JobInput]
     tenant: Annotated[str, Field(pattern=NAME_PATTERN)] = "default"
     distinct_id: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """The person or thing that events are about; the tenant stands in for none."""
     priority: Annotated[int, Field(ge=0, le=9)] = DEFAULT_PRIORITY
     """Higher first."""
     deadline: AwareDatetime | None = None
@@ -103,7 +106,8 @@ def manifest_schema() -> dict[str, Any]:
 
 
 def parse_manifest(body: bytes) -> Manifest:
-    """The manifest in `body`. Raises a BadManifest whose `others` holds any further ones."""
+    """The manifest in `body`. Raises a BadManifest whose `others` holds any further ones, up to
+    MAX_PROBLEMS in all."""
     document = read_document(body)
     if document.get("version") != 1 or document.get("version") is True:
         raise UnsupportedVersion(
@@ -140,7 +144,10 @@ def check_key(name: InboxName, manifest: Manifest) -> None:
 
 
 def read_document(body: bytes, *, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
-    """The JSON object in `body`, each member given once. Raises a BadManifest."""
+    """The JSON object in `body`, each member given once.
+
+    Raises ManifestTooLarge, ManifestNotJson, or InvalidField for a member that is given twice.
+    """
     if len(body) > max_bytes:
         raise ManifestTooLarge(f"the manifest has {len(body)} bytes, at most {max_bytes} are read")
     try:
@@ -259,4 +266,5 @@ def _first_of(problems: Sequence[BadManifest]) -> BadManifest:
 
 
 def deadline_passed(manifest: Manifest, now: datetime) -> bool:
+    """`now` is the store's clock. False without a deadline."""
     return manifest.deadline is not None and now >= manifest.deadline

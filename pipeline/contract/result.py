@@ -10,7 +10,9 @@ from events.stored_event import StoredEvent
 from pipeline.contract.errors import ErrorInfo
 
 Seconds = Annotated[float, AfterValidator(lambda value: round(value, 4))]
+"""Rounded to a tenth of a millisecond."""
 Usd = Annotated[float, AfterValidator(lambda value: round(value, 8))]
+"""Rounded to a hundred-millionth of a dollar."""
 
 
 class _Part(BaseModel):
@@ -48,10 +50,12 @@ class OutputFace(_Part):
     similarity: Annotated[float, Field(ge=-1, le=1)]
     """Cosine of the embeddings."""
     match: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Null without a baseline."""
     baseline: FaceBaseline | None = None
     reason: str | None = None
     """Why there is no match, such as `baseline_unknown`."""
     embedder: str
+    """The pack that was measured with; similarities of different ones do not compare."""
     faces_found: int
     box: Region
     """Where it is."""
@@ -60,12 +64,14 @@ class OutputFace(_Part):
     gate_try: int = 0
     """From 0: which of the tries this is."""
     tries: int = 1
+    """How many were made."""
 
 
 class Output(_Part):
     key: str
     bytes: int
     sha256: str
+    """In hex."""
     width: int | None
     """Pixels; null for a video, as is `height`."""
     height: int | None
@@ -113,20 +119,28 @@ class Metrics(_Part):
     start: Seconds
     """Container and ComfyUI start that this job waited for; 0 when warm."""
     load: Seconds
+    """Nodes that load models."""
     encode: Seconds
+    """Nodes that encode texts and pictures."""
     sampling: Seconds
     decode: Seconds
+    """Nodes that make pixels of latents."""
     other: Seconds
     """Nodes of no named part, saving among them."""
     upload: Seconds
+    """Checking, encoding and storing the outputs."""
     total: Seconds
     """Execution started → outputs stored."""
     gpu: str
+    """As in gpus.toml; the device's own name where it has no row."""
     gpu_seconds: Seconds
+    """That are paid for: `total` and `start`."""
     cold: bool
     cold_parts: ColdParts | None = None
     """Null when warm."""
     estimate_seconds: Seconds | None = None
+    """What the job was expected to take, warm, on the first GPU of its route; null where no
+    estimate can be made."""
 
 
 class JobCost(_Part):
@@ -139,6 +153,7 @@ class JobCost(_Part):
     upper_bound: bool = False
     """Whether `total_usd` counts a lost attempt until it was given up, not until it died."""
     estimate_usd: Usd | None = None
+    """Made as `estimate_seconds` of the metrics."""
 
 
 class UsedLora(_Part):
@@ -152,6 +167,7 @@ class Provenance(_Part):
     the word means the platform, in code whatever starts workers on one (docs/glossary.md)."""
     comfyui_version: str | None = None
     graph_sha256: tuple[str, ...] = ()
+    """Of each graph that ran, in order; file names are left out of it."""
     models: dict[str, str | None] = {}
     """Weight file → its sha256 by models.toml. Empty on the stand-in, where no model ran."""
     model_sets: dict[str, str] = {}
@@ -169,10 +185,14 @@ class Result(_Part):
     attempt: Annotated[int, Field(ge=0)]
     """0 when no execution or dispatcher had the job (a cancel while it waited)."""
     nonce: str
+    """Of whoever wrote it."""
     manifest_sha256: str
+    """Of the bytes of jobs/<id>/manifest.json."""
     submitted_at: datetime | None = None
+    """When the manifest was written, as is `finished_at` by the store's clock."""
     finished_at: datetime
     seed: int | None = None
+    """The job's, given or derived from its id; null where it did not get that far."""
     outputs: tuple[Output, ...] = ()
     metrics: Metrics | None = None
     cost: JobCost | None = None
@@ -187,10 +207,12 @@ class Result(_Part):
     events: tuple[StoredEvent, ...] = ()
 
     def body(self) -> bytes:
+        """As it stands in the bucket: JSON, UTF-8."""
         return self.model_dump_json(indent=1).encode()
 
     @classmethod
     def parse(cls, body: bytes) -> Self | None:
+        """The result, or None for bytes that are none."""
         try:
             return cls.model_validate_json(body)
         except ValueError:

@@ -20,8 +20,9 @@ SCHEMAS: Mapping[str, Callable[[], dict[str, Any]]] = MappingProxyType(
         "event": lambda: StoredEvent.model_json_schema(mode="serialization"),
     }
 )
+"""Name → what makes it; `ryla schema` writes them all."""
 
 
 def schema(name: str) -> dict[str, Any]:
-    """The schema of a document by its name in SCHEMAS."""
+    """The schema of a document by its name in SCHEMAS. Raises KeyError for another."""
     return {**SCHEMAS[name](), "$schema": DIALECT, "title": f"ryla {name}"}

@@ -30,12 +30,15 @@ OVERLAP_S = 3600.0
 
 
 class Deploy(BaseModel):
+    """What stands in deploys/<version>.json."""
+
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     v: int = 1
     version: str
     event: StoredEvent
     delivered: bool = False
+    """Whether the event has arrived."""
 
     def body(self) -> bytes:
         return self.model_dump_json(indent=1).encode()
@@ -88,7 +91,8 @@ def newer_is_deployed(store: SafeStore, version: str) -> bool:
     """Whether a later deploy than that of `version` took place within the last OVERLAP_S.
 
     By the store's clock: versions have no order, and one that is rolled back to is the older one
-    only as long as containers of both may run. Costs one LIST.
+    only as long as containers of both may run. Costs one LIST. Raises StoreUnavailable or
+    StoreDenied.
     """
     written = {entry.key: entry.last_modified for entry in listed(store, DEPLOYS)}
     own = written.get(deploy_key(version))

@@ -16,7 +16,7 @@ def hand_back(store: SafeStore, payloads: Iterable[SpawnPayload]) -> int:
 
     Each write holds only for the claim that the payload was made for, so it is safe whoever has the
     job by now: one that was started, or claimed anew, has another ETag. It counts as no failure. A
-    store that is away leaves them leased until they lapse.
+    store that is away leaves them leased until they lapse; nothing is raised.
     """
     handed_back = 0
     try:

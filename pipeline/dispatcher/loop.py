@@ -54,8 +54,9 @@ def dispatch(
 ) -> int:
     """Tick until `wakeup` says stop, or for `for_s` seconds. How many ticks in a row were idle.
 
-    `idle_ticks` are those of an earlier run: an idle dispatcher that starts anew goes on idling.
-    A store that is briefly away is waited for; one that refuses us, or that is no queue, ends it.
+    `idle_ticks` are those of an earlier run: an idle dispatcher that starts anew goes on idling. A
+    store that is briefly away is waited for; one that refuses us, or that is no queue, ends it:
+    StoreDenied, StoreNotConditional.
     """
     settings = dispatcher.runtime.settings
     ends = None if for_s is None else monotonic() + for_s

@@ -61,9 +61,9 @@ def preflight(
 ) -> SpawnPayload | Result | Lease:
     """What to spawn, the result that refuses the job, or the lease to hand back.
 
-    `check_needs` gives the key of the job's LoRA, and raises for what the job needs and the bucket
-    does not have. `newer_is_deployed` is asked before a job is refused for what this version does
-    not know.
+    `now` is the store's clock. `check_needs` gives the key of the job's LoRA, and raises for what
+    the job needs and the bucket does not have. `newer_is_deployed` is asked before a job is refused
+    for what this version does not know. Raises a StoreError, which says nothing of the job.
     """
     lease = ask.lease
     try:
@@ -137,8 +137,13 @@ def _refuse_too_large(body: bytes) -> None:
 
 
 def check_work(id: str, manifest: Manifest, runtime: RuntimeConfig) -> costs.Estimate:
-    """Raises what makes the job impossible or too dear: no route, a caller's graph beyond limits,
-    budget, missing weights, graphs that do not fit the node interfaces."""
+    """The estimate on the route's first GPU.
+
+    Raises what makes the job impossible or too dear: NotAvailable without a route, OverBudget,
+    MissingModel, NodeMissing or GraphRejected for graphs that do not fit the node interfaces. Of a
+    caller's graph also GraphRejected beyond a limit, and NsfwNotAllowed for the uncensored
+    checkpoint.
+    """
     kind = KINDS[manifest.model]
     route = runtime.routes.routes.get(kind.route)
     if route is None:

@@ -28,13 +28,13 @@ class Rejector:
     origin: Origin
 
     def conflict(self, key: str, body: bytes) -> None:
-        """Another body for a used id. The caller removes the entry."""
+        """Another body for a used id: filed. The caller removes the entry."""
         id = parse_inbox_key(key).id
         error = IdConflict(f"the id {id} was used with another manifest", field="id", value=id)
         self._file(key, body, error)
 
     def invalid_entries(self, entries: Iterable[Entry]) -> int:
-        """Entries whose name is no job's: filed, then removed. How many were."""
+        """Entries whose name is no job's: filed, then removed, at most PER_TICK. How many were."""
         return sum(self._invalid_entry(entry.key) for entry in list(entries)[:PER_TICK])
 
     def _invalid_entry(self, key: str) -> bool:

@@ -25,6 +25,7 @@ from system.backoff import Backoff
 LOOK_S = 300.0
 """Between two looks that find nothing."""
 PER_LOOK = 100
+"""Events read at a look, and sent in one delivery."""
 PAUSES = Backoff(first_s=60.0, longest_s=3600.0)
 """After events that did not arrive."""
 KEPT_S = 7 * 86_400.0
@@ -32,7 +33,8 @@ KEPT_S = 7 * 86_400.0
 
 
 def send_rejection(store: SafeStore, sender: Sender, rejected: str, event: StoredEvent) -> None:
-    """Store the event of that object under rejected/, then send it."""
+    """Store the event of that object under rejected/, then send it. `rejected` is the object's key.
+    Raises StoreUnavailable or StoreDenied."""
     key = outbox_key(rejected)
     store.create(key, event.model_dump_json().encode())
     sender.submit(Delivery((event,), lambda: store.delete(key), lambda _: None))

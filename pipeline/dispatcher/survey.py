@@ -37,10 +37,12 @@ class Survey:
     """The store's clock at the first page of leases: later pages only make leases look younger."""
     held: Sequence[ListedLease]
     in_flight: Sequence[Lease]
+    """The jobs that take a slot."""
     slots: Slots
     order: ServiceOrder
     scan: Scan
     lists: int
+    """LIST requests made."""
     reads: int
     """Leases read, and bodies of bare keys. A lease that this dispatcher wrote or read before costs
     nothing."""
@@ -184,6 +186,7 @@ def contents(key: str, written: datetime, body: bytes, runtime: RuntimeConfig) -
 
 
 def free_slots(runtime: RuntimeConfig, in_flight: Iterable[Lease]) -> Slots:
+    """What the jobs in flight leave of each route's `max_in_flight`, never below 0."""
     taken = Counter(runtime.route_of(lease.model) for lease in in_flight)
     routes = runtime.routes.routes.values()
     free: dict[str | None, int] = {
@@ -195,6 +198,7 @@ def free_slots(runtime: RuntimeConfig, in_flight: Iterable[Lease]) -> Slots:
 def service_order(
     runtime: RuntimeConfig, in_flight: Iterable[Lease], date: datetime
 ) -> ServiceOrder:
+    """What waiting jobs are compared by; `date` is the store's clock."""
     loras: defaultdict[str | None, set[str]] = defaultdict(set)
     for lease in in_flight:
         if lease.lora is not None:

@@ -65,12 +65,15 @@ class Dispatcher:
     pool: ThreadPoolExecutor
     """Jobs are taken side by side in it."""
     owner: str
+    """Written into the leases that it claims, for people."""
     lease_cache: LeaseCache = field(default_factory=LeaseCache)
     backlog: Backlog = field(default_factory=Backlog)
     deploy_event: DeployEventSender = field(default_factory=DeployEventSender)
     rejection_events: RejectionEvents = field(default_factory=RejectionEvents)
     nonce: Callable[[], str] = lambda: uuid4().hex
+    """A fresh one for each claim."""
     jitter: Callable[[], float] = random
+    """A number from 0 to 1."""
     web: PublicHttps = INTERNET
     """Where callbacks go out."""
 
@@ -96,10 +99,12 @@ class TickReport:
     claimed: int
     """Those of them that there was a slot for."""
     more: bool
+    """Whether the inbox goes on behind its first page."""
     in_flight: int
     retrying: int
     """Jobs that wait for their next attempt."""
     taken_over: int
+    """Leases that lapsed or whose retry was due, and those of finished jobs that owe something."""
     spawned: int
     committed: int
     """Refused by this dispatcher, with a result."""
@@ -110,7 +115,9 @@ class TickReport:
     failed: int
     """Jobs this tick could not handle; their leases bring them back."""
     lists: int
+    """LIST requests made."""
     reads: int
+    """As Survey.reads."""
     replays_left: int
     """Finished jobs whose events or callback could be sent again, left for the next tick."""
 

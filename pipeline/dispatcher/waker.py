@@ -65,7 +65,8 @@ class DispatchThread:
             return self._notified or self._looking
 
     def close(self, timeout_s: float = 30.0) -> None:
-        """See to what it was notified of, then end; whoever polls finds what is left."""
+        """See to what it was notified of, for at most `timeout_s`, then end; whoever polls finds
+        what is left."""
         with self._changed:
             self._closing = True
             self._changed.notify()

@@ -49,6 +49,8 @@ class LocalEngine:
         self._closed = False
 
     def submit(self, route: str, payload: SpawnPayload) -> None:
+        """Raises EngineUnavailable once it is closed, for a route that is not there, and while the
+        starts of its workers fail."""
         if self._closed:
             raise EngineUnavailable("the local engine is closed")
         if route not in self._routes.routes:

@@ -24,6 +24,7 @@ from system.process_start import born_at
 
 
 def main(route: str, work_dir: str) -> None:
+    """Serve the jobs of a route until standard input ends; ComfyUI writes under `work_dir`."""
     settings = load_settings(os.environ)
     configure_logs(settings)
     worker = Worker(

@@ -20,7 +20,8 @@ wait for the slowest; the client itself gives up after a minute, or never if not
 
 
 class ModalEngine:
-    """Spawns, and forgets: the lease tells how a job fares. Usable from any thread."""
+    """Spawns, and forgets: the lease tells how a job fares. Usable from any thread. `spawn_s`
+    bounds a submit."""
 
     def __init__(self, settings: Settings, *, spawn_s: float = SPAWN_S) -> None:
         """No request is made yet."""
@@ -32,6 +33,9 @@ class ModalEngine:
         self._forget_handles = handle.cache_clear
 
     def submit(self, route: str, payload: SpawnPayload) -> None:
+        """Raises EngineUnavailable when Modal takes no call, or has not answered within
+        `spawn_s`."""
+
         def spawn() -> None:
             given = payload.model_dump(mode="json", exclude_none=True)
             self._handle(route, payload.gpu).run.spawn(given)

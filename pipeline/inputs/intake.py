@@ -32,6 +32,7 @@ fetch_nothing: Fetch = ImageFetcher(frozenset()).fetch
 class InputImage:
     key: str
     body: bytes
+    """PNG or JPEG, made harmless by `images.intake`."""
 
     @property
     def content_type(self) -> str:
@@ -99,7 +100,8 @@ def _replaced(value: Any, put: Callable[[str], str]) -> Any:
 
 
 def read_image(value: str, folder: Path | None, fetch: Fetch) -> bytes | None:
-    """The bytes of a URL or local file; None for anything else, such as a key."""
+    """The bytes of a URL or local file, undecoded; None for anything else, such as a key. Raises
+    InvalidInput."""
     if value.startswith("data:"):
         return _data_url(value)
     if re.match("https?:", value, re.IGNORECASE):

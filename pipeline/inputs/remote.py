@@ -14,11 +14,13 @@ from pipeline.public_https import INTERNET, BadUrl, Destination, PublicHttps, de
 
 MAX_REDIRECTS = 3
 SECONDS = 20.0
+"""For one URL, redirects and all."""
 _REDIRECTS = (301, 302, 303, 307, 308)
 _CHUNK = 64 * 1024
 _HEADERS = {"Accept": "image/png, image/jpeg, image/webp"}
 
 Fetch = Callable[[str], bytes]
+"""What lies at a URL, undecoded. Raises InvalidInput."""
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ class InputChecker:
 
 def lora_places(input: Mapping[str, Any], prefix: str) -> tuple[str, ...]:
     """Where the LoRA of a job may lie, from the input of a manifest that was not checked yet: keys,
-    or a folder that ends in /. None for an input that names no LoRA, or none that can be."""
+    or a folder that ends in /. Empty for an input that names no LoRA, or none that can be."""
     version = input.get("lora_version")
     for kind, name in ((ById, input.get("lora_id")), (ByName, input.get("lora_name"))):
         if isinstance(name, str):
@@ -93,9 +93,10 @@ class InputFetcher:
     store: SafeStore
     loras: LoraCache
     prefix: str
+    """Under which LoRAs lie in the bucket."""
 
     def fetch_images(self, keys: Mapping[str, str]) -> Mapping[str, bytes]:
-        """Field → picture. Raises InvalidInput."""
+        """Field of the input → picture. Raises InvalidInput."""
         return {name: read_image(self.store, name, key) for name, key in keys.items()}
 
     def fetch_lora(self, request: LoraRequest) -> tuple[CheckedLora, CachedLora]:

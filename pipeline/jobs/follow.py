@@ -13,7 +13,7 @@ ASKS = 16
 
 @dataclass
 class Follower:
-    """The jobs `ids`, looked at until all are finished.
+    """The jobs `ids`, looked at until all are finished; `views` has the last that was seen of each.
 
     A job whose lease went is asked for its result at once. One that was never seen with a lease may
     be waiting, or may have come and gone between two looks: those are asked in turns.
@@ -33,6 +33,9 @@ class Follower:
         return all(view.finished for view in self.views.values())
 
     def look(self) -> None:
+        """One LIST of leases, a GET for each that changed, one for the result of each job whose
+        lease went, and of at most ASKS that never had one. Raises StoreUnavailable or
+        StoreDenied."""
         leases = self._watch.look()
         unseen = []
         for id, view in self.views.items():

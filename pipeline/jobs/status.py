@@ -32,11 +32,13 @@ READERS = 8
 
 class State(StrEnum):
     UNKNOWN = "unknown"
+    """Neither entry, lease nor result: no such job, or one whose lease somebody deleted."""
     WAITING = "waiting"
     CLAIMED = "claimed"
     """A dispatcher has taken it; it waits for a worker."""
     RUNNING = "running"
     RETRY = "retry"
+    """It waits for its next attempt."""
     DELIVERING = "owing"
     """Finished; only its events are still to be delivered. The value is what commands print."""
     FINISHED = "finished"
@@ -159,9 +161,11 @@ class LeaseWatch:
 
     store: SafeStore
     reads: int = 0
+    """Leases read so far."""
     _lease_cache: LeaseCache = field(default_factory=LeaseCache)
 
     def look(self) -> dict[str, JobView]:
+        """By id, every job that has a lease."""
         entries = {id: each for each in listed(self.store, LEASES) if (id := lease_id(each.key))}
         self._lease_cache.keep_only(entries)
         changed = [
@@ -195,8 +199,11 @@ class Group:
 
 @dataclass
 class Waiting:
+    """The jobs of a group."""
+
     count: int
     oldest: datetime
+    """When the first of them was written, by the store's clock."""
 
 
 @dataclass(frozen=True)
@@ -216,7 +223,11 @@ class Overview:
 
 
 def overview(store: SafeStore, leases: LeaseWatch | None = None) -> Overview:
-    """`leases` of an earlier look saves reading those that have not changed since."""
+    """All that waits or is in progress, by a LIST of leases, of the inbox, and of a page of
+    rejected/.
+
+    `leases` of an earlier look saves reading those that have not changed since.
+    """
     held = (leases or LeaseWatch(store)).look()
     waiting: dict[Group, Waiting] = {}
     invalid_entries = 0

@@ -27,6 +27,8 @@ DEFAULT_TENANT = "default"
 
 @dataclass(frozen=True)
 class Options:
+    """How manifests are submitted."""
+
     tenant: str = DEFAULT_TENANT
     """For manifests that name none."""
     id: str | None = None
@@ -34,6 +36,8 @@ class Options:
     bare: bool = False
     """Write inbox/<id>.json, which says nothing about the job."""
     check: bool = True
+    """Whether a manifest that would be refused is refused here; without it, it is written as it
+    is."""
     fetch: Fetch = fetch_nothing
     """Gets pictures that are named by a URL."""
 
@@ -46,6 +50,7 @@ class Prepared:
     key: str
     body: bytes
     images: tuple[InputImage, ...] = ()
+    """To be written before the manifest that names them."""
 
     @property
     def sha256(self) -> str:
@@ -55,6 +60,7 @@ class Prepared:
 class Sent(StrEnum):
     SUBMITTED = "submitted"
     ALREADY = "already_there"
+    """The same manifest under the same id: nothing was written."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +69,13 @@ class Receipt:
     key: str
     sent: Sent
     state: State
+    """Where the job is now."""
     status: Status | None = None
     """Of a job that was finished already."""
 
 
 def new_id() -> str:
-    """A UUIDv7: ids made later sort later."""
+    """A UUIDv7 (RFC 9562, 5.7): ids made later sort later."""
     stamp = time.time_ns() // 1_000_000 & (1 << 48) - 1
     bits = stamp << 80 | 0x7 << 76 | secrets.randbits(12) << 64 | 0b10 << 62 | secrets.randbits(62)
     text = f"{bits:032x}"
@@ -136,7 +143,10 @@ def _key(id: str, document: Mapping[str, Any], bare: bool) -> str:
 
 
 def submit(store: SafeStore, job: Prepared) -> Receipt:
-    """Write it, unless it is there already. Raises IdConflict when its id has another body."""
+    """Write its pictures, then the manifest, unless it is there already.
+
+    Raises IdConflict when its id has another body, StoreUnavailable, StoreDenied.
+    """
     if _adopted(store, job):
         return _already(store, job)
     for image in job.images:

@@ -29,6 +29,7 @@ class Found:
     key: str
     etag: str
     size: int
+    """Bytes."""
     last_modified: datetime
 
 
@@ -39,7 +40,9 @@ class Sidecar(BaseModel):
 
     trigger_word: Annotated[str, StringConstraints(max_length=200, strip_whitespace=True)] = ""
     family: Family | None = None
+    """That it was trained for, where the sidecar says so; jobs on another are refused."""
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """Of the file that it lies beside."""
     character: Annotated[str, StringConstraints(max_length=200)] | None = None
 
 

@@ -72,6 +72,7 @@ class CachedLora:
     sha256: str
     bytes: int
     downloaded: bool
+    """Whether it was pulled for this; else it was on disk."""
     seconds: float
     """To find or to pull it."""
 
@@ -143,8 +144,8 @@ class LoraCache:
 def evict(volume: Volume, limit_bytes: int, *, now: float, grace_s: float = GRACE_S) -> list[str]:
     """Delete the longest unused files until `limit_bytes` hold the rest; their sha256s.
 
-    For one owner only, never a worker: a worker cannot see what others are about to load.
-    Raises VolumeBusy.
+    For one owner only, never a worker: a worker cannot see what others are about to load. `now` is
+    in seconds since 1970, as the times of use are. Raises VolumeBusy.
     """
     volume.reload()
     folder = volume.folder
@@ -238,6 +239,7 @@ def _write_hashed(part: Path, chunks: Iterable[bytes], found: Found) -> str:
 
 
 def lora_folder(settings: Settings) -> Path:
+    """The setting's, else loras in the state folder."""
     return (settings.lora_dir or settings.state_dir / "loras").absolute()
 
 

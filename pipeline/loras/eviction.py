@@ -14,6 +14,8 @@ EVERY_S = 600.0
 
 
 class LoraEviction:
+    """Evicts at most every `every_s` seconds, down to `limit_bytes`. Usable from any thread."""
+
     def __init__(
         self,
         volume: Volume,

@@ -20,17 +20,25 @@ from pipeline.store.conditional import SafeStore
 
 T = TypeVar("T")
 TRIES = 3
+"""Looks for a file that is replaced each time."""
 
 
 @dataclass(frozen=True)
 class CheckedLora:
+    """A file that fits its base model, as it was when it was looked at."""
+
     found: Found
     sidecar: Sidecar
     lora: Lora
 
 
 def check_lora(store: SafeStore, ref: LoraRef, base: Base, prefix: str = LORAS) -> CheckedLora:
-    """Everything that can be known without pulling the file. Raises any LoraError."""
+    """Everything that can be known without pulling the file: that it is there, of the base's
+    family, and that every matrix fits.
+
+    Raises any LoraError, with `seconds` and what is known of the file, or InvalidField for a name
+    that no key can have.
+    """
 
     def once() -> CheckedLora:
         with _told_of() as facts:
@@ -45,7 +53,7 @@ def check_lora(store: SafeStore, ref: LoraRef, base: Base, prefix: str = LORAS) 
 def fetch_lora(
     store: SafeStore, cache: LoraCache, ref: LoraRef, base: Base, prefix: str = LORAS
 ) -> tuple[CheckedLora, CachedLora]:
-    """The file on this machine, checked where it lies. Raises any LoraError."""
+    """The file on this machine, checked where it lies. Raises as `check_lora`."""
 
     def once() -> tuple[CheckedLora, CachedLora]:
         with _told_of() as facts:

@@ -41,7 +41,11 @@ class StoredLora:
 
 
 def bases(models: ModelTable) -> dict[str, Base]:
-    """What a LoRA may be made for, by the name of the base model: those of kinds that take one."""
+    """What a LoRA may be made for, by the name of the base model: those of kinds that take one.
+
+    Raises MissingModel for a set that models.toml lacks, InvalidSetting for sizes that fit no
+    family.
+    """
     sets = {kind.weight_set for kind in KINDS.values() if isinstance(kind, TakesLora)}
     return {name: lora_base(models.weights(name)["unet"]) for name in sorted(sets)}
 
@@ -67,7 +71,8 @@ def fitting(lora: Lora, known: Mapping[str, Base], name: str | None = None) -> s
 
 
 def place(ref: LoraRef, prefix: str) -> str:
-    """The key under which a LoRA for these words is found first."""
+    """The key under which a LoRA for these words is found first. Raises InvalidField or
+    LoraUnreadable."""
     return places(ref, prefix)[0]
 
 
@@ -113,6 +118,7 @@ def stored_loras(store: SafeStore, prefix: str) -> Iterator[StoredLora]:
 
 
 def read(store: SafeStore, found: Found) -> StoredLora:
+    """What lies beside it; a sidecar that cannot be read is told in `error`."""
     try:
         return StoredLora(found, read_sidecar(store, found))
     except LoraUnreadable as error:
@@ -150,6 +156,7 @@ class LoraDescription:
     sidecar: Sidecar | None = None
 
     def document(self) -> dict[str, Any]:
+        """As JSON."""
         lora = self.lora
         beside = self.sidecar.model_dump(mode="json") if self.sidecar else {}
         return {
@@ -192,7 +199,10 @@ def describe_file(
 def describe_stored(
     store: SafeStore, ref: LoraRef, prefix: str, known: Mapping[str, Base], base: str | None = None
 ) -> LoraDescription:
-    """Of a LoRA in the bucket, where what lies beside it counts too."""
+    """Of a LoRA in the bucket, where what lies beside it counts too.
+
+    Raises as `describe_file`, and LoraNotFound.
+    """
     found = resolve(store, ref, prefix)
     try:
         seen = describe_file(found.key, BucketRanges(store, found), known, base)

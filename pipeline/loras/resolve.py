@@ -46,7 +46,8 @@ def places(ref: LoraRef, prefix: str = LORAS) -> Sequence[str]:
 
 
 def resolve(store: SafeStore, ref: LoraRef, prefix: str = LORAS) -> Found:
-    """The file to use. Raises LoraNotFound with the places that were looked at."""
+    """The file to use. Raises LoraNotFound with the places that were looked at, and what `places`
+    raises."""
     looked = places(ref, prefix)
     for place in looked:
         found = _newest(every(store, place)) if place.endswith("/") else find(store, place)

@@ -35,7 +35,10 @@ def models_in_use(settings: Settings) -> ModelTable:
 
 
 def candidate(models_file: Path | None, folder: Path | None) -> ModelTable:
-    """What models.toml says now: what `pull` downloads and `activate` switches to."""
+    """What models.toml says now: what `pull` downloads and `activate` switches to.
+
+    With `folder`, each file where none of a kept version lies. Raises InvalidSetting or ModelError.
+    """
     table = load_models(models_file if models_file and models_file.exists() else None)
     return table if folder is None else placed(table, files_kept(folder))
 
@@ -53,6 +56,7 @@ class Change:
 
     @property
     def differs(self) -> bool:
+        """Whether other bytes stand behind the role, as far as that is known."""
         if self.before is None or self.after is None:
             return True
         return not same_file(self.before, self.after)
@@ -149,6 +153,7 @@ def _usable(here: Local) -> bool:
 
 
 def version_document(version: Version) -> dict[str, Any]:
+    """As JSON; `sets` are fingerprints."""
     return {
         "version": version.number,
         "action": version.action,

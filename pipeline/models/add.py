@@ -27,6 +27,8 @@ HALLMARKS = {
 
 @dataclass(frozen=True)
 class Added:
+    """A checkpoint that now lies in the models folder."""
+
     path: Path
     bytes: int
     sha256: str

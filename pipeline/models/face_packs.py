@@ -34,6 +34,7 @@ def pack_for(settings: Settings, use: FaceUse) -> str:
 
 
 def is_there(pack: Path) -> bool:
+    """Whether the folder holds any model."""
     return any(pack.glob("*.onnx"))
 
 
@@ -50,6 +51,7 @@ def require_boxes(settings: Settings) -> None:
 
 
 def calibration_path(settings: Settings) -> Path:
+    """The setting's, else <pack>.calibration.json beside the packs."""
     beside = faces_folder(settings) / f"{settings.faces_pack}.calibration.json"
     return settings.calibration_file or beside
 

@@ -11,6 +11,7 @@ from config.settings import Settings
 from config.tables import WeightFile
 
 CHUNK = 4 * 2**20
+"""Bytes that are read at a time."""
 
 OnBytes = Callable[[int], None]
 """Is told how many bytes of a file are done."""
@@ -22,6 +23,7 @@ class State(StrEnum):
     UNPROVEN = "unproven"
     """There, and the table has no checksum to hold it against."""
     WRONG = "wrong"
+    """Of another length or checksum than the table says."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Local:
     state: State
     bytes: int | None = None
     sha256: str | None = None
+    """Of its content, where that was read."""
     why: str | None = None
     """What is wrong."""
 
@@ -69,7 +72,7 @@ def glance(folder: Path, weight: WeightFile) -> Local:
 
 
 def check_file(folder: Path, weight: WeightFile, on_bytes: OnBytes) -> Local:
-    """Reads the whole file."""
+    """Reads the whole file, unless its length is wrong already. Raises OSError."""
     seen = glance(folder, weight)
     if seen.state in (State.MISSING, State.WRONG):
         return seen
@@ -83,6 +86,7 @@ def check_file(folder: Path, weight: WeightFile, on_bytes: OnBytes) -> Local:
 
 
 def sha256_of(path: Path, on_bytes: OnBytes | None = None) -> str:
+    """In hex. `on_bytes` is called after each CHUNK. Raises OSError."""
     digest, done = hashlib.sha256(), 0
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):

@@ -23,6 +23,7 @@ class Remote:
 
     bytes: int | None
     sha256: str | None
+    """None for a small file, of which the hub tells no checksum."""
     revision: str | None
     """The commit that it answered for."""
 
@@ -115,6 +116,7 @@ class HuggingFace:
 
 
 def page(weight: WeightFile) -> str:
+    """Where a person reads about the file, and accepts its licence."""
     return f"https://huggingface.co/{weight.repository}"
 
 

@@ -37,7 +37,8 @@ def write(file: Path, changes: Changes) -> None:
 
 
 def changed(text: str, changes: Changes) -> str:
-    """The text with the keys set in their tables, which are added at the end if need be."""
+    """The text with the keys set in their tables, which are added at the end if need be. Inline
+    tables and dotted keys are not found: `write` notices."""
     lines = text.splitlines()
     for (kind, name), values in changes.items():
         lines = _with_table(lines, f"[{kind}.{_key(name)}]", values)

@@ -13,6 +13,7 @@ from threading import Event, Thread
 import structlog
 
 CHUNK = 8 * 2**20
+"""Bytes that are read at a time."""
 SHARE = 0.75
 """Of the memory: ComfyUI holds the file that it loads once more."""
 
@@ -23,6 +24,7 @@ class PreloadReport:
 
     bytes: int = 0
     seconds: float = 0.0
+    """Spent reading."""
     whole: frozenset[Path] = frozenset()
     """Files that were read to their end."""
 
@@ -50,9 +52,11 @@ class WeightsPreload:
 
     @property
     def report(self) -> PreloadReport:
+        """What was read so far. From any thread."""
         return self._report
 
     def start(self) -> None:
+        """Once."""
         self._thread.start()
 
     def only(self, paths: Collection[Path]) -> None:

@@ -20,6 +20,7 @@ SPARE_BYTES = 2**30
 OnFile = Callable[[WeightFile, int], None]
 """Is told how many bytes of a file have come."""
 FreeBytes = Callable[[Path], int]
+"""Bytes that are free on the disk of a folder."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,17 @@ class Wanted:
     remote: Remote
     path: Path
     part: Path
+    """Where it is collected until it is whole; named by its content, so that no two versions
+    mix."""
 
     @property
     def expected_sha256(self) -> str | None:
+        """The table's, else the hub's; None where neither knows it."""
         return self.weight.sha256 or self.remote.sha256
 
     @property
     def expected_bytes(self) -> int | None:
+        """The table's, else the hub's; None where neither knows it."""
         return self.weight.bytes or self.remote.bytes
 
     @property
@@ -52,7 +57,9 @@ class Pulled:
     bytes: int
     sha256: str
     revision: str | None
+    """The commit that the hub answered for."""
     resumed_at: int
+    """Bytes that an earlier try had left."""
     seconds: float
 
 
@@ -106,7 +113,9 @@ def require_space(wanted: Iterable[Wanted], folder: Path, free: FreeBytes = free
 
 
 def pull(wanted: Iterable[Wanted], hub: Hub, on_file: OnFile) -> Iterator[Pulled]:
-    """One file after another. Raises a ModelError; what came of a file is kept for the next try."""
+    """One file after another, in the order given. Raises a ModelError (ModelCorrupt,
+    HubUnavailable, ModelGated, ModelNotFound); what came of a file is kept for the next try, unless
+    it is corrupt."""
     for each in wanted:
         begun = time.monotonic()
         each.path.parent.mkdir(parents=True, exist_ok=True)

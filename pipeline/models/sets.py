@@ -26,10 +26,11 @@ def active_sets(models: ModelTable) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a set of files takes."""
+    """What a set of files takes, on disk and a month."""
 
     files: tuple[WeightFile, ...]
     bytes: int
+    """Without the `unknown` files."""
     unknown: tuple[str, ...]
     """Files whose length is in no table."""
     usd_per_month: float
@@ -39,6 +40,7 @@ class Plan:
 
 
 def plan(weights: Iterable[WeightFile], prices: GpuTable) -> Plan:
+    """By the volumes' price of gpus.toml."""
     files = tuple(weights)
     total = sum(weight.bytes or 0 for weight in files)
     gib = total / GIB

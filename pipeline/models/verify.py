@@ -16,6 +16,8 @@ OnFile = Callable[[WeightFile, int], None]
 
 @dataclass(frozen=True)
 class VerifiedFile:
+    """A file of the table, held against the folder and the hub."""
+
     local: Local
     learned: dict[str, Value] = field(default_factory=dict)
     """Facts that the table lacks, for the operator's models.toml."""
@@ -24,13 +26,15 @@ class VerifiedFile:
 
     @property
     def bad(self) -> bool:
+        """Whether it must not be used as it is."""
         return self.local.state is State.WRONG or self.disagreement is not None
 
 
 def verify(
     weights: Iterable[WeightFile], folder: Path, hub: Hub | None, on_file: OnFile
 ) -> Iterator[VerifiedFile]:
-    """One verdict a file. `hub` None asks nobody; one that cannot be reached is asked once."""
+    """One verdict a file, in the order given. `hub` None asks nobody; one that cannot be reached is
+    asked once. Every file whose length is right is read to its end. Raises OSError."""
     for weight in weights:
         local = check_file(folder, weight, partial(on_file, weight))
         asked, disagreement = _Facts(), None

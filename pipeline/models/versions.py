@@ -22,6 +22,7 @@ from config.tables import ModelTable, Row, WeightFile, fingerprint
 
 FOLDER = "versions"
 ID_DIGITS = 12
+"""Of a content's sha256 or revision, in the names of folders and rows."""
 _NAME = re.compile(r"[0-9]{6}\.json")
 _ID = re.compile(f"[0-9a-f]{{{ID_DIGITS}}}")
 
@@ -37,7 +38,9 @@ class Version(Row):
     back_to: int | None = None
     """Of a rollback: the entry that it repeats."""
     at: datetime
+    """By the clock of whoever made it."""
     sets: Sets
+    """All that are in use with it, those that it left alone too."""
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -187,6 +190,7 @@ def _own_place(weight: WeightFile) -> PurePosixPath:
 
 
 def is_aside(weight: WeightFile) -> bool:
+    """Whether it lies in a folder named by its content, beside another version."""
     return _own_place(weight) != PurePosixPath(weight.file).parent
 
 
@@ -203,4 +207,5 @@ def same_content(one: WeightFile, other: WeightFile) -> bool:
 
 
 def same_file(one: WeightFile, other: WeightFile) -> bool:
+    """Of the same place, and not known to differ in content."""
     return (one.folder, one.file) == (other.folder, other.file) and same_content(one, other)

@@ -28,7 +28,8 @@ from pipeline.public_https import INTERNET, BadUrl, PublicHttps, destination_of
 
 
 def require_callback(url: str | None, settings: Settings) -> None:
-    """Raises what keeps this deployment from calling that URL."""
+    """Raises what keeps this deployment from calling that URL: NotAvailable without a secret,
+    InvalidField for a URL or a host that is not called. None is no URL, and passes."""
     if url is None:
         return
     if settings.callback_secret is None:
@@ -109,7 +110,8 @@ def payload(result: Result) -> bytes:
 
 
 def signature(key: bytes, id: str, timestamp: int, body: bytes) -> str:
-    """The value of `webhook-signature`."""
+    """The value of `webhook-signature`: HMAC-SHA256 over `id.timestamp.body`, as Standard Webhooks
+    has it. `timestamp` is in seconds since 1970, `key` what `webhook_key` gives."""
     signed = b".".join((id.encode(), str(timestamp).encode(), body))
     return "v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
 
@@ -120,7 +122,7 @@ class Caller:
 
     settings: Settings
     now: Callable[[], datetime]
-    """The time that is signed."""
+    """The time that is signed, and that a Retry-After date is held against."""
     web: PublicHttps = INTERNET
 
     def call(self, result: Result) -> None:

@@ -41,6 +41,8 @@ REPLAY_PATIENCE = 12
 
 
 class Pending(StrEnum):
+    """What a finished job may owe."""
+
     CALLBACK = "callback"
     EVENTS = "events"
 
@@ -65,6 +67,7 @@ def pending_targets(lease: Lease) -> list[str]:
 
 
 def callback_target(host: str) -> str:
+    """What the sender calls the target of callbacks to this host."""
     return f"callback:{host}"
 
 
@@ -78,14 +81,22 @@ def pending_lease(lease: Lease, result: Result | None, **changes: Any) -> Lease:
 
 @dataclass(frozen=True)
 class ResultDelivery:
+    """The ports of a delivery; the module's head draws its way."""
+
     store: SafeStore
     sender: Sender
     settings: Settings
     jitter: Callable[[], float] = random.random
+    """A number from 0 to 1."""
     web: PublicHttps = INTERNET
 
     def deliver(self, result: Result, lease: Lease, etag: str) -> None:
-        """Hand what is owed to the sender, without waiting for anything but the store."""
+        """Hand what is owed to the sender, without waiting for anything but the store. `etag` is
+        that of the lease.
+
+        Raises StoreUnavailable or StoreDenied, where nothing is owed and the lease cannot be
+        deleted.
+        """
         owed = pending(result, lease)
         if not owed:
             self.store.delete(lease_key(lease.id))

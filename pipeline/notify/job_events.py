@@ -35,6 +35,7 @@ class Origin:
 
     environment: str
     engine: str
+    """The platform, or `standin` where no model draws."""
     app_version: str
 
     @classmethod
@@ -53,9 +54,11 @@ class LoadedLora:
     """How an execution came by its LoRA."""
 
     key: str
+    """In the bucket."""
     sha256: str
     bytes: int
     seconds: float
+    """To find or to pull it."""
     downloaded: bool
     attempt: int
 
@@ -78,6 +81,7 @@ def completed(
     outputs: int,
     at: datetime,
 ) -> StoredEvent:
+    """Of a job that succeeded; `at` is the store's clock."""
     event = GenerationCompleted(
         request=request_properties(about.kind, about.input),
         generation_time_ms=round(metrics.total * 1000),

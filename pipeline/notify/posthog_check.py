@@ -20,6 +20,8 @@ LATER_FIX = "Check RYLA_POSTHOG_HOST and the network; until then events wait in 
 
 @dataclass(frozen=True)
 class Finding:
+    """What a look at PostHog has shown."""
+
     found: str
     fix: str | None = None
     """None: events arrive."""

@@ -31,8 +31,8 @@ def job_result(
 ) -> Result:
     """The result of the job that has this lease and this manifest, valid or not.
 
-    Without a `cost` it did not run, and has cost what its earlier attempts did. `more` are further
-    fields of Result.
+    `body` is the manifest's bytes, `now` the store's clock. Without a `cost` it did not run, and
+    has cost what its earlier attempts did. `more` are further fields of Result.
     """
     spent, told = lease.spent, reporting(body, settings)
     others = error.others if isinstance(error, BadManifest) else ()

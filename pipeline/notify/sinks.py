@@ -8,6 +8,7 @@ from events.sink import EventSink
 
 
 def events_file(settings: Settings) -> Path:
+    """The setting's, else events.jsonl in the state folder."""
     return settings.events_file or settings.state_dir / "events.jsonl"
 
 

@@ -35,6 +35,7 @@ from pipeline.contract.keys import InboxName
 from pipeline.store.base import Entry
 
 MAX_LEVEL = 9
+"""Of a job, however long it waits; the highest priority."""
 REFUSALS = 64
 """Entries a tick claims of models that no route has: they end in a refusal, not on a GPU."""
 
@@ -87,6 +88,7 @@ class Slots:
     free: Mapping[str | None, int]
     route_of: RouteOf
     refusals: int = REFUSALS
+    """Left for models that no route has."""
 
     def of(self, model: str) -> int:
         """Free slots for a model."""
@@ -117,10 +119,12 @@ class ServiceOrder:
     aging_s: float
     route_of: RouteOf
     in_flight: Mapping[Share, int] = field(default_factory=dict)
+    """Jobs by tenant and route."""
     loras: Mapping[str | None, frozenset[str]] = field(default_factory=dict)
     """The keys of LoRAs that jobs in flight use, by route."""
 
     def level(self, job: Waiting) -> int:
+        """0 to 9, of a job at this moment."""
         waited_s = (self.now - job.entry.last_modified).total_seconds()
         return aged(job.name.priority, waited_s, self.aging_s)
 
@@ -154,7 +158,8 @@ class ServiceOrder:
 
 
 def aged(priority: int, waited_s: float, aging_s: float) -> int:
-    """The level of a job."""
+    """The level of a job: `priority` and a step for each whole `aging_s` waited, at most
+    MAX_LEVEL."""
     return min(MAX_LEVEL, priority + int(max(0.0, waited_s) // aging_s))
 
 

@@ -28,11 +28,13 @@ from pipeline.queue.admission import Contents, ServiceOrder, Slots, Waiting
 from pipeline.store.base import Entry, Page
 
 KEPT = 500
+"""Waiting jobs of each route that stay known."""
 BODIES = 64
 """Bodies of bare keys that a tick reads at most."""
 READ = 10_000
 """Bodies whose contents are remembered."""
 SWEEP_TICKS = 10
+"""Ticks in which a sweep of known length goes through the inbox."""
 SEEKS = 8
 """Pages of a process's first tick, in which it looks for a place to begin."""
 CHARACTERS = "-.0123456789_abcdefghijklmnopqrstuvwxyz"

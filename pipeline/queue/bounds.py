@@ -9,12 +9,14 @@ from config.errors import AttemptsExhausted, ClaimsLost, NeverStarted, Preempted
 from pipeline.contract.lease import Lease
 
 MOST_WAITS = 20
+"""Each lasts RYLA_SPAWNED_SECONDS: five hours in all at its default."""
 MOST_LOST_CLAIMS = 5
 MOST_PREEMPTIONS = 20
 
 
 def exhausted(lease: Lease, max_failures: int) -> AttemptsExhausted | None:
-    """Why the job is not to be started once more, or None when it may be."""
+    """Why the job is not to be started once more, or None when it may be. `max_failures` is
+    RYLA_MAX_ATTEMPTS."""
     last = f"; the last error was {lease.error.code}: {lease.error.message}" if lease.error else ""
     if lease.failures >= max_failures:
         return AttemptsExhausted(

@@ -22,7 +22,7 @@ class Claimant:
 
 
 def claim(waiting: Entry, claimant: Claimant) -> Claim:
-    """A job that nobody has."""
+    """A job that nobody has. Raises InvalidId for an entry whose name is no job's."""
     lease = _claimed(parse_inbox_key(waiting.key), waiting.last_modified, claimant)
     return Claim(ClaimTask(lease, first_claim=True))
 
@@ -30,7 +30,11 @@ def claim(waiting: Entry, claimant: Claimant) -> Claim:
 def take_over(
     held: ListedLease, waiting: Entry | None, claimant: Claimant, now: datetime
 ) -> TakeOver:
-    """A lease that is due. `waiting` is the job's inbox entry, if one was listed."""
+    """A lease that is due. `waiting` is the job's inbox entry, if one was listed; `now` is the
+    store's clock.
+
+    What a lapse counts as (a wait, a lost claim, a failure) is decided here.
+    """
     lease = held.lease
     if lease is not None and not lease.vacant:
         # Of a job that was cancelled while it waited, the entry goes too: taken again, it would

@@ -20,6 +20,7 @@ class Lifetimes:
     unreadable_s: float
     """A lease that does not parse."""
     margin_s: float
+    """Added to each before a lease is due."""
     look_after_s: float
     """A running lease is never older; one that is may be waiting for its retry, and is read."""
 
@@ -35,6 +36,7 @@ class Lifetimes:
 
 class LeaseState(Enum):
     LIVE = auto()
+    """Somebody has it."""
     DUE = auto()
     """To be taken over now: it lapsed, or the time of its retry has come."""
     UNKNOWN = auto()
@@ -55,7 +57,8 @@ class ListedLease:
 def lease_state(
     held: ListedLease, date: datetime, waiting: Entry | None, lifetimes: Lifetimes
 ) -> LeaseState:
-    """What a tick makes of a lease. `waiting` is the job's inbox entry, if one was listed."""
+    """What a tick makes of a lease. `date` is the store's clock in the reply that listed it,
+    `waiting` the job's inbox entry, if one was listed."""
     age = (date - held.entry.last_modified).total_seconds()
     if held.unreadable:
         return _due(age > lifetimes.unreadable_s + lifetimes.margin_s)

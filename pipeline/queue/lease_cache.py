@@ -23,6 +23,7 @@ class LeaseCache:
     _known: dict[str, _Known] = field(default_factory=dict)
 
     def note(self, id: str, etag: str, lease: Lease | None) -> None:
+        """What stands at this ETag; `lease` None for bytes that are no lease."""
         self._known[id] = _Known(etag, lease)
 
     def keep_only(self, ids: Iterable[str]) -> None:

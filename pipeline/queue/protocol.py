@@ -1,8 +1,8 @@
 """The vocabulary of the protocol: what a step asks for, and how a procedure ends.
 
-A procedure (taking.py, starting.py, cancelling.py) is a chain of frozen states. Each state names
-one call; its `next` turns the reply into the following state. Nothing here does I/O: a runner
-performs the calls on a store, and tests/pipeline/queue/test_exhaustive.py walks all their
+A procedure (claim_steps.py, start_steps.py, cancel_steps.py) is a chain of frozen states. Each
+state names one call; its `next` turns the reply into the following state. Nothing here does I/O: a
+runner performs the calls on a store, and tests/pipeline/queue/test_exhaustive.py walks all their
 interleavings.
 """
 
@@ -137,9 +137,12 @@ class NotMine(End):
 
 @dataclass(frozen=True)
 class Spawned(End):
+    """The engine took it; the lease is the worker's from now on."""
+
     payload: SpawnPayload
     lease: Lease
     body: bytes
+    """Of the manifest."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +156,7 @@ class Committed(End):
 
     result: Result
     lease: Lease | None
+    """None where no lease was held: a cancel. `etag` is then empty."""
     etag: str
 
 

@@ -24,9 +24,11 @@ Performer = Callable[[Any], Any]
 
 
 def run(step: Step, store: SafeStore, others: Mapping[type, Performer] | None = None) -> End:
-    """Run a procedure to its end. `others` perform the calls that are no store calls.
+    """Run a procedure to its end. `others` perform the calls that are no store calls, by their
+    type.
 
     Raises StoreUnavailable when the store stays unclear: the lease then lapses and is taken over.
+    What a performer raises passes through.
     """
     state: Step | End = step
     while not isinstance(state, End):
@@ -35,6 +37,8 @@ def run(step: Step, store: SafeStore, others: Mapping[type, Performer] | None = 
 
 
 def perform(call: Call, store: SafeStore, others: Mapping[type, Performer]) -> Any:
+    """The reply that the call names. Raises KeyError for a call that neither the store nor `others`
+    perform."""
     match call:
         case CreateLease(lease):
             return store.create(lease_key(lease.id), lease.body())

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pipeline.contract.lease import Lease
 
 MAX_MANIFEST_BYTES = 6 * 1024
+"""A larger one is read by the worker."""
 MAX_PAYLOAD_BYTES = 7 * 1024
 """Above 8 KiB the platform detours an input through blob storage."""
 
@@ -36,6 +37,7 @@ class SpawnPayload(BaseModel):
     manifest: str | None = None
     """None when it is too big; then the worker reads jobs/<id>/manifest.json."""
     claimed_at: datetime
+    """By the store's clock."""
 
     @model_validator(mode="after")
     def _agrees_with_its_lease(self) -> Self:
@@ -47,7 +49,7 @@ class SpawnPayload(BaseModel):
 def make_payload(
     lease: Lease, etag: str, model: str, manifest: bytes, claimed_at: datetime
 ) -> SpawnPayload:
-    """The reference with as much inside as the platform carries well."""
+    """The payload with as much inside as the platform carries well."""
     bare = SpawnPayload(
         id=lease.id,
         claim=lease.claim,

@@ -26,11 +26,16 @@ class Execution:
     nonce: str
     owner: str
     call_id: str | None
+    """The platform's name of this execution, if it has one."""
     ttl_s: float
+    """How long the running lease may last without a renewal."""
     rate_usd_per_s: float
     now: datetime
+    """By the store's clock."""
     max_failures: int
+    """RYLA_MAX_ATTEMPTS."""
     cold_s: float = 0.0
+    """What the worker's start took, where this job pays for it."""
 
     def lease(self, base: Lease, attempt: int) -> Lease:
         return base.started(
@@ -49,6 +54,7 @@ class Execution:
 class Start:
     execution: Execution
     claimed: Lease
+    """The lease as the payload has it, at `etag`."""
     etag: str
 
     @property

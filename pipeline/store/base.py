@@ -50,9 +50,11 @@ class Stored:
     body: bytes
     """The whole object, or the part of it that was asked for."""
     size: int
-    """Of the whole object."""
+    """Of the whole object, in bytes."""
     etag: str
     last_modified: datetime
+    """When it was written, by the store's clock, as is `date`, when it answered: UTC, whole
+    seconds."""
     date: datetime
 
 
@@ -60,8 +62,11 @@ class Stored:
 class Entry:
     key: str
     etag: str
+    """Without quotes, the same as of a GET or a PUT."""
     size: int
+    """Bytes."""
     last_modified: datetime
+    """By the store's clock, UTC."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,7 @@ class Page:
     entries: Sequence[Entry]
     """In byte order of their keys."""
     truncated: bool
+    """Whether more entries follow."""
     date: datetime
     """The store's clock when it listed: the only clock that expiry is judged by."""
 
@@ -112,4 +118,5 @@ class Presigns(Protocol):
     """A store whose objects can be read by whoever has a URL of it. Not every store can."""
 
     def presigned_url(self, key: str, seconds: int) -> str:
-        """Reads the object for so long, without any other right. No request is made."""
+        """Reads the object for so long, without any other right. No request is made, so the object
+        need not be there."""

@@ -23,6 +23,7 @@ class Verdict(StrEnum):
     WARNING = "warning"
     """The queue goes on without."""
     FAILED = "failed"
+    """The queue cannot do without."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Finding:
     check: str
     health: Verdict
     found: str
+    """In words."""
     carries: str
     """What rests on it."""
 
@@ -44,7 +46,8 @@ def run_suite(
 ) -> Generator[Finding, None, None]:
     """Each check's finding as it comes. What was written is removed at the end, whatever ends it.
 
-    `deaf` is the same store with replies to writes lost, or a LostReplies of it.
+    `deaf` is the same store with replies to writes lost, or a LostReplies of it. In each race
+    `racers` threads write at once, `rounds` times.
     """
     prefix = f"{PREFIX}{uuid4().hex}/"
     try:

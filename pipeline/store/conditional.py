@@ -39,6 +39,7 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class Won:
     etag: str
+    """Of the object that stands there."""
     fresh: bool
     """True if the store's own reply said so. False if found by reading: then our bytes are there,
     but an equal writer may have put them there before us."""
@@ -83,10 +84,11 @@ LAST_START_S = PATIENCE_S - CONNECT_S - READ_S
 
 
 class SafeStore:
-    """A store whose every call ends in a definite outcome or in StoreUnavailable.
+    """A store whose every call ends in a definite outcome or in StoreUnavailable, after PATIENCE_S
+    at most. StoreDenied passes through.
 
-    It also remembers the store's clock: `now()` is the last Date it saw plus the time since then
-    on the monotonic clock. The local wall clock is never read.
+    It also remembers the store's clock: `now()` is the last Date it saw plus the time since then on
+    the monotonic clock. The local wall clock is never read.
     """
 
     def __init__(
@@ -112,7 +114,7 @@ class SafeStore:
         self._seen: tuple[datetime, float] | None = None
 
     def now(self) -> datetime:
-        """The store's clock. Before any reply was seen, asks for one."""
+        """The store's clock, UTC. Before any reply was seen, asks for one."""
         if self._seen is None:
             self.list("leases/", limit=1)
         assert self._seen is not None
@@ -138,6 +140,7 @@ class SafeStore:
         return page
 
     def delete(self, key: str) -> None:
+        """Whatever stands there; a key that is not there is no error."""
         self._until_clear(lambda: self.raw.delete(key))
 
     def delete_matching(self, key: str, etag: str) -> None:
@@ -166,9 +169,11 @@ class SafeStore:
         self._saw(written.date)
 
     def create(self, key: str, body: bytes, content_type: str = "application/json") -> Outcome:
+        """Write where nothing stands. Lost shows what does."""
         return self._conditional(key, body, IfAbsent(), content_type)
 
     def replace(self, key: str, body: bytes, etag: str) -> Outcome:
+        """Write where this ETag stands. Lost shows what stands there instead."""
         return self._conditional(key, body, IfMatch(etag))
 
     def _conditional(

@@ -34,7 +34,10 @@ class Probe:
 def probe(
     store: Store, nonce: str, sleep: Callable[[float], None] = time.sleep
 ) -> tuple[Probe, ...]:
-    """Try every conditional operation on a key of our own under checks/, and remove it again."""
+    """Try every conditional operation on a key of our own under checks/, and remove it again.
+
+    `nonce` makes the key. Raises Busy, OutcomeUnknown, StoreDenied.
+    """
     key = f"{PREFIX}{nonce}.json"
 
     def write(number: int, condition: IfAbsent | IfMatch) -> str | None:

@@ -37,7 +37,10 @@ CONDITIONS = "The queue needs If-None-Match and If-Match on PUT."
 
 
 class S3Store:
-    """Keeps up to `pool` connections. No request is made before the first call."""
+    """Keeps up to `pool` connections. No request is made before the first call.
+
+    Beside what the port says, a reply without a Date header and a 501 are StoreNotConditional.
+    """
 
     def __init__(
         self, settings: Settings, *, pool: int = 32, read_timeout_s: float = READ_S
@@ -97,6 +100,7 @@ class S3Store:
         return Page(entries, truncated, _date(reply))
 
     def presigned_url(self, key: str, seconds: int) -> str:
+        """A URL that whoever has it may GET for so many seconds. No request is made."""
         return self._requests.account.presigned_url(self._bucket, key, seconds)
 
     def _send(self, operation: str, request: Request) -> Reply:

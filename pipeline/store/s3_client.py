@@ -125,6 +125,8 @@ class Account:
         )
 
     def presigned_url(self, bucket: str, key: str, seconds: int) -> str:
+        """A URL that whoever has it may GET for so many seconds. Raises StoreDenied,
+        OutcomeUnknown."""
         with _typed_errors():
             return self.client.generate_presigned_url(
                 "get_object", {"Bucket": bucket, "Key": key}, ExpiresIn=seconds

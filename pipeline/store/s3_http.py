@@ -19,9 +19,11 @@ from urllib3.util.wait import wait_for_read
 from pipeline.store.base import CONNECT_S
 
 BLOCK = 256 * 1024
+"""Bytes that are read or sent at a time."""
 SLOWEST = 32 * 1024
 """Bytes a second; a body that comes or goes more slowly than this stands still."""
 MAX_HEAD = 64 * 1024
+"""Bytes of status line and headers."""
 IDLE_S = 30.0
 """A connection that was not used for so long may be dead without a word from the other side."""
 
@@ -41,7 +43,8 @@ class Reply:
 class HttpPool:
     """Connections to an origin, each used by one thread at a time, as many as there are callers.
 
-    Up to `size` of them are kept. Any method may raise OSError or BrokenReply.
+    Up to `size` of them are kept. `read_timeout_s` is the longest that a reply may stand still. Any
+    method may raise OSError or BrokenReply.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class HttpPool:
     def request(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes | None
     ) -> Reply:
+        """Send it once, and read the reply to its end. `target` is path and query, quoted."""
         if self._proxy and self._origin.scheme == "http":
             target = f"{self._origin.scheme}://{self._origin.netloc}{target}"
             headers = {**headers, **_proxy_authorization(self._proxy)}

@@ -92,6 +92,7 @@ class _Way:
 @dataclass(frozen=True)
 class Signed:
     target: str
+    """Path and query, quoted."""
     headers: dict[str, str]
 
 

@@ -20,6 +20,7 @@ class ColdStart:
 
     @property
     def seconds(self) -> float:
+        """Of all parts together; 0 for a job that waited for nothing."""
         return self.container + self.imports + self.comfyui
 
     def parts(self, timings: Timings, preload: PreloadReport) -> ColdParts | None:

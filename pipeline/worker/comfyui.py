@@ -41,7 +41,7 @@ class ComfyServer:
         model_paths: Path | None = None,
         on_gpu: bool = False,
     ) -> None:
-        """`model_paths` names further folders of models, as model_paths.py writes it; `on_gpu`
+        """`model_paths` names further folders of models, as comfyui_paths.py writes it; `on_gpu`
         insists on a GPU."""
         self._process: ComfyProcess | None = None
         self._settings = settings
@@ -122,6 +122,8 @@ class ComfyServer:
 
     @property
     def client(self) -> ComfyClient:
+        """One client for all jobs, made when it is first asked for: the address of a process of
+        ours is known once it has started."""
         if self._client is None:
             process = self._process
             self._client = (

@@ -30,6 +30,7 @@ def sets_on(route: str) -> tuple[str, ...]:
 
 
 def takes_loras(route: str) -> bool:
+    """Whether a kind of the route does."""
     return any(row.takes_lora for kind in kinds_on(route) for row in rows(kind))
 
 
@@ -43,9 +44,9 @@ def memory_flags(
     """What to add to `given`, the flags of routes.toml, for this GPU.
 
     `--gpu-only` keeps the originals of the layers that a LoRA changes on the GPU, where a switch
-    takes 0.2 s instead of 9 s; Flux with T5 then takes 53 GB instead of 43 GB. Without LoRAs it
-    gains 3 % and makes the first prompt slower, and on a card that is too small it fails: there,
-    and where nothing is known, ComfyUI's own choice stands.
+    takes 0.2 s instead of 9 s; Flux with T5 then takes 53 GB instead of 43 GB (measured on one
+    H200, docs/decisions.md). Without LoRAs it gains 3 % and makes the first prompt slower, and on a
+    card that is too small it fails: there, and where nothing is known, ComfyUI's own choice stands.
     """
     if not loras or gpu is None or gpu.memory_gib is None or MEMORY_FLAGS & {*given}:
         return ()

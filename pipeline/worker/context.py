@@ -34,7 +34,9 @@ class WorkerContext:
     input_fetcher: InputFetcher
     faces: FaceModels
     comfy: ComfyInfo
+    """What ComfyUI said of itself when it started."""
     gpu: Gpu
+    """The row of gpus.toml that is billed."""
     owner: str
     stopping: Event
     """Set when the worker must go: the running prompt is interrupted, the job handed back."""
@@ -43,11 +45,14 @@ class WorkerContext:
     loads: ModelLoads | None = None
     """Remembers which weights were loaded; None where no weights are."""
     preload: Callable[[], PreloadReport] = PreloadReport
+    """What was read ahead so far."""
     nonce: Callable[[], str] = lambda: uuid4().hex
     jitter: Callable[[], float] = random
+    """A number from 0 to 1."""
     monotonic: Callable[[], float] = time.monotonic
 
     def must_stop(self) -> bool:
+        """Whether the running prompt is to be interrupted, for either reason."""
         return self.stopping.is_set() or self.preempted.is_set()
 
 
@@ -62,7 +67,9 @@ class RenderState:
     upload_s: float = 0.0
     """Checking, encoding and storing outputs."""
     graphs: list[str] = field(default_factory=list)
+    """sha256 of each graph that ran, in order."""
     models: dict[str, str | None] = field(default_factory=dict)
+    """Weight file → sha256 where models.toml has one."""
     lora: UsedLora | None = None
     events: list[StoredEvent] = field(default_factory=list)
     """Of this execution; they are owed even if it ends without a commit."""

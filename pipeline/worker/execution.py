@@ -35,7 +35,9 @@ class Ending(StrEnum):
     """How an execution ended; the lease and the result tell the rest."""
 
     COMMITTED = "committed"
+    """Its result stands, whatever it says."""
     RETRY = "retry"
+    """Handed back for another attempt."""
     STALE = "stale"
     """The lease had moved on, or was lost on the way."""
     PREEMPTED = "preempted"
@@ -52,7 +54,11 @@ def execute(
     on_start: Callable[[], None] = lambda: None,
 ) -> Ending:
     """Run one spawned job. `cold` is the start-up that this job waited for, and pays for from
-    `on_start` on, however it ends."""
+    `on_start` on, however it ends. `call_id` is the platform's name of this execution.
+
+    Raises a StoreError where the bucket cannot be read or written: the lease then lapses and the
+    job is taken over. What goes wrong with the job itself is its result, or its retry.
+    """
     if context.preempted.is_set():
         return Ending.PREEMPTED
     started = _begin(payload, context, call_id, cold)

@@ -9,7 +9,8 @@ from config.tables import Gpu, Route
 from pipeline.runtime import RuntimeConfig
 
 SECONDS = 15.0
-"""The driver's first answer in a fresh container takes a while."""
+"""Longest that nvidia-smi may take: the driver's first answer in a fresh container takes a
+while."""
 COMMAND = ("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
 
 

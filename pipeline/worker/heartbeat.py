@@ -45,6 +45,8 @@ class Heartbeat:
 
     @property
     def lost(self) -> bool:
+        """Whether another execution has the job, or it could not be renewed for as long as it
+        lives."""
         return self._lost
 
     @property
@@ -53,7 +55,8 @@ class Heartbeat:
         return self._lease, self._etag
 
     def report(self, fraction: float, step: str | None) -> None:
-        """What the next renewal will tell."""
+        """What the next renewal will tell: a fraction from 0 to 1, and a node class or a step of
+        ours."""
         self._progress = Progress(fraction=min(max(fraction, 0.0), 1.0), step=step)
 
     def insist(self, call: Callable[[], T]) -> T:

@@ -13,7 +13,10 @@ from pipeline.worker.heartbeat import Heartbeat
 
 
 def store(rendered: Rendered, lease: Lease, bucket: SafeStore, heart: Heartbeat) -> Output:
-    """Raises OutputInvalid, or Superseded when the lease is lost meanwhile."""
+    """The picture, and its composition if it has one, put into the bucket as they are delivered.
+
+    Raises OutputInvalid, or Superseded when the lease is lost meanwhile.
+    """
     stored = _put(rendered, rendered.body, rendered.name, lease, bucket, heart)
     if rendered.composition is not None:
         name = f"{rendered.name}-composition"
@@ -77,4 +80,5 @@ def told(report: FaceMeasurement) -> dict[str, OutputFace | Region | str | None]
 
 
 def region(box: Box) -> Region:
+    """In pixels, as the result has it."""
     return Region(x=box.x, y=box.y, width=box.width, height=box.height)

@@ -30,7 +30,10 @@ from pipeline.worker.outputs import store
 def render_job(
     state: RenderState, lease: Lease, body: bytes, context: WorkerContext, heart: Heartbeat
 ) -> None:
-    """Fills `state`. Raises from the error tree."""
+    """Fills `state`, picture by picture.
+
+    Raises from the error tree; Superseded or PromptInterrupted once the lease is lost.
+    """
     if not body:
         raise ManifestNotJson("the manifest is gone from the bucket")
     manifest = state.manifest = parse_manifest(body)

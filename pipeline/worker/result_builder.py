@@ -32,11 +32,13 @@ class ResultBuilder:
     payload: SpawnPayload
     lease: Lease
     body: bytes
+    """Of the manifest."""
     state: RenderState
     runtime: RuntimeConfig
     comfy: ComfyInfo
     gpu: Gpu
     total_s: float
+    """From the start of the execution to its last stored output, or its error."""
     cold: ColdStart
     preload: PreloadReport
 
@@ -51,6 +53,7 @@ class ResultBuilder:
 
     @cached_property
     def metrics(self) -> Metrics:
+        """Seconds by part. `queue` and `claim` are differences of the store's clock, 0 at least."""
         lease, state = self.lease, self.state
         started = lease.started_at or self.payload.claimed_at
         return Metrics(
@@ -73,6 +76,7 @@ class ResultBuilder:
 
     @cached_property
     def cost(self) -> JobCost:
+        """GPU, cores and memory for `total_s` and the cold start, at the lease's rate."""
         rate, spent = self.lease.rate_usd_per_s, self.lease.spent
         usd = rate * (self.total_s + self.cold.seconds)
         return JobCost(
@@ -96,6 +100,7 @@ class ResultBuilder:
         return self._result(Status.SUCCEEDED, now, done, outputs=tuple(self.state.outputs))
 
     def failed(self, error: RylaError, now: datetime) -> Result:
+        """`now` is the store's clock, as it is in `succeeded`."""
         end = ended(
             self.subject,
             self.origin,

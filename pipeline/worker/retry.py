@@ -48,6 +48,7 @@ def decide_next(
 
 
 def route_of(payload: SpawnPayload, context: WorkerContext) -> Route:
+    """Raises InvalidSetting where no route runs the kind any more."""
     return context.runtime.routes.route(context.runtime.route_of(payload.model) or "")
 
 

@@ -39,6 +39,11 @@ def set_up(
     work_dir: Path,
     gpu_name: Callable[[], str | None] = gpu_name,
 ) -> WorkerSetup:
+    """What a worker of the route needs here. Writes the search paths of models under `work_dir`,
+    and makes the folders of LoRAs.
+
+    `environ` is what ComfyUI's environment is chosen from. Raises InvalidSetting.
+    """
     settings, models = runtime.settings, runtime.models
     folder = _weights_folder(settings)
     sets = [tuple(models.weights(name).values()) for name in _listed(models, sets_on(route.name))]

@@ -1,6 +1,6 @@
 """The worker of one route, in the four steps that every engine calls in the same order.
 
-    load() ─ attach() ─ run(ref) … run(ref) ─ close()
+    load() ─ attach() ─ run(payload) … run(payload) ─ close()
 
 On Modal these are a container's lifecycle methods; the local engine calls them in a child process.
 
@@ -90,7 +90,8 @@ class Worker:
         self._context: WorkerContext | None = None
 
     def load(self) -> None:
-        """What needs no GPU and no running ComfyUI: tables, clients, the sender."""
+        """What needs no GPU and no running ComfyUI: tables, clients, the sender. Raises
+        InvalidSetting."""
         self._runtime = load_runtime(self._settings, self._platform)
         self._store = open_store(self._settings)
         self._sender = Sender(make_sink(self._settings))
@@ -162,7 +163,8 @@ class Worker:
         )
 
     def run(self, payload: Mapping[str, Any], call_id: str | None = None) -> dict[str, Any]:
-        """Execute one spawned job. Its lease and result tell what became of it.
+        """Execute one spawned job. Its lease and result tell what became of it; what is returned is
+        for logs: `id`, and `ending`, one of Ending, `unreadable` or `error`.
 
         Raises KeyboardInterrupt for a job that the platform must run again elsewhere.
         """

@@ -50,11 +50,13 @@ from pipeline.store.base import Entry
 from pipeline.store.conditional import SafeStore, listed
 
 READERS = 16
+"""Threads that read jobs side by side."""
 AHEAD = 4
 """Jobs asked for in advance, for each reader."""
 PART_BYTES = 8 * 1024 * 1024
 """Of an output whose content is read, at a time."""
 MAX_LEASE_BYTES = 256 * 1024
+"""No more is read: a stranger's object may be of any size."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,14 @@ class Part:
 
     @property
     def whole(self) -> bool:
+        """Whether no job is left out."""
         return not self.ids and not self.prefix
 
     def has(self, id: str) -> bool:
         return id.startswith(self.prefix) and (not self.ids or id in self.ids)
 
     def job_prefixes(self) -> list[str]:
+        """What to list to see every object of these jobs."""
         return [f"{JOBS}{id}/" for id in sorted(self.ids)] or [f"{JOBS}{self.prefix}"]
 
     def lease_prefixes(self) -> list[str]:
@@ -91,6 +95,7 @@ class Audit:
 
     store: SafeStore
     lifetimes: Lifetimes
+    """Of the deployment that uses the bucket."""
     part: Part = Part()
     content: bool = False
     """Whether outputs are read, to hold their sha256 against the result's."""
@@ -116,6 +121,7 @@ class Audit:
 
     @property
     def waiting(self) -> int:
+        """Jobs in the inbox that nobody has."""
         return len(self._waiting)
 
     def run(self, progress: Progress = lambda _: None) -> Tally:

@@ -32,6 +32,7 @@ class FaultKind(StrEnum):
     LEASE_LAPSED = "lease_lapsed"
     """Past its life, and nobody takes it over."""
     LEASE_UNREADABLE = "lease_unreadable"
+    """Bytes that are no lease, or are another job's."""
     LEASE_OF_NOTHING = "lease_of_nothing"
     """Past its life, of a job that has neither manifest nor entry."""
     LEASE_LEFT = "lease_left"
@@ -47,8 +48,11 @@ class FaultKind(StrEnum):
     MANIFEST_DIFFERS = "manifest_differs"
     """From the one that its result was made of."""
     OUTPUT_MISSING = "output_missing"
+    """That a result names."""
     OUTPUT_SIZE = "output_size"
+    """Other than the result says."""
     OUTPUT_CONTENT = "output_content"
+    """Of another sha256 than the result says; only where contents are read."""
     EVENT_DIFFERS = "event_differs"
     """One uuid, two events: one of them is lost to analytics."""
     EVENT_TWICE = "event_twice"
@@ -59,7 +63,9 @@ class FaultKind(StrEnum):
 class Fault:
     kind: FaultKind
     key: str
+    """Of the object at fault."""
     found: str
+    """In words."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +131,7 @@ class Verdict:
     state: str | None = None
     """Of its lease."""
     outputs: int = 0
+    """That its result names, compositions too."""
     output_bytes: int = 0
     uuids: tuple[str, ...] = ()
     """Of its events, each once."""
@@ -321,6 +328,7 @@ class Tally:
     output_bytes: int = 0
     events: int = 0
     waste: int = 0
+    """Objects that no result names."""
     waste_bytes: int = 0
     faults: Counter[FaultKind] = field(default_factory=Counter)
     named: list[Fault] = field(default_factory=list)
