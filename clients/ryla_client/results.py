@@ -66,6 +66,7 @@ class Metrics(TypedDict):
     cold: bool
     cold_parts: ColdParts | None
     estimate_seconds: float | None
+    evicted: list[str]
 
 
 class Region(TypedDict):

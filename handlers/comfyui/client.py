@@ -102,12 +102,14 @@ class ComfyClient:
         on_progress: OnProgress = _ignore,
         should_stop: ShouldStop = _never,
         extra_data: Mapping[str, Any] = MappingProxyType({}),
+        beside: Mapping[str, Any] = MappingProxyType({}),
     ) -> PromptRun:
         """Run a graph in API format to its end and read every file that it saved.
 
         `prompt_id` must be new to this server. `on_progress` gets a fraction of 0 to 1 that never
         falls, and the class of the running node. When `should_stop` says so, or after `deadline_s`
-        seconds, the prompt is interrupted. Raises a ComfyError.
+        seconds, the prompt is interrupted. `beside` are nodes under ids of their own that nothing
+        is linked to: ComfyUI never runs them, but keeps what they gave before. Raises a ComfyError.
         """
         with self._explained():
             session = PromptSession(
@@ -120,6 +122,7 @@ class ComfyClient:
                 on_progress=on_progress,
                 should_stop=should_stop,
                 extra_data=extra_data,
+                beside=beside,
             )
             entry = session.run()
             tracker = session.tracker

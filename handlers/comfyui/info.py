@@ -15,6 +15,8 @@ class ComfyInfo:
     device: str
     """Name of the first device, such as `cuda:0 NVIDIA L40S : cudaMallocAsync`; `unknown` for
     none."""
+    memory_bytes: int | None = None
+    """Of the device, in all."""
 
     @property
     def is_comfyui(self) -> bool:
@@ -29,8 +31,10 @@ class ComfyInfo:
     def of(cls, stats: Mapping[str, Any]) -> "ComfyInfo":
         """Read off an answer of /system_stats."""
         system, devices = stats.get("system", {}), stats.get("devices", [])
+        memory = devices[0].get("vram_total") if devices else None
         return cls(
             engine=str(system.get("engine", "comfyui")),
             comfyui_version=system.get("comfyui_version"),
             device=str(devices[0].get("name", "unknown")) if devices else "unknown",
+            memory_bytes=memory if isinstance(memory, int) else None,
         )

@@ -79,10 +79,11 @@ class PromptSession:
         on_progress: OnProgress,
         should_stop: ShouldStop,
         extra_data: Mapping[str, Any],
+        beside: Mapping[str, Any],
     ) -> None:
         self.tracker = PromptTracker(graph, prompt_id)
         self._transport = transport
-        self._graph = graph
+        self._graph = {**graph, **beside}
         self._id = prompt_id
         self._client_id = uuid4().hex
         self._waits = waits

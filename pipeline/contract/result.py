@@ -141,6 +141,9 @@ class Metrics(_Part):
     estimate_seconds: Seconds | None = None
     """What the job was expected to take, warm, on the first GPU of its route; null where no
     estimate can be made."""
+    evicted: tuple[str, ...] = ()
+    """Weight files that were dropped to make room for this job's: whoever needs them next reads
+    them again."""
 
 
 class JobCost(_Part):

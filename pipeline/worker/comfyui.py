@@ -22,6 +22,7 @@ from handlers.faces.match import Calibration
 from handlers.faces.measurement import FaceUse
 from handlers.kinds.base import PromptRun
 from pipeline.models.face_packs import FaceModels
+from pipeline.worker.residency import Residency, beside
 from workflows.graph import Graph
 
 LET_GO_SECONDS = 5.0
@@ -169,10 +170,16 @@ class ComfyGraphRunner:
     """When the job must be done, on the monotonic clock."""
     paid_until: float = math.inf
     """When its budget is used up."""
+    residency: Residency = field(default_factory=Residency.of_nothing)
+    """Of the ComfyUI behind `client`."""
     uploads: list[str] = field(default_factory=list)
     """What was put among ComfyUI's inputs."""
+    evicted: list[str] = field(default_factory=list)
+    """Weight files that were let go for this job's."""
 
     def render(self, graph: Graph, *, part: int, parts: int) -> PromptRun:
+        choice = self.residency.choose(graph)
+        self.evicted.extend(file for loader in choice.evicted for file in loader.files)
         return self.client.run(
             graph.api(),
             prompt_id=str(uuid4()),
@@ -180,6 +187,7 @@ class ComfyGraphRunner:
             on_progress=lambda fraction, node: self.report((part + fraction) / parts, node),
             should_stop=self.should_stop,
             extra_data=graph.extra_data,
+            beside=beside(choice, graph),
         )
 
     def upload(self, body: bytes, name: str) -> str:

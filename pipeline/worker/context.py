@@ -21,6 +21,7 @@ from pipeline.notify.delivery import ResultDelivery
 from pipeline.runtime import RuntimeConfig
 from pipeline.store.conditional import SafeStore
 from pipeline.worker.comfyui import ComfyServer
+from pipeline.worker.residency import Residency
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class WorkerContext:
     """Set when the platform takes the machine: the running prompt is interrupted, the job kept."""
     loads: ModelLoads | None = None
     """Remembers which weights were loaded; None where no weights are."""
+    residency: Residency = field(default_factory=Residency.of_nothing)
+    """What ComfyUI keeps between this worker's jobs."""
     preload: Callable[[], PreloadReport] = PreloadReport
     """What was read ahead so far."""
     nonce: Callable[[], str] = lambda: uuid4().hex
@@ -71,5 +74,7 @@ class RenderState:
     models: dict[str, str | None] = field(default_factory=dict)
     """Weight file → sha256 where models.toml has one."""
     lora: UsedLora | None = None
+    evicted: list[str] = field(default_factory=list)
+    """Weight files that left the GPU's memory for this job's."""
     events: list[StoredEvent] = field(default_factory=list)
     """Of this execution; they are owed even if it ends without a commit."""

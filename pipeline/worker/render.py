@@ -56,11 +56,13 @@ def render_job(
         should_stop=lambda: heart.lost or context.must_stop(),
         until=time.monotonic() + context.runtime.settings.job_timeout_seconds,
         paid_until=time.monotonic() + _paid_seconds(manifest, lease),
+        residency=context.residency,
     )
     try:
         for rendered in kind.run(order, context.runtime.models, runner):
             _take(state, rendered, lease, body, context, heart)
     finally:
+        state.evicted += runner.evicted
         context.server.clear(lease.id, runner.uploads)
 
 

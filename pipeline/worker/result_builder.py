@@ -72,6 +72,7 @@ class ResultBuilder:
             cold=self.cold.seconds > 0,
             cold_parts=self.cold.parts(state.timings, self.preload),
             estimate_seconds=self._estimate.seconds if self._estimate else None,
+            evicted=tuple(state.evicted),
         )
 
     @cached_property

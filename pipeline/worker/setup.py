@@ -29,6 +29,8 @@ class WorkerSetup:
     loads: ModelLoads
     files_of: Callable[[str], frozenset[Path]]
     """The weight files of a kind."""
+    sizes: Mapping[str, int]
+    """Bytes of each weight file that is known or lies here, by the name that nodes have for it."""
 
 
 def set_up(
@@ -65,6 +67,7 @@ def set_up(
         preload,
         ModelLoads(models, runtime.deployed, folder, lambda: preload.report),
         partial(_files_of, models, folder),
+        _sizes(models, folder),
     )
 
 
@@ -84,6 +87,17 @@ def _files_of(models: ModelTable, folder: Path | None, kind: str) -> frozenset[P
         return frozenset()
     files: Mapping[str, WeightFile] = models.files(_listed(models, sets_of((kind,))))
     return frozenset(path_of(folder, weight) for weight in files.values())
+
+
+def _sizes(models: ModelTable, folder: Path | None) -> Mapping[str, int]:
+    sizes: dict[str, int] = {}
+    for weight in models.weights_by_name.values():
+        path = None if folder is None else path_of(folder, weight)
+        if weight.bytes is not None:
+            sizes[weight.file] = weight.bytes
+        elif path is not None and path.is_file():
+            sizes[weight.file] = path.stat().st_size
+    return sizes
 
 
 def _model_paths(runtime: RuntimeConfig, work_dir: Path) -> Path:

@@ -45,6 +45,7 @@ from pipeline.worker.context import WorkerContext
 from pipeline.worker.execution import Ending, execute
 from pipeline.worker.gpu import seen_gpu
 from pipeline.worker.preemption import noticed
+from pipeline.worker.residency import Residency, capacity
 from pipeline.worker.setup import WorkerSetup, set_up
 from system.process_start import IMPORTED_AT
 
@@ -159,6 +160,7 @@ class Worker:
             stopping=self._stopping,
             preempted=self._preempted,
             loads=self._setup.loads if comfy.is_comfyui else None,
+            residency=Residency(self._setup.sizes, capacity(comfy.memory_bytes)),
             preload=lambda: preload.report,
         )
 
