@@ -684,6 +684,7 @@ export interface Metrics {
   cold: boolean;
   cold_parts?: ColdParts | null;
   estimate_seconds?: number | null;
+  evicted?: string[];
 }
 /**
  * Where the seconds of a cold start went. `container`, `imports` and `comfyui` make up `start`;
