@@ -41,10 +41,13 @@ class Health(StrEnum):
 
 @dataclass(frozen=True)
 class Row:
+    """One check, and what it found."""
+
     check: str
     health: Health
     found: str
     fix: str | None = None
+    """What to do about it; None where there is nothing to do."""
 
 
 def run_checks(settings: Settings, environ: dict[str, str]) -> Iterator[Row]:

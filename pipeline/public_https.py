@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 PORT = 443
 MAX_URL = 2048
+"""Characters."""
 _PLAIN = re.compile(r"[!-\[\]-~]+")
 """Printable ASCII but the backslash, which readers of URLs disagree about."""
 _UNICAST = ipaddress.ip_network("2000::/3")
@@ -44,11 +45,13 @@ class BadUrl(ValueError):
 
 
 def addresses_of(host: str) -> Sequence[str]:
+    """By the system's resolver, in its order. Raises OSError."""
     found = socket.getaddrinfo(host, PORT, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(row[4][0]) for row in found))
 
 
 def connect_to(address: str, timeout_s: float) -> socket.socket:
+    """Raises OSError."""
     return socket.create_connection((address, PORT), timeout_s)
 
 
@@ -79,7 +82,8 @@ class Destination:
 
 
 def destination_of(url: str) -> Destination:
-    """Where a URL leads. Raises BadUrl."""
+    """Where a URL leads: https, port 443, no user name, at most MAX_URL characters of ASCII. Raises
+    BadUrl."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port

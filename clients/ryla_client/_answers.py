@@ -56,10 +56,12 @@ def decoded(call: Call, reply: Reply) -> dict[str, Any]:
 
 
 def job_of(call: Call, reply: Reply) -> Job:
+    """Raises UnexpectedAnswer for an answer that tells of no job."""
     return job_in(call, reply, _loaded(reply.body))
 
 
 def job_in(call: Call, reply: Reply, document: object) -> Job:
+    """As `job_of`, of a part of an answer."""
     job = read_job(document, call.key)
     if job is None:
         raise _unexpected(call, reply)

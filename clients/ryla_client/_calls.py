@@ -24,6 +24,7 @@ class Call:
     key: str | None = None
     """The job's Idempotency-Key, where it is known; only a submission sends it."""
     job_id: str | None = None
+    """Of the job that it is about, for errors."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ def submission(request: JobRequest, key: str, wait: float) -> Call:
 
 
 def waiting(seconds: float) -> dict[str, str]:
+    """The header that asks the server to wait so long; it takes whole seconds."""
     return {"Prefer": f"wait={int(seconds)}"}
 
 

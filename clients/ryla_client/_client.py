@@ -22,7 +22,11 @@ T = TypeVar("T")
 
 
 class Client:
-    """Talks to one server. Safe to share between threads; close it, or use it in a `with`."""
+    """Talks to one server. Safe to share between threads; close it, or use it in a `with`.
+
+    A call that the server refuses, or that nobody answers, raises a RylaError, after as many tries
+    as `retries` allows: _errors.py has the tree.
+    """
 
     def __init__(
         self,
@@ -32,7 +36,11 @@ class Client:
         retries: Retries | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        """`url` and `key` not given are RYLA_CLIENT_URL and RYLA_CLIENT_KEY of the environment."""
+        """`url` and `key` not given are RYLA_CLIENT_URL and RYLA_CLIENT_KEY of the environment;
+        without either, the server is that of this machine, at port 8787.
+
+        Raises RylaError for what is no URL.
+        """
         self._core = Core(retries or Retries(), time.monotonic)
         self._http = httpx.Client(**_http.options(server(url, key)), transport=transport)
 
@@ -45,21 +53,29 @@ class Client:
         return self._run(self._core.submit(request, idempotency_key))
 
     def wait(self, job: Job | str, *, timeout: float = 900.0) -> Job:
-        """The finished job, however it ended. Raises StillRunning after `timeout` seconds."""
+        """The finished job, however it ended: `timeout` is in seconds. Raises StillRunning after
+        that."""
         return self._run(self._core.wait(_http.known(job), timeout))
 
     def generate(
         self, request: Request, *, idempotency_key: str | None = None, timeout: float = 900.0
     ) -> Job:
-        """Submit and wait. Raises JobEnded for a job that did not succeed, StillRunning."""
+        """Submit and wait, for `timeout` seconds in all.
+
+        Raises JobEnded for a job that did not succeed, StillRunning for one that goes on.
+        """
         return self._run(self._core.generate(request, idempotency_key, timeout))
 
     def save(self, job: Job | str, to: str | os.PathLike[str]) -> list[Path]:
-        """Write a succeeded job's outputs to `to`, `to`-2, …; or into `to`, if that is a folder."""
+        """Write a succeeded job's outputs to `to`, `to`-2, …; or into `to`, if that is a folder.
+        The paths, in the order of the outputs.
+
+        Raises JobEnded for a job that did not succeed, StillRunning before its end, OSError.
+        """
         return self._run(self._core.save(_http.known(job), to))
 
     def output(self, job: Job | str, number: int = 0) -> bytes:
-        """One output of a succeeded job."""
+        """One output of a succeeded job, by its number from 0."""
         return self._run(self._core.output(_http.known(job), number)).body
 
     def progress(self, job: Job | str, *, last_event_id: str | None = None) -> Iterator[Job]:
@@ -86,15 +102,21 @@ class Client:
         return self._run(self._core.jobs())
 
     def health(self) -> dict[str, Any]:
+        """`status`, `app` and `version` of the server; it looks at neither store nor GPU."""
         return self._run(self._core.json("/health"))
 
     def models(self) -> dict[str, Any]:
+        """`models`, a list of the kinds with `available`, `gpus` and what they take; and their
+        `count`."""
         return self._run(self._core.json("/models"))
 
     def loras(self) -> dict[str, Any]:
+        """`loras`, a list of files in the bucket, whose `name` is what `lora_name` takes; and their
+        `count`."""
         return self._run(self._core.json("/loras"))
 
     def close(self) -> None:
+        """Close its connections; jobs go on."""
         self._http.close()
 
     def __enter__(self) -> Self:

@@ -13,6 +13,7 @@ LOCAL = "http://127.0.0.1:8787"
 """Where `ryla up` and `ryla serve` listen unless told otherwise."""
 
 CONNECT_SECONDS = 10.0
+"""Longest that a connection may take to be made."""
 SLACK = 30.0
 """Seconds that an answer may take beyond what was asked to be waited."""
 

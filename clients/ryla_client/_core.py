@@ -52,6 +52,7 @@ class Core:
         self._new_key = new_key
 
     def now(self) -> float:
+        """Seconds of the clock that retries are counted by."""
         return self._clock()
 
     def answer(self, call: Call) -> Flow[Reply]:

@@ -23,8 +23,11 @@ class Details:
     """What is known of an error beside its message. None means: not known."""
 
     code: str | None = None
+    """Stable, for programs, such as `unknown_field`."""
     field: str | None = None
+    """Path of what is at fault, as the request has it."""
     hint: str | None = None
+    """What to do about it."""
     status: int | None = None
     """Of HTTP."""
     idempotency_key: str | None = None
@@ -34,6 +37,7 @@ class Details:
     retry_after: float | None = None
     """Seconds."""
     job_id: str | None = None
+    """Of the job that it is about."""
 
 
 class RylaError(Exception):

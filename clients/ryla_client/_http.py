@@ -21,6 +21,7 @@ def options(server: Server) -> dict[str, Any]:
 
 
 def arguments(call: Call) -> dict[str, Any]:
+    """For httpx: the timeout is what the server is asked to wait, and SLACK."""
     return {
         "method": call.method,
         "url": call.path,
@@ -42,6 +43,7 @@ def broken(error: httpx.RequestError) -> Broken:
 
 
 def known(job: Job | str) -> Job:
+    """A job by its id alone is one in a state that nobody knows."""
     return job if isinstance(job, Job) else Job(job, "unknown")
 
 

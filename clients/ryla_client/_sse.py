@@ -13,6 +13,7 @@ class ServerEvent:
     id: str | None
     """The last one given, by this event or an earlier one."""
     name: str
+    """`message` where the server gives none."""
     data: str
 
 
@@ -38,6 +39,7 @@ class Parser:
         self._begin()
 
     def feed(self, chunk: bytes) -> Iterator[ServerEvent]:
+        """The events that this chunk completes."""
         *lines, self._rest = _LINE_END.split(self._rest + self._decoder.decode(chunk))
         for line in lines:
             if line:

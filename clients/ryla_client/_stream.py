@@ -37,6 +37,7 @@ class Stream:
         return about(self._job, path="/events", headers=headers, wait=QUIET_SECONDS)
 
     def feed(self, chunk: bytes) -> Iterator[Job]:
+        """The job at each event that this chunk completes."""
         self._failures = 0
         for event in self._parser.feed(chunk):
             job = read_job(_document(event.data), self._job.idempotency_key)

@@ -101,13 +101,16 @@ class OnGpu(BaseModel):
     warm_seconds: Figure = None
     """A picture, of jobs that waited for no start."""
     warm_usd: Figure = None
+    """A picture, likewise."""
     cold_seconds: Figure = None
     """Of the first job: start and execution."""
     cold_usd: Figure = None
+    """Of the first job."""
     cold_wait: Figure = None
     """Of the first job before our code began: the dispatcher's and the platform's part."""
     cold_parts: ColdParts | None = None
     estimate_seconds: Figure = None
+    """Of one job on a warm GPU, as is `estimate_usd`."""
     estimate_usd: Figure = None
     why: str = ""
     """What is missing of it."""

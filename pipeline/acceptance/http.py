@@ -22,6 +22,7 @@ REQUEST_SECONDS = 150.0
 """Of one request, which waits up to WAIT_S for its job."""
 WAIT_S = 60
 MOST_TEXT = 300
+"""Characters kept of an answer."""
 FILE = "health.json"
 
 
@@ -35,7 +36,7 @@ class Health(BaseModel):
     """Whether the plan said that nobody had asked before."""
     at: datetime
     seconds: float
-    """Connection and TLS included."""
+    """From the request to its answer, connection and TLS included."""
     status: int | None
     """Null where nothing answered."""
     told: str = ""
@@ -64,6 +65,8 @@ class Answer:
 
 @dataclass(frozen=True)
 class Web:
+    """The HTTP API of a deployment, asked as a client would."""
+
     client: httpx.Client
     wait_s: int = WAIT_S
     """That a request waits for its job."""
@@ -97,6 +100,7 @@ class Web:
         return measured
 
     def health(self, *, idle: bool) -> Health:
+        """One request, for HEALTH_SECONDS at most. Raises nothing: no answer is one too."""
         began, at = time.monotonic(), datetime.now(UTC)
         status: int | None = None
         try:
@@ -109,7 +113,8 @@ class Web:
         return Health(url=url, idle=idle, at=at, seconds=seconds, status=status, told=told)
 
     def make(self, job: Job, folder: Path, within_s: float) -> Answer:
-        """Post it, wait for its end, fetch its first picture. The same key is the same job."""
+        """Post it, wait for its end within `within_s`, fetch its first picture. The same key is the
+        same job. Raises nothing of HTTP's: that is its `fault`."""
         began = time.monotonic()
         try:
             answer = self._made(job, folder, began + within_s)

@@ -36,6 +36,8 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True)
 class Job:
+    """One job of a run; its id is made of the run's name, so that a later start finds it."""
+
     id: str
     """Over HTTP, its Idempotency-Key: the server makes the id."""
     stage: Stage
@@ -163,7 +165,8 @@ def _data_url(picture: Path) -> str:
 def priced(
     jobs: Iterable[Job], folder: Path, tenant: str, runtime: RuntimeConfig
 ) -> list[PricedJob]:
-    """Ready to be sent. Raises the first thing that is wrong with a job, before any is sent."""
+    """Ready to be sent. Raises the first thing that is wrong with a job, before any is sent: a
+    BadManifest or InvalidInput that names the part of the plan, InvalidSetting."""
     return [_priced(job, folder, tenant, runtime) for job in jobs]
 
 
@@ -200,7 +203,8 @@ def expected_usd(coming: Iterable[PricedJob]) -> float:
 def over(
     bound_usd: float | None, spent_usd: float, coming: Iterable[PricedJob]
 ) -> OverBudget | None:
-    """The refusal where what was spent and what these are expected to cost exceed the bound."""
+    """The refusal where what was spent and what these are expected to cost exceed the bound; None
+    without a bound. Jobs whose cost nobody can tell count as free here."""
     expected = expected_usd(coming)
     if bound_usd is None or spent_usd + expected <= bound_usd:
         return None

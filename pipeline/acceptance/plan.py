@@ -60,6 +60,7 @@ class PlannedLora(Part):
 
     @property
     def ref(self) -> LoraRef:
+        """As a job would name it."""
         if self.id is not None:
             return ById(self.id)
         return ByName(self.name or (self.file.stem if self.file else ""))
@@ -74,6 +75,7 @@ class PlannedLora(Part):
 class LoraPart(Making):
     prompt: Prompt
     files: tuple[PlannedLora, ...] = Field(min_length=1)
+    """A job each, and the first once more, when it must not be pulled again."""
 
 
 class FacePart(Making):
@@ -103,6 +105,8 @@ class Plan(Part):
     app_idle: bool = False
     """Whether nothing has asked the app for so long that no container of its API runs."""
     max_cost_usd: Annotated[float, Field(gt=0)] | None = None
+    """For the whole run: where the estimates are above it nothing is sent, and once it is spent
+    nothing more."""
     flux: FluxPart | None = None
     loras: LoraPart | None = None
     faces: FacePart | None = None
@@ -122,6 +126,7 @@ class Plan(Part):
         return self
 
     def has_means_for(self, kind: str) -> bool:
+        """Whether the parts that its jobs are made from are there."""
         if kind == "flux-lora":
             return self.loras is not None
         return self.faces is not None or not kind.endswith("-instantid")

@@ -36,6 +36,7 @@ from pipeline.runtime import RuntimeConfig
 from pipeline.store.conditional import SafeStore
 
 LOOK_SECONDS = 1.0
+"""Between two looks at the jobs."""
 HTTP_SECONDS = 900.0
 """Longest that one job over HTTP is waited for."""
 
@@ -52,6 +53,7 @@ class Progress:
 
     @property
     def unsent(self) -> list[PricedJob]:
+        """In the order in which they are to be sent."""
         return [each for each in self.priced_jobs if each.job.id not in self.views]
 
     @property
@@ -228,6 +230,11 @@ class Run:
         return priced(jobs, self.file.folder, self.runtime.settings.tenant, self.runtime)
 
     def go(self) -> Findings:
+        """Send what is not there yet, and follow it all to its end or until the money is used up.
+
+        Call prepare() first. Raises a LoraError or InvalidInput for a LoRA that cannot be put
+        there, StoreUnavailable, StoreDenied; what goes wrong with a job is among the findings.
+        """
         plan, said, health = self.file.plan, self.observer.said, None
         if self.web is not None:
             said("asking /health")

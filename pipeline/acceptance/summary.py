@@ -25,6 +25,8 @@ STANDIN_MADE = "made by the stand-in"
 
 
 def evaluate(facts: Facts) -> list[Criterion]:
+    """All criteria, in the order of the page; what the stand-in made is evidence of nothing but
+    faults."""
     criteria = [*picture_criteria(facts), *figure_criteria(facts), *deployment_criteria(facts)]
     return [_as_standin(each) for each in criteria] if facts.standin else criteria
 
@@ -51,6 +53,8 @@ class Thumbnail:
 
 @dataclass(frozen=True)
 class Acceptance:
+    """A run, judged: what the page and `--json` show."""
+
     run: str
     bucket: str
     at: datetime
@@ -76,6 +80,7 @@ class Acceptance:
 
     @property
     def usd(self) -> float:
+        """Spent by all jobs of the run, their lost attempts included."""
         return spent_usd(self.findings.facts.results)
 
     def document(self) -> dict[str, Any]:
@@ -103,7 +108,10 @@ def account(
     store: SafeStore,
     folder: Path,
 ) -> Acceptance:
-    """Judges, and reads the pictures for the page. `folder` is what references are relative to."""
+    """Judges, and reads the pictures for the page. `folder` is what references are relative to.
+
+    Raises StoreUnavailable, StoreDenied, or OSError for a reference that is gone.
+    """
     criteria = evaluate(findings.facts)
     shown = {
         each.name: _pictures(each, findings.facts.outcomes, store, folder) for each in criteria

@@ -16,6 +16,7 @@ from pipeline.api.errors import LoopbackOnly, NotAuthenticated
 from pipeline.contract.keys import is_name
 
 KEY_BYTES = 32
+"""Random bytes of a key."""
 PREFIX = "ryla_"
 """So that a key is known for one wherever it turns up."""
 _SCHEME = re.compile(r"bearer +(\S+)\Z", re.IGNORECASE)
@@ -23,6 +24,7 @@ _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "
 
 
 def new_key() -> str:
+    """A prefix and 256 random bits, in the letters of URLs."""
     return PREFIX + secrets.token_urlsafe(KEY_BYTES)
 
 
@@ -36,6 +38,7 @@ class Peer:
     """What is known of whoever asks."""
 
     address: str | None
+    """IP address of the connection; None where the server tells none."""
     headers: Mapping[str, str]
     """Names in lower case."""
 
@@ -45,7 +48,9 @@ class Authenticator:
     keys: Sequence[tuple[str, str]]
     """Tenant and sha256 of a key; a tenant may have several."""
     local_tenant: str
+    """Whose the requests of this machine are, where there are no keys."""
     origins: frozenset[str] = frozenset()
+    """Sites whose pages may ask from a browser of this machine, in lower case."""
 
     @classmethod
     def of(cls, settings: Settings) -> Self:

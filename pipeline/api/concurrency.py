@@ -16,8 +16,11 @@ INTAKES = 2
 
 
 class Threads:
+    """At most `total` calls at a time; more wait for their turn."""
+
     def __init__(self, total: int = STORE_CALLS) -> None:
         self._limiter = CapacityLimiter(total)
 
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What the call returns or raises."""
         return await to_thread.run_sync(partial(call, *args, **kwargs), limiter=self._limiter)

@@ -45,6 +45,7 @@ class ApiDependencies:
 
     @property
     def images(self) -> Fetch:
+        """Raises InvalidInput for a host that is not listed."""
         if self.fetch is not None:
             return self.fetch
         hosts = frozenset(self.runtime.settings.picture_hosts.lower().replace(" ", "").split(","))

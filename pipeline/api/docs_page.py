@@ -21,6 +21,7 @@ Document = Mapping[str, Any]
 
 
 def add_reference(app: FastAPI) -> None:
+    """`/docs`, written when it is first asked for."""
     made: dict[str, HTMLResponse] = {}
 
     async def docs(request: Request) -> Response:  # noqa: ARG001
@@ -87,5 +88,6 @@ def type_of(field: Document) -> str:
 
 
 def default_of(field: Document) -> str:
+    """As JSON in backticks; empty for none or null."""
     value = field.get("default")
     return "" if value is None else f"`{json.dumps(value)}`"

@@ -12,7 +12,8 @@ from config.errors import RylaError
 
 
 class RequestRefused(RylaError):
-    """`retry_after_s` says when asking again makes sense."""
+    """`retry_after_s` says after how many seconds asking again makes sense; None where it makes
+    none, or nobody knows."""
 
     code = "request_refused"
     http_status = 400
@@ -36,6 +37,8 @@ class WrongMediaType(RequestRefused):
 
 
 class RequestTooSlow(RequestRefused):
+    """The body was not there within `Timeouts.body`."""
+
     code = "request_too_slow"
     http_status = 408
 
@@ -53,11 +56,15 @@ class LoopbackOnly(RequestRefused):
 
 
 class TooManyRequests(RequestRefused):
+    """More than RYLA_API_REQUESTS_PER_MINUTE."""
+
     code = "too_many_requests"
     http_status = 429
 
 
 class TooManyJobs(RequestRefused):
+    """RYLA_API_JOBS_PER_TENANT of them wait or run."""
+
     code = "too_many_jobs"
     http_status = 429
     default_hint = "Wait until some of them are finished; GET /jobs lists them."

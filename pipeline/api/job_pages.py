@@ -19,7 +19,9 @@ MOST = 100
 class Page:
     jobs: Sequence[OwnedJob]
     count: int
+    """Of all the tenant's jobs, beyond this page too."""
     next: str | None
+    """The id to go on after; None on the last page."""
 
 
 @dataclass
@@ -34,6 +36,8 @@ class JobPages:
     """Id → ETag of its lease, and what that said: none is read twice."""
 
     async def page(self, tenant: str, after: str, limit: int) -> Page:
+        """Jobs with an id above `after`, in the order of ids, at most `limit`. Raises
+        StoreUnavailable or StoreDenied."""
         seen = await self.job_listing.look(since=self.job_listing.some_time_ago(self.max_age_s))
         listed = {*self.job_listing.just_posted(tenant), *seen.ids_of(tenant)}
         mine = sorted(id for id in listed if not self.lookup.is_over(id))

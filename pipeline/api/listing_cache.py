@@ -39,25 +39,32 @@ class Posted:
 
 @dataclass(frozen=True)
 class Snapshot:
+    """One look at the inbox and the leases."""
+
     at: float
     """When it was begun, monotonic."""
     waiting: Mapping[str, Entry] = field(default_factory=dict)
     """By id."""
     held: Mapping[str, Entry] = field(default_factory=dict)
+    """Leases, by id."""
     owners: Mapping[str, Owner] = field(default_factory=dict)
     """As far as they are known."""
     count: Mapping[str, int] = field(default_factory=dict)
     """Jobs by tenant."""
 
     def ids_of(self, tenant: str) -> Iterator[str]:
+        """In no order."""
         return (id for id, owner in self.owners.items() if owner.tenant == tenant)
 
 
 @dataclass
 class JobListing:
+    """Lives on the event loop alone; its reading is done in `threads`."""
+
     store: SafeStore
     threads: Threads
     max_age_s: float
+    """Of a listing that limits are judged by."""
     monotonic: Callable[[], float] = time.monotonic
     _last: Snapshot | None = None
     _took_s: float = 0.0

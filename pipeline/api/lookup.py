@@ -41,7 +41,11 @@ class Lookup:
     _results: OrderedDict[str, OwnedJob] = field(default_factory=OrderedDict)
 
     async def find(self, id: str, tenant: str) -> OwnedJob:
-        """Raises UnknownJob."""
+        """The tenant's job, wherever it is.
+
+        Raises UnknownJob, also for an id that is none or another tenant's; StoreUnavailable,
+        StoreDenied.
+        """
         try:
             owned = await self._find(check_id(id))
         except InvalidId:
@@ -85,10 +89,12 @@ class Lookup:
 
 
 def result_or_lease(store: SafeStore, id: str) -> OwnedJob | None:
+    """The finished job, else the one in progress; None for one that waits, or is none."""
     return finished(store, id) or in_progress(store, id)
 
 
 def finished(store: SafeStore, id: str) -> OwnedJob | None:
+    """By its result; None without one."""
     done = read_result(store, id)
     return None if done is None else _ended(store, done)
 

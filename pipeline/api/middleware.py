@@ -19,6 +19,8 @@ QUIET = frozenset({"/health", "/metrics"})
 
 
 def request_id(given: str | None) -> str:
+    """The one that was given, if it can stand in a log: 1 to 64 letters, digits, dots, dashes and
+    underscores. Else a new one."""
     return given if given is not None and _SANE.match(given) else uuid4().hex
 
 

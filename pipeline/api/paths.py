@@ -13,6 +13,7 @@ from handlers.kinds.registry import KINDS, NOT_YET
 class Endpoint:
     path: str
     kind: str
+    """That it takes; one of NOT_YET is answered 501."""
     old: bool = False
     """Clients of the system before this one know it: they send `Accept: */*`, and save whatever
     comes with a 2xx as a picture."""
@@ -28,8 +29,11 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Gone:
+    """A path of the system before this one, answered 410."""
+
     path: str
     instead: str
+    """A sentence for its clients."""
 
 
 ENDPOINTS: Sequence[Endpoint] = (

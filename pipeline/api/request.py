@@ -85,12 +85,12 @@ def require_once(request: Request, name: str) -> None:
 
 
 def require_query(request: Request, *known: str) -> None:
-    """Raises BadRequest for a parameter that is none of these."""
+    """Raises BadRequest for a parameter that is none of these, or that is given twice."""
     require_known([name for name, _ in request.query_params.multi_items()], known)
 
 
 async def waited(request: Request, service: Service, owned: OwnedJob, seconds: float) -> OwnedJob:
-    """The job when it is finished or the time is over.
+    """The job when it is finished or `seconds` are over.
 
     Raises ClientDisconnect as soon as whoever asks has hung up: nobody is to be told any more.
     """

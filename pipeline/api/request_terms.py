@@ -13,6 +13,7 @@ from pipeline.contract.keys import clip
 MAX_WAIT = 120
 """Seconds that one request may ask to wait."""
 MAX_KEY = 255
+"""Characters of an Idempotency-Key."""
 _KEY = re.compile(rf"[!-~]([ -~]{{0,{MAX_KEY - 2}}}[!-~])?")
 _WAIT = re.compile(r"\s*wait\s*=\s*\"?([0-9]{1,9})\"?\s*(;.*)?", re.IGNORECASE)
 _RANGE = re.compile(r"\s*([a-z*]+)\s*/\s*([a-z0-9.+*-]+)\s*(?:;(.*))?", re.IGNORECASE)
@@ -69,7 +70,8 @@ def waiting(prefer: str | None) -> int | None:
 
 
 def job_id(tenant: str, key: str) -> str:
-    """The id of a tenant's job by its Idempotency-Key. Raises BadRequest for no such key."""
+    """The id of a tenant's job by its Idempotency-Key: 32 hex digits of a sha256 over both, so that
+    tenants share no id. Raises BadRequest for no such key."""
     if not _KEY.fullmatch(key):
         raise BadRequest(
             f"an Idempotency-Key has 1 to {MAX_KEY} printable ASCII characters",
@@ -99,7 +101,7 @@ def require_known(given: Iterable[str], known: Iterable[str]) -> None:
 
 
 def whole_number(name: str, text: str | None, low: int, high: int, default: int) -> int:
-    """A query parameter. Raises BadRequest."""
+    """A query parameter, from `low` to `high`, both included. Raises BadRequest."""
     if text is None:
         return default
     if re.fullmatch(r"[0-9]{1,9}", text) and low <= int(text) <= high:

@@ -44,12 +44,14 @@ def job(owned: OwnedJob) -> Response:
 
 
 def sent_on(id: str, ordinal: int, wait_s: int, left_s: int) -> Response:
-    """To where the picture will be, once it is there."""
+    """303 to where the picture will be, once it is there. There the client waits for `wait_s`
+    seconds, and may be sent on for `left_s` more."""
     query = f"?wait={wait_s}" + (f"&left={left_s}" if left_s else "")
     return Response(status_code=303, headers={"Location": output_url(id, ordinal) + query})
 
 
 def still_not_finished(id: str) -> StillNotFinished:
+    """For whoever has waited as long as may be."""
     error = StillNotFinished(f"the job {id} is not finished yet", field="id", value=id)
     error.hint = f"The job goes on: ask for it again at {job_url(id)}."
     error.retry_after_s = RETRY_AFTER_S
@@ -63,7 +65,10 @@ def not_finished(id: str) -> NotFinished:
 
 
 def output_of(owned: OwnedJob, ordinal: int) -> tuple[Result, Output]:
-    """Raises what the job ended with, where that is not a picture; or NoSuchOutput."""
+    """The result and its output of this number, from 0.
+
+    Raises what the job ended with, where that is not a picture; or NoSuchOutput.
+    """
     result = owned.view.result
     id = owned.view.id
     if result is None:
@@ -81,7 +86,8 @@ def output_of(owned: OwnedJob, ordinal: int) -> tuple[Result, Output]:
 
 
 def as_error(info: ErrorInfo) -> RylaError:
-    """The error that a job ended with, as one of the tree again."""
+    """The error that a job ended with, as one of the tree again; RylaError for a code of another
+    version."""
     kind = by_code().get(info.code, RylaError)
     return kind(info.message, field=info.field, value=info.value, hint=info.hint)
 
@@ -135,7 +141,11 @@ def _header(text: str) -> str:
 
 
 async def image(request: Request, service: Service, owned: OwnedJob, ordinal: int) -> Response:
-    """Raises what the job ended with, where that is not a picture."""
+    """The picture: 200 with its bytes, 302 to a presigned URL where the settings ask for that, or
+    304 to whoever has it.
+
+    Raises what the job ended with, where that is not a picture; NoSuchOutput, OutputsMissing.
+    """
     request.state.job = owned.view.id
     result, output = output_of(owned, ordinal)
     headers = image_headers(result, output)

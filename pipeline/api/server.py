@@ -28,6 +28,7 @@ AT_ONCE = 256
 SPARE_FILES = AT_ONCE + 128
 """Not for connections, but for the store's and for files that are read."""
 FEWEST = 64
+"""Connections, however low the limit on files."""
 
 
 class IdleTimeoutProtocol(H11Protocol):
@@ -86,6 +87,7 @@ class IdleTimeoutProtocol(H11Protocol):
 
 
 def most_connections() -> int:
+    """What the limit on open files leaves for connections, at least FEWEST."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(FEWEST, files - SPARE_FILES) if files != resource.RLIM_INFINITY else 2**31
 
@@ -118,6 +120,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def url_of(listener: socket.socket) -> str:
+    """Where the socket listens."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

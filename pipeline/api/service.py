@@ -18,6 +18,7 @@ from pipeline.api.submit import SubmissionParser
 from pipeline.api.watch import JobWatcher
 
 FULL_RETRY_S = 10
+"""Seconds until one of a tenant's jobs may well have ended."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,9 @@ class Service:
     authenticator: Authenticator
     rate: RateLimit
     threads: Threads
+    """For calls of the store."""
     intakes: Threads
+    """For bodies with pictures, of which few are read at a time."""
     parser: SubmissionParser
     job_listing: JobListing
     lookup: Lookup
@@ -61,7 +64,7 @@ class Service:
         return tenant
 
     async def wait(self, owned: OwnedJob, seconds: float) -> OwnedJob:
-        """The job when it is finished or the time is over."""
+        """The job when it is finished or `seconds` are over."""
         async with self.watcher.watch(owned) as watch:
             seen = await watch.end(seconds)
         return seen if seen.finished else await self.now(seen)

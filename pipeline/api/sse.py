@@ -11,6 +11,7 @@ from pipeline.api.schemas import job_document
 from pipeline.api.service import Service
 
 RETRY_MS = 1000
+"""What a browser waits before it connects again."""
 
 
 def event_id(owned: OwnedJob) -> str:
@@ -28,6 +29,7 @@ def event_id(owned: OwnedJob) -> str:
 
 
 def event(owned: OwnedJob) -> ServerSentEvent:
+    """`progress` or `finished`, with the fields of a `Job` as its data."""
     return ServerSentEvent(
         json.dumps(job_document(owned.view, owned.model), ensure_ascii=False),
         event="finished" if owned.finished else "progress",
@@ -39,7 +41,8 @@ def event(owned: OwnedJob) -> ServerSentEvent:
 async def events(
     service: Service, owned: OwnedJob, last_id: str | None
 ) -> AsyncIterator[ServerSentEvent]:
-    """From the state after `last_id` on. Ends with the job, or early enough to be resumed."""
+    """From the state after `last_id` on. Ends with the job, or after `Timeouts.stream` seconds, to
+    be resumed."""
     async with service.watcher.watch(owned, progress=True) as watch:
         async for seen in watch.views(service.dependencies.timeouts.stream):
             if event_id(seen) != last_id:

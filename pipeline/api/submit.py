@@ -24,6 +24,7 @@ class Submission:
 
     id: str
     key: str
+    """In the inbox."""
     kind: str
     body: bytes
     images: tuple[InputImage, ...] = ()
@@ -41,7 +42,10 @@ class SubmissionParser:
     fetch: Fetch
 
     def submission(self, raw: bytes, *, id: str, kind: str, tenant: str) -> Submission:
-        """Raises a BadManifest or InvalidInput."""
+        """The job that a body asks for, its pictures fetched.
+
+        Raises a BadManifest or InvalidInput, whose fields are those of the body.
+        """
         body = read_document(raw, max_bytes=len(raw))
         return self._order(body, id=id, kind=kind, tenant=tenant)
 

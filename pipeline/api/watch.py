@@ -50,6 +50,7 @@ class TrackedJob:
     looks: int = 0
     """Since its lease was read."""
     misses: int = 0
+    """Times in a row that it was found nowhere."""
     pause: int = 0
     """Looks to let pass, after it was found nowhere."""
     watchers: int = 0
@@ -57,6 +58,7 @@ class TrackedJob:
     """Watchers that want progress."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     closed: bool = False
+    """Nobody looks any more: the process ends."""
 
     def tell(self, owned: OwnedJob) -> None:
         self.owned = owned
@@ -71,7 +73,7 @@ class Watch:
     track: TrackedJob
 
     async def views(self, for_s: float) -> AsyncIterator[OwnedJob]:
-        """The job now and at each change, until it is finished or the time is over."""
+        """The job now and at each change, until it is finished or `for_s` seconds are over."""
         until = asyncio.get_running_loop().time() + for_s
         while True:
             changed, owned = self.track.changed, self.track.owned
@@ -85,7 +87,7 @@ class Watch:
                 return
 
     async def end(self, within_s: float) -> OwnedJob:
-        """The job when it is finished or the time is over."""
+        """The job when it is finished or `within_s` seconds are over."""
         async for _ in self.views(within_s):
             pass
         return self.track.owned
@@ -108,7 +110,8 @@ class JobWatcher:
 
     @asynccontextmanager
     async def watch(self, owned: OwnedJob, *, progress: bool = False) -> AsyncIterator[Watch]:
-        """The job followed. `owned` is what the caller has just seen of it."""
+        """The job followed. `owned` is what the caller has just seen of it; `progress` has its
+        lease read whenever that changes."""
         id = owned.view.id
         track = self._tracks.setdefault(id, TrackedJob(owned, owned.entry, closed=self.closing))
         track.watchers += 1

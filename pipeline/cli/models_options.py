@@ -54,4 +54,5 @@ def select(sets: list[str] | None, dir: Path | None) -> Selection:
 
 
 def gb(bytes: int | None) -> str:
+    """In units of 10^9 bytes, without the unit."""
     return "?" if bytes is None else f"{bytes / 1e9:.2f}"

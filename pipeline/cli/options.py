@@ -53,6 +53,7 @@ def load_cli_settings(environ: Mapping[str, str], state_dir: Path | None = None)
 
 
 def names_bucket(environ: Mapping[str, str]) -> bool:
+    """Whether any of BUCKET_FIELDS is set in the environment."""
     return any(environ.get(variable(name), "").strip() for name in BUCKET_FIELDS)
 
 
@@ -99,6 +100,7 @@ def bucket_settings(state_dir: Path | None, *, log_level: str = "warning") -> Se
 
 
 def quieter(settings: Settings, environ: Mapping[str, str], log_level: str) -> Settings:
+    """The settings with `log_level`, unless the environment sets one."""
     if environ.get(variable("log_level")):
         return settings
     return settings.model_copy(update={"log_level": log_level})

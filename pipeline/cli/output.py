@@ -158,6 +158,7 @@ def table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[obj
 
 
 def cell(value: object) -> str:
+    """Text as it is, but coloured where it is a word of COLOURS."""
     if value is None:
         return ""
     text = escape(str(value))
@@ -190,9 +191,11 @@ def age(since: datetime | None, now: datetime) -> str:
 
 
 def usd(amount: float | None) -> str:
+    """To a hundredth of a cent."""
     return "" if amount is None else f"${amount:.4f}"
 
 
 def bar(fraction: float, width: int = 20) -> str:
+    """`fraction` is from 0 to 1, `width` in characters without the percentage behind it."""
     full = round(fraction * width)
     return "█" * full + "░" * (width - full) + f" {fraction:4.0%}"

@@ -20,6 +20,8 @@ OnLine = Callable[[str], None]
 
 @dataclass(frozen=True)
 class InstallOptions:
+    """What is installed, and where."""
+
     folder: Path
     """Where ComfyUI is put; its environment becomes .venv in there."""
     nvidia: bool = True
@@ -28,6 +30,7 @@ class InstallOptions:
     version: str = COMFYUI
     packs: tuple[str, ...] = tuple(name for name, pack in PACKS.items() if pack.needed)
     pack_sources: Mapping[str, str] = field(default_factory=dict)
+    """Pack → a git address or a local clone in the place of its own."""
     requirements: bool = True
     """False leaves out everything that pip would fetch."""
     base_python: str = sys.executable

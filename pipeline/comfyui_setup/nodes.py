@@ -13,6 +13,7 @@ from workflows.comparison import Comparison, compare
 
 FLAGS = ("--cpu", "--disable-api-nodes")
 LOG_LINES = 2000
+"""Enough for what the imports of many packs print."""
 
 _CANNOT_IMPORT = re.compile(r"Cannot import (?P<path>\S+) module for custom nodes: (?P<why>.*)")
 _FAILED = re.compile(r"IMPORT FAILED: (?P<name>\S+)")
@@ -20,12 +21,15 @@ _FAILED = re.compile(r"IMPORT FAILED: (?P<name>\S+)")
 
 @dataclass(frozen=True)
 class NodeCheck:
+    """Whether a ComfyUI has the nodes that our graphs are made of."""
+
     comparison: Comparison
     failed: Mapping[str, str]
     """Node pack, or file of ComfyUI's own nodes, that could not be imported → why."""
 
     @property
     def good(self) -> bool:
+        """Nodes that differ may do; one that is missing will not."""
         return not self.comparison.missing
 
 
@@ -60,6 +64,7 @@ def live_interfaces(client: ComfyClient) -> interfaces.Interfaces:
 
 
 def compare_nodes(live: interfaces.Interfaces, log: Sequence[str]) -> NodeCheck:
+    """`log` is ComfyUI's, from its start."""
     comparison = compare(interfaces.committed(), live, required_nodes.ALL)
     return NodeCheck(comparison, failed_imports(log))
 

@@ -141,8 +141,8 @@ def check_work(id: str, manifest: Manifest, runtime: RuntimeConfig) -> costs.Est
 
     Raises what makes the job impossible or too dear: NotAvailable without a route, OverBudget,
     MissingModel, NodeMissing or GraphRejected for graphs that do not fit the node interfaces. Of a
-    caller's graph also GraphRejected beyond a limit, and NsfwNotAllowed for the uncensored
-    checkpoint.
+    caller's graph also NsfwNotAllowed for the uncensored checkpoint, and what
+    `require_within_limits` raises.
     """
     kind = KINDS[manifest.model]
     route = runtime.routes.routes.get(kind.route)

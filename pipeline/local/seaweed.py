@@ -21,8 +21,10 @@ from system.backoff import Backoff
 from system.supervised_process import SupervisedProcess
 
 READY_SECONDS = 30.0
+"""Longest that its start may take."""
 STOP_SECONDS = 10.0
-"""Asked to stop it may wait for its own parts for minutes; what it acknowledged is on disk."""
+"""From SIGTERM to SIGKILL: asked to stop it may wait for its own parts for minutes; what it
+acknowledged is on disk."""
 ORPHAN_STOP_SECONDS = 3
 """Whoever starts anew over the folder waits for STOP_SECONDS at most."""
 

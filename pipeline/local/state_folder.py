@@ -19,6 +19,7 @@ from config.settings import Settings
 STACK_FILE = "stack.json"
 LOCK_FILE = "lock"
 LOCK_SECONDS = 0.5
+"""How long a lock is waited for that another process may hold for a moment."""
 
 
 def left_over(folder: Path) -> bool:

@@ -22,6 +22,7 @@ from pipeline.notify.sinks import make_sink
 HEARING_S = 5.0
 """How long what was heard of may take when the container ends; the schedule finds the rest."""
 DRAIN_S = 5.0
+"""How long events may take to go out when the container ends."""
 
 
 RELOAD_S = 60.0

@@ -82,6 +82,7 @@ def of_gates(models: ModelTable, hub: Hub | None, token: str | None) -> Row:
 
 
 def in_use(models: ModelTable) -> tuple[WeightFile, ...]:
+    """The files of the sets that the kinds of this version use."""
     return tuple(models.files(active_sets(models)).values())
 
 

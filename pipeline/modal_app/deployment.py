@@ -22,16 +22,22 @@ DISPATCHER_CORES = 0.125
 """The least that the platform gives. More is taken when there is work, and billed then."""
 DISPATCHER_MIB = 192
 SCHEDULE = "* * * * *"
+"""Cron: each minute."""
 TIDY_SCHEDULE = "17 * * * *"
+"""Cron: each hour, for the LoRAs that workers share."""
 ENDING_S = 60
-"""A worker's own limits end a job before the platform does, which would tell nobody why."""
+"""Added to a route's `timeout_s`: a worker's own limits end a job before the platform does, which
+would tell nobody why."""
 DOWNLOAD_S = 6 * 3600
+"""Longest that one download of weights may take."""
 API_REQUESTS = 200
 """Side by side in one container; most of them wait."""
 
 
 @dataclass(frozen=True)
 class Deployment:
+    """Settings, tables and version of one deploy."""
+
     root: Path
     """The project's folder."""
     settings: Settings
@@ -71,6 +77,7 @@ class Deployment:
 
 
 def takes_snapshot(route: Route) -> bool:
+    """Whether the next container starts from an image of this one's memory."""
     return route.snapshot != "off"
 
 

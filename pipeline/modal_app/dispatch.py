@@ -30,6 +30,8 @@ from pipeline.store.open import open_checked_store, open_store
 
 @dataclass(frozen=True)
 class DispatchDependencies:
+    """What the runs of a container share."""
+
     settings: Settings
     runtime: RuntimeConfig
     store: SafeStore
@@ -118,6 +120,8 @@ class ScheduledRuns:
         """In a row at the end of the last run: an idle dispatcher goes on idling."""
 
     def run(self, for_s: float) -> Mapping[str, int]:
+        """Tick for `for_s` seconds. What the ticks did, added up: `ticks`, and the COUNTED fields
+        of TickReport. Raises a StoreError."""
         done: Counter[str] = Counter(ticks=0)
 
         def count(report: TickReport) -> None:

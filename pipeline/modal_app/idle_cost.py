@@ -6,7 +6,9 @@ from config.settings import Settings
 from config.tables import GpuTable
 
 MONTH_S = 730 * 3600
+"""A twelfth of 365 days."""
 RUN_EVERY_S = 60
+"""SCHEDULE of deployment.py."""
 LISTS_A_TICK = 2
 """Of an idle dispatcher: one of the leases, one of the inbox."""
 
@@ -27,6 +29,7 @@ class IdleBill:
 
     @property
     def usd(self) -> float:
+        """With nothing of the volumes' free share used up."""
         return self.dispatcher_usd + self.lists_usd + self.volumes_usd
 
 

@@ -22,6 +22,8 @@ CHECK_CODE = PurePosixPath("/opt/ryla/check")
 
 @dataclass(frozen=True)
 class Recipe:
+    """What an image is built from."""
+
     requirements: str
     """File of hash-pinned packages, relative to the project's folder."""
     env: Mapping[str, str]

@@ -26,6 +26,7 @@ class MountedVolume:
     handle: Handle
 
     def reload(self) -> None:
+        """Raises VolumeBusy, whatever the platform raised."""
         try:
             self.handle.reload()
         except Exception as error:  # an open file, or any outage of the platform

@@ -58,6 +58,8 @@ VOLUME_VERSION: Final = 2
 
 @dataclass(frozen=True)
 class NamedVolume:
+    """A volume, and where it is mounted."""
+
     name: str
     path: PurePosixPath
     holds: str
@@ -79,6 +81,8 @@ VOLUMES: Mapping[str, NamedVolume] = MappingProxyType(
 
 @dataclass(frozen=True)
 class NamedSecret:
+    """A secret, and the keys that it must have."""
+
     name: str
     keys: tuple[str, ...]
     """Without one of these, no deploy. Any other setting may stand beside them."""

@@ -15,7 +15,7 @@ from system.process_start import born_at
 
 
 def make_worker(route: str, environ: Mapping[str, str], loras: Handle) -> Worker:
-    """`loras` is the volume that is mounted at the folder of LoRAs."""
+    """`loras` is the volume that is mounted at the folder of LoRAs. Raises InvalidSetting."""
     settings = load_settings(environ)
     configure_logs(settings)
     row = load_routes(settings.routes_file).route(route)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import ceil
 
 WIDTH = 960.0
+"""Of the drawing; its other lengths are in the same units."""
 BARS_FROM, BARS_TO = 150.0, WIDTH - 64
 """x of zero, and of the end of the longest bar; names stand before, sums behind."""
 BARS_TOP, BAR_ROOM, BAR = 8.0, 30.0, 18.0
@@ -34,6 +35,7 @@ class Stack:
     """Its side with the lower coordinate across the axis."""
     pieces: Sequence[Piece]
     value: float
+    """The sum of its parts, those left out too."""
     end: float
     """On the axis."""
 

@@ -6,15 +6,17 @@ NOTHING = "\N{EN DASH}"
 
 
 def percent(value: float | None) -> str:
+    """`value` is a share: 0.5 is 50.0 %. Cut, not rounded."""
     return NOTHING if value is None else f"{cut(value * 100, 1):.1f} %"
 
 
 def seconds(value: float | None) -> str:
+    """To hundredths."""
     return NOTHING if value is None else f"{value:.2f} s"
 
 
 def usd(value: float | None) -> str:
-    """To the cent from ten dollars on."""
+    """To a hundredth of a cent; to the cent from ten dollars on."""
     if value is None:
         return NOTHING
     return f"${value:,.2f}" if value >= 10 else f"${value:.4f}"

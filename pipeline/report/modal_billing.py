@@ -19,6 +19,7 @@ from pipeline.report.money import By, Ledger
 
 TIMEOUT_S = 120.0
 WHOLE_DAYS = "%Y-%m-%d"
+"""The form of a day here, and in what the CLI is asked."""
 
 
 class NoBilling(Exception):
@@ -28,6 +29,7 @@ class NoBilling(Exception):
 @dataclass(frozen=True)
 class Day:
     day: str
+    """YYYY-MM-DD, UTC; or `all`."""
     ours_usd: float
     modal_usd: float
 
@@ -93,7 +95,8 @@ def whole_days(since: datetime, until: datetime) -> tuple[datetime, datetime]:
 
 
 def ask(begin: datetime, end: datetime, environ: Mapping[str, str]) -> str:
-    """What `modal billing report` prints. Raises NoBilling."""
+    """What `modal billing report` prints for the days from `begin` to before `end`. Raises
+    NoBilling."""
     words = ["billing", "report", "--json", "--resolution", "d"]
     words += ["--start", begin.strftime(WHOLE_DAYS), "--end", end.strftime(WHOLE_DAYS)]
     try:
@@ -118,6 +121,7 @@ def ask(begin: datetime, end: datetime, environ: Mapping[str, str]) -> str:
 @dataclass(frozen=True)
 class Billed:
     day: str
+    """YYYY-MM-DD, UTC."""
     name: str
     """Of the app, as Modal describes it."""
     usd: float
@@ -137,6 +141,7 @@ def parse(text: str) -> list[Billed]:
 def compared(
     ledger: Ledger, billed: Sequence[Billed], begin: datetime, end: datetime, app: str
 ) -> Billing:
+    """Day by day, our sums beside what was billed for the app; `end` is excluded."""
     ours = ledger.by[By.DAY]
     days = [begin + timedelta(days=n) for n in range((end - begin).days)]
     rows = []

@@ -27,6 +27,7 @@ class Money:
     jobs: int = 0
     pictures: int = 0
     gpu_seconds: float = 0.0
+    """Of executions that made a result, cold starts included."""
     usd: float = 0.0
     """Of the attempts that made the results, failed ones too."""
     cold_usd: float = 0.0
@@ -39,10 +40,12 @@ class Money:
 
     @property
     def total_usd(self) -> float:
+        """With lost attempts."""
         return self.usd + self.lost_usd
 
     @property
     def cold_share(self) -> float | None:
+        """Of `usd`, from 0 to 1; None where nothing was paid."""
         return self.cold_usd / self.usd if self.usd else None
 
     def add(self, result: Result) -> None:
@@ -80,6 +83,8 @@ class Money:
 
 @dataclass
 class Ledger:
+    """The same money, summed in each of four ways."""
+
     total: Money = field(default_factory=Money)
     by: Mapping[By, dict[str, Money]] = field(default_factory=lambda: {each: {} for each in By})
 

@@ -30,6 +30,8 @@ class Series:
         return self.percentiles((percent,))[0]
 
     def percentiles(self, percents: Sequence[float]) -> list[float | None]:
+        """By nearest rank, each from 0 to 100: of the ordered values the one numbered ceil(percent
+        ÷ 100 · n), counted from 1. None without values."""
         if not self.values:
             return [None] * len(percents)
         ordered = sorted(self.values)
@@ -42,4 +44,5 @@ class Series:
 
 
 def rounded(value: float | None) -> float | None:
+    """To six decimals."""
     return None if value is None else round(value, 6)

@@ -10,7 +10,10 @@ LONGEST = timedelta(days=3660)
 
 
 def since(text: str, now: datetime) -> datetime:
-    """`24h`, `7d`, `2026-11-01`, or a time; without a zone it is UTC. Raises InvalidInput."""
+    """When the span begins, in UTC: `24h`, `7d`, `2026-11-01`, or a time; without a zone it is UTC.
+
+    `now` is the store's clock. Raises InvalidInput, also for a time to come.
+    """
     ago = re.fullmatch(r"([0-9]{1,6})([mhdw])", text)
     if ago:
         back = timedelta(**{UNITS[ago[2]]: int(ago[1])})

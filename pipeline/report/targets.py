@@ -17,8 +17,11 @@ from pipeline.report.series import Series, rounded
 MATCH = 0.85
 """Least match of a face that counts as the same person."""
 SUCCESS = 0.95
+"""More than this share of jobs must succeed, of those that succeeded or failed."""
 SECONDS = 30.0
+"""A picture and a response must take less, in the mean."""
 USD = 0.50
+"""A picture must cost less, in the mean and at the 95th percentile."""
 
 
 class TargetVerdict(StrEnum):
@@ -31,9 +34,11 @@ class TargetVerdict(StrEnum):
 
 class Unit(StrEnum):
     SHARE = "share"
+    """0 to 1; shown in percent."""
     SECONDS = "seconds"
     USD = "usd"
     MATCH = "match"
+    """0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class Metric:
     name: str
     unit: Unit
     figure: float | None
+    """In its unit; None without data."""
     n: int
     """What it is told from."""
     of: str
@@ -64,6 +70,7 @@ class Metric:
 @dataclass
 class Faces:
     matches: Series = field(default_factory=Series)
+    """From 0 to 1."""
     above: int = 0
     """With a match of at least MATCH."""
     without_baseline: int = 0
@@ -86,6 +93,7 @@ class Faces:
 
     @property
     def share(self) -> float | None:
+        """Of the faces with a match, those of at least MATCH; None without any."""
         return self.above / len(self.matches) if self.matches else None
 
 
@@ -94,6 +102,7 @@ class Tally:
     """What the metrics are told from."""
 
     standin: bool = False
+    """Whether no model made them, so that nothing is judged."""
     ends: Counter[Status] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     """Codes of failed and refused jobs."""
@@ -103,9 +112,9 @@ class Tally:
     response: Series = field(default_factory=Series)
     """Seconds a job: manifest written → outputs stored."""
     waited: float = 0.0
-    """Of `response`: for a claim and a worker."""
+    """Seconds of `response`: for a claim and a worker."""
     started: float = 0.0
-    """Of `response`: for the start of a container and ComfyUI."""
+    """Seconds of `response`: for the start of a container and ComfyUI."""
     usd: Series = field(default_factory=Series)
     """Dollars a picture, of jobs on a GPU that is billed."""
     faces: Faces = field(default_factory=Faces)
@@ -139,16 +148,19 @@ class Tally:
 
     @property
     def success(self) -> float | None:
-        """Refusals and cancels are neither."""
+        """Share of those that succeeded or failed, from 0 to 1: refusals and cancels are neither.
+        None without any."""
         done = self.ends[Status.SUCCEEDED] + self.ends[Status.FAILED]
         return self.ends[Status.SUCCEEDED] / done if done else None
 
     @property
     def waited_share(self) -> float | None:
+        """Of all response seconds, from 0 to 1; None without any."""
         return self.waited / self.response.sum if self.response.sum else None
 
     @property
     def started_share(self) -> float | None:
+        """Of all response seconds, from 0 to 1; None without any."""
         return self.started / self.response.sum if self.response.sum else None
 
     def metrics(self) -> Iterator[Metric]:

@@ -16,6 +16,8 @@ STANDIN = "standin"
 
 @dataclass
 class Account:
+    """What was made and what it cost, of the same results."""
+
     tally: Tally = field(default_factory=Tally)
     ledger: Ledger = field(default_factory=Ledger)
 
@@ -47,6 +49,8 @@ class Totals:
 
 @dataclass(frozen=True)
 class Report:
+    """Everything that `ryla report` shows."""
+
     bucket: str
     since: datetime
     until: datetime

@@ -25,6 +25,8 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
+    """What became of a job."""
+
     job: Job
     result: Result | None
     why: str = "no result"
@@ -50,6 +52,7 @@ class Facts:
     outcomes: Sequence[Outcome] = ()
     """Those of the comparison of GPUs apart."""
     at_once: int = 2
+    """Jobs on their way at a time."""
     health: Health | None = None
     """None where no URL was given; as are `answers`."""
     answers: Sequence[Answer] | None = None
@@ -57,6 +60,8 @@ class Facts:
     """Version → whether its event is known to have arrived, of those that were announced."""
 
     def of(self, stage: Stage, subject: str | None = None) -> list[Outcome]:
+        """Of a stage, and of a subject in it where one is given; in the order in which they were
+        sent."""
         return [
             each
             for each in self.outcomes
@@ -86,11 +91,14 @@ class Facts:
 
 @dataclass(frozen=True)
 class Criterion:
+    """One criterion of the requirements, judged."""
+
     name: str
     target: str
     """As the requirements have it."""
     verdict: Verdict
     figure: str = NOTHING
+    """As text, with its unit."""
     value: float | None = None
     """The figure as a number, where it is one."""
     why: str = ""
@@ -118,6 +126,7 @@ class Criterion:
 
 
 def not_run(name: str, target: str, why: str) -> Criterion:
+    """A criterion that nothing could be seen of; `why` says what it would take."""
     return Criterion(name, target, Verdict.NOT_RUN, why=why)
 
 
@@ -127,6 +136,7 @@ def pictures(outcomes: Iterable[Outcome]) -> list[str]:
 
 
 def ids(outcomes: Iterable[Outcome]) -> list[str]:
+    """Of jobs over HTTP the id that the server made, where it is known."""
     return [each.result.id if each.result else each.job.id for each in outcomes]
 
 
@@ -136,6 +146,7 @@ def faults(outcomes: Iterable[Outcome]) -> str:
 
 
 def unfinished(outcomes: Iterable[Outcome]) -> str:
+    """How many have no result, in words; empty when all have one."""
     found = [each for each in outcomes if each.result is None]
     return f"{len(found)} jobs have no result: {found[0].why}" if found else ""
 

@@ -24,11 +24,12 @@ from pipeline.contract.result import Result, Status
 from pipeline.models.loads import Source
 
 HEALTH = 10.0
-"""Seconds."""
+"""Seconds that the first answer of an idle app must stay below."""
 MODAL = "modal"
 
 
 def deployment_criteria(facts: Facts) -> Iterator[Criterion]:
+    """`/health`, HTTP, a second container, events, the event of the deploy: in this order."""
     yield health(facts)
     yield http(facts)
     yield containers(facts)
@@ -37,6 +38,8 @@ def deployment_criteria(facts: Facts) -> Iterator[Criterion]:
 
 
 def health(facts: Facts) -> Criterion:
+    """Fails for no answer, one that is not 200, or one after HEALTH; counts as not run unless the
+    plan says that the app was idle."""
     name, target = "/health, cold", f"less than {HEALTH:g} s on an idle app"
     seen = facts.health
     if seen is None:
@@ -55,6 +58,7 @@ def health(facts: Facts) -> Criterion:
 
 
 def http(facts: Facts) -> Criterion:
+    """Fails for a job that was not taken, was answered wrongly, or has no result in the bucket."""
     name, target = "HTTP", "each kind takes a job and gives back its picture"
     if facts.answers is None:
         return not_run(name, target, "no --url was given")

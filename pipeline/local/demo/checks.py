@@ -28,6 +28,7 @@ class Check:
 
 
 def check_run(run: DemoRun) -> list[Check]:
+    """In the order in which the page shows them."""
     checks: list[tuple[str, Callable[[DemoRun], Iterator[str]]]] = [
         (f"every job ended as expected ({len(run.examples)})", _endings),
         (

@@ -16,6 +16,8 @@ EXAMPLES = Path(__file__).parents[3] / "examples" / "manifests"
 
 @dataclass(frozen=True)
 class Example:
+    """A manifest with what is to become of it."""
+
     id: str
     entry: str
     """Its inbox key."""

@@ -48,12 +48,14 @@ PARTS: Mapping[str, str] = {
 class Thumbnail:
     output: Output
     number: int
+    """From 1, over all jobs."""
     job: "JobRow"
     data: str
     """Data URI of the small copy."""
 
     @property
     def aspect(self) -> float:
+        """Width over height; 1 where the size is not known."""
         width, height = self.output.width, self.output.height
         return width / height if width and height else 1.0
 
