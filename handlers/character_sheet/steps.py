@@ -8,10 +8,11 @@ and a face below the gate is tried again in the same composition. So any two exe
 whatever was lost, go the same way.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
+from handlers.character_sheet.combinations import Making
+from handlers.character_sheet.plan import PlannedView, SheetPlan
 from handlers.character_sheet.records import (
     FACE_BELOW_GATE,
     NO_FACE,
@@ -20,25 +21,6 @@ from handlers.character_sheet.records import (
     Try,
     ViewRecords,
 )
-
-
-class PlannedView(Protocol):
-    """What a step is decided by; of the plan."""
-
-    @property
-    def nn(self) -> int: ...
-    @property
-    def id(self) -> str: ...
-    @property
-    def making(self) -> str:
-        """`composed`, `instantid` or `face-pass`."""
-
-
-class Plan(Protocol):
-    @property
-    def attempts_per_view(self) -> int: ...
-    @property
-    def views(self) -> Sequence[PlannedView]: ...
 
 
 @dataclass(frozen=True)
@@ -68,15 +50,15 @@ class Done:
 Step = Compose | MakeFace | Choose | Done
 
 
-def next_step(plan: Plan, records: SheetRecords) -> Step:
+def next_step(plan: SheetPlan, records: SheetRecords) -> Step:
     """The step that an execution is to take now."""
     return min(open_steps(plan, records), key=_turn, default=Done())
 
 
-def open_steps(plan: Plan, records: SheetRecords) -> Iterator[Compose | MakeFace | Choose]:
+def open_steps(plan: SheetPlan, records: SheetRecords) -> Iterator[Compose | MakeFace | Choose]:
     """What is next of each view that has no choice yet."""
     for view in plan.views:
-        made = records.of_view(view.nn)
+        made = records.of_view(view.number)
         if made.choice is None:
             yield _next_of(view, made, plan.attempts_per_view)
 
@@ -97,18 +79,18 @@ def _next_of(view: PlannedView, made: ViewRecords, attempts: int) -> Compose | M
         return _begin(view, 1)
     face, composition = made.tries.get(last), made.compositions.get(last)
     if face is None and composition is not None and composition.fault is None and _faced(view):
-        return MakeFace(view.nn, last, last)
+        return MakeFace(view.number, last, last)
     ended = face or composition
     assert ended is not None
     if ended.fault is None or last >= attempts:
         return Choose(choose(view, made))
     if isinstance(ended, Try) and ended.fault == FACE_BELOW_GATE:
-        return MakeFace(view.nn, last + 1, ended.composition)
+        return MakeFace(view.number, last + 1, ended.composition)
     return _begin(view, last + 1)
 
 
 def _begin(view: PlannedView, k: int) -> Compose | MakeFace:
-    return Compose(view.nn, k) if view.making != "instantid" else MakeFace(view.nn, k, None)
+    return Compose(view.number, k) if view.composes else MakeFace(view.number, k, None)
 
 
 def choose(view: PlannedView, made: ViewRecords) -> Choice:
@@ -119,7 +101,7 @@ def choose(view: PlannedView, made: ViewRecords) -> Choice:
     whole = [one for one in made.made if isinstance(one, Try) or not _is_half(view, one.fault)]
     best = max(whole, key=lambda one: (_goodness(one.fault), _likeness(one), -one.k))
     return Choice(
-        number=view.nn,
+        number=view.number,
         view=view.id,
         k=best.k,
         of="t" if isinstance(best, Try) else "c",
@@ -134,7 +116,7 @@ def _is_half(view: PlannedView, fault: str | None) -> bool:
 
 def _faced(view: PlannedView) -> bool:
     """Whether a face is made in what was composed. None is in a view from behind."""
-    return view.making == "face-pass"
+    return view.making is Making.FACE_PASS
 
 
 def _goodness(fault: str | None) -> int:

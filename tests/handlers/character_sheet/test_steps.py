@@ -1,13 +1,14 @@
 """Which step comes next, and that any executions end in the same records."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from handlers.character_sheet.combinations import Making
+from handlers.character_sheet.plan import SheetPlan
 from handlers.character_sheet.records import (
     FACE_BELOW_GATE,
     NO_FACE,
@@ -28,23 +29,11 @@ from handlers.character_sheet.steps import (
     Step,
     next_step,
 )
+from tests.support.sheets import sheet_plan
 
 
-@dataclass(frozen=True)
-class OneView:
-    nn: int
-    id: str
-    making: str = "face-pass"
-
-
-@dataclass(frozen=True)
-class APlan:
-    views: tuple[OneView, ...]
-    attempts_per_view: int = 3
-
-
-def two_pass(views: int = 2, attempts: int = 3) -> APlan:
-    return APlan(tuple(OneView(number, f"v{number}") for number in range(1, views + 1)), attempts)
+def two_pass(views: int = 2, attempts: int = 3) -> SheetPlan:
+    return sheet_plan([Making.FACE_PASS] * views, attempts)
 
 
 PICTURE = Picture(key="k", bytes=1, sha256="s", width=64, height=64, content_type="image/png")
@@ -56,10 +45,10 @@ def well(step: Compose | MakeFace) -> tuple[str | None, float]:
     return None, 0.9
 
 
-def perform(plan: APlan, step: Compose | MakeFace | Choose, outcome: Outcome) -> AnyRecord:
+def perform(plan: SheetPlan, step: Compose | MakeFace | Choose, outcome: Outcome) -> AnyRecord:
     if isinstance(step, Choose):
         return step.choice
-    id = next(view.id for view in plan.views if view.nn == step.number)
+    id = next(view.id for view in plan.views if view.number == step.number)
     fault, similar = outcome(step)
     common = {
         "number": step.number,
@@ -76,7 +65,7 @@ def perform(plan: APlan, step: Compose | MakeFace | Choose, outcome: Outcome) ->
     return Try.model_validate({**common, "composition": step.composition, "score": score})
 
 
-def walk(plan: APlan, outcome: Outcome = well) -> tuple[list[Step], SheetRecords]:
+def walk(plan: SheetPlan, outcome: Outcome = well) -> tuple[list[Step], SheetRecords]:
     records, steps = SheetRecords(), list[Step]()
     while not isinstance(step := next_step(plan, records), Done):
         steps.append(step)
@@ -126,17 +115,17 @@ def test_a_picture_whose_composition_is_at_fault_is_composed_anew(fault: str) ->
 
 
 def test_a_single_pass_has_no_composition() -> None:
-    plan = APlan((OneView(1, "front", "instantid"),))
+    plan = sheet_plan([Making.INSTANTID])
     steps, records = walk(plan, faulty({"1t1": "wrong_yaw"}))
     assert made(steps) == ["1t1", "1t2"]
-    assert records.of_view(1).choice == Choice(number=1, view="front", k=2)
+    assert records.of_view(1).choice == Choice(number=1, view="v1", k=2)
 
 
 def test_a_view_without_a_face_pass_ends_with_its_composition() -> None:
-    plan = APlan((OneView(1, "back", "composed"),))
+    plan = sheet_plan([Making.COMPOSED])
     steps, records = walk(plan, faulty({"1c1": "face_shown"}))
     assert made(steps) == ["1c1", "1c2"]
-    assert records.of_view(1).choice == Choice(number=1, view="back", k=2, of="c")
+    assert records.of_view(1).choice == Choice(number=1, view="v1", k=2, of="c")
 
 
 def test_a_view_is_not_made_more_often_than_it_may_be() -> None:
@@ -169,19 +158,13 @@ def test_a_composition_whose_face_was_never_made_is_not_chosen() -> None:
 
 FAULTS = (NO_FACE, FACE_BELOW_GATE, "wrong_yaw", "head_cut")
 PLANS = st.builds(
-    APlan,
-    st.lists(st.sampled_from(["face-pass", "composed", "instantid"]), min_size=1, max_size=4).map(
-        lambda makings: tuple(
-            OneView(at, f"v{at}", making) for at, making in enumerate(makings, start=1)
-        )
-    ),
-    st.integers(1, 3),
+    sheet_plan, st.lists(st.sampled_from(Making), min_size=1, max_size=4), st.integers(1, 3)
 )
 
 
 @given(plan=PLANS, seed=st.integers(0, 2**32))
 def test_executions_killed_at_any_moment_and_ones_that_were_given_up_end_in_the_same_records(
-    plan: APlan, seed: int
+    plan: SheetPlan, seed: int
 ) -> None:
     """Several executions share a store in which each key is created once. Any may die with its
     picture made, or go on although another has the job; whoever meets a record adopts it."""

@@ -1,4 +1,4 @@
-"""When a running job makes room for another: exactly where the plan would start one in its place."""
+"""A running job makes room for another exactly where the plan would start one in its place."""
 
 from datetime import timedelta
 from typing import Any
