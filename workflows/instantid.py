@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from workflows.graph import Graph, Link, Node
+from workflows.lora import with_lora
 
 SIDE = 1024
 """Pixels of a side of what SDXL was trained on: crops are worked on at this size."""
@@ -63,13 +64,20 @@ def text_to_image(
     identity: Identity,
     sampling: Sampling,
     filename_prefix: str,
+    landmarks: str | None = None,
+    lora: tuple[str, float] | None = None,
 ) -> Graph:
     """The graph for `weights` (role -> file name): `checkpoint`, `instantid`, `controlnet`.
 
-    The head is posed as in the reference.
+    The head is posed as in the reference, or as `landmarks` says: an input file with five points
+    drawn (handlers/faces/landmark_image.py). `lora` is a file and its strength; it acts on the
+    diffusion model alone.
     """
     graph = Graph()
-    checkpoint, applied = _apply(graph, weights, prompt, negative_prompt, identity)
+    pose = None
+    if landmarks is not None:
+        pose = graph.add("LoadImage", id="landmarks", image=landmarks).out()
+    checkpoint, applied = _apply(graph, weights, prompt, negative_prompt, identity, pose, lora)
     latent = graph.add("EmptyLatentImage", id="latent", width=width, height=height, batch_size=1)
     image = _sample(graph, checkpoint, applied, latent.out(), sampling)
     graph.add("SaveImage", id="save", images=image, filename_prefix=filename_prefix)
@@ -123,6 +131,7 @@ def _apply(
     negative_prompt: str,
     identity: Identity,
     pose: Link | None = None,
+    lora: tuple[str, float] | None = None,
 ) -> tuple[Node, Node]:
     """The checkpoint, and the node whose outputs are model, positive and negative with the face."""
     checkpoint = graph.add(
@@ -142,7 +151,7 @@ def _apply(
         insightface=detector.out(),
         control_net=control.out(),
         image=reference.out(),
-        model=checkpoint.out(0),
+        model=with_lora(graph, checkpoint.out(0), lora),
         positive=positive.out(),
         negative=negative.out(),
         ip_weight=identity.strength,
