@@ -20,14 +20,11 @@ from handlers.character_sheet.records import (
 )
 from handlers.character_sheet.steps import Compose, MakeFace
 from handlers.faces.boxes import Box, Face, FaceFinder, crop_box
-from handlers.faces.head import Head
 from handlers.faces.landmark_image import landmark_image
 from handlers.faces.match import Score
 from handlers.faces.measurement import FaceUse, Scorer
 from handlers.faces.view import (
     PROFILE_FROM,
-    AskedView,
-    Framing,
     ViewReason,
     ViewVerdict,
     identity_counts,
@@ -119,9 +116,8 @@ class SheetMaker:
 
     def _one_pass(self, view: PlannedView, step: MakeFace, part: int, parts: int) -> Made:
         name = f"{view.name}.t{step.k}"
-        head = _head(view)
-        assert head is not None
-        drawn = landmark_image(head, Framing(view.framing.value), (view.width, view.height))
+        assert view.asked.head is not None
+        drawn = landmark_image(view.asked.head, view.framing, (view.width, view.height))
         graph = graphs.one_pass(
             self.plan,
             view,
@@ -253,15 +249,9 @@ class SheetMaker:
         return None if self._finder is None else self._finder.find_faces(body)
 
     def _judged(self, view: PlannedView, faces: Sequence[Face] | None) -> ViewVerdict:
-        asked = AskedView(_head(view), Framing(view.framing.value))
         if faces is None:
-            return ViewVerdict(asked, reason=ViewReason.FACE_MODELS_MISSING)
-        return judge_view(asked, faces, (view.width, view.height))
-
-
-def _head(view: PlannedView) -> Head | None:
-    """None for a view from behind."""
-    return None if view.head is None else Head(view.head.yaw, view.head.pitch, view.head.roll)
+            return ViewVerdict(view.asked, reason=ViewReason.FACE_MODELS_MISSING)
+        return judge_view(view.asked, faces, (view.width, view.height))
 
 
 def _fault(verdict: ViewVerdict) -> str | None:
@@ -277,7 +267,7 @@ def _uncounted(view: PlannedView) -> str:
 def _common(view: PlannedView, k: int, verdict: ViewVerdict, fault: str | None) -> dict[str, Any]:
     measured = verdict.measured
     return {
-        "number": view.number,
+        "number": view.nn,
         "view": view.id,
         "k": k,
         "fault": fault,

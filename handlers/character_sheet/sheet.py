@@ -101,6 +101,6 @@ def parts_done(plan: SheetPlan, records: SheetRecords) -> tuple[int, int]:
     """How many parts of the sheet are done, of how many: two a view. A retry shows as none."""
     done = 0
     for view in plan.views:
-        state = view_state(records.of_view(view.number))
+        state = view_state(records.of_view(view.nn))
         done += {ViewState.WAITING: 0, ViewState.COMPOSED: 1, ViewState.AGAIN: 1}.get(state, 2)
     return min(done, 2 * len(plan.views) - 1), 2 * len(plan.views)

@@ -58,7 +58,7 @@ def next_step(plan: SheetPlan, records: SheetRecords) -> Step:
 def open_steps(plan: SheetPlan, records: SheetRecords) -> Iterator[Compose | MakeFace | Choose]:
     """What is next of each view that has no choice yet."""
     for view in plan.views:
-        made = records.of_view(view.number)
+        made = records.of_view(view.nn)
         if made.choice is None:
             yield _next_of(view, made, plan.attempts_per_view)
 
@@ -79,18 +79,18 @@ def _next_of(view: PlannedView, made: ViewRecords, attempts: int) -> Compose | M
         return _begin(view, 1)
     face, composition = made.tries.get(last), made.compositions.get(last)
     if face is None and composition is not None and composition.fault is None and _faced(view):
-        return MakeFace(view.number, last, last)
+        return MakeFace(view.nn, last, last)
     ended = face or composition
     assert ended is not None
     if ended.fault is None or last >= attempts:
         return Choose(choose(view, made))
     if isinstance(ended, Try) and ended.fault == FACE_BELOW_GATE:
-        return MakeFace(view.number, last + 1, ended.composition)
+        return MakeFace(view.nn, last + 1, ended.composition)
     return _begin(view, last + 1)
 
 
 def _begin(view: PlannedView, k: int) -> Compose | MakeFace:
-    return Compose(view.number, k) if view.composes else MakeFace(view.number, k, None)
+    return Compose(view.nn, k) if view.composes else MakeFace(view.nn, k, None)
 
 
 def choose(view: PlannedView, made: ViewRecords) -> Choice:
@@ -101,7 +101,7 @@ def choose(view: PlannedView, made: ViewRecords) -> Choice:
     whole = [one for one in made.made if isinstance(one, Try) or not _is_half(view, one.fault)]
     best = max(whole, key=lambda one: (_goodness(one.fault), _likeness(one), -one.k))
     return Choice(
-        number=view.number,
+        number=view.nn,
         view=view.id,
         k=best.k,
         of="t" if isinstance(best, Try) else "c",

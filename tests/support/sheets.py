@@ -13,12 +13,12 @@ from handlers.character_sheet.plan import (
     SheetPlan,
     Thresholds,
 )
-from handlers.character_sheet.views import Framing
+from handlers.faces.view import Framing
 
 
 def planned_view(number: int, making: Making = Making.FACE_PASS, **changes: Any) -> PlannedView:
     fields = {
-        "number": number,
+        "nn": number,
         "id": f"v{number}",
         "head": None if making is Making.COMPOSED else PlannedHead(),
         "framing": Framing.CLOSE_UP,

@@ -48,7 +48,7 @@ def well(step: Compose | MakeFace) -> tuple[str | None, float]:
 def perform(plan: SheetPlan, step: Compose | MakeFace | Choose, outcome: Outcome) -> AnyRecord:
     if isinstance(step, Choose):
         return step.choice
-    id = next(view.id for view in plan.views if view.number == step.number)
+    id = next(view.id for view in plan.views if view.nn == step.number)
     fault, similar = outcome(step)
     common = {
         "number": step.number,
