@@ -20,7 +20,9 @@ from events.sink import NotDelivered, retry_after_s
 from events.stored_event import StoredEvent
 
 MAX_BATCH_BYTES = 5 * 1024 * 1024
+"""Of JSON, as the SDK's own batches: the server takes 20 MiB in one request."""
 MAX_BATCH_EVENTS = 100
+"""As the SDK's own batches."""
 
 _EVENTS_AT_FAULT = frozenset({400, 413})
 """Statuses that speak about the body, unless a page comes with them: those are of a proxy, or of a

@@ -15,6 +15,7 @@ class Link(NamedTuple):
 
     node: str
     output: int = 0
+    """From 0."""
 
 
 @dataclass(frozen=True)

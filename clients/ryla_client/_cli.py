@@ -23,7 +23,9 @@ from ryla_client.requests import Request
 FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 ON_MODAL = "https://{}--ryla-api.modal.run"
 RETRY_SECONDS = 20.0
+"""For which a command repeats a request: somebody looks on."""
 INTERRUPTED = 130
+"""Exit code after Ctrl-C, as a shell has it: 128 and the number of SIGINT."""
 
 
 OLD_NAMES: Mapping[str, str] = {

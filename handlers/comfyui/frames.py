@@ -22,6 +22,7 @@ class Status:
     """Goes to every socket, whoever's prompt it is about."""
 
     queue_remaining: int | None
+    """Prompts that run or wait there; None where ComfyUI does not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,7 @@ class Work:
     """What a job asks of a GPU, for the estimate that budgets are checked against."""
 
     images: int
+    """Pictures."""
     steps: int
     """Sampler steps per image."""
     width: int
@@ -79,7 +80,8 @@ class Work:
 
 @dataclass(frozen=True)
 class Timings:
-    """Seconds by part, read off ComfyUI's node events. Nodes of no part count under `other`."""
+    """Seconds by part, read off ComfyUI's node events. Which class of node is of which part stands
+    in handlers/comfyui/timings.py; those of none count under `other`."""
 
     load: float = 0.0
     encode: float = 0.0
@@ -166,6 +168,7 @@ class Rendered:
     format: OutputFormat | None
     """In which it is delivered; None leaves it in the one it was saved in."""
     seed: int
+    """That it was sampled with."""
     timings: Timings
     graph_sha256: str
     weights: Mapping[str, str | None]

@@ -40,6 +40,7 @@ class FluxSizes:
     doubles: int = 19
     """Double blocks, before the single ones."""
     singles: int = 38
+    """Single blocks."""
     hidden: int = 3072
     """Width of a block."""
     context: int = 4096
@@ -62,6 +63,7 @@ class ZImageSizes:
     dim: int = 3840
     """Width of a block."""
     feed_forward: int = 10_240
+    """Inner width of a block's feed-forward part."""
     caption: int = 2560
     """Width of the text encoder's text."""
     latent: int = 64

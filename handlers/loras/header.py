@@ -21,6 +21,7 @@ HEADER_LIMIT = 16 * 2**20
 FIRST_READ = 256 * 2**10
 """Bytes. Enough for nearly every header, so that one read does."""
 MOST_DIMENSIONS = 8
+"""Of a tensor; a convolution has 4."""
 
 ITEM_BYTES: Mapping[str, int] = MappingProxyType(
     {"BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1}

@@ -17,6 +17,7 @@ from handlers.media import png, provenance
 MAX_PIXELS = 64 * 2**20
 """Declared pixels beyond which nothing is decoded: 200 MB of RGB."""
 MAX_INTAKE_PIXELS = 32 * 2**20
+"""Of a submitted picture, as is MAX_INTAKE_BYTES."""
 MAX_INTAKE_BYTES = 32 * 2**20
 
 FORMATS = ("PNG", "JPEG", "WEBP")

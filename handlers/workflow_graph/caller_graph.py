@@ -14,6 +14,7 @@ from workflows.graph import Graph, Link, Node
 from workflows.interfaces import committed
 
 MAX_NODES = 200
+"""Of one graph."""
 MAX_TEXT = 8000
 """Characters of one input."""
 PROMPT, SEED = "{{prompt}}", "{{seed}}"

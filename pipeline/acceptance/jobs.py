@@ -222,6 +222,7 @@ class Forecast:
     """Before anything is sent."""
 
     jobs: int
+    """Of the whole run."""
     there: int
     """Sent by an earlier start of this run."""
     spent_usd: float

@@ -14,6 +14,7 @@ from pipeline.api.errors import TooManyRequests
 @dataclass
 class RateLimit:
     per_minute: int
+    """Requests of one tenant."""
     _limiter: SlidingWindowCounterRateLimiter = field(init=False)
     _item: RateLimitItem = field(init=False)
 

@@ -57,6 +57,7 @@ class OutputFace(_Part):
     embedder: str
     """The pack that was measured with; similarities of different ones do not compare."""
     faces_found: int
+    """In the picture."""
     box: Region
     """Where it is."""
     seed: int
@@ -77,6 +78,7 @@ class Output(_Part):
     height: int | None
     content_type: str
     seed: int
+    """That it was made with."""
     face: OutputFace | None = None
     """Null where nothing was measured."""
     face_reason: str | None = None

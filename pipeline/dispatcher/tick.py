@@ -101,11 +101,13 @@ class TickReport:
     more: bool
     """Whether the inbox goes on behind its first page."""
     in_flight: int
+    """Jobs that take a slot."""
     retrying: int
     """Jobs that wait for their next attempt."""
     taken_over: int
     """Leases that lapsed or whose retry was due, and those of finished jobs that owe something."""
     spawned: int
+    """Handed to the engine."""
     committed: int
     """Refused by this dispatcher, with a result."""
     cleaned: int

@@ -98,7 +98,7 @@ class ModalAccount:
         self._environment = environment
 
     def reach(self) -> None:
-        """Whether a token is there, and is taken."""
+        """Raises EngineUnavailable where no token is there, or none that is taken."""
         with _asked("the account"):
             modal.Client.from_env().hello()
 

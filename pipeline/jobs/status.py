@@ -218,6 +218,7 @@ class Overview:
     invalid_entries: int
     """Inbox entries whose name is no job's."""
     rejected: int
+    """Entries on the first page of rejected/: 1000 at most."""
     rejected_more: bool
     """Whether there are more rejected entries than were counted."""
 

@@ -11,6 +11,7 @@ from config.settings import Settings
 from pipeline.loras.cache import LocalFolder, Volume, VolumeBusy, evict, lora_folder
 
 EVERY_S = 600.0
+"""Between two evictions."""
 
 
 class LoraEviction:

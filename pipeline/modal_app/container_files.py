@@ -66,6 +66,7 @@ def overlays(settings: Settings) -> Mapping[str, tuple[Path, PurePosixPath]]:
 
 
 DIGITS = 12
+"""Of the digest, in a version."""
 
 
 def app_version(root: Path, settings: Settings, environ: Mapping[str, str]) -> str:

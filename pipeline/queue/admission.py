@@ -86,6 +86,7 @@ class Slots:
     """Free slots by route."""
 
     free: Mapping[str | None, int]
+    """By route. A model whose route is not among them counts against `refusals`."""
     route_of: RouteOf
     refusals: int = REFUSALS
     """Left for models that no route has."""

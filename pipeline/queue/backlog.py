@@ -50,6 +50,7 @@ class Backlog:
     swept: int = 0
     """Pages of this sweep so far."""
     last_sweep: int = 0
+    """Pages that the last whole sweep took."""
     _read: dict[str, tuple[str, Contents]] = field(default_factory=dict)
     """By key, the ETag of a body and what it said."""
 
@@ -87,9 +88,11 @@ class Scan:
     held: frozenset[str]
     """Ids that have a lease already."""
     most_pages: int
+    """That a tick may list: RYLA_MAX_LIST_PAGES."""
     draw: Callable[[], float]
     """A number from 0 to 1."""
     kept: int = KEPT
+    """As KEPT."""
     beside_lease: dict[str, Entry] = field(default_factory=dict)
     """Inbox entries of jobs that are held."""
     invalid_entries: list[Entry] = field(default_factory=list)

@@ -11,7 +11,9 @@ from pipeline.contract.lease import Lease
 MOST_WAITS = 20
 """Each lasts RYLA_SPAWNED_SECONDS: five hours in all at its default."""
 MOST_LOST_CLAIMS = 5
+"""Dispatchers that may end over one job."""
 MOST_PREEMPTIONS = 20
+"""Machines that may be taken from under one job."""
 
 
 def exhausted(lease: Lease, max_failures: int) -> AttemptsExhausted | None:

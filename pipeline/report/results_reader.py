@@ -12,6 +12,7 @@ from pipeline.store.conditional import SafeStore, listed
 
 RESULT = "/result.json"
 READERS = 16
+"""Threads that read results side by side."""
 AHEAD = 4
 """Results asked for in advance, for each reader: what is held in memory at a time."""
 NAMED = 20
@@ -36,6 +37,7 @@ class ResultsReader:
     found: int = 0
     """Results of the span."""
     unreadable: int = 0
+    """Of the span: gone meanwhile, or no result."""
     named: list[str] = field(default_factory=list)
     """The first of the unreadable ones."""
 

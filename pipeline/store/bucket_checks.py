@@ -47,7 +47,9 @@ class Bench:
     prefix: str
     """Of all keys, those of the probes too."""
     racers: int
+    """Threads that write at once."""
     rounds: int
+    """How often each thing is tried."""
     sleep: Callable[[float], None] = time.sleep
 
     @property
@@ -328,7 +330,9 @@ class Check:
     name: str
     run: Callable[[Bench], Result]
     carries: str
+    """What rests on it."""
     needed: bool = True
+    """False where the queue goes on without."""
 
 
 CHECKS = (

@@ -65,6 +65,7 @@ class RenderState:
 
     manifest: Manifest | None = None
     seed: int | None = None
+    """The job's; None until it is known."""
     outputs: list[Output] = field(default_factory=list)
     timings: Timings = field(default_factory=Timings)
     upload_s: float = 0.0

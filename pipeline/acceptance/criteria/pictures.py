@@ -23,7 +23,9 @@ from pipeline.report.formats import figure
 from pipeline.report.targets import MATCH, Metric, Unit
 
 PICTURES = 10
+"""Of Flux Dev, that the requirements ask for."""
 LORAS = 5
+"""That the requirements ask for."""
 
 
 def picture_criteria(facts: Facts) -> Iterator[Criterion]:

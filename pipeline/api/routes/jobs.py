@@ -30,6 +30,7 @@ from pipeline.jobs.cancel import Canceller
 from pipeline.jobs.status import JobView, State
 
 MOST_LEFT = 180
+"""Seconds of further waits that a client may be sent on to."""
 _ID = re.compile(ID_PATTERN[:-1] + r"\Z")
 _ORDINAL = re.compile(r"(0|[1-9][0-9]{0,2})\Z")
 

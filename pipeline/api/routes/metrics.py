@@ -26,6 +26,7 @@ from pipeline.jobs.status import JobView, LeaseWatch, Overview, State, overview
 from pipeline.queue.expiry import Lifetimes
 
 FRESH_S = 5.0
+"""How old the figures may be: they cost a listing."""
 UNKNOWN = "unknown"
 """The kind of a job whose key says none, before it is claimed."""
 IN_PROGRESS = (State.CLAIMED, State.RUNNING, State.RETRY)

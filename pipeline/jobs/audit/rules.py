@@ -325,6 +325,7 @@ class Tally:
     held: Counter[str] = field(default_factory=Counter)
     """Leases, by their state."""
     outputs: int = 0
+    """Files that results name."""
     output_bytes: int = 0
     events: int = 0
     waste: int = 0

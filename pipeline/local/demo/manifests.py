@@ -47,7 +47,10 @@ def load_examples(folder: Path) -> list[Example]:
 
 
 def read_example(id: str, body: bytes) -> Example:
-    """A manifest that says what becomes of it under metadata.expect; unsaid, it succeeds."""
+    """A manifest that says what becomes of it under metadata.expect; unsaid, it succeeds.
+
+    Raises InvalidInput for what says something else, InvalidId.
+    """
     check_id(id)
     try:
         document = json.loads(body)
