@@ -4,6 +4,7 @@ from base64 import b64decode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
@@ -18,6 +19,7 @@ OF_CLIENTS = "RYLA_CLIENT_"
 SECRET = "secret"
 WEBHOOK_SECRET = "whsec_"
 """What a secret of Standard Webhooks begins with."""
+_R2 = ".r2.cloudflarestorage.com"
 URL = r"^https?://[^\s/]+\S*$"
 WORD = r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$"
 TENANT = r"^[a-z0-9][a-z0-9_-]{0,62}$"
@@ -49,7 +51,10 @@ class Settings(BaseModel):
 
     # The bucket
     bucket: str = _setting("ryla", "Bucket that is the queue.", pattern=BUCKET)
-    endpoint_url: Url | None = _setting(None, "S3 endpoint; unset means AWS.")
+    endpoint_url: Url | None = _setting(
+        None,
+        "S3 endpoint; unset means AWS. A bucket at its end, as R2 shows it, is dropped.",
+    )
     region: Word = _setting("us-east-1", "Region of the bucket; `auto` on R2.")
     access_key_id: Word | None = _setting(
         None, "Access key; unset means boto3's own chain of credentials."
@@ -238,6 +243,19 @@ class Settings(BaseModel):
     state_dir: Path = _setting(Path(".ryla"), "Folder in which `ryla up` keeps its state.")
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "Least level shown.")
     log_format: Literal["console", "json"] = _setting("console", "How log lines are written.")
+
+    @model_validator(mode="after")
+    def _bucket_is_no_path(self) -> Self:
+        """R2 shows the endpoint with the bucket behind it, which would then stand there twice."""
+        at, _, last = (self.endpoint_url or "").rstrip("/").rpartition("/")
+        if last == self.bucket and at.count("/") >= 2:
+            object.__setattr__(self, "endpoint_url", at)
+        elif at.count("/") == 2 and urlsplit(at).netloc.endswith(_R2):
+            raise ValueError(
+                f"RYLA_ENDPOINT_URL ends in {last!r}, which is not RYLA_BUCKET, {self.bucket!r}:"
+                f" write {at}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

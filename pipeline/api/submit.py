@@ -9,11 +9,11 @@ from config.errors import BadManifest, IdConflict, InvalidInput
 from config.settings import Settings
 from handlers.kinds.registry import lookup
 from pipeline.api.body import in_body_terms, manifest_of
+from pipeline.contract.document import canonical, read_document
 from pipeline.contract.keys import inbox_key, manifest_key
-from pipeline.contract.manifest import parse_manifest, read_document
+from pipeline.contract.manifest import parse_manifest
 from pipeline.inputs.intake import InputImage, take_in
 from pipeline.inputs.remote import Fetch
-from pipeline.jobs.submit import canonical
 from pipeline.notify.callbacks import require_callback
 from pipeline.store.conditional import Lost, SafeStore
 

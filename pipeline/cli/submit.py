@@ -20,7 +20,7 @@ from pipeline.inputs.remote import ImageFetcher
 from pipeline.jobs.follow import Follower
 from pipeline.jobs.manifest_files import Source, read_sources
 from pipeline.jobs.status import JobView
-from pipeline.jobs.submit import Options, Prepared, Receipt, prepare, submit
+from pipeline.jobs.submit import Options, Prepared, Receipt, Twins, prepare, submit
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
 
@@ -28,7 +28,8 @@ HELP = """Send manifests: .json files, a folder of them, or JSONL with one manif
 
 Each is checked here before anything is sent. The job's id is the file's name; a JSONL line may
 carry an `id` beside the manifest's fields, and gets a new one without it. Sending the same manifest
-under the same id again changes nothing, so a broken-off run is simply repeated.
+under the same id again changes nothing, so a broken-off run is simply repeated. Two manifests of
+one id in one run are an error, unless they say the same; with --keep-going the first is sent.
 
 Pictures in picture fields may be data URLs, local files (`@face.png`, `file:face.png`, relative to
 the manifest), or https URLs of the hosts in RYLA_PICTURE_HOSTS; they go under inputs/ first.
@@ -47,11 +48,15 @@ class Line:
 
     source: str
     job: Prepared | None = None
+    """None where it is not valid, or another with its id stands before it."""
+    repeats: Prepared | None = None
+    """The job that a line before this one asks for in the same words."""
     receipt: Receipt | None = None
     error: RylaError | None = None
 
     def document(self) -> dict[str, Any]:
-        said: dict[str, Any] = {"source": self.source, "id": self.job.id if self.job else None}
+        job = self.job or self.repeats
+        said: dict[str, Any] = {"source": self.source, "id": job.id if job else None}
         if self.receipt:
             said |= {
                 "key": self.receipt.key,
@@ -108,6 +113,7 @@ def register(app: typer.Typer) -> None:
         sent = [line for line in lines if line.job]
         _send(store, sent, settings.dispatch_threads)
         _report_errors(sent, json)
+        _tell_repeats(lines)
         views = None if wait is None else _wait(store, sent, wait, quiet=json)
         _answer(lines, views, json)
         if any(line.error for line in lines) or (views and not all(v.succeeded for v in views)):
@@ -115,15 +121,27 @@ def register(app: typer.Typer) -> None:
 
 
 def _prepare(sources: Iterator[Source], options: Options) -> list[Line]:
-    lines = []
+    lines, twins = [], Twins()
     for source in sources:
         line = Line(source.name)
         try:
-            line.job = prepare(source, options)
+            job = prepare(source, options)
+            if twins.is_repeat(source.name, job):
+                line.repeats = job
+            else:
+                line.job = job
         except RylaError as error:
             line.error = error
         lines.append(line)
     return lines
+
+
+def _tell_repeats(lines: Sequence[Line]) -> None:
+    """What became of a job is said of each line that asks for it."""
+    sent = {line.job.id: line for line in lines if line.job}
+    for line in lines:
+        if line.repeats:
+            line.receipt, line.error = sent[line.repeats.id].receipt, sent[line.repeats.id].error
 
 
 def _report_errors(lines: Sequence[Line], as_json: bool) -> None:
@@ -188,6 +206,6 @@ def _answer(lines: Sequence[Line], views: Sequence[JobView] | None, as_json: boo
         rows = [
             (line.receipt.id, line.receipt.sent, line.receipt.status or line.receipt.state)
             for line in lines
-            if line.receipt
+            if line.receipt and line.job
         ]
         output.out().print(output.table(None, ("=job", "sent", "state"), rows))

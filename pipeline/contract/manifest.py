@@ -4,8 +4,7 @@ The same models are the JSON Schema (`ryla schema`) and, later, the HTTP bodies.
 """
 
 import json
-import math
-from collections import Counter
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
@@ -21,14 +20,11 @@ from pydantic import (
     ValidationError,
     create_model,
 )
-from pydantic_core import from_json
 
 from config.errors import (
     BadManifest,
     InvalidField,
     KeyMismatch,
-    ManifestNotJson,
-    ManifestTooLarge,
     MissingField,
     UnknownField,
     UnsupportedVersion,
@@ -37,9 +33,11 @@ from config.nearest import nearest
 from events.identity import check_distinct_id
 from handlers.kinds.base import ONE_IS_REQUIRED, TAG, JobInput
 from handlers.kinds.registry import KINDS, lookup
-from pipeline.contract.keys import DEFAULT_PRIORITY, MAX_BYTES, NAME_PATTERN, InboxName, clip
+from pipeline.contract.document import canonical, read_document, without_nulls
+from pipeline.contract.keys import DEFAULT_PRIORITY, NAME_PATTERN, InboxName, clip
 from pipeline.public_https import BadUrl, destination_of
 
+_NUMBER = re.compile(r"\s*[+-]?[\d.]+\s*")
 MAX_METADATA_BYTES = 16 * 1024
 """As JSON."""
 MAX_PROBLEMS = 20
@@ -119,9 +117,10 @@ def parse_manifest(body: bytes) -> Manifest:
     if not isinstance(model, str):
         raise InvalidField("model must be the name of a job kind", field="model", value=model)
     kind = lookup(model)
-    problems: list[BadManifest] = []
+    problems = [*_number_for_a_date(document)]
     try:
-        manifest = kind_manifests()[kind.name].model_validate_json(body)
+        given = canonical(_given(document, kind.input_model))
+        manifest = kind_manifests()[kind.name].model_validate_json(given)
     except ValidationError as error:
         problems += [_problem(item, kind.input_model) for item in _most_telling(error)]
     else:
@@ -129,6 +128,25 @@ def parse_manifest(body: bytes) -> Manifest:
     if problems:
         raise _first_of(problems)
     return manifest
+
+
+def _number_for_a_date(document: Mapping[str, Any]) -> Iterator[BadManifest]:
+    """Pydantic takes digits for seconds or milliseconds since 1970, which end far from now."""
+    deadline = document.get("deadline")
+    if isinstance(deadline, str) and _NUMBER.fullmatch(deadline):
+        yield InvalidField(
+            f"deadline: {clip(deadline)!r} is a number, no date and time",
+            field="deadline",
+            value=clip(deadline),
+            hint="Write it with its time zone, as 2026-11-29T18:00:00Z.",
+        )
+
+
+def _given(document: dict[str, Any], input_model: type[JobInput]) -> dict[str, Any]:
+    given = without_nulls(document, Manifest)
+    if isinstance(given.get("input"), dict):
+        given["input"] = without_nulls(given["input"], input_model)
+    return given
 
 
 def check_key(name: InboxName, manifest: Manifest) -> None:
@@ -141,50 +159,6 @@ def check_key(name: InboxName, manifest: Manifest) -> None:
             raise KeyMismatch(
                 f"the key says {field} {said!r}, the manifest {meant!r}", field=field, value=said
             )
-
-
-def read_document(body: bytes, *, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
-    """The JSON object in `body`, each member given once.
-
-    Raises ManifestTooLarge, ManifestNotJson, or InvalidField for a member that is given twice.
-    """
-    if len(body) > max_bytes:
-        raise ManifestTooLarge(f"the manifest has {len(body)} bytes, at most {max_bytes} are read")
-    try:
-        from_json(body)  # refuses half characters, and nesting that no later reader would take
-        document = json.loads(
-            body.decode(),
-            parse_constant=_no_number,
-            parse_float=_finite,
-            object_pairs_hook=_no_twins,
-        )
-    except InvalidField:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise ManifestNotJson(f"the manifest is not JSON: {clip(str(error))}") from None
-    if not isinstance(document, dict):
-        raise ManifestNotJson(f"the manifest is a JSON {type(document).__name__}, not an object")
-    return document
-
-
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{clip(text)} is too large a number")
-    return value
-
-
-def _no_twins(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) < len(pairs):
-        times = Counter(name for name, _ in pairs)
-        twin = next(name for name, count in times.items() if count > 1)
-        raise InvalidField("a field is given twice", field=clip(twin), hint="Give each field once.")
-    return document
 
 
 def _most_telling(error: ValidationError) -> Sequence[Any]:

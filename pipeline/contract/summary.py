@@ -1,5 +1,6 @@
 """What a manifest says of its job, as far as it can be read: valid or not, it has events."""
 
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,7 +28,7 @@ class Subject:
 def subject(id: str, entry: str, submitted_at: datetime, body: bytes) -> Subject:
     """Never raises: what cannot be read is left out."""
     try:
-        document = from_json(body)
+        document = from_json(body.removeprefix(BOM_UTF8))
     except ValueError:
         document = None
     if not isinstance(document, dict):
@@ -38,7 +39,7 @@ def subject(id: str, entry: str, submitted_at: datetime, body: bytes) -> Subject
         entry,
         submitted_at,
         kind=short_text(document.get("model")),
-        tenant=short_text(document.get("tenant", "default")),
+        tenant=short_text(document.get("tenant") or "default"),
         distinct_id=short_text(document.get("distinct_id")),
         input=given if isinstance(given, dict) else {},
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config.errors import InvalidInput
+from pipeline.contract.document import other_form
 
 SUFFIXES = (".json", ".jsonl", ".ndjson")
 
@@ -47,9 +48,10 @@ def _file(path: Path) -> Iterator[Source]:
         raise InvalidInput(
             f"{path} cannot be read: {error.strerror}", field="FILE", value=str(path)
         ) from None
-    if path.suffix not in SUFFIXES[1:]:
+    if path.suffix not in SUFFIXES[1:] or other_form(body) is not None:
         yield Source(str(path), path.parent, body, path.stem)
         return
+    # Lines are told apart in text alone; other bytes are one manifest, which is refused by name.
     for number, line in enumerate(body.splitlines(), start=1):
         if line.strip():
             yield Source(f"{path}:{number}", path.parent, line, None)

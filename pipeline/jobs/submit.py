@@ -1,7 +1,6 @@
 """Puts a manifest into the inbox: prepared and checked here, written once, told from a replay."""
 
 import hashlib
-import json
 import secrets
 import time
 from collections.abc import Mapping
@@ -11,8 +10,9 @@ from typing import Any
 
 from config.errors import BadManifest, IdConflict
 from handlers.kinds.registry import KINDS
+from pipeline.contract.document import canonical, read_document
 from pipeline.contract.keys import DEFAULT_PRIORITY, check_id, inbox_key, is_name, manifest_key
-from pipeline.contract.manifest import parse_manifest, read_document
+from pipeline.contract.manifest import parse_manifest
 from pipeline.contract.result import Status
 from pipeline.inputs.intake import InputImage, fetch_nothing, take_in
 from pipeline.inputs.remote import Fetch
@@ -82,12 +82,6 @@ def new_id() -> str:
     return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
-def canonical(document: Mapping[str, Any]) -> bytes:
-    """The same fields and values give the same bytes, however they were written down."""
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return text.encode("utf-8", "surrogatepass")
-
-
 def prepare(source: Source, options: Options) -> Prepared:
     """The manifest as it will stand in the bucket: only the fields given, no defaults.
 
@@ -140,6 +134,28 @@ def _key(id: str, document: Mapping[str, Any], bare: bool) -> str:
     if not (is_name(model) and is_name(tenant)):
         return bare_key(id)
     return inbox_key(id, priority=priority, tenant=tenant, model=model)
+
+
+class Twins:
+    """Tells manifests of one run that would race for one id; the first that is asked about wins."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, tuple[str, Prepared]] = {}
+
+    def is_repeat(self, name: str, job: Prepared) -> bool:
+        """Whether this very manifest was asked about before. Raises IdConflict, which names both
+        places, when another one with its id was."""
+        first, other = self._first.setdefault(job.id, (name, job))
+        if other is job:
+            return False
+        if other.body == job.body:
+            return True
+        raise IdConflict(
+            f"the id {job.id} is given to two manifests: {first} and {name}",
+            field="id",
+            value=job.id,
+            hint="Give each manifest an id of its own.",
+        )
 
 
 def submit(store: SafeStore, job: Prepared) -> Receipt:

@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import TypeVar
@@ -133,11 +133,17 @@ class SafeStore:
         return stored
 
     def list(self, prefix: str, *, start_after: str = "", limit: int = 1000) -> Page:
-        page = self._until_clear(
-            lambda: self.raw.list(prefix, start_after=start_after, limit=limit)
-        )
-        self._saw(page.date)
-        return page
+        """As the store lists it, without the empty objects by which consoles show folders."""
+        while True:
+            after = start_after
+            page = self._until_clear(lambda: self.raw.list(prefix, start_after=after, limit=limit))  # noqa: B023 - called at once
+            self._saw(page.date)
+            kept = [entry for entry in page.entries if not _is_folder(entry)]
+            if len(kept) == len(page.entries):
+                return page
+            if kept or not page.truncated:
+                return replace(page, entries=kept)
+            start_after = page.entries[-1].key
 
     def delete(self, key: str) -> None:
         """Whatever stands there; a key that is not there is no error."""
@@ -240,6 +246,10 @@ class SafeStore:
             f"the store gave no clear answer in {tries} tries: {problem}",
             hint="Check the endpoint and its health; nothing is lost, the job goes on later.",
         )
+
+
+def _is_folder(entry: Entry) -> bool:
+    return entry.size == 0 and entry.key.endswith("/")
 
 
 def listed(store: SafeStore, prefix: str) -> Iterator[Entry]:

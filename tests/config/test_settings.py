@@ -191,3 +191,23 @@ def test_a_changed_copy_is_held_to_the_same_limits() -> None:
     assert (settings.bucket, settings.local_workers) == ("pictures", 3)
     with pytest.raises(ValidationError):
         changed(settings, local_workers=65)
+
+
+@pytest.mark.parametrize(
+    ("url", "known"),
+    [
+        ("https://acc.r2.cloudflarestorage.com/pictures", "https://acc.r2.cloudflarestorage.com"),
+        ("https://acc.r2.cloudflarestorage.com/pictures/", "https://acc.r2.cloudflarestorage.com"),
+        ("http://pictures", "http://pictures"),
+        ("https://proxy.example/s3/pictures", "https://proxy.example/s3"),
+        ("https://proxy.example/s3/", "https://proxy.example/s3/"),
+        ("https://acc.r2.cloudflarestorage.com/", "https://acc.r2.cloudflarestorage.com/"),
+    ],
+)
+def test_a_bucket_at_the_end_of_the_endpoint_is_dropped(url: str, known: str) -> None:
+    assert Settings(bucket="pictures", endpoint_url=url).endpoint_url == known
+
+
+def test_another_bucket_at_the_end_of_an_endpoint_of_r2_is_refused() -> None:
+    with pytest.raises(ValidationError, match="'other', which is not RYLA_BUCKET"):
+        Settings(endpoint_url="https://acc.r2.cloudflarestorage.com/other")

@@ -161,3 +161,48 @@ def test_waiting_shows_a_table_at_the_end(ryla: Ryla, write: Write) -> None:
     answer = ryla("submit", path, "--wait", "5")
 
     assert "cancelled" in answer.out
+
+
+def twins(write: Write, *prompts: str) -> None:
+    rows = [json.dumps({"id": "one", **manifest(input={"prompt": each})}) for each in prompts]
+    (write("x.json").parent / "twins.jsonl").write_text("\n".join(rows))
+
+
+def test_two_manifests_of_one_id_are_named_both_and_nothing_is_sent(
+    ryla: Ryla, store: SafeStore, write: Write
+) -> None:
+    twins(write, "a cat", "a dog", "a cow")
+    answer = ryla("submit", "twins.jsonl")
+
+    assert answer.code == 1
+    assert "twins.jsonl:1 and twins.jsonl:2" in answer.err
+    assert "twins.jsonl:1 and twins.jsonl:3" in answer.err
+    assert not keys(store)
+
+
+def test_the_first_of_twins_is_sent_where_the_run_goes_on(
+    ryla: Ryla, store: SafeStore, write: Write
+) -> None:
+    twins(write, "a cat", "a dog")
+    answer = ryla("submit", "twins.jsonl", "--keep-going", "--json")
+
+    assert answer.code == 1
+    first, second = answer.document["jobs"]
+    assert (first["sent"], second["error"]["code"]) == ("submitted", "id_conflict")
+    [key] = keys(store)
+    stored = store.get(key)
+    assert stored is not None
+    assert b"a cat" in stored.body
+
+
+def test_equal_twins_are_sent_once_and_told_of_twice(
+    ryla: Ryla, store: SafeStore, write: Write
+) -> None:
+    twins(write, "a cat", "a cat")
+    answer = ryla("submit", "twins.jsonl", "--json")
+
+    assert answer.code == 0
+    assert [(job["id"], job["sent"]) for job in answer.document["jobs"]] == [
+        ("one", "submitted")
+    ] * 2
+    assert len(keys(store)) == 1

@@ -100,7 +100,7 @@ def test_the_manifest_of_the_contract_is_taken_whole() -> None:
         pytest.param(b"[1, 2]", id="a list"),
         pytest.param(b"null", id="null"),
         pytest.param(b"\xff\xfe{\x00}\x00", id="utf-16"),
-        pytest.param(b"\xef\xbb\xbf{}", id="byte order mark"),
+        pytest.param(b"\xef\xbb\xbf", id="a byte order mark alone"),
         pytest.param(b'{"prompt": "\xe9"}', id="latin-1"),
         pytest.param(b"\x89PNG\r\n\x1a\n", id="a picture"),
         pytest.param(b'{"a": "\x00"}', id="a raw null byte"),
@@ -201,6 +201,10 @@ def test_guidance_is_a_field_of_flux_dev_alone() -> None:
         pytest.param(body(tenant="a.b"), "tenant", "a.b", id="tenant that no key can hold"),
         pytest.param(body(tenant="a\n"), "tenant", "a\n", id="tenant with a line break"),
         pytest.param(body(deadline="tomorrow"), "deadline", "tomorrow", id="no date"),
+        pytest.param(
+            body(deadline="9999999999999"), "deadline", "9999999999999", id="milliseconds"
+        ),
+        pytest.param(body(deadline=" 1.5"), "deadline", " 1.5", id="seconds"),
         pytest.param(
             body(deadline="2026-03-01T12:00:00"), "deadline", "2026-03-01T12:00:00", id="no zone"
         ),
@@ -451,3 +455,19 @@ def test_whatever_the_bytes_they_are_a_manifest_or_a_refusal_that_can_be_written
         return
     again = parse_manifest(parsed.model_dump_json().encode())
     assert again == parsed
+
+
+@pytest.mark.parametrize("name", ["priority", "tenant", "metadata", "deadline", "consent"])
+def test_null_for_a_field_that_may_be_left_out_is_as_if_it_were(name: str) -> None:
+    assert parse_manifest(body(**{name: None})) == parse_manifest(body())
+
+
+@pytest.mark.parametrize("name", ["width", "steps", "num_images", "output_format", "seed", "nsfw"])
+def test_null_for_an_optional_field_of_the_input_is_as_if_it_were_left_out(name: str) -> None:
+    assert parse_manifest(with_input(**{name: None})) == parse_manifest(with_input())
+
+
+def test_null_for_a_required_or_an_unknown_field_is_refused() -> None:
+    assert refusal(with_input(prompt=None)).field == "input.prompt"
+    assert isinstance(refusal(with_input(pormpt=None)), UnknownField)
+    assert refusal(body(model=None)).field == "model"

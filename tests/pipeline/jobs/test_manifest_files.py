@@ -1,8 +1,10 @@
+import gzip
 from pathlib import Path
 
 import pytest
 
-from config.errors import InvalidInput
+from config.errors import InvalidInput, ManifestNotJson
+from pipeline.contract.document import read_document
 from pipeline.jobs.manifest_files import read_sources
 
 
@@ -44,3 +46,17 @@ def test_an_empty_folder_and_a_missing_file_are_errors(tmp_path: Path) -> None:
         list(read_sources([tmp_path]))
     with pytest.raises(InvalidInput, match="No such file"):
         list(read_sources([tmp_path / "missing.json"]))
+
+
+def test_lines_behind_a_byte_order_mark_and_lines_that_are_no_text(tmp_path: Path) -> None:
+    text = '{"a": 1}\n{"a": 2}'
+    (tmp_path / "marked.jsonl").write_text(text, "utf-8-sig")
+    (tmp_path / "wide.jsonl").write_text(text, "utf-16")
+    (tmp_path / "packed.jsonl").write_bytes(gzip.compress(text.encode()))
+
+    marked = list(read_sources([tmp_path / "marked.jsonl"]))
+    assert [read_document(source.body) for source in marked] == [{"a": 1}, {"a": 2}]
+    for name, form in (("wide", "UTF-16"), ("packed", "gzip")):
+        [source] = read_sources([tmp_path / f"{name}.jsonl"])
+        with pytest.raises(ManifestNotJson, match=form):
+            read_document(source.body)

@@ -17,12 +17,13 @@ from config.errors import (
     UnknownField,
 )
 from handlers.kinds.base import JobInput
+from pipeline.contract.document import canonical
 from pipeline.contract.keys import MAX_BYTES
 from pipeline.contract.result import Status
 from pipeline.jobs import submit as module
 from pipeline.jobs.manifest_files import Source
 from pipeline.jobs.status import State
-from pipeline.jobs.submit import Options, Prepared, Sent, canonical, new_id, prepare, submit
+from pipeline.jobs.submit import Options, Prepared, Sent, new_id, prepare, submit
 from tests.pipeline.inputs.test_intake import image
 from tests.support.manifests import manifest
 from tests.support.pipeline_fixture import PipelineFixture

@@ -368,3 +368,27 @@ def test_everything_is_listed_page_by_page_with_no_page_too_many(count: int) -> 
 
     assert [entry.key for entry in listed(rig.store, "inbox/")] == keys
     assert rig.calls == ["LIST"] * max(1, -(-count // 2))
+
+
+def test_what_consoles_write_for_folders_is_not_listed() -> None:
+    raw = MemoryStore()
+    store = SafeStore(raw)
+    for key in ("inbox/", "inbox/a/", "inbox/b.json", "inbox/c/", "inbox/d.json"):
+        raw.put(key, b"{}" if key.endswith("json") else b"", ALWAYS)
+    raw.put("inbox/full/", b"x", ALWAYS)
+
+    def keys(limit: int, after: str = "") -> list[str]:
+        return [each.key for each in store.list("inbox/", limit=limit, start_after=after).entries]
+
+    assert keys(1000) == ["inbox/b.json", "inbox/d.json", "inbox/full/"]
+    assert keys(1) == ["inbox/b.json"], "a page of markers alone is no page"
+    assert keys(1, "inbox/b.json") == ["inbox/d.json"]
+    assert [each.key for each in listed(store, "inbox/")] == keys(1000)
+
+
+def test_a_folder_of_markers_alone_is_empty() -> None:
+    raw = MemoryStore()
+    raw.put("leases/", b"", ALWAYS)
+    page = SafeStore(raw).list("leases/", limit=1)
+
+    assert (list(page.entries), page.truncated) == ([], False)
