@@ -37,6 +37,8 @@ class Lane:
     current: Task | None = None
     sent_at: float = 0.0
     """When `current` was begun, seconds of the sender's clock."""
+    answering: bool = False
+    """Whether what was last sent is just being answered for."""
 
     def unanswered(self) -> Iterator[Task]:
         """The oldest first."""

@@ -98,11 +98,24 @@ def server_url(host: str | None) -> str:
 
 def is_confirmation(body: bytes) -> bool:
     """Whether this is how PostHog says that it has the events: `{"status": 1}` or `"Ok"`."""
+    answer = _object(body)
+    return str(answer.get("status")).lower() in ("1", "ok") and not is_over_quota(body)
+
+
+def is_over_quota(body: bytes) -> bool:
+    """Whether PostHog drops the events because the project's quota is used up. It says so beside
+    its `"status"`: `"quota_limited": ["events"]`. Other names in that list, such as recordings,
+    concern no event."""
+    return "events" in str(_object(body).get("quota_limited"))
+
+
+def _object(body: bytes) -> dict[str, object]:
+    """What a JSON object says; nothing where the body is none."""
     try:
         answer = json.loads(body)
     except ValueError:
-        return False
-    return isinstance(answer, dict) and str(answer.get("status")).lower() in ("1", "ok")
+        return {}
+    return answer if isinstance(answer, dict) else {}
 
 
 def is_page(body: bytes) -> bool:

@@ -61,8 +61,8 @@ class Sender:
     """Sends deliveries to each target in the order they come, each tried once; whoever stored one
     tries again.
 
-    No call but close() waits. What is not taken is answered in the caller's thread, all else in
-    threads of the sender's.
+    No call but close() waits. What is not taken is answered in the caller's thread, at once, all
+    else in threads of the sender's: answers come in no order.
     """
 
     def __init__(
@@ -139,8 +139,8 @@ class Sender:
             return int(not lane.busy)
 
     def close(self, timeout_s: float) -> None:
-        """Send what waits for at most `timeout_s`, and wait for no target that does not answer;
-        answer for the rest that it is undelivered."""
+        """Send what waits and see it answered for, for at most `timeout_s`; wait for no target that
+        does not answer; answer for the rest that it is undelivered."""
         until = time.monotonic() + timeout_s
         self._closed.set()
         with self._changed:
@@ -161,7 +161,8 @@ class Sender:
                 self._answer(lane.target, task, NotDelivered("the sender was closed", tried=False))
 
     def _moves(self, lane: Lane) -> bool:
-        return lane.busy and (lane.current is None or self._clock() - lane.sent_at <= SLOW_S)
+        slow = lane.current is not None and self._clock() - lane.sent_at > SLOW_S
+        return lane.answering or (lane.busy and not slow)
 
     def __enter__(self) -> Self:
         return self
@@ -182,13 +183,17 @@ class Sender:
 
     def _work(self, lane: Lane) -> None:
         while task := self._next(lane):
-            failure = self._try(lane, task)
+            failure, breaker = self._try(lane, task)
             with self._changed:
                 if lane.current is not task:
                     return  # close() gave up waiting and has answered for it
-                lane.current = None
-                self._changed.notify_all()
+                # In one step: a target that is said to pause is not also busy with what failed.
+                lane.breaker, lane.current, lane.answering = breaker, None, True
+                lane.answered = lane.answered or failure is None
             self._answer(lane.target, task, failure)
+            with self._changed:
+                lane.answering = False
+                self._changed.notify_all()
 
     def _next(self, lane: Lane) -> Task | None:
         with self._changed:
@@ -197,23 +202,23 @@ class Sender:
             lane.sent_at = self._clock()
             return lane.current
 
-    def _try(self, lane: Lane, task: Task) -> NotDelivered | None:
-        if not lane.breaker.allows(self._clock()):
-            return NotDelivered(f"paused after {lane.breaker.failures} failures", tried=False)
+    def _try(self, lane: Lane, task: Task) -> tuple[NotDelivered | None, Breaker]:
+        """Why it was not delivered, and what is known of the target from now on."""
+        known = lane.breaker
+        if not known.allows(self._clock()):
+            return NotDelivered(f"paused after {known.failures} failures", tried=False), known
         log = structlog.get_logger(__name__)
         try:
             task.send()
         except NotDelivered as failure:
-            if failure.tried:
-                now = self._clock()
-                lane.breaker = lane.breaker.failed(now, self._backoff, failure.retry_after_s)
-                log.warning("not_delivered", target=lane.target, reason=str(failure))
-            return failure
+            if not failure.tried:
+                return failure, known
+            log.warning("not_delivered", target=lane.target, reason=str(failure))
+            return failure, known.failed(self._clock(), self._backoff, failure.retry_after_s)
         except Exception as error:  # the thread must outlive what it runs
             log.exception("delivery_broke", target=lane.target)
-            return NotDelivered(f"{type(error).__name__}: {error}")
-        lane.breaker, lane.answered = Breaker(), True
-        return None
+            return NotDelivered(f"{type(error).__name__}: {error}"), known
+        return None, Breaker()
 
     def _watch(self) -> None:
         while not self._closed.wait(LOOK_S):

@@ -15,6 +15,10 @@ KEY_FIX = (
     " RYLA_POSTHOG_HOST to the cloud that the project is on: US and EU know only their own keys."
 )
 HOST_FIX = f"Set RYLA_POSTHOG_HOST to {CLOUDS}."
+QUOTA_FIX = (
+    "Raise the project's limit for events on PostHog's page of billing; until then events wait in"
+    " the results, as long as RYLA_EVENT_TRIES last."
+)
 LATER_FIX = "Check RYLA_POSTHOG_HOST and the network; until then events wait in the results."
 
 
@@ -56,7 +60,7 @@ def check_posthog(settings: Settings) -> Finding:
 
 def _refusal(host: str, reply: httpx.Response) -> Finding | None:
     """What keeps events from this server, None for an answer of PostHog's."""
-    from events.posthog_sink import is_confirmation, is_page  # noqa: PLC0415
+    from events.posthog_sink import is_confirmation, is_over_quota, is_page  # noqa: PLC0415
 
     status = reply.status_code
     if status in (401, 403):
@@ -67,6 +71,8 @@ def _refusal(host: str, reply: httpx.Response) -> Finding | None:
         status == 400 and not is_page(reply.content)  # of no events
     ):
         return None
+    if status == 200 and is_over_quota(reply.content):
+        return Finding(f"{host} drops events: the project's quota is used up", QUOTA_FIX)
     if status in (200, 400):
         kind = reply.headers.get("Content-Type", "").partition(";")[0] or "a body"
         return Finding(

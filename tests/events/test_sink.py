@@ -31,6 +31,7 @@ DOWN = [
     Answer(status=200, body=b'{"ok": true}'),
     Answer(status=200, body=b'{"status": "error"}'),
     Answer(status=200, body=b'["status"]'),
+    Answer(status=200, body=b'{"status": 1, "quota_limited": ["events"]}'),
     Answer(status=400, body=b" <html>http was sent to an https port</html>"),
     Answer(hangs=True),
     Answer(hangs_up=True),
@@ -150,7 +151,15 @@ def test_without_the_servers_200_nothing_counts_as_delivered(
     assert len(receiver.received) == 1, "the sender's pauses decide on another try, not the sink"
 
 
-@pytest.mark.parametrize("body", [b'{"status": 1}', b'{"status": "Ok", "quota_limited": []}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"status": 1}',
+        b'{"status": "Ok", "quota_limited": []}',
+        b'{"status": 1, "quota_limited": null}',
+        b'{"status": 1, "quota_limited": ["recordings"]}',
+    ],
+)
 def test_both_of_posthogs_ways_to_say_yes_are_known(receiver: PostHogReceiver, body: bytes) -> None:
     receiver.answer = Answer(body=body)
     assert sink_of(receiver).deliver([completed("j1")]) == []

@@ -7,6 +7,7 @@ from config.settings import Settings
 from pipeline.notify.posthog_check import Finding, check_posthog
 from tests.support.posthog_receiver import Answer, PostHogReceiver
 
+OVER_QUOTA = Answer(body=b'{"status": 1, "quota_limited": ["events"]}')
 PAGE = Answer(200, b"<html>Sign in</html>", {"Content-Type": "text/html; charset=utf-8"})
 NO_EVENT = Answer(400, b"request holds no event")
 
@@ -49,6 +50,7 @@ def test_a_posthog_that_knows_the_key_gets_no_event(
         (Answer(404), "answers 404 to POST /batch/: it is no PostHog", "RYLA_POSTHOG_HOST"),
         (Answer(302), "answers 302 to POST /batch/: it is no PostHog", "RYLA_POSTHOG_HOST"),
         (PAGE, "answers 200 with text/html that is not PostHog's: a proxy", "RYLA_POSTHOG_HOST"),
+        (OVER_QUOTA, "drops events: the project's quota is used up", "RYLA_EVENT_TRIES"),
         (Answer(body=b"{}"), "answers 200 with a body that is not PostHog's", "RYLA_POSTHOG_HOST"),
         (
             Answer(400, b"<html>"),
