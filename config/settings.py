@@ -162,8 +162,11 @@ class Settings(BaseModel):
         "Folder of face packs; unset means insightface/models in the models folder, or faces in the"
         " state folder where there is none.",
     )
-    faces_pack: Word = _setting(
-        "auraface-v1", "Pack that scores faces: another embedder than InstantID's own."
+    faces_pack: Word | None = _setting(
+        None,
+        "What scores faces: a pack, or the embedded model `dlib-resnet-v1`. Unset means the pack"
+        " auraface-v1 where it is placed, else the embedded model. Another embedder than"
+        " InstantID's own.",
     )
     instantid_faces_pack: Word = _setting(
         "antelopev2", "Pack that finds the face to be made anew; without it the scoring one does."

@@ -14,9 +14,10 @@ from config.settings import Settings
 from handlers.comfyui.client import ComfyClient
 from handlers.comfyui.environment import allowed
 from handlers.comfyui.info import ComfyInfo
+from handlers.faces.match import SCORING_PACK
 from pipeline.local.seaweed import weed_binary
 from pipeline.models.activation import models_in_use
-from pipeline.models.face_packs import faces_folder, is_there
+from pipeline.models.face_packs import faces_folder, is_there, scoring_pack
 from pipeline.models.sets import active_sets, forbidden
 from pipeline.notify.posthog_check import check_posthog
 from pipeline.notify.sinks import events_file
@@ -208,20 +209,20 @@ def _licences(settings: Settings) -> Row:
 
 def _face_models(settings: Settings) -> Row:
     """Whether their files are there; they are not loaded."""
-    folder = faces_folder(settings)
+    folder, scoring = faces_folder(settings), scoring_pack(settings)
     found = [
         pack
-        for pack in (settings.faces_pack, settings.instantid_faces_pack)
-        if is_there(folder / pack)
+        for pack in dict.fromkeys((scoring, settings.instantid_faces_pack))
+        if is_there(folder, pack)
     ]
-    if settings.faces_pack in found:
-        return Row("face models", Health.OK, f"{', '.join(found)} in {folder}")
+    if scoring in found:
+        return Row("face models", Health.OK, f"{', '.join(found)}; packs lie in {folder}")
     return Row(
         "face models",
         Health.OK if not found else Health.WARNING,
-        f"{settings.faces_pack} is not in {folder}: faces get no score"
+        f"{scoring} is not there: faces get no score"
         + ("" if found else ", and flux-instantid is refused"),
-        f"Run `ryla models pull {settings.faces_pack}`.",
+        f"Run `ryla models pull {SCORING_PACK}`; packs lie in {folder}.",
     )
 
 

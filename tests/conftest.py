@@ -10,7 +10,8 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadGroupScheduling
 
 from config.settings import Settings
-from handlers.faces import insightface_finder
+from handlers.faces import dlib_finder, insightface_finder
+from handlers.faces.dlib_finder import DlibFinder
 from handlers.faces.insightface_finder import FaceAnalyser
 from handlers.faces.match import SCORING_PACK
 from pipeline.local.seaweed import SeaweedServer
@@ -111,6 +112,12 @@ def packs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def analyser(packs: Path) -> FaceAnalyser:
     return insightface_finder.load(packs)
+
+
+@pytest.fixture(scope="session")
+def embedded() -> DlibFinder:
+    """The embedded face model."""
+    return dlib_finder.load()
 
 
 @pytest.fixture

@@ -82,6 +82,7 @@ ALONE: Mapping[str, tuple[str, ...]] = {
     "modal": ("comfyui_ryla.py", "pipeline/engines/modal.py"),
     "torch": ("handlers/comfyui/node_pack/", "benchmarks/"),
     "boto3": ("pipeline/store/s3_client.py", "benchmarks/boto_store.py"),
+    "dlib": ("handlers/faces/dlib_finder.py",),
     "insightface": ("handlers/faces/insightface_finder.py",),
     "posthog": ("events/posthog_sink.py", "events/stored_event.py"),
     "fastapi": ("pipeline/api/", "pipeline/cli/serve.py", "pipeline/modal_app/api.py"),

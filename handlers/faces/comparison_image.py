@@ -4,10 +4,11 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 
 from handlers.faces.boxes import Box, Face
 from handlers.faces.match import Score
+from handlers.media.images import pixels
 
 INK = (255, 255, 255)
 GROUND = (24, 26, 32)
@@ -63,7 +64,7 @@ def comparison_image(panels: Sequence[Panel], height: int = 512) -> bytes:
 
 
 def _drawn(panel: Panel, height: int) -> Image.Image:
-    original = ImageOps.exif_transpose(Image.open(io.BytesIO(panel.picture))).convert("RGB")
+    original = pixels(panel.picture)
     scale = height / original.height
     image = original.resize((max(1, round(original.width * scale)), height))
     font = ImageFont.load_default(max(11, height // 32))

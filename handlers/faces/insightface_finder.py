@@ -4,20 +4,19 @@ insightface, onnxruntime and cv2 are imported when models are loaded and not bef
 take seconds and hundreds of megabytes, and most workers never look at a face.
 """
 
-import io
-import math
+import hashlib
 import warnings
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from config.errors import FaceError, FaceModelsMissing, InvalidInput
-from handlers.faces.boxes import Box, Embedding, Face
+from config.errors import FaceModelsMissing
+from handlers.faces.boxes import Face, box_within, largest_first, normalised
 from handlers.faces.match import SCORING_PACK
-from handlers.media.images import FORMATS, MAX_PIXELS
+from handlers.media.images import pixels
 
 MIN_DETECTION = 0.5
 
@@ -25,19 +24,19 @@ MIN_DETECTION = 0.5
 class FaceAnalyser:
     """A FaceFinder over insightface. Build it with `load`."""
 
-    def __init__(self, analysis: Any, embedder: str) -> None:
+    def __init__(self, analysis: Any, embedder: str, embedder_sha256: str) -> None:
         self._analysis = analysis
         self.embedder = embedder
+        self.embedder_sha256 = embedder_sha256
 
     def find_faces(self, picture: bytes) -> list[Face]:
         """Largest first. Raises InvalidInput for what is no picture."""
-        image = _decoded(picture)
+        image = pixels(picture)
         with warnings.catch_warnings():  # insightface calls what scikit-image is giving up
             warnings.simplefilter("ignore", FutureWarning)
             found = self._analysis.get(_bgr(image))
         faces = (_face(one, image.size) for one in found)
-        inside = [face for face in faces if face.box.width > 0 and face.box.height > 0]
-        return sorted(inside, key=lambda face: face.box.width * face.box.height, reverse=True)
+        return largest_first(face for face in faces if face is not None)
 
 
 def load(root: Path, pack: str = SCORING_PACK) -> FaceAnalyser:
@@ -67,7 +66,12 @@ def load(root: Path, pack: str = SCORING_PACK) -> FaceAnalyser:
     if "recognition" not in analysis.models:
         raise FaceModelsMissing(f"no embedder among the models in {folder}")
     analysis.prepare(ctx_id=0, det_thresh=MIN_DETECTION)
-    return FaceAnalyser(analysis, pack)
+    return FaceAnalyser(analysis, pack, _sha256(Path(analysis.models["recognition"].model_file)))
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as body:
+        return hashlib.file_digest(body, "sha256").hexdigest()
 
 
 def _providers(available: Iterable[str]) -> list[str]:
@@ -81,37 +85,20 @@ def _placing_hint(folder: Path) -> str:
     return f"Put the files of {folder.name} there."
 
 
-def _decoded(picture: bytes) -> Image.Image:
-    try:
-        image = Image.open(io.BytesIO(picture), formats=FORMATS)
-        if image.width * image.height > MAX_PIXELS:
-            raise InvalidInput(f"{image.width} x {image.height} pixels are too many")
-        return ImageOps.exif_transpose(image).convert("RGB")
-    except UnidentifiedImageError:
-        raise InvalidInput("not a picture that can be read: neither PNG, JPEG nor WebP") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InvalidInput(f"not a picture that can be read: {error}") from error
-
-
 def _bgr(image: Image.Image) -> Any:
     numpy = import_module("numpy")
     return numpy.ascontiguousarray(numpy.asarray(image)[:, :, ::-1])
 
 
-def _face(found: Any, size: tuple[int, int]) -> Face:
+def _face(found: Any, size: tuple[int, int]) -> Face | None:
     """In our own terms. A box may reach over the picture's edge: it is cut off there."""
     left, top, right, bottom = (float(edge) for edge in found.bbox)
-    x, y = max(0, math.floor(left)), max(0, math.floor(top))
+    box = box_within((left, top, right, bottom), size)
+    if box is None:
+        return None
     return Face(
-        box=Box(x, y, min(size[0], math.ceil(right)) - x, min(size[1], math.ceil(bottom)) - y),
+        box=box,
         score=float(found.det_score),
-        embedding=_normalised(found.embedding.tolist()),
+        embedding=normalised(found.embedding.tolist()),
         landmarks=tuple((float(px), float(py)) for px, py in found.kps),
     )
-
-
-def _normalised(embedding: list[float]) -> Embedding:
-    length = math.hypot(*embedding)
-    if not 0 < length < math.inf:
-        raise FaceError("the embedder returned no direction", value=length)
-    return tuple(part / length for part in embedding)

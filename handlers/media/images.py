@@ -135,6 +135,15 @@ def intake(body: bytes) -> tuple[str, bytes]:
         return EXTENSION[fmt], _encode(upright, fmt, xmp=None)
 
 
+def pixels(body: bytes) -> Image.Image:
+    """Upright, 8-bit RGB: what networks look at, and what is drawn on. Raises InvalidInput."""
+    with _readable(InvalidInput):
+        image = Image.open(io.BytesIO(body), formats=FORMATS)
+        if image.width * image.height > MAX_PIXELS:
+            raise ValueError(f"{image.width} x {image.height} pixels are too many")
+        return _eight_bit(ImageOps.exif_transpose(image)).convert("RGB")
+
+
 @contextmanager
 def _readable(refusal: type[RylaError]) -> Iterator[None]:
     try:

@@ -11,15 +11,14 @@ import typer
 from config.errors import InvalidInput, NoFace
 from config.logs import configure_logs
 from config.settings import Settings
-from handlers.faces import insightface_finder
 from handlers.faces.boxes import Face, FaceFinder
 from handlers.faces.calibration import SUFFIXES, calibrate
 from handlers.faces.comparison_image import Panel, comparison_image, in_words, marks
 from handlers.faces.match import Calibration, Score, score
-from handlers.faces.measurement import face_of
+from handlers.faces.measurement import FaceUse, face_of
 from pipeline.cli import output
 from pipeline.cli.options import Json, load_cli_settings, quieter
-from pipeline.models.face_packs import calibration_path, faces_folder, read_calibration
+from pipeline.models.face_packs import calibration_path, load_finder, read_calibration
 
 HELP = """Measure faces.
 
@@ -187,7 +186,7 @@ def _settings(pack: str | None) -> Settings:
 
 def _load(settings: Settings) -> FaceFinder:
     """Raises FaceModelsMissing."""
-    return insightface_finder.load(faces_folder(settings), settings.faces_pack)
+    return load_finder(settings, FaceUse.SCORE)
 
 
 def _read(path: Path) -> bytes:

@@ -1,4 +1,5 @@
-"""The face packs of this machine: whether they are there, and their models once loaded."""
+"""The face models of this machine, packs and the embedded one: whether they are there, and what was
+loaded of them."""
 
 from functools import cache
 from pathlib import Path
@@ -8,9 +9,10 @@ from pydantic import ValidationError
 from config.errors import FaceModelsMissing, InvalidSetting
 from config.settings import Settings
 from config.validation_errors import first_problem
-from handlers.faces import insightface_finder
+from handlers.faces import dlib_finder, insightface_finder
 from handlers.faces.boxes import FaceFinder
-from handlers.faces.match import Calibration
+from handlers.faces.dlib_finder import EMBEDDER as EMBEDDED
+from handlers.faces.match import SCORING_PACK, Calibration
 from handlers.faces.measurement import FaceUse
 from pipeline.models.files import models_folder
 
@@ -24,35 +26,50 @@ def faces_folder(settings: Settings) -> Path:
     return (models_folder(settings) / "insightface" / "models").absolute()
 
 
+def scoring_pack(settings: Settings) -> str:
+    """What the operator names, else the usual pack where it is placed, else the embedded model."""
+    if settings.faces_pack is not None:
+        return settings.faces_pack
+    return SCORING_PACK if is_there(faces_folder(settings), SCORING_PACK) else EMBEDDED
+
+
 def pack_for(settings: Settings, use: FaceUse) -> str:
-    """The pack's name. Boxes come from the scoring pack where the other is not there."""
-    own, scoring = settings.instantid_faces_pack, settings.faces_pack
-    folder = faces_folder(settings)
-    if use is FaceUse.BOX and (is_there(folder / own) or not is_there(folder / scoring)):
+    """The pack's name. Boxes come from what scores where InstantID's own pack is not there."""
+    own = settings.instantid_faces_pack
+    if use is FaceUse.BOX and is_there(faces_folder(settings), own):
         return own
-    return scoring
+    return scoring_pack(settings)
 
 
-def is_there(pack: Path) -> bool:
-    """Whether the folder holds any model."""
-    return any(pack.glob("*.onnx"))
+def is_there(folder: Path, pack: str) -> bool:
+    """Whether it could be loaded. Loads nothing."""
+    return dlib_finder.is_installed() if pack == EMBEDDED else any((folder / pack).glob("*.onnx"))
 
 
 def require_boxes(settings: Settings) -> None:
-    """Raises FaceModelsMissing where no pack could find a face. Loads nothing."""
-    folder = faces_folder(settings)
-    if not is_there(folder / pack_for(settings, FaceUse.BOX)):
-        own, scoring = settings.instantid_faces_pack, settings.faces_pack
+    """Raises FaceModelsMissing where nothing could find a face. Loads nothing."""
+    folder, scoring = faces_folder(settings), scoring_pack(settings)
+    if not is_there(folder, pack_for(settings, FaceUse.BOX)):
+        own = settings.instantid_faces_pack
         raise FaceModelsMissing(
-            f"no face pack in {folder}: neither {own} nor {scoring}",
-            hint=f"Run `ryla models pull {scoring}`, or set RYLA_FACES_DIR to the folder that has"
-            " the packs.",
+            f"no face model: neither {own} nor {scoring} in {folder}",
+            hint=f"Run `ryla models pull {SCORING_PACK}`, set RYLA_FACES_DIR to the folder that has"
+            f" the packs, or install the extra `{dlib_finder.EXTRA}`.",
         )
+
+
+def load_finder(settings: Settings, use: FaceUse) -> FaceFinder:
+    """Raises FaceModelsMissing."""
+    return _loaded(faces_folder(settings), pack_for(settings, use))
+
+
+def _loaded(folder: Path, pack: str) -> FaceFinder:
+    return dlib_finder.load() if pack == EMBEDDED else insightface_finder.load(folder, pack)
 
 
 def calibration_path(settings: Settings) -> Path:
     """The setting's, else <pack>.calibration.json beside the packs."""
-    beside = faces_folder(settings) / f"{settings.faces_pack}.calibration.json"
+    beside = faces_folder(settings) / f"{scoring_pack(settings)}.calibration.json"
     return settings.calibration_file or beside
 
 
@@ -77,7 +94,7 @@ class FaceModels:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._load = cache(insightface_finder.load)
+        self._load = cache(_loaded)
 
     def finder(self, use: FaceUse) -> FaceFinder:
         """Raises FaceModelsMissing."""

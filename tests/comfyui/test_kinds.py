@@ -79,6 +79,10 @@ class InNoise:
     def embedder(self) -> str:
         return self.finder.embedder
 
+    @property
+    def embedder_sha256(self) -> str:
+        return self.finder.embedder_sha256
+
     def find_faces(self, picture: bytes) -> list[Face]:
         if picture in (ANNA, BEN):
             return self.finder.find_faces(picture)

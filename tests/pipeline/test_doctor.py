@@ -46,8 +46,16 @@ def test_a_good_bucket_passes_and_is_left_as_it_was(bucket: Settings) -> None:
 
     assert {row.health for row in found.values()} == {Health.OK}
     assert "does not matter" in found["clock"].found
-    assert "flux-instantid is refused" in found["face models"].found
+    assert "dlib-resnet-v1" in found["face models"].found
     assert not open_store(bucket).list("").entries
+
+
+def test_a_face_pack_that_is_named_and_not_there_is_told(bucket: Settings) -> None:
+    found = rows(bucket, faces_pack="ours")["face models"]
+
+    assert found.health is Health.OK
+    assert "ours is not there" in found.found
+    assert "flux-instantid is refused" in found.found
 
 
 def test_a_bucket_that_refuses_us_is_the_end_of_its_checks(bucket: Settings) -> None:

@@ -1,6 +1,6 @@
 """The person in the stand-in's pictures: a reference picture is pasted in, so that there is a face.
 
-A composition shows it in the wrong colours. What InstantID makes of it comes near the right ones:
+A composition shows it in colours half wrong. What InstantID makes of it comes near the right ones:
 the nearer, the greater its strength, and for one seed more than for another.
 """
 
@@ -31,7 +31,7 @@ def reference_face(graph: Graph, node_id: str, extra_data: Mapping[str, Any]) ->
 
 
 def likeness(graph: Graph, node_id: str, seed: int) -> float:
-    """0 is the wrong colours, 1 the reference itself."""
+    """0 is half the wrong colours, 1 the reference itself."""
     applied = _nearest(graph, node_id, ("ApplyInstantID", "ApplyInstantIDAdvanced"))
     if applied is None:
         return 0.0
@@ -46,7 +46,8 @@ def seated(picture: Image.Image, reference: Image.Image, likeness: float) -> Ima
     room = (round(picture.width * WIDTH), round(picture.height * HEIGHT))
     person = ImageOps.contain(reference, (max(1, room[0]), max(1, room[1])))
     red, green, blue = person.split()
-    person = Image.blend(Image.merge("RGB", (blue, green, red)), person, likeness)
+    strange = Image.merge("RGB", (blue, green, red))
+    person = Image.blend(strange, person, (1 + likeness) / 2)  # a blue face is not taken for one
     shown = picture.copy()
     shown.paste(person, ((picture.width - person.width) // 2, round(picture.height * TOP)))
     return shown

@@ -103,7 +103,9 @@ def _metrics(run: DemoRun) -> Iterator[str]:
         file = run.out / attempt_folder(example.id, result.attempt) / "metrics.json"
         if not file.exists():
             yield f"{example.id} has no metrics.json"
-        elif result.metrics is None or json.loads(file.read_bytes()) != result.metrics.model_dump():
+        elif result.metrics is None or json.loads(file.read_bytes()) != result.metrics.model_dump(
+            mode="json"
+        ):
             yield f"{example.id} has other metrics in metrics.json than in its result"
 
 

@@ -7,11 +7,10 @@ from dataclasses import replace
 from PIL import Image, ImageDraw, ImageFilter
 
 from config.settings import Settings
-from handlers.faces import insightface_finder
 from handlers.faces.measurement import FaceUse
 from pipeline.contract.result import Status
 from pipeline.local.demo.manifests import Example
-from pipeline.models.face_packs import faces_folder, is_there, pack_for
+from pipeline.models.face_packs import faces_folder, is_there, load_finder, pack_for
 from pipeline.store.conditional import SafeStore
 
 KEY = "inputs/demo-sitter.png"
@@ -26,17 +25,16 @@ def add_demo_sitter(store: SafeStore, examples: Sequence[Example]) -> None:
 
 
 def with_faces_expected(examples: Sequence[Example], settings: Settings) -> list[Example]:
-    """The examples as they must end here: refused without a face pack where a box is needed, failed
-    where the pack does not take a drawn face for one."""
+    """The examples as they must end here: refused without a face model where a box is needed,
+    failed where the model does not take a drawn face for one."""
     if not any(map(_sits, examples)):
         return list(examples)
-    folder, pack = faces_folder(settings), pack_for(settings, FaceUse.BOX)
-    if not is_there(folder / pack):
+    if not is_there(faces_folder(settings), pack_for(settings, FaceUse.BOX)):
         return [
             replace(each, expected=Status.REJECTED) if _sits(each) and each.model == BOXED else each
             for each in examples
         ]
-    if insightface_finder.load(folder, pack).find_faces(drawn()):
+    if load_finder(settings, FaceUse.BOX).find_faces(drawn()):
         return list(examples)
     return [replace(each, expected=Status.FAILED) if _sits(each) else each for each in examples]
 

@@ -13,6 +13,7 @@ NEAR, FAR = (
 
 class Finder:
     embedder = "test"
+    embedder_sha256 = "0" * 64
 
     def __init__(self, **pictures: list[Face]) -> None:
         self._pictures = pictures

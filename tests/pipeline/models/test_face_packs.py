@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from config.errors import FaceModelsMissing, InvalidSetting
-from config.settings import Settings
+from config.settings import Settings, changed
 from handlers.faces.match import Calibration
 from handlers.faces.measurement import FaceUse
 from pipeline.models.face_packs import (
@@ -59,16 +59,35 @@ def test_the_scoring_pack_finds_boxes_where_it_is_the_only_one(tmp_path: Path) -
 def test_the_scores_never_come_from_instantid_s_own_pack(tmp_path: Path) -> None:
     pack(tmp_path, "antelopev2")
 
-    with pytest.raises(FaceModelsMissing, match="auraface-v1"):
-        FaceModels(Settings(faces_dir=tmp_path)).finder(FaceUse.SCORE)
+    assert pack_for(Settings(faces_dir=tmp_path), FaceUse.SCORE) == "dlib-resnet-v1"
 
 
-def test_without_any_pack_it_is_said_which_and_where(tmp_path: Path) -> None:
-    with pytest.raises(FaceModelsMissing, match="neither antelopev2 nor auraface-v1") as caught:
-        require_boxes(Settings(faces_dir=tmp_path))
+def test_where_no_pack_is_placed_the_embedded_model_scores_and_finds_boxes(tmp_path: Path) -> None:
+    settings = Settings(faces_dir=tmp_path)
+
+    require_boxes(settings)
+
+    found = FaceModels(settings)
+    assert found.finder(FaceUse.SCORE).embedder == "dlib-resnet-v1"
+    assert found.finder(FaceUse.BOX) is found.finder(FaceUse.SCORE)
+
+
+def test_a_pack_that_is_named_and_missing_is_not_replaced(tmp_path: Path) -> None:
+    settings = Settings(faces_dir=tmp_path, faces_pack="ours")
+
+    with pytest.raises(FaceModelsMissing, match="ours"):
+        FaceModels(settings).finder(FaceUse.SCORE)
+    with pytest.raises(FaceModelsMissing, match="neither antelopev2 nor ours") as caught:
+        require_boxes(settings)
 
     assert caught.value.hint is not None
     assert "RYLA_FACES_DIR" in caught.value.hint
+
+
+def test_the_embedded_model_can_be_asked_for_beside_packs(packs: Path) -> None:
+    settings = Settings(faces_dir=packs, faces_pack="dlib-resnet-v1")
+
+    assert FaceModels(settings).finder(FaceUse.SCORE).embedder == "dlib-resnet-v1"
 
 
 def test_models_are_loaded_once(packs: Path) -> None:
@@ -78,14 +97,14 @@ def test_models_are_loaded_once(packs: Path) -> None:
 
 
 def test_a_calibration_lies_beside_the_packs_or_where_the_setting_says(tmp_path: Path) -> None:
-    settings = Settings(faces_dir=tmp_path)
+    settings = Settings(faces_dir=tmp_path, faces_pack="auraface-v1")
     assert calibration_path(settings) == tmp_path / "auraface-v1.calibration.json"
     assert read_calibration(settings) is None
 
     calibration_path(settings).write_text(MEASURED.model_dump_json())
 
     assert read_calibration(settings) == MEASURED
-    other = Settings(faces_dir=tmp_path, calibration_file=tmp_path / "other.json")
+    other = changed(settings, calibration_file=tmp_path / "other.json")
     assert read_calibration(other) is None
 
 

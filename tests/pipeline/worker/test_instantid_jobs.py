@@ -142,10 +142,10 @@ def test_a_composition_that_is_to_be_kept_stands_in_the_result(faced: PipelineFi
     assert {made.key, made.composition.key} < set(faced.keys("jobs/"))
 
 
-def test_without_a_pack_sdxl_delivers_and_says_why_there_is_no_score(
+def test_without_a_face_model_sdxl_delivers_and_says_why_there_is_no_score(
     make_pipeline: MakePipeline, server: ComfyServer, tmp_path: Path
 ) -> None:
-    pipeline = make_pipeline(server=server, faces_dir=tmp_path)
+    pipeline = make_pipeline(server=server, faces_dir=tmp_path, faces_pack="absent")
     pipeline.raw._store.put(KEY, ANNA, Always())
 
     made = output(run(pipeline, manifest("sdxl-instantid")))
@@ -165,11 +165,11 @@ def refused(
     return result.error.code, result.error.field, result.error.hint
 
 
-def test_without_a_pack_flux_is_refused_before_a_gpu_with_what_to_do(
+def test_without_a_face_model_flux_is_refused_before_a_gpu_with_what_to_do(
     make_pipeline: MakePipeline, tmp_path: Path
 ) -> None:
     server = InstantServer()
-    pipeline = make_pipeline(server=server, faces_dir=tmp_path)
+    pipeline = make_pipeline(server=server, faces_dir=tmp_path, faces_pack="absent")
     pipeline.raw._store.put(KEY, ANNA, Always())
 
     code, _, hint = refused(pipeline, manifest(), server)
