@@ -73,6 +73,7 @@ ENV: dict[str, str | None] = {**DEPLOYED.env}
     memory=deployment.DISPATCHER_MIB,
 )
 def dispatch() -> Mapping[str, int]:
+    """One scheduled run of the dispatcher. How often its ticks did what."""
     from pipeline.modal_app import dispatch
 
     return dispatch.run(WEIGHTS_AS_THEY_ARE)
@@ -108,6 +109,8 @@ def api() -> Any:
     memory=4096,
 )
 def download_models(sets: str = "", accept_licences: bool = False) -> list[dict[str, Any]]:
+    """What was downloaded, of `sets` with spaces or commas between; of all that are in use if there
+    are none."""
     from pipeline.modal_app.model_functions import download
 
     return download(sets, accept_licences, WEIGHTS.commit)
@@ -124,6 +127,8 @@ def download_models(sets: str = "", accept_licences: bool = False) -> list[dict[
     memory=256,
 )
 def switch_models(action: str = "diff", sets: str = "", to: int = 0) -> Any:
+    """`action` is diff, activate, rollback or history; `to` is the version to roll back to, 0 for
+    the one before. A document of what there is, or of what was done."""
     from pipeline.modal_app.model_functions import switch
 
     return switch(action, sets, to, WEIGHTS.commit)
@@ -142,6 +147,7 @@ def switch_models(action: str = "diff", sets: str = "", to: int = 0) -> Any:
     memory=192,
 )
 def tidy_loras() -> int:
+    """How many LoRAs left the volume that workers share."""
     from pipeline.modal_app.model_functions import evict_loras
 
     return evict_loras(LORAS)

@@ -95,15 +95,19 @@ class Core:
         return found
 
     def submit(self, request: JobRequest, key: str | None, wait: float = 0.0) -> Flow[Job]:
+        """`wait` is in seconds, as everywhere here. Without a `key` a new one is made, so that a
+        repeated try stays one job."""
         key = self._new_key() if key is None else key
         call = submission(request, key, wait)
         return job_of(call, (yield from self.answer(call)))
 
     def job(self, job: Job, wait: float = 0.0) -> Flow[Job]:
+        """As it stands when it is finished, or after `wait` seconds."""
         call = about(job, headers=waiting(wait), wait=wait)
         return job_of(call, (yield from self.answer(call)))
 
     def cancel(self, job: Job) -> Flow[Job]:
+        """The job as it then is, also where it was finished before."""
         call = about(job, "DELETE")
         try:
             return job_of(call, (yield from self.answer(call)))
@@ -130,6 +134,7 @@ class Core:
         return check_succeeded((yield from self.wait(job, timeout, began)))
 
     def output(self, job: Job, number: int) -> Flow[Reply]:
+        """The file of this number, from 0."""
         return (yield from self.answer(about(job, "GET", f"/outputs/{number}")))
 
     def save(self, job: Job, to: str | os.PathLike[str]) -> Flow[list[Path]]:

@@ -74,6 +74,7 @@ class RylaError(Exception):
 
     @property
     def retry_after(self) -> float | None:
+        """Seconds that the server asks to wait."""
         return self.details.retry_after
 
     @property

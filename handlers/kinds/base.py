@@ -94,6 +94,7 @@ class Timings:
 
     @property
     def total(self) -> float:
+        """Of all parts; `first_step` is within `sampling`."""
         return self.load + self.encode + self.sampling + self.decode + self.other
 
     def __add__(self, more: "Timings") -> "Timings":

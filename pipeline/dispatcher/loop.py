@@ -16,7 +16,7 @@ GROWTH = 1.5
 
 
 def next_wait(idle_ticks: int, settings: Settings) -> float:
-    """Seconds until the next tick, after so many in a row that found nothing to do."""
+    """Seconds until the next tick, after so many `idle_ticks` in a row that found nothing to do."""
     backoff = Backoff(settings.poll_active_seconds, settings.poll_idle_seconds, GROWTH)
     return backoff.pause_s(idle_ticks + 1)
 

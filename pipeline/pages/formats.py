@@ -23,6 +23,7 @@ def usd(value: float | None) -> str:
 
 
 def cut(value: float, digits: int) -> float:
-    """Not rounded up: what misses a target must not look as if it met it."""
+    """Rounded down, to so many `digits` after the point: what misses a target must not look as if
+    it met it."""
     scale = 10.0**digits
     return floor(round(value * scale, 6)) / scale

@@ -26,7 +26,8 @@ class Series:
         return self.sum / len(self) if self.values else None
 
     def percentile(self, percent: float) -> float | None:
-        """The least of the values that so many percent do not exceed."""
+        """The least of the values that so many percent (0 to 100) do not exceed. None without
+        values."""
         return self.percentiles((percent,))[0]
 
     def percentiles(self, percents: Sequence[float]) -> list[float | None]:

@@ -122,6 +122,7 @@ class SafeStore:
         return date + timedelta(seconds=self._monotonic() - at)
 
     def get(self, key: str, *, offset: int = 0, limit: int | None = None) -> Stored | None:
+        """As the port: of the body, at most `limit` bytes from `offset`."""
         return self._get(key, offset, limit, self._last_start())
 
     def _get(self, key: str, offset: int, limit: int | None, last_start: float) -> Stored | None:
