@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ def render_requests() -> str:
     manifests = [each for each in definitions.values() if "input" in each.get("properties", {})]
     fields = manifests[0]["properties"]
     common = {name: fields[name] for name in fields if name not in PATHS_SAY}
+    inputs = {each["properties"]["input"]["$ref"].rpartition("/")[2] for each in manifests}
     parts = [
         HEAD.format(title="What each kind of job is asked for with."),
         _typed_dict("Consent", definitions["Consent"]),
@@ -51,6 +52,8 @@ def render_requests() -> str:
         *(f"    {name}: {_annotated(field)}" for name, field in common.items()),
     ]
     names = []
+    for name, part in _in_order(_parts_of(definitions, inputs)).items():
+        parts += _object(name, part) if "properties" in part else [_alias(name, part)]
     for manifest in manifests:
         model = manifest["properties"]["model"]["const"]
         given = definitions[manifest["properties"]["input"]["$ref"].rpartition("/")[2]]
@@ -67,6 +70,27 @@ def _request(name: str, model: str, given: Schema) -> Iterator[str]:
     yield f"    model: Required[Literal[{json.dumps(model)}]]"
     for field, about in given["properties"].items():
         typed = _annotated(about)
+        yield f"    {field}: {f'Required[{typed}]' if field in required else typed}"
+
+
+def _parts_of(definitions: Mapping[str, Schema], inputs: Collection[str]) -> dict[str, Schema]:
+    """What the inputs have objects of, at any depth."""
+    found: dict[str, Schema] = {}
+    asked = [*sorted(inputs)]
+    while asked:
+        for name in re.findall(r'"#/\$defs/(\w+)"', json.dumps(definitions[asked.pop()])):
+            if name not in found:
+                found[name] = definitions[name]
+                asked.append(name)
+    return found
+
+
+def _object(name: str, about: Schema) -> Iterator[str]:
+    required = about.get("required", ())
+    yield f"\nclass {name}(TypedDict, total=False):"
+    yield f'    """{about["description"]}"""\n'
+    for field, value in about["properties"].items():
+        typed = _annotated(value)
         yield f"    {field}: {f'Required[{typed}]' if field in required else typed}"
 
 
@@ -115,8 +139,9 @@ def _annotated(about: Schema) -> str:
 def _type(about: Schema) -> str:
     if "$ref" in about:
         return str(about["$ref"].rpartition("/")[2])
-    if "anyOf" in about:
-        return " | ".join(_type(each) for each in about["anyOf"])
+    for either in ("anyOf", "oneOf"):
+        if either in about:
+            return " | ".join(_type(each) for each in about[either])
     values = about.get("enum", [about["const"]] if "const" in about else [])
     if values:
         return f"Literal[{', '.join(json.dumps(each) for each in values)}]"

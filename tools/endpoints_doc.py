@@ -1,5 +1,7 @@
 """Writes docs/api.md from the app: `python -m tools.endpoints_doc`."""
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -77,6 +79,7 @@ def _document() -> dict[str, Any]:
 
 def _requests(document: Mapping[str, Any]) -> Iterator[str]:
     schemas = document["components"]["schemas"]
+    parts: dict[str, None] = {}
     for endpoint in ENDPOINTS:
         if endpoint.alias or not endpoint.available:
             continue
@@ -84,6 +87,18 @@ def _requests(document: Mapping[str, Any]) -> Iterator[str]:
         name = body["application/json"]["schema"]["$ref"].rpartition("/")[2]
         yield f"### POST {endpoint.path}\n"
         yield _fields(schemas[name])
+        parts |= dict.fromkeys(_parts(schemas[name], schemas))
+    for name in parts:
+        yield from (f"### {name}\n", f"{_line(schemas[name].get('description', ''))}\n")
+        yield _fields(schemas[name])
+
+
+def _parts(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Iterator[str]:
+    """The objects that a request has objects of, each before its own."""
+    for name in re.findall(r'"#/components/schemas/(\w+)"', json.dumps(schema)):
+        if "properties" in schemas[name]:
+            yield name
+            yield from _parts(schemas[name], schemas)
 
 
 def _answers(document: Mapping[str, Any]) -> Iterator[str]:

@@ -4,11 +4,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from config.tables import GpuTable, RouteTable, load_gpus, load_models, load_routes
-from handlers.kinds import compatibility
 from handlers.kinds.base import Work
 from handlers.kinds.registry import KINDS, NOT_YET
 from pipeline import costs
-from tools.gpus_figures import ASKED, Line, default_work, lines, reason
+from tools.gpus_figures import (
+    ASKED,
+    PICTURES,
+    Line,
+    default_work,
+    lines,
+    reason,
+    sheet_lines,
+)
 
 PATH = Path(__file__).parent.parent / "docs" / "gpus.md"
 
@@ -33,6 +40,16 @@ not fit together are moved between main memory and GPU, which no figure here con
 the sampler's arithmetic at the GPU's dense 16-bit peak and nothing else: no program can be faster.
 *A picture* is the price of the estimated seconds of GPU, processor and memory; loading, idling and
 cold starts are not in it.
+"""
+
+SHEETS = """\
+## A character sheet
+
+A [sheet](character-sheets.md) runs on the Flux route whatever its base: the name of an inbox entry
+says the kind and no base. The table says what that costs beside an A10, to which a sheet of base
+`sdxl` alone would fit. By the estimate the L40S is cheaper too, as it is faster by more than it is
+dearer; an A10 that is up already for `sdxl-instantid` would save a cold start. *At most* is three
+tries of every view. Loading and switching models is not in it.
 """
 
 FORCE = """\
@@ -61,13 +78,13 @@ or gives up with `out_of_memory`; neither was measured.
 def render() -> str:
     gpus = load_gpus()
     routes, models = load_routes(gpus=gpus), load_models()
-    kinds = [kind for kind in KINDS if compatibility.rows(kind)]
-    tables = {kind: lines(kind, gpus, routes, models) for kind in kinds}
+    tables = {kind: lines(kind, gpus, routes, models) for kind in PICTURES}
     parts = [
         HEAD,
         *_summary(tables),
         KINDS_HEAD,
         *(_kind(kind, found) for kind, found in tables.items()),
+        *_sheets(gpus, routes),
         *_sum(gpus, routes),
         FORCE.format(
             flux=", ".join(kind for kind in KINDS if KINDS[kind].route == "Flux"),
@@ -136,6 +153,23 @@ def _figures(line: Line) -> list[str]:
         "?" if line.seconds is None else f"{line.seconds:.1f} s",
         "?" if line.usd is None else f"${line.usd:.4f}",
     ]
+
+
+def _sheets(gpus: GpuTable, routes: RouteTable) -> Iterator[str]:
+    yield SHEETS
+    header = ["base", "views", "GPU", "each view once", "price", "at most"]
+    rows = [
+        [
+            f"`{line.base}`",
+            f"`{line.preset}`",
+            line.gpu,
+            f"{line.seconds:.0f} s",
+            f"${line.usd:.3f}",
+            f"${line.most_usd:.3f}",
+        ]
+        for line in sheet_lines(gpus, routes)
+    ]
+    yield _table(header, rows)
 
 
 def _sum(gpus: GpuTable, routes: RouteTable) -> Iterator[str]:

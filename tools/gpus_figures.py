@@ -1,10 +1,14 @@
 """What a kind takes on a GPU, and why a GPU is taken or not. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 from types import MappingProxyType
+from typing import get_args
 
 from config.tables import Gpu, GpuTable, ModelTable, RouteTable
+from handlers.character_sheet.input import BaseName, CharacterSheetInput, PresetName
+from handlers.character_sheet.kind import CharacterSheet
 from handlers.kinds import compatibility
 from handlers.kinds.base import Work
 from handlers.kinds.registry import KINDS
@@ -23,6 +27,10 @@ ASKED: Mapping[str, str] = MappingProxyType(
     }
 )
 """Kind → GPU, by the requirements (EP-058, constraints). Of the other kinds they say nothing."""
+PICTURES = tuple(kind for kind in KINDS if compatibility.rows(kind) and kind != "character-sheet")
+"""Kinds that are priced by the picture."""
+SHEET_GPUS = ("L40S", "A10")
+"""The first GPU of the sheets' route, and that of sdxl-instantid's."""
 TARGET_SECONDS = 30.0
 MINIMAL: Mapping[str, str] = MappingProxyType(
     {
@@ -101,6 +109,37 @@ def default_work(kind: str) -> Work:
     model = KINDS[kind].input_model
     given = {name: value for name, value in MINIMAL.items() if name in model.model_fields}
     return KINDS[kind].work(model.model_validate(given))
+
+
+@dataclass(frozen=True)
+class SheetLine:
+    """A character sheet of one base, by reference faces, on a GPU."""
+
+    base: str
+    preset: str
+    gpu: str
+    seconds: float
+    usd: float
+    """One try of each view."""
+    most_usd: float
+    """Every view made as often as it may be, three times unless given."""
+
+
+def sheet_lines(gpus: GpuTable, routes: RouteTable) -> Iterator[SheetLine]:
+    """On the route's first GPU and on the smaller one. Raises ValueError without an estimate."""
+    kind = CharacterSheet()
+    route = routes.route(kind.route)
+    for base, preset, name in product(get_args(BaseName), get_args(PresetName), SHEET_GPUS):
+        request = CharacterSheetInput(
+            name="Ann", base=base, views=preset, reference_images=(f"inputs/{'0' * 64}.png",)
+        )
+        once, most = (
+            costs.estimate(kind.name, work, gpus.gpu(name), route, gpus)
+            for work in (kind.work(request), kind.most_work(request))
+        )
+        if once.seconds is None or once.usd is None or most.usd is None:
+            raise ValueError(f"no estimate of a sheet on {name}")
+        yield SheetLine(base, preset, name, once.seconds, once.usd, most.usd)
 
 
 def floor(kind: str, work: Work, gpu: Gpu) -> float | None:

@@ -7,14 +7,17 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tools import endpoints_doc, errors_doc
+from tools import endpoints_doc, errors_doc, sheets_doc
 
 ROOT = Path(__file__).parent.parent
 PARTS: Mapping[str, Callable[[], str]] = {
     "old paths": endpoints_doc.old_paths,
     "error codes": errors_doc.tables,
+    "sheet combinations": sheets_doc.combinations,
+    "sheet views": sheets_doc.presets,
+    "sheet phrases": sheets_doc.phrases,
 }
-PAGES = ("docs/errors.md", "docs/migrate.md")
+PAGES = ("docs/character-sheets.md", "docs/errors.md", "docs/migrate.md")
 _PART = re.compile(r"(<!-- generated: ([^,>]+)[^>]*-->\n\n).*?(<!-- end of \2 -->)", re.DOTALL)
 
 

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
-from ryla_client import _config, _flags
+from ryla_client import _config, _flags, _sheet_flags
 from ryla_client._client import Client
 from ryla_client._errors import Details, RylaError
 from ryla_client._jobs import Job, check_succeeded
@@ -22,6 +22,8 @@ from ryla_client.requests import Request
 
 FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 ON_MODAL = "https://{}--ryla-api.modal.run"
+SHEET = "character-sheet"
+SHEET_FOLDER = "character_sheet_output"
 RETRY_SECONDS = 20.0
 """For which a command repeats a request: somebody looks on."""
 INTERRUPTED = 130
@@ -68,7 +70,9 @@ def run(name: str, arguments: Sequence[str] | None = None, *, prog: str | None =
     kind = OLD_NAMES.get(name, name)
     given = _parser(name, kind, prog).parse_args(arguments)
     given.idempotency_key = given.idempotency_key or str(uuid.uuid4())
-    if given.output is None:
+    if kind == SHEET:
+        given.output = given.output or Path(SHEET_FOLDER)
+    elif given.output is None:
         suffix = "." + (given.output_format or "jpg").replace("jpeg", "jpg")
         given.output = Path(f"{name.replace('-', '_')}_output{suffix}")
     try:
@@ -92,13 +96,17 @@ def _parser(name: str, kind: str, prog: str | None) -> Parser:
         each.add_to(parser)
     if kind == "workflow":
         _add_workflow(parser)
+    if kind == SHEET:
+        _sheet_flags.add_to(parser)
     parser.add_argument("--consent-subject", choices=["synthetic", "consented"])
     parser.add_argument("--consent-record", metavar="TEXT", help="Where the consent is on record.")
     parser.add_argument(
         "--output",
         type=Path,
         metavar="FILE",
-        help="File to write; its suffix decides the format"
+        help=f"Folder for the views (default: {SHEET_FOLDER})."
+        if kind == SHEET
+        else "File to write; its suffix decides the format"
         f" (default: {name.replace('-', '_')}_output.jpg).",
     )
     _add_general(parser)
@@ -152,13 +160,17 @@ def _request(kind: str, given: argparse.Namespace) -> Request:
             request[each.name] = value
     if "reference_image" in request:
         request["reference_image"] = _reference(request["reference_image"])
+    if "reference_images" in request:
+        request["reference_images"] = [_reference(each) for each in request["reference_images"]]
+    if kind == SHEET:
+        request |= _sheet_flags.fields(given)
     if kind == "workflow":
         request["workflow"] = json.loads(given.workflow_file.read_text("utf-8"))
         request["inputs"] = dict(_named_picture(each) for each in given.input)
     if given.consent_subject or given.consent_record:
         consent = {"subject": given.consent_subject, "record": given.consent_record}
         request["consent"] = consent
-    wanted = FORMATS.get(given.output.suffix.lower())
+    wanted = None if kind == SHEET else FORMATS.get(given.output.suffix.lower())
     if wanted is not None and request.setdefault("output_format", wanted) != wanted:
         raise ValueError(f"{given.output} is no name for {request['output_format']}")
     return cast(Request, request)
@@ -183,6 +195,8 @@ def _make(request: Request, given: argparse.Namespace) -> None:
     url = given.url or (given.modal_workspace and ON_MODAL.format(given.modal_workspace))
     with Client(url, given.key, retries=retries) as ryla:
         job = ryla.generate(request, idempotency_key=given.idempotency_key, timeout=given.timeout)
+        if request["model"] == SHEET:
+            given.output.mkdir(parents=True, exist_ok=True)
         paths = ryla.save(check_succeeded(job), given.output)
     if given.as_json:
         print(json.dumps({"files": [str(path) for path in paths], "result": job.result}))

@@ -25,13 +25,18 @@ class Field:
         return "--" + self.name.replace("_", "-")
 
     def add_to(self, parser: argparse.ArgumentParser) -> None:
-        """Its flag, for a field that one word can hold. Absent means: not in the request."""
+        """Its flag, for a field that one word can hold, or several of them, each after the flag.
+        Absent means: not in the request."""
         options: dict[str, Any] = {"help": self.help.replace("%", "%%"), "dest": self.name}
         if self.type is bool:
             parser.add_argument(self.flag, action="store_true", default=None, **options)
         elif get_origin(self.type) is Literal:
             choices = get_args(self.type)
             parser.add_argument(self.flag, choices=choices, required=self.required, **options)
+        elif self.type == list[str]:
+            parser.add_argument(
+                self.flag, action="append", metavar="TEXT", required=self.required, **options
+            )
         elif self.type in (str, int, float):
             metavar = {str: "TEXT", int: "N", float: "X"}[self.type]
             parser.add_argument(
@@ -64,5 +69,6 @@ def _field(name: str, hint: Any) -> Field:
     if get_origin(hint) is Annotated:
         hint, about = get_args(hint)
     if get_origin(hint) in (Union, UnionType):
-        (hint,) = (each for each in get_args(hint) if each is not NoneType)
+        others = [each for each in get_args(hint) if each is not NoneType]
+        hint = others[0] if len(others) == 1 else hint
     return Field(name, hint, about, required)

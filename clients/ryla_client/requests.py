@@ -25,6 +25,110 @@ class Common(TypedDict, total=False):
     callback_url: str | None
 
 
+class HeadInput(TypedDict, total=False):
+    """Where a head is turned, in degrees; all 0 looks into the camera."""
+
+    yaw: Annotated[float, "Above 0, the face turns to the picture's right. -90 to 90."]
+    pitch: Annotated[float, "Above 0, it looks up. -45 to 45."]
+    roll: Annotated[float, "Above 0, it leans clockwise. -45 to 45."]
+
+
+class View(TypedDict, total=False):
+    """One picture of a sheet, as it is asked for."""
+
+    id: Required[Annotated[str, "Its name in the sheet: small letters, digits and hyphens."]]
+    head: Annotated[HeadInput, "Where the head is turned; to the front unless given."]
+    back: Annotated[bool, "Seen from behind; no face is to be seen."]
+    framing: Annotated[
+        Literal["close-up", "half", "full"], "How much of the person is to be seen. Default half."
+    ]
+    pose: Annotated[str, "Such as standing, sitting, dynamic. Default standing."]
+    expression: Annotated[str, "Such as neutral, smiling, confident."]
+    outfit: Annotated[str, "Clothes; empty takes the sheet's."]
+    light: Annotated[str, "Such as studio, natural, dramatic. Default studio."]
+    background: Annotated[str, "Empty takes the sheet's."]
+
+
+class Size(TypedDict, total=False):
+    """Pixels. Trainers sort pictures into sizes in steps of 64."""
+
+    width: Required[Annotated[int, "512 to 1536 in steps of 64."]]
+    height: Required[Annotated[int, "512 to 1536 in steps of 64."]]
+
+
+class Sizes(TypedDict, total=False):
+    """Of the pictures, by framing."""
+
+    close_up: Size
+    half: Size
+    full: Size
+
+
+class CharacterSheet(Common, total=False):
+    model: Required[Literal["character-sheet"]]
+    name: Required[Annotated[str, "The character's; a title, no part of any prompt."]]
+    description: Annotated[str, "Who is seen, as in a prompt: `a woman of 30 with short red hair`."]
+    reference_images: Annotated[
+        list[str], "Keys of one to five pictures of the person, under inputs/."
+    ]
+    base: Annotated[
+        Literal["sdxl", "flux-dev", "z-image-turbo"],
+        "The model that composes the views. Default sdxl.",
+    ]
+    lora_id: Annotated[str | None, "Of the character's LoRA."]
+    lora_name: Annotated[str | None, "File name under loras/."]
+    lora_version: Annotated[str | None, "One training's file."]
+    lora_strength: Annotated[float, "On the diffusion model. 0 to 1, default 1.0."]
+    trigger_word: Annotated[
+        str | None, "Put before each prompt; null takes the one stored beside the LoRA."
+    ]
+    views: Annotated[
+        Literal["ten", "lora-24"] | list[View], "A preset, or a list of views. Default ten."
+    ]
+    view_ids: Annotated[
+        list[str] | None, "Which of these views to make, in the order of the list; null makes all."
+    ]
+    style: Annotated[str, "Words that every prompt ends with."]
+    outfit: Annotated[str, "Clothes in views that name none."]
+    background: Annotated[str, "Behind views that name none; empty is plain grey."]
+    negative_prompt: Annotated[str, "What SDXL is to keep away from."]
+    seed: Annotated[int | None, "0 is a seed; null derives one from the id."]
+    seeds: Annotated[
+        Literal["one", "per-view"],
+        "One seed for all views keeps hair and clothes; one a view varies them. Default one.",
+    ]
+    min_face_match: Annotated[float | None, "Below it, a view is made again. 0 to 1."]
+    attempts_per_view: Annotated[
+        int, "Times that a view is made at most; the best is kept. 1 to 8, default 3."
+    ]
+    min_views: Annotated[
+        int | None, "Fewer make the sheet fail; null means 7 of 10, rounded up. 1 to 40."
+    ]
+    sizes: Annotated[Sizes, "Of the framings: 1024x1024, 896x1152 and 832x1216 unless given."]
+    steps: Annotated[
+        int | None,
+        "Sampler steps of the base: 25 on sdxl, 20 on flux-dev, 8 on z-image-turbo. 1 to 50.",
+    ]
+    cfg: Annotated[float, "SDXL's guidance, where it composes. 1 to 15, default 7.0."]
+    guidance: Annotated[float | None, "Of flux-dev; null means 3.5. 0 to 10."]
+    instantid_strength: Annotated[
+        float, "How much the face is the references'. 0 to 3, default 0.8."
+    ]
+    controlnet_strength: Annotated[
+        float, "How strictly the face is turned as drawn. 0 to 3, default 0.65."
+    ]
+    denoise: Annotated[
+        float, "How much of a composed face is made anew. Above 0 to 1, default 0.6."
+    ]
+    face_steps: Annotated[int, "Sampler steps of a face in a composition. 1 to 50, default 20."]
+    face_cfg: Annotated[float, "SDXL's guidance on a face in a composition. 1 to 15, default 4.5."]
+    sdxl_checkpoint: Annotated[
+        str | None, "An SDXL checkpoint of models.toml, by file or name; null takes the set's own."
+    ]
+    nsfw: Annotated[bool, "Use the uncensored checkpoint of flux-dev."]
+    output_format: Annotated[Literal["png", "jpeg", "webp"], "Default png."]
+
+
 class FluxDev(Common, total=False):
     model: Required[Literal["flux-dev"]]
     prompt: Required[Annotated[str, "What the picture shows."]]
@@ -226,6 +330,13 @@ class ZImageTurbo(Common, total=False):
 
 
 Request: TypeAlias = (
-    FluxDev | FluxInstantId | FluxLora | FluxSchnell | SdxlInstantId | Workflow | ZImageTurbo
+    CharacterSheet
+    | FluxDev
+    | FluxInstantId
+    | FluxLora
+    | FluxSchnell
+    | SdxlInstantId
+    | Workflow
+    | ZImageTurbo
 )
 """A job of any kind; `model` tells which."""

@@ -63,9 +63,9 @@ class Sizes(JobInput):
 
     model_config = ConfigDict(strict=True)
 
-    close_up: Size = Size(width=1024, height=1024)
-    half: Size = Size(width=896, height=1152)
-    full: Size = Size(width=832, height=1216)
+    close_up: Size = Field(default_factory=lambda: Size(width=1024, height=1024))
+    half: Size = Field(default_factory=lambda: Size(width=896, height=1152))
+    full: Size = Field(default_factory=lambda: Size(width=832, height=1216))
 
     def of(self, framing: Framing) -> Size:
         by_framing = {
@@ -150,7 +150,10 @@ class CharacterSheetInput(JobInput):
         validate_default=True,
         description="Fewer make the sheet fail; null means 7 of 10, rounded up.",
     )
-    sizes: Sizes = Field(default=Sizes(), description="Width and height of each framing.")
+    sizes: Sizes = Field(
+        default_factory=Sizes,
+        description="Of the framings: 1024x1024, 896x1152 and 832x1216 unless given.",
+    )
     steps: int | None = Field(
         default=None,
         ge=1,

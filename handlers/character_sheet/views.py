@@ -8,7 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Annotated, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, WithJsonSchema, model_validator
 
 from handlers.faces.head import Head
 from handlers.faces.view import Framing
@@ -18,6 +18,11 @@ VIEW_ID = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 """File names are made of it. Without "_", at which trainers cut names."""
 MAX_VIEWS = 40
 Words = Annotated[str, Field(max_length=300)]
+FramingName = Annotated[
+    Framing,
+    Field(strict=False),
+    WithJsonSchema({"type": "string", "enum": [each.value for each in Framing]}),
+]
 
 
 class HeadInput(JobInput):
@@ -49,9 +54,14 @@ class View(JobInput):
         pattern=VIEW_ID,
         description="Its name in the sheet: small letters, digits and hyphens.",
     )
-    head: HeadInput = Field(default=FRONT, description="Where the head is turned.")
+    head: HeadInput = Field(
+        default_factory=HeadInput,
+        description="Where the head is turned; to the front unless given.",
+    )
     back: bool = Field(default=False, description="Seen from behind; no face is to be seen.")
-    framing: Annotated[Framing, Field(strict=False)] = Framing.HALF
+    framing: FramingName = Field(
+        default=Framing.HALF, description="How much of the person is to be seen."
+    )
     pose: Words = Field(default="standing", description="Such as standing, sitting, dynamic.")
     expression: Words = Field(default="", description="Such as neutral, smiling, confident.")
     outfit: Words = Field(default="", description="Clothes; empty takes the sheet's.")

@@ -48,6 +48,16 @@ FACE_PASS = ("sdxl-instantid", "antelopev2")
 """Sets of the second pass, which re-samples the face."""
 
 
+_COMPOSERS: Mapping[Base, tuple[str, ...]] = MappingProxyType(
+    {
+        Base.SDXL: ("sdxl-instantid",),
+        Base.FLUX_DEV: ("flux-dev",),
+        Base.Z_IMAGE: ("z-image-turbo",),
+    }
+)
+"""Base of a character sheet → sets of what composes its views."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One way to run a kind."""
@@ -88,7 +98,33 @@ ROWS: tuple[Row, ...] = (
         )
         for base in (Base.FLUX_DEV, Base.Z_IMAGE)
     ),
+    *(
+        Row(
+            "character-sheet",
+            base,
+            Adapter.NONE,
+            True,
+            sets,
+            "by a LoRA alone, which makes the likeness",
+            needs_lora=True,
+        )
+        for base, sets in _COMPOSERS.items()
+    ),
+    *(
+        Row(
+            "character-sheet",
+            base,
+            Adapter.INSTANTID,
+            True,
+            tuple(dict.fromkeys((*sets, *FACE_PASS))),
+            "by reference faces: as sdxl-instantid, the head turned as drawn"
+            if base is Base.SDXL
+            else "by reference faces: as flux-instantid, the head turned as drawn",
+        )
+        for base, sets in _COMPOSERS.items()
+    ),
 )
+"""handlers/character_sheet/combinations.py says how each of a sheet is made and scored."""
 
 
 @dataclass(frozen=True)
@@ -146,8 +182,11 @@ def _refusal(
             return MissingField, f"{kind} needs a reference face"
         return UnknownField, f"{kind} takes no reference face: flux-instantid does"
     if lora is None:
-        without = any(row.needs_lora for row in known)
-        return (MissingField, f"{kind} needs a LoRA") if without else None
+        fitting = [row for row in known if (row.base, row.adapter) == (base, adapter)]
+        if not any(row.needs_lora for row in fitting):
+            return None
+        either = len({row.adapter for row in known}) > 1
+        return MissingField, f"{kind} needs {'a LoRA or a reference face' if either else 'a LoRA'}"
     if not any(row.takes_lora for row in known):
         return UnknownField, f"{kind} takes no LoRA"
     if lora is not FAMILIES[base]:

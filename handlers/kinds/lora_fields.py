@@ -13,7 +13,7 @@ from config.tables import ModelTable, WeightFile
 from handlers.kinds.base import ONE_IS_REQUIRED, JobRequest
 from handlers.kinds.requirements import LoraRequest, RequiredInputs
 from handlers.kinds.text_to_image import TextToImage, TextToImageInput
-from handlers.loras.bases import Base, FluxSizes, ZImageSizes, flux, z_image
+from handlers.loras.bases import Base, FluxSizes, ZImageSizes, flux, sdxl, z_image
 from handlers.loras.refs import ById, ByName, LoraRef
 
 NOT_FETCHED = "lora.safetensors"
@@ -95,6 +95,7 @@ _BASES: Mapping[str, Callable[..., Base]] = MappingProxyType(
     {
         "flux": lambda **sizes: flux(FluxSizes(**sizes)),
         "z-image": lambda **sizes: z_image(ZImageSizes(**sizes)),
+        "sdxl": sdxl,
     }
 )
 

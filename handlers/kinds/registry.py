@@ -6,6 +6,7 @@ from typing import Any
 
 from config.errors import InvalidField, NotAvailable
 from config.nearest import nearest
+from handlers.character_sheet.kind import CharacterSheet
 from handlers.kinds.base import Kind
 from handlers.kinds.flux import FluxDev, FluxSchnell
 from handlers.kinds.flux_instantid import FluxInstantId
@@ -24,6 +25,7 @@ KINDS: Mapping[str, Kind[Any]] = MappingProxyType(
             FluxInstantId(),
             SdxlInstantId(),
             ZImageTurbo(),
+            CharacterSheet(),
             Workflow(),
         )
     }
@@ -31,7 +33,6 @@ KINDS: Mapping[str, Kind[Any]] = MappingProxyType(
 
 NOT_YET = frozenset(
     {
-        "character-sheet",
         "wan-t2v",
         "seedvr2",
         "flux-fill",

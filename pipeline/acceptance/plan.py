@@ -15,8 +15,9 @@ from handlers.kinds.registry import KINDS
 from handlers.loras.refs import ById, ByName, LoraRef
 
 RUN = r"^[a-z0-9][a-z0-9-]{0,47}$"
-SAMPLED = tuple(name for name in KINDS if name != "workflow")
-"""Kinds of which a job can be written from the plan; a workflow's graph is the caller's own."""
+SAMPLED = tuple(name for name in KINDS if name not in ("workflow", "character-sheet"))
+"""Kinds of which a job can be written from the plan: a workflow's graph is the caller's own, and a
+sheet has a part of its own."""
 
 Target = Literal["flux-instantid on flux-dev", "flux-instantid on z-image-turbo", "sdxl-instantid"]
 TARGETS: tuple[Target, ...] = get_args(Target)

@@ -59,6 +59,14 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
         "instantid_strength": 0.85,
     },
     "z-image-turbo": {"prompt": "night market in the rain", "width": 1024, "height": 768},
+    "character-sheet": {
+        "name": "Ann",
+        "description": "a woman of 30 with short red hair",
+        "reference_images": [EXAMPLE_IMAGE],
+        "views": "ten",
+        "min_face_match": 0.85,
+        "attempts_per_view": 3,
+    },
     "workflow": {
         "workflow": {
             "1": {

@@ -76,8 +76,9 @@ def type_of(field: Document) -> str:
     """A schema in a word or two."""
     if "$ref" in field:
         return str(field["$ref"]).rpartition("/")[2]
-    if "anyOf" in field:
-        return " or ".join(type_of(each) for each in field["anyOf"])
+    for either in ("anyOf", "oneOf"):
+        if either in field:
+            return " or ".join(type_of(each) for each in field[either])
     if "enum" in field or "const" in field:
         return ", ".join(f"`{each}`" for each in field.get("enum", [field.get("const")]))
     kind = str(field.get("type", "any"))

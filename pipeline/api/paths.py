@@ -71,6 +71,7 @@ ENDPOINTS: Sequence[Endpoint] = (
         changed="`prompt` is put where the graph asks for it, no longer into every text",
     ),
     Endpoint("/character-sheet", "character-sheet"),
+    Endpoint("/wan-t2v", "wan-t2v"),
 )
 
 GONE: Sequence[Gone] = (

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -130,6 +131,9 @@ def test_errors_are_json_if_asked(at: Path, capsys: pytest.CaptureFixture[str]) 
         (["flux-dev", "--prompt", "x", "--stpes", "3"], "--stpes"),
         (["flux-dev", "--prompt", "x", "--steps", "many"], "--steps"),
         (["flux-dev", "--prompt", "x", "--url", "nowhere"], "no http"),
+        (["character-sheet"], "--name"),
+        (["character-sheet", "--name", "Ann", "--views", "none.json"], "none.json"),
+        (["character-sheet", "--name", "Ann", "--sizes", "half=big"], "write FRAMING="),
         (["flux-pulid"], "--instantid-strength"),
         (["wan2"], "no video"),
         (["sdxl-instantid", "--prompt", "x", "--reference-image", "none.png"], "none.png"),
@@ -152,6 +156,32 @@ def test_every_error_ends_with_1(
 
     assert code == 1
     assert said in capsys.readouterr().err
+
+
+def test_a_sheet_s_lists_are_flags_that_may_be_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Any] = []
+    monkeypatch.setattr(_cli, "_make", lambda request, given: made.append((request, given.output)))
+    views = tmp_path / "views.json"
+    views.write_text('[{"id": "front"}]')
+    Image.new("RGB", (64, 64)).save(tmp_path / "ann.png")
+    pictures = ["--reference-images", str(tmp_path / "ann.png"), "--reference-images", "inputs/b"]
+    sizes = ["--sizes", "close-up=768x768", "--sizes", "full=704x1280"]
+
+    assert main(["character-sheet", "--name", "Ann", *pictures, "--views", "lora-24"]) == 0
+    assert main(["character-sheet", "--name", "Ann", "--views", str(views), *sizes]) == 0
+
+    (first, folder), (second, _) = made
+    assert folder == Path("character_sheet_output")
+    assert first["views"] == "lora-24"
+    assert first["reference_images"][0].startswith("data:image/png;base64,")
+    assert first["reference_images"][1] == "inputs/b"
+    assert second["views"] == [{"id": "front"}]
+    assert second["sizes"] == {
+        "close_up": {"width": 768, "height": 768},
+        "full": {"width": 704, "height": 1280},
+    }
 
 
 def test_whoever_interrupts_is_told_how_to_go_on(

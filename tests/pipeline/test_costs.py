@@ -86,7 +86,7 @@ def test_weights_kept_in_eight_bits_take_longer_per_step() -> None:
 
 def test_a_chip_without_rates_and_a_kind_without_a_model_have_no_estimate() -> None:
     assert estimate("flux-dev", ONE_IMAGE, gpu("L4"), ROUTE, GPUS).usd is None
-    assert estimate("character-sheet", ONE_IMAGE, gpu("L40S"), ROUTE, GPUS).seconds is None
+    assert estimate("wan-t2v", ONE_IMAGE, gpu("L40S"), ROUTE, GPUS).seconds is None
 
 
 def test_a_second_costs_gpu_cores_and_memory() -> None:

@@ -4,13 +4,11 @@ from pathlib import Path
 import pytest
 
 from config.tables import Gpu, load_gpus, load_models, load_routes
-from handlers.kinds import compatibility
 from handlers.kinds.registry import KINDS
 from tools.gpus_doc import FORCE, PATH, render
-from tools.gpus_figures import ASKED, Line, lines, reason
+from tools.gpus_figures import ASKED, PICTURES, SHEET_GPUS, Line, lines, reason, sheet_lines
 
 GPUS = load_gpus()
-KNOWN = [kind for kind in KINDS if compatibility.rows(kind)]
 
 
 def found(kind: str) -> dict[str, Line]:
@@ -21,7 +19,7 @@ def test_the_page_of_gpus_is_current() -> None:
     assert PATH.read_text("utf-8") == render(), "run: python -m tools.gpus_doc"
 
 
-@pytest.mark.parametrize("kind", KNOWN)
+@pytest.mark.parametrize("kind", PICTURES)
 def test_every_card_of_a_route_has_a_line_and_so_has_the_one_that_was_asked(kind: str) -> None:
     cards = found(kind)
 
@@ -75,3 +73,14 @@ def test_a_card_of_unknown_memory_has_its_figures_all_the_same() -> None:
     bare = Gpu(name="X", usd_per_second=1, source="x", date=line.gpu.date)
 
     assert Line(**{**vars(line), "gpu": bare}).fits is None
+
+
+def test_a_sheet_has_a_price_on_its_route_and_on_an_a10() -> None:
+    found = [*sheet_lines(GPUS, load_routes())]
+
+    assert {line.gpu for line in found} == {*SHEET_GPUS}
+    assert SHEET_GPUS[0] == load_routes().route("Flux").gpus[0]
+    for line in found:
+        assert 0 < line.usd < line.most_usd
+    dearest = {name: max(line.usd for line in found if line.gpu == name) for name in SHEET_GPUS}
+    assert dearest["A10"] > dearest["L40S"]

@@ -38,6 +38,7 @@ for (const [file, name] of [
     additionalProperties: false,
     bannerComment: "",
     enableConstEnums: false,
+    ignoreMinAndMaxItems: true,
     unreachableDefinitions: false,
   });
   for (const [, declared] of source.matchAll(/^export (?:type|interface) (\w+)/gm)) {

@@ -8,6 +8,7 @@ export type Manifest =
   | FluxInstantidManifest
   | SdxlInstantidManifest
   | ZImageTurboManifest
+  | CharacterSheetManifest
   | WorkflowManifest;
 
 export interface FluxDevManifest {
@@ -544,6 +545,220 @@ export interface ZImageTurboInput {
    * Put before the prompt; null takes the one stored beside the LoRA.
    */
   trigger_word?: string | null;
+}
+export interface CharacterSheetManifest {
+  version: 1;
+  model: "character-sheet";
+  input: CharacterSheetInput;
+  tenant?: string;
+  distinct_id?: string | null;
+  priority?: number;
+  deadline?: string | null;
+  max_cost_usd?: number | null;
+  consent?: Consent | null;
+  metadata?: {
+    [k: string]: unknown;
+  };
+  callback_url?: string | null;
+}
+/**
+ * A person by pictures, by a LoRA or by both, and the views that are wanted of them.
+ */
+export interface CharacterSheetInput {
+  /**
+   * The character's; a title, no part of any prompt.
+   */
+  name: string;
+  /**
+   * Who is seen, as in a prompt: `a woman of 30 with short red hair`.
+   */
+  description?: string;
+  /**
+   * Keys of one to five pictures of the person, under inputs/.
+   *
+   * @maxItems 5
+   */
+  reference_images?: string[];
+  /**
+   * The model that composes the views.
+   */
+  base?: "sdxl" | "flux-dev" | "z-image-turbo";
+  /**
+   * Of the character's LoRA.
+   */
+  lora_id?: string | null;
+  /**
+   * File name under loras/.
+   */
+  lora_name?: string | null;
+  /**
+   * One training's file.
+   */
+  lora_version?: string | null;
+  /**
+   * On the diffusion model.
+   */
+  lora_strength?: number;
+  /**
+   * Put before each prompt; null takes the one stored beside the LoRA.
+   */
+  trigger_word?: string | null;
+  /**
+   * A preset, or a list of views.
+   */
+  views?: ("ten" | "lora-24") | View[];
+  /**
+   * Which of these views to make, in the order of the list; null makes all.
+   */
+  view_ids?: string[] | null;
+  /**
+   * Words that every prompt ends with.
+   */
+  style?: string;
+  /**
+   * Clothes in views that name none.
+   */
+  outfit?: string;
+  /**
+   * Behind views that name none; empty is plain grey.
+   */
+  background?: string;
+  /**
+   * What SDXL is to keep away from.
+   */
+  negative_prompt?: string;
+  /**
+   * 0 is a seed; null derives one from the id.
+   */
+  seed?: number | null;
+  /**
+   * One seed for all views keeps hair and clothes; one a view varies them.
+   */
+  seeds?: "one" | "per-view";
+  /**
+   * Below it, a view is made again.
+   */
+  min_face_match?: number | null;
+  /**
+   * Times that a view is made at most; the best is kept.
+   */
+  attempts_per_view?: number;
+  /**
+   * Fewer make the sheet fail; null means 7 of 10, rounded up.
+   */
+  min_views?: number | null;
+  sizes?: Sizes;
+  /**
+   * Sampler steps of the base: 25 on sdxl, 20 on flux-dev, 8 on z-image-turbo.
+   */
+  steps?: number | null;
+  /**
+   * SDXL's guidance, where it composes.
+   */
+  cfg?: number;
+  /**
+   * Of flux-dev; null means 3.5.
+   */
+  guidance?: number | null;
+  /**
+   * How much the face is the references'.
+   */
+  instantid_strength?: number;
+  /**
+   * How strictly the face is turned as drawn.
+   */
+  controlnet_strength?: number;
+  /**
+   * How much of a composed face is made anew.
+   */
+  denoise?: number;
+  /**
+   * Sampler steps of a face in a composition.
+   */
+  face_steps?: number;
+  /**
+   * SDXL's guidance on a face in a composition.
+   */
+  face_cfg?: number;
+  /**
+   * An SDXL checkpoint of models.toml, by file or name; null takes the set's own.
+   */
+  sdxl_checkpoint?: string | null;
+  /**
+   * Use the uncensored checkpoint of flux-dev.
+   */
+  nsfw?: boolean;
+  output_format?: "png" | "jpeg" | "webp";
+}
+/**
+ * One picture of a sheet, as it is asked for.
+ */
+export interface View {
+  /**
+   * Its name in the sheet: small letters, digits and hyphens.
+   */
+  id: string;
+  head?: HeadInput;
+  /**
+   * Seen from behind; no face is to be seen.
+   */
+  back?: boolean;
+  /**
+   * How much of the person is to be seen.
+   */
+  framing?: "close-up" | "half" | "full";
+  /**
+   * Such as standing, sitting, dynamic.
+   */
+  pose?: string;
+  /**
+   * Such as neutral, smiling, confident.
+   */
+  expression?: string;
+  /**
+   * Clothes; empty takes the sheet's.
+   */
+  outfit?: string;
+  /**
+   * Such as studio, natural, dramatic.
+   */
+  light?: string;
+  /**
+   * Empty takes the sheet's.
+   */
+  background?: string;
+}
+/**
+ * Where the head is turned; to the front unless given.
+ */
+export interface HeadInput {
+  /**
+   * Above 0, the face turns to the picture's right.
+   */
+  yaw?: number;
+  /**
+   * Above 0, it looks up.
+   */
+  pitch?: number;
+  /**
+   * Above 0, it leans clockwise.
+   */
+  roll?: number;
+}
+/**
+ * Of the framings: 1024x1024, 896x1152 and 832x1216 unless given.
+ */
+export interface Sizes {
+  close_up?: Size;
+  half?: Size;
+  full?: Size;
+}
+/**
+ * Pixels. Trainers sort pictures into sizes in steps of 64.
+ */
+export interface Size {
+  width: number;
+  height: number;
 }
 export interface WorkflowManifest {
   version: 1;

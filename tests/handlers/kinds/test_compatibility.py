@@ -10,9 +10,10 @@ from config.errors import BadManifest, RylaError
 from config.settings import Settings
 from config.tables import load_models
 from handlers.kinds import compatibility
+from handlers.kinds.base import image_fields
 from handlers.kinds.compatibility import FAMILIES, LORAS, ROWS, Adapter, Base, Cell
-from handlers.kinds.flux_instantid import FluxInstantIdInput
 from handlers.kinds.registry import KINDS
+from handlers.kinds.text_to_image import TextToImage
 from handlers.loras.family import Family
 from pipeline.contract.manifest import parse_manifest
 from pipeline.inputs.supplies import InputChecker
@@ -47,11 +48,13 @@ def name_of(cell: Cell) -> str:
 def asked(cell: Cell) -> bytes:
     """A manifest that asks for the cell, as far as it can be said."""
     own_base = compatibility.rows(cell.kind)[0].base
-    fields: dict[str, Any] = {"prompt": "a cat", "width": 256, "height": 256}
+    sheet = cell.kind == "character-sheet"
+    picture: dict[str, Any] = {"prompt": "a cat", "width": 256, "height": 256}
+    fields: dict[str, Any] = {"name": "Ann"} if sheet else picture
     if cell.base is not own_base:
         fields["base"] = cell.base.value
     if cell.adapter is Adapter.INSTANTID:
-        fields["reference_image"] = IMAGE
+        fields |= {"reference_images": [IMAGE]} if sheet else {"reference_image": IMAGE}
     if cell.lora is not None:
         fields["lora_name"] = LORA
     return json.dumps({"version": 1, "model": cell.kind, "input": fields}).encode()
@@ -104,15 +107,18 @@ def test_a_row_says_what_its_kind_is(row: compatibility.Row) -> None:
     fields = kind.input_model.model_fields
 
     assert row.takes_lora == ("lora_name" in fields)
-    assert (row.adapter is Adapter.INSTANTID) == ("reference_image" in fields)
-    assert kind.weight_set in row.sets  # type: ignore[attr-defined]  # of kinds in the table
+    adapters = {each.adapter for each in compatibility.rows(row.kind)}
+    assert (Adapter.INSTANTID in adapters) == bool([*image_fields(kind.input_model)])
     assert set(row.sets) <= set(load_models().sets)
+    if isinstance(kind, TextToImage):
+        assert kind.weight_set in row.sets
 
 
-def test_the_bases_of_flux_instantid_are_those_of_the_matrix() -> None:
-    offered = get_args(FluxInstantIdInput.model_fields["base"].annotation)
+@pytest.mark.parametrize("kind", ["flux-instantid", "character-sheet"])
+def test_the_bases_that_a_kind_offers_are_those_of_the_matrix(kind: str) -> None:
+    offered = get_args(KINDS[kind].input_model.model_fields["base"].annotation)
 
-    assert set(offered) == {row.base for row in compatibility.rows("flux-instantid")}
+    assert set(offered) == {row.base for row in compatibility.rows(kind)}
 
 
 def test_every_base_has_a_family_whose_loras_fit_it() -> None:

@@ -44,7 +44,7 @@ def test_of_very_many_unknown_fields_some_are_named() -> None:
 
 def test_a_kind_to_come_is_refused_as_not_available() -> None:
     with pytest.raises(NotAvailable):
-        manifest_of("character-sheet", "acme", {})
+        manifest_of("wan-t2v", "acme", {})
 
 
 def test_errors_speak_of_the_body_not_of_the_manifest() -> None:

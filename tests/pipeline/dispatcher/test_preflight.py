@@ -373,7 +373,7 @@ def test_the_decision_is_pure() -> None:
     ("manifest", "unknown"),
     [
         (body(tenant="acme", model="hologram"), True),
-        (body(tenant="acme", model="character-sheet"), True),
+        (body(tenant="acme", model="wan-t2v"), True),
         (body(tenant="acme", version=2), True),
         (body(tenant="acme", input={"prompt": "a cat", "sparkle": 1}), True),
         (body(tenant="acme", later=1), True),

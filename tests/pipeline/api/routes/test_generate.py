@@ -418,7 +418,7 @@ async def test_too_many_jobs_at_once_are_too_many_as_well(opened: Opened) -> Non
 
 
 async def test_a_kind_to_come_is_not_available(api: ApiFixture) -> None:
-    answer = await api.post("/character-sheet")
+    answer = await api.post("/wan-t2v")
 
     assert answer.status_code == 501
     assert "Available now" in problem(answer)["hint"]
