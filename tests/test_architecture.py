@@ -19,7 +19,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     ),
     "pipeline/modal_app": (
         *("doctor", "api", "engines", "worker", "dispatcher", "notify", "loras", "comfyui_setup"),
-        *("queue", "runtime", "models", "store", "events", "config", "system"),
+        *("queue", "runtime", "models", "store", "handlers", "events", "config", "system"),
     ),
     "pipeline/acceptance": (
         *("report", "dispatcher", "jobs", "loras", "costs", "runtime", "models", "contract"),

@@ -2,45 +2,34 @@
 
 import hashlib
 import io
-import struct
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from config.errors import InvalidInput, OutputInvalid, RylaError
 from handlers.kinds.base import OutputFormat
 from handlers.media import png, provenance
+from handlers.media.pixels import EXTENSION, UNREADABLE, eight_bit, encode
+from handlers.media.submitted import MAX_INTAKE_BYTES, intake
+
+__all__ = [
+    "EXTENSION",
+    "FORMATS",
+    "MAX_INTAKE_BYTES",
+    "MAX_PIXELS",
+    "Finished",
+    "ImageInfo",
+    "finish",
+    "inspect",
+    "intake",
+]
 
 MAX_PIXELS = 64 * 2**20
 """Declared pixels beyond which nothing is decoded: 200 MB of RGB."""
-MAX_INTAKE_PIXELS = 32 * 2**20
-"""Of a submitted picture, as is MAX_INTAKE_BYTES."""
-MAX_INTAKE_BYTES = 32 * 2**20
 
 FORMATS = ("PNG", "JPEG", "WEBP")
-
-EXTENSION: dict[OutputFormat, str] = {"png": "png", "jpeg": "jpg", "webp": "webp"}
-
-# Everything that Pillow has been seen to raise on hostile bytes, and their kin.
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-    ArithmeticError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-    Warning,
-)
 
 
 @dataclass(frozen=True)
@@ -103,7 +92,7 @@ def finish(
         image = _decode(body, MAX_PIXELS)
         picture = _picture(image, expect)
         parts = tuple(png.chunks(body)) if picture.format == fmt == "png" else ()
-        done = png.with_xmp(parts, xmp) if png.is_plain(parts) else _encode(image, fmt, xmp)
+        done = png.with_xmp(parts, xmp) if png.is_plain(parts) else encode(image, fmt, xmp)
     return Finished(
         body=done,
         width=picture.width,
@@ -114,25 +103,8 @@ def finish(
     )
 
 
-def intake(body: bytes) -> tuple[str, bytes]:
-    """Extension and bytes of a submitted picture, decoded, turned upright and written anew.
-
-    JPEG stays JPEG, all else becomes PNG. Nothing but pixels survives: no EXIF, no colour profile,
-    no second file behind the first. Raises InvalidInput, also above MAX_INTAKE_BYTES or
-    MAX_INTAKE_PIXELS.
-    """
-    if len(body) > MAX_INTAKE_BYTES:
-        raise InvalidInput(
-            f"the picture has {len(body)} bytes, more than {MAX_INTAKE_BYTES}",
-            hint="Send a smaller picture.",
-        )
-    with _readable(InvalidInput):
-        image = _decode(body, MAX_INTAKE_PIXELS)
-        is_jpeg = image.format in ("JPEG", "MPO")
-        upright = ImageOps.exif_transpose(image)
-        upright.info.pop("icc_profile", None)
-        fmt: OutputFormat = "jpeg" if is_jpeg else "png"
-        return EXTENSION[fmt], _encode(upright, fmt, xmp=None)
+class _Unfit(ValueError):
+    """Whole, and still not what is wanted."""
 
 
 def pixels(body: bytes) -> Image.Image:
@@ -140,8 +112,8 @@ def pixels(body: bytes) -> Image.Image:
     with _readable(InvalidInput):
         image = Image.open(io.BytesIO(body), formats=FORMATS)
         if image.width * image.height > MAX_PIXELS:
-            raise ValueError(f"{image.width} x {image.height} pixels are too many")
-        return _eight_bit(ImageOps.exif_transpose(image)).convert("RGB")
+            raise _Unfit(f"{image.width} x {image.height} pixels are too many")
+        return eight_bit(ImageOps.exif_transpose(image)).convert("RGB")
 
 
 @contextmanager
@@ -150,27 +122,30 @@ def _readable(refusal: type[RylaError]) -> Iterator[None]:
         yield
     except RylaError:
         raise
-    except _UNREADABLE as error:
-        raise refusal(
-            f"not a picture that can be read: {error}", hint="PNG, JPEG and WebP are read."
-        ) from error
+    except _Unfit as error:
+        raise refusal(f"not a picture that is taken: {error}") from None
+    except UnidentifiedImageError as error:
+        raise refusal("not a picture that can be read: neither PNG, JPEG nor WebP") from error
+    except UNREADABLE as error:
+        # What Pillow said may hold addresses of this process.
+        raise refusal("not a picture that can be read: it is damaged or cut off") from error
 
 
 def _decode(body: bytes, max_pixels: int) -> Image.Image:
-    """All pixels of the only frame. Raises one of _UNREADABLE."""
+    """All pixels of the only frame. Raises one of UNREADABLE."""
     if body.startswith(png.SIGNATURE):
         for _ in png.chunks(body):
             pass  # Pillow overlooks a missing end and the checksums of ancillary chunks
     image = Image.open(io.BytesIO(body), formats=FORMATS)
     if image.width * image.height > max_pixels:
-        raise ValueError(
+        raise _Unfit(
             f"{image.width} x {image.height} are more than {max_pixels // 2**20} Mi pixels"
         )
     if getattr(image, "is_animated", False) and image.format != "MPO":
-        raise ValueError("it is an animation")
+        raise _Unfit("it is an animation")
     image.load()
     if image.mode == "P" and image.palette is None:
-        raise ValueError("it has no palette")
+        raise _Unfit("it has no palette")
     return image
 
 
@@ -182,33 +157,3 @@ def _picture(image: Image.Image, expect: tuple[int, int] | None) -> ImageInfo:
         )
     formats: dict[str, OutputFormat] = {"PNG": "png", "WEBP": "webp"}
     return ImageInfo(formats.get(image.format or "", "jpeg"), image.width, image.height, image.mode)
-
-
-def _encode(image: Image.Image, fmt: OutputFormat, xmp: bytes | None) -> bytes:
-    """8-bit RGB(A) in the format, with no metadata but the colour profile and this packet."""
-    profile = image.info.get("icc_profile") if image.mode in ("RGB", "RGBA", "P") else None
-    plain = _eight_bit(image)
-    if fmt == "jpeg":
-        plain = _opaque(plain)
-    plain.info = {}
-    out = io.BytesIO()
-    options = {"png": {"compress_level": 4}, "jpeg": {"quality": 95}, "webp": {"quality": 90}}
-    extra = {} if xmp is None or fmt == "png" else {"xmp": xmp}
-    plain.save(out, fmt.upper(), icc_profile=profile, **options[fmt], **extra)
-    if fmt == "png" and xmp is not None:
-        return png.with_xmp(png.chunks(out.getvalue()), xmp)
-    return out.getvalue()
-
-
-def _eight_bit(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16-bit grey
-        image = image.convert("I").point(lambda level: level / 256).convert("L")
-    return image.convert("RGBA" if image.has_transparency_data else "RGB")
-
-
-def _opaque(image: Image.Image) -> Image.Image:
-    """What shows through is white."""
-    if image.mode != "RGBA":
-        return image
-    ground = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(ground, image).convert("RGB")

@@ -60,7 +60,7 @@ def make_app(dependencies: ApiDependencies) -> FastAPI:
         # It takes 0.2 s, and whoever asks first should not hold up the others.
         made = asyncio.create_task(service.threads.run(app.openapi))
         yield
-        service.watcher.close()
+        service.close()
         await made
 
     app = FastAPI(

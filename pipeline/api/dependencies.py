@@ -1,8 +1,9 @@
 """What the endpoints are given. Nothing in this package opens a bucket or reads the environment."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from handlers.media.intake_process import IntakeProcess
 from pipeline.inputs.remote import Fetch, ImageFetcher
 from pipeline.runtime import RuntimeConfig
 from pipeline.store.conditional import SafeStore
@@ -42,6 +43,8 @@ class ApiDependencies:
     fetch: Fetch | None = None
     """Gets reference pictures by https; else those of the hosts that the settings list."""
     timeouts: Timeouts = Timeouts()
+    pictures: IntakeProcess = field(default_factory=IntakeProcess)
+    """Decodes them; closed with the app."""
 
     @property
     def images(self) -> Fetch:

@@ -1,7 +1,8 @@
 """What a request brings: who asks, its body, its query; and whether anybody still asks."""
 
 import asyncio
-from typing import Annotated
+from collections.abc import Coroutine
+from typing import Annotated, Any, TypeVar
 
 import anyio
 from fastapi import Depends, Header, Request
@@ -14,6 +15,7 @@ from pipeline.api.request_terms import MAX_WAIT, require_known
 from pipeline.api.service import Service
 
 MIB = 2**20
+T = TypeVar("T")
 
 
 async def service_of(request: Request) -> Service:
@@ -43,6 +45,12 @@ Prefer = Annotated[
         examples=["wait=60"],
     ),
 ]
+
+
+def declares_more_than(request: Request, size: int) -> bool:
+    """Whether a body of more than so many bytes comes, or one that does not say its length."""
+    declared = request.headers.get("content-length", "")
+    return not declared.isdigit() or int(declared) > size
 
 
 async def read_body(request: Request, most: int, within_s: float) -> bytes:
@@ -96,14 +104,22 @@ async def waited(request: Request, service: Service, owned: OwnedJob, seconds: f
     """
     if owned.finished or seconds <= 0:
         return owned
-    waiting = asyncio.ensure_future(service.wait(owned, seconds))
+    return await unless_hung_up(request, service.wait(owned, seconds))
+
+
+async def unless_hung_up(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """What comes of work for a request whose body was read.
+
+    Raises ClientDisconnect as soon as whoever asks has hung up; the work is cancelled then.
+    """
+    working = asyncio.ensure_future(work)
     hung_up = asyncio.ensure_future(_hung_up(request))
-    both = (waiting, hung_up)
+    both = (working, hung_up)
     try:
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        if not waiting.done():
+        if not working.done():
             raise ClientDisconnect
-        return waiting.result()
+        return working.result()
     finally:
         for each in both:
             each.cancel()

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from pipeline.api.auth import Authenticator, Peer
-from pipeline.api.concurrency import INTAKES, Threads
+from pipeline.api.concurrency import INTAKES, INTAKES_EACH, Threads
 from pipeline.api.dependencies import ApiDependencies
 from pipeline.api.errors import TooManyJobs
+from pipeline.api.fair_places import FairPlaces
 from pipeline.api.job_pages import JobPages
 from pipeline.api.listing_cache import JobListing
 from pipeline.api.lookup import Lookup, OwnedJob, result_or_lease
@@ -28,7 +29,7 @@ class Service:
     rate: RateLimit
     threads: Threads
     """For calls of the store."""
-    intakes: Threads
+    intakes: FairPlaces
     """For bodies with pictures, of which few are read at a time."""
     parser: SubmissionParser
     job_listing: JobListing
@@ -49,7 +50,7 @@ class Service:
             authenticator=Authenticator.of(settings),
             rate=RateLimit(settings.api_requests_per_minute),
             threads=threads,
-            intakes=Threads(INTAKES),
+            intakes=FairPlaces(INTAKES, INTAKES_EACH),
             parser=SubmissionParser(settings, dependencies.images),
             job_listing=job_listing,
             lookup=lookup,
@@ -62,6 +63,11 @@ class Service:
         tenant = self.authenticator.tenant(peer)
         self.rate.count(tenant)
         return tenant
+
+    def close(self) -> None:
+        """Every waiter gets what is known now."""
+        self.watcher.close()
+        self.dependencies.pictures.close()
 
     async def wait(self, owned: OwnedJob, seconds: float) -> OwnedJob:
         """The job when it is finished or `seconds` are over."""

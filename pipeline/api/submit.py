@@ -1,13 +1,13 @@
 """A request body becomes a job in the inbox. Blocks, so it runs in a thread."""
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from config.errors import BadManifest, IdConflict, InvalidInput
 from config.settings import Settings
 from handlers.kinds.registry import lookup
+from handlers.media import images
+from handlers.media.intake_process import Intake
 from pipeline.api.body import in_body_terms, manifest_of
 from pipeline.contract.document import canonical, read_document
 from pipeline.contract.keys import inbox_key, manifest_key
@@ -41,18 +41,18 @@ class SubmissionParser:
     settings: Settings
     fetch: Fetch
 
-    def submission(self, raw: bytes, *, id: str, kind: str, tenant: str) -> Submission:
+    def submission(
+        self, raw: bytes, *, id: str, kind: str, tenant: str, intake: Intake = images.intake
+    ) -> Submission:
         """The job that a body asks for, its pictures fetched.
 
-        Raises a BadManifest or InvalidInput, whose fields are those of the body.
+        Raises a BadManifest or InvalidInput, whose fields are those of the body, and what `intake`
+        raises.
         """
         body = read_document(raw, max_bytes=len(raw))
-        return self._order(body, id=id, kind=kind, tenant=tenant)
-
-    def _order(self, body: Mapping[str, Any], *, id: str, kind: str, tenant: str) -> Submission:
         document = manifest_of(kind, tenant, body)
         try:
-            taken = take_in(document["input"], lookup(kind).input_model, None, self.fetch)
+            taken = take_in(document["input"], lookup(kind).input_model, None, self.fetch, intake)
             text = canonical({**document, "input": taken.input})
             manifest = parse_manifest(text)
             require_callback(manifest.callback_url, self.settings)

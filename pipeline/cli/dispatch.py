@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Annotated
 
@@ -16,6 +16,7 @@ import typer
 from config.errors import StoreUnavailable
 from config.settings import Settings
 from events.sender import Sender
+from handlers.media.intake_process import IntakeProcess
 from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.dispatcher.engine import Engine
@@ -126,10 +127,12 @@ def _dispatcher(settings: Settings, store: SafeStore) -> Iterator[tuple[Dispatch
         with (
             Sender(make_sink(settings)) as sender,
             ThreadPoolExecutor(settings.dispatch_threads) as pool,
+            closing(IntakeProcess()) as pictures,
         ):
             tally = Tally(engine)
             owner = f"cli@{socket.gethostname()}:{os.getpid()}"
-            yield Dispatcher(store, tally, sender, runtime, pool, owner), tally
+            intake = pictures.intake
+            yield Dispatcher(store, tally, sender, runtime, pool, owner, intake=intake), tally
     finally:
         hand_back(store, engine.close())
 

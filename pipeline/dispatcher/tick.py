@@ -15,6 +15,8 @@ import structlog
 
 from config.errors import EngineUnavailable, RylaError
 from events.sender import Sender
+from handlers.media import images
+from handlers.media.intake_process import Intake
 from pipeline.contract.errors import error_info
 from pipeline.contract.keys import lease_key
 from pipeline.contract.lease import Lease
@@ -76,6 +78,8 @@ class Dispatcher:
     """A number from 0 to 1."""
     web: PublicHttps = INTERNET
     """Where callbacks go out."""
+    intake: Intake = images.intake
+    """Decodes the pictures of jobs before a GPU starts."""
 
     @property
     def delivery(self) -> ResultDelivery:
@@ -83,7 +87,7 @@ class Dispatcher:
 
     @property
     def input_checker(self) -> InputChecker:
-        return InputChecker(self.store, self.runtime)
+        return InputChecker(self.store, self.runtime, self.intake)
 
     @property
     def rejector(self) -> Rejector:

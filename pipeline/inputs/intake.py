@@ -21,11 +21,31 @@ from pydantic import BaseModel
 from config.errors import InvalidInput
 from handlers.kinds.base import image_fields
 from handlers.media import images
+from handlers.media.formats import format_of
+from handlers.media.intake_process import Intake
 from pipeline.contract.keys import clip, input_key
 from pipeline.inputs.remote import Fetch, ImageFetcher
 
 fetch_nothing: Fetch = ImageFetcher(frozenset()).fetch
 """Refuses every URL, and says how to change that."""
+
+
+_SPACE = re.compile(r"[ \t\r\n]+")
+"""Where base64 was wrapped into lines."""
+_UNNAMED = frozenset({"", "application/octet-stream", "binary/octet-stream"})
+"""Media types that say nothing: the first bytes say what it is."""
+_MEDIA_TYPES = {
+    "PNG": "image/png",
+    "JPEG": "image/jpeg",
+    "WebP": "image/webp",
+    "HEIC": "image/heic",
+    "AVIF": "image/avif",
+}
+_HEAD = 512
+"""Characters in which the first bytes of a picture stand."""
+_LEAST_BASE64 = 64
+"""Of them, in any picture."""
+_BASE64 = re.compile(r"[A-Za-z0-9+/]+")
 
 
 @dataclass(frozen=True)
@@ -51,6 +71,7 @@ class TakenIn:
 class _Basket:
     folder: Path | None
     fetch: Fetch
+    intake: Intake
     images: dict[str, InputImage] = field(default_factory=dict)
 
     def put(self, name: str, value: str) -> str:
@@ -58,7 +79,7 @@ class _Basket:
             body = read_image(value, self.folder, self.fetch)
             if body is None:
                 return value
-            extension, plain = images.intake(body)
+            extension, plain = self.intake(body)
         except InvalidInput as error:
             raise InvalidInput(
                 f"{name}: {error.message}", field=name, value=clip(value), hint=error.hint
@@ -73,13 +94,14 @@ def take_in(
     model: type[BaseModel],
     folder: Path | None,
     fetch: Fetch = fetch_nothing,
+    intake: Intake = images.intake,
 ) -> TakenIn:
     """The input with a key for every picture. Paths are relative to `folder`; without one, no file
     of this machine is read.
 
-    Raises InvalidInput.
+    Raises InvalidInput, and what `intake` raises.
     """
-    basket = _Basket(folder, fetch)
+    basket = _Basket(folder, fetch, intake)
     changed = {
         name: _replaced(given[name], partial(basket.put, f"input.{name}"))
         for name in image_fields(model)
@@ -107,6 +129,7 @@ def read_image(value: str, folder: Path | None, fetch: Fetch) -> bytes | None:
     if re.match("https?:", value, re.IGNORECASE):
         return fetch(value)
     if not value.startswith(("@", "file:")):
+        _require_no_bare_base64(value)
         return None
     if folder is None:
         raise InvalidInput(
@@ -116,14 +139,41 @@ def read_image(value: str, folder: Path | None, fetch: Fetch) -> bytes | None:
     return _file(folder / (value[1:] if value[0] == "@" else unquote(urlsplit(value).path)))
 
 
+def _require_no_bare_base64(value: str) -> None:
+    """Raises InvalidInput for the base64 of a picture without what makes it a data URL."""
+    head = "".join(value[:_HEAD].split())
+    if len(head) < _LEAST_BASE64 or not _BASE64.fullmatch(head):
+        return
+    named = format_of(base64.b64decode(head[: len(head) // 4 * 4]))
+    if named is not None:
+        raise InvalidInput(
+            f"it is the base64 of a {named.name}, and no data URL",
+            hint=f"Write data:{_MEDIA_TYPES.get(named.name, 'application/octet-stream')};base64,"
+            " before it.",
+        )
+
+
 def _data_url(value: str) -> bytes:
     head, comma, data = value.partition(",")
-    if not (comma and head.startswith("data:image/") and head.endswith(";base64")):
-        raise InvalidInput("only data:image/…;base64 URLs are read")
+    media_type, *parameters = head[len("data:") :].lower().split(";")
+    if not comma or not (media_type.startswith("image/") or media_type in _UNNAMED):
+        raise InvalidInput(
+            f"only data:image/…;base64 URLs are read, not data:{clip(media_type, 40)}",
+            hint="Send a picture, as data:image/png;base64,... or data:image/jpeg;base64,...",
+        )
+    if "base64" not in parameters:
+        raise InvalidInput(
+            "only data:image/…;base64 URLs are read, and this one is not said to be base64",
+            hint="Write data:image/png;base64, and the picture as base64.",
+        )
     try:
-        return base64.b64decode(data, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise InvalidInput(f"the data URL is not base64: {error}") from None
+        plain = _SPACE.sub("", unquote(data) if "%" in data else data)
+        return base64.b64decode(plain, validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidInput(
+            "the data URL is not base64: it has other characters, or its end is missing",
+            hint="base64 has A-Z, a-z, 0-9, + and /, with = at the end.",
+        ) from None
 
 
 def _file(path: Path) -> bytes:

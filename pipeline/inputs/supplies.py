@@ -13,6 +13,7 @@ from handlers.kinds.requirements import LoraFile, LoraRequest, RequiredInputs, S
 from handlers.kinds.seeds import seed_from_id
 from handlers.loras.refs import ById, ByName
 from handlers.media import images
+from handlers.media.intake_process import Intake
 from pipeline.contract.manifest import Manifest
 from pipeline.inputs.graph_limits import require_within_limits
 from pipeline.loras.cache import CachedLora, LoraCache
@@ -35,6 +36,7 @@ class InputChecker:
 
     store: SafeStore
     runtime: RuntimeConfig
+    intake: Intake = images.intake
 
     def check(self, manifest: Manifest) -> str | None:
         """The key of the job's LoRA, None without one.
@@ -46,7 +48,7 @@ class InputChecker:
         if required.face_boxes:
             require_boxes(self.runtime.settings)
         pictures = {
-            name: images.size(read_image(self.store, name, key))
+            name: images.size(read_image(self.store, name, key, self.intake))
             for name, key in required.images.items()
         }
         if pictures:
@@ -69,7 +71,7 @@ def lora_places(input: Mapping[str, Any], prefix: str) -> tuple[str, ...]:
     return ()
 
 
-def read_image(store: SafeStore, name: str, key: str) -> bytes:
+def read_image(store: SafeStore, name: str, key: str, intake: Intake = images.intake) -> bytes:
     """A picture of the bucket, decoded within the limits of intake and made harmless.
 
     Raises MissingInput, or InvalidInput for what is no picture or too large a one.
@@ -79,7 +81,7 @@ def read_image(store: SafeStore, name: str, key: str) -> bytes:
     if stored is None:
         raise MissingInput(f"{key} is not in the bucket", field=where, value=key)
     try:
-        return images.intake(stored.body)[1]
+        return intake(stored.body)[1]
     except InvalidInput as error:
         raise InvalidInput(
             f"{key}: {error.message}", field=where, value=key, hint=error.hint

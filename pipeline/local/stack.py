@@ -21,6 +21,7 @@ import structlog
 from config.errors import StoreUnavailable
 from config.settings import Settings, changed
 from events.sender import Sender
+from handlers.media.intake_process import IntakeProcess
 from pipeline.api.concurrency import STORE_CALLS
 from pipeline.contract.keys import INBOX, LEASES, lease_id
 from pipeline.contract.lease import Lease, Phase
@@ -81,8 +82,10 @@ class LocalStack:
             runtime = load_runtime(self.settings, "local")
             self.store = open_checked_store(self.settings, STORE_CALLS)
             reclaim(self.store)
+            pictures = IntakeProcess()
+            parts.callback(pictures.close)
             if self._listener is not None:
-                parts.enter_context(self._serving(runtime, self._listener))
+                parts.enter_context(self._serving(runtime, self._listener, pictures))
             parts.enter_context(publish(self.folder, self.settings, self._listener))
             sender = Sender(make_sink(self.settings))
             parts.callback(sender.close, DRAIN_SECONDS)
@@ -90,7 +93,9 @@ class LocalStack:
             parts.callback(lambda: hand_back(self.store, self.engine.close()))
             pool = parts.enter_context(ThreadPoolExecutor(self.settings.dispatch_threads))
             owner = f"local@{socket.gethostname()}:{os.getpid()}"
-            dispatcher = Dispatcher(self.store, self.engine, sender, runtime, pool, owner)
+            dispatcher = Dispatcher(
+                self.store, self.engine, sender, runtime, pool, owner, intake=pictures.intake
+            )
             parts.enter_context(self._dispatching(dispatcher))
             self._parts = parts.pop_all()
 
@@ -131,11 +136,16 @@ class LocalStack:
         )
 
     @contextmanager
-    def _serving(self, runtime: RuntimeConfig, listener: socket.socket) -> Iterator[None]:
+    def _serving(
+        self, runtime: RuntimeConfig, listener: socket.socket, pictures: IntakeProcess
+    ) -> Iterator[None]:
         from pipeline.api.dependencies import ApiDependencies  # noqa: PLC0415  of an extra that not all install
         from pipeline.api.server import served  # noqa: PLC0415
 
-        with served(ApiDependencies(runtime, self.store, lambda _: self.wakeup.notify()), listener):
+        dependencies = ApiDependencies(
+            runtime, self.store, lambda _: self.wakeup.notify(), pictures=pictures
+        )
+        with served(dependencies, listener):
             yield
 
     @contextmanager

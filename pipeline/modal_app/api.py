@@ -39,7 +39,12 @@ def make_asgi(weights: Handle, environ: Mapping[str, str] = os.environ) -> FastA
         dependencies.dispatcher(sender, pool), before=_seldom(reload, RELOAD_S)
     )
     app = make_app(
-        ApiDependencies(dependencies.runtime, dependencies.store, dispatch_thread.notify)
+        ApiDependencies(
+            dependencies.runtime,
+            dependencies.store,
+            dispatch_thread.notify,
+            pictures=dependencies.pictures,
+        )
     )
     inner = app.router.lifespan_context
 
@@ -48,6 +53,7 @@ def make_asgi(weights: Handle, environ: Mapping[str, str] = os.environ) -> FastA
         async with inner(app):
             yield
         await to_thread.run_sync(dispatch_thread.close, HEARING_S)
+        dependencies.pictures.close()  # once more: a claim may have begun its child again
         pool.shutdown(wait=False)
         await to_thread.run_sync(sender.close, DRAIN_S)
 

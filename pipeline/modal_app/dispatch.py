@@ -12,6 +12,7 @@ from config.errors import InvalidSetting
 from config.logs import configure_logs
 from config.settings import Settings, load_settings, variable
 from events.sender import Sender
+from handlers.media.intake_process import IntakeProcess
 from pipeline.dispatcher.deploy_event import DeployEventSender
 from pipeline.dispatcher.engine import Engine
 from pipeline.dispatcher.loop import Wakeup, dispatch
@@ -39,6 +40,7 @@ class DispatchDependencies:
     lease_cache: LeaseCache = field(default_factory=LeaseCache)
     backlog: Backlog = field(default_factory=Backlog)
     deploy_event: DeployEventSender = field(default_factory=DeployEventSender)
+    pictures: IntakeProcess = field(default_factory=IntakeProcess)
 
     def dispatcher(self, sender: Sender, pool: ThreadPoolExecutor) -> Dispatcher:
         """Whoever ticks shuts the sender and the pool down."""
@@ -53,6 +55,7 @@ class DispatchDependencies:
             lease_cache=self.lease_cache,
             backlog=self.backlog,
             deploy_event=self.deploy_event,
+            intake=self.pictures.intake,
         )
 
 
@@ -141,4 +144,5 @@ class ScheduledRuns:
                 )
         finally:
             sender.close(DRAIN_S)
+            self._dependencies.pictures.close()
         return dict(done)

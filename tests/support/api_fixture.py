@@ -46,7 +46,7 @@ class ApiFixture:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.service.watcher.close()
+        self.service.close()
         await self.client.aclose()
 
     async def post(

@@ -1,14 +1,19 @@
 """`POST /<kind>`: an endpoint for each path of the table, and an answer for those that are gone."""
 
+import asyncio
 import re
-from functools import cache
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from functools import cache, partial
 from typing import Annotated, Any
 
+from anyio import to_thread
 from fastapi import APIRouter, Header, Request
 from starlette.responses import Response
 
 from config.errors import UnknownJob
 from handlers.kinds.registry import lookup
+from handlers.media.intake_process import Patience
 from pipeline.api import responses
 from pipeline.api.errors import PathGone
 from pipeline.api.lookup import OwnedJob
@@ -19,10 +24,12 @@ from pipeline.api.request import (
     Prefer,
     Shared,
     Tenant,
+    declares_more_than,
     header,
     read_body,
     require_once,
     require_query,
+    unless_hung_up,
     waited,
 )
 from pipeline.api.request_terms import (
@@ -43,9 +50,9 @@ IN_ALL_S = 300
 """That a client of the old paths is kept waiting, over all redirects."""
 LARGE = 64 * 1024
 """A body beyond it brings pictures."""
-_MAY_FETCH = re.compile(rb"https?:|\\u00[0-7]", re.IGNORECASE)
+_MAY_BRING = re.compile(rb"https?:|data:|\\u00[0-7]", re.IGNORECASE)
 """Something with a URL in it, or with plain letters written as escapes, as nobody does who means
-well."""
+well. A picture takes much time and memory, however short its URL is."""
 
 IdempotencyKey = Annotated[
     str | None,
@@ -81,9 +88,9 @@ def _add(router: APIRouter, endpoint: Endpoint) -> None:
         require_once(request, "Idempotency-Key")
         prefer = header(request, "prefer")
         preference = response_preference(header(request, "accept"), prefer, old_path=endpoint.old)
-        async with service.room(tenant):
+        async with service.room(tenant), AsyncExitStack() as held:
             submission, keyed = await _order(
-                request, service, endpoint.kind, tenant, idempotency_key
+                request, service, endpoint.kind, tenant, idempotency_key, held
             )
             owned, replayed = await _take(service, submission, tenant, keyed=keyed)
         answer = await _answer(request, service, owned, preference)
@@ -107,16 +114,45 @@ def _add(router: APIRouter, endpoint: Endpoint) -> None:
 
 
 async def _order(
-    request: Request, service: Service, kind: str, tenant: str, key: str | None
+    request: Request,
+    service: Service,
+    kind: str,
+    tenant: str,
+    key: str | None,
+    held: AsyncExitStack,
 ) -> tuple[Submission, bool]:
+    """`held` keeps the tenant's place among those whose pictures are read and written."""
     id = new_id() if key is None else job_id(tenant, key)
     most = service.dependencies.runtime.settings.api_body_mib * MIB
+    place = service.intakes.place(tenant)
+    large = declares_more_than(request, LARGE)
+    if large:  # not even in memory before its turn
+        await held.enter_async_context(place)
     raw = await read_body(request, most, service.dependencies.timeouts.body)
-    # Reading a picture takes long and much memory: not many at a time, and none before the others.
-    heavy = len(raw) > LARGE or _MAY_FETCH.search(raw) is not None
-    threads = service.intakes if heavy else service.threads
-    submission = await threads.run(service.parser.submission, raw, id=id, kind=kind, tenant=tenant)
+    if not large and _MAY_BRING.search(raw) is not None:
+        await unless_hung_up(request, held.enter_async_context(place))
+        large = True
+    read = partial(service.parser.submission, raw, id=id, kind=kind, tenant=tenant)
+    submission = (
+        await unless_hung_up(request, _with_pictures(service, read))
+        if large
+        else await service.threads.run(read, intake=service.dependencies.pictures.intake)
+    )
     return submission, key is not None
+
+
+async def _with_pictures(service: Service, read: Callable[..., Submission]) -> Submission:
+    """Cancelled, it ends the decoding and then itself."""
+    patience = Patience()
+    intake = partial(service.dependencies.pictures.intake, patience=patience)
+    reading = asyncio.ensure_future(to_thread.run_sync(partial(read, intake=intake)))
+    try:
+        return await asyncio.shield(reading)
+    except asyncio.CancelledError:
+        patience.give_up()
+        await asyncio.wait({reading})
+        reading.exception()
+        raise
 
 
 async def _take(

@@ -318,18 +318,6 @@ def test_a_file_hidden_behind_a_submitted_picture_is_lost() -> None:
         assert b"payload" not in body
 
 
-def test_the_limits_of_submitted_pictures_are_lower_than_those_of_outputs(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    side = 6000
-    body = encoded(Image.new("1", (side, side)))
-    assert side * side > images.MAX_INTAKE_PIXELS
-
-    with pytest.raises(InvalidInput, match="6000 x 6000"):
-        intake(body)
-    assert inspect(body).width == side
-
-
 def test_a_submitted_file_beyond_the_byte_limit_is_not_even_opened() -> None:
     with pytest.raises(InvalidInput, match="more than"):
         intake(encoded(sample()) + bytes(images.MAX_INTAKE_BYTES))

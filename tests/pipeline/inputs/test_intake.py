@@ -98,7 +98,9 @@ def test_what_is_no_text_is_left_to_validation(tmp_path: Path) -> None:
         ("@.", "Is a directory"),
         ("@note.txt", "not a picture"),
         ("@nul\0.png", "cannot be read"),
-        ("data:text/plain;base64,aGk=", "data:image"),
+        ("data:text/plain;base64,aGk=", "not data:text/plain"),
+        ("data:image/png,aGk=", "not said to be base64"),
+        (base64.b64encode(b"\xff\xd8\xff" + bytes(90)).decode(), "base64 of a JPEG, and no data"),
         ("data:image/png;base64", "data:image"),
         ("data:image/png;base64,@@@", "not base64"),
         ("data:image/png;base64,aGk=", "not a picture"),
@@ -119,3 +121,27 @@ def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
 
     with pytest.raises(InvalidInput, match="more than"):
         take_in({"face": "@huge.png"}, FaceInput, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "data:application/octet-stream;base64,{}",
+        "data:;base64,{}",
+        "data:image/jpg;name=a.jpg;base64,{}",
+        "data:IMAGE/PNG;BASE64,{}",
+    ],
+)
+def test_what_a_data_url_calls_itself_does_not_matter(url: str) -> None:
+    body = base64.b64encode(image()).decode()
+
+    assert take_in({"face": url.format(body)}, FaceInput, None).images
+
+
+def test_base64_that_was_wrapped_into_lines_is_taken() -> None:
+    plain = data_url(image())
+    head, _, body = plain.partition(",")
+    lines = "\r\n".join(body[at : at + 20] for at in range(0, len(body), 20))
+
+    wrapped = take_in({"face": f"{head},\n{lines}\n"}, FaceInput, None)
+    assert wrapped == take_in({"face": plain}, FaceInput, None)

@@ -1,6 +1,7 @@
 """POST: every kind, both shapes of answer, replay, limits."""
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Callable
 from io import BytesIO
@@ -18,6 +19,7 @@ from tests.pipeline.conftest import MakePipeline
 from tests.support.api_fixture import SMALL, ApiFixture, bearer, keys
 from tests.support.instant_comfyui import InstantServer, failing
 from tests.support.jobs import a_lease
+from tests.support.pictures import plain_webp
 
 pytestmark = pytest.mark.anyio
 Opened = Callable[..., ApiFixture]
@@ -453,3 +455,57 @@ async def test_what_is_written_down_for_the_log_is_not_told(api: ApiFixture) -> 
     assert problem(answer)["code"] == "internal"
     assert answer.status_code == 500
     assert "secret-of-the-house" not in json.dumps(answer.json())
+
+
+# Pictures
+
+
+def with_picture(picture: bytes) -> dict[str, str]:
+    url = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+    return {"prompt": "a portrait", "reference_image": url}
+
+
+async def test_who_hangs_up_ends_the_decoding_of_their_picture(api: ApiFixture) -> None:
+    body = json.dumps(with_picture(plain_webp(4400, 4400))).encode()
+    asked = [{"type": "http.request", "body": body, "more_body": False}]
+    pictures = api.dependencies.pictures
+    pictures.intake(encoded())  # its child is there
+
+    async def receive() -> Any:
+        if asked:
+            return asked.pop()
+        await api.until(pictures._turn.locked)
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        answers.append(message)
+
+    answers: list[Any] = []
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/flux-instantid",
+        "raw_path": b"/flux-instantid",
+        "query_string": b"",
+        "headers": [(b"host", b"127.0.0.1"), *headers],
+        "client": ("127.0.0.1", 50_000),
+        "server": ("127.0.0.1", 80),
+        "scheme": "http",
+        "http_version": "1.1",
+        "asgi": {"version": "3.0"},
+    }
+    await api.app(scope, receive, send)
+
+    assert answers == []
+    assert not pictures._turn.locked()
+    assert api.pipeline.keys("inbox/") == []
+    assert api.pipeline.keys("inputs/") == []
+    taken = await api.post("/flux-instantid", json=with_picture(encoded()))
+    assert taken.status_code == 202
+
+
+def encoded() -> bytes:
+    file = BytesIO()
+    Image.new("RGB", (8, 8), "red").save(file, "PNG")
+    return file.getvalue()
