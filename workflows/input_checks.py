@@ -47,6 +47,17 @@ def missing(name: str) -> Problem:
     )
 
 
+def plain_value(spec: InputSpec, value: Any) -> Any:
+    """As ComfyUI hands it to the node: unwrapped, and of the input's type where it can be."""
+    if isinstance(value, dict) and "__value__" in value:
+        value = value["__value__"]
+    convert = _CONVERT.get(spec.type)
+    try:
+        return value if convert is None else convert(value)
+    except (TypeError, ValueError, OverflowError):
+        return value  # of a node that does not validate, and does not run
+
+
 def check_value(
     name: str, spec: InputSpec, value: Any, choices: list[Any] | None
 ) -> Problem | None:

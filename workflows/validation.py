@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from config.errors import GraphRejected, NodeMissing
+from workflows.execution_checks import failures
 from workflows.graph import Graph
 from workflows.input_checks import check_value, declaration, finalized, missing, types_meet
 from workflows.interfaces import DYNAMIC_COMBO, ENUM, FILE, InputSpec, Interfaces, NodeInterface
@@ -67,6 +68,7 @@ def require_valid(
             )
     verdict = validate(api, interfaces, files)
     if verdict.error is None and not verdict.nodes:
+        _require_runnable(api, verdict.good_outputs, interfaces)
         return
     said = [
         f"{row.class_type} #{row.node}: {problem.message}: {problem.details}"
@@ -75,6 +77,29 @@ def require_valid(
     ]
     message = verdict.error.message if verdict.error is not None else "a node does not validate"
     raise GraphRejected("; ".join(said) or message, value=verdict.node_errors or None)
+
+
+def _require_runnable(
+    graph: Mapping[str, Any], outputs: Collection[str], interfaces: Interfaces
+) -> None:
+    """Raises GraphRejected for what ComfyUI would accept, and fail on."""
+    for node_id in _running(graph, outputs):
+        for failure in failures(graph, node_id, interfaces):
+            raise GraphRejected(
+                failure.message, field=node_id, value=failure.value, hint=failure.hint
+            )
+
+
+def _running(graph: Mapping[str, Any], outputs: Collection[str]) -> list[str]:
+    """The nodes that the outputs need, themselves included."""
+    found = dict.fromkeys(outputs)
+    waiting = list(found)
+    while waiting:
+        for value in graph[waiting.pop()]["inputs"].values():
+            if isinstance(value, list) and value[0] in graph and value[0] not in found:
+                found[value[0]] = None
+                waiting.append(value[0])
+    return list(found)
 
 
 def _refused_as_a_whole(graph: Mapping[str, Any], interfaces: Interfaces) -> Problem | None:
@@ -171,6 +196,8 @@ class _Walk:
         interface = self._interfaces.nodes[node["class_type"]]
         if "inputs" not in node:
             raise _BrokenNodeError("'inputs'", "KeyError")
+        if node["inputs"] is None:
+            raise _BrokenNodeError("argument of type 'NoneType' is not iterable", "TypeError")
         inputs = node["inputs"]
         valid = True
         problems: list[Problem] = []
@@ -271,6 +298,9 @@ class _Walk:
 
     def _own_file_check(self, name: str, value: Any) -> Iterator[Problem]:
         names = self._files.get("input")
+        if not isinstance(value, str):
+            kind = type(value).__name__
+            raise _BrokenNodeError(f"{kind!r} object has no attribute 'endswith'", "AttributeError")
         if names is not None and value not in names:
             details = f"{name} - Invalid image file: {value}"
             message = "Custom validation failed for node"

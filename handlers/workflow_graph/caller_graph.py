@@ -26,6 +26,7 @@ _EXPORT = (
     " and send that file"
 )
 _SDXL_ONLY = ("ApplyInstantID", "ApplyInstantIDAdvanced", "InstantIDAttentionPatch")
+_SHOW = ("PreviewImage", "SaveImageWebsocket")
 _DRIVING = ("checkpoints", "diffusion_models")
 """Folders of the models that sample."""
 
@@ -107,6 +108,7 @@ def admit(workflow: Api, models: ModelTable, *, nsfw: bool) -> Mapping[str, str 
         for name, folder in allowed.weights.get(class_type, {}).items():
             given = node["inputs"].get(name)
             rows[node_id, name] = _weight(node_id, name, given, folder, models)
+    _check_saver(workflow)
     _check_limits(workflow)
     _check_packs(workflow)
     _check_instantid(workflow, rows)
@@ -224,6 +226,23 @@ def _weight(node_id: str, name: str, file: Any, folder: str, models: ModelTable)
         field=f"input.workflow.{node_id}",
         value=file,
         hint=f"{listed}There are: {', '.join(sorted(known)) or 'none'}.",
+    )
+
+
+def _check_saver(workflow: Api) -> None:
+    classes = {node["class_type"]: node_id for node_id, node in workflow.items()}
+    if classes.keys() & allow_list().saves:
+        return
+    shown = next((classes[name] for name in _SHOW if name in classes), None)
+    if shown is None:
+        raise GraphRejected(
+            "the graph saves nothing", field="input.workflow", hint="Add a SaveImage node."
+        )
+    raise GraphRejected(
+        f"the graph saves nothing: node {shown} only shows its pictures",
+        field=f"input.workflow.{shown}",
+        value=workflow[shown]["class_type"],
+        hint="Write SaveImage in its place.",
     )
 
 

@@ -293,3 +293,50 @@ def test_history_gives_the_newest_and_forgets_on_request(server: Server) -> None
     assert server.get(f"/history/{first}").json() == {}
     assert server.get(f"/history/{second}").json() != {}
     assert server.get("/history/none").json() == {}
+
+
+@pytest.mark.parametrize("body", [{"prompt": {"9": None}}, {"prompt": {"9": 7}}])
+def test_a_node_that_is_no_object_is_a_plain_500(server: Server, body: dict[str, Any]) -> None:
+    assert server.post("/prompt", body).status_code == 500
+
+
+def test_an_infinite_number_is_beyond_the_largest(server: Server) -> None:
+    _, node_errors = refused(server.prompt(changed(flux_graph(server), "9", denoise="inf")))
+
+    assert only_problem(node_errors, "9")["type"] == "value_bigger_than_max"
+
+
+def failure(server: Server, graph: dict[str, Any]) -> dict[str, Any]:
+    """What history says of a prompt that is accepted and ends in an error."""
+    reply = server.prompt(graph)
+    assert reply.status_code == 200, reply.text
+    messages = server.finished(reply.json()["prompt_id"])["status"]["messages"]
+    [found] = [data for kind, data in messages if kind == "execution_error"]
+    return dict(found)
+
+
+@pytest.mark.parametrize(
+    ("node", "inputs", "exception"),
+    [
+        ("10", {"vae": None}, "AttributeError"),
+        ("10", {"vae": "x"}, "AttributeError"),
+        ("10", {"extra": ["1", 0]}, "TypeError"),
+        ("save", {"filename_prefix": "../../x"}, "Exception"),
+    ],
+)
+def test_a_node_that_cannot_run_ends_the_prompt(
+    server: Server, node: str, inputs: dict[str, Any], exception: str
+) -> None:
+    graph = flux_graph(server)
+    graph[node]["inputs"] |= inputs
+    found = failure(server, graph)
+
+    assert (found["node_id"], found["exception_type"]) == (node, exception)
+
+
+def test_values_reach_the_node_in_the_type_of_their_input(server: Server) -> None:
+    graph = changed(flux_graph(server), "9", steps={"__value__": "2"}, seed=7.9)
+    prompt_id = server.prompt(graph).json()["prompt_id"]
+    ran = server.finished(prompt_id)["prompt"][2]
+
+    assert (ran["9"]["inputs"]["steps"], ran["9"]["inputs"]["seed"]) == (2, 7)

@@ -24,6 +24,7 @@ from handlers.comfyui.standin.executor import Executor
 from handlers.comfyui.standin.files import Folders
 from handlers.comfyui.standin.object_info import FileLists, object_info
 from handlers.comfyui.standin.options import Options
+from handlers.comfyui.standin.plan import converted
 from handlers.comfyui.standin.prompts import Prompt, PromptQueue
 from workflows.interfaces import Interfaces
 from workflows.validation import validate
@@ -117,7 +118,8 @@ class _Routes:
         number = self._number(asked)
         if "prompt" not in asked:
             return _refusal(Problem("no_prompt", "No prompt provided", "No prompt provided"), {})
-        if not isinstance(asked["prompt"], dict):
+        graph = asked["prompt"]
+        if not isinstance(graph, dict) or any(_spoils(node) for node in graph.values()):
             return PlainTextResponse(_SPOILED, 500)
         return self._accept(asked, number)
 
@@ -134,7 +136,8 @@ class _Routes:
             extra_data["client_id"] = asked["client_id"]
         extra_data["create_time"] = int(time.time() * 1000)
         prompt_id = str(asked.get("prompt_id") or uuid.uuid4())
-        self._queue.put(Prompt(number, prompt_id, graph, extra_data, verdict.good_outputs))
+        plain = converted(graph, self._interfaces)
+        self._queue.put(Prompt(number, prompt_id, plain, extra_data, verdict.good_outputs))
         return JSONResponse(
             {"prompt_id": prompt_id, "number": number, "node_errors": verdict.node_errors}
         )
@@ -261,7 +264,14 @@ async def _json(request: Request) -> dict[str, Any]:
 
 
 def _refusal(error: Problem, node_errors: dict[str, Any]) -> Response:
-    return JSONResponse({"error": error.api(), "node_errors": node_errors}, 400)
+    body = {"error": error.api(), "node_errors": node_errors}
+    # Starlette's own refuses an infinite number, which a caller's value may be.
+    return Response(json.dumps(body), 400, media_type="application/json")
+
+
+def _spoils(node: Any) -> bool:
+    """Whether ComfyUI cannot even look for a class in it."""
+    return not isinstance(node, dict | list | str)
 
 
 class _SameOrigin:

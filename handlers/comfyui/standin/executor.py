@@ -22,7 +22,8 @@ from handlers.comfyui.standin.progress import Progress
 from handlers.comfyui.standin.prompts import Prompt, PromptQueue, Record
 from handlers.comfyui.standin.recipe import is_sampler, steps
 from handlers.comfyui.standin.reference_face import HINT, input_path
-from handlers.comfyui.standin.save_nodes import png
+from handlers.comfyui.standin.save_nodes import OutsideOutputError, png
+from workflows.execution_checks import failures
 from workflows.interfaces import Interfaces
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class OutOfMemoryError(Exception):
 _TYPE_NAMES: Mapping[type[Exception], str] = {
     OutOfMemoryError: "torch.OutOfMemoryError",
     OrderedFailureError: "RuntimeError",
+    OutsideOutputError: "Exception",
 }
 
 
@@ -135,6 +137,8 @@ class Executor:
         )
         node = run.prompt.graph[node_id]
         interface = self._interfaces.nodes[node["class_type"]]
+        for failure in failures(run.prompt.graph, node_id, self._interfaces):
+            raise failure.exception
         if is_sampler(interface.name):
             await self._sample(run, node_id)
         result = await asyncio.to_thread(

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
+from workflows.input_checks import finalized, plain_value
 from workflows.interfaces import Interfaces
 
 Graph = Mapping[str, Mapping[str, Any]]
@@ -12,6 +13,28 @@ Graph = Mapping[str, Mapping[str, Any]]
 
 def is_link(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)
+
+
+def converted(graph: Graph, interfaces: Interfaces) -> dict[str, Any]:
+    """Plain values as validation leaves them: of the type of their input, lists unwrapped."""
+    return {node_id: _converted(node, interfaces) for node_id, node in graph.items()}
+
+
+def _converted(node: Mapping[str, Any], interfaces: Interfaces) -> Mapping[str, Any]:
+    inputs = node.get("inputs")
+    interface = interfaces.nodes.get(node["class_type"])
+    if not isinstance(inputs, dict) or interface is None:
+        return node
+    specs = {name: spec for name, spec, _ in finalized(interface, inputs)}
+    return {
+        **node,
+        "inputs": {
+            name: plain_value(specs[name], value)
+            if name in specs and not isinstance(value, list)
+            else value
+            for name, value in inputs.items()
+        },
+    }
 
 
 def sources(graph: Graph, node_id: str) -> Iterator[str]:

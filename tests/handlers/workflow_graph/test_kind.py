@@ -311,6 +311,48 @@ def test_instantid_is_traced_to_its_model_through_patches() -> None:
     assert "SDXL" in refusal.message
 
 
+# -- what can only fail
+
+
+def empty(**inputs: Any) -> dict[str, Any]:
+    size = {"width": 256, "height": 256, "batch_size": 1}
+    return {
+        "1": {"class_type": "EmptyLatentImage", "inputs": size},
+        "2": {"class_type": "VAEDecode", "inputs": {"samples": ["1", 0], **inputs}},
+        "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "x"}},
+    }
+
+
+def decoded(**inputs: Any) -> dict[str, Any]:
+    vae = {"class_type": "VAELoader", "inputs": {"vae_name": "ae.safetensors"}}
+    return {**empty(**{"vae": ["4", 0], **inputs}), "4": vae}
+
+
+@pytest.mark.parametrize(
+    ("workflow", "said", "instead"),
+    [
+        (empty(vae=None), "VAEDecode (node 2): vae is null", "VAELoader"),
+        (decoded(vae="ae.safetensors"), 'vae is "ae.safetensors"', '["4", 0]'),
+        (decoded(mask=["1", 0]), "no input 'mask'", "Leave it out"),
+        ({"3": {"class_type": "EmptyImage", "inputs": {"width": 512, "height": 512,
+                                                       "batch_size": 1, "color": 0}},
+          "4": {"class_type": "PreviewImage", "inputs": {"images": ["3", 0]}}},
+         "saves nothing: node 4", "SaveImage"),
+        ({"3": empty()["1"]}, "saves nothing", "SaveImage"),
+    ],
+)  # fmt: skip
+def test_graphs_that_can_only_fail_are_refused_with_what_to_write_instead(
+    workflow: dict[str, Any], said: str, instead: str
+) -> None:
+    assert judged(decoded(), prompt=None) is None
+    refusal = judged(workflow, prompt=None)
+
+    assert isinstance(refusal, GraphRejected)
+    assert not refusal.retryable
+    assert said in refusal.message
+    assert instead in str(refusal.hint)
+
+
 # -- policy
 
 
