@@ -116,6 +116,7 @@ def _document(bucket: str, audit: Audit) -> dict[str, Any]:
         "leases": dict(tally.held),
         "outputs": {"count": tally.outputs, "bytes": tally.output_bytes},
         "events": tally.events,
+        "rejections_owed": audit.owed,
         "waste": {"objects": tally.waste, "bytes": tally.waste_bytes},
         "faults": dict(tally.faults),
         "named": [asdict(fault) for fault in tally.named],
@@ -134,7 +135,8 @@ def _print(bucket: str, audit: Audit, now: datetime) -> None:
         "Waiting": str(audit.waiting),
         "Leases": f"{tally.held.total()}: {leases}" if leases else "0",
         "Outputs": f"{tally.outputs}, {tally.output_bytes / 1e6:.1f} MB",
-        "Events": str(tally.events),
+        "Events": str(tally.events)
+        + (f", and {audit.owed} of rejected/ entries not sent yet" if audit.owed else ""),
         "Waste": f"{tally.waste} objects that no result names, {tally.waste_bytes / 1e6:.1f} MB",
         "Faults": str(tally.faults.total()),
     }

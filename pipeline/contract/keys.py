@@ -162,6 +162,11 @@ def outbox_key(rejected: str) -> str:
     return OUTBOX + rejected.removeprefix(REJECTED)
 
 
+def rejected_of(outbox: str) -> str:
+    """The object under rejected/ whose event lies at that key of outbox/."""
+    return REJECTED + outbox.removeprefix(OUTBOX)
+
+
 def deploy_key(version: str) -> str:
     return f"{DEPLOYS}{version}.json"
 

@@ -3,6 +3,7 @@
 start (fence) ─ render under the heartbeat ─ metrics.json ─ commit ─ deliver
                     └ an error that may pass, attempts left: hand the lease back for a retry
                     └ lease lost: write nothing more
+  └ no route of this worker's runs the job: hand the lease back
 """
 
 from collections.abc import Callable
@@ -11,7 +12,14 @@ from enum import StrEnum
 
 import structlog
 
-from config.errors import ComfyDiskFull, RylaError, StoreDenied, StoreUnavailable, Superseded
+from config.errors import (
+    ComfyDiskFull,
+    InvalidSetting,
+    RylaError,
+    StoreDenied,
+    StoreUnavailable,
+    Superseded,
+)
 from pipeline.contract.errors import error_info, unforeseen
 from pipeline.contract.keys import attempt_folder, lease_key, manifest_key, result_key
 from pipeline.contract.lease import Lease
@@ -61,7 +69,10 @@ def execute(
     """
     if context.preempted.is_set():
         return Ending.PREEMPTED
-    started = _begin(payload, context, call_id, cold)
+    try:
+        started = _begin(payload, context, call_id, cold)
+    except InvalidSetting as error:
+        return _not_begun(payload, context, error)
     if started is None:
         return Ending.STALE
     on_start()
@@ -120,16 +131,24 @@ def _try_to_render(
     return None
 
 
+def _claimed(payload: SpawnPayload, store: SafeStore) -> Lease | None:
+    """The lease that the job was spawned with; None where another claim has taken its place."""
+    if payload.lease is not None:
+        return payload.lease
+    stored = store.get(lease_key(payload.id))
+    claimed = Lease.parse(stored.body) if stored else None
+    if claimed is None or claimed.claim != payload.claim:
+        return None
+    return claimed.model_copy(update={"model": payload.model})  # a bare claim lacks it
+
+
 def _begin(
     payload: SpawnPayload, context: WorkerContext, call_id: str | None, cold: ColdStart = WARM
 ) -> Started | None:
-    claimed, etag = payload.lease, payload.etag
+    """Raises InvalidSetting where no route of this worker's runs the job."""
+    claimed = _claimed(payload, context.store)
     if claimed is None:
-        stored = context.store.get(lease_key(payload.id))
-        claimed = Lease.parse(stored.body) if stored else None
-        if claimed is None or claimed.claim != payload.claim:
-            return None
-        claimed = claimed.model_copy(update={"model": payload.model})  # a bare claim lacks it
+        return None
     route = route_of(payload, context)
     execution = Execution(
         nonce=context.nonce(),
@@ -141,8 +160,22 @@ def _begin(
         max_failures=context.runtime.settings.max_attempts,
         cold_s=cold.seconds,
     )
-    end = run(Start(execution, claimed, etag), context.store)
+    end = run(Start(execution, claimed, payload.etag), context.store)
     return end if isinstance(end, Started) else None
+
+
+def _not_begun(payload: SpawnPayload, context: WorkerContext, error: InvalidSetting) -> Ending:
+    """A worker of another version than the dispatcher's may lack the job's route. That is no
+    failure of the job: it is handed back, and does not wait for its lease to lapse."""
+    claimed = _claimed(payload, context.store)
+    if claimed is None:
+        return Ending.STALE
+    growing = backoff(context.runtime.settings)
+    pause = timedelta(seconds=growing.jittered_s(claimed.attempt, context.jitter()))
+    free = claimed.waiting(not_before=context.store.now() + pause, error=error_info(error))
+    outcome = context.store.replace(lease_key(payload.id), free.body(), payload.etag)
+    structlog.get_logger(__name__).warning("not_begun", job=payload.id, error=error.message)
+    return Ending.RETRY if isinstance(outcome, Won) else Ending.STALE
 
 
 def _manifest(payload: SpawnPayload, store: SafeStore) -> bytes:

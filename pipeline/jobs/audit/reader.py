@@ -20,9 +20,11 @@ from pipeline.contract.keys import (
     INBOX,
     JOBS,
     LEASES,
+    OUTBOX,
     lease_id,
     lease_key,
     manifest_key,
+    rejected_of,
     result_key,
 )
 from pipeline.contract.lease import Lease
@@ -36,6 +38,7 @@ from pipeline.jobs.audit.rules import (
     Verdict,
     entry_left,
     entry_stuck,
+    event_of_nothing,
     judge_ended,
     judge_held,
     judge_missing,
@@ -107,6 +110,8 @@ class Audit:
     """Folders with a manifest or a result."""
     passed_over: int = 0
     """Results that were written before `part.since`."""
+    owed: int = 0
+    """Events of entries under rejected/ that wait in outbox/. They are of no job, so of no part."""
     _waiting: set[str] = field(default_factory=set)
     """Ids in the inbox that nobody has."""
     _leases: dict[str, bool] = field(default_factory=dict)
@@ -131,6 +136,9 @@ class Audit:
         for prefix in self.part.lease_prefixes():
             for entry in self._counted(prefix):
                 self._see_lease(entry)
+        if self.part.whole:
+            for entry in self._counted(OUTBOX):
+                self._see_owed(entry)
         with ThreadPoolExecutor(self.readers, "audit") as pool:
             self._judge(pool, self._jobs(), progress)
             rest = (partial(self._lease_alone, id, entry=it) for id, it in self._leases.items())
@@ -159,6 +167,13 @@ class Audit:
             self._waiting.discard(id)
         elif self.part.whole:
             self.tally.blame(no_lease(entry.key))
+
+    def _see_owed(self, entry: Entry) -> None:
+        """Its entry was filed before it, and nothing of the pipeline's removes that."""
+        self.owed += 1
+        rejected = rejected_of(entry.key)
+        if all(each.key != rejected for each in self.store.list(rejected, limit=1).entries):
+            self.tally.blame(event_of_nothing(entry.key, rejected))
 
     def _judge(
         self,

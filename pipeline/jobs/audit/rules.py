@@ -57,6 +57,8 @@ class FaultKind(StrEnum):
     """One uuid, two events: one of them is lost to analytics."""
     EVENT_TWICE = "event_twice"
     """One thing that happened under two uuids: counted twice."""
+    EVENT_OF_NOTHING = "event_of_nothing"
+    """Under outbox/, of an entry that does not stand under rejected/."""
 
 
 @dataclass(frozen=True)
@@ -284,6 +286,11 @@ def entry_left(entry: Entry) -> Fault:
 def entry_stuck(entry: Entry) -> Fault:
     found = "its name is no job's, and nobody files it under rejected/"
     return Fault(FaultKind.ENTRY_STUCK, entry.key, found)
+
+
+def event_of_nothing(key: str, rejected: str) -> Fault:
+    found = f"it tells of {rejected}, and nothing stands there"
+    return Fault(FaultKind.EVENT_OF_NOTHING, key, found)
 
 
 def no_lease(key: str) -> Fault:

@@ -1,11 +1,13 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from config.errors import ComfyDiskFull, NodeFailed, OutOfMemory, PromptInterrupted, StoreDenied
+from config.tables import RouteTable
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status
 from pipeline.queue.spawn import SpawnPayload
@@ -236,6 +238,42 @@ def test_a_bare_reference_whose_lease_moved_on_is_stale(
 
 
 # What goes wrong
+
+
+@pytest.mark.parametrize("moved_on", [False, True])
+@pytest.mark.parametrize("bare", [False, True])
+def test_a_job_of_a_route_that_this_worker_lacks_is_handed_back_as_no_failure(
+    holding: PipelineFixture, bare: bool, moved_on: bool
+) -> None:
+    payload = spawned(holding)
+    if bare:
+        payload = payload.model_copy(update={"lease": None, "manifest": None})
+    if moved_on:
+        holding.pass_time(3600)
+        holding.tick()
+    before = holding.lease("job-1")
+    older = replace(holding.runtime, routes=RouteTable(routes={}))
+    context = worker_context(
+        holding.store, holding.delivery, older, InstantServer(never), jitter=lambda: 1.0
+    )
+
+    ending = execute(payload, context, call_id="call-1")
+
+    lease = holding.lease("job-1")
+    if moved_on:
+        assert (ending, lease) == (Ending.STALE, before)
+        return
+    assert ending is Ending.RETRY
+    assert lease.phase is Phase.RETRY
+    assert lease.not_before == holding.now + timedelta(
+        seconds=holding.settings.backoff_base_seconds
+    )
+    assert (lease.attempt, lease.failures) == (1, 0)
+    assert lease.error is not None
+    assert "no route" in lease.error.message
+    holding.pass_time(60)
+    holding.tick()
+    assert run(holding, holding.held.payloads[1]) is Ending.COMMITTED
 
 
 def test_a_bug_fails_one_job_and_is_tried_again(make_pipeline: MakePipeline) -> None:

@@ -2,7 +2,7 @@
 moment of a history in which everything goes wrong once is taken for a fault."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from config.errors import ComfyDied
+from events.sink import MemorySink, NotDelivered
+from events.stored_event import StoredEvent
 from pipeline.contract.keys import lease_key, manifest_key, result_key
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status
@@ -145,6 +147,27 @@ def test_an_ended_job_that_owes_its_events_is_no_fault(ran: PipelineFixture) -> 
 # ── planted ───────────────────────────────────────────────────────────────────────────────────────
 
 
+class Unreachable(MemorySink):
+    def deliver(self, events: Sequence[StoredEvent]) -> Sequence[StoredEvent]:
+        raise NotDelivered("down")
+
+
+def test_events_of_rejected_entries_that_wait_are_owed_and_no_fault(
+    make_pipeline: MakePipeline,
+) -> None:
+    pipeline = make_pipeline(sink=Unreachable())
+    for name in ("NOTE.txt", "OTHER.txt"):
+        pipeline.submit(name, key=f"inbox/{name}")
+    pipeline.tick()
+    assert len(pipeline.keys("outbox/")) == len(pipeline.keys("rejected/")) == 2
+    audit = audited(pipeline)
+
+    assert found(audit) == []
+    assert audit.owed == 2
+    assert audit.objects == 2
+    assert audited(pipeline, part=Part(prefix="NOTE")).owed == 0, "they are of no job"
+
+
 def changed_result(pipeline: PipelineFixture, id: str, **changes: Any) -> None:
     document = json.loads(pipeline.result(id).body()) | changes
     put(pipeline, result_key(id), json.dumps(document).encode())
@@ -244,6 +267,11 @@ def take_the_uuid_of_another_job(pipeline: PipelineFixture) -> None:
     changed_result(pipeline, "good", events=[own[0], {**own[1], "uuid": other[1]["uuid"]}])
 
 
+def lose_a_rejected_entry(pipeline: PipelineFixture) -> None:
+    put(pipeline, "outbox/NOTE-txt.0123456789ab.json", b"{}")
+    put(pipeline, "rejected/NOTE-txt.0123456789ab.json.old", b"{}")
+
+
 PICTURE = "jobs/good/out/a1/image-0.png"
 PLANTED: dict[Callable[[PipelineFixture], None], tuple[FaultKind, str]] = {
     lose_the_result: (FaultKind.LOST, manifest_key("good")),
@@ -266,6 +294,7 @@ PLANTED: dict[Callable[[PipelineFixture], None], tuple[FaultKind, str]] = {
     tell_it_twice: (FaultKind.EVENT_TWICE, result_key("good")),
     tell_it_twice_in_the_lease: (FaultKind.EVENT_TWICE, result_key("good")),
     take_the_uuid_of_another_job: (FaultKind.EVENT_DIFFERS, result_key("twice")),
+    lose_a_rejected_entry: (FaultKind.EVENT_OF_NOTHING, "outbox/NOTE-txt.0123456789ab.json"),
 }
 
 
@@ -494,7 +523,7 @@ def test_what_vanishes_is_a_fault(ran: PipelineFixture) -> None:
     assert (FaultKind.RESULT_UNREADABLE, result_key("twice")) in found(audited(ran))
 
 
-def test_a_clean_bucket_costs_three_lists_and_two_gets_a_result_or_one_a_lease(
+def test_a_clean_bucket_costs_four_lists_and_two_gets_a_result_or_one_a_lease(
     ran: PipelineFixture,
 ) -> None:
     put_lease(ran, "runs", phase=Phase.RUNNING, ttl_s=60)
@@ -503,7 +532,7 @@ def test_a_clean_bucket_costs_three_lists_and_two_gets_a_result_or_one_a_lease(
     ran.raw.gets.clear()
     audited(ran)
 
-    assert ran.raw.calls == {"LIST": 3, "GET": 2 * len(ENDED) + 1}
+    assert ran.raw.calls == {"LIST": 4, "GET": 2 * len(ENDED) + 1}
     assert len(set(ran.raw.gets)) == len(ran.raw.gets)
 
 
