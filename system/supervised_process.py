@@ -1,6 +1,7 @@
 """A child process of which nothing is left when it is stopped, nor when this process is killed."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -16,6 +17,9 @@ from typing import IO, Final, Self
 from system.backoff import Backoff
 
 _LINE_BYTES: Final = 4096
+
+# Colours and the like, which some programs write into a pipe too: ESC [, parameters, a letter.
+_TERMINAL_CODE: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 # Its input ends when this process does, however it ends. Whoever stops the child ends it too.
 _GUARD: Final = """
@@ -35,7 +39,7 @@ class SupervisedProcess(ABC):
     """
 
     log: Path | deque[str]
-    """A file that its output is appended to, or what takes its last lines."""
+    """A file that its output is appended to, or what takes its last lines, without colours."""
     logged: Callable[[str], bool] = bool
     """Which lines are worth a place among the last."""
     cwd: Path | None = None
@@ -171,7 +175,8 @@ class SupervisedProcess(ABC):
         with output:
             while line := output.readline(_LINE_BYTES):
                 # A progress bar redraws one line with carriage returns: its last state is enough.
-                text = line.decode(errors="replace").rstrip().rsplit("\r", 1)[-1]
+                text = _TERMINAL_CODE.sub("", line.decode(errors="replace"))
+                text = text.rstrip().rsplit("\r", 1)[-1]
                 if self.logged(text):
                     self.log.append(text)
 

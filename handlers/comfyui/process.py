@@ -20,8 +20,9 @@ _READY_BACKOFF: Final = Backoff(first_s=0.02, longest_s=0.25, factor=1.5)
 # Out of memory, torch prints a table of its allocator that would push all else out of the tail.
 _TABLE: Final = "|"
 
-# How the line begins that names an error; torch writes lines of advice below it.
-_ERROR: Final = re.compile(r"[\w.]+(Error|Exception): ")
+# How the line begins that names an error; torch writes lines of advice below it. ComfyUI 0.33 puts
+# the level before what it logs.
+_ERROR: Final = re.compile(r"(\[[A-Z]+\] )?[\w.]+(Error|Exception): ")
 _ADVICE_LINES: Final = 10
 
 

@@ -23,6 +23,7 @@ from workflows.required_nodes import why_missing
 
 Failure = frames.ExecutionError | frames.ExecutionInterrupted
 
+# In the message of ComfyUI 0.8; since 0.33 the class stands in extra_info.
 _UNKNOWN_CLASS: Final = re.compile(r"node (?P<cls>.+) does not exist")
 _NO_MEMORY: Final = re.compile(r"out of memory|allocation on device|can't allocate memory", re.I)
 _NO_SPACE: Final = re.compile(r"no space left on device|disk quota exceeded", re.I)
@@ -36,6 +37,8 @@ _HINTS: Final = {
     "exception_during_inner_validation": (
         "A link names a node or an output that is not there, or a node has no inputs."
     ),
+    "dependency_cycle": "Break the cycle: no node may depend on itself.",
+    "invalid_prompt_id": "Give a UUID as lower-case hex digits with hyphens, or none at all.",
     "prompt_no_outputs": "Add a node that saves, such as SaveImage.",
     "no_prompt": "Add a node that saves, such as SaveImage.",
 }
@@ -66,12 +69,12 @@ def rejection(body: Mapping[str, Any], classes: Mapping[str, str]) -> GraphRejec
     problem = body.get("error")
     problem = problem if isinstance(problem, dict) else {}
     message, kind = _text(problem.get("message")), _text(problem.get("type"))
-    if found := _UNKNOWN_CLASS.search(message):
+    if missing := _missing_class(problem):
         return NodeMissing(
             message,
             field=_text(problem.get("details")).removeprefix("Node ID '#").rstrip("'"),
-            value=found["cls"],
-            hint=why_missing(found["cls"]),
+            value=missing,
+            hint=why_missing(missing),
         )
     node_errors = body.get("node_errors")
     if isinstance(node_errors, dict) and node_errors:
@@ -81,6 +84,16 @@ def rejection(body: Mapping[str, Any], classes: Mapping[str, str]) -> GraphRejec
         hint = "ComfyUI gives no detail; a graph whose links form a cycle is refused like this."
     said = ": ".join(text for text in (message, _text(problem.get("details"))) if text)
     return GraphRejected(said or "ComfyUI refused the graph without saying why", hint=hint)
+
+
+def _missing_class(problem: Mapping[str, Any]) -> str | None:
+    """The node class that the server has not. None for any other problem, also a node that names
+    none."""
+    if problem.get("type") == "missing_node_type":
+        extra = problem.get("extra_info")
+        return _text(extra.get("class_type")) or None if isinstance(extra, dict) else None
+    found = _UNKNOWN_CLASS.search(_text(problem.get("message")))
+    return found["cls"] if found else None
 
 
 def _node_rejection(node_errors: Mapping[str, Any], classes: Mapping[str, str]) -> GraphRejected:

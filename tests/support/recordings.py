@@ -60,10 +60,10 @@ def _message(frame: dict[str, Any]) -> str | bytes:
 
 
 @cache
-def http_probes() -> dict[str, tuple[int, str]]:
-    """Title -> (status, body) of the recorded answers to odd POST /prompt requests."""
+def http_probes(version: str = "0.8.0") -> dict[str, tuple[int, str]]:
+    """Title -> (status, body) of the recorded answers of a ComfyUI to odd POST /prompt requests."""
     probes = {}
-    for block in (FOLDER / "probe_http.txt").read_text().split("### ")[1:]:
+    for block in (FOLDER / f"probe_http_{version}.txt").read_text().split("### ")[1:]:
         title, request, *body = block.split("\n")
         if request.startswith("POST /prompt -> "):
             probes[title] = (int(request.split()[3]), "\n".join(body).strip())

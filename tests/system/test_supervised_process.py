@@ -164,6 +164,13 @@ def test_its_last_lines_are_kept_over_restarts(tmp_path: Path) -> None:
     child.stop()
 
 
+def test_colours_are_taken_out_of_the_lines(tmp_path: Path) -> None:
+    code = r"print('\x1b[1m\x1b[33m[WARNING]\x1b[0m \x1b[31mlow memory\x1b[0m\x1b[K')"
+    with Child(tmp_path, code) as child:
+        assert wait_until(ended(child))
+        assert child.log_tail() == ("[WARNING] low memory",)
+
+
 def test_a_line_that_is_not_worth_it_takes_no_place(tmp_path: Path) -> None:
     with Child(tmp_path, "print('| a'); print('b')", logged=lambda line: line[0] != "|") as child:
         assert wait_until(ended(child))

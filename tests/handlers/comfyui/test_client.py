@@ -324,16 +324,55 @@ def test_a_wrong_file_name_gets_the_nearest_right_one_as_hint() -> None:
     assert caught.value.hint == "Did you mean 'micro-flux1-dev.safetensors'?"
 
 
-def test_a_node_class_that_is_not_there_is_node_missing() -> None:
+@pytest.mark.parametrize(
+    ("version", "title"),
+    [
+        ("0.8.0", "unknown class"),
+        ("0.33.0", "unknown class"),
+        ("0.33.0", "unknown class with a title"),
+    ],
+)
+def test_a_node_class_that_is_not_there_is_node_missing(version: str, title: str) -> None:
     with (
-        replaying(post_answer=http_probes()["unknown class"]) as (_, client),
+        replaying(post_answer=http_probes(version)[title]) as (_, client),
         pytest.raises(NodeMissing) as caught,
     ):
         run(client)
     assert (caught.value.field, caught.value.value) == ("9", "NoSuchNode")
+    assert "check the graph" in (caught.value.hint or "")
 
 
-def test_a_cycle_which_comfyui_refuses_without_detail_is_hinted_at() -> None:
+def test_a_node_without_a_class_is_a_rejected_graph() -> None:
+    with (
+        replaying(post_answer=http_probes("0.33.0")["no class_type"]) as (_, client),
+        pytest.raises(GraphRejected, match="Node 'ID #9' has no class_type") as caught,
+    ):
+        run(client)
+    assert not isinstance(caught.value, NodeMissing)
+
+
+@pytest.mark.parametrize(
+    ("title", "field", "told", "hint"),
+    [
+        ("prompt id hex", None, "must be a valid UUID", "lower-case hex digits with hyphens"),
+        ("cycle of two", "8", "8 (ConditioningZeroOut) -> 5 (FluxGuidance) -> 8", "Break"),
+        ("LoadImage outside", "l.image", "Invalid image file: ../secret/s.png", "Upload the file"),
+    ],
+)
+def test_what_a_newer_comfyui_refuses_has_a_hint(
+    title: str, field: str | None, told: str, hint: str
+) -> None:
+    with (
+        replaying(post_answer=http_probes("0.33.0")[title]) as (_, client),
+        pytest.raises(GraphRejected) as caught,
+    ):
+        run(client)
+    assert caught.value.field == field
+    assert told in caught.value.message
+    assert hint in (caught.value.hint or "")
+
+
+def test_a_cycle_which_an_older_comfyui_refuses_without_detail_is_hinted_at() -> None:
     error = {"type": "prompt_outputs_failed_validation", "message": "Prompt outputs failed"}
     answer = (400, json.dumps({"error": error, "node_errors": {}}))
     with (

@@ -105,6 +105,11 @@ def test_of_a_progress_bar_only_the_last_state_is_kept_and_of_a_table_nothing(
     assert caught.value.log_tail[:-1] == ("Total VRAM 24106 MB", " 20%|##")
 
 
+def test_the_level_that_a_logged_error_begins_with_does_not_hide_it(tmp_path: Path) -> None:
+    with pytest.raises(ComfyStartFailed, match=r"exit code 1\): \[ERROR\] RuntimeError: no GPU"):
+        comfy(tmp_path, "exit-coloured").start()
+
+
 @pytest.mark.parametrize("mode", ["hang", "nonsense"])
 def test_a_child_that_never_gets_ready_is_stopped_and_told(tmp_path: Path, mode: str) -> None:
     process = comfy(tmp_path, mode, ready_timeout_s=1.5)

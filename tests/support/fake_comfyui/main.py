@@ -35,6 +35,8 @@ if options.mode == "exit":
     sys.exit("RuntimeError: no kernel image is available")
 if options.mode == "exit-advised":
     sys.exit("torch.AcceleratorError: CUDA error: out of memory\nFor debugging consider waiting.")
+if options.mode == "exit-coloured":
+    sys.exit("\x1b[1m\x1b[31m[ERROR]\x1b[0m RuntimeError: no GPU\n\x1b[32m[INFO]\x1b[0m bye")
 if options.mode == "hang":
     threading.Event().wait()
 if options.mode == "stubborn":
