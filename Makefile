@@ -11,7 +11,7 @@ COMPILE = $(VENV)/bin/uv pip compile pyproject.toml --quiet --universal --genera
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up deploy test thorough lint check docs bench mutants lock clean
+.PHONY: help demo up deploy test thorough nodes lint check docs bench mutants lock clean
 
 help:
 	@echo "make demo     run example manifests through the whole pipeline here; see $(OUT)/report.html"
@@ -19,6 +19,7 @@ help:
 	@echo "make deploy   deploy the app on Modal; docs/deploy.md says what must be there first"
 	@echo "make test     all tests but the longest"
 	@echo "make thorough the longest tests"
+	@echo "make nodes    tests of the nodes that ComfyUI loads, with a torch of their own"
 	@echo "make lint     format, lint, types"
 	@echo "make check    format, lint, types, and all tests"
 	@echo "make docs     write what is generated: pages, tables in pages, the clients' types"
@@ -49,6 +50,10 @@ lint: $(VENV)/.dev
 thorough: $(VENV)/.dev $(VENV)/.node
 	$(PY) -m pytest -m thorough
 
+# torch lies beside the environment, where nothing else sees it.
+nodes: $(VENV)/.dev $(VENV)/.torch
+	PYTHONPATH=$(VENV)/torch $(PY) -m pytest -m nodes -n 0 tests/handlers/comfyui/node_pack
+
 check: lint test thorough
 
 docs: $(VENV)/.dev
@@ -66,6 +71,11 @@ mutants: $(VENV)/.dev
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.local
 	@echo "Installing what tests and checks need"
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-build-isolation -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.torch: requirements/nodes.in $(VENV)/.dev
+	@echo "Installing the torch that the nodes are tested with"
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --target $(VENV)/torch -r requirements/nodes.in
 	@touch $@
 
 $(VENV)/.modal: requirements/modal.txt $(VENV)/.local

@@ -71,6 +71,10 @@ class ComfyClient:
         workflows/interfaces.py reads them."""
         return self._get("/object_info")
 
+    def has_node(self, node_class: str) -> bool:
+        """Whether this server has a node class."""
+        return node_class in self._get(f"/object_info/{node_class}")
+
     def is_busy(self) -> bool:
         """Whether a prompt runs or waits there."""
         queue = self._get("/queue")

@@ -1,5 +1,6 @@
 """The files that a prompt saved, read from ComfyUI's output folder or over /view."""
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -8,7 +9,9 @@ from config.errors import ComfyProtocolError, OutputsMissing
 from handlers.comfyui.prompt_tracker import WEBSOCKET_SAVER
 from handlers.comfyui.replies import OutputRef
 from handlers.comfyui.transport import MAX_FILE_BYTES, Transport
-from handlers.kinds.base import OutputFile
+from handlers.kinds.base import OutputFile, Pixels
+from handlers.media import png_strips
+from workflows.node_pack import SAVE_PIXELS
 
 SAVERS: Final = frozenset(
     {
@@ -17,6 +20,7 @@ SAVERS: Final = frozenset(
         "SaveAnimatedWEBP",
         "SaveVideo",
         "SaveWEBM",
+        SAVE_PIXELS,
         WEBSOCKET_SAVER,
     }
 )
@@ -32,13 +36,24 @@ def read_all(
     more than MAX_FILE_BYTES.
     """
     return [
-        OutputFile(
-            ref.node,
-            ref.filename,
-            _from_folder(ref, folder) if folder is not None else _from_view(ref, transport),
-        )
+        _file(ref, _from_folder(ref, folder) if folder is not None else _from_view(ref, transport))
         for ref in refs
     ]
+
+
+def _file(ref: OutputRef, body: bytes) -> OutputFile:
+    """Bare pixels become a PNG here, off ComfyUI's clock."""
+    told = ref.pixels
+    if told is None:
+        return OutputFile(ref.node, ref.filename, body)
+    if hashlib.sha256(body).hexdigest() != told.sha256:
+        raise _missing(ref, "its bytes are not those that the node wrote")
+    try:
+        encoded = png_strips.encode(body, told.width, told.height)
+    except ValueError as error:
+        raise _missing(ref, str(error)) from error
+    name = f"{ref.filename.removesuffix('.rgb')}.png"
+    return OutputFile(ref.node, name, encoded, Pixels(told.width, told.height, body))
 
 
 def check_complete(classes: Mapping[str, str], files: Iterable[OutputFile]) -> None:

@@ -30,6 +30,10 @@ class PromptTracker:
         self.failure: frames.ExecutionError | frames.ExecutionInterrupted | None = None
         self.images: list[OutputFile] = []
         self.fraction = 0.0
+        self.succeeded = False
+        """Whether ComfyUI said so; the end of the prompt comes after it."""
+        self.shown: dict[str, Mapping[str, Any]] = {}
+        """What each output node showed, as /history has it."""
         self._prompt_id = prompt_id
         self._marks: list[tuple[float, str | None]] = []
         self._node: str | None = None
@@ -68,6 +72,10 @@ class PromptTracker:
                     self._take_step(frame.value, at)
                     self._steps_left = frame.value < frame.maximum
                     self._advance(frame.value / frame.maximum)
+            case frames.Executed():
+                self.shown[frame.node] = frame.outputs
+            case frames.ExecutionSuccess():
+                self.succeeded = True
             case frames.ExecutionError() | frames.ExecutionInterrupted():
                 self.failure = frame
         return True

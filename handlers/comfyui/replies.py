@@ -52,6 +52,18 @@ class OutputRef:
     filename: str
     subfolder: str
     """Of the output folder; may be empty."""
+    pixels: "PixelsRef | None" = None
+    """Set where the file is bare pixels."""
+
+
+@dataclass(frozen=True)
+class PixelsRef:
+    """What our own node says of the pixels that it saved: RGB, 8 bits, row by row."""
+
+    width: int
+    height: int
+    sha256: str
+    """Of the file, in hex."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +172,7 @@ def history_entry(body: Mapping[str, Any], prompt_id: str) -> HistoryEntry | Non
     return HistoryEntry(
         success=status.get("status_str") == "success",
         failure=next((event for event in events if isinstance(event, Failure)), None),
-        outputs=tuple(_output_refs(entry["outputs"])),
+        outputs=tuple(output_refs(entry["outputs"])),
     )
 
 
@@ -173,13 +185,13 @@ def _messages(messages: object) -> Sequence[frames.Frame]:
     ]
 
 
-def _output_refs(outputs: Mapping[str, Any]) -> Sequence[OutputRef]:
+def output_refs(outputs: Mapping[str, Any]) -> Sequence[OutputRef]:
     """Every saved file, under whatever name the node lists it (videos stand under `images`).
 
     Files of type `temp` are previews that ComfyUI clears: not outputs.
     """
     return [
-        OutputRef(node, item["filename"], _text(item.get("subfolder")))
+        OutputRef(node, item["filename"], _text(item.get("subfolder")), _pixels(item.get("pixels")))
         for node, shown in outputs.items()
         if isinstance(shown, dict)
         for items in shown.values()
@@ -189,6 +201,15 @@ def _output_refs(outputs: Mapping[str, Any]) -> Sequence[OutputRef]:
         and isinstance(item.get("filename"), str)
         and item.get("type") == "output"
     ]
+
+
+def _pixels(told: object) -> PixelsRef | None:
+    if not isinstance(told, dict):
+        return None
+    width, height, digest = told.get("width"), told.get("height"), told.get("sha256")
+    if not (isinstance(width, int) and isinstance(height, int) and isinstance(digest, str)):
+        return None
+    return PixelsRef(width, height, digest)
 
 
 def failure_error(failure: Failure) -> ComfyError:

@@ -22,7 +22,7 @@ from config.errors import (
     GraphRejected,
     PromptInterrupted,
 )
-from handlers.comfyui import frames, replies
+from handlers.comfyui import frames, outputs, replies
 from handlers.comfyui.prompt_tracker import PromptTracker
 from handlers.comfyui.replies import HistoryEntry
 from handlers.comfyui.transport import Reply, Transport
@@ -100,6 +100,8 @@ class PromptSession:
         self._alive_at = 0.0
         self._absences = 0
         self._entry: HistoryEntry | None = None
+        self._missed = False
+        """The socket was gone for a while: frames may have been lost."""
         self._unsettled = False
         """The prompt may be in ComfyUI's hands."""
 
@@ -215,6 +217,7 @@ class PromptSession:
             self._on_progress(*report)
 
     def _reopen(self) -> bool:
+        self._missed = True
         now = self._clock()
         if now < self._reopen_at:
             return False
@@ -270,12 +273,21 @@ class PromptSession:
     def _outcome(self) -> HistoryEntry:
         if self.tracker.failure is not None:
             raise replies.failure_error(self.tracker.failure)
-        entry = self._entry or self._await_history()
+        entry = self._entry or self._heard_entry() or self._await_history()
         if entry.failure is not None:
             raise replies.failure_error(entry.failure)
         if not entry.success:
             raise ComfyProtocolError("The prompt failed and ComfyUI's history does not say why")
         return entry
+
+    def _heard_entry(self) -> HistoryEntry | None:
+        """What /history would say, where the socket said it all: ComfyUI answers late while it
+        collects garbage after a prompt."""
+        tracker = self.tracker
+        savers = {node for node, name in tracker.classes.items() if name in outputs.SAVERS}
+        if self._missed or not tracker.succeeded or not savers <= tracker.shown.keys():
+            return None
+        return HistoryEntry(True, None, tuple(replies.output_refs(tracker.shown)))
 
     def _await_history(self) -> HistoryEntry:
         until, pauses = self._clock() + self._waits.history_s, _HISTORY_BACKOFF.pauses()

@@ -116,6 +116,18 @@ class OutputFile:
     """Id of the node that saved it."""
     filename: str
     body: bytes
+    pixels: "Pixels | None" = None
+    """What `body` shows, where ComfyUI handed over the bare pixels: nobody need decode it."""
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """A picture of 8 bits, not compressed."""
+
+    width: int
+    height: int
+    rgb: bytes
+    """Row by row, three bytes a pixel."""
 
 
 @dataclass(frozen=True)
@@ -182,6 +194,8 @@ class Rendered:
     """sha256 of the graphs that ran before `graph_sha256` for this picture."""
     face: FaceMeasurement | None = None
     """For kinds that measure faces."""
+    pixels: Pixels | None = None
+    """Of `body`, where they are at hand."""
     composition: bytes | None = None
     """The picture before its face pass, if that is to be stored too."""
 

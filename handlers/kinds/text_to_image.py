@@ -149,6 +149,7 @@ class TextToImage(Kind[T], Generic[T]):
                 graph_sha256=graph.digest(),
                 weights=sums,
                 embed_prompt=self.prompt(job) if request.embed_prompt else None,
+                pixels=done.files[0].pixels,
             )
 
 

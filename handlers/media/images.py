@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from config.errors import InvalidInput, OutputInvalid, RylaError
-from handlers.kinds.base import OutputFormat
+from handlers.kinds.base import OutputFormat, Pixels
 from handlers.media import png, provenance
 from handlers.media.pixels import EXTENSION, UNREADABLE, eight_bit, encode
 from handlers.media.submitted import MAX_INTAKE_BYTES, intake
@@ -80,16 +80,18 @@ def finish(
     job_id: str,
     prompt: str | None = None,
     expect: tuple[int, int] | None = None,
+    pixels: Pixels | None = None,
 ) -> Finished:
     """Check an output and make it what is delivered: format, provenance, nothing else inside.
 
     PNG to PNG keeps the compressed pixels as they are. Equal arguments give equal bytes. `expect`
     is width and height; `prompt` is written into the file, at most MAX_PROMPT characters of it.
+    `pixels` are what a PNG of our own making shows, which is then not decoded again.
     Raises OutputInvalid.
     """
     xmp = provenance.packet(job_id, prompt)
     with _readable(OutputInvalid):
-        image = _decode(body, MAX_PIXELS)
+        image = _decode(body, MAX_PIXELS) if pixels is None else _undecoded(pixels)
         picture = _picture(image, expect)
         parts = tuple(png.chunks(body)) if picture.format == fmt == "png" else ()
         done = png.with_xmp(parts, xmp) if png.is_plain(parts) else encode(image, fmt, xmp)
@@ -146,6 +148,12 @@ def _decode(body: bytes, max_pixels: int) -> Image.Image:
     image.load()
     if image.mode == "P" and image.palette is None:
         raise _Unfit("it has no palette")
+    return image
+
+
+def _undecoded(pixels: Pixels) -> Image.Image:
+    image = Image.frombuffer("RGB", (pixels.width, pixels.height), pixels.rgb, "raw", "RGB", 0, 1)
+    image.format = "PNG"
     return image
 
 

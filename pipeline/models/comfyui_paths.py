@@ -32,6 +32,16 @@ def search_paths(
     return paths
 
 
+def link_nodes(work_dir: Path, pack: Path) -> Path:
+    """A folder that holds our node pack alone, for ComfyUI to look for custom nodes in."""
+    folder = work_dir.absolute() / "custom_nodes"
+    folder.mkdir(parents=True, exist_ok=True)
+    link = folder / "ryla"
+    if not link.is_symlink():
+        link.symlink_to(pack, target_is_directory=True)
+    return folder
+
+
 def write_paths(work_dir: Path, paths: Mapping[str, Sequence[Path]]) -> Path:
     """The file that `--extra-model-paths-config` takes. JSON is YAML."""
     work_dir.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ import structlog
 from config.errors import ComfyStartFailed
 from config.settings import Settings
 from handlers.comfyui.client import ComfyClient
+from handlers.comfyui.environment import allowed
 from handlers.comfyui.info import ComfyInfo
 from handlers.comfyui.process import ComfyProcess
 from handlers.comfyui.standin import standin_folder
@@ -22,8 +23,10 @@ from handlers.faces.match import Calibration
 from handlers.faces.measurement import FaceUse
 from handlers.kinds.base import PromptRun
 from pipeline.models.face_packs import FaceModels
+from pipeline.worker.attention import AttentionProbe
 from pipeline.worker.residency import Residency, beside
 from workflows.graph import Graph
+from workflows.node_pack import CLASSES, EVICTS, Attention, with_own_nodes
 
 LET_GO_SECONDS = 5.0
 """How long a prompt that was given up may still hold ComfyUI when the next job comes."""
@@ -47,6 +50,7 @@ class ComfyServer:
         self._process: ComfyProcess | None = None
         self._settings = settings
         self._on_gpu = on_gpu
+        self._environ = environ
         if settings.comfyui_url is None:
             folder = settings.comfyui_dir
             self._process = ComfyProcess(
@@ -59,6 +63,8 @@ class ComfyServer:
                 python=str(settings.comfyui_python or sys.executable),
             )
         self._client: ComfyClient | None = None
+        self._has_own_nodes = False
+        self._probe: AttentionProbe | None = None
         self._looked_at: int | None = None
         """The process that was seen to have the GPU that it must have."""
         self.broken = False
@@ -70,6 +76,7 @@ class ComfyServer:
         A GPU that it must see, and did not at first, is looked for once more.
         """
         if self._process is not None:
+            self._probe = self._probing() if self._on_gpu else None
             self._process.start()
         comfy = self._info()
         if self._misses_gpu(comfy) and self._process is not None:
@@ -78,7 +85,19 @@ class ComfyServer:
             comfy = self._info()
         self._require_gpu(comfy)
         self._looked_at = None if self._process is None else self._process.pid
+        self._has_own_nodes = all(map(self.client.has_node, CLASSES))
         return comfy
+
+    @property
+    def attention(self) -> Attention | None:
+        """Whose attention is faster on this card; None where ComfyUI lacks our own nodes."""
+        if not self._has_own_nodes:
+            return None
+        return Attention.COMFYUI if self._probe is None else self._probe.choice
+
+    def _probing(self) -> AttentionProbe:
+        python = str(self._settings.comfyui_python or sys.executable)
+        return AttentionProbe(python, allowed(self._environ))
 
     def ensure_running(self) -> None:
         """Before a job: restarted once if it died, or still hangs in an earlier prompt.
@@ -153,6 +172,8 @@ class ComfyServer:
     def stop(self) -> None:
         if self._client is not None:
             self._client.close()
+        if self._probe is not None:
+            self._probe.stop()
         if self._process is not None:
             self._process.stop()
 
@@ -172,6 +193,8 @@ class ComfyGraphRunner:
     """When its budget is used up."""
     residency: Residency = field(default_factory=Residency.of_nothing)
     """Of the ComfyUI behind `client`."""
+    attention: Attention | None = None
+    """Of this card, where ComfyUI has our own nodes; None where it has not."""
     uploads: list[str] = field(default_factory=list)
     """What was put among ComfyUI's inputs."""
     evicted: list[str] = field(default_factory=list)
@@ -179,15 +202,16 @@ class ComfyGraphRunner:
 
     def render(self, graph: Graph, *, part: int, parts: int) -> PromptRun:
         choice = self.residency.choose(graph)
+        sent = graph if self.attention is None else with_own_nodes(graph, self.attention)
         self.evicted.extend(file for loader in choice.evicted for file in loader.files)
         return self.client.run(
-            graph.api(),
+            sent.api(),
             prompt_id=str(uuid4()),
             deadline_s=max(0.0, self.until - time.monotonic()),
             on_progress=lambda fraction, node: self.report((part + fraction) / parts, node),
             should_stop=self.should_stop,
-            extra_data=graph.extra_data,
-            beside=beside(choice, graph),
+            extra_data={**graph.extra_data, **({EVICTS: True} if choice.evicted else {})},
+            beside=beside(choice, sent),
         )
 
     def upload(self, body: bytes, name: str) -> str:

@@ -51,6 +51,7 @@ def _finished(rendered: Rendered, body: bytes, job_id: str) -> images.Finished:
         job_id=job_id,
         prompt=rendered.embed_prompt,
         expect=rendered.size,
+        pixels=rendered.pixels if body is rendered.body else None,
     )
 
 

@@ -57,6 +57,7 @@ def render_job(
         until=time.monotonic() + context.runtime.settings.job_timeout_seconds,
         paid_until=time.monotonic() + _paid_seconds(manifest, lease),
         residency=context.residency,
+        attention=context.server.attention,
     )
     try:
         for rendered in kind.run(order, context.runtime.models, runner):

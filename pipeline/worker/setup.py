@@ -7,10 +7,17 @@ from pathlib import Path
 
 from config.settings import Settings
 from config.tables import ModelTable, Route, WeightFile
+from handlers.comfyui.node_folder import node_pack_folder
 from handlers.kinds.checkpoint import UNCENSORED_SUFFIX
 from handlers.kinds.compatibility import sets_of
 from pipeline.loras.cache import lora_folders
-from pipeline.models.comfyui_paths import foreign_models, link_faces, search_paths, write_paths
+from pipeline.models.comfyui_paths import (
+    foreign_models,
+    link_faces,
+    link_nodes,
+    search_paths,
+    write_paths,
+)
 from pipeline.models.files import models_folder, path_of
 from pipeline.models.loads import ModelLoads
 from pipeline.models.preload import WeightsPreload, memory_to_fill
@@ -108,4 +115,6 @@ def _model_paths(runtime: RuntimeConfig, work_dir: Path) -> Path:
     folder = foreign_models(settings)
     if folder is not None and settings.comfyui_dir is not None:
         link_faces(folder, settings.comfyui_dir)
-    return write_paths(work_dir, search_paths(runtime.models, folder, loras))
+    nodes = link_nodes(work_dir, node_pack_folder())
+    paths = search_paths(runtime.models, folder, loras)
+    return write_paths(work_dir, {**paths, "custom_nodes": [nodes]})

@@ -1,3 +1,5 @@
+import hashlib
+import io
 import json
 import threading
 import time
@@ -8,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from config.errors import (
     ComfyDied,
@@ -27,7 +30,7 @@ from config.errors import (
 from handlers.comfyui.client import ComfyClient
 from handlers.comfyui.session import Waits
 from handlers.comfyui.transport import Transport
-from handlers.kinds.base import PromptRun
+from handlers.kinds.base import Pixels, PromptRun
 from tests.support.recordings import NAMES, Recording, http_probes, recording
 from tests.support.replay_server import Faults, ReplayServer
 
@@ -219,9 +222,19 @@ def test_a_file_missing_from_the_output_folder_is_outputs_missing(tmp_path: Path
         run(client)
 
 
+def _kind(frame: str | bytes) -> str:
+    return str(json.loads(frame).get("type")) if isinstance(frame, str) else "binary"
+
+
 def altered(outputs: dict[str, Any]) -> Recording:
+    """With these outputs in its history, and without the frames that tell of the real ones."""
     history = FLUX.history | {"outputs": outputs}
-    return Recording(FLUX.name, FLUX.prompt_id, FLUX.frames, FLUX.reply, history)
+    frames = tuple(each for each in FLUX.frames if _kind(each[1]) != "executed")
+    return Recording(FLUX.name, FLUX.prompt_id, frames, FLUX.reply, history)
+
+
+UNHEARD = altered(FLUX.history["outputs"])
+"""A session whose end must be read from history."""
 
 
 @pytest.mark.parametrize(
@@ -495,13 +508,13 @@ def test_a_pending_prompt_that_was_deleted_sends_nothing_and_is_told_as_such() -
 
 
 def test_history_may_lag_behind_the_end() -> None:
-    with replaying(history_lag_s=0.3) as (_, client):
+    with replaying(UNHEARD, history_lag_s=0.3) as (_, client):
         assert len(run(client).files) == 1
 
 
 def test_history_that_never_comes_is_a_protocol_error() -> None:
     with (
-        replaying(history_lag_s=60) as (_, client),
+        replaying(UNHEARD, history_lag_s=60) as (_, client),
         pytest.raises(ComfyProtocolError, match="no history"),
     ):
         run(client)
@@ -535,7 +548,7 @@ def test_frames_of_unknown_types_and_of_other_prompts_are_passed_over() -> None:
 )
 def test_a_nonsense_history_is_a_protocol_error(path: str, body: bytes) -> None:
     with (
-        replaying(garbage={path: (200, body)}) as (_, client),
+        replaying(UNHEARD, garbage={path: (200, body)}) as (_, client),
         pytest.raises(ComfyProtocolError),
     ):
         run(client)
@@ -679,3 +692,54 @@ def test_the_client_costs_little_beside_the_prompt() -> None:
             run(client, prompt_id=f"p{number}")
         # Under 15 ms on an idle machine, this server's own share included; here only the order.
         assert (time.perf_counter() - begin) / 10 < 0.1
+
+
+# -- our own nodes
+
+
+def bare(pixels: bytes, *, width: int = 2, digest: str | None = None) -> dict[str, Any]:
+    told = {
+        "width": width,
+        "height": 1,
+        "sha256": digest or hashlib.sha256(pixels).hexdigest(),
+    }
+    file = {"filename": "p_00001_.rgb", "subfolder": "", "type": "output", "pixels": told}
+    return {"save": {"images": [file]}}
+
+
+def from_folder(tmp_path: Path, outputs: dict[str, Any], body: bytes) -> PromptRun:
+    (tmp_path / "p_00001_.rgb").write_bytes(body)
+    with (
+        ReplayServer(altered(outputs)) as server,
+        ComfyClient(server.url, waits=WAITS, output_folder=tmp_path) as client,
+    ):
+        return run(client)
+
+
+def test_bare_pixels_come_as_a_png_and_as_they_are(tmp_path: Path) -> None:
+    pixels = b"\1\2\3\xf0\xf1\xf2"
+
+    (file,) = from_folder(tmp_path, bare(pixels), pixels).files
+
+    assert file.filename == "p_00001_.png"
+    assert file.pixels == Pixels(2, 1, pixels)
+    with Image.open(io.BytesIO(file.body)) as image:
+        assert (image.format, image.size, image.tobytes()) == ("PNG", (2, 1), pixels)
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [bare(b"\1\2\3\xf0\xf1\xf2", digest="0" * 64), bare(b"\1\2\3\xf0\xf1\xf2", width=3)],
+    ids=["other bytes", "another size"],
+)
+def test_pixels_that_are_not_what_the_node_said_are_missing(
+    tmp_path: Path, outputs: dict[str, Any]
+) -> None:
+    with pytest.raises(OutputsMissing, match=r"p_00001_\.rgb"):
+        from_folder(tmp_path, outputs, b"\1\2\3\xf0\xf1\xf2")
+
+
+def test_what_the_socket_told_whole_is_not_asked_of_history() -> None:
+    with replaying() as (server, client):
+        assert len(run(client).files) == 1
+        assert not [each for each in server.requests if each.startswith("GET /history/")]

@@ -1,0 +1,46 @@
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from handlers.media import png
+from handlers.media.png_strips import encode
+
+
+def noise(width: int, height: int) -> bytes:
+    return Image.effect_noise((width * 3, height), 90).tobytes()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (640, 1), (64, 65), (333, 128)])
+def test_pillow_reads_the_same_pixels(size: tuple[int, int]) -> None:
+    pixels = noise(*size)
+
+    with Image.open(io.BytesIO(encode(pixels, *size))) as image:
+        assert (image.size, image.mode, image.tobytes()) == (size, "RGB", pixels)
+
+
+@given(st.binary(min_size=3 * 5 * 7, max_size=3 * 5 * 7), st.integers(1, 9))
+def test_any_pixels_survive_in_any_number_of_strips(pixels: bytes, threads: int) -> None:
+    with Image.open(io.BytesIO(encode(pixels, 5, 7, threads))) as image:
+        assert image.tobytes() == pixels
+
+
+def test_it_is_a_png_to_the_last_checksum() -> None:
+    body = encode(noise(20, 20), 20, 20)
+
+    assert [kind for kind, _ in png.chunks(body)] == [b"IHDR", b"IDAT", b"IEND"]
+    assert png.is_plain(tuple(png.chunks(body)))
+
+
+def test_equal_pixels_give_equal_bytes() -> None:
+    pixels = noise(50, 50)
+
+    assert encode(pixels, 50, 50) == encode(pixels, 50, 50)
+
+
+@pytest.mark.parametrize("size", [(0, 0), (2, 2), (4, 1)])
+def test_pixels_of_another_size_are_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="pixels of RGB"):
+        encode(b"\0" * 9, *size)

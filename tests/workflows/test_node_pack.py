@@ -1,0 +1,61 @@
+import pytest
+
+from tests.workflows.test_loaders import SDXL, flux_graph
+from workflows import instantid
+from workflows.graph import Graph, Link
+from workflows.instantid import Identity, Sampling
+from workflows.node_pack import Attention, with_own_nodes
+
+
+def face_graph() -> Graph:
+    return instantid.text_to_image(
+        SDXL,
+        prompt="a face",
+        negative_prompt="",
+        width=64,
+        height=64,
+        identity=Identity(reference="face.png", strength=1, controlnet_strength=1),
+        sampling=Sampling(seed=1, steps=1, cfg=1, sampler_name="euler", scheduler="normal"),
+        filename_prefix="ryla/job/face",
+    )
+
+
+@pytest.mark.parametrize("graph", [flux_graph(), face_graph()], ids=["flux", "face"])
+def test_pixels_are_saved_bare_under_the_same_id_and_name(graph: Graph) -> None:
+    before, after = graph["save"], with_own_nodes(graph, Attention.COMFYUI)["save"]
+
+    assert after.class_type == "RylaSavePixels"
+    assert after.inputs == before.inputs
+
+
+def test_a_sampler_gets_the_attention_of_the_card() -> None:
+    own = with_own_nodes(flux_graph(), Attention.TORCH)
+    options = own["sampler-model"]
+
+    assert own["sampler"].inputs["model"] == options.out()
+    assert options.inputs["model"] == flux_graph()["sampler"].inputs["model"]
+    assert (options.inputs["attention"], options.inputs["sigmas_on_processor"]) == ("torch", False)
+
+
+def test_where_the_card_wants_nothing_else_the_sampler_stays_as_it_is() -> None:
+    own = with_own_nodes(flux_graph(), Attention.COMFYUI)
+
+    assert own["sampler"].inputs == flux_graph()["sampler"].inputs
+    assert "sampler-model" not in own.api()
+
+
+def test_a_model_that_instantid_patched_gets_its_sigmas_on_the_processor() -> None:
+    options = with_own_nodes(face_graph(), Attention.COMFYUI)["sampler-model"]
+
+    assert options.inputs["model"] == Link("instantid", 0)
+    assert options.inputs["sigmas_on_processor"] is True
+
+
+def test_nothing_else_changes() -> None:
+    graph = face_graph()
+    ours = {"save", "sampler", "sampler-model"}
+    own = with_own_nodes(graph, Attention.TORCH).api()
+
+    assert {id: node for id, node in own.items() if id not in ours} == {
+        id: node for id, node in graph.api().items() if id not in ours
+    }
