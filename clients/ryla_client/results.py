@@ -115,6 +115,7 @@ class UsedLora(TypedDict):
 class Provenance(TypedDict):
     engine: str
     comfyui_version: str | None
+    own_nodes: bool
     graph_sha256: list[str]
     models: dict[str, str | None]
     model_sets: dict[str, str]

@@ -171,6 +171,8 @@ class Provenance(_Part):
     """What drew the pictures: `comfyui`, or `standin` where no model did. In events and settings
     the word means the platform, in code whatever starts workers on one (docs/glossary.md)."""
     comfyui_version: str | None = None
+    own_nodes: bool = False
+    """Whether the graphs ran with our node pack in the place of ComfyUI's savers and attention."""
     graph_sha256: tuple[str, ...] = ()
     """Of each graph that ran, in order; file names are left out of it."""
     models: dict[str, str | None] = {}

@@ -75,6 +75,8 @@ class RenderState:
     models: dict[str, str | None] = field(default_factory=dict)
     """Weight file → sha256 where models.toml has one."""
     lora: UsedLora | None = None
+    own_nodes: bool = False
+    """Whether ComfyUI has our node pack."""
     evicted: list[str] = field(default_factory=list)
     """Weight files that left the GPU's memory for this job's."""
     events: list[StoredEvent] = field(default_factory=list)

@@ -59,6 +59,7 @@ def render_job(
         residency=context.residency,
         attention=context.server.attention,
     )
+    state.own_nodes = runner.attention is not None
     try:
         for rendered in kind.run(order, context.runtime.models, runner):
             _take(state, rendered, lease, body, context, heart)

@@ -924,6 +924,7 @@ export interface JobCost {
 export interface Provenance {
   engine: string;
   comfyui_version?: string | null;
+  own_nodes?: boolean;
   graph_sha256?: string[];
   models?: {
     [k: string]: string | null;
