@@ -68,6 +68,10 @@ class InstantServer(ComfyServer):
     def ensure_running(self) -> None:
         pass
 
+    @property
+    def attention(self) -> None:
+        return None
+
     def clear(self, job_id: str, uploads: Iterable[str]) -> None:
         pass
 
