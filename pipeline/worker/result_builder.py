@@ -154,7 +154,7 @@ class ResultBuilder:
         """What the job was expected to take on the first GPU of its route."""
         if self.state.manifest is None:
             return None
-        kind = KINDS[self.payload.model]
+        kind = KINDS[self.state.manifest.model]
         route = self.runtime.routes.route(kind.route)
         gpu = self.runtime.gpus.gpu(route.gpus[0])
         work = kind.work(self.state.manifest.input)
