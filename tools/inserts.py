@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent
 PARTS: Mapping[str, Callable[[], str]] = {
     "old paths": endpoints_doc.old_paths,
     "error codes": errors_doc.tables,
+    "sheet bounds": sheets_doc.bounds,
     "sheet combinations": sheets_doc.combinations,
     "sheet views": sheets_doc.presets,
     "sheet phrases": sheets_doc.phrases,

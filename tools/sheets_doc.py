@@ -4,6 +4,7 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
 
+from handlers.character_sheet import trainable, verdict
 from handlers.character_sheet.combinations import (
     COMBINATIONS,
     Combination,
@@ -17,6 +18,16 @@ HOW = {
     Making.COMPOSED: "the base draws it, the LoRA makes the likeness",
     Making.INSTANTID: "one pass: SDXL with InstantID, the head turned as drawn",
     Making.FACE_PASS: "two passes: the base draws it, SDXL with InstantID makes the face anew",
+}
+BOUNDS = {
+    "LEAST_PICTURES": "at least so many pictures",
+    "MEAN_MATCH": "a mean match of at least that: the target of the requirements",
+    "WORST_MATCH": "no picture of a match below that: one of somebody else spoils a set",
+    "WORST_PAIR": "no two faces whose match with each other is below that",
+    "COMPARED_SHARE": "a known match for at least that share of the pictures with a face",
+    "TWIN_SHARE": "at most that share of pictures that are too alike to one before",
+    "CLOSE_UP_SHARE": "at least that share of close-ups: faces are learnt from them",
+    "FRAMING_SHARE": "at most that share of one framing",
 }
 AGAINST = {
     ScoredAgainst.REFERENCES: "the references",
@@ -79,6 +90,15 @@ def _phrases() -> Iterator[list[str]]:
     for field in ("expression", "pose", "light", "background"):
         for word, phrase in table[field].items():
             yield [f"`{field}`", f"`{word}`", phrase]
+
+
+def bounds() -> str:
+    rows = [[f"`{name}`", f"{getattr(trainable, name):g}", said] for name, said in BOUNDS.items()]
+    rows += [
+        ["`ALIKE_BITS`", f"{verdict.ALIKE_BITS}", "bits of 64 in which twins differ at most"],
+        ["`ALIKE_DEGREES`", f"{verdict.ALIKE_DEGREES:g}", "degrees; heads nearer are the same"],
+    ]
+    return _table(["bound", "value", "a set can be trained on with"], rows)
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -94,14 +94,14 @@ _SIDE_LEFT, _SIDE_RIGHT = HeadInput(yaw=-85.0), HeadInput(yaw=85.0)
 
 
 def _ten() -> Iterator[View]:
-    half, full = Framing.HALF, Framing.FULL
-    yield View(id="front", framing=half, expression="neutral")
-    yield View(id="front-smiling", framing=half, expression="smiling", light="natural")
+    close_up, half, full = Framing.CLOSE_UP, Framing.HALF, Framing.FULL
+    yield View(id="front", framing=close_up, expression="neutral")
+    yield View(id="front-smiling", framing=close_up, expression="smiling", light="natural")
     yield View(id="three-quarter-left", head=_LEFT, framing=half, expression="neutral")
     yield View(
         id="three-quarter-right",
         head=_RIGHT,
-        framing=half,
+        framing=close_up,
         expression="confident",
         light="natural",
     )
@@ -116,7 +116,7 @@ def _ten() -> Iterator[View]:
     yield View(
         id="three-quarter-left-sitting",
         head=_LEFT,
-        framing=full,
+        framing=half,
         pose="sitting",
         expression="neutral",
     )

@@ -132,7 +132,7 @@ def test_it_says_whose_face_the_views_are_scored_against(
 def test_each_framing_has_its_size() -> None:
     plan = planned(sheet(sizes={"full": {"width": 768, "height": 1280}}))
     sizes = {view.framing: (view.width, view.height) for view in plan.views}
-    assert sizes == {"half": (896, 1152), "full": (768, 1280)}
+    assert sizes == {"close-up": (1024, 1024), "half": (896, 1152), "full": (768, 1280)}
 
 
 def test_thresholds_and_bounds_of_the_sheet_are_fixed_in_it() -> None:

@@ -29,6 +29,14 @@ def test_the_ten_views_are_those_that_existing_clients_ask_for() -> None:
     ]
 
 
+def test_the_ten_views_are_close_up_half_and_full_in_about_equal_parts() -> None:
+    assert Counter(view.framing for view in TEN) == {
+        Framing.CLOSE_UP: 3,
+        Framing.HALF: 4,
+        Framing.FULL: 3,
+    }
+
+
 def test_a_view_named_left_turns_to_the_pictures_left() -> None:
     named = [view for views in PRESETS.values() for view in views if "left" in view.id]
     assert len(named) >= 6

@@ -1,0 +1,149 @@
+"""A picture of a whole sheet: each view in small with its scores, and what is said of the set.
+
+For people to look at. It is no picture of the sheet: a trainer that finds it beside them trains on
+it.
+"""
+
+import io
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from PIL import Image, ImageDraw, ImageFont
+
+from handlers.character_sheet.document import DocumentView, SheetDocument
+from handlers.character_sheet.trainable import MEAN_MATCH, WORST_MATCH
+from handlers.media.images import pixels
+
+GROUND, CELL = (24, 26, 32), (40, 43, 52)
+INK, FAINT = (245, 245, 245), (160, 165, 178)
+GOOD, MIDDLING, BAD = (80, 220, 120), (255, 190, 60), (255, 110, 130)
+WIDTH, HEIGHT = 232, 300
+"""Pixels of a view."""
+LABEL = 62
+"""Pixels below it, for three lines."""
+GAP, HEAD = 12, 116
+WIDE = 5
+"""Views in a row, of a sheet of up to 15; six of a larger one."""
+
+Colour = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Line:
+    text: str
+    colour: Colour = FAINT
+
+
+def contact_sheet(document: SheetDocument, pictures: Mapping[int, bytes]) -> bytes:
+    """A PNG. `pictures` are by a view's number; one that is lacking is told in words.
+
+    Raises InvalidInput for what is no picture.
+    """
+    columns = min(WIDE if len(document.views) <= 3 * WIDE else WIDE + 1, len(document.views))
+    columns = max(columns, 3)  # the head's words need some room
+    rows = -(-len(document.views) // columns)
+    width = GAP + columns * (WIDTH + GAP)
+    sheet = Image.new("RGB", (width, HEAD + rows * (HEIGHT + LABEL + GAP) + GAP), GROUND)
+    _draw_head(sheet, document)
+    for at, view in enumerate(document.views):
+        row, column = divmod(at, columns)
+        corner = (GAP + column * (WIDTH + GAP), HEAD + row * (HEIGHT + LABEL + GAP))
+        _draw_view(sheet, view, pictures.get(view.number), corner)
+    out = io.BytesIO()
+    sheet.save(out, "PNG", compress_level=6)
+    return out.getvalue()
+
+
+def head_lines(document: SheetDocument) -> list[Line]:
+    """Name, what there is of it, and whether it can be trained on."""
+    found = document.set
+    numbers = [f"{found.made} of {found.views} views", document.base]
+    if found.mean_match is not None and found.worst_match is not None:
+        numbers.append(f"match {found.mean_match:.2f} mean, {found.worst_match:.2f} worst")
+    numbers.append(f"${document.usd:.3f}")
+    can = "trainable: yes" if found.trainable else "trainable: no, because"
+    return [
+        Line(document.name, INK),
+        Line("  ·  ".join(numbers)),
+        Line(f"{can} {found.because}", GOOD if found.trainable else MIDDLING),
+    ]
+
+
+def view_lines(view: DocumentView) -> list[Line]:
+    """Name, framing and angle, and the score or why there is none."""
+    tries = f"{view.tries} {'try' if view.tries == 1 else 'tries'}"
+    if view.missing is not None:
+        last = Line(f"missing: {_words(view.missing)}, {tries}", BAD)
+    elif view.match is not None:
+        last = Line(f"match {view.match:.2f}, {tries}", _colour(view.match))
+    elif view.similarity is not None:
+        why = f" ({_words(view.match_reason)})" if view.match_reason else ""
+        last = Line(f"similarity {view.similarity:.2f}{why}, {tries}")
+    else:
+        last = Line(f"{_words(view.match_reason or 'not measured')}, {tries}")
+    where = f"{view.angle}, {view.framing}"
+    return [Line(f"{view.number:02d} {view.id}", INK), Line(where.replace("-", " ")), last]
+
+
+def _words(reason: str) -> str:
+    return {"back": "from behind"}.get(reason, reason.replace("_", " "))
+
+
+def _colour(match: float) -> Colour:
+    if match >= MEAN_MATCH:
+        return GOOD
+    return MIDDLING if match >= WORST_MATCH else BAD
+
+
+def _draw_head(sheet: Image.Image, document: SheetDocument) -> None:
+    draw = ImageDraw.Draw(sheet)
+    top = GAP
+    for line, size in zip(head_lines(document), (28, 16, 16), strict=True):
+        draw.text(
+            (GAP, top), _fitted(line.text, sheet.width - 2 * GAP, size), line.colour, _font(size)
+        )
+        top += round(size * 1.3) + 4
+
+
+def _draw_view(
+    sheet: Image.Image, view: DocumentView, picture: bytes | None, corner: tuple[int, int]
+) -> None:
+    left, top = corner
+    draw = ImageDraw.Draw(sheet)
+    draw.rectangle((left, top, left + WIDTH - 1, top + HEIGHT - 1), fill=CELL)
+    lines = view_lines(view)
+    if picture is None:
+        why = _words(view.missing or "not looked at")
+        middle = (left + WIDTH // 2, top + HEIGHT // 2)
+        draw.text(middle, _fitted(why, WIDTH - GAP, 20), lines[-1].colour, _font(20), anchor="mm")
+    else:
+        small = pixels(picture).convert("RGB")
+        small.thumbnail((WIDTH, HEIGHT))
+        sheet.paste(small, (left + (WIDTH - small.width) // 2, top + (HEIGHT - small.height) // 2))
+    draw.rectangle((left, top + HEIGHT, left + WIDTH - 1, top + HEIGHT + 3), fill=lines[-1].colour)
+    for at, line in enumerate(lines):
+        where = (left, top + HEIGHT + 8 + at * 17)
+        draw.text(where, _fitted(line.text, WIDTH, 14), line.colour, _font(14))
+
+
+def _fitted(text: str, room: int, size: int) -> str:
+    """With an ellipsis where it would be wider than so many pixels."""
+    text = _drawable(text)
+    if _font(size).getlength(text) <= room:
+        return text
+    while text and _font(size).getlength(f"{text}…") > room:
+        text = text[:-1]
+    return f"{text}…"
+
+
+def _drawable(text: str) -> str:
+    """In letters that Pillow's own font has: without accents, and ? for those of other scripts."""
+    letters = (c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return "".join(c if c.isascii() or c in "·…" else "?" for c in letters)
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
