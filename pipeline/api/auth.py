@@ -8,7 +8,6 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
-from urllib.parse import urlsplit
 
 from config.errors import InvalidSetting
 from config.settings import Settings, listed
@@ -20,7 +19,18 @@ KEY_BYTES = 32
 PREFIX = "ryla_"
 """So that a key is known for one wherever it turns up."""
 _SCHEME = re.compile(r"bearer +(\S+)\Z", re.IGNORECASE)
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+_ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?")
+"""What a browser writes: no path, no user, and nothing behind the bracket of an address."""
+_PROXIES = re.compile(
+    r"forwarded|via|cdn-loop|true-client-ip|x-(real|client|cluster-client|originating|remote)-ip"
+    r"|(x-forwarded|x-original|x-proxy|x-envoy|x-nginx|x-arr|x-azure|x-amzn?|x-vercel|x-appengine)-.*"
+    r"|x-cloud-trace-context|x-(scheme|host)|(cf|fly|fastly|akamai|tailscale|ngrok)-.*"
+)
+"""Headers that a proxy, a tunnel or a CDN adds, in lower case. A proxy on this machine makes
+everybody's requests come from here."""
+_FOREIGN = "cross-site"
+"""Of Sec-Fetch-Site: a page of another site asks. A browser sends no Origin with what a page shows,
+such as a picture."""
 
 
 def new_key() -> str:
@@ -81,7 +91,7 @@ class Authenticator:
         whose name was made to point here."""
         if not _is_loopback(peer.address or ""):
             raise LoopbackOnly("no key is configured, and this request is not from this machine")
-        if any(name in peer.headers for name in _FORWARDED):
+        if any(_PROXIES.fullmatch(name.lower()) for name in peer.headers):
             raise LoopbackOnly("no key is configured, and this request came through a proxy")
         if not _is_local_name(_host(peer.headers.get("host", ""))):
             raise LoopbackOnly(
@@ -90,8 +100,11 @@ class Authenticator:
                 hint="Ask for 127.0.0.1 or localhost, or set RYLA_API_KEYS.",
             )
         origin = peer.headers.get("origin")
-        known = origin is None or origin.lower() in self.origins
-        if not known and not _is_local_name(_host_of(origin or "")):
+        if origin is None:
+            known = peer.headers.get("sec-fetch-site", "").strip().lower() != _FOREIGN
+        else:
+            known = origin.lower() in self.origins or _is_local_name(_host_of(origin))
+        if not known:
             raise LoopbackOnly(
                 "no key is configured, and a page of another site asks",
                 field="Origin",
@@ -113,6 +126,15 @@ def _read(text: str) -> Sequence[tuple[str, str]]:
     return found
 
 
+def network_of(address: str | None) -> str:
+    """What one machine's addresses have in common: of IPv6, which has many, their first half."""
+    try:
+        ip = ipaddress.ip_address(address or "")
+    except ValueError:
+        return ""
+    return ip.compressed if ip.version == 4 else ip.exploded[:19]
+
+
 def _is_loopback(address: str) -> bool:
     try:
         ip = ipaddress.ip_address(address)
@@ -130,10 +152,8 @@ def _host(header: str) -> str:
 
 def _host_of(origin: str) -> str:
     """Empty for an origin without one, such as `null`."""
-    try:
-        return urlsplit(origin).hostname or ""
-    except ValueError:
-        return ""
+    match = _ORIGIN.fullmatch(origin.lower())
+    return match[1].strip("[]") if match else ""
 
 
 def _is_local_name(name: str) -> bool:

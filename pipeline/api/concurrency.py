@@ -19,7 +19,7 @@ INTAKES = 4
 one. More wait for their turn, and are not in memory."""
 INTAKES_EACH = 2
 """Of one tenant."""
-PATIENCE_S = 18.0
+PATIENCE_S = 16.0
 """For one call, with the wait for its turn; a store that hangs is not waited for any longer."""
 
 

@@ -25,6 +25,8 @@ class Timeouts:
     """How old a listing may be that limits are judged by."""
     listing: float = 1.0
     """How old the one may be that GET /jobs shows."""
+    store_away: float = 15.0
+    """How long the store may give no answer before those who wait for a job are told."""
     image_wait: float = 130.0
     """Before a waiting client is sent on: a request must not take 150 s on Modal."""
     stream: float = 130.0

@@ -7,8 +7,8 @@ is too old; the jobs posted here since are added to it.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 
 from pipeline.api.concurrency import Threads
 from pipeline.contract.keys import INBOX, LEASES, InboxName, lease_id, lease_key, parse_inbox_key
@@ -51,10 +51,13 @@ class Snapshot:
     """As far as they are known."""
     count: Mapping[str, int] = field(default_factory=dict)
     """Jobs by tenant."""
+    over: Set[str] = frozenset()
+    """Ids of jobs that have ended since, or whose lease only owes what follows their end."""
 
     def ids_of(self, tenant: str) -> Iterator[str]:
         """In no order."""
-        return (id for id, owner in self.owners.items() if owner.tenant == tenant)
+        mine = (id for id, owner in self.owners.items() if owner.tenant == tenant)
+        return (id for id in mine if id not in self.over)
 
 
 @dataclass
@@ -75,6 +78,8 @@ class JobListing:
     """How many of them are whose."""
     _ended: dict[str, tuple[str, bool]] = field(default_factory=dict)
     """By id, whether the lease with that ETag is one of a job that is over."""
+    _cancelled: dict[str, float] = field(default_factory=dict)
+    """By id, jobs that were cancelled here and that a listing may still show, and when."""
     _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def posted(self, key: str) -> None:
@@ -82,6 +87,15 @@ class JobListing:
         name = parse_inbox_key(key)
         self._mine[name.tenant] += name.id not in self._posted
         self._posted[name.id] = Posted(self.monotonic(), name)
+
+    def ended(self, id: str) -> None:
+        """A job was cancelled here: it counts no more, whatever a listing saw before."""
+        post = self._posted.pop(id, None)
+        if post is not None:
+            self._mine[post.name.tenant] -= 1
+        self._cancelled[id] = self.monotonic()
+        if self._last is not None:
+            self._last = _without(self._last, {id})
 
     def key_of(self, id: str) -> str | None:
         """The inbox key of a job that waits as far as is known without asking."""
@@ -137,7 +151,12 @@ class JobListing:
         known |= {id: _owner(post.name) for id, post in self._posted.items()}
         made = await self.threads.run(take_snapshot, self.store, begun, known)
         self._took_s = self.monotonic() - begun
-        self._last = made
+        self._last = _without(made, self._cancelled.keys())
+        self._cancelled = {
+            id: at
+            for id, at in self._cancelled.items()
+            if at >= begun or id in made.waiting or id in made.held
+        }
         # One that was posted meanwhile may have been seen by it, and must not count twice.
         self._posted = {
             id: post
@@ -146,6 +165,14 @@ class JobListing:
         }
         self._mine = Counter(post.name.tenant for post in self._posted.values())
         return made
+
+
+def _without(seen: Snapshot, ids: Set[str]) -> Snapshot:
+    """These jobs count no more."""
+    over = seen.over | ids
+    owners = (owner for id, owner in seen.owners.items() if id not in over)
+    count = Counter(owner.tenant for owner in owners if owner.tenant is not None)
+    return replace(seen, count=count, over=over)
 
 
 def _look_at_its_end(task: "asyncio.Task[Snapshot]") -> None:

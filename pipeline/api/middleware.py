@@ -15,7 +15,8 @@ from pipeline.api.problems import problem_answer
 REQUEST_ID = "X-Request-ID"
 _SANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 QUIET = frozenset({"/health", "/metrics"})
-"""Asked every few seconds: logged only when they go wrong."""
+"""Asked every few seconds: logged only when they go wrong. Nor is logged who is turned away for
+many wrong keys."""
 
 
 def request_id(given: str | None) -> str:
@@ -68,7 +69,8 @@ def _log(scope: Scope, status: int, seconds: float) -> None:
     path = _path(scope)
     log = structlog.get_logger(__name__)
     state = scope.get("state", {})
-    say = log.debug if path in QUIET and status < 400 else log.info
+    quiet = (path in QUIET and status < 400) or (status == 429 and "tenant" not in state)
+    say = log.debug if quiet else log.info
     say(
         "request",
         method=scope["method"],

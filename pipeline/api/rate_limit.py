@@ -14,7 +14,9 @@ from pipeline.api.errors import TooManyRequests
 @dataclass
 class RateLimit:
     per_minute: int
-    """Requests of one tenant."""
+    """Of one tenant, or of whoever else is named."""
+    what: str = "requests"
+    hint: str = "Wait as long as Retry-After says; GET /jobs/{id}/events needs one request a job."
     _limiter: SlidingWindowCounterRateLimiter = field(init=False)
     _item: RateLimitItem = field(init=False)
 
@@ -28,8 +30,8 @@ class RateLimit:
             return
         until = self._limiter.get_window_stats(self._item, tenant).reset_time
         error = TooManyRequests(
-            f"more than {self.per_minute} requests in a minute",
-            hint="Wait as long as Retry-After says; GET /jobs/{id}/events needs one request a job.",
+            f"more than {self.per_minute} {self.what} in a minute",
+            hint=self.hint,
         )
         error.retry_after_s = max(1, math.ceil(until - time.time()))
         raise error

@@ -2,14 +2,17 @@
 
 import asyncio
 import errno
+import json
 import logging
 import resource
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
 from typing import Any
 
+import h11
 import structlog
 import uvicorn
 from fastapi import FastAPI
@@ -18,6 +21,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from config.errors import InvalidSetting
 from pipeline.api.app import make_app
 from pipeline.api.dependencies import ApiDependencies
+from pipeline.api.errors import BadRequest
+from pipeline.api.problems import PROBLEM, problem
 from pipeline.api.service import Service
 
 PATIENCE_S = 20.0
@@ -64,6 +69,23 @@ class IdleTimeoutProtocol(H11Protocol):
         super().resume_writing()
         if self._jam is not None:
             self._jam.cancel()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words
+        """What is no HTTP is answered as every other error, unless an answer is under way."""
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            self.transport.abort()
+            return
+        error = BadRequest("this is no request of HTTP/1.1", hint="Send one, or use another port.")
+        body = json.dumps(problem(error)).encode()
+        headers = [
+            ("content-type", PROBLEM),
+            ("content-length", str(len(body))),
+            ("connection", "close"),
+        ]
+        answer = (h11.Response(status_code=400, headers=headers), h11.Data(body))
+        for event in (*answer, h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def _listen_on(self, *idle_after: RequestResponseCycle | None) -> None:
         self._silence = self.loop.call_later(self.patience_s, self._require_request, *idle_after)
@@ -169,12 +191,29 @@ def served(dependencies: ApiDependencies, listener: socket.socket) -> Iterator[N
             thread.join()
 
 
+SAME_LINES = 10
+"""A minute: whoever sends nonsense must not fill the log."""
+
+
 class _Forward(logging.Handler):
-    """uvicorn's own log lines, as the others are written."""
+    """uvicorn's own log lines, as the others are written, few of the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._minute = 0
+        self._said: Counter[str] = Counter()
 
     def emit(self, record: logging.LogRecord) -> None:
+        minute = int(record.created // 60)
+        if minute != self._minute:
+            self._minute, self._said = minute, Counter()
+        self._said[record.msg] += 1
+        if self._said[record.msg] > SAME_LINES:
+            return
         log = structlog.get_logger(record.name)
         details: dict[str, Any] = {"exc_info": record.exc_info} if record.exc_info else {}
+        if self._said[record.msg] == SAME_LINES:
+            details["and_no_more_of_these_for_s"] = 60 - int(record.created % 60)
         level = record.levelname.lower()
         getattr(log, "error" if level == "critical" else level)(record.getMessage(), **details)
 

@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from pipeline.api.auth import Authenticator, Peer
+from pipeline.api.auth import Authenticator, Peer, network_of
 from pipeline.api.concurrency import INTAKES, INTAKES_EACH, Threads
 from pipeline.api.dependencies import ApiDependencies
-from pipeline.api.errors import TooManyJobs
+from pipeline.api.errors import NotAuthenticated, TooManyJobs
 from pipeline.api.fair_places import FairPlaces
 from pipeline.api.job_pages import JobPages
 from pipeline.api.listing_cache import JobListing
@@ -19,6 +19,9 @@ from pipeline.api.submit import SubmissionParser
 from pipeline.api.watch import JobWatcher
 
 FULL_RETRY_S = 10
+WRONG_KEYS = 60
+"""A minute, from one address."""
+WRONG_KEYS_HINT = "Send a key that is known, or wait as long as Retry-After says."
 """Seconds until one of a tenant's jobs may well have ended."""
 
 
@@ -27,6 +30,8 @@ class Service:
     dependencies: ApiDependencies
     authenticator: Authenticator
     rate: RateLimit
+    wrong_keys: RateLimit
+    """By whence they come. A right key is let in whatever came before it."""
     threads: Threads
     """For calls of the store."""
     intakes: FairPlaces
@@ -49,6 +54,7 @@ class Service:
             dependencies=dependencies,
             authenticator=Authenticator.of(settings),
             rate=RateLimit(settings.api_requests_per_minute),
+            wrong_keys=RateLimit(WRONG_KEYS, "requests without a known key", WRONG_KEYS_HINT),
             threads=threads,
             intakes=FairPlaces(INTAKES, INTAKES_EACH),
             parser=SubmissionParser(settings, dependencies.images),
@@ -60,7 +66,11 @@ class Service:
 
     def admit(self, peer: Peer) -> str:
         """The tenant that asks. Raises NotAuthenticated, LoopbackOnly or TooManyRequests."""
-        tenant = self.authenticator.tenant(peer)
+        try:
+            tenant = self.authenticator.tenant(peer)
+        except NotAuthenticated:
+            self.wrong_keys.count(network_of(peer.address))
+            raise
         self.rate.count(tenant)
         return tenant
 

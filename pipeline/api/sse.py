@@ -3,9 +3,11 @@
 import hashlib
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from sse_starlette import ServerSentEvent
 
+from config.errors import StoreError
 from pipeline.api.lookup import OwnedJob
 from pipeline.api.schemas import job_document
 from pipeline.api.service import Service
@@ -42,9 +44,10 @@ async def events(
     service: Service, owned: OwnedJob, last_id: str | None
 ) -> AsyncIterator[ServerSentEvent]:
     """From the state after `last_id` on. Ends with the job, or after `Timeouts.stream` seconds, to
-    be resumed."""
+    be resumed, as it does where the store is away."""
     async with service.watcher.watch(owned, progress=True) as watch:
-        async for seen in watch.views(service.dependencies.timeouts.stream):
-            if event_id(seen) != last_id:
-                last_id = event_id(seen)
-                yield event(seen)
+        with suppress(StoreError):
+            async for seen in watch.views(service.dependencies.timeouts.stream):
+                if event_id(seen) != last_id:
+                    last_id = event_id(seen)
+                    yield event(seen)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from config.errors import RylaError
+from config.errors import RylaError, StoreError
 from pipeline.api.concurrency import Threads
 from pipeline.api.dependencies import Timeouts
 from pipeline.api.lookup import Lookup, OwnedJob, finished, in_progress, result_or_lease
@@ -59,8 +59,19 @@ class TrackedJob:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     closed: bool = False
     """Nobody looks any more: the process ends."""
+    failure: StoreError | None = None
+    """Why nothing can be seen, where that is so for long."""
 
     def tell(self, owned: OwnedJob) -> None:
+        self.failure = None
+        self._say(owned)
+
+    def fail(self, error: StoreError) -> None:
+        """Whoever waits is told, and waits no longer."""
+        self.failure = error
+        self._say(self.owned)
+
+    def _say(self, owned: OwnedJob) -> None:
         self.owned = owned
         self.changed.set()
         self.changed = asyncio.Event()
@@ -73,7 +84,10 @@ class Watch:
     track: TrackedJob
 
     async def views(self, for_s: float) -> AsyncIterator[OwnedJob]:
-        """The job now and at each change, until it is finished or `for_s` seconds are over."""
+        """The job now and at each change, until it is finished or `for_s` seconds are over.
+
+        Raises StoreError where the store was away for Timeouts.store_away seconds meanwhile.
+        """
         until = asyncio.get_running_loop().time() + for_s
         while True:
             changed, owned = self.track.changed, self.track.owned
@@ -85,9 +99,11 @@ class Watch:
                     await changed.wait()
             except TimeoutError:
                 return
+            if self.track.failure is not None:
+                raise self.track.failure
 
     async def end(self, within_s: float) -> OwnedJob:
-        """The job when it is finished or `within_s` seconds are over."""
+        """The job when it is finished or `within_s` seconds are over. Raises what `views` does."""
         async for _ in self.views(within_s):
             pass
         return self.track.owned
@@ -127,6 +143,11 @@ class JobWatcher:
             if not track.watchers:
                 self._tracks.pop(id, None)
 
+    def hear(self, owned: OwnedJob) -> None:
+        """What this process itself has done to a job."""
+        if (track := self._tracks.get(owned.view.id)) is not None:
+            track.tell(owned)
+
     def close(self) -> None:
         """Every waiter gets what is known now."""
         self.closing = True
@@ -149,13 +170,18 @@ class JobWatcher:
         loop = asyncio.get_running_loop()
         due = loop.time() - (BURST - 1) * self.timeouts.look
         self._turn = 0
+        seen_at = loop.time()
         while self.open_tracks:
             await asyncio.sleep(max(0.0, due - loop.time()))
             due = max(due, loop.time() - (BURST - 1) * self.timeouts.look) + self.timeouts.look
             try:
                 await self._look()
-            except RylaError as error:
+                seen_at = loop.time()
+            except StoreError as error:
                 structlog.get_logger(__name__).warning("look_failed", code=error.code)
+                if loop.time() - seen_at >= self.timeouts.store_away:
+                    for track in self.open_tracks.values():
+                        track.fail(error)
             except Exception:  # noqa: BLE001  a task's edge: all who wait depend on the next look
                 structlog.get_logger(__name__).exception("look_broke")
 

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import cache, partial
 from typing import Annotated, Any
 
@@ -11,7 +11,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Header, Request
 from starlette.responses import Response
 
-from config.errors import UnknownJob
+from config.errors import StoreError, UnknownJob
 from handlers.kinds.registry import lookup
 from handlers.media.intake_process import Patience
 from pipeline.api import responses
@@ -178,7 +178,8 @@ async def _answer(
     request.state.job = id
     shows = preference.shape is Shape.IMAGE
     if not shows or preference.prefers:
-        owned = await waited(request, service, owned, preference.wait_s or 0)
+        with suppress(StoreError):  # it was taken in, and its id must not be lost
+            owned = await waited(request, service, owned, preference.wait_s or 0)
         done = shows and owned.finished
         answer = await image(request, service, owned, 0) if done else responses.job(owned)
         if preference.wait_s is not None:

@@ -110,6 +110,8 @@ async def cancel_job(request: Request, id: Id, tenant: Tenant, service: Shared) 
     view = JobView(id, State.FINISHED, done.result, since=done.result.finished_at)
     service.dependencies.notify(None)  # its events are owed, and perhaps a callback
     ended = service.lookup.keep(OwnedJob(view, tenant, owned.model))
+    service.watcher.hear(ended)
+    service.job_listing.ended(id)
     return responses.Json(job_document(ended.view, ended.model))
 
 

@@ -8,6 +8,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from pipeline.api.middleware import request_id
+from pipeline.api.service import WRONG_KEYS
 from tests.pipeline.conftest import MakePipeline
 from tests.support.api_fixture import ApiFixture, bearer, keys
 
@@ -110,3 +111,22 @@ async def test_the_doorbell_and_the_metrics_are_there(make_pipeline: MakePipelin
         assert (await api.client.post("/doorbell/token")).status_code == 202
         assert api.changed_keys == [None]
         assert "ryla_jobs" in (await api.client.get("/metrics")).text
+
+
+async def test_many_wrong_keys_are_braked_and_a_right_one_is_let_in(
+    make_pipeline: MakePipeline,
+) -> None:
+    async with ApiFixture(make_pipeline(api_keys=keys(acme="a"))) as api:
+        with capture_logs() as lines:
+            answers = [
+                await api.client.get("/jobs", headers=bearer(f"wrong-{n}"))
+                for n in range(WRONG_KEYS + 20)
+            ]
+        right = await api.client.get("/jobs", headers=bearer("a"))
+        elsewhere = await api.client_from("203.0.113.7").get("/jobs", headers=bearer("wrong"))
+
+    assert [answer.status_code for answer in answers[:WRONG_KEYS]] == [401] * WRONG_KEYS
+    assert {answer.status_code for answer in answers[WRONG_KEYS:]} == {429}
+    assert int(answers[-1].headers["retry-after"]) > 0
+    assert len([line for line in lines if line["log_level"] == "info"]) == WRONG_KEYS
+    assert (right.status_code, elsewhere.status_code) == (200, 401)

@@ -4,7 +4,7 @@ import pytest
 
 from config.errors import InvalidSetting
 from config.settings import Settings
-from pipeline.api.auth import Authenticator, Peer, hashed, new_key
+from pipeline.api.auth import Authenticator, Peer, hashed, network_of, new_key
 from pipeline.api.errors import LoopbackOnly, NotAuthenticated
 from tests.support.api_fixture import keys
 
@@ -78,6 +78,24 @@ def test_without_any_key_configured_this_machine_may_ask(address: str, host: str
         peer(origin="https://evil.example.com"),
         peer(origin="null"),
         peer(origin="http://[::1"),
+        peer(origin="http://[::1].evil"),
+        peer(origin="http://[::1]:80.evil"),
+        peer(origin="http://127.0.0.1@evil.example.com"),
+        peer(origin="http://evil.example.com/127.0.0.1"),
+        peer(origin="file://127.0.0.1"),
+        peer(origin=""),
+        peer(sec_fetch_site="cross-site"),
+        peer(sec_fetch_site="Cross-Site", sec_fetch_mode="no-cors", sec_fetch_dest="image"),
+        peer(x_forwarded_proto="https"),
+        peer(cf_connecting_ip="203.0.113.7"),
+        peer(cf_ray="1"),
+        peer(cdn_loop="cloudflare"),
+        peer(true_client_ip="203.0.113.7"),
+        peer(x_client_ip="203.0.113.7"),
+        peer(x_envoy_external_address="203.0.113.7"),
+        peer(fly_client_ip="203.0.113.7"),
+        peer(tailscale_user_login="somebody"),
+        peer(x_original_url="/jobs"),
         peer(origin="https://127.0.0.1.evil.example.com"),
     ],
 )
@@ -90,6 +108,9 @@ def test_pages_of_this_machine_and_of_listed_sites_may_ask() -> None:
     listing = Authenticator.of(Settings(cors_origins="https://app.example.com"))
 
     assert OPEN.tenant(peer(origin="http://localhost:3000")) == "local"
+    assert OPEN.tenant(peer(origin="http://[::1]:3000", sec_fetch_site="cross-site")) == "local"
+    assert OPEN.tenant(peer(sec_fetch_site="same-origin")) == "local"
+    assert OPEN.tenant(peer(sec_fetch_site="none")) == "local"
     assert listing.tenant(peer(origin="https://app.example.com")) == "default"
 
 
@@ -99,3 +120,9 @@ def test_a_new_key_is_long_and_never_the_same() -> None:
     assert len(made) == 20
     assert all(key.startswith("ryla_") and len(key) >= 48 for key in made)
     assert hashed("a") == "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
+
+
+def test_the_many_addresses_of_one_machine_are_one_network() -> None:
+    assert network_of("203.0.113.7") == "203.0.113.7"
+    assert network_of("2001:db8::1") == network_of("2001:db8::ffff") != network_of("2001:db9::1")
+    assert network_of(None) == network_of("testclient") == ""

@@ -208,3 +208,33 @@ async def test_a_lease_that_changed_is_read_again(
         clock.now += 1
         await job_listing.look(since=clock.now)
         assert await job_listing.ended_of("acme") == committed
+
+
+async def test_a_job_that_was_cancelled_here_counts_no_more_though_its_lease_stays(
+    pipeline: PipelineFixture, job_listing: JobListing, clock: Clock
+) -> None:
+    """Its events wait for PostHog, in the lease."""
+    for n in range(3):
+        put(pipeline, f"a-{n}")
+    assert await job_listing.jobs_of("acme") == 3
+    job_listing.posted(key("b"))
+    job_listing.ended("a-0")
+    job_listing.ended("b")
+
+    assert await job_listing.jobs_of("acme") == 2
+    clock.now += 10
+    assert (await job_listing.look(since=clock.now)).count == {"acme": 2}
+    assert set((await job_listing.look(since=clock.now)).ids_of("acme")) == {"a-1", "a-2"}
+
+
+async def test_what_was_cancelled_is_forgotten_once_no_listing_shows_it(
+    pipeline: PipelineFixture, job_listing: JobListing, clock: Clock
+) -> None:
+    put(pipeline, "a")
+    await job_listing.jobs_of("acme")
+    job_listing.ended("a")
+    pipeline.raw._store.delete(key("a"))
+    clock.now += 10
+    await job_listing.look(since=clock.now)
+
+    assert job_listing._cancelled == {}

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPResponse
 from threading import Event
 
 import httpx
@@ -16,7 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from config.errors import InvalidSetting
 from pipeline.api import server
 from pipeline.api.dependencies import ApiDependencies
-from pipeline.api.server import IdleTimeoutProtocol, listen, served, url_of
+from pipeline.api.server import SAME_LINES, IdleTimeoutProtocol, listen, served, url_of
 from tests.pipeline.conftest import MakePipeline
 from tests.support.api_fixture import QUICK, SMALL
 from tests.support.pipeline_fixture import PipelineFixture
@@ -144,3 +144,19 @@ def test_those_beyond_the_most_that_there_may_be_are_turned_away(
             assert second.recv(1) == b""
         first.sendall(HEALTH)
         assert first.recv(4096)
+
+
+def test_what_is_no_http_is_answered_as_a_problem_and_logged_a_few_times(
+    address: tuple[str, int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(SAME_LINES + 20):
+        with socket.create_connection(address, timeout=10) as connection:
+            connection.sendall(b"\x16\x03\x01 nonsense\r\n\r\n")
+            with closing(HTTPResponse(connection)) as answer:
+                answer.begin()
+                told = json.loads(answer.read())
+        assert (answer.status, told["code"]) == (400, "bad_request")
+        assert answer.headers["content-type"] == "application/problem+json"
+
+    said = capsys.readouterr().out.count("Invalid HTTP request received")
+    assert SAME_LINES <= said <= 2 * SAME_LINES  # a minute may have begun meanwhile

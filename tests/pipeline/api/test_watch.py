@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from config.errors import StoreError
 from pipeline.api.dependencies import Timeouts
 from pipeline.api.lookup import OwnedJob
 from pipeline.contract.keys import inbox_key, lease_key, result_key
@@ -26,8 +28,8 @@ ACME = {"tenant": "acme", "model": "flux-dev"}
 class Waiters:
     """Jobs put by hand, and those who wait for them."""
 
-    def __init__(self, pipeline: PipelineFixture) -> None:
-        self.api = ApiFixture(pipeline, PACE)
+    def __init__(self, pipeline: PipelineFixture, timeouts: Timeouts = PACE) -> None:
+        self.api = ApiFixture(pipeline, timeouts)
         self.watcher = self.api.service.watcher
         self.raw = pipeline.raw
         self.objects = pipeline.raw._store
@@ -232,6 +234,22 @@ async def test_a_store_that_is_away_for_a_while_ends_no_wait(waiters: Waiters) -
     waiters.raw.fail = lambda call, key: None
 
     assert (await task).finished
+
+
+async def test_a_store_that_stays_away_is_told_to_those_who_wait(
+    make_pipeline: MakePipeline,
+) -> None:
+    waiters = Waiters(make_pipeline(), replace(PACE, store_away=BEAT * 5))
+    (task,) = started(waiters.wait(waiters.submit("job")))
+    await waiters.looks(2)
+    waiters.raw.fail = lambda call, key: Busy("slow down")
+
+    with pytest.raises(StoreError):
+        await task
+    waiters.raw.fail = lambda call, key: None
+    (later,) = started(waiters.wait(waiters.submit("job")))
+    waiters.commit("job")
+    assert (await later).finished
 
 
 async def test_nobody_waits_and_nothing_is_listed(waiters: Waiters) -> None:

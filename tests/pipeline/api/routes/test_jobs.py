@@ -9,6 +9,7 @@ import pytest
 from httpx import Response
 from starlette.types import Message
 
+from pipeline.api.dependencies import Timeouts
 from pipeline.contract.keys import lease_key, result_key
 from pipeline.contract.lease import Phase, Progress
 from pipeline.store.base import Always
@@ -233,6 +234,23 @@ async def test_a_running_job_is_cancelled_for_those_who_wait_for_it(idle_desk: A
     await idle_desk.client.delete(f"/jobs/{id}")
 
     assert (await waiting).json()["status"] == "cancelled"
+
+
+async def test_who_waits_hears_of_a_cancel_at_once_and_not_at_the_next_look(
+    make_pipeline: MakePipeline,
+) -> None:
+    rare = Timeouts(look=60, first_look=60, job_listing=0, listing=0)
+    async with ApiFixture(make_pipeline(api_jobs_per_tenant=1), rare) as desk:
+        id = await posted(desk)
+        waiting = asyncio.create_task(get(desk, f"/jobs/{id}", Prefer="wait=30"))
+        await desk.until(lambda: desk.followed(id) is not None)
+        assert (await desk.post()).status_code == 429
+
+        await desk.client.delete(f"/jobs/{id}")
+
+        async with asyncio.timeout(1):
+            assert (await waiting).json()["status"] == "cancelled"
+        assert (await desk.post()).status_code == 202
 
 
 async def test_an_output_is_fetched_with_its_type_and_tag(api: ApiFixture) -> None:
