@@ -39,7 +39,12 @@ def main() -> None:
         _measure(
             f"score, {REFERENCES} references",
             options.repeat,
-            lambda: score(face, references, embedder=analyser.embedder),
+            lambda: score(
+                face,
+                references,
+                embedder=analyser.embedder,
+                embedder_sha256=analyser.embedder_sha256,
+            ),
         )
 
 

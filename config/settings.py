@@ -173,7 +173,8 @@ class Settings(BaseModel):
     )
     calibration_file: Path | None = _setting(
         None,
-        "What `ryla faces calibrate` measured; unset: <pack>.calibration.json beside the packs.",
+        "What `ryla faces calibrate` measured; unset: <pack>.calibration.json beside the packs,"
+        " else what comes with the embedded model.",
     )
 
     # Tables

@@ -243,6 +243,8 @@ class FaceConsistencyMeasured(Event):
     """Mean similarity of strangers: what counts as match 0."""
     embedder: Text | None = None
     """Of the similarity; those of different ones do not compare."""
+    embedder_sha256: Text | None = None
+    """Of the embedder's file."""
     faces_found: int | None = None
     """In the output."""
     reason: Text | None = None

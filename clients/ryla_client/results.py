@@ -86,6 +86,7 @@ class OutputFace(TypedDict):
     baseline: FaceBaseline | None
     reason: str | None
     embedder: str
+    embedder_sha256: str | None
     faces_found: int
     box: Region
     seed: int

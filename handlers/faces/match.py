@@ -3,13 +3,14 @@
 import datetime
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from statistics import fmean
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from config.errors import InvalidInput
 from handlers.faces.boxes import Embedding
 
 SCORING_PACK = "auraface-v1"
@@ -23,10 +24,45 @@ class Reason(StrEnum):
 
     NO_FACE = "no_face"
     BASELINE_UNKNOWN = "baseline_unknown"
-    """No calibration, or one of another embedder."""
+    """No calibration, or one of another embedder or of another file of its name."""
     REFERENCES_DIFFER = "references_differ"
-    """The character's own pictures are no more alike than strangers are."""
+    """The character's own pictures are nearer to strangers than to one person."""
     FACE_MODELS_MISSING = "face_models_missing"
+
+
+GATE = 0.85
+"""The match at which a calibration tells its error rates: what the requirements ask of a face."""
+
+
+class _Measured(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Spread(_Measured):
+    """Of the similarities of all pairs of one sort, each counted once."""
+
+    sd: float = Field(ge=0)
+    p5: Cosine
+    p95: Cosine
+    least: Cosine
+    most: Cosine
+    pairs: int = Field(ge=1)
+
+
+class ErrorRates(_Measured):
+    """What a gate at this match would have done to the pairs."""
+
+    min_match: float = Field(ge=0, le=1)
+    similarity: float
+    """That stands for this match."""
+    genuine_rejected: float = Field(ge=0, le=1)
+    strangers_accepted: float = Field(ge=0, le=1)
+
+
+class Photograph(_Measured):
+    address: str
+    """Of a public repository, at a commit; or the path in the operator's folder."""
+    sha256: str
 
 
 class Calibration(BaseModel):
@@ -36,12 +72,24 @@ class Calibration(BaseModel):
 
     date: datetime.date
     embedder: str
+    embedder_sha256: str | None = None
+    """Of its file; None in a calibration that was made before it was noted, which fits nothing."""
     strangers_mean: Cosine
     same_mean: Cosine
     people: int = Field(ge=2)
     pictures: int = Field(ge=3)
     without_face: int = Field(0, ge=0)
     """Further pictures, in which no face was found."""
+    same: Spread | None = None
+    strangers: Spread | None = None
+    auc: float | None = Field(None, ge=0, le=1)
+    """How often a pair of the same person is more alike than one of strangers."""
+    errors: ErrorRates | None = None
+    photographs: tuple[Photograph, ...] = ()
+
+    def fits(self, embedder: str, sha256: str) -> bool:
+        """Whether it was measured with this embedder: a name may stand for several files."""
+        return (self.embedder, self.embedder_sha256) == (embedder, sha256)
 
     @model_validator(mode="after")
     def _tells_people_apart(self) -> Self:
@@ -71,6 +119,8 @@ class Score:
     baseline: Baseline | None = None
     reason: Reason | None = None
     """Set where similarity or match is missing."""
+    embedder_sha256: str | None = None
+    """Of the embedder's file."""
 
 
 @dataclass(frozen=True)
@@ -109,19 +159,55 @@ def match(similar: float, baseline: Baseline) -> float:
 
 
 def baseline_for(
-    references: Sequence[Embedding], calibration: Calibration | None, embedder: str
+    references: Sequence[Embedding], calibration: Calibration | None, embedder: str, sha256: str
 ) -> Baseline | Reason:
     """The character's own baseline, or why there is none.
 
-    The same person's mean is of the character's references; of a single one it is calibration's.
+    The same person's mean is the lower of the references' own and calibration's: near-duplicates
+    are more alike than any other picture of the person will be.
     """
-    if calibration is None or calibration.embedder != embedder:
+    if calibration is None or not calibration.fits(embedder, sha256):
         return Reason.BASELINE_UNKNOWN
     own = same_mean(references)
-    baseline = Baseline(calibration.strangers_mean, calibration.same_mean if own is None else own)
-    if baseline.same_mean <= baseline.strangers_mean:
+    if odd_one(references, calibration) is not None:
         return Reason.REFERENCES_DIFFER
-    return baseline
+    same = calibration.same_mean if own is None else min(own, calibration.same_mean)
+    return Baseline(calibration.strangers_mean, same)
+
+
+def half_way(calibration: Calibration) -> float:
+    """The similarity in the middle between strangers and the same person."""
+    return (calibration.strangers_mean + calibration.same_mean) / 2
+
+
+def odd_one(references: Sequence[Embedding], calibration: Calibration | None) -> int | None:
+    """Which of several references is another person: the one that is least like the others, if it
+    is less than half-way from strangers. None if all can be one.
+
+    The calibration must be of the embedder; without one nothing can be told.
+    """
+    if calibration is None or len(references) < 2:
+        return None
+    likeness = [
+        similarity_to(one, [*references[:at], *references[at + 1 :]])
+        for at, one in enumerate(references)
+    ]
+    least = min(range(len(likeness)), key=lambda at: (likeness[at], -at))
+    return least if likeness[least] < half_way(calibration) else None
+
+
+def require_above_strangers(min_similarity: float | None, calibration: Calibration | None) -> None:
+    """Raises InvalidInput for a gate that nearly any face would pass."""
+    if min_similarity is None or calibration is None or calibration.strangers is None:
+        return
+    if min_similarity < calibration.strangers.p95:
+        raise InvalidInput(
+            f"by {calibration.embedder} 5 % of strangers have a similarity of"
+            f" {calibration.strangers.p95:.3f} or more: a gate below it lets others through",
+            field="input.min_face_similarity",
+            value=min_similarity,
+            hint="Use min_face_match, which means the same with every embedder; 0.85 is usual.",
+        )
 
 
 def score(
@@ -129,17 +215,20 @@ def score(
     references: Sequence[Embedding],
     *,
     embedder: str,
+    embedder_sha256: str,
     calibration: Calibration | None = None,
     faces_found: int = 1,
 ) -> Score:
     """Measure an output's face (None: it has none) against at least one reference."""
     if face is None:
-        return Score(embedder, 0, reason=Reason.NO_FACE)
-    similar = similarity_to(face, references)
-    baseline = baseline_for(references, calibration, embedder)
+        return Score(embedder, reason=Reason.NO_FACE, embedder_sha256=embedder_sha256)
+    found = Score(
+        embedder, faces_found, similarity_to(face, references), embedder_sha256=embedder_sha256
+    )
+    baseline = baseline_for(references, calibration, embedder, embedder_sha256)
     if isinstance(baseline, Reason):
-        return Score(embedder, faces_found, similar, reason=baseline)
-    return Score(embedder, faces_found, similar, match(similar, baseline), baseline)
+        return replace(found, reason=baseline)
+    return replace(found, match=match(similarity_to(face, references), baseline), baseline=baseline)
 
 
 def passes(gate: Gate, result: Score) -> bool:

@@ -83,6 +83,7 @@ class Scorer:
             face.embedding if face else None,
             self.references,
             embedder=self.finder.embedder,
+            embedder_sha256=self.finder.embedder_sha256,
             calibration=self.calibration,
             faces_found=len(faces),
         )

@@ -1,6 +1,7 @@
 """`ryla faces`: measures faces, and what the numbers are worth."""
 
-import os
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
@@ -8,17 +9,30 @@ from typing import Annotated, Any
 
 import typer
 
-from config.errors import InvalidInput, NoFace
-from config.logs import configure_logs
-from config.settings import Settings
-from handlers.faces.boxes import Face, FaceFinder
-from handlers.faces.calibration import SUFFIXES, calibrate
+from config.errors import InvalidInput
+from handlers.faces.boxes import Face
+from handlers.faces.calibration import (
+    Suspect,
+    calibrate,
+    read_album,
+    suspects,
+)
 from handlers.faces.comparison_image import Panel, comparison_image, in_words, marks
-from handlers.faces.match import Calibration, Score, score
-from handlers.faces.measurement import FaceUse, face_of
+from handlers.faces.match import Calibration, Score
 from pipeline.cli import output
-from pipeline.cli.options import Json, load_cli_settings, quieter
-from pipeline.models.face_packs import calibration_path, load_finder, read_calibration
+from pipeline.cli.face_pictures import (
+    Measure,
+    Measured,
+    Row,
+    end,
+    face_settings,
+    load,
+    named,
+    pictures,
+    read,
+)
+from pipeline.cli.options import Json
+from pipeline.models.face_packs import calibration_path
 
 HELP = """Measure faces.
 
@@ -30,7 +44,9 @@ SCORE = """Measure the faces of pictures against a reference.
 
 Example:
 
-    ryla faces score anna.png out/*.png --out scores.png
+    ryla faces score anna.png out/ more.png --out scores.png
+
+A picture that cannot be read is named and left out; the exit code is then 1.
 """
 
 COMPARE = """Set two folders of pictures side by side: which keeps the face better?
@@ -42,7 +58,8 @@ Example:
 
 CALIBRATE = """Measure the embedder on labelled pictures: DIR/PERSON/<picture>.
 
-Give at least two people and two pictures of each. The means are written where scoring finds them.
+Give at least two people and two pictures of each. Means, spreads and error rates are written where
+scoring finds them; pictures that look mislabelled are named.
 
 Example:
 
@@ -68,15 +85,18 @@ def _register_score(group: typer.Typer) -> None:
     @output.command
     def command(
         reference: Annotated[Path, typer.Argument(metavar="REF", help="A picture of the person.")],
-        pictures: Annotated[list[Path], typer.Argument(metavar="IMG...", help="Pictures.")],
+        given_pictures: Annotated[
+            list[Path], typer.Argument(metavar="IMG...", help="Pictures, or folders of them.")
+        ],
         out: Annotated[
             Path | None, typer.Option("--out", help="Write a picture with boxes and numbers.")
         ] = None,
         pack: Pack = None,
         json: Json = False,
     ) -> None:
-        runtime = _Measure(_settings(pack), reference)
-        rows = [(path, runtime.faces(path)) for path in pictures]
+        runtime = Measure(face_settings(pack), reference)
+        paths = [each for given in given_pictures for each in pictures(given)]
+        rows, unreadable = runtime.read(paths)
         if out is not None:
             out.write_bytes(
                 comparison_image([runtime.reference_panel, *(_panel(*row) for row in rows)])
@@ -86,11 +106,14 @@ def _register_score(group: typer.Typer) -> None:
                 {"picture": str(path), "faces": [_face_document(*each) for each in found]}
                 for path, found in rows
             ]
-            output.print_json({"embedder": runtime.finder.embedder, "pictures": documents})
-            return
-        lines = [line for path, found in rows for line in _lines(path, found)]
-        columns = ("=picture", ">face", ">similarity", ">match", "reason")
-        output.out().print(output.table(None, columns, lines))
+            output.print_json(
+                {**runtime.embedder, "pictures": documents, "unreadable": named(unreadable)}
+            )
+        else:
+            lines = [line for path, found in rows for line in _lines(path, found)]
+            columns = ("=picture", ">face", ">similarity", ">match", "reason")
+            output.out().print(output.table(None, columns, lines))
+        end(unreadable)
 
 
 def _register_compare(group: typer.Typer) -> None:
@@ -103,16 +126,24 @@ def _register_compare(group: typer.Typer) -> None:
         pack: Pack = None,
         json: Json = False,
     ) -> None:
-        runtime = _Measure(_settings(pack), reference)
-        sides = [_side(runtime, folder) for folder in (one, other)]
+        runtime = Measure(face_settings(pack), reference)
+        for folder in (one, other):
+            if not folder.is_dir():
+                raise InvalidInput(f"{folder} is no folder", value=str(folder))
+        read = [(folder, *runtime.read(pictures(folder))) for folder in (one, other)]
+        sides = [_side(folder, rows) for folder, rows, _ in read]
+        unreadable = [each for _, _, torn in read for each in torn]
         if json:
-            output.print_json({"embedder": runtime.finder.embedder, "folders": sides})
-            return
-        columns = ("=folder", ">pictures", ">no face", ">mean", ">least", ">most", ">match")
-        names = ("folder", "pictures", "without_face", "mean", "least", "most", "match")
-        rows = [[_shown(side[name]) for name in names] for side in sides]
-        output.out().print(output.table(None, columns, rows))
-        output.print_text(_verdict(sides))
+            output.print_json(
+                {**runtime.embedder, "folders": sides, "unreadable": named(unreadable)}
+            )
+        else:
+            columns = ("=folder", ">pictures", ">no face", ">mean", ">least", ">most", ">match")
+            names = ("folder", "pictures", "without_face", "mean", "least", "most", "match")
+            rows = [[_shown(side[name]) for name in names] for side in sides]
+            output.out().print(output.table(None, columns, rows))
+            output.print_text(_verdict(sides))
+        end(unreadable)
 
 
 def _register_calibrate(group: typer.Typer) -> None:
@@ -123,83 +154,62 @@ def _register_calibrate(group: typer.Typer) -> None:
         pack: Pack = None,
         json: Json = False,
     ) -> None:
-        settings = _settings(pack)
+        settings = face_settings(pack)
         if not folder.is_dir():
             raise InvalidInput(f"{folder} is no folder", hint="Give one with a folder a person.")
-        finder = _load(settings)
-        measured = calibrate(folder, finder, datetime.now(UTC).date())
+        finder = load(settings)
+        album = read_album(folder, finder)
+        measured = calibrate(album, finder, datetime.now(UTC).date())
+        doubtful = suspects(album.people)
         file = calibration_path(settings)
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(measured.model_dump_json(indent=1) + "\n", encoding="utf-8")
         if json:
-            output.print_json({"file": str(file), **measured.model_dump(mode="json")})
-            return
+            output.print_json(
+                {
+                    "file": str(file),
+                    **measured.model_dump(mode="json"),
+                    "suspects": [asdict(each) for each in doubtful],
+                    "unreadable": named(album.unreadable),
+                }
+            )
+        else:
+            _print_calibration(measured, doubtful, file)
+        end(album.unreadable)
+
+
+def _print_calibration(measured: Calibration, doubtful: Sequence[Suspect], file: Path) -> None:
+    columns = ("pairs", ">n", ">mean", ">sd", ">least", ">5 %", ">95 %", ">most")
+    rows = [
+        [name, each.pairs, *map(_shown, (mean, each.sd, each.least, each.p5, each.p95, each.most))]
+        for name, mean, each in (
+            ("the same person", measured.same_mean, measured.same),
+            ("strangers", measured.strangers_mean, measured.strangers),
+        )
+        if each is not None
+    ]
+    output.out().print(output.table(measured.embedder, columns, rows))
+    if (errors := measured.errors) is not None:
         output.print_text(
-            f"{measured.embedder}: same person {measured.same_mean:.3f},"
-            f" strangers {measured.strangers_mean:.3f}"
-            f" ({measured.pictures} pictures of {measured.people} people,"
-            f" {measured.without_face} without a face); written to {file}"
+            f"A match of {errors.min_match} is a similarity of {errors.similarity:.3f}: it rejects"
+            f" {errors.genuine_rejected:.1%} of the pairs of one person and accepts"
+            f" {errors.strangers_accepted:.1%} of those of strangers."
         )
-
-
-Measured = tuple[Face, Score]
-
-
-class _Measure:
-    """A reference and what it is compared with."""
-
-    def __init__(self, settings: Settings, reference: Path) -> None:
-        self.finder = _load(settings)
-        self._calibration: Calibration | None = read_calibration(settings)
-        self._body = _read(reference)
-        self._title = reference.name
-        try:
-            self._face = face_of(self._body, self.finder)
-        except NoFace as error:
-            raise NoFace(f"{reference} shows no face", hint=error.hint) from None
-
-    @property
-    def reference_panel(self) -> Panel:
-        return Panel(self._title, self._body, marks([self._face], [self._score(self._face, 1)]))
-
-    def faces(self, path: Path) -> list[Measured]:
-        """Largest first."""
-        found = self.finder.find_faces(_read(path))
-        return [(face, self._score(face, len(found))) for face in found]
-
-    def _score(self, face: Face, found: int) -> Score:
-        return score(
-            face.embedding,
-            [self._face.embedding],
-            embedder=self.finder.embedder,
-            calibration=self._calibration,
-            faces_found=found,
+    for each in doubtful:
+        output.print_text(
+            f"{each.picture} may not be {each.person}: {each.similarity:.3f} alike to the other"
+            f" pictures, {each.likest_similarity:.3f} to those of {each.likest}"
         )
-
-
-def _settings(pack: str | None) -> Settings:
-    settings = load_cli_settings(os.environ)
-    configure_logs(quieter(settings, os.environ, "warning"))
-    if pack is None:
-        return settings
-    return Settings.model_validate({**settings.model_dump(), "faces_pack": pack})
-
-
-def _load(settings: Settings) -> FaceFinder:
-    """Raises FaceModelsMissing."""
-    return load_finder(settings, FaceUse.SCORE)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InvalidInput(f"{path} cannot be read: {error.strerror}", value=str(path)) from None
+    output.print_text(
+        f"{measured.pictures} pictures of {measured.people} people, {measured.without_face} without"
+        f" a face; written to {file}"
+    )
 
 
 def _panel(path: Path, found: list[Measured]) -> Panel:
     faces, scores = [face for face, _ in found], [result for _, result in found]
     title = path.name if found else f"{path.name}: no_face"
-    return Panel(title, _read(path), marks(faces, scores))
+    return Panel(title, read(path), marks(faces, scores))
 
 
 def _lines(path: Path, found: list[Measured]) -> list[list[object]]:
@@ -222,21 +232,16 @@ def _face_document(face: Face, result: Score) -> dict[str, Any]:
     }
 
 
-def _side(runtime: _Measure, folder: Path) -> dict[str, Any]:
+def _side(folder: Path, rows: Sequence[Row]) -> dict[str, Any]:
     """The likest face of each picture, over a folder."""
-    if not folder.is_dir():
-        raise InvalidInput(f"{folder} is no folder", value=str(folder))
-    pictures = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    if not pictures:
-        raise InvalidInput(f"{folder} holds no pictures", value=str(folder))
-    every = [[result for _, result in runtime.faces(path)] for path in pictures]
+    every = [[result for _, result in found] for _, found in rows]
     likest = [max(found, key=lambda one: one.similarity or -1.0) for found in every if found]
     similarities = [one.similarity for one in likest if one.similarity is not None]
     matches = [one.match for one in likest if one.match is not None]
     return {
         "folder": str(folder),
-        "pictures": len(pictures),
-        "without_face": len(pictures) - len(likest),
+        "pictures": len(rows),
+        "without_face": len(rows) - len(likest),
         "mean": fmean(similarities) if similarities else None,
         "least": min(similarities, default=None),
         "most": max(similarities, default=None),

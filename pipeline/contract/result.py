@@ -55,7 +55,9 @@ class OutputFace(_Part):
     reason: str | None = None
     """Why there is no match, such as `baseline_unknown`."""
     embedder: str
-    """The pack that was measured with; similarities of different ones do not compare."""
+    """What was measured with; similarities of different ones do not compare."""
+    embedder_sha256: str | None = None
+    """Of the embedder's file; null in results from before it was noted."""
     faces_found: int
     """In the picture."""
     box: Region

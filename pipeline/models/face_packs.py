@@ -11,6 +11,7 @@ from config.settings import Settings
 from config.validation_errors import first_problem
 from handlers.faces import dlib_finder, insightface_finder
 from handlers.faces.boxes import FaceFinder
+from handlers.faces.calibration import shipped
 from handlers.faces.dlib_finder import EMBEDDER as EMBEDDED
 from handlers.faces.match import SCORING_PACK, Calibration
 from handlers.faces.measurement import FaceUse
@@ -74,10 +75,13 @@ def calibration_path(settings: Settings) -> Path:
 
 
 def read_calibration(settings: Settings) -> Calibration | None:
-    """None where nobody has calibrated. Raises InvalidSetting for a file that cannot be used."""
+    """The operator's, else what comes with the package for this embedder, else None.
+
+    Raises InvalidSetting for a file that cannot be used.
+    """
     path = calibration_path(settings)
     if not path.exists():
-        return None
+        return None if settings.calibration_file else shipped(scoring_pack(settings))
     try:
         return Calibration.model_validate_json(path.read_bytes())
     except ValidationError as error:

@@ -176,6 +176,7 @@ def face_measured(
             baseline=score.baseline.same_mean if score.baseline else None,
             strangers_baseline=score.baseline.strangers_mean if score.baseline else None,
             embedder=score.embedder,
+            embedder_sha256=score.embedder_sha256,
             faces_found=score.faces_found,
             reason=score.reason,
             output=output,

@@ -71,6 +71,7 @@ def told(report: FaceMeasurement) -> dict[str, OutputFace | Region | str | None]
         else FaceBaseline(same_mean=baseline.same_mean, strangers_mean=baseline.strangers_mean),
         reason=score.reason,
         embedder=score.embedder or "",
+        embedder_sha256=score.embedder_sha256,
         faces_found=score.faces_found,
         box=region(best.box),
         seed=best.seed,

@@ -856,6 +856,7 @@ export interface OutputFace {
   baseline?: FaceBaseline | null;
   reason?: string | null;
   embedder: string;
+  embedder_sha256?: string | null;
   faces_found: number;
   box: Region;
   seed: number;

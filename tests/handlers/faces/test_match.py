@@ -1,12 +1,14 @@
 import datetime
 import math
 from statistics import fmean
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from config.errors import InvalidInput
 from handlers.faces.boxes import Embedding
 from handlers.faces.match import (
     Baseline,
@@ -14,9 +16,12 @@ from handlers.faces.match import (
     Gate,
     Reason,
     Score,
+    Spread,
     best,
     match,
+    odd_one,
     passes,
+    require_above_strangers,
     same_mean,
     score,
     similarity,
@@ -24,14 +29,21 @@ from handlers.faces.match import (
 )
 
 EMBEDDER = "auraface-v1"
+SHA256 = "a" * 64
 CALIBRATION = Calibration(
     date=datetime.date(2026, 11, 1),
     embedder=EMBEDDER,
+    embedder_sha256=SHA256,
     strangers_mean=0.1,
     same_mean=0.6,
     people=12,
     pictures=60,
 )
+MEASURED_BY: Any = {
+    "embedder": EMBEDDER,
+    "embedder_sha256": SHA256,
+    "calibration": CALIBRATION,
+}
 parts = st.floats(-1, 1, allow_subnormal=False)
 embeddings = st.tuples(parts, parts, parts).filter(lambda vector: math.hypot(*vector) > 1e-3)
 
@@ -81,43 +93,85 @@ def test_match_is_a_share_that_never_falls_as_similarity_rises(
 
 
 def test_one_reference_is_measured_against_the_calibrated_means() -> None:
-    result = score(at(60), [at(0)], embedder=EMBEDDER, calibration=CALIBRATION, faces_found=2)
+    result = score(
+        at(60),
+        [at(0)],
+        **MEASURED_BY,
+        faces_found=2,
+    )
     assert result.similarity == pytest.approx(0.5)
     assert result.match == pytest.approx(0.8)
     assert result.baseline == Baseline(strangers_mean=0.1, same_mean=0.6)
     assert (result.embedder, result.faces_found, result.reason) == (EMBEDDER, 2, None)
 
 
-def test_several_references_are_measured_against_their_own_mean() -> None:
-    references = [at(0), at(30)]
-    result = score(at(60), references, embedder=EMBEDDER, calibration=CALIBRATION)
-    own = math.cos(math.radians(30))
-    similar = fmean([0.5, own])
+def test_references_that_are_less_alike_than_usual_are_measured_against_their_own_mean() -> None:
+    references = [at(0), at(60)]
+    result = score(at(90), references, **MEASURED_BY)
+    own = math.cos(math.radians(60))
+    similar = fmean([0.0, math.cos(math.radians(30))])
     assert result.baseline is not None
     assert result.baseline.same_mean == pytest.approx(own)
     assert result.match == pytest.approx((similar - 0.1) / (own - 0.1))
 
 
+def test_near_duplicates_among_references_do_not_raise_what_is_asked_of_others() -> None:
+    result = score(at(60), [at(0), at(1)], **MEASURED_BY)
+    assert result.baseline == Baseline(strangers_mean=0.1, same_mean=0.6)
+
+
 @pytest.mark.parametrize(
-    "calibration", [None, CALIBRATION.model_copy(update={"embedder": "antelopev2"})]
+    "calibration",
+    [
+        None,
+        CALIBRATION.model_copy(update={"embedder": "antelopev2"}),
+        CALIBRATION.model_copy(update={"embedder_sha256": "b" * 64}),
+        CALIBRATION.model_copy(update={"embedder_sha256": None}),
+    ],
 )
 @pytest.mark.parametrize("references", [[at(0)], [at(0), at(10)]])
 def test_without_a_baseline_of_this_embedder_similarity_stands_alone(
     calibration: Calibration | None, references: list[Embedding]
 ) -> None:
-    result = score(at(0), references, embedder=EMBEDDER, calibration=calibration)
+    result = score(at(0), references, **{**MEASURED_BY, "calibration": calibration})
     assert result.similarity == pytest.approx(1, abs=0.02)
     assert (result.match, result.reason) == (None, Reason.BASELINE_UNKNOWN)
 
 
-def test_references_of_different_people_make_no_baseline() -> None:
-    result = score(at(0), [at(0), at(90)], embedder=EMBEDDER, calibration=CALIBRATION)
+@pytest.mark.parametrize("apart", [71, 90])
+def test_references_nearer_to_strangers_than_to_one_person_make_no_baseline(apart: float) -> None:
+    result = score(
+        at(0),
+        [at(0), at(apart)],
+        **MEASURED_BY,
+    )
     assert (result.match, result.reason) == (None, Reason.REFERENCES_DIFFER)
 
 
 def test_an_output_without_a_face_has_no_numbers() -> None:
-    result = score(None, [at(0)], embedder=EMBEDDER, calibration=CALIBRATION)
-    assert result == Score(EMBEDDER, 0, reason=Reason.NO_FACE)
+    result = score(None, [at(0)], **MEASURED_BY)
+    assert result == Score(EMBEDDER, 0, reason=Reason.NO_FACE, embedder_sha256=SHA256)
+
+
+def test_the_reference_that_is_another_person_is_told() -> None:
+    assert odd_one([at(0), at(20), at(90)], CALIBRATION) == 2
+    assert odd_one([at(90), at(20), at(0)], CALIBRATION) == 0
+    assert odd_one([at(0), at(90)], CALIBRATION) == 1
+    assert odd_one([at(0), at(30)], CALIBRATION) is None
+    assert odd_one([at(0)], CALIBRATION) is None
+    assert odd_one([at(0), at(90)], None) is None
+
+
+def test_a_least_similarity_that_strangers_reach_is_refused_with_the_number() -> None:
+    spread = Spread(sd=0.1, p5=0.0, p95=0.31, least=-0.1, most=0.4, pairs=50)
+    measured = CALIBRATION.model_copy(update={"strangers": spread})
+
+    with pytest.raises(InvalidInput, match=r"0\.310") as caught:
+        require_above_strangers(0.3, measured)
+
+    assert (caught.value.field, caught.value.value) == ("input.min_face_similarity", 0.3)
+    for least, calibration in ((0.32, measured), (None, measured), (0.3, CALIBRATION), (0.3, None)):
+        require_above_strangers(least, calibration)
 
 
 GOOD = Score(EMBEDDER, 1, similarity=0.55, match=0.9)

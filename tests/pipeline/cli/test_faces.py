@@ -9,6 +9,7 @@ from PIL import Image
 from handlers.faces.boxes import Box
 from tests.pipeline.cli.conftest import Ryla
 from tests.support import commands
+from tests.support.photographs import astronaut, drawn_sitter, png
 from tests.support.portraits import portrait
 
 pytestmark = pytest.mark.xdist_group("faces")
@@ -60,6 +61,52 @@ def test_calibration_gives_later_scores_a_match(folder: Path, bare_ryla: Ryla) -
     (picture,) = answer.document["pictures"]
     assert picture["faces"][0]["match"] > 0.9
     assert picture["faces"][0]["reason"] is None
+
+
+def test_a_picture_in_the_wrong_folder_is_named_with_spreads_and_error_rates(
+    folder: Path, bare_ryla: Ryla
+) -> None:
+    (folder / "people" / "anna" / "2.png").write_bytes(portrait({"anna": PLACE}, light=0.95))
+    shutil.copy(folder / "people" / "bert" / "0.png", folder / "people" / "anna" / "3.png")
+
+    shown = bare_ryla("faces", "calibrate", "people").out
+
+    assert "people/anna/3.png may not be anna" in shown
+    assert "A match of 0.85 is a similarity of" in shown
+    assert "strangers" in shown
+
+
+def test_folders_are_taken_and_one_torn_picture_is_named_and_stops_nothing(
+    folder: Path, bare_ryla: Ryla
+) -> None:
+    (folder / "people" / "anna" / "torn.png").write_bytes(b"torn")
+    paths = ("people/anna", "people/bert/0.png")
+
+    answer = bare_ryla("faces", "score", "people/anna/0.png", *paths, "--json")
+
+    assert answer.code == 1
+    assert len(answer.document["pictures"]) == 3
+    assert [each["picture"] for each in answer.document["unreadable"]] == ["people/anna/torn.png"]
+    assert "people/anna/torn.png is left out: not a picture" in answer.err
+    assert bare_ryla("faces", "calibrate", "people").code == 1
+    both = ("compare", "people/anna", "people/bert", "--ref", "people/anna/0.png")
+    assert bare_ryla("faces", *both).code == 1
+
+
+def test_without_a_pack_the_embedded_model_gives_a_match_at_once(
+    tmp_path: Path, bare_ryla: Ryla
+) -> None:
+    (tmp_path / "astronaut.png").write_bytes(png(astronaut()))
+    (tmp_path / "sitter.png").write_bytes(drawn_sitter())
+    pictures = ("astronaut.png", "sitter.png")
+
+    said = bare_ryla("faces", "score", "astronaut.png", *pictures, "--json").document
+
+    assert said["embedder"] == "dlib-resnet-v1"
+    assert said["embedder_sha256"].startswith("55533b28a958")
+    astronaut_again, sitter = (each["faces"][0] for each in said["pictures"])
+    assert astronaut_again["match"] == 1
+    assert sitter["match"] < 0.85
 
 
 @pytest.mark.usefixtures("folder")

@@ -1,5 +1,6 @@
 """InstantID jobs from manifest to result: dispatcher, worker and stand-in, face models for real."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from datetime import date
@@ -101,9 +102,13 @@ def test_the_result_says_how_much_the_face_is_the_reference_s(
 def test_with_a_calibration_there_is_a_match(faced: PipelineFixture) -> None:
     path = faced.settings.calibration_file
     assert path is not None
+    assert faced.settings.faces_dir is not None
     means = Calibration(
         date=date(2026, 3, 1),
         embedder="auraface-v1",
+        embedder_sha256=hashlib.sha256(
+            (faced.settings.faces_dir / "auraface-v1" / "micro_arcface.onnx").read_bytes()
+        ).hexdigest(),
         strangers_mean=0.1,
         same_mean=0.99,
         people=2,
