@@ -74,8 +74,9 @@ def callback_target(host: str) -> str:
 def pending_lease(lease: Lease, result: Result | None, **changes: Any) -> Lease:
     """The lease of a job that is over but for what it owes. `result` is None where it cannot be
     read."""
-    calls_back = result is not None and result.callback_url is not None
-    host = target_of(result) if result is not None and calls_back else lease.callback_host
+    host = lease.callback_host
+    if result is not None and result.callback_url is not None:
+        host = target_of(result)
     return lease.waiting(committed=True, events=(), callback_host=host, **changes)
 
 

@@ -174,13 +174,14 @@ class Scan:
             backlog.position, backlog.swept, backlog.last_sweep = "", 0, 0
             return ""
         end = page.entries[-1].key
-        if backlog.position is None and self.most_pages > 1:
+        if self.most_pages == 1:
+            backlog.position = end
+            return end
+        if backlog.position is None:
             backlog.position = ""
             self._seek = _Seek(page.entries[0].key, end)
             return self._seek.draw_key(self.draw)
-        if self.most_pages == 1:
-            backlog.position = end
-        return max(backlog.position or "", end)
+        return max(backlog.position, end)
 
     def _swept(self, page: Page) -> str:
         if self._seek is not None:
@@ -196,13 +197,12 @@ class Scan:
     def _sought(self, seek: "_Seek", page: Page) -> str:
         """Of a process's first tick: the first page that is not empty is where its sweep goes on.
         The others are seen besides."""
-        if not page.entries:
-            self._seek = replace(seek, empty_from=self._after)
-        elif page.truncated:
-            self._seek = _Seek(page.entries[0].key, page.entries[-1].key)
-            self.backlog.position = self.backlog.position or self._seek.last
+        if page.entries:
+            first, last = page.entries[0].key, page.entries[-1].key
+            self._seek = replace(seek, first=first, last=last)
+            self.backlog.position = self.backlog.position or last
         else:
-            self._seek = replace(seek, empty_from=page.entries[0].key)
+            self._seek = replace(seek, empty_from=self._after)
         return self._seek.draw_key(self.draw)
 
     def _trim(self) -> None:
@@ -232,7 +232,7 @@ class _Seek:
         alike = takewhile(lambda pair: pair[0] == pair[1], zip(self.first, self.last, strict=False))
         shared = sum(1 for _ in alike)
         for _ in range(SEEKS * SEEKS):
-            cuts = shared if draw() < 0.75 else len(self.last)
+            cuts = (shared, shared, shared, len(self.last))[_index(draw(), 4)]
             cut = len(INBOX) + _index(draw(), cuts - len(INBOX) + 1)
             above = [each for each in CHARACTERS if each > self.last[cut : cut + 1]]
             if not above:

@@ -11,18 +11,20 @@ from structlog.testing import capture_logs
 
 from config.settings import Settings
 from events.posthog_sink import PostHogSink
+from events.sender import EVENTS
 from events.sink import MemorySink, NotDelivered
 from events.stored_event import StoredEvent
 from pipeline.contract.keys import lease_key
 from pipeline.contract.lease import Phase
-from pipeline.contract.result import Status
+from pipeline.contract.result import Result, Status
 from pipeline.dispatcher.tick import tick
-from pipeline.notify.delivery import pauses
+from pipeline.notify.delivery import Pending, pauses, pending, pending_lease, pending_targets
 from pipeline.store.base import OutcomeUnknown
 from pipeline.store.conditional import Won
 from tests.pipeline.conftest import MakePipeline
 from tests.support.instant_comfyui import InstantEngine
-from tests.support.pipeline_fixture import PipelineFixture
+from tests.support.jobs import a_lease, a_result
+from tests.support.pipeline_fixture import NOON, PipelineFixture
 from tests.support.posthog_receiver import Answer, PostHogReceiver
 
 ONE_SLOT = "[routes.Flux]\nmax_in_flight = 1\n"
@@ -55,6 +57,68 @@ def replay(pipeline: PipelineFixture) -> None:
     pipeline.pass_time(4000)
     time.sleep(0.06)  # the sender's own pause
     pipeline.tick()
+
+
+CALLED_BACK = {"callback_url": "https://example.org/done"}
+
+
+@pytest.mark.parametrize(
+    ("result", "lease", "owed"),
+    [
+        ({}, {}, [Pending.EVENTS]),
+        ({}, {"events_out": True}, []),
+        (CALLED_BACK, {}, [Pending.CALLBACK, Pending.EVENTS]),
+        (CALLED_BACK, {"callback_out": True}, [Pending.EVENTS]),
+        (CALLED_BACK, {"events_out": True}, [Pending.CALLBACK]),
+        (CALLED_BACK, {"callback_out": True, "events_out": True}, []),
+    ],
+)
+def test_a_finished_job_owes_what_has_not_arrived_the_callback_first(
+    result: dict[str, Any], lease: dict[str, Any], owed: list[Pending]
+) -> None:
+    assert pending(a_result(**result), a_lease(**lease)) == owed
+
+
+@pytest.mark.parametrize(
+    ("lease", "targets"),
+    [
+        ({}, [EVENTS]),
+        ({"callback_host": "example.org"}, ["callback:example.org", EVENTS]),
+        ({"callback_host": "example.org", "callback_out": True}, [EVENTS]),
+        ({"callback_host": "example.org", "events_out": True}, ["callback:example.org"]),
+        ({"events_out": True}, ["callback:"]),
+    ],
+)
+def test_a_lease_tells_where_what_is_owed_would_go(
+    lease: dict[str, Any], targets: list[str]
+) -> None:
+    assert pending_targets(a_lease(**lease)) == targets
+
+
+@pytest.mark.parametrize(
+    ("result", "host"),
+    [
+        (None, "known.example"),
+        (a_result(), "known.example"),
+        (a_result(**CALLED_BACK), "example.org"),
+    ],
+)
+def test_the_lease_notes_the_host_of_a_callback_that_the_result_names(
+    result: Result | None, host: str
+) -> None:
+    lease = pending_lease(a_lease(callback_host="known.example"), result, not_before=NOON)
+    assert (lease.callback_host, lease.committed, lease.not_before) == (host, True, NOON)
+
+
+def test_a_lease_that_owes_nothing_is_deleted_at_once(
+    flaky: PipelineFixture, sink: FlakySink
+) -> None:
+    lease = a_lease(committed=True, events_out=True)
+    outcome = flaky.store.create(lease_key("job"), lease.body())
+    assert isinstance(outcome, Won)
+    flaky.delivery.deliver(a_result(), lease, outcome.etag)
+    assert flaky.keys("leases/") == []
+    assert sink.requests == 0
 
 
 def test_a_result_whose_events_are_out_has_no_lease(

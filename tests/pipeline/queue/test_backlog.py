@@ -185,6 +185,40 @@ def test_processes_begin_at_different_places_and_list_the_head_all_the_same(shap
     assert len(seen) == len(entries)
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_place_to_begin_is_behind_what_was_found_and_before_what_is_empty(shape: str) -> None:
+    entries = listing(*(f"{name}.json" for name in SHAPES[shape]))
+    for seed in range(40):
+        at = scan(Backlog(), draw=drawn(seed))
+        after: str | None = at.begin()
+        last, empty_from = "", "~"
+        while after is not None:
+            assert last <= after
+            assert after < empty_from or after == last
+            page = [each for each in entries if each.key > after][:10]
+            last = page[-1].key if page else last
+            empty_from = empty_from if page else after
+            after = at.take(Page(page, bool(page) and page[-1] != entries[-1], NOW))
+
+
+DEEP = {
+    "random ids": [f"4.acme.flux.{n * 2654435761 % 2**32:08x}" for n in range(2000)],
+    "ids that begin with the time": [f"4.acme.flux.0199{n * 977:08x}" for n in range(2000)],
+}
+
+
+@pytest.mark.parametrize("shape", DEEP)
+def test_of_a_long_inbox_processes_begin_far_behind_the_head_too(shape: str) -> None:
+    entries = listing(*(f"{name}.json" for name in DEEP[shape]))
+    far = 0
+    for seed in range(30):
+        backlog = Backlog()
+        pages(entries, 50, scan(backlog, draw=drawn(seed)))
+        assert backlog.position, "a place was found"
+        far += backlog.position > entries[200].key
+    assert far >= 5
+
+
 def test_the_first_sweep_goes_on_from_where_it_began() -> None:
     entries = listing(*(f"{name}.json" for name in SHAPES["one group of random ids"]))
     backlog = Backlog()
@@ -248,6 +282,15 @@ def test_held_jobs_are_no_candidates_but_their_entries_are_noted() -> None:
     pages(FIVE[:4], 5, at)
     assert names(at.waiting) == [*"abd"]
     assert at.beside_lease == {"c": FIVE[2]}
+
+
+def test_what_is_held_is_no_candidate_although_it_is_not_listed_again() -> None:
+    backlog = begun()
+    for _ in range(4):
+        pages(FIVE, 1, scan(backlog))
+    at = scan(backlog, held=frozenset({"c", "e"}))
+    at.begin()
+    assert sorted(names(at.waiting)) == [*"abd"]
 
 
 def test_a_claimed_job_is_no_candidate_until_it_is_listed_again() -> None:
@@ -348,6 +391,12 @@ def test_bodies_are_read_where_a_slot_is_free_and_not_every_job_finds_one() -> N
     at = scan(begun(), flux=1)
     pages(bare("a", "b"), 5, at)
     assert names(at.unread()) == ["a", "b"]
+
+
+def test_only_bodies_of_keys_that_say_no_model_are_read() -> None:
+    at = scan(begun(), flux=1)
+    pages(listing("bare.json", "4.acme.flux.full.json"), 10, at)
+    assert names(at.unread()) == ["bare"]
 
 
 @pytest.mark.parametrize("free", [0, 2])
