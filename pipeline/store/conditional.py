@@ -140,8 +140,6 @@ class SafeStore:
             page = self._until_clear(lambda: self.raw.list(prefix, start_after=after, limit=limit))  # noqa: B023 - called at once
             self._saw(page.date)
             kept = [entry for entry in page.entries if not _is_folder(entry)]
-            if len(kept) == len(page.entries):
-                return page
             if kept or not page.truncated:
                 return replace(page, entries=kept)
             start_after = page.entries[-1].key

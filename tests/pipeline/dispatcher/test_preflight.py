@@ -377,6 +377,7 @@ def test_the_decision_is_pure() -> None:
         (body(tenant="acme", version=2), True),
         (body(tenant="acme", input={"prompt": "a cat", "sparkle": 1}), True),
         (body(tenant="acme", later=1), True),
+        (body(tenant="acme", deadline="1764000000", later=1), True),
         (body(tenant="acme", input={"prompt": "a cat", "steps": 0}), False),
         (body(tenant="acme", deadline="2020-01-01T00:00:00Z"), False),
     ],

@@ -17,10 +17,19 @@ from pipeline.store.base import (
     IfMatch,
     OutcomeUnknown,
     Page,
+    PreconditionFailed,
     Stored,
     Written,
 )
-from pipeline.store.conditional import Attempted, Lost, SafeStore, Won, classify, listed
+from pipeline.store.conditional import (
+    LAST_START_S,
+    Attempted,
+    Lost,
+    SafeStore,
+    Won,
+    classify,
+    listed,
+)
 from pipeline.store.memory import MemoryStore
 from system.backoff import Backoff
 from tests.support.faulty_store import Fault, FaultyStore
@@ -264,6 +273,51 @@ def test_a_hanging_store_is_asked_for_as_long_as_there_is_time() -> None:
     with pytest.raises(StoreUnavailable, match="in 3 tries: timeout"):
         store.get("key")
     assert calls == [100.0, 105.0, 110.0]
+
+
+def slow_store(rig: Rig, calls: list[float]) -> SafeStore:
+    """Each call takes the next of these seconds and has no clear answer."""
+    return SafeStore(
+        Slow(rig, lambda: calls.pop(0)),
+        backoff=Backoff(first_s=1.0, longest_s=3.0),
+        sleep=lambda _: None,
+        monotonic=lambda: rig.clock,
+        jitter=lambda: 1.0,
+    )
+
+
+@pytest.mark.parametrize(("put_s", "reads"), [(LAST_START_S, 1), (LAST_START_S + 0.5, 0)])
+def test_a_write_without_an_answer_is_only_looked_up_while_there_is_time(
+    put_s: float, reads: int
+) -> None:
+    calls = [put_s, 1.0]
+    with pytest.raises(StoreUnavailable):
+        slow_store(Rig(), calls).create("key", b"mine")
+    assert len(calls) == 1 - reads
+
+
+@pytest.mark.parametrize(("first_s", "more"), [(LAST_START_S - 1, 1), (LAST_START_S - 0.5, 0)])
+def test_another_try_is_made_if_its_pause_ends_in_time(first_s: float, more: int) -> None:
+    calls = [first_s, 1.0]
+    with pytest.raises(StoreUnavailable, match=f"in {1 + more} tries"):
+        slow_store(Rig(), calls).get("key")
+    assert len(calls) == 1 - more
+
+
+def test_a_store_that_says_no_and_shows_no_reason_is_asked_as_often_as_any() -> None:
+    class Contradictory(MemoryStore):
+        puts = 0
+
+        def put(
+            self, key: str, body: bytes, condition: Condition, content_type: str = ""
+        ) -> Written:
+            self.puts += 1
+            raise PreconditionFailed
+
+    store = Contradictory(lambda: NOW)
+    with pytest.raises(StoreUnavailable, match="in 4 tries"):
+        SafeStore(store, tries=4, sleep=lambda _: None).create("key", b"mine")
+    assert store.puts == 4
 
 
 def test_a_conditional_delete_leaves_what_was_put_since() -> None:
