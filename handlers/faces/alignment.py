@@ -16,6 +16,10 @@ MEAN_FACE: tuple[Point, ...] = (
 averages of the mean face in dlib's `get_face_chip_details`, on which its network was trained."""
 
 
+GRID = 20
+"""Points along a side, by which a share of the face is counted."""
+
+
 @dataclass(frozen=True)
 class Fit:
     """From points to their places: w = turn * z + shift, of complex x + iy."""
@@ -43,6 +47,17 @@ def fit(points: Sequence[Point], places: Sequence[Point]) -> Fit | None:
         return None
     turn = product / spread
     return Fit(turn, w_mean - turn * z_mean)
+
+
+def shown(points: Sequence[Point], size: tuple[int, int]) -> float:
+    """Share of the face's square, from brows to chin, that lies in a picture of this size."""
+    placed = fit(points, MEAN_FACE)
+    if placed is None:
+        return 0.0
+    back = placed.inverse()
+    grid = [((x + 0.5) / GRID, (y + 0.5) / GRID) for x in range(GRID) for y in range(GRID)]
+    places = [back.place(each) for each in grid]
+    return sum(0 <= x < size[0] and 0 <= y < size[1] for x, y in places) / len(places)
 
 
 def chip_places(side: int, padding: float) -> list[Point]:

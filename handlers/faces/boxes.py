@@ -38,7 +38,11 @@ class Face:
     embedding: Embedding
     """Of length 1."""
     landmarks: tuple[Point, ...]
-    """Eyes, nose and corners of the mouth, in pixels."""
+    """Eyes, nose and corners of the mouth, in pixels; those at the face's own right first."""
+    shown: float = 1.0
+    """Share of it, from brows to chin, that lies in the picture."""
+    quarters: int = 0
+    """Turns of 90 degrees against the clock that set the picture upright, 0 to 3."""
 
 
 class FaceFinder(Protocol):

@@ -23,6 +23,13 @@ class Reason(StrEnum):
     """Why a number is missing."""
 
     NO_FACE = "no_face"
+    SEVERAL_FACES = "several_faces"
+    """Of about the same size: who is meant cannot be told."""
+    FACE_TOO_SMALL = "face_too_small"
+    FACE_CUT = "face_cut"
+    """By the picture's edge."""
+    FACE_TURNED = "face_turned"
+    """So far to a side that it does not compare with frontal ones."""
     BASELINE_UNKNOWN = "baseline_unknown"
     """No calibration, or one of another embedder or of another file of its name."""
     REFERENCES_DIFFER = "references_differ"
@@ -218,10 +225,16 @@ def score(
     embedder_sha256: str,
     calibration: Calibration | None = None,
     faces_found: int = 1,
+    flaw: Reason | None = None,
 ) -> Score:
-    """Measure an output's face (None: it has none) against at least one reference."""
+    """Measure an output's face (None: it has none) against at least one reference.
+
+    A face with a flaw (handlers/faces/quality.py) gets that in the place of numbers.
+    """
     if face is None:
         return Score(embedder, reason=Reason.NO_FACE, embedder_sha256=embedder_sha256)
+    if flaw is not None:
+        return Score(embedder, faces_found, reason=flaw, embedder_sha256=embedder_sha256)
     found = Score(
         embedder, faces_found, similarity_to(face, references), embedder_sha256=embedder_sha256
     )

@@ -7,6 +7,7 @@ from enum import StrEnum
 from config.errors import FaceModelsMissing, NoFace
 from handlers.faces.boxes import Box, Embedding, Face, FaceFinder, choose
 from handlers.faces.match import Calibration, Reason, Score, best, score
+from handlers.faces.quality import flaw, is_crowd
 
 
 class FaceUse(StrEnum):
@@ -74,7 +75,10 @@ class Scorer:
         return cls(found, [face_of(reference, found).embedding], calibration())
 
     def measure(self, image: bytes, near: Box | None = None) -> tuple[Score, Box | None]:
-        """The score of the face nearest to a box (None: of the largest), and where it is."""
+        """The score of the face nearest to a box (None: of the largest), and where it is.
+
+        Where the face cannot be told from others, the score has a reason and no numbers.
+        """
         if self.finder is None:
             return Score(None, reason=Reason.FACE_MODELS_MISSING), None
         faces = self.finder.find_faces(image)
@@ -86,8 +90,15 @@ class Scorer:
             embedder_sha256=self.finder.embedder_sha256,
             calibration=self.calibration,
             faces_found=len(faces),
+            flaw=_flaw(face, faces, near),
         )
         return result, face.box if face else None
+
+
+def _flaw(face: Face | None, faces: Sequence[Face], near: Box | None) -> Reason | None:
+    if face is None:
+        return None
+    return Reason.SEVERAL_FACES if near is None and is_crowd(faces) else flaw(face)
 
 
 def face_of(reference: bytes, finder: FaceFinder) -> Face:

@@ -14,6 +14,7 @@ from handlers.faces.calibration import pictures_of
 from handlers.faces.comparison_image import Panel, marks
 from handlers.faces.match import Calibration, Score, score
 from handlers.faces.measurement import FaceUse, face_of
+from handlers.faces.quality import flaw
 from pipeline.cli import output
 from pipeline.cli.options import load_cli_settings, quieter
 from pipeline.models.face_packs import load_finder, read_calibration
@@ -73,6 +74,7 @@ class Measure:
             embedder_sha256=self.finder.embedder_sha256,
             calibration=self._calibration,
             faces_found=found,
+            flaw=flaw(face),
         )
 
 

@@ -5,7 +5,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy
 import pytest
 from PIL import Image
 
@@ -170,3 +173,24 @@ def test_cuda_is_taken_when_the_runtime_has_it() -> None:
     cuda, cpu = "CUDAExecutionProvider", "CPUExecutionProvider"
     assert insightface_finder._providers(["TensorrtExecutionProvider", cuda, cpu]) == [cuda, cpu]
     assert insightface_finder._providers(["AzureExecutionProvider", cpu]) == [cpu]
+
+
+class NeedsRoom:
+    """Sees a face only in a picture with something around it, as SCRFD does."""
+
+    def get(self, picture: Any) -> list[Any]:
+        if picture[0, 0, 0] != 127:
+            return []
+        box, kps = numpy.array([70.0, 60.0, 130.0, 140.0]), numpy.full((5, 2), 100.0)
+        embedding = numpy.ones(4)
+        return [SimpleNamespace(bbox=box, kps=kps, det_score=0.9, embedding=embedding)]
+
+
+def test_a_tight_close_up_is_looked_at_with_room_around_it() -> None:
+    close_up = io.BytesIO()
+    Image.new("RGB", (100, 80)).save(close_up, "PNG")
+
+    (face,) = FaceAnalyser(NeedsRoom(), "pack", "0" * 64).find_faces(close_up.getvalue())
+
+    assert face.box == Box(20, 10, 60, 70)
+    assert set(face.landmarks) == {(50.0, 50.0)}

@@ -2,12 +2,13 @@ import pytest
 
 from config.errors import FaceModelsMissing, NoFace
 from handlers.faces.boxes import Box, Face, FaceFinder
+from handlers.faces.head import Head, five_points
 from handlers.faces.match import Gate, Reason, Score, worth_another_try
 from handlers.faces.measurement import Scorer, nearest
 
 NEAR, FAR = (
-    Face(Box(0, 0, 40, 40), 0.9, (1.0, 0.0), ()),
-    Face(Box(200, 0, 80, 80), 0.9, (0.0, 1.0), ()),
+    Face(Box(0, 0, 40, 40), 0.9, (1.0, 0.0), five_points(Head())),
+    Face(Box(200, 0, 80, 80), 0.9, (0.0, 1.0), five_points(Head())),
 )
 
 
