@@ -141,7 +141,10 @@ class Cell:
     """In words, of the refusal."""
 
 
-LORAS: tuple[Family | None, ...] = (None, *(family for family in Family if family != "unknown"))
+LORAS: tuple[Family | None, ...] = (
+    *(None, Family.FLUX, Family.SDXL, Family.Z_IMAGE),
+    *(Family.SD1, Family.WAN),  # those of every other family are refused as these two are
+)
 """None is no LoRA."""
 
 

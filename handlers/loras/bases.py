@@ -6,7 +6,7 @@ guessed.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from types import MappingProxyType
 from typing import NamedTuple
@@ -21,6 +21,8 @@ class Linear(NamedTuple):
     """Outputs."""
     wide: int
     """Inputs; of a convolution, channels times kernel."""
+    kernel: int = 0
+    """Of a convolution: pixels under it, 1 or 9; 0 for a matrix."""
 
 
 Linears = dict[str, Linear]
@@ -31,6 +33,8 @@ class Base:
     family: Family
     linears: Mapping[str, Linear]
     """By the stems that a LoRA's tensors have in front of their ending."""
+    biased: frozenset[str] = frozenset()
+    """Stems of whole layers that have a bias."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,8 @@ def flux(sizes: FluxSizes = FluxSizes()) -> Base:
         f"diffusion_model.single_blocks.{i}.linear1_qkv": Linear(3 * sizes.hidden, sizes.hidden)
         for i in range(sizes.singles)
     }
-    return _base(
+    whole = _dotted("diffusion_model.", native) | _underscored("lora_unet_", native)
+    base = _base(
         Family.FLUX,
         _dotted("diffusion_model.", native),
         _underscored("lora_unet_", native),
@@ -88,6 +93,7 @@ def flux(sizes: FluxSizes = FluxSizes()) -> Base:
         _underscored("lora_transformer_", diffusers),
         fused,
     )
+    return replace(base, biased=frozenset(whole))
 
 
 @cache
@@ -244,7 +250,7 @@ _WIDTHS_AND_DEPTHS = ((320, 0), (640, 2), (1280, 10))
 
 def _sdxl_linears() -> Iterator[Both]:
     levels = list(enumerate(_WIDTHS_AND_DEPTHS))
-    yield "input_blocks.0.0", "conv_in", Linear(320, 4 * 9)
+    yield "input_blocks.0.0", "conv_in", Linear(320, 4 * 9, 9)
     wide, skipped, n = 320, [320], 1
     for level, (width, depth) in levels:
         for i in range(2):
@@ -255,7 +261,7 @@ def _sdxl_linears() -> Iterator[Both]:
             skipped.append(width)
         if level < 2:
             down = f"down_blocks.{level}.downsamplers.0.conv"
-            yield f"input_blocks.{n}.0.op", down, Linear(width, width * 9)
+            yield f"input_blocks.{n}.0.op", down, Linear(width, width * 9, 9)
             skipped.append(width)
             n += 1
     for i in range(2):
@@ -269,21 +275,21 @@ def _sdxl_linears() -> Iterator[Both]:
         yield from _residual(f"{block}.0", f"{other}.resnets.{i}", joined, width)
         yield from _attention(f"{block}.1", f"{other}.attentions.{i}", width, depth)
         if i == 2 and level < 2:
-            yield f"{block}.2.conv", f"{other}.upsamplers.0.conv", Linear(width, width * 9)
+            yield f"{block}.2.conv", f"{other}.upsamplers.0.conv", Linear(width, width * 9, 9)
         wide = width
     yield "time_embed.0", "time_embedding.linear_1", Linear(1280, 320)
     yield "time_embed.2", "time_embedding.linear_2", Linear(1280, 1280)
     yield "label_emb.0.0", "add_embedding.linear_1", Linear(1280, 2816)
     yield "label_emb.0.2", "add_embedding.linear_2", Linear(1280, 1280)
-    yield "out.2", "conv_out", Linear(4, 320 * 9)
+    yield "out.2", "conv_out", Linear(4, 320 * 9, 9)
 
 
 def _residual(native: str, diffusers: str, wide: int, width: int) -> Iterator[Both]:
-    yield f"{native}.in_layers.2", f"{diffusers}.conv1", Linear(width, wide * 9)
+    yield f"{native}.in_layers.2", f"{diffusers}.conv1", Linear(width, wide * 9, 9)
     yield f"{native}.emb_layers.1", f"{diffusers}.time_emb_proj", Linear(width, 1280)
-    yield f"{native}.out_layers.3", f"{diffusers}.conv2", Linear(width, width * 9)
+    yield f"{native}.out_layers.3", f"{diffusers}.conv2", Linear(width, width * 9, 9)
     if wide != width:
-        yield f"{native}.skip_connection", f"{diffusers}.conv_shortcut", Linear(width, wide)
+        yield f"{native}.skip_connection", f"{diffusers}.conv_shortcut", Linear(width, wide, 1)
 
 
 def _attention(native: str, diffusers: str, width: int, depth: int) -> Iterator[Both]:

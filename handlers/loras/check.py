@@ -1,13 +1,17 @@
-"""Whether a LoRA fits a base model: by family, by names, and by the shape of every matrix."""
+"""Whether a LoRA fits a base model: by family, by names, and by the shape of every tensor."""
 
 import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from config.errors import LoraMismatch
-from handlers.loras.bases import Base, Linear
-from handlers.loras.family import X_FLUX_NAME, Family, KeyFormat, Lora, Pair, describe
+from handlers.loras.adapter_shapes import shape_problem
+from handlers.loras.adapters import X_FLUX_NAME, Adapter
+from handlers.loras.bases import Base
+from handlers.loras.description import KeyFormat, Lora, describe
+from handlers.loras.family import Family
 from handlers.loras.header import Ranges, Tensor, quoted, read_header
+from handlers.loras.left_out import left_out_hint
 
 _WEIGHTS = ("F16", "BF16", "F32", "F64", "F8_E4M3", "F8_E5M2")
 _ALPHAS = ("F16", "BF16", "F32", "F64", "I32", "I64")
@@ -26,6 +30,19 @@ _X_FLUX_NAMES: Mapping[str, str] = MappingProxyType(
 )
 
 
+_KIN_HINTS: Mapping[Family, str] = MappingProxyType(
+    {
+        Family.FLUX_CONTROL: "It steers Flux by the latent of a picture, which no kind here gives."
+        " Choose a LoRA made for Flux itself.",
+        **dict.fromkeys(
+            (Family.QWEN_IMAGE, Family.FLUX2, Family.HUNYUAN_VIDEO),
+            "Its layers are called like Flux's, and it was trained on another model, which no kind"
+            " here runs.",
+        ),
+    }
+)
+
+
 def check(file: Ranges, base: Base) -> Lora:
     """The LoRA in a file, if all of it acts on `base`. Raises LoraUnreadable or LoraMismatch."""
     lora = describe(read_header(file))
@@ -38,13 +55,21 @@ def require_fit(lora: Lora, base: Base) -> None:
     if lora.family not in (base.family, Family.UNKNOWN):
         raise LoraMismatch(
             f"the LoRA is one for {lora.family}, the model is {base.family}:"
-            f" {quoted(lora.pairs[0].down.name)}",
+            f" {quoted(lora.adapters[0].first.name)}",
             value=lora.family.value,
-            hint=f"Use it with a {lora.family} model, or choose a LoRA made for {base.family}.",
+            hint=_KIN_HINTS.get(lora.family)
+            or f"Use it with a {lora.family} model, or choose a LoRA made for {base.family}.",
         )
     if lora.key_format is KeyFormat.X_FLUX:
-        _require_x_flux_marks(lora.pairs)
-    problems = [problem for pair in lora.pairs if (problem := _problem(pair, base))]
+        _require_x_flux_marks(lora.adapters)
+    if lora.unread:
+        more = f" and {len(lora.unread) - 1:,} more" if len(lora.unread) > 1 else ""
+        raise LoraMismatch(
+            f"ComfyUI leaves out {quoted(lora.unread[0])}{more}, of"
+            f" {len(lora.unread) + lora.read:,} tensors",
+            hint=left_out_hint(lora.unread),
+        )
+    problems = [problem for each in lora.adapters if (problem := _problem(each, base))]
     if problems:
         more = f" (and {len(problems) - 1:,} more)" if len(problems) > 1 else ""
         raise LoraMismatch(
@@ -53,8 +78,8 @@ def require_fit(lora: Lora, base: Base) -> None:
         )
 
 
-def _require_x_flux_marks(pairs: Sequence[Pair]) -> None:
-    stems = {pair.stem for pair in pairs}
+def _require_x_flux_marks(adapters: Sequence[Adapter]) -> None:
+    stems = {each.stem for each in adapters}
     missing = [mark for mark in _X_FLUX_MARKS if mark not in stems]
     if missing:
         raise LoraMismatch(
@@ -63,17 +88,22 @@ def _require_x_flux_marks(pairs: Sequence[Pair]) -> None:
         )
 
 
-def _problem(pair: Pair, base: Base) -> str | None:
-    linear = base.linears.get(_known_stem(pair.stem))
+def _problem(adapter: Adapter, base: Base) -> str | None:
+    stem = _known_stem(adapter.stem)
+    linear = base.linears.get(stem)
     if linear is None:
-        return f"{quoted(pair.down.name)}: this {base.family} model has no such layer"
-    for tensor in (pair.down, pair.up, pair.middle):
-        if tensor is not None and tensor.dtype not in _WEIGHTS:
+        return f"{quoted(adapter.first.name)}: this {base.family} model has no such layer"
+    alpha, bias = adapter.alpha, adapter.bias
+    for tensor in adapter.tensors:
+        if tensor is not alpha and tensor.dtype not in _WEIGHTS:
             return f"{quoted(tensor.name)} has dtype {tensor.dtype}, weights have {_WEIGHTS}"
-    alpha = pair.alpha
     if alpha is not None and (math.prod(alpha.shape) != 1 or alpha.dtype not in _ALPHAS):
         return f"{quoted(alpha.name)} is not one number: {alpha.dtype} {list(alpha.shape)}"
-    return _shape_problem(pair, linear)
+    if bias is not None and stem not in base.biased:
+        return f"{quoted(bias.name)}: ComfyUI finds no bias of this layer"
+    if bias is not None and bias.shape != (linear.out,):
+        return _wrong(bias, (linear.out,))
+    return shape_problem(adapter, linear)
 
 
 def _known_stem(stem: str) -> str:
@@ -83,24 +113,5 @@ def _known_stem(stem: str) -> str:
     return f"diffusion_model.{block}.{_X_FLUX_NAMES.get(name, name)}"
 
 
-def _shape_problem(pair: Pair, linear: Linear) -> str | None:
-    """Convolutions count as linears over channels times kernel, as ComfyUI multiplies them."""
-    down, up, rank = pair.down, pair.up, pair.rank
-    if rank == 0 or len(down.shape) < 2 or len(up.shape) < 2:
-        return f"{quoted(down.name)} and up are no matrices: {list(down.shape)}, {list(up.shape)}"
-    kernel = math.prod(pair.middle.shape[2:]) if pair.middle else 1
-    if _flat(down)[1] * kernel != linear.wide:
-        return _wrong(down, (rank, linear.wide // kernel))
-    if _flat(up) != (linear.out, rank):
-        return _wrong(up, (linear.out, rank))
-    if pair.middle and pair.middle.shape[:2] != (rank, rank):
-        return _wrong(pair.middle, (rank, rank))
-    return None
-
-
-def _flat(tensor: Tensor) -> tuple[int, int]:
-    return tensor.shape[0], math.prod(tensor.shape[1:])
-
-
-def _wrong(tensor: Tensor, wanted: tuple[int, int]) -> str:
+def _wrong(tensor: Tensor, wanted: tuple[int, ...]) -> str:
     return f"{quoted(tensor.name)} has shape {list(tensor.shape)}, wanted {list(wanted)}"

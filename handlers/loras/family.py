@@ -1,18 +1,17 @@
-"""What a LoRA was made for, told from the names and shapes in its header.
+"""Which base model a LoRA was made for, told from the names and shapes in its header.
 
-A LoRA changes a linear layer by the product of two thin matrices, down and up. Each trainer has
-its own way of naming the layer (the stem) and the two matrices (the ending).
+Qwen-Image, FLUX.2 and HunyuanVideo are made of blocks like Flux's, some of the very same width, so
+that a LoRA for one may fit another in every name and shape that it has. What differs: the number
+of blocks, a few layers, and what the trainer wrote into the metadata.
 """
 
 import re
-import struct
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
-from config.errors import LoraMismatch
-from handlers.loras.header import Header, Ranges, Tensor, quoted
+from handlers.loras.adapters import Adapter
+from handlers.loras.header import Header
 
 
 class Family(StrEnum):
@@ -23,93 +22,13 @@ class Family(StrEnum):
     Z_IMAGE = "z-image"
     SD1 = "sd1"
     WAN = "wan"
+    QWEN_IMAGE = "qwen-image"
+    FLUX2 = "flux2"
+    HUNYUAN_VIDEO = "hunyuan-video"
+    FLUX_CONTROL = "flux-control"
+    """Black Forest Labs' control LoRAs for Flux, which need a picture's latent beside them."""
     UNKNOWN = "unknown"
 
-
-class KeyFormat(StrEnum):
-    """How the stems of the keys begin, which tells the trainer that wrote them."""
-
-    KOHYA = "kohya"
-    DIFFUSERS = "diffusers"
-    AI_TOOLKIT = "ai-toolkit"
-    X_FLUX = "x-flux"
-    ONETRAINER = "onetrainer"
-    LYCORIS = "lycoris"
-    BFL = "bfl"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True)
-class Pair:
-    """The two matrices of one layer, and what goes with them."""
-
-    stem: str
-    """The layer's name as the file has it."""
-    down: Tensor
-    """rank by inputs."""
-    up: Tensor
-    """outputs by rank."""
-    middle: Tensor | None = None
-    """Of a convolution taken apart into three."""
-    alpha: Tensor | None = None
-    """One number: the product counts alpha ÷ rank times; without it, once."""
-
-    @property
-    def rank(self) -> int:
-        """Inner width of the product; 0 where `down` is no matrix."""
-        return self.down.shape[0] if self.down.shape else 0
-
-    @property
-    def of_text_encoder(self) -> bool:
-        return self.stem.startswith(("lora_te", "text_encoder"))
-
-
-@dataclass(frozen=True)
-class Lora:
-    family: Family
-    key_format: KeyFormat
-    pairs: Sequence[Pair]
-    """Of the diffusion model, in the file's order."""
-    text_encoder_pairs: Sequence[Pair]
-    """A loader for the model alone leaves them out."""
-    unmatched: Sequence[str]
-    """Tensors that belong to no pair."""
-    metadata: Mapping[str, str]
-
-    @property
-    def ranks(self) -> tuple[int, ...]:
-        """Each rank that occurs, ascending."""
-        return tuple(sorted({pair.rank for pair in self.pairs}))
-
-    @property
-    def dtypes(self) -> tuple[str, ...]:
-        """Each that occurs, as safetensors names it, in alphabetical order."""
-        return tuple(sorted({pair.down.dtype for pair in self.pairs}))
-
-
-# Ends of down and up. The order decides: some are ends of others.
-_ENDINGS = (
-    (".lora_down.weight", ".lora_up.weight"),
-    ("_lora.down.weight", "_lora.up.weight"),
-    (".lora_A.weight", ".lora_B.weight"),
-    (".lora_A.default.weight", ".lora_B.default.weight"),
-    (".lora.down.weight", ".lora.up.weight"),
-    (".lora_linear_layer.down.weight", ".lora_linear_layer.up.weight"),
-    (".lora_A", ".lora_B"),
-)
-_X_FLUX_ENDINGS = ((".down.weight", ".up.weight"),)
-X_FLUX_NAME = re.compile(r"(double|single)_blocks\.\d+\.processor\.")
-_OTHER_ADAPTER = re.compile(r"\.(hada_|lokr_|oft_|boft_|[ab][12]\.weight$)")
-
-_KEY_FORMATS = (
-    (re.compile(r"lora_(unet|te)"), KeyFormat.KOHYA),
-    (re.compile(r"lora_transformer_"), KeyFormat.ONETRAINER),
-    (re.compile(r"lycoris_"), KeyFormat.LYCORIS),
-    (re.compile(r"diffusion_model\."), KeyFormat.AI_TOOLKIT),
-    (X_FLUX_NAME, KeyFormat.X_FLUX),
-    (re.compile(r"(double|single)_blocks\.\d+\."), KeyFormat.BFL),
-    (re.compile(r"transformer\.|unet\.|text_encoder|(down|up|mid)_block"), KeyFormat.DIFFUSERS),
-)
 
 _PREFIX = re.compile(
     r"(lora_unet__?|lora_transformer_|lycoris_|diffusion_model\.|transformer\.|unet\.)"
@@ -129,73 +48,36 @@ _TEXT_WIDTHS = {2048: Family.SDXL, 768: Family.SD1}
 """What the cross attention of a UNet reads, by family."""
 
 
-def describe(header: Header) -> Lora:
-    """The LoRA in a file. Raises LoraMismatch where the file holds none, or half of one."""
-    pairs, unmatched = _pairs(header)
-    for name in unmatched:
-        if _OTHER_ADAPTER.search(name):
-            raise LoraMismatch(
-                f"{quoted(name)} is of a LoHa, LoKr, GLoRA or OFT, not of a LoRA",
-                hint="Train or export it as a plain LoRA; the others are not checked here.",
-            )
-    of_model = [pair for pair in pairs if not pair.of_text_encoder]
-    if not of_model:
-        raise LoraMismatch(
-            "the LoRA changes text encoders only"
-            if pairs
-            else f"the file holds no LoRA: {len(header.tensors):,} tensors, none in pairs"
-        )
-    return Lora(
-        family=_family(of_model),
-        key_format=_key_format(of_model, header.metadata),
-        pairs=of_model,
-        text_encoder_pairs=[pair for pair in pairs if pair.of_text_encoder],
-        unmatched=unmatched,
-        metadata=header.metadata,
-    )
+# Layers that Flux has not, in stems with underscores for dots.
+_OF_KIN = (
+    (re.compile(r"transformer_blocks_\d+_(img|txt)_(mlp|mod)_"), Family.QWEN_IMAGE),
+    (re.compile(r"to_qkv_mlp_proj|ff(_context)?_linear_(in|out)$|_stream_modulation"),
+     Family.FLUX2),
+    (re.compile(r"individual_token_refiner|token_refiner_|_mlp_fc[12]$|_mod_linear$"
+                r"|_blocks_\d+_modulation_linear$"), Family.HUNYUAN_VIDEO),
+)  # fmt: skip
+_INDEX = re.compile(
+    r"(double_blocks|single_blocks|single_transformer_blocks|transformer_blocks)_(\d+)_"
+)
+_DOUBLE, _SINGLE = ("double_blocks", "transformer_blocks"), (
+    "single_blocks",
+    "single_transformer_blocks",
+)  # fmt: skip
+_FLUX_BLOCKS = 19, 38
+_HUNYUAN_BLOCKS = 20, 40
+
+_MODEL_KEYS = ("modelspec.architecture", "ss_base_model_version", "base_model", "ss_base_model")
+_NAMES = (
+    ("qwenimage", Family.QWEN_IMAGE),
+    ("flux2", Family.FLUX2),
+    ("hunyuanvideo", Family.HUNYUAN_VIDEO),
+    ("hyvideo", Family.HUNYUAN_VIDEO),
+)
 
 
-def _pairs(header: Header) -> tuple[list[Pair], list[str]]:
-    """Every pair, and the names left over. Raises LoraMismatch at half a pair."""
-    tensors = header.tensors
-    left = dict.fromkeys(tensors)
-    pairs: list[Pair] = []
-    for name in tensors:
-        parts = _parts(name)
-        if parts is None:
-            continue
-        stem, down, up = parts
-        for half in (down, up):
-            if half not in tensors:
-                raise LoraMismatch(f"{quoted(name)} has no {quoted(half)} beside it")
-        left.pop(name)
-        if name == down:
-            middle, alpha = f"{stem}.lora_mid.weight", f"{stem}.alpha"
-            for more in (middle, alpha, f"{stem}.dora_scale"):
-                left.pop(more, None)
-            more_of_it = tensors.get(middle), tensors.get(alpha)
-            pairs.append(Pair(stem, tensors[down], tensors[up], *more_of_it))
-    return pairs, list(left)
-
-
-def _parts(name: str) -> tuple[str, str, str] | None:
-    """Stem, down and up, if this is a name of one of the two."""
-    for down, up in _X_FLUX_ENDINGS if X_FLUX_NAME.match(name) else _ENDINGS:
-        for ending in (down, up):
-            if name.endswith(ending):
-                stem = name.removesuffix(ending)
-                return stem, stem + down, stem + up
-    return None
-
-
-def _key_format(pairs: Sequence[Pair], metadata: Mapping[str, str]) -> KeyFormat:
-    stem = pairs[0].stem
-    key_format = next(
-        (key_format for sign, key_format in _KEY_FORMATS if sign.match(stem)), KeyFormat.UNKNOWN
-    )
-    if key_format is KeyFormat.DIFFUSERS and "ai-toolkit" in metadata.get("software", ""):
-        return KeyFormat.AI_TOOLKIT
-    return key_format
+def family_of(adapters: Sequence[Adapter], header: Header) -> Family:
+    """Of the LoRA's base model; UNKNOWN where nothing tells."""
+    return _kin(adapters, header) or _family(adapters)
 
 
 def plain(stem: str) -> str:
@@ -203,22 +85,24 @@ def plain(stem: str) -> str:
     return _PREFIX.sub("", stem, count=1).replace(".", "_")
 
 
-def _family(pairs: Iterable[Pair]) -> Family:
+def _family(adapters: Iterable[Adapter]) -> Family:
     """The family that most stems speak for."""
-    votes = Counter(_family_of(plain(pair.stem)) for pair in pairs)
+    votes = Counter(_family_of(plain(each.stem)) for each in adapters)
     winner = votes.most_common(1)[0][0]
-    return _unet_family(pairs) if winner is Family.SDXL else winner
+    return _unet_family(adapters) if winner is Family.SDXL else winner
 
 
 def _family_of(stem: str) -> Family:
     return next((family for sign, family in _FAMILIES if sign.match(stem)), Family.UNKNOWN)
 
 
-def _unet_family(pairs: Iterable[Pair]) -> Family:
+def _unet_family(adapters: Iterable[Adapter]) -> Family:
     """SDXL or SD 1.x: by what their cross attention reads, else by the blocks that have any."""
-    stems = {plain(pair.stem): pair.down for pair in pairs}
+    stems = {plain(each.stem): each.parts.get("down") for each in adapters}
     for stem, down in stems.items():
-        if re.search(r"attn2_(processor_)?to_[kv]$", stem) and len(down.shape) > 1:
+        if down is None or len(down.shape) < 2:
+            continue
+        if re.search(r"attn2_(processor_)?to_[kv]$", stem):
             return _TEXT_WIDTHS.get(down.shape[1], Family.UNKNOWN)
     if any(re.search(r"transformer_blocks_[1-9]", stem) for stem in stems):
         return Family.SDXL
@@ -227,16 +111,66 @@ def _unet_family(pairs: Iterable[Pair]) -> Family:
     return Family.UNKNOWN
 
 
-_SCALARS = {"F16": "<e", "F32": "<f", "F64": "<d", "I32": "<i", "I64": "<q"}
+def _kin(adapters: Iterable[Adapter], header: Header) -> Family | None:
+    """The family, where it is one that looks like Flux and is not; None where nothing says so."""
+    if "img_in.lora_A.weight" in header.tensors and any(
+        name.endswith("_norm.scale") for name in header.tensors
+    ):
+        return Family.FLUX_CONTROL
+    stems = {each.stem.replace(".", "_"): each for each in adapters}
+    for stem in stems:
+        for sign, family in _OF_KIN:
+            if sign.search(stem):
+                return family
+    return _by_shapes(stems) or _by_numbers(stems) or _by_metadata(header.metadata)
 
 
-def read_alpha(file: Ranges, lora: Lora) -> float | None:
-    """Alpha of the first pair that has one; its strength is alpha divided by rank. None where no
-    pair has one. `lora` is one that passed `check`: its dtypes are known."""
-    alpha = next((pair.alpha for pair in lora.pairs if pair.alpha is not None), None)
-    if alpha is None:
-        return None
-    raw = file.read_range(alpha.offset, alpha.length)
-    if alpha.dtype == "BF16":
-        return float(struct.unpack("<f", b"\0\0" + raw)[0])
-    return float(struct.unpack(_SCALARS[alpha.dtype], raw)[0])
+def _by_shapes(stems: Mapping[str, Adapter]) -> Family | None:
+    """FLUX.2's MLPs have two halves in, and its first layer of a single block takes nine widths."""
+    for stem, each in stems.items():
+        down, up = each.parts.get("down"), each.parts.get("up")
+        if down is None or up is None or len(down.shape) != 2 or len(up.shape) != 2:
+            continue
+        out, wide = up.shape[0], down.shape[1]
+        if re.search(r"single_blocks_\d+_linear1$", stem) and out == 9 * wide:
+            return Family.FLUX2
+        if re.search(r"double_blocks_\d+_(img|txt)_mlp_0$", stem) and out == 6 * wide:
+            return Family.FLUX2
+        if re.search(r"double_blocks_\d+_(img|txt)_attn_(qkv|proj)$", stem) and wide in (
+            4096,
+            6144,
+        ):
+            return Family.FLUX2
+    return None
+
+
+def _by_numbers(stems: Iterable[str]) -> Family | None:
+    """By the last blocks: Flux has 19 and 38, Qwen-Image 60, HunyuanVideo 20 and 40, FLUX.2 48."""
+    double = single = -1
+    diffusers = False
+    for stem in stems:
+        found = _INDEX.search(stem)
+        if found is None:
+            continue
+        number = int(found[2])
+        diffusers |= found[1] == "transformer_blocks"
+        if found[1] in _SINGLE:
+            single = max(single, number)
+        elif found[1] in _DOUBLE:
+            double = max(double, number)
+    if single >= _HUNYUAN_BLOCKS[1]:
+        return Family.FLUX2
+    if double >= _FLUX_BLOCKS[0] and single < 0 and diffusers:
+        return Family.QWEN_IMAGE
+    if single >= _FLUX_BLOCKS[1] or double == _HUNYUAN_BLOCKS[0] - 1:
+        return Family.HUNYUAN_VIDEO
+    return None
+
+
+def _by_metadata(metadata: Mapping[str, str]) -> Family | None:
+    for key in _MODEL_KEYS:
+        said = re.sub(r"[^a-z0-9]", "", metadata.get(key, "").lower())
+        for name, family in _NAMES:
+            if name in said:
+                return family
+    return None

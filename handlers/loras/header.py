@@ -30,7 +30,11 @@ ITEM_BYTES: Mapping[str, int] = MappingProxyType(
 )
 
 _MAGICS = (
-    (b"PK\x03\x04", "a PyTorch archive (pickle)"),
+    (b"PK\x03\x04", "a zip archive"),
+    (b"\x1f\x8b", "compressed with gzip"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"\x28\xb5\x2f\xfd", "compressed with zstd"),
     (b"\x80", "a pickle"),
     (b"GGUF", "a GGUF file"),
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself"),
@@ -123,12 +127,25 @@ def _header_length(start: bytes, size: int) -> int:
         )
     for magic, meaning in _MAGICS:
         if start.startswith(magic):
-            raise LoraUnreadable(f"the file is {meaning}; only safetensors is loaded")
+            raise _other_file(start, meaning)
+    if start[257:262] == b"ustar":
+        raise _other_file(start, "a tar archive")
     if start[8:9] == b"{":
         raise LoraUnreadable(
             f"the header claims {length:,} bytes, the limit is {HEADER_LIMIT:,}", value=length
         )
     raise LoraUnreadable("the file is not safetensors: no JSON header at byte 8")
+
+
+def _other_file(start: bytes, meaning: str) -> LoraUnreadable:
+    if start.startswith(b"PK") and b"data.pkl" in start:
+        meaning = "a PyTorch archive (pickle)"
+    packed = "archive" in meaning or "compressed" in meaning
+    unpack = packed and "pickle" not in meaning
+    return LoraUnreadable(
+        f"the file is {meaning}; only safetensors is loaded",
+        hint="Unpack it, and upload the .safetensors file that is inside." if unpack else None,
+    )
 
 
 def _parse(text: bytes, data_start: int, size: int) -> Header:

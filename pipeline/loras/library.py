@@ -18,7 +18,7 @@ from handlers.kinds.lora_fields import TakesLora, lora_base
 from handlers.kinds.registry import KINDS
 from handlers.loras.bases import Base
 from handlers.loras.check import require_fit
-from handlers.loras.family import Lora, describe, read_alpha
+from handlers.loras.description import Lora, describe, read_alpha
 from handlers.loras.header import Ranges, read_header
 from handlers.loras.refs import LoraRef
 from pipeline.loras.bucket import ENDING, BucketRanges, Found, Replaced, Sidecar, find, read_sidecar
@@ -166,8 +166,9 @@ class LoraDescription:
             "family": lora.family,
             "fits": self.fits,
             "habit": lora.key_format,
-            "layers": len(lora.pairs),
-            "text_encoder_layers": len(lora.text_encoder_pairs),
+            "layers": len(lora.adapters),
+            "text_encoder_layers": len(lora.text_encoder_adapters),
+            "adapters": lora.kinds,
             "ranks": lora.ranks,
             "alpha": self.alpha,
             "dtypes": lora.dtypes,

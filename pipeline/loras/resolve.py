@@ -1,7 +1,8 @@
 """Which file a job's LoRA is.
 
 lora_id X             loras/character-X.safetensors, else loras/flux-character-X.safetensors,
-                      else the newest under loras/flux-character-X/ (where training puts them)
+                      else the newest under loras/flux-character-X/ (where training puts them;
+                      of equally old ones the last, not one that was saved on the way)
 lora_id X, version V  loras/flux-character-X/V.safetensors
 lora_name N           loras/N.safetensors; N may have the ending already
 lora_name N, version  loras/N/V.safetensors
@@ -23,6 +24,8 @@ _SEGMENT = r"[A-Za-z0-9][A-Za-z0-9._ -]{0,127}"
 _PART = re.compile(_SEGMENT + r"\Z")
 _PATH = re.compile(rf"{_SEGMENT}(/{_SEGMENT}){{0,3}}\Z")
 _CHARACTER = re.compile(r"(?:flux-)?character-([^/]+)(?:/.*|\.safetensors)\Z")
+_STEP = re.compile(r"(?:_|-step|-)(\d{6,12})\.safetensors\Z")
+"""How trainers end the names of what they save on the way: ai-toolkit, kohya by step and epoch."""
 _PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
 
 
@@ -90,4 +93,11 @@ def _require(field: str, value: str, pattern: re.Pattern[str]) -> None:
 
 
 def _newest(files: Iterable[Found]) -> Found | None:
-    return max(files, key=lambda each: (each.last_modified, each.key), default=None)
+    """Of files that are equally old, the one that its training ended with."""
+    return max(files, key=lambda each: (each.last_modified, *_progress(each.key)), default=None)
+
+
+def _progress(key: str) -> tuple[bool, int, str]:
+    """Whether it is a training's last file, else at which step or epoch it was saved."""
+    step = _STEP.search(key)
+    return step is None, int(step[1]) if step else 0, key

@@ -25,6 +25,7 @@ from tests.comfyui.conftest import MICRO_MODELS, comfyui_flags
 from tests.support.safetensors_files import (
     KOHYA,
     PEFT,
+    Spec,
     Specs,
     flux_diffusers,
     flux_native,
@@ -49,6 +50,18 @@ FITTING: dict[str, Specs] = {
     "ai-toolkit": lora(prefixed("diffusion_model.", NATIVE), PEFT, 8),
     "onetrainer": lora(underscored("lora_transformer_", DIFFUSERS), KOHYA, 2, alpha=1.0),
     "lycoris": lora(underscored("lycoris_", DIFFUSERS), KOHYA, 2, alpha=2.0),
+}
+QKV = "lora_unet_double_blocks_0_img_attn_qkv"
+FITTING |= {
+    "dora": {
+        **lora({QKV: (3 * HIDDEN, HIDDEN)}, KOHYA, 4),
+        f"{QKV}.dora_scale": Spec((3 * HIDDEN, 1)),
+    },
+    "lokr": {f"{QKV}.lokr_w1": Spec((24, 8)), f"{QKV}.lokr_w2": Spec((16, 16))},
+    "loha": {
+        f"{QKV}.hada_{name}": Spec((3 * HIDDEN, 4) if name.endswith("a") else (4, HIDDEN))
+        for name in ("w1_a", "w1_b", "w2_a", "w2_b")
+    },
 }
 WRONG: dict[str, tuple[Specs, str]] = {
     "narrow": (lora(underscored("lora_unet_", flux_native(64, [0], [])), KOHYA, 4), "has shape"),
@@ -137,4 +150,4 @@ def test_one_that_does_not_fit_is_refused(stack: Stack, name: str) -> None:
 def test_the_micro_table_tells_the_sizes_that_a_lora_must_fit(name: str) -> None:
     base = lora_base(load_models(MICRO_MODELS).weights("flux-dev")["unet"])
 
-    assert check(BytesRanges(randomised(FITTING[name])), base).pairs
+    assert check(BytesRanges(randomised(FITTING[name])), base).adapters

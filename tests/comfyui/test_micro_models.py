@@ -67,7 +67,7 @@ def test_tensors_fill_a_file_without_gaps(folder: Path, name: str) -> None:
 def test_the_loras_fit_their_models(folder: Path, kind: str, lora: str) -> None:
     unet = load_models(TABLE).weights(kind)["unet"]
     body = (folder / "models" / "loras" / f"{lora}.safetensors").read_bytes()
-    assert check(BytesRanges(body), lora_base(unet)).pairs
+    assert check(BytesRanges(body), lora_base(unet)).adapters
 
 
 def test_zeros_take_up_no_disk(folder: Path) -> None:

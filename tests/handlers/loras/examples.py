@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from handlers.loras.family import Family, KeyFormat
+from handlers.loras.description import KeyFormat
+from handlers.loras.family import Family
 from tests.support.safetensors_files import (
     KOHYA,
     OLD_DIFFUSERS,

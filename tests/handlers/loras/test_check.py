@@ -24,6 +24,7 @@ from tests.support.safetensors_files import (
     safetensors,
     underscored,
     write_sparse,
+    z_image_native,
 )
 
 BASES = {"Flux": flux(), "SDXL": sdxl(), "Z-Image": z_image()}
@@ -122,9 +123,106 @@ def test_an_alpha_that_is_no_number_is_refused(tmp_path: Path) -> None:
     assert "is not one number" in refusal(tmp_path, specs, flux())
 
 
+def beside(**more: Spec) -> dict[str, Spec]:
+    """A right LoRA with more tensors for one of its layers."""
+    stem = "lora_unet_double_blocks_0_img_attn_qkv"
+    specs = {f"{stem}.{name}": each for name, each in more.items()}
+    return {**FLUX["kohya"].specs, **specs}
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "said", "hint"),
+    [
+        ("lora_magnitude_vector", (9216,), "leaves out", "dora_scale"),
+        ("oft_blocks", (4, 4, 4), "leaves out", "GLoRA or an OFT"),
+        ("a1.weight", (4, 4), "leaves out", "GLoRA or an OFT"),
+        ("lora_B.bias", (9216,), "leaves out", "lora_bias"),
+        ("on_input", (1,), "leaves out", "IA3"),
+        ("lokr_w1", (4, 4), "leaves out", "Retrain or convert"),
+        ("whatever", (4, 4), "leaves out", "Retrain or convert"),
+        ("dora_scale", (9216,), r"wanted \[9216, 1\]", "ComfyUI would run without"),
+        ("diff_b", (3072,), r"wanted \[9216\]", "ComfyUI would run without"),
+    ],
+)
+def test_every_tensor_is_judged(
+    tmp_path: Path, name: str, shape: tuple[int, ...], said: str, hint: str
+) -> None:
+    path = write_sparse(tmp_path / "any.safetensors", beside(**{name: Spec(shape)}))
+    with pytest.raises(LoraMismatch, match=said) as caught:
+        check(FileRanges(path), flux())
+
+    assert name in caught.value.message
+    assert hint in str(caught.value.hint)
+
+
+def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
+    extra = {f"x.{n}.lora_magnitude_vector": Spec((4,)) for n in range(11)}
+    specs = {**lora(prefixed("transformer.", flux_diffusers(3072, [0], [0])), PEFT, 1), **extra}
+    message = refusal(tmp_path, specs, flux())
+
+    assert "'x.0.lora_magnitude_vector' and 10 more, of 33 tensors" in message
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"dora_scale": Spec((9216, 1), "F32")},
+        {"dora_scale": Spec((1, 3072))},
+        {"diff_b": Spec((9216,))},
+        {"alpha": Spec((1,), "F32", 1.0)},
+    ],
+)
+def test_what_comfyui_reads_beside_a_pair_fits(tmp_path: Path, more: dict[str, Spec]) -> None:
+    check(FileRanges(write_sparse(tmp_path / "any.safetensors", beside(**more))), flux())
+
+
+def test_a_bias_is_added_to_whole_layers_alone(tmp_path: Path) -> None:
+    stem = "transformer.transformer_blocks.0.attn.to_q"
+    specs = {**lora({stem: (3072, 3072)}, PEFT, 4), f"{stem}.diff_b": Spec((3072,))}
+    assert "no bias of this layer" in refusal(tmp_path, specs, flux())
+
+
+STEM = "lora_unet_double_blocks_3_txt_mlp_0"
+
+
+@pytest.mark.parametrize(
+    ("base", "specs", "kinds"),
+    [
+        (flux(), {f"{STEM}.lokr_w1": Spec((16, 16)), f"{STEM}.lokr_w2_a": Spec((768, 4)),
+                  f"{STEM}.lokr_w2_b": Spec((4, 192)), f"{STEM}.alpha": Spec(())}, ("lokr",)),
+        (flux(), {f"{STEM}.hada_w1_a": Spec((12_288, 4)), f"{STEM}.hada_w1_b": Spec((4, 3072)),
+                  f"{STEM}.hada_w2_a": Spec((12_288, 4)), f"{STEM}.hada_w2_b": Spec((4, 3072)),
+                  f"{STEM}.dora_scale": Spec((12_288, 1))}, ("dora", "loha")),
+        (z_image(), {"lycoris_layers_0_attention_to_q.lokr_w1": Spec((4, 4)),
+                     "lycoris_layers_0_attention_to_q.lokr_w2": Spec((960, 960))}, ("lokr",)),
+        (sdxl(), {"lora_unet_input_blocks_4_0_in_layers_2.lokr_w1": Spec((8, 8)),
+                  "lora_unet_input_blocks_4_0_in_layers_2.lokr_w2": Spec((80, 40, 3, 3))},
+         ("lokr",)),
+    ],
+)  # fmt: skip
+def test_other_adapters_that_comfyui_reads_fit(
+    tmp_path: Path, base: Base, specs: Specs, kinds: tuple[str, ...]
+) -> None:
+    found = check(FileRanges(write_sparse(tmp_path / "any.safetensors", specs)), base)
+
+    assert found.kinds == kinds
+
+
+def test_an_ia3_alone_is_told_as_one(tmp_path: Path) -> None:
+    path = write_sparse(
+        tmp_path / "ia3.safetensors",
+        {f"{STEM}.weight": Spec((3072,)), f"{STEM}.on_input": Spec(())},
+    )
+    with pytest.raises(LoraMismatch, match="holds no LoRA") as caught:
+        check(FileRanges(path), flux())
+
+    assert "IA3" in str(caught.value.hint)
+
+
 def test_a_layer_beyond_the_model_is_refused(tmp_path: Path) -> None:
-    specs = lora(prefixed("diffusion_model.", flux_native(doubles=range(20))), PEFT, 4)
-    assert "double_blocks.19" in (message := refusal(tmp_path, specs, flux()))
+    specs = lora(prefixed("diffusion_model.", z_image_native()), PEFT, 4)
+    small = z_image(ZImageSizes(layers=29))
+    assert "layers.29" in (message := refusal(tmp_path, specs, small))
     assert "no such layer" in message
 
 
@@ -209,7 +307,9 @@ def test_a_damaged_file_fits_or_is_refused(changes: list[tuple[int, int]]) -> No
         message = error.message
     else:
         message = ""
-        assert all(pair.down.shape[0] == pair.up.shape[1] for pair in found.pairs)
+        assert all(
+            each.parts["down"].shape[0] == each.parts["up"].shape[1] for each in found.adapters
+        )
     assert len(message) < 600
 
 
@@ -237,5 +337,5 @@ def test_any_names_and_shapes_fit_or_are_refused(
         found = check(BytesRanges(safetensors(specs)), MICRO)
     except LoraMismatch:
         return
-    shapes = {pair.down.shape for pair in found.pairs} | {pair.up.shape for pair in found.pairs}
-    assert shapes == {(4, 128), (384, 4)}
+    parts = [each.parts for each in found.adapters]
+    assert all((each["down"].shape, each["up"].shape) == ((4, 128), (384, 4)) for each in parts)

@@ -1,109 +1,101 @@
-import math
+"""Models whose layers have almost Flux's names."""
+
+from collections.abc import Mapping
 
 import pytest
 
 from config.errors import LoraMismatch
-from handlers.loras.family import Lora, describe, read_alpha
-from handlers.loras.header import BytesRanges, Header, Tensor, read_header
-from tests.handlers.loras.examples import EVERY, FLUX, Example
+from handlers.loras.bases import flux
+from handlers.loras.check import require_fit
+from handlers.loras.description import describe
+from handlers.loras.family import Family
+from handlers.loras.header import Header, Tensor
 from tests.support.safetensors_files import (
     KOHYA,
     PEFT,
     Spec,
     Specs,
+    flux_diffusers,
     flux_native,
     lora,
     prefixed,
-    safetensors,
     underscored,
 )
 
 
-def header_of(specs: Specs, metadata: dict[str, str] | None = None) -> Header:
+def header(specs: Specs, metadata: Mapping[str, str] | None = None) -> Header:
     tensors = {name: Tensor(name, each.dtype, each.shape, 0, 0) for name, each in specs.items()}
     return Header(tensors, metadata or {})
 
 
-def described(specs: Specs) -> Lora:
-    return describe(header_of(specs))
+H = 3072
+ATTENTION = {
+    f"transformer_blocks.{n}.attn.{part}": (H, H)
+    for n in range(60)
+    for part in ("to_q", "to_k", "add_q_proj", "to_add_out")
+}
+FIRST = {name: each for name, each in ATTENTION.items() if int(name.split(".")[1]) < 19}
+QWEN = {**FIRST, "transformer_blocks.0.img_mlp.net.0.proj": (4 * H, H)}
+FLUX2 = {
+    "double_blocks.0.img_attn.qkv": (3 * 6144, 6144),
+    "single_blocks.0.linear1": (9 * 6144, 6144),
+}
+KLEIN = {f"single_blocks.{n}.linear1": (9 * H, H) for n in range(20)}
+FLUX2_DIFFUSERS = {"single_transformer_blocks.0.attn.to_qkv_mlp_proj": (9 * H, H)}
+HUNYUAN = {
+    "double_blocks.0.img_attn.qkv": (3 * H, H),
+    "double_blocks.0.img_mlp.fc1": (4 * H, H),
+}
+HUNYUAN_ATTENTION = flux_native(H, range(20), range(40))
+CONTROL = {
+    **lora(flux_native(H, [0], [0]), PEFT, 4),
+    **lora({"img_in": (H, 128)}, PEFT, 4),
+    "single_blocks.0.norm.key_norm.scale": Spec((128,)),
+}
 
 
-@pytest.mark.parametrize("example", EVERY.values(), ids=EVERY.keys())
-def test_family_habit_and_ranks_are_told(example: Example) -> None:
-    found = describe(header_of(example.specs, example.metadata))
-    assert (found.family, found.key_format, found.ranks) == (
-        example.family,
-        example.key_format,
-        example.ranks,
-    )
-    assert found.unmatched == []
+@pytest.mark.parametrize(
+    ("specs", "family"),
+    [
+        (lora(prefixed("transformer.", QWEN), PEFT, 4), Family.QWEN_IMAGE),
+        (lora(prefixed("transformer.", ATTENTION), PEFT, 4), Family.QWEN_IMAGE),
+        (lora(underscored("lora_unet_", QWEN), KOHYA, 4), Family.QWEN_IMAGE),
+        (lora(prefixed("diffusion_model.", FLUX2), PEFT, 4), Family.FLUX2),
+        (lora(underscored("lora_unet_", KLEIN), KOHYA, 4), Family.FLUX2),
+        (lora(prefixed("transformer.", FLUX2_DIFFUSERS), PEFT, 4), Family.FLUX2),
+        (lora(prefixed("diffusion_model.", flux_native(H, [0], range(48))), PEFT, 4), Family.FLUX2),
+        (lora(underscored("lora_unet_", HUNYUAN), KOHYA, 4), Family.HUNYUAN_VIDEO),
+        (lora(underscored("lora_unet_", HUNYUAN_ATTENTION), KOHYA, 4), Family.HUNYUAN_VIDEO),
+        (CONTROL, Family.FLUX_CONTROL),
+        (lora(prefixed("transformer.", flux_diffusers()), PEFT, 4), Family.FLUX),
+        (lora(prefixed("diffusion_model.", flux_native()), PEFT, 4), Family.FLUX),
+    ],
+)
+def test_kin_of_flux_is_told_as_what_it_is(specs: Specs, family: Family) -> None:
+    found = describe(header(specs))
+    assert found.family is family
+    if family is Family.FLUX:
+        require_fit(found, flux())
+        return
+    with pytest.raises(LoraMismatch, match=f"is one for {family}, the model is flux") as caught:
+        require_fit(found, flux())
+    assert "which no kind here" in str(caught.value.hint)
 
 
-def test_what_belongs_to_the_text_encoder_is_counted_apart() -> None:
-    found = described(FLUX["kohya"].specs)
-    assert len(found.pairs) == 19 * 8 + 38 * 2
-    assert [pair.stem for pair in found.text_encoder_pairs] == [
-        "lora_te1_text_model_encoder_layers_0_self_attn_q_proj"
-    ]
-
-
-def test_what_belongs_to_no_pair_is_listed() -> None:
-    stem = "diffusion_model.single_blocks.0.linear1"
-    found = described(
-        {
-            **lora({stem: (21_504, 3072)}, PEFT, 4, alpha=4.0),
-            f"{stem}.dora_scale": Spec((21_504, 1)),
-            f"{stem}.diff_b": Spec((21_504,)),
-            "epoch": Spec(()),
-        }
-    )
-    assert found.unmatched == [f"{stem}.diff_b", "epoch"]
-
-
-def test_half_a_pair_is_refused_with_the_half_that_lacks() -> None:
-    specs = dict(FLUX["kohya"].specs)
-    del specs["lora_unet_single_blocks_3_linear2.lora_up.weight"]
-    with pytest.raises(LoraMismatch, match=r"linear2\.lora_down.* has no .*linear2\.lora_up"):
-        described(specs)
-
-
-def test_a_file_without_any_lora_is_refused() -> None:
-    with pytest.raises(LoraMismatch, match="holds no LoRA: 0 tensors"):
-        described({})
-    whole = {f"{name}.weight": Spec(shape) for name, shape in flux_native().items()}
-    with pytest.raises(LoraMismatch, match="holds no LoRA: 228 tensors"):
-        described(whole)
-
-
-def test_a_lora_for_text_encoders_alone_is_refused() -> None:
-    with pytest.raises(LoraMismatch, match="text encoders only"):
-        described(lora({"lora_te1_text_model_encoder_layers_0_mlp_fc1": (3072, 768)}, KOHYA, 4))
-
-
-@pytest.mark.parametrize("ending", ["hada_w1_a", "lokr_w1", "oft_blocks", "a1.weight", "lokr_w2_a"])
-def test_other_adapters_are_refused_by_name(ending: str) -> None:
-    name = f"lora_unet_double_blocks_0_img_attn_qkv.{ending}"
-    specs = {**FLUX["kohya"].specs, name: Spec((4, 4))}
-    with pytest.raises(LoraMismatch, match="LoHa, LoKr, GLoRA or OFT"):
-        described(specs)
-
-
-@pytest.mark.parametrize(("dtype", "alpha"), [("F16", 8.0), ("F32", 0.3), ("F16", math.inf)])
-def test_alpha_is_read_from_its_place_in_the_file(dtype: str, alpha: float) -> None:
-    linears = underscored("lora_unet_", flux_native(128, [0], [0]))
-    file = BytesRanges(safetensors(lora(linears, KOHYA, 4, dtype=dtype, alpha=alpha)))
-    assert read_alpha(file, describe(read_header(file))) == pytest.approx(alpha)
-
-
-def test_alpha_in_bfloat16_is_the_upper_half_of_a_float32() -> None:
-    linears = {"lora_unet_single_blocks_0_linear2": (128, 640)}
-    specs = {**lora(linears, KOHYA, 4), "lora_unet_single_blocks_0_linear2.alpha": Spec((), "BF16")}
-    body = safetensors(specs)[:-2] + b"\x80\x40"
-    assert read_alpha(BytesRanges(body), describe(read_header(BytesRanges(body)))) == 4.0
-
-
-def test_without_alpha_there_is_none() -> None:
-    file = BytesRanges(
-        safetensors(lora(prefixed("diffusion_model.", flux_native(128, [0], [0])), PEFT, 4))
-    )
-    assert read_alpha(file, describe(read_header(file))) is None
+@pytest.mark.parametrize(
+    ("metadata", "family"),
+    [
+        ({"modelspec.architecture": "qwen-image/lora"}, Family.QWEN_IMAGE),
+        ({"ss_base_model_version": "qwen_image"}, Family.QWEN_IMAGE),
+        ({"modelspec.architecture": "Flux.2-dev/lora"}, Family.FLUX2),
+        ({"ss_base_model_version": "hunyuan_video"}, Family.HUNYUAN_VIDEO),
+        ({"modelspec.architecture": "flux-1-dev/lora"}, Family.FLUX),
+        ({"ss_base_model_version": "flux1"}, Family.FLUX),
+        ({"comment": "not for qwen-image"}, Family.FLUX),
+    ],
+)
+def test_where_every_name_and_shape_is_fluxs_the_metadata_tells(
+    metadata: Mapping[str, str], family: Family
+) -> None:
+    specs = lora(prefixed("transformer.", FIRST), PEFT, 4)
+    assert describe(header(specs, metadata)).family is family

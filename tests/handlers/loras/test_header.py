@@ -85,7 +85,13 @@ def test_one_read_does_for_a_usual_file_and_two_for_a_long_header() -> None:
         (b"", "empty"),
         (b"\x10\0", "no JSON header"),
         (bytes(100), "no JSON header"),
-        (b"PK\x03\x04" + bytes(60), "pickle"),
+        (b"PK\x03\x04" + bytes(26) + b"archive/data.pkl" + bytes(60), "pickle"),
+        (b"PK\x03\x04" + bytes(26) + b"ann.safetensors" + bytes(60), "zip archive"),
+        (b"\x1f\x8b\x08" + bytes(60), "gzip"),
+        (b"7z\xbc\xaf\x27\x1c" + bytes(60), "7z archive"),
+        (b"Rar!\x1a\x07" + bytes(60), "RAR archive"),
+        (b"\x28\xb5\x2f\xfd" + bytes(60), "zstd"),
+        (b"ann.safetensors".ljust(257, b"\0") + b"ustar\0" + bytes(60), "tar archive"),
         (b"\x80\x02}q\x00." + bytes(60), "pickle"),
         (b"GGUF" + bytes(60), "GGUF"),
         (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
@@ -251,3 +257,14 @@ def test_any_table_is_read_or_refused(table: dict[str, object], length: int) -> 
     header = outcome(with_header(table, bytes(length)))
     if header is not None:
         assert sum(each.length for each in header.tensors.values()) == length
+
+
+def test_an_archive_is_to_be_unpacked_and_a_pickle_is_not() -> None:
+    hints = []
+    for inside in (b"ann.safetensors", b"archive/data.pkl"):
+        with pytest.raises(LoraUnreadable) as caught:
+            read_header(BytesRanges(b"PK\x03\x04" + bytes(26) + inside + bytes(60)))
+        hints.append(str(caught.value.hint))
+
+    assert "Unpack it" in hints[0]
+    assert "Save the LoRA as safetensors" in hints[1]

@@ -174,7 +174,7 @@ def test_a_replaced_one_is_fresh(pipeline: PipelineFixture) -> None:
         pytest.param(None, "lora_not_found", "no LoRA 'ann'", id="none"),
         pytest.param(z_image_lora(), "lora_mismatch", "is one for z-image", id="other family"),
         pytest.param(tiny_lora(), "lora_mismatch", r"wanted [2, 3072]", id="other sizes"),
-        pytest.param(b"PK\x03\x04 pickle", "lora_unreadable", "(pickle)", id="pickle"),
+        pytest.param(b"PK\x03\x04 archive/data.pkl", "lora_unreadable", "(pickle)", id="pickle"),
         pytest.param(with_header({}) + b"x", "lora_unreadable", "has more after", id="damaged"),
         pytest.param(flux_lora()[:-1], "lora_unreadable", "is cut off", id="cut off"),
     ],

@@ -3,6 +3,7 @@ import pytest
 from config.errors import InvalidField, LoraNotFound, LoraUnreadable
 from handlers.loras.refs import ById, ByName, LoraRef
 from pipeline.loras.resolve import resolve
+from pipeline.store.base import Always
 from tests.pipeline.loras.support import Bucket
 
 
@@ -27,6 +28,26 @@ def test_of_the_trainers_files_the_newest_is_used() -> None:
     bucket.upload("loras/flux-character-ann/z.json")
     bucket.upload("loras/flux-character-anna/new.safetensors")
     assert key_of(bucket, ById("ann")) == "loras/flux-character-ann/a.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("names", "last"),
+    [
+        (("ann", "ann_000000500", "ann_000001500"), "ann"),
+        (("ann_000000500", "ann_000001500"), "ann_000001500"),
+        (("ann", "ann-000004", "ann-step00002000"), "ann"),
+        (("ann-000004", "ann-000010"), "ann-000010"),
+        (("a", "b"), "b"),
+    ],
+)
+def test_of_a_folder_that_was_uploaded_at_once_the_trainings_last_file_is_used(
+    names: tuple[str, ...], last: str
+) -> None:
+    bucket = Bucket()
+    for name in names:
+        bucket.raw.put(f"loras/flux-character-ann/{name}.safetensors", b"x", Always())
+
+    assert key_of(bucket, ById("ann")) == f"loras/flux-character-ann/{last}.safetensors"
 
 
 def test_the_newest_is_found_among_more_files_than_a_page_has() -> None:

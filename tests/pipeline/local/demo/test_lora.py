@@ -18,7 +18,7 @@ def test_it_fits_the_model_that_it_is_made_for_and_is_small() -> None:
     for base in (flux(), micro):
         lora = check(BytesRanges(make_lora(base)), base)
         assert lora.ranks == (1,)
-        assert len(lora.pairs) == 4
+        assert len(lora.adapters) == 4
 
     assert len(make_lora(flux())) < 2**20
     assert make_lora(flux()) == make_lora(flux())
