@@ -67,8 +67,13 @@ def old_paths() -> str:
             same = f"as `/{endpoint.kind}`" if endpoint.alias else "stays"
             more = f"; {endpoint.changed}" if endpoint.changed else ""
             rows.append(f"| `{endpoint.path}` | {same}{more} |")
-    rows += [f"| `{gone.path}` | 410. {gone.instead} |" for gone in GONE]
+    rows += [f"| `{_all_of(gone.path)}` | 410. {gone.instead} |" for gone in GONE]
     return "\n".join(rows) + "\n"
+
+
+def _all_of(path: str) -> str:
+    """With dots for what may follow."""
+    return re.sub(r"\{.*\}$", "…", path)
 
 
 def _document() -> dict[str, Any]:

@@ -51,8 +51,8 @@ def _size_if_animated(body: bytes, filename: str) -> tuple[int, int] | None:
     try:
         with Image.open(io.BytesIO(body), formats=images.FORMATS) as image:
             return image.size if getattr(image, "is_animated", False) else None
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        raise OutputInvalid(f"{filename} is no picture: {error}", value=filename) from None
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
+        raise OutputInvalid(f"{filename} is no picture", value=filename) from None
 
 
 def _as_it_is(

@@ -80,10 +80,14 @@ class WorkflowInput(JobInput):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if (self.prompt is not None) != caller_graph.has(self.workflow, PROMPT):
+        has_place = caller_graph.has(self.workflow, PROMPT)
+        if self.prompt is not None and not has_place:
             raise ValueError(
-                f"prompt is put where the graph says {PROMPT}: give both, or neither of them"
+                f"the graph has no place for prompt: write {PROMPT} where the text belongs, as the"
+                " text of its CLIPTextEncode, or leave prompt out; the graph's own texts stay then"
             )
+        if self.prompt is None and has_place:
+            raise ValueError(f"the graph says {PROMPT}, and prompt is not given")
         loaded, given = caller_graph.images(self.workflow), set(self.inputs)
         if loaded != given:
             names = ", ".join(sorted(loaded ^ given))

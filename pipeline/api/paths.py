@@ -32,6 +32,7 @@ class Gone:
     """A path of the system before this one, answered 410."""
 
     path: str
+    """May end in `{rest}`: all that begin like this."""
     instead: str
     """A sentence for its clients."""
 
@@ -74,6 +75,10 @@ ENDPOINTS: Sequence[Endpoint] = (
     Endpoint("/wan-t2v", "wan-t2v"),
 )
 
+_VIDEO = "There is no video yet; it will be POST /wan-t2v."
+_FACE = "POST /flux-instantid with the face as reference_image and what to draw as prompt."
+_FACE_ON_Z_IMAGE = 'POST /flux-instantid with "base": "z-image-turbo".'
+
 GONE: Sequence[Gone] = (
     Gone(
         "/flux-dev-realism",
@@ -83,9 +88,22 @@ GONE: Sequence[Gone] = (
     Gone("/flux-pulid", "POST /flux-instantid: its instantid_strength is what pulid_strength was."),
     Gone("/flux-ipadapter-faceid", "POST /flux-instantid, with guidance for guidance_scale."),
     Gone("/z-image-danrisi", "POST /z-image-turbo, or the graph itself to /workflow."),
-    Gone("/z-image-instantid", 'POST /flux-instantid with "base": "z-image-turbo".'),
-    Gone("/z-image-pulid", 'POST /flux-instantid with "base": "z-image-turbo".'),
-    Gone("/wan2", "There is no video yet; it will be POST /wan-t2v."),
+    Gone("/z-image-instantid", _FACE_ON_Z_IMAGE),
+    Gone("/z-image-pulid", _FACE_ON_Z_IMAGE),
+    Gone("/z-image-pulid-lora", _FACE_ON_Z_IMAGE + " It takes no LoRA there."),
+    Gone("/z-image-nsfw", "POST /flux-dev with nsfw and consent; Z-Image has no such checkpoint."),
+    Gone("/z-image-realism", "POST /z-image-turbo: its pictures are photographs unless asked."),
+    Gone("/sdxl-turbo", "POST /flux-schnell, which makes a picture in four steps."),
+    Gone("/sdxl-lightning", "POST /flux-schnell, which makes a picture in four steps."),
+    Gone("/qwen-image-{rest}", "POST /flux-dev, or the graph itself to /workflow."),
+    Gone("/qwen-faceswap", _FACE),
+    Gone("/image-faceswap", _FACE),
+    Gone("/video-faceswap", "There is no video yet, nor a face put into one."),
+    Gone("/batch-video-faceswap", "There is no video yet, nor a face put into one."),
+    Gone("/wan2", _VIDEO),
+    Gone("/wan2-lora", _VIDEO),
+    Gone("/wan2.6{rest:path}", _VIDEO),
+    Gone("/wan22-{rest}", _VIDEO),
     Gone("/seedvr2", "There is no upscaling yet; it will be POST /seedvr2 again."),
 )
 

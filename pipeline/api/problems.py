@@ -99,6 +99,8 @@ def problem_details(error: RylaError, instance: str | None = None) -> dict[str, 
 def problem(error: RylaError, request_id: str | None = None, **more: Any) -> dict[str, Any]:
     """The fields of a `Problem`."""
     told = problem_details(error, **more)
+    # What the clients of the system before this one print.
+    told |= {"error": told["detail"], "details": told.get("hint", told["code"])}
     others = getattr(error, "others", ())
     if others:
         told["also"] = [_short(problem_details(each)) for each in others]

@@ -154,7 +154,9 @@ async def image(request: Request, service: Service, owned: OwnedJob, ordinal: in
     elif _is_known(request.headers.get("if-none-match"), headers["ETag"]):
         return Response(status_code=304, headers=headers)
     store, settings = service.dependencies.store, service.dependencies.runtime.settings
-    if settings.presign_seconds and isinstance(store.raw, Presigns):
+    # A POST, and what it was redirected to, get the bytes: only they carry the job's headers.
+    asked_alone = request.method != "POST" and "wait" not in request.query_params
+    if asked_alone and settings.presign_seconds and isinstance(store.raw, Presigns):
         url = await service.threads.run(
             store.raw.presigned_url, output.key, settings.presign_seconds
         )

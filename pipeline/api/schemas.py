@@ -78,6 +78,8 @@ class Problem(BaseModel):
     field: str | None = None
     value: str | None = None
     hint: str | None = Field(None, description="What to do about it.")
+    error: str = Field(description="`detail` again, for older clients.")
+    details: str = Field(description="`hint` again, else `code`, for older clients.")
     also: list[dict[str, Any]] | None = Field(None, description="Further errors in the request.")
     request_id: str | None = None
     job: str | None = Field(None, description="The id of the job that it is about.")

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from config.errors import BadManifest, RylaError, StoreUnavailable
 from pipeline.cli.options import stack_in_use
-from pipeline.contract.errors import ErrorInfo, error_info, unforeseen
+from pipeline.contract.errors import ErrorInfo, full_info, unforeseen
 
 P = ParamSpec("P")
 INTERRUPTED = 130
@@ -105,7 +105,7 @@ def print_error(error: RylaError, *, as_json: bool, about: str | None = None) ->
         err().print(text, soft_wrap=True, markup=False, emoji=False)
         return
     for each in (error, *others):
-        print_info(error_info(each), about)
+        print_info(full_info(each), about)
 
 
 def print_info(info: ErrorInfo, about: str | None = None) -> None:
@@ -121,7 +121,7 @@ def print_info(info: ErrorInfo, about: str | None = None) -> None:
 
 
 def fields_of(error: RylaError) -> dict[str, Any]:
-    return error_info(error).model_dump(mode="json", exclude_none=True)
+    return full_info(error).model_dump(mode="json", exclude_none=True)
 
 
 def print_json(document: Any, *, line: bool = False) -> None:

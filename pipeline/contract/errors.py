@@ -4,6 +4,7 @@ from pydantic import BaseModel, ConfigDict
 
 from config.errors import InternalError, RylaError
 from pipeline.contract.keys import clip
+from pipeline.contract.public_text import public
 
 
 class ErrorInfo(BaseModel):
@@ -25,7 +26,20 @@ class ErrorInfo(BaseModel):
 
 
 def error_info(error: RylaError) -> ErrorInfo:
-    """The error with its texts cut to what a lease and a result should hold."""
+    """The error as anybody may know it who may see the job, cut to what a result should hold."""
+    own = full_info(error)
+    changed = {
+        "message": public(own.message),
+        "hint": None if own.hint is None else public(own.hint),
+        "log_tail": tuple(map(public, own.log_tail)),
+    }
+    if isinstance(error, Unforeseen):
+        changed["message"] = f"something unforeseen went wrong: {error.kind}"
+    return own.model_copy(update=changed)
+
+
+def full_info(error: RylaError) -> ErrorInfo:
+    """The error as whoever runs the command on this machine may know it."""
     return ErrorInfo(
         code=error.code,
         message=clip(error.message, 2000),
@@ -37,6 +51,14 @@ def error_info(error: RylaError) -> ErrorInfo:
     )
 
 
+class Unforeseen(InternalError):
+    """An error that is not of the tree. What it says is some library's text, for the log alone."""
+
+    def __init__(self, error: Exception) -> None:
+        self.kind = type(error).__name__
+        super().__init__(f"{self.kind}: {clip(str(error), 500)}")
+
+
 def unforeseen(error: Exception) -> InternalError:
     """The tree's error for one that is not of the tree, for the process edges that catch it."""
-    return InternalError(f"{type(error).__name__}: {clip(str(error), 500)}")
+    return Unforeseen(error)

@@ -183,7 +183,25 @@ def _problem(item: Any, input_model: type[JobInput]) -> BadManifest:
     said = f"{clip(path)}: {item['msg'].removeprefix('Value error, ')}"
     if item["type"] == ONE_IS_REQUIRED:
         return MissingField(said, field=clip(path))
-    return InvalidField(said, field=clip(path), value=item["input"])
+    return InvalidField(
+        said, field=clip(path), value=item["input"], hint=_range(parts, input_model)
+    )
+
+
+def _range(path: Sequence[str], input_model: type[JobInput]) -> str | None:
+    """What a number may be, in words."""
+    *parents, last = path or [""]
+    field = _model_at(parents, input_model).model_fields.get(last)
+    bounds = {
+        name: getattr(each, name)
+        for each in (field.metadata if field else ())
+        for name in ("ge", "le", "multiple_of")
+        if hasattr(each, name)
+    }
+    if not {"ge", "le"} <= bounds.keys():
+        return None
+    steps = f", in steps of {bounds['multiple_of']}" if "multiple_of" in bounds else ""
+    return f"{last} may be {bounds['ge']} to {bounds['le']}{steps}."
 
 
 def _model_at(path: Sequence[str], input_model: type[JobInput]) -> type[BaseModel]:

@@ -2,6 +2,8 @@
 redirects and all."""
 
 import http.client
+import socket
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,6 +31,22 @@ class _Reply:
     location: str | None = None
 
 
+def _in_words(error: Exception) -> str:
+    """Without a library's words, in which addresses may be."""
+    match error:
+        case ssl.SSLCertVerificationError():
+            return "its certificate is not one that is trusted"
+        case ssl.SSLError():
+            return "it does not speak TLS"
+        case socket.gaierror():
+            return "its name has no address"
+        case OSError():
+            return "the connection was refused or broke"
+        case http.client.HTTPException() | UnicodeError():
+            return "it sent no HTTP answer"
+    return clip(str(error))
+
+
 @dataclass(frozen=True)
 class ImageFetcher:
     """Fetches from these hosts."""
@@ -51,7 +69,7 @@ class ImageFetcher:
                     f"{place.host} did not send the picture within {self.seconds:g} s"
                 ) from None
             except (OSError, http.client.HTTPException, ValueError) as error:
-                raise InvalidInput(f"{place.host} cannot be read: {clip(str(error))}") from None
+                raise InvalidInput(f"{place.host} cannot be read: {_in_words(error)}") from None
             if reply.location is None:
                 return reply.body
             url = urljoin(url, reply.location)

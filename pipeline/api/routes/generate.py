@@ -43,6 +43,7 @@ from pipeline.api.responses import image
 from pipeline.api.schemas import Job
 from pipeline.api.service import Service
 from pipeline.api.submit import Submission, put, put_again
+from pipeline.contract.keys import clip
 from pipeline.jobs.status import JobView, State
 from pipeline.jobs.submit import new_id
 
@@ -193,8 +194,9 @@ async def _answer(
 
 
 def _add_gone(router: APIRouter, gone: Gone) -> None:
-    async def refuse() -> Response:
-        raise PathGone(f"{gone.path} is no more", value=gone.path, hint=gone.instead)
+    async def refuse(request: Request) -> Response:
+        path = clip(request.url.path)
+        raise PathGone(f"{path} is no more", value=path, hint=gone.instead)
 
     router.add_api_route(
         gone.path, refuse, methods=["GET", "POST"], include_in_schema=False, response_class=Response

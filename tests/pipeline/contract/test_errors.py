@@ -3,9 +3,9 @@ import inspect
 import pytest
 
 from config import errors
-from config.errors import InvalidField, NodeFailed, OverBudget, RylaError
+from config.errors import FaceModelsMissing, InvalidField, NodeFailed, OverBudget, RylaError
 from pipeline.api import errors as http_errors
-from pipeline.contract.errors import ErrorInfo, error_info, unforeseen
+from pipeline.contract.errors import ErrorInfo, error_info, full_info, unforeseen
 
 TREE = [
     each
@@ -54,3 +54,16 @@ def test_what_nobody_foresaw_is_an_internal_error_that_may_pass() -> None:
     error = unforeseen(KeyError("seed"))
     assert (error.code, error.retryable) == ("internal", True)
     assert "KeyError: 'seed'" in error.message
+
+
+def test_a_tenant_is_told_no_folder_no_address_and_no_librarys_text() -> None:
+    error = FaceModelsMissing("no *.onnx in /root/models/antelopev2", hint="See /opt/ryla/a.md.")
+    assert error_info(error).message == "no *.onnx in antelopev2"
+    assert error_info(error).hint == "See a.md."
+    told = error_info(unforeseen(OSError("/srv/hidden <object at 0x7f2a1c0b5e40>")))
+    assert told.message == "something unforeseen went wrong: OSError"
+
+
+def test_whoever_runs_the_command_is_told_all() -> None:
+    error = FaceModelsMissing("no *.onnx in /root/models/antelopev2")
+    assert full_info(error).message == "no *.onnx in /root/models/antelopev2"

@@ -231,7 +231,7 @@ def test_redirects_end(tmp_path: Path) -> None:
     [
         (b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", "403"),
         (b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n", "302"),
-        (b"not http at all\r\n\r\n", "not http"),
+        (b"not http at all\r\n\r\n", "no HTTP answer"),
         (b"", "cannot be read"),
         (ok(b"x" * 20, "Content-Encoding: gzip"), "compressed"),
         (ok(b"x" * 101), "more than 100 bytes"),

@@ -324,6 +324,22 @@ async def test_outputs_can_be_redirected_to_the_store(make_pipeline: MakePipelin
         assert answer.headers["cache-control"] == "private, no-store"
 
 
+async def test_who_was_sent_on_by_a_post_gets_bytes_with_the_headers(
+    make_pipeline: MakePipeline,
+) -> None:
+    """An older client reads the cost of its job off the answer that has the picture."""
+    pipeline = make_pipeline(presign_seconds=60)
+    pipeline.raw.presigned_url = lambda key, seconds: f"https://store/{key}"  # type: ignore[attr-defined]
+    async with ApiFixture(pipeline) as api:
+        posting = asyncio.create_task(api.post(prefer=None, Accept="*/*"))
+        answer = await api.ticks_until(posting)
+        sent_on = await get(api, f"/jobs/{answer.headers['x-job-id']}/outputs/0?wait=120")
+
+        for each in (answer, sent_on):
+            assert (each.status_code, each.content[:4]) == (200, b"\x89PNG")
+            assert each.headers["x-cost-usd"] == "0.000000"
+
+
 async def test_a_dispatcher_hears_of_a_cancel_as_it_owes_events_now(api: ApiFixture) -> None:
     id = await posted(api)
     api.changed_keys.clear()
