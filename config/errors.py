@@ -10,6 +10,7 @@ error becomes in the bucket is decided in pipeline/contract/errors.py.
     │   └── NotAvailable            a kind or field of the contract that is not built yet
     ├── Refused                     well-formed, and still not run; permanent
     │   ├── DeadlineExceeded, OverBudget
+    │   ├── TooFewViews             of a character sheet
     │   ├── AttemptsExhausted       a bound of pipeline/queue/bounds.py
     │   │   └── NeverStarted, ClaimsLost, PreemptedTooOften
     │   ├── MissingModel            a weight file that models.toml does not list
@@ -153,6 +154,13 @@ class OverBudget(Refused):
 
     code = "over_budget"
     http_status = 402
+
+
+class TooFewViews(Refused):
+    """A character sheet ended with fewer views than `min_views`."""
+
+    code = "too_few_views"
+    http_status = 422
 
 
 class AttemptsExhausted(Refused):

@@ -69,6 +69,18 @@ class Metrics(TypedDict):
     evicted: list[str]
 
 
+class MissingView(TypedDict):
+    """A view that a character sheet lacks."""
+
+    number: int
+    id: str
+    reason: str
+    tries: int
+    best: str | None
+    seconds: float
+    usd: float
+
+
 class Region(TypedDict):
     """Whole pixels, from the picture's top left corner."""
 
@@ -94,6 +106,29 @@ class OutputFace(TypedDict):
     tries: int
 
 
+class ViewAngles(TypedDict):
+    """Degrees, and how much of the figure is in the picture; null where there is no face."""
+
+    yaw: float | None
+    pitch: float | None
+    roll: float | None
+    framing: str | None
+
+
+class OutputView(TypedDict):
+    """Which view of a character sheet a picture is, and how it came about."""
+
+    number: int
+    id: str
+    asked: ViewAngles | None
+    measured: ViewAngles | None
+    ok: bool | None
+    reason: str | None
+    tries: int
+    seconds: float
+    usd: float
+
+
 class Output(TypedDict):
     key: str
     bytes: int
@@ -106,6 +141,7 @@ class Output(TypedDict):
     face_reason: str | None
     resampled: Region | None
     composition: "Output | None"
+    view: OutputView | None
 
 
 class UsedLora(TypedDict):
@@ -124,6 +160,16 @@ class Provenance(TypedDict):
     app_version: str
 
 
+class ResultFile(TypedDict):
+    """A file beside the pictures."""
+
+    name: str
+    key: str
+    bytes: int
+    sha256: str
+    content_type: str
+
+
 Status: TypeAlias = Literal["succeeded", "failed", "rejected", "cancelled"]
 
 
@@ -139,6 +185,9 @@ class Result(TypedDict):
     finished_at: str
     seed: int | None
     outputs: list[Output]
+    partial: bool
+    missing: list[MissingView]
+    files: list[ResultFile]
     metrics: Metrics | None
     cost: JobCost | None
     provenance: Provenance | None

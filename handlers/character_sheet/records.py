@@ -7,6 +7,7 @@ and what an earlier one did not write has a default.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -84,6 +85,12 @@ class _Made(_Step):
     """That its graph took."""
     attempt: int = 1
     """The execution that made it: its pictures lie in a folder of their own."""
+    at: datetime | None = None
+    """When it was stored, by the store's clock."""
+    usd: float = 0.0
+    """What `seconds` cost on that machine."""
+    engine: str = ""
+    """What drew it: `comfyui`, or `standin` where no model did."""
     fault: str | None = None
     """None for a picture that will do."""
     asked: Mapping[str, Any] | None = None
@@ -238,3 +245,8 @@ class SheetRecords:
     @property
     def seconds(self) -> float:
         return sum(view.seconds for view in self.views.values())
+
+    def usd_before(self, attempt: int) -> float:
+        """What the steps of earlier executions cost at least, as far as they were recorded."""
+        made = (one for view in self.views.values() for one in view.made)
+        return sum(one.usd for one in made if one.attempt < attempt)

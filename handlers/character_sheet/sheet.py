@@ -10,14 +10,14 @@ from typing import Protocol
 
 from handlers.character_sheet.maker import Made
 from handlers.character_sheet.plan import SheetPlan
+from handlers.character_sheet.progress import parts_done
 from handlers.character_sheet.records import (
     AnyRecord,
     Choice,
     Picture,
     SheetRecords,
-    ViewRecords,
 )
-from handlers.character_sheet.steps import Choose, Compose, Done, MakeFace, next_step, open_steps
+from handlers.character_sheet.steps import Choose, Compose, Done, MakeFace, next_step
 
 
 class CellStore(Protocol):
@@ -67,40 +67,3 @@ def make_sheet(
         made = make(step, records, cells.picture, *parts_done(plan, records))
         records = records.with_(cells.keep(made))
     return records, None
-
-
-def settled(plan: SheetPlan, records: SheetRecords) -> SheetRecords:
-    """With the choices that are still to be recorded and cost nothing: a picture without a fault is
-    never lost to a process that ended before it could say so."""
-    due = [step.choice for step in open_steps(plan, records) if isinstance(step, Choose)]
-    for choice in due:
-        records = records.with_(choice)
-    return records
-
-
-class ViewState(StrEnum):
-    """How far a view is."""
-
-    WAITING = "waiting"
-    COMPOSED = "composed"
-    AGAIN = "again"
-    """What was made has a fault."""
-    MADE = "made"
-    MISSING = "missing"
-
-
-def view_state(view: ViewRecords) -> ViewState:
-    if view.choice is not None:
-        return ViewState.MADE if view.choice.made else ViewState.MISSING
-    if not view.made:
-        return ViewState.WAITING
-    return ViewState.AGAIN if view.made[-1].fault is not None else ViewState.COMPOSED
-
-
-def parts_done(plan: SheetPlan, records: SheetRecords) -> tuple[int, int]:
-    """How many parts of the sheet are done, of how many: two a view. A retry shows as none."""
-    done = 0
-    for view in plan.views:
-        state = view_state(records.of_view(view.nn))
-        done += {ViewState.WAITING: 0, ViewState.COMPOSED: 1, ViewState.AGAIN: 1}.get(state, 2)
-    return min(done, 2 * len(plan.views) - 1), 2 * len(plan.views)

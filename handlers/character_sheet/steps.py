@@ -63,6 +63,15 @@ def open_steps(plan: SheetPlan, records: SheetRecords) -> Iterator[Compose | Mak
             yield _next_of(view, made, plan.attempts_per_view)
 
 
+def settled(plan: SheetPlan, records: SheetRecords) -> SheetRecords:
+    """With the choices that are still to be recorded and cost nothing: a picture without a fault is
+    never lost to a process that ended before it could say so."""
+    due = [step.choice for step in open_steps(plan, records) if isinstance(step, Choose)]
+    for choice in due:
+        records = records.with_(choice)
+    return records
+
+
 def _turn(step: Compose | MakeFace | Choose) -> tuple[int, int, int]:
     match step:
         case Choose(choice):

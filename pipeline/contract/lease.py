@@ -62,6 +62,8 @@ class Progress(BaseModel):
     fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
     step: str | None = None
     """What runs now: a node class, `upload`, `start`."""
+    views: dict[str, str] = {}
+    """Of a character sheet: how far each view is, such as `composed` or `made`."""
 
 
 class Spent(BaseModel):

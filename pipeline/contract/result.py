@@ -70,6 +70,63 @@ class OutputFace(_Part):
     """How many were made."""
 
 
+class ViewAngles(_Part):
+    """Degrees, and how much of the figure is in the picture; null where there is no face."""
+
+    yaw: float | None = None
+    """Above 0, the face turns to the picture's right."""
+    pitch: float | None = None
+    roll: float | None = None
+    framing: str | None = None
+
+
+class OutputView(_Part):
+    """Which view of a character sheet a picture is, and how it came about."""
+
+    number: int
+    """Its place in the sheet, from 1: a missing one shifts no other."""
+    id: str
+    asked: ViewAngles | None = None
+    measured: ViewAngles | None = None
+    """Null where nothing was measured."""
+    ok: bool | None = None
+    """Null where it could not be judged."""
+    reason: str | None = None
+    """Why not, such as `unmeasured` of a profile in which no face was found."""
+    tries: int = 1
+    """Times that it was made."""
+    seconds: Seconds = 0.0
+    """That its graphs took, all tries together."""
+    usd: Usd = 0.0
+    """Its share of the job's cost, by these seconds."""
+
+
+class MissingView(_Part):
+    """A view that a character sheet lacks."""
+
+    number: int
+    id: str
+    reason: str
+    """What the best of its pictures lacks, such as `face_below_gate`, or why there was no further
+    try: the code of the error that ended the job, `over_budget`, `cancelled`."""
+    tries: int = 0
+    best: str | None = None
+    """Key of that picture."""
+    seconds: Seconds = 0.0
+    usd: Usd = 0.0
+
+
+class ResultFile(_Part):
+    """A file beside the pictures."""
+
+    name: str
+    """Such as `sheet.json`."""
+    key: str
+    bytes: int
+    sha256: str
+    content_type: str
+
+
 class Output(_Part):
     key: str
     bytes: int
@@ -89,6 +146,8 @@ class Output(_Part):
     """What a face pass made anew. Outside it, the picture is as it was composed."""
     composition: "Output | None" = None
     """The picture before its face pass, where it was to be kept."""
+    view: OutputView | None = None
+    """Of a character sheet."""
 
 
 class ColdParts(_Part):
@@ -203,6 +262,13 @@ class Result(_Part):
     seed: int | None = None
     """The job's, given or derived from its id; null where it did not get that far."""
     outputs: tuple[Output, ...] = ()
+    partial: bool = False
+    """Whether it is a character sheet that lacks views, with at least `min_views` of them."""
+    missing: tuple[MissingView, ...] = ()
+    """Views that a character sheet lacks."""
+    files: tuple[ResultFile, ...] = ()
+    """Files that are no pictures of the job: of a character sheet, `sheet.json` and its contact
+    sheet."""
     metrics: Metrics | None = None
     cost: JobCost | None = None
     provenance: Provenance | None = None

@@ -1,7 +1,9 @@
 """May this job be spawned? Everything that can be known before a GPU starts is decided here."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from config.errors import (
@@ -36,6 +38,8 @@ from pipeline.queue.claim_steps import size_of_too_large
 from pipeline.queue.protocol import Preflight
 from pipeline.queue.spawn import SpawnPayload, make_payload
 from pipeline.runtime import RuntimeConfig
+from pipeline.sheets.cells import SHEET, StoredSheet
+from pipeline.sheets.results import sheet_result
 from workflows.validation import require_valid
 
 NEWER_PAUSE_S = 15.0
@@ -52,33 +56,62 @@ def _no_newer() -> bool:
     return False
 
 
+def _no_sheet(_: str) -> None:
+    """For jobs of which nothing was made."""
+
+
 def preflight(
     ask: Preflight,
     runtime: RuntimeConfig,
     now: datetime,
     check_needs: Callable[[Manifest], str | None] = _has_all,
     newer_is_deployed: Callable[[], bool] = _no_newer,
+    find_sheet: Callable[[str], StoredSheet | None] = _no_sheet,
 ) -> SpawnPayload | Result | Lease:
     """What to spawn, the result that refuses the job, or the lease to hand back.
 
     `now` is the store's clock. `check_needs` gives the key of the job's LoRA, and raises for what
     the job needs and the bucket does not have. `newer_is_deployed` is asked before a job is refused
-    for what this version does not know. Raises a StoreError, which says nothing of the job.
+    for what this version does not know. `find_sheet` reads what stands of a character sheet, which
+    is neither judged for its price again nor lost when the job is refused. Raises a StoreError,
+    which says nothing of the job.
     """
     lease = ask.lease
+    sheet = _Begun(find_sheet, lease, ask.body)
     try:
-        manifest = _acceptable(ask, runtime, now)
+        manifest = _acceptable(ask, runtime, now, sheet)
         lora = check_needs(manifest)
     except StoreError:
         raise  # says nothing of the job
     except RylaError as error:
         if _is_unknown_here(error) and newer_is_deployed():
             return _left_to_newer(lease, error, now)
-        return _refusal(lease, ask.body, error, runtime, now)
+        return _refusal(lease, ask.body, error, runtime, now, sheet.found)
     known = lease.model_copy(
         update={"model": manifest.model, "tenant": manifest.tenant, "lora": lora}
     )
     return make_payload(known, ask.etag, manifest.model, ask.body, now)
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """The character sheet of a job that has been executed before, read when it matters."""
+
+    find: Callable[[str], StoredSheet | None]
+    lease: Lease
+    body: bytes
+
+    @cached_property
+    def found(self) -> StoredSheet | None:
+        """None for any other job, and before a plan stands."""
+        lease = self.lease
+        if lease.attempt < 2 or SHEET not in (lease.model, _kind(lease, self.body)):
+            return None
+        return self.find(lease.id)
+
+
+def _kind(lease: Lease, body: bytes) -> str | None:
+    return subject(lease.id, lease.entry, lease.submitted_at, body).kind
 
 
 def _is_unknown_here(error: RylaError) -> bool:
@@ -96,7 +129,7 @@ def _left_to_newer(lease: Lease, error: RylaError, now: datetime) -> Lease:
     return lease.waiting(not_before=later, error=error_info(error))
 
 
-def _acceptable(ask: Preflight, runtime: RuntimeConfig, now: datetime) -> Manifest:
+def _acceptable(ask: Preflight, runtime: RuntimeConfig, now: datetime, sheet: _Begun) -> Manifest:
     lease = ask.lease
     used_up = exhausted(lease, runtime.settings.max_attempts)
     if used_up is not None:
@@ -113,7 +146,8 @@ def _acceptable(ask: Preflight, runtime: RuntimeConfig, now: datetime) -> Manife
             value=str(manifest.deadline),
             hint="Give a later deadline, or a higher priority.",
         )
-    check_work(lease.id, manifest, runtime)
+    priced = manifest.max_cost_usd is not None and sheet.found is None
+    check_work(lease.id, manifest, runtime, priced=priced)
     return manifest
 
 
@@ -136,7 +170,9 @@ def _refuse_too_large(body: bytes) -> None:
         )
 
 
-def check_work(id: str, manifest: Manifest, runtime: RuntimeConfig) -> costs.Estimate:
+def check_work(
+    id: str, manifest: Manifest, runtime: RuntimeConfig, *, priced: bool = True
+) -> costs.Estimate:
     """The estimate on the route's first GPU.
 
     Raises what makes the job impossible or too dear: NotAvailable without a route, OverBudget,
@@ -156,7 +192,7 @@ def check_work(id: str, manifest: Manifest, runtime: RuntimeConfig) -> costs.Est
     gpu = runtime.gpus.gpu(route.gpus[0])
     require_within_limits(manifest, runtime)
     estimate = costs.estimate(kind.name, kind.work(manifest.input), gpu, route, runtime.gpus)
-    too_dear = costs.over_budget(estimate, manifest.max_cost_usd)
+    too_dear = costs.over_budget(estimate, manifest.max_cost_usd) if priced else None
     if too_dear is not None:
         raise too_dear
     for graph in kind.graphs(job_request(id, 1, manifest), runtime.models):
@@ -165,7 +201,12 @@ def check_work(id: str, manifest: Manifest, runtime: RuntimeConfig) -> costs.Est
 
 
 def _refusal(
-    lease: Lease, body: bytes, error: RylaError, runtime: RuntimeConfig, now: datetime
+    lease: Lease,
+    body: bytes,
+    error: RylaError,
+    runtime: RuntimeConfig,
+    now: datetime,
+    sheet: StoredSheet | None,
 ) -> Result:
     about = subject(lease.id, lease.entry, lease.submitted_at, body)
     failed = isinstance(error, DeadlineExceeded | AttemptsExhausted)
@@ -173,6 +214,11 @@ def _refusal(
     origin = Origin.of(runtime)
     at: dict[str, Any] = {"attempt": lease.attempt, "at": now}
     lora = [lora_load_failed(about, origin, error, **at)] if isinstance(error, LoraError) else []
+    before = (*requested(about, origin), *lease.events, *lora)
+    if sheet is not None:
+        return sheet_result(
+            sheet, lease, about, body, error, moment, before, runtime=runtime, now=now
+        )
     end = ended(about, origin, moment, error=error_info(error), cost_usd=lease.spent.usd, **at)
     return job_result(
         about,
@@ -181,6 +227,6 @@ def _refusal(
         Status.FAILED if failed else Status.REJECTED,
         settings=runtime.settings,
         now=now,
-        events=(*requested(about, origin), *lease.events, *lora, end),
+        events=(*before, end),
         error=error,
     )

@@ -53,6 +53,7 @@ from pipeline.queue.protocol import (
 from pipeline.queue.runner import run
 from pipeline.queue.spawn import SpawnPayload
 from pipeline.runtime import RuntimeConfig
+from pipeline.sheets.cells import read_sheet
 from pipeline.store.conditional import SafeStore
 
 
@@ -212,6 +213,7 @@ def _preflight(d: Dispatcher, ask: Preflight) -> SpawnPayload | Result | Lease:
         d.store.now(),
         d.input_checker.check,
         lambda: newer_is_deployed(d.store, version),
+        lambda id: read_sheet(d.store, id),
     )
 
 

@@ -1,5 +1,7 @@
 """Cancels a job: commits its `cancelled` result, then sends its events.
 
+Of a character sheet, what was made until then stays in the result.
+
 The lease is replaced before anything is sent. That ends a worker's hold at its next renewal, and
 leaves the events owed, so that a dispatcher replays them if this process goes no further. A
 callback is always left to a dispatcher: whoever cancels waits for no stranger's server.
@@ -24,6 +26,8 @@ from pipeline.queue.cancel_steps import Cancellation, FindLease
 from pipeline.queue.protocol import Committed
 from pipeline.queue.runner import run
 from pipeline.runtime import RuntimeConfig
+from pipeline.sheets.cells import SHEET, read_sheet
+from pipeline.sheets.results import sheet_result
 from pipeline.store.conditional import SafeStore, Won
 
 TRIES = 5
@@ -88,6 +92,20 @@ class Canceller:
         origin = Origin.of(self.runtime)
         taken = lease.taken_over(nonce, self.owner, lease.phase, lease.ttl_s, now)
         ending = taken.model_copy(update={"attempt": lease.attempt})  # nothing runs any more
+        told = (*requested(about, origin), *lease.events)
+        sheet = read_sheet(self.store, lease.id) if about.kind == SHEET and lease.attempt else None
+        if sheet is not None:
+            return sheet_result(
+                sheet,
+                ending,
+                about,
+                body,
+                None,
+                Moment.CANCELLED,
+                told,
+                runtime=self.runtime,
+                now=now,
+            )
         end = ended(
             about,
             origin,
@@ -103,7 +121,7 @@ class Canceller:
             Status.CANCELLED,
             settings=self.runtime.settings,
             now=now,
-            events=(*requested(about, origin), *lease.events, end),
+            events=(*told, end),
         )
 
     def _mark_pending(self, known: Lease, result: Result, *, after_s: float) -> None:

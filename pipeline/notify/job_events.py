@@ -1,6 +1,6 @@
 """The events of one job, made from what is known of it at its moments."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from events.catalogue import (
 from events.job_properties import error_type, request_properties
 from events.moments import Moment, ending, event_for
 from events.stored_event import StoredEvent, stored
+from handlers.character_sheet.records import Composition, RecordedScore, Try
 from handlers.comfyui.info import ComfyInfo
 from handlers.faces.match import Reason, Score
 from handlers.faces.measurement import FaceMeasurement, FaceTry
@@ -76,21 +77,25 @@ def completed(
     origin: Origin,
     *,
     attempt: int,
-    metrics: Metrics,
+    metrics: Metrics | None,
     cost: JobCost,
     outputs: int,
     at: datetime,
+    seconds: float = 0.0,
 ) -> StoredEvent:
-    """Of a job that succeeded; `at` is the store's clock."""
+    """Of a job that succeeded; `at` is the store's clock. `metrics` are of the execution that ended
+    it; where none did, the making took `seconds`."""
     event = GenerationCompleted(
         request=request_properties(about.kind, about.input),
-        generation_time_ms=round(metrics.total * 1000),
-        queue_time_ms=round((metrics.queue + metrics.claim) * 1000),
-        cold_start_ms=round(metrics.start * 1000),
+        generation_time_ms=round((metrics.total if metrics else seconds) * 1000),
+        queue_time_ms=round((metrics.queue + metrics.claim) * 1000) if metrics else None,
+        cold_start_ms=round(metrics.start * 1000) if metrics else None,
         outputs=outputs,
-        cold_start=metrics.cold,
+        cold_start=metrics.cold if metrics else None,
     )
-    facts = {"gpu_type": metrics.gpu, "duration": metrics.total, "cost_usd": cost.usd}
+    facts: dict[str, Any] = {"cost_usd": cost.usd}
+    if metrics is not None:
+        facts |= {"gpu_type": metrics.gpu, "duration": metrics.total}
     return _stored(event, about, origin, at=at, attempt=attempt, **facts)
 
 
@@ -186,6 +191,31 @@ def face_measured(
         )
         events.append(_stored(event, about, origin, at=at, attempt=attempt))
     return events
+
+
+def view_measured(
+    about: Subject, origin: Origin, made: Composition | Try, *, kept: bool, at: datetime
+) -> StoredEvent:
+    """Of one picture of a character sheet, told from its record alone: whoever tells of it, and
+    however often, tells the same. `at` is for records that know no time."""
+    score = made.score if isinstance(made, Try) else RecordedScore(reason=made.reason)
+    event = FaceConsistencyMeasured(
+        consistency_score=score.match,
+        similarity=score.similarity,
+        baseline=score.same_mean,
+        strangers_baseline=score.strangers_mean,
+        embedder=score.embedder,
+        faces_found=score.faces_found,
+        reason=score.reason,
+        output=made.number - 1,
+        view=made.view,
+        gate_try=made.k - 1,
+        kept=kept,
+        generation_time_ms=round(made.seconds * 1000),
+    )
+    real = made.engine in ("", "comfyui")
+    drawn = origin if real else replace(origin, engine=made.engine)
+    return _stored(event, about, drawn, at=made.at or at, attempt=made.attempt)
 
 
 def entry_rejected(

@@ -9,18 +9,21 @@ from uuid import uuid4
 
 from config.tables import Gpu
 from events.stored_event import StoredEvent
+from handlers.character_sheet.sheet import Stop
 from handlers.comfyui.info import ComfyInfo
 from handlers.kinds.base import Timings
 from pipeline.contract.manifest import Manifest
-from pipeline.contract.result import Output, UsedLora
+from pipeline.contract.result import Output, ResultFile, UsedLora
 from pipeline.inputs.supplies import InputFetcher
 from pipeline.models.face_packs import FaceModels
 from pipeline.models.loads import ModelLoads
 from pipeline.models.preload import PreloadReport
 from pipeline.notify.delivery import ResultDelivery
 from pipeline.runtime import RuntimeConfig
+from pipeline.sheets.cells import StoredSheet
 from pipeline.store.conditional import SafeStore
 from pipeline.worker.comfyui import ComfyServer
+from pipeline.worker.other_jobs import OtherJobs
 from pipeline.worker.residency import Residency
 
 
@@ -50,6 +53,8 @@ class WorkerContext:
     preload: Callable[[], PreloadReport] = PreloadReport
     """What was read ahead so far."""
     nonce: Callable[[], str] = lambda: uuid4().hex
+    others: OtherJobs = field(default_factory=OtherJobs)
+    """Whether other jobs wait for this worker."""
     jitter: Callable[[], float] = random
     """A number from 0 to 1."""
     monotonic: Callable[[], float] = time.monotonic
@@ -79,5 +84,11 @@ class RenderState:
     """Whether ComfyUI has our node pack."""
     evicted: list[str] = field(default_factory=list)
     """Weight files that left the GPU's memory for this job's."""
+    sheet: StoredSheet | None = None
+    """Of a character sheet: what stands of it, by whichever execution."""
+    stop: Stop | None = None
+    """Why a sheet's execution ended between two steps; None when it took the last one."""
+    files: list[ResultFile] = field(default_factory=list)
+    """Files beside the pictures."""
     events: list[StoredEvent] = field(default_factory=list)
     """Of this execution; they are owed even if it ends without a commit."""

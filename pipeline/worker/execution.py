@@ -2,6 +2,7 @@
 
 start (fence) ─ render under the heartbeat ─ metrics.json ─ commit ─ deliver
                     └ an error that may pass, attempts left: hand the lease back for a retry
+                    └ a sheet whose worker others wait for: hand it back, and no failure
                     └ lease lost: write nothing more
   └ no route of this worker's runs the job: hand the lease back
 """
@@ -30,13 +31,14 @@ from pipeline.queue.protocol import Started
 from pipeline.queue.runner import run
 from pipeline.queue.spawn import SpawnPayload
 from pipeline.queue.start_steps import Execution, Start
+from pipeline.sheets.cells import SHEET, read_sheet
 from pipeline.store.conditional import SafeStore, Won
 from pipeline.worker.cold_start import WARM, ColdStart
 from pipeline.worker.context import RenderState, WorkerContext
 from pipeline.worker.heartbeat import Heartbeat
 from pipeline.worker.render import render_job
 from pipeline.worker.result_builder import ResultBuilder
-from pipeline.worker.retry import Preempted, Retry, decide_next, route_of
+from pipeline.worker.retry import MakeRoom, Preempted, Retry, decide_next, route_of
 
 
 class Ending(StrEnum):
@@ -46,6 +48,8 @@ class Ending(StrEnum):
     """Its result stands, whatever it says."""
     RETRY = "retry"
     """Handed back for another attempt."""
+    YIELDED = "yielded"
+    """Between two steps, for other jobs; the sheet goes on in another execution."""
     STALE = "stale"
     """The lease had moved on, or was lost on the way."""
     PREEMPTED = "preempted"
@@ -105,7 +109,7 @@ def _run_started(
             cold,
             preload,
         )
-        going_on = decide_next(error, lease, payload, context)
+        going_on = decide_next(error, lease, payload, context, state.stop)
         if not isinstance(going_on, Preempted):
             _write_metrics(builder, context)
         result = _commit(builder, error, context.store, heart) if going_on is None else None
@@ -200,9 +204,11 @@ def _commit(
     builder: ResultBuilder, error: RylaError | None, store: SafeStore, heart: Heartbeat
 ) -> Result | None:
     """The one write that ends the job, or None for whoever loses it: he writes nothing more."""
-    now = store.now()
-    result = builder.succeeded(now) if error is None else builder.failed(error, now)
     try:
+        if builder.payload.model == SHEET:
+            # Another execution may have kept more, and one that failed at once has read nothing.
+            builder.state.sheet = heart.insist(lambda: read_sheet(store, builder.lease.id))
+        result = builder.result(error, store.now())
         outcome = heart.insist(lambda: store.create(result_key(result.id), result.body()))
     except Superseded:
         return None
@@ -211,7 +217,7 @@ def _commit(
 
 def _leave(
     builder: ResultBuilder,
-    going_on: Preempted | Retry,
+    going_on: Preempted | Retry | MakeRoom,
     lease: Lease,
     etag: str,
     context: WorkerContext,
@@ -221,6 +227,14 @@ def _leave(
     if isinstance(going_on, Retry):
         _hand_back(builder, going_on, lease.model_copy(update={"events": events}), etag, context)
         return Ending.RETRY
+    if isinstance(going_on, MakeRoom):
+        now, cost = context.store.now(), builder.cost
+        spent = lease.spent.model_copy(
+            update={"usd": cost.total_usd, "upper_bound": cost.upper_bound}
+        )
+        yielded = lease.yielded(now, events=events, spent=spent)
+        context.store.replace(lease_key(lease.id), yielded.body(), etag)
+        return Ending.YIELDED
     stopped = lease.stopped_in_good_order(events=events)
     context.store.replace(lease_key(lease.id), stopped.body(), etag)
     return Ending.PREEMPTED

@@ -35,6 +35,7 @@ class Heartbeat:
         self._settings = settings
         self._monotonic = monotonic
         self._progress = lease.progress
+        self._views: dict[str, str] = {}
         self._renewed_at = monotonic()
         self._unclear: Lease | None = None
         """A renewal that may have been applied: only the same bytes can be known as ours."""
@@ -57,7 +58,14 @@ class Heartbeat:
     def report(self, fraction: float, step: str | None) -> None:
         """What the next renewal will tell: a fraction from 0 to 1, and a node class or a step of
         ours."""
-        self._progress = Progress(fraction=min(max(fraction, 0.0), 1.0), step=step)
+        self._progress = Progress(
+            fraction=min(max(fraction, 0.0), 1.0), step=step, views=self._views
+        )
+
+    def show_views(self, views: dict[str, str]) -> None:
+        """How far each view of a character sheet is, for the next renewals to tell."""
+        self._views = views
+        self._progress = (self._progress or Progress()).model_copy(update={"views": views})
 
     def insist(self, call: Callable[[], T]) -> T:
         """Repeat a store call until it is clear: what a GPU made is not thrown away for a store

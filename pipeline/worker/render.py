@@ -5,6 +5,8 @@ import time
 from dataclasses import replace
 
 from config.errors import DeadlineExceeded, LoraError, ManifestNotJson
+from handlers.character_sheet.input import CharacterSheetInput
+from handlers.character_sheet.plan import SheetPlan
 from handlers.kinds.base import Rendered
 from handlers.kinds.registry import KINDS
 from handlers.kinds.requirements import Supplies
@@ -19,12 +21,13 @@ from pipeline.notify.job_events import (
     face_measured,
     lora_load_failed,
     lora_loaded,
-    model_loaded,
 )
+from pipeline.sheets.cells import read_plan
 from pipeline.worker.comfyui import ComfyGraphRunner
 from pipeline.worker.context import RenderState, WorkerContext
 from pipeline.worker.heartbeat import Heartbeat
-from pipeline.worker.outputs import store
+from pipeline.worker.pictures import keep_picture
+from pipeline.worker.sheet import ref_of, render_sheet
 
 
 def render_job(
@@ -45,8 +48,10 @@ def render_job(
         )
     context.server.ensure_running()
     kind = KINDS[manifest.model]
+    is_sheet = isinstance(manifest.input, CharacterSheetInput)
+    plan = read_plan(context.store, lease.id) if is_sheet and lease.attempt > 1 else None
     order = job_request(
-        lease.id, lease.attempt, manifest, _supply(state, manifest, lease, body, context)
+        lease.id, lease.attempt, manifest, _supply(state, manifest, lease, body, context, plan)
     )
     state.seed = order.seed
     runner = ComfyGraphRunner(
@@ -61,8 +66,11 @@ def render_job(
     )
     state.own_nodes = runner.attention is not None
     try:
-        for rendered in kind.run(order, context.runtime.models, runner):
-            _take(state, rendered, lease, body, context, heart)
+        if is_sheet:
+            render_sheet(state, order, lease, body, context, heart, runner)
+        else:
+            for rendered in kind.run(order, context.runtime.models, runner):
+                _take(state, rendered, lease, body, context, heart)
     finally:
         state.evicted += runner.evicted
         context.server.clear(lease.id, runner.uploads)
@@ -76,22 +84,12 @@ def _take(
     context: WorkerContext,
     heart: Heartbeat,
 ) -> None:
-    """Store one picture, and note what it took."""
-    state.timings += rendered.timings
-    state.graphs += [*rendered.parent_graphs, rendered.graph_sha256]
-    state.models.update(rendered.weights)
-    about = subject(lease.id, lease.entry, lease.submitted_at, body)
-    origin, at = Origin.of(context.runtime, context.comfy), context.store.now()
-    if context.loads is not None:
-        for model in context.loads.first(rendered.weights, rendered.timings.load):
-            state.events.append(model_loaded(about, origin, model, attempt=lease.attempt, at=at))
-    began = time.monotonic()
-    state.outputs.append(store(rendered, lease, context.store, heart))
-    state.upload_s += time.monotonic() - began
+    """Store one picture of the job, and tell of its face."""
+    state.outputs.append(keep_picture(state, rendered, lease, body, context, heart))
     if rendered.face is not None:
         state.events += face_measured(
-            about,
-            origin,
+            subject(lease.id, lease.entry, lease.submitted_at, body),
+            Origin.of(context.runtime, context.comfy),
             rendered.face,
             output=len(state.outputs) - 1,
             attempt=lease.attempt,
@@ -107,15 +105,23 @@ def _paid_seconds(manifest: Manifest, lease: Lease) -> float:
 
 
 def _supply(
-    state: RenderState, manifest: Manifest, lease: Lease, body: bytes, context: WorkerContext
+    state: RenderState,
+    manifest: Manifest,
+    lease: Lease,
+    body: bytes,
+    context: WorkerContext,
+    plan: SheetPlan | None,
 ) -> Supplies:
-    """What the job needs from the bucket, with the events that tell of it.
+    """What the job needs from the bucket, with the events that tell of it. The plan of a sheet
+    binds it to the LoRA that it was begun with.
 
     Raises a LoraError or InvalidInput.
     """
     wanted = required_inputs(manifest, context.runtime)
     given = Supplies(images=context.input_fetcher.fetch_images(wanted.images))
     request = wanted.lora
+    if request is not None and plan is not None and plan.lora is not None:
+        request = replace(request, ref=ref_of(plan.lora.key, context.runtime.settings.lora_prefix))
     if request is None:
         return given
     about = subject(lease.id, lease.entry, lease.submitted_at, body)

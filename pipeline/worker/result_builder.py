@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from config.errors import RylaError
+from config.errors import RylaError, TooFewViews
 from config.tables import Gpu
 from events.moments import Moment
 from events.stored_event import StoredEvent
@@ -13,7 +13,7 @@ from handlers.comfyui.info import ComfyInfo
 from handlers.kinds.registry import KINDS
 from pipeline import costs
 from pipeline.contract.errors import error_info
-from pipeline.contract.lease import Lease
+from pipeline.contract.lease import Lease, Spent
 from pipeline.contract.result import JobCost, Metrics, Provenance, Result, Status
 from pipeline.contract.summary import Subject, subject
 from pipeline.models.preload import PreloadReport
@@ -21,6 +21,8 @@ from pipeline.notify.job_events import Origin, completed, ended, requested
 from pipeline.notify.results import job_result
 from pipeline.queue.spawn import SpawnPayload
 from pipeline.runtime import RuntimeConfig
+from pipeline.sheets.cells import StoredSheet
+from pipeline.sheets.ending import SheetEnd, spent_on, too_few_views
 from pipeline.worker.cold_start import ColdStart
 from pipeline.worker.context import RenderState
 
@@ -78,7 +80,7 @@ class ResultBuilder:
     @cached_property
     def cost(self) -> JobCost:
         """GPU, cores and memory for `total_s` and the cold start, at the lease's rate."""
-        rate, spent = self.lease.rate_usd_per_s, self.lease.spent
+        rate, spent = self.lease.rate_usd_per_s, self._spent
         usd = rate * (self.total_s + self.cold.seconds)
         return JobCost(
             usd=usd,
@@ -87,6 +89,41 @@ class ResultBuilder:
             upper_bound=spent.upper_bound,
             estimate_usd=self._estimate.usd if self._estimate else None,
         )
+
+    @property
+    def _spent(self) -> Spent:
+        """Of earlier executions."""
+        sheet = self.state.sheet
+        return self.lease.spent if sheet is None else spent_on(sheet, self.lease)
+
+    def result(self, error: RylaError | None, now: datetime) -> Result:
+        """How the job ends here. `now` is the store's clock."""
+        if self.state.sheet is not None:
+            return self._of_sheet(self.state.sheet, error, now)
+        return self.succeeded(now) if error is None else self.failed(error, now)
+
+    def _of_sheet(self, sheet: StoredSheet, error: RylaError | None, now: datetime) -> Result:
+        """With `min_views` of its views a sheet succeeds, whatever ended it."""
+        why = error.code if error is not None else self.state.stop or TooFewViews.code
+        end = SheetEnd.of(sheet, why, self.cost.total_usd)
+        fields = {
+            **end.fields,
+            "files": tuple(self.state.files),
+            "provenance": self._provenance.model_copy(update=end.made_by),
+        }
+        self.state.events += end.events(self.subject, self.origin, now)
+        if end.enough:
+            done = completed(
+                self.subject,
+                self.origin,
+                attempt=self.lease.attempt,
+                metrics=self.metrics,
+                cost=self.cost,
+                outputs=end.made,
+                at=now,
+            )
+            return self._result(Status.SUCCEEDED, now, done, **fields)
+        return self.failed(error or too_few_views(end), now, **fields)
 
     def succeeded(self, now: datetime) -> Result:
         done = completed(
@@ -100,7 +137,7 @@ class ResultBuilder:
         )
         return self._result(Status.SUCCEEDED, now, done, outputs=tuple(self.state.outputs))
 
-    def failed(self, error: RylaError, now: datetime) -> Result:
+    def failed(self, error: RylaError, now: datetime, **more: Any) -> Result:
         """`now` is the store's clock, as it is in `succeeded`."""
         end = ended(
             self.subject,
@@ -113,7 +150,7 @@ class ResultBuilder:
             duration=self.total_s,
             cost_usd=self.cost.usd,
         )
-        return self._result(Status.FAILED, now, end, error=error)
+        return self._result(Status.FAILED, now, end, error=error, **more)
 
     def _result(self, status: Status, now: datetime, end: StoredEvent, **more: Any) -> Result:
         lease, state, manifest = self.lease, self.state, self.state.manifest
@@ -131,9 +168,8 @@ class ResultBuilder:
             tenant=manifest.tenant if manifest else lease.tenant,
             seed=state.seed,
             metrics=self.metrics,
-            provenance=self._provenance,
             warnings=tuple(KINDS[manifest.model].warnings(manifest.input)) if manifest else (),
-            **more,
+            **{"provenance": self._provenance, **more},
         )
 
     @property

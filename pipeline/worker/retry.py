@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from config.errors import OutOfMemory, RylaError
 from config.tables import Gpu, GpuTable, Route
+from handlers.character_sheet.sheet import Stop
 from pipeline.contract.lease import Lease
 from pipeline.queue.spawn import SpawnPayload
 from pipeline.worker.context import WorkerContext
@@ -27,10 +28,22 @@ class Retry:
     """False where the worker had to end: that says nothing of the job, and is due at once."""
 
 
+@dataclass(frozen=True)
+class MakeRoom:
+    """The job is handed back between two of its steps, because others wait or its time is up."""
+
+
 def decide_next(
-    error: RylaError | None, lease: Lease, payload: SpawnPayload, context: WorkerContext
-) -> Preempted | Retry | None:
-    """How a job goes on that this execution does not end; None when it ends here."""
+    error: RylaError | None,
+    lease: Lease,
+    payload: SpawnPayload,
+    context: WorkerContext,
+    stop: Stop | None = None,
+) -> Preempted | Retry | MakeRoom | None:
+    """How a job goes on that this execution does not end; None when it ends here. `stop` is why a
+    character sheet stopped between two steps."""
+    if error is None and stop is Stop.YIELD:
+        return MakeRoom()
     if error is None or not error.retryable:
         return None
     if context.preempted.is_set():

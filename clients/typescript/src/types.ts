@@ -822,6 +822,9 @@ export interface Result {
   finished_at: string;
   seed?: number | null;
   outputs?: Output[];
+  partial?: boolean;
+  missing?: MissingView[];
+  files?: ResultFile[];
   metrics?: Metrics | null;
   cost?: JobCost | null;
   provenance?: Provenance | null;
@@ -846,6 +849,7 @@ export interface Output {
   face_reason?: string | null;
   resampled?: Region | null;
   composition?: Output | null;
+  view?: OutputView | null;
 }
 /**
  * A face measured against the reference.
@@ -878,6 +882,51 @@ export interface Region {
   y: number;
   width: number;
   height: number;
+}
+/**
+ * Which view of a character sheet a picture is, and how it came about.
+ */
+export interface OutputView {
+  number: number;
+  id: string;
+  asked?: ViewAngles | null;
+  measured?: ViewAngles | null;
+  ok?: boolean | null;
+  reason?: string | null;
+  tries?: number;
+  seconds?: number;
+  usd?: number;
+}
+/**
+ * Degrees, and how much of the figure is in the picture; null where there is no face.
+ */
+export interface ViewAngles {
+  yaw?: number | null;
+  pitch?: number | null;
+  roll?: number | null;
+  framing?: string | null;
+}
+/**
+ * A view that a character sheet lacks.
+ */
+export interface MissingView {
+  number: number;
+  id: string;
+  reason: string;
+  tries?: number;
+  best?: string | null;
+  seconds?: number;
+  usd?: number;
+}
+/**
+ * A file beside the pictures.
+ */
+export interface ResultFile {
+  name: string;
+  key: string;
+  bytes: number;
+  sha256: string;
+  content_type: string;
 }
 /**
  * Seconds by part. `queue` and `claim` are between readings of the store's clock, which ticks

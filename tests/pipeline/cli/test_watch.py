@@ -37,7 +37,7 @@ def test_for_programs_each_change_is_a_line(ryla: Ryla, store: SafeStore) -> Non
 
     [line] = map(json.loads, answer.out.splitlines())
     assert (line["id"], line["state"]) == ("busy", "running")
-    assert line["progress"] == {"fraction": 0.5, "step": "KSampler"}
+    assert line["progress"] == {"fraction": 0.5, "step": "KSampler", "views": {}}
 
 
 def test_without_ids_everything_in_progress_is_watched(ryla: Ryla, store: SafeStore) -> None:

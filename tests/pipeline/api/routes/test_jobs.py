@@ -57,7 +57,7 @@ async def test_a_job_is_shown_from_the_inbox_to_its_result(make_pipeline: MakePi
         runs = (await get(api, f"/jobs/{id}")).json()
         assert (runs["state"], runs["progress"]) == (
             "running",
-            {"fraction": 0.5, "step": "KSampler"},
+            {"fraction": 0.5, "step": "KSampler", "views": {}},
         )
 
 
