@@ -3,13 +3,11 @@
 from dataclasses import dataclass, field
 
 from config.settings import Settings
-from pipeline.contract.keys import parse_inbox_key
-from pipeline.contract.lease import Lease, Phase
 from pipeline.dispatcher.replays import is_pending
 from pipeline.dispatcher.survey import Survey
-from pipeline.queue.admission import Contents, Waiting
+from pipeline.queue.admission import Waiting
 from pipeline.queue.expiry import LeaseState, Lifetimes, ListedLease, lease_state
-from pipeline.store.base import Entry
+from pipeline.queue.retries import as_waiting, is_retrying
 
 
 @dataclass
@@ -38,18 +36,3 @@ def due_leases(survey: Survey, settings: Settings) -> Due:
         else:
             due.lapsed.append(held)
     return due
-
-
-def as_waiting(lease: Lease, etag: str = "") -> Waiting:
-    """A job that has a lease, as it competes with those of the inbox."""
-    entry = Entry(lease.entry, etag, 0, lease.waits_since)
-    loras = () if lease.lora is None else (lease.lora,)
-    known = None if lease.model is None else Contents(lease.tenant, lease.model, loras)
-    return Waiting(parse_inbox_key(lease.entry), entry, known)
-
-
-def is_retrying(lease: Lease | None) -> bool:
-    """A vacant lease waits too, but for nothing."""
-    if lease is None or lease.phase is not Phase.RETRY:
-        return False
-    return not (lease.committed or lease.vacant)

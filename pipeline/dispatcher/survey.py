@@ -17,10 +17,11 @@ from pipeline.contract.keys import (
 from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.summary import subject
 from pipeline.inputs.supplies import lora_places
-from pipeline.queue.admission import Contents, RouteOf, ServiceOrder, Share, Slots
+from pipeline.queue.admission import Contents, RouteOf, ServiceOrder, Share, Slots, Waiting
 from pipeline.queue.backlog import Backlog, Scan
 from pipeline.queue.expiry import LeaseState, Lifetimes, ListedLease, lease_state
 from pipeline.queue.lease_cache import LeaseCache
+from pipeline.queue.retries import as_waiting, is_due, is_retrying
 from pipeline.runtime import RuntimeConfig
 from pipeline.store.base import Entry, Stored
 from pipeline.store.conditional import SafeStore
@@ -77,6 +78,7 @@ class Surveyor:
             # A full route may be full of jobs that ended: worth reading what changed.
             reads += self._read(held for held in self.lease_cache.held(entries) if _changed(held))
             in_flight, scan.slots, scan.order = self._shares(ids, date)
+        scan.retrying = self._retrying(entries, date)
         reads += self._read_bodies(scan)
         held_now = tuple(self.lease_cache.held(entries))
         return Survey(date, held_now, in_flight, scan.slots, scan.order, scan, lists, reads)
@@ -129,6 +131,14 @@ class Surveyor:
                 said = contents(lease.entry, stored.last_modified, manifest.body, self.runtime)
                 lease = lease.model_copy(update={"model": said.model, "tenant": said.tenant})
         return stored.etag, lease
+
+    def _retrying(self, entries: Sequence[Entry], date: datetime) -> Sequence[Waiting]:
+        leases = (held.lease for held in self.lease_cache.held(entries))
+        return [
+            as_waiting(lease)
+            for lease in leases
+            if lease is not None and is_retrying(lease) and is_due(lease, date)
+        ]
 
     def _scan_of(
         self, backlog: Backlog, order: ServiceOrder, slots: Slots, ids: frozenset[str]

@@ -23,7 +23,7 @@ from pipeline.contract.lease import Lease
 from pipeline.contract.result import Result, Status
 from pipeline.contract.summary import subject
 from pipeline.dispatcher.deploy_event import DeployEventSender, newer_is_deployed
-from pipeline.dispatcher.due import due_leases, is_retrying
+from pipeline.dispatcher.due import due_leases
 from pipeline.dispatcher.engine import Engine
 from pipeline.dispatcher.preflight import preflight
 from pipeline.dispatcher.reject import Rejector
@@ -50,6 +50,7 @@ from pipeline.queue.protocol import (
     Spawn,
     Spawned,
 )
+from pipeline.queue.retries import is_retrying
 from pipeline.queue.runner import run
 from pipeline.queue.spawn import SpawnPayload
 from pipeline.runtime import RuntimeConfig

@@ -10,9 +10,10 @@ was read.
 from collections.abc import Iterator
 
 from pipeline.contract.lease import Lease, Phase
-from pipeline.dispatcher.due import as_waiting, due_leases
+from pipeline.dispatcher.due import due_leases
 from pipeline.dispatcher.survey import Survey, free_slots, service_order
 from pipeline.queue.admission import Slots, Waiting, admit
+from pipeline.queue.retries import as_waiting
 from pipeline.runtime import RuntimeConfig
 
 

@@ -93,6 +93,8 @@ class Scan:
     """A number from 0 to 1."""
     kept: int = KEPT
     """As KEPT."""
+    retrying: Sequence[Waiting] = ()
+    """Jobs whose retry is due: they need slots too."""
     beside_lease: dict[str, Entry] = field(default_factory=dict)
     """Inbox entries of jobs that are held."""
     invalid_entries: list[Entry] = field(default_factory=list)
@@ -134,7 +136,7 @@ class Scan:
 
     def unread(self) -> list[Waiting]:
         """The bare jobs whose bodies are to be read, because not every job will find a slot."""
-        if not any(self.slots.free.values()) or self.slots.suffice(self.waiting):
+        if not any(self.slots.free.values()) or self.slots.suffice((*self.waiting, *self.retrying)):
             return []
         return self.bare()
 

@@ -199,6 +199,7 @@ class ComfyGraphRunner:
     """What was put among ComfyUI's inputs."""
     evicted: list[str] = field(default_factory=list)
     """Weight files that were let go for this job's."""
+    monotonic: Callable[[], float] = time.monotonic
 
     def render(self, graph: Graph, *, part: int, parts: int) -> PromptRun:
         choice = self.residency.choose(graph)
@@ -207,7 +208,7 @@ class ComfyGraphRunner:
         return self.client.run(
             sent.api(),
             prompt_id=str(uuid4()),
-            deadline_s=max(0.0, self.until - time.monotonic()),
+            deadline_s=max(0.0, self.until - self.monotonic()),
             on_progress=lambda fraction, node: self.report((part + fraction) / parts, node),
             should_stop=self.should_stop,
             extra_data={**graph.extra_data, **({EVICTS: True} if choice.evicted else {})},
@@ -225,4 +226,4 @@ class ComfyGraphRunner:
         return self.face_models.calibration()
 
     def has_time_for(self, seconds: float) -> bool:
-        return time.monotonic() + seconds <= min(self.until, self.paid_until)
+        return self.monotonic() + seconds <= min(self.until, self.paid_until)

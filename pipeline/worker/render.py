@@ -1,7 +1,6 @@
 """Makes the pictures of a job and stores them under the attempt's folder."""
 
 import math
-import time
 from dataclasses import replace
 
 from config.errors import DeadlineExceeded, LoraError, ManifestNotJson
@@ -59,10 +58,11 @@ def render_job(
         context.faces,
         report=heart.report,
         should_stop=lambda: heart.lost or context.must_stop(),
-        until=time.monotonic() + context.runtime.settings.job_timeout_seconds,
-        paid_until=time.monotonic() + _paid_seconds(manifest, lease),
+        until=context.monotonic() + context.runtime.settings.job_timeout_seconds,
+        paid_until=context.monotonic() + _paid_seconds(manifest, lease),
         residency=context.residency,
         attention=context.server.attention,
+        monotonic=context.monotonic,
     )
     state.own_nodes = runner.attention is not None
     try:

@@ -1,6 +1,5 @@
 """One execution of a character sheet on a worker: it goes on where the records end."""
 
-import time
 from dataclasses import dataclass, field
 
 from config.errors import LoraMismatch, OutputsMissing, Superseded
@@ -70,10 +69,13 @@ class _Pace:
     context: WorkerContext
     runner: ComfyGraphRunner
     steps: int = 0
-    began: float = field(default_factory=time.monotonic)
+    began: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.began = self.context.monotonic()
 
     def __call__(self, step: Compose | MakeFace, records: SheetRecords) -> Stop | None:
-        now, needed = time.monotonic(), longest(step, records)
+        now, needed = self.context.monotonic(), longest(step, records)
         if now + needed > self.runner.paid_until:
             return Stop.BUDGET
         if self.steps and (now + SPARE * needed > self.runner.until or self._is_waited_for(now)):
@@ -106,7 +108,10 @@ class _Cells(CellStore):
     body: bytes
     context: WorkerContext
     heart: Heartbeat
-    _since: float = field(default_factory=time.monotonic)
+    _since: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._since = self.context.monotonic()
 
     def records(self) -> SheetRecords:
         records = self.heart.insist(lambda: read_records(self.context.store, self.lease.id))
@@ -124,7 +129,7 @@ class _Cells(CellStore):
         stored = keep_picture(
             self.state, self._rendered(made), self.lease, self.body, self.context, self.heart
         )
-        now = time.monotonic()
+        now = self.context.monotonic()
         seconds, self._since = now - self._since, now
         record = made.record(
             _picture(stored),

@@ -112,11 +112,14 @@ def worker_context(
         runtime=runtime,
         server=server,
         input_fetcher=InputFetcher(store, loras, runtime.settings.lora_prefix),
-        faces=FaceModels(runtime.settings),
         comfy=ComfyInfo("standin", "0.8.0", "standin"),
         gpu=runtime.gpus.gpu(gpu),
         owner="worker",
-        **{"stopping": threading.Event(), **changes},
+        **{
+            "stopping": threading.Event(),
+            "faces": FaceModels(runtime.settings),
+            **changes,
+        },
     )
 
 

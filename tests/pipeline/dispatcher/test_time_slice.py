@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from pipeline.contract.lease import Lease, Phase
-from pipeline.dispatcher.due import as_waiting
 from pipeline.dispatcher.survey import Surveyor
 from pipeline.dispatcher.tick import tick
 from pipeline.dispatcher.time_slice import is_waited_for
+from pipeline.queue.retries import as_waiting
 from pipeline.store.base import Always
 from tests.pipeline.conftest import MakePipeline
 from tests.support.manifests import body
