@@ -27,7 +27,6 @@ from handlers.faces.view import (
     PROFILE_FROM,
     ViewReason,
     ViewVerdict,
-    identity_counts,
     judge_view,
 )
 from handlers.kinds.base import GraphRunner, Timings
@@ -165,7 +164,7 @@ class SheetMaker:
         faces = self._faces(body)
         verdict = self._judged(view, faces)
         score, box = self._scorer.measure(body, near)
-        counts = bool(box and verdict.measured and identity_counts(verdict.measured, box))
+        counts = box is not None and self._counts(verdict, box)
         fault = _fault(verdict) or (self._below_gate(score) if counts else None)
         recorded = {
             "similarity": score.similarity,
@@ -179,6 +178,12 @@ class SheetMaker:
         }
         common = _common(view, step.k, verdict, fault)
         return {**common, "composition": step.composition, "score": recorded}
+
+    def _counts(self, verdict: ViewVerdict, face: Box) -> bool:
+        """Whether likeness says something of this face: turned and small ones lose it."""
+        limits = self.plan.thresholds
+        is_turned = verdict.measured is None or abs(verdict.measured.yaw) > limits.identity_to
+        return not is_turned and min(face.width, face.height) >= limits.least_face
 
     def _below_gate(self, score: Score) -> str | None:
         least = self.plan.thresholds.min_face_match

@@ -188,6 +188,7 @@ class KnownFaces(FaceModels):
         return Calibration(
             date=date(2026, 1, 1),
             embedder=self.embedder,
+            embedder_sha256=self.embedder_sha256,
             strangers_mean=0.0,
             same_mean=1.0,
             people=2,
