@@ -23,6 +23,7 @@ TESTS = {
     "pipeline.queue.backlog": [f"{QUEUE}backlog.py"],
     "pipeline.queue.bounds": [f"{QUEUE}bounds.py"],
     "pipeline.queue.expiry": [f"{QUEUE}expiry.py", EXHAUSTIVE],
+    "pipeline.queue.retries": [f"{QUEUE}retries.py"],
     "pipeline.queue.protocol": [f"{QUEUE}claim_steps.py"],
     "pipeline.queue.claim": [f"{QUEUE}claim.py", EXHAUSTIVE],
     "pipeline.queue.claim_steps": [f"{QUEUE}claim_steps.py", EXHAUSTIVE],
@@ -35,6 +36,7 @@ TESTS = {
         *(f"{NOTIFY}delivery_answers.py", f"{NOTIFY}delivery.py", f"{NOTIFY}callbacks.py"),
     ],
     "pipeline.store.conditional": ["tests/pipeline/store/test_conditional.py"],
+    "pipeline.dispatcher.time_slice": ["tests/pipeline/dispatcher/test_time_slice.py"],
     "pipeline.dispatcher.preflight": ["tests/pipeline/dispatcher/test_preflight.py"],
     "system.backoff": ["tests/system/test_backoff.py"],
 }

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pipeline.contract.lease import Lease, Phase
 from pipeline.dispatcher.due import due_leases
 from pipeline.dispatcher.survey import Survey, free_slots, service_order
-from pipeline.queue.admission import Slots, Waiting, admit
+from pipeline.queue.admission import Slots, admit
 from pipeline.queue.retries import as_waiting
 from pipeline.runtime import RuntimeConfig
 
@@ -20,15 +20,15 @@ from pipeline.runtime import RuntimeConfig
 def is_waited_for(own: Lease, survey: Survey, runtime: RuntimeConfig) -> bool:
     """Whether another job would be started now if the running job `own` had yielded."""
     route = runtime.route_of(own.model)
-    unstarted = [lease for lease in _unstarted(survey) if lease.id != own.id]
-    unstarted = [lease for lease in unstarted if runtime.route_of(lease.model) == route]
+    unstarted = [lease for lease in _unstarted(survey) if runtime.route_of(lease.model) == route]
     aside = {own.id, *(lease.id for lease in unstarted)}
     running = [lease for lease in survey.in_flight if lease.id not in aside]
     free = 1 if unstarted else free_slots(runtime, running).free.get(route, 0)
     itself = as_waiting(own.yielded(survey.date))
     candidates = [
-        *_of_route(survey, route, runtime),
-        *(as_waiting(lease) for lease in unstarted),
+        *survey.scan.waiting,
+        *due_leases(survey, runtime.settings).retries,
+        *map(as_waiting, unstarted),
         itself,
     ]
     order = service_order(runtime, running, survey.date)
@@ -41,11 +41,3 @@ def _unstarted(survey: Survey) -> Iterator[Lease]:
         lease = held.lease
         if lease is not None and lease.phase in (Phase.CLAIMED, Phase.SPAWNED):
             yield lease
-
-
-def _of_route(survey: Survey, route: str | None, runtime: RuntimeConfig) -> Iterator[Waiting]:
-    """What waits in the inbox or for its retry, as far as its route is known."""
-    retries = due_leases(survey, runtime.settings).retries
-    for job in (*survey.scan.waiting, *retries):
-        if job.model is not None and runtime.route_of(job.model) == route:
-            yield job

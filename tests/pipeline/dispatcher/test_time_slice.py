@@ -108,6 +108,24 @@ def test_a_job_that_was_claimed_and_not_started_waits_for_this_worker(
     assert waited_for(roomy)
 
 
+def test_one_of_another_route_waits_for_another_worker(roomy: PipelineFixture) -> None:
+    put(roomy, other("b", Phase.SPAWNED, model="sdxl-instantid"))
+    assert not waited_for(roomy)
+
+
+def test_what_is_no_lease_waits_for_nobody(roomy: PipelineFixture) -> None:
+    roomy.store.raw.put("leases/b.json", b"{", Always())
+    assert not waited_for(roomy)
+
+
+def test_slots_that_others_have_are_not_free(make_pipeline: MakePipeline) -> None:
+    two = running(make_pipeline(holding=True, routes="[routes.Flux]\nmax_in_flight = 2\n"))
+    submit(two, "4.acme.flux-dev.a")
+    assert not waited_for(two)
+    put(two, other("b", Phase.RUNNING, tenant="another"))
+    assert waited_for(two)
+
+
 def test_one_that_runs_elsewhere_does_not(roomy: PipelineFixture) -> None:
     put(roomy, other("b", Phase.RUNNING))
     assert not waited_for(roomy)
