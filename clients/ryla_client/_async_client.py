@@ -76,6 +76,10 @@ class AsyncClient:
         """One output of a succeeded job, by its number from 0."""
         return (await self._run(self._core.output(_http.known(job), number))).body
 
+    async def file(self, job: Job | str, name: str) -> bytes:
+        """A file beside the pictures, such as `sheet.json`; `result["files"]` lists them."""
+        return (await self._run(self._core.file(_http.known(job), name))).body
+
     async def progress(
         self, job: Job | str, *, last_event_id: str | None = None
     ) -> AsyncIterator[Job]:

@@ -206,8 +206,13 @@ def _make(request: Request, given: argparse.Namespace) -> None:
 
 def _tell(job: Job, paths: Sequence[Path]) -> None:
     result = job.result
-    for path, output in zip(paths, result["outputs"], strict=True):
+    outputs = result["outputs"]
+    for path, output in zip(paths, outputs, strict=False):
         print(f"{path}: {output['width']}x{output['height']}, seed {output['seed']}")
+    for path in paths[len(outputs) :]:
+        print(path)
+    for view in result.get("missing", ()):
+        print(f"missing: {view['id']} ({view['reason']})", file=sys.stderr)
     for warning in result["warnings"]:
         print(f"warning: {warning}", file=sys.stderr)
     cost, metrics = result["cost"], result["metrics"]

@@ -78,6 +78,10 @@ class Client:
         """One output of a succeeded job, by its number from 0."""
         return self._run(self._core.output(_http.known(job), number)).body
 
+    def file(self, job: Job | str, name: str) -> bytes:
+        """A file beside the pictures, such as `sheet.json`; `result["files"]` lists them."""
+        return self._run(self._core.file(_http.known(job), name)).body
+
     def progress(self, job: Job | str, *, last_event_id: str | None = None) -> Iterator[Job]:
         """The job at each change that the server tells of, until it is finished.
 

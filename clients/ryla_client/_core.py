@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from ryla_client._answers import decoded, job_in, job_of, problem
 from ryla_client._calls import (
@@ -137,8 +137,12 @@ class Core:
         """The file of this number, from 0."""
         return (yield from self.answer(about(job, "GET", f"/outputs/{number}")))
 
+    def file(self, job: Job, name: str) -> Flow[Reply]:
+        return (yield from self.answer(about(job, "GET", f"/files/{quote(name, safe='')}")))
+
     def save(self, job: Job, to: str | os.PathLike[str]) -> Flow[list[Path]]:
-        """Every output in a file of its own. Raises JobEnded for a job without."""
+        """Every output in a file of its own, and into a folder its further files too. Raises
+        JobEnded for a job without."""
         if not job.finished:
             job = yield from self.job(job)
         paths = []
@@ -151,13 +155,22 @@ class Core:
                 )
             paths.append(target(to, number, output["key"], job.id))
             yield Write(paths[-1], reply.body)
+        if is_folder(to):
+            for file in job.result.get("files", ()):
+                reply = yield from self.file(job, file["name"])
+                paths.append(Path(to) / f"{job.id}-{Path(file['name']).name}")
+                yield Write(paths[-1], reply.body)
         return paths
+
+
+def is_folder(to: str | os.PathLike[str]) -> bool:
+    return os.fspath(to).endswith(("/", os.sep)) or Path(to).is_dir()
 
 
 def target(to: str | os.PathLike[str], number: int, key: str, id: str) -> Path:
     """Where an output goes: `to` itself, then `to` with -2, -3, …; in a folder, by its own name."""
-    text, path = os.fspath(to), Path(to)
-    if text.endswith(("/", os.sep)) or path.is_dir():
+    path = Path(to)
+    if is_folder(to):
         return path / f"{id}-{Path(key).name}"
     return path if number == 0 else path.with_stem(f"{path.stem}-{number + 1}")
 

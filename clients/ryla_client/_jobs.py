@@ -1,7 +1,7 @@
 """What the server says about jobs, and what it becomes here: a Job, or an error of the tree."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ryla_client._errors import (
@@ -35,6 +35,8 @@ class Job:
     """Of a running one: the share that is done, 0 to 1."""
     step: str | None = None
     """What runs now: a node of the graph, `start` or `upload`."""
+    views: Mapping[str, str] = field(default_factory=dict)
+    """Of a running character sheet: how far each view is, such as `composed` or `made`."""
     ended: Result | None = None
     """How, in full; None before. `result` is the same for those who know that it has."""
     idempotency_key: str | None = None
@@ -118,6 +120,7 @@ def read_job(document: object, key: str | None = None) -> Job | None:
         attempt=document.get("attempt"),
         progress=progress.get("fraction"),
         step=progress.get("step"),
+        views=progress.get("views") or {},
         ended=document.get("result"),
         idempotency_key=key,
     )

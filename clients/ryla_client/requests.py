@@ -86,7 +86,7 @@ class CharacterSheet(Common, total=False):
         Literal["ten", "lora-24"] | list[View], "A preset, or a list of views. Default ten."
     ]
     view_ids: Annotated[
-        list[str] | None, "Which of these views to make, in the order of the list; null makes all."
+        list[str] | None, "Which of these views to make, in this order; null makes all."
     ]
     style: Annotated[str, "Words that every prompt ends with."]
     outfit: Annotated[str, "Clothes in views that name none."]

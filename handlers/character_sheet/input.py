@@ -120,7 +120,7 @@ class CharacterSheetInput(JobInput):
         min_length=1,
         max_length=MAX_VIEWS,
         validate_default=True,
-        description="Which of these views to make, in the order of the list; null makes all.",
+        description="Which of these views to make, in this order; null makes all.",
     )
     style: str = Field(default="", max_length=500, description="Words that every prompt ends with.")
     outfit: str = Field(default="", max_length=300, description="Clothes in views that name none.")
@@ -199,8 +199,10 @@ class CharacterSheetInput(JobInput):
     def chosen_views(self) -> tuple[View, ...]:
         """Those to be made, in order: a view's number is its place here, from 1."""
         known = _known(self.views)
-        wanted = self.view_ids
-        return known if wanted is None else tuple(view for view in known if view.id in wanted)
+        if self.view_ids is None:
+            return known
+        by_id = {view.id: view for view in known}
+        return tuple(by_id[id] for id in self.view_ids)
 
     @property
     def least_views(self) -> int:

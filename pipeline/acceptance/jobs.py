@@ -30,6 +30,7 @@ class Stage(StrEnum):
     FLUX = "flux"
     LORA = "lora"
     FACE = "face"
+    SHEET = "sheet"
     HTTP = "http"
     GPU = "gpu"
 
@@ -72,7 +73,7 @@ class PricedJob:
 
 def bucket_jobs(plan: Plan, run: str) -> list[Job]:
     """Those that go through the inbox, in the order in which they are sent."""
-    return [*_flux(plan, run), *_loras(plan, run), *_faces(plan, run)]
+    return [*_flux(plan, run), *_loras(plan, run), *_faces(plan, run), *_sheets(plan, run)]
 
 
 def http_jobs(plan: Plan, run: str) -> list[Job]:
@@ -153,6 +154,21 @@ def _faces(plan: Plan, run: str) -> Iterator[Job]:
             yield Job(f"{run}-face-{base or kind}-{n:02}", Stage.FACE, kind, given | own, target)
 
 
+def _sheets(plan: Plan, run: str) -> Iterator[Job]:
+    """The same person on each base."""
+    if plan.sheets is None:
+        return
+    part = plan.sheets
+    common = {
+        "name": run,
+        "description": part.description,
+        "reference_images": [f"@{reference}" for reference in part.references],
+    }
+    for base in part.bases:
+        given = common | {"base": base} | dict(part.input)
+        yield Job(f"{run}-sheet-{base}", Stage.SHEET, "character-sheet", given, base)
+
+
 def _plain(gpu: str) -> str:
     return "".join(letter if letter.isalnum() else "-" for letter in gpu.lower()).strip("-")
 
@@ -185,7 +201,12 @@ def _priced(job: Job, folder: Path, tenant: str, runtime: RuntimeConfig) -> Pric
 
 def _part(job: Job) -> str:
     """Where the plan says it."""
-    parts = {Stage.LORA: "loras", Stage.FACE: "faces", Stage.GPU: "gpus"}
+    parts = {
+        Stage.LORA: "loras",
+        Stage.FACE: "faces",
+        Stage.SHEET: "sheets",
+        Stage.GPU: "gpus",
+    }
     return f"[{parts.get(job.stage, job.stage.value)}] {job.model}"
 
 

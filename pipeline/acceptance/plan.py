@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from config.errors import InvalidInput
 from config.nearest import nearest
 from config.validation_errors import first_problem
+from handlers.character_sheet.input import MAX_REFERENCES, BaseName
 from handlers.kinds.registry import KINDS
 from handlers.loras.refs import ById, ByName, LoraRef
 
@@ -21,6 +22,7 @@ sheet has a part of its own."""
 
 Target = Literal["flux-instantid on flux-dev", "flux-instantid on z-image-turbo", "sdxl-instantid"]
 TARGETS: tuple[Target, ...] = get_args(Target)
+BASES: tuple[BaseName, ...] = get_args(BaseName)
 Prompt = Annotated[str, Field(min_length=1, max_length=4000)]
 Count = Annotated[int, Field(ge=1, le=200)]
 Word = Annotated[str, Field(min_length=1, max_length=256)]
@@ -87,6 +89,15 @@ class FacePart(Making):
     targets: tuple[Target, ...] = Field(default=TARGETS, min_length=1)
 
 
+class SheetPart(Making):
+    references: tuple[Path, ...] = Field(min_length=1, max_length=MAX_REFERENCES)
+    """Pictures of one person, relative to the plan."""
+    description: str = Field(default="", max_length=1000)
+    """Who that is, as in a prompt."""
+    bases: tuple[BaseName, ...] = Field(default=BASES, min_length=1)
+    """A sheet on each."""
+
+
 class HttpPart(Making):
     kinds: tuple[str, ...] | None = None
     """None means every kind that the plan has the means for."""
@@ -111,6 +122,7 @@ class Plan(Part):
     flux: FluxPart | None = None
     loras: LoraPart | None = None
     faces: FacePart | None = None
+    sheets: SheetPart | None = None
     http: HttpPart = HttpPart()
     gpus: GpuPart = GpuPart()
 
@@ -133,7 +145,7 @@ class Plan(Part):
         return self.faces is not None or not kind.endswith("-instantid")
 
 
-PARTS = (Plan, FluxPart, LoraPart, PlannedLora, FacePart, HttpPart, GpuPart)
+PARTS = (Plan, FluxPart, LoraPart, PlannedLora, FacePart, SheetPart, HttpPart, GpuPart)
 HINT = "docs/accept.md has every field."
 
 
@@ -180,6 +192,8 @@ def _files(plan: Plan) -> Iterator[tuple[str, Path]]:
             yield "loras.files.file", lora.file
     for reference in plan.faces.references if plan.faces else ():
         yield "faces.references", reference
+    for reference in plan.sheets.references if plan.sheets else ():
+        yield "sheets.references", reference
 
 
 def _invalid(path: Path, error: ValidationError) -> InvalidInput:

@@ -153,7 +153,9 @@ def _caption(outcome: Outcome, output: Output) -> str:
 
 def _reference(outcome: Outcome, folder: Path) -> str | None:
     given = outcome.job.input.get("reference_image")
-    if outcome.job.stage is not Stage.FACE or not isinstance(given, str):
+    if outcome.job.stage is Stage.SHEET:
+        given = next(iter(outcome.job.input.get("reference_images", ())), None)
+    if outcome.job.stage not in (Stage.FACE, Stage.SHEET) or not isinstance(given, str):
         return None
     return thumbnail((folder / given.removeprefix("@")).read_bytes(), THUMB_PIXELS)
 

@@ -5,7 +5,7 @@ RequestRefused                  an HTTP request that is refused for itself, not 
 ├── NotAuthenticated, LoopbackOnly, TooManyRequests, TooManyJobs
 ├── NoSuchPath, PathGone, WrongMethod
 ├── NotConfirmed                SNS does not take the confirmation of a subscription
-└── NoSuchOutput, NotFinished, StillNotFinished
+└── NoSuchOutput, NoSuchFile, NotFinished, StillNotFinished
 """
 
 from config.errors import RylaError
@@ -96,6 +96,11 @@ class NotConfirmed(RequestRefused):
 
 class NoSuchOutput(RequestRefused):
     code = "no_such_output"
+    http_status = 404
+
+
+class NoSuchFile(RequestRefused):
+    code = "no_such_file"
     http_status = 404
 
 

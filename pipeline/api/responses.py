@@ -13,12 +13,13 @@ from starlette.responses import Response
 
 from config.errors import OutputsMissing, RylaError
 from pipeline.api.body import in_body_terms
-from pipeline.api.errors import NoSuchOutput, NotFinished, StillNotFinished
+from pipeline.api.errors import NoSuchFile, NoSuchOutput, NotFinished, StillNotFinished
 from pipeline.api.lookup import OwnedJob
 from pipeline.api.schemas import job_document, job_url, output_url
 from pipeline.api.service import Service
 from pipeline.contract.errors import ErrorInfo
-from pipeline.contract.result import Output, Result
+from pipeline.contract.keys import clip
+from pipeline.contract.result import Output, Result, ResultFile
 from pipeline.store.base import Presigns
 
 RETRY_AFTER_S = 2
@@ -73,7 +74,7 @@ def output_of(owned: OwnedJob, ordinal: int) -> tuple[Result, Output]:
     id = owned.view.id
     if result is None:
         raise NoSuchOutput(f"the result of {id} cannot be read", field="id", value=id)
-    if result.error is not None:
+    if result.error is not None and ordinal >= len(result.outputs):  # a failed sheet may have some
         raise in_body_terms(as_error(result.error))
     if ordinal >= len(result.outputs):
         raise NoSuchOutput(
@@ -153,22 +154,55 @@ async def image(request: Request, service: Service, owned: OwnedJob, ordinal: in
         headers["Cache-Control"] = "no-store"  # the answer to a request like it is another picture
     elif _is_known(request.headers.get("if-none-match"), headers["ETag"]):
         return Response(status_code=304, headers=headers)
+    return await _stored(request, service, output, headers)
+
+
+async def file(request: Request, service: Service, owned: OwnedJob, name: str) -> Response:
+    """A file of a finished job: 200 with its bytes, 302 to a presigned URL where the settings ask
+    for that, or 304 to whoever has it.
+
+    Raises NoSuchFile, OutputsMissing.
+    """
+    request.state.job = owned.view.id
+    id, result = owned.view.id, owned.view.result
+    names = {each.name: each for each in result.files} if result else {}
+    if name not in names:
+        raise NoSuchFile(
+            f"the job {id} has no file {clip(name)}",
+            field="name",
+            value=clip(name),
+            hint=f"It has {', '.join(names) or 'none'}.",
+        )
+    found = names[name]
+    headers = {
+        "ETag": f'"{found.sha256}"',
+        "Cache-Control": "private, max-age=31536000, immutable",
+        "Content-Disposition": f'inline; filename="{_header(f"{id}-{found.name}")}"',
+        "X-Content-Type-Options": "nosniff",
+    }
+    if _is_known(request.headers.get("if-none-match"), headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    return await _stored(request, service, found, headers)
+
+
+async def _stored(
+    request: Request, service: Service, what: Output | ResultFile, headers: dict[str, str]
+) -> Response:
+    """What lies in the bucket: its bytes, or where to get them."""
     store, settings = service.dependencies.store, service.dependencies.runtime.settings
     # A POST, and what it was redirected to, get the bytes: only they carry the job's headers.
     asked_alone = request.method != "POST" and "wait" not in request.query_params
     if asked_alone and settings.presign_seconds and isinstance(store.raw, Presigns):
-        url = await service.threads.run(
-            store.raw.presigned_url, output.key, settings.presign_seconds
-        )
+        url = await service.threads.run(store.raw.presigned_url, what.key, settings.presign_seconds)
         private = {"Cache-Control": "private, no-store"}
         return Response(status_code=302, headers={**headers, **private, "Location": url})
     if request.method == "HEAD":
-        headers["Content-Length"] = str(output.bytes)
-        return Response(media_type=output.content_type, headers=headers)
-    stored = await service.threads.run(store.get, output.key)
+        headers["Content-Length"] = str(what.bytes)
+        return Response(media_type=what.content_type, headers=headers)
+    stored = await service.threads.run(store.get, what.key)
     if stored is None:
-        raise OutputsMissing(f"{output.key} is not in the bucket", field="key", value=output.key)
-    return Response(stored.body, media_type=output.content_type, headers=headers)
+        raise OutputsMissing(f"{what.key} is not in the bucket", field="key", value=what.key)
+    return Response(stored.body, media_type=what.content_type, headers=headers)
 
 
 def _is_known(given: str | None, etag: str) -> bool:

@@ -53,6 +53,9 @@ class Job(_Answer):
     since: datetime | None = Field(None, description="When its state was written.")
     url: str
     outputs: tuple[str, ...] = Field((), description="Where its pictures are to be had, in order.")
+    files: tuple[str, ...] = Field(
+        (), description="Where its files are to be had that are no pictures of it."
+    )
     result: JobResult | None = None  # type: ignore[valid-type]
 
 
@@ -126,6 +129,10 @@ def output_url(id: str, ordinal: int) -> str:
     return f"/jobs/{id}/outputs/{ordinal}"
 
 
+def file_url(id: str, name: str) -> str:
+    return f"{job_url(id)}/files/{name}"
+
+
 def job_document(view: JobView, model: str | None = None) -> dict[str, Any]:
     """The fields of a `Job`, in JSON's own types."""
     lease, result = view.lease, view.result
@@ -139,6 +146,7 @@ def job_document(view: JobView, model: str | None = None) -> dict[str, Any]:
         "since": view.since.isoformat() if view.since else None,
         "url": job_url(view.id),
         "outputs": [output_url(view.id, n) for n in range(len(result.outputs))] if result else [],
+        "files": [file_url(view.id, each.name) for each in result.files] if result else [],
         "result": result.model_dump(mode="json", exclude=set(PRIVATE)) if result else None,
     }
     return shown

@@ -1,7 +1,8 @@
 """Live view of jobs on their way, for `watch` and `submit --wait`."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -59,6 +60,8 @@ def row(view: JobView) -> tuple[Any, ...]:
         seconds = result.metrics.total if result.metrics else None
         count = len(result.outputs)
         note = f"{count} output{'s'[: count != 1]}" if count else ""
+        if result.missing:
+            note = f"{count} of {count + len(result.missing)} views"
         note = result.error.code if result.error else note
         cost = output.usd(result.cost.total_usd if result.cost else None)
         return (view.id, result.model, result.status, note, output.span(seconds), cost)
@@ -75,5 +78,15 @@ def progress(view: JobView) -> str:
         return ""
     if lease.progress is not None:
         step = f" {lease.progress.step}" if lease.progress.step else ""
+        if lease.progress.views:
+            step = f" {views_told(lease.progress.views)}"
         return f"{output.bar(lease.progress.fraction)}{step}"
     return f"after {lease.error.code}" if lease.error else ""
+
+
+def views_told(views: Mapping[str, str]) -> str:
+    """How far the views of a sheet are, such as `3 made, 1 again, 6 waiting`."""
+    counts = Counter(views.values())
+    order = ("made", "missing", "again", "composed", "waiting")
+    known = [*(state for state in order if state in counts), *sorted(counts.keys() - {*order})]
+    return ", ".join(f"{counts[state]} {state}" for state in known)

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from config.errors import OutputInvalid, OutputsMissing
 from pipeline.contract.keys import attempt_folder, result_key
-from pipeline.contract.result import Output, Result
+from pipeline.contract.result import Output, Result, ResultFile
 from pipeline.store.conditional import SafeStore
 
 
@@ -18,7 +18,8 @@ class Fetched:
 
 
 def fetch(store: SafeStore, id: str, folder: Path) -> Fetched | None:
-    """Write result.json, metrics.json and the outputs into `folder`/<id>; None without a result.
+    """Write result.json, metrics.json, the outputs and further files into `folder`/<id>; None
+    without a result.
 
     What is there already, and right, is left alone. Raises OutputsMissing or OutputInvalid.
     """
@@ -35,10 +36,11 @@ def fetch(store: SafeStore, id: str, folder: Path) -> Fetched | None:
     if metrics is not None:
         files.append(_write(into / "metrics.json", metrics.body))
     files += [_output(store, output, into) for output in result.outputs]
+    files += [_output(store, file, into) for file in result.files]
     return Fetched(result, tuple(files))
 
 
-def _output(store: SafeStore, output: Output, into: Path) -> Path:
+def _output(store: SafeStore, output: Output | ResultFile, into: Path) -> Path:
     # The last part alone, so that no key can lead out of the folder.
     path = into / PurePosixPath(output.key).name
     if path.is_file() and _is(path.read_bytes(), output):
@@ -56,7 +58,7 @@ def _output(store: SafeStore, output: Output, into: Path) -> Path:
     return _write(path, stored.body)
 
 
-def _is(body: bytes, output: Output) -> bool:
+def _is(body: bytes, output: Output | ResultFile) -> bool:
     return hashlib.sha256(body).hexdigest() == output.sha256
 
 

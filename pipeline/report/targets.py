@@ -136,6 +136,9 @@ class Tally:
         self.pictures += count
         for output in result.outputs:
             self.faces.add(output)
+        if count and any(output.view is not None for output in result.outputs):
+            self._add_sheet(result)
+            return
         if metrics is None or count == 0:
             return
         waited = metrics.queue + metrics.claim
@@ -145,6 +148,15 @@ class Tally:
         self.started += metrics.start
         if result.cost is not None and result.cost.usd > 0:
             self.usd.add(result.cost.usd / count)
+
+    def _add_sheet(self, result: Result) -> None:
+        """Made by several executions perhaps, and answered once for all of its pictures."""
+        count = len(result.outputs)
+        made = sum(output.view.seconds for output in result.outputs if output.view is not None)
+        missed = sum(view.seconds for view in result.missing)
+        self.making.add((made + missed) / count)
+        if result.cost is not None and result.cost.total_usd > 0:
+            self.usd.add(result.cost.total_usd / count)
 
     @property
     def success(self) -> float | None:

@@ -302,6 +302,26 @@ def test_outputs_are_saved_side_by_side() -> None:
     ]
 
 
+def test_a_sheet_s_files_come_along_into_a_folder_and_beside_no_picture(tmp_path: Path) -> None:
+    sheet = finished(
+        outputs=[{"key": "jobs/j1/out/a1/01-front.t1.png", "bytes": 3}],
+        files=[{"name": "sheet.json"}, {"name": "../contact sheet.png"}],
+    )
+    bodies = [Reply(200, {}, body) for body in (b"one", b"{}", b"png")]
+
+    folder = World(reply(200, sheet), *bodies)
+    paths = folder.run(folder.core().save(Job("j1", "unknown"), tmp_path))
+
+    names = ["j1-01-front.t1.png", "j1-sheet.json", "j1-contact sheet.png"]
+    assert paths == [tmp_path / name for name in names]
+    assert [call.path for call in folder.calls[2:]] == [
+        "/jobs/j1/files/sheet.json",
+        "/jobs/j1/files/..%2Fcontact%20sheet.png",
+    ]
+    one = World(reply(200, sheet), *bodies)
+    assert one.run(one.core().save(Job("j1", "unknown"), "a.png")) == [Path("a.png")]
+
+
 def test_half_an_output_is_not_saved() -> None:
     simulation = World(reply(200, finished(outputs=outputs(3))), Reply(200, {}, b"on"))
 

@@ -13,7 +13,12 @@ export interface RunPodJobRunner {
 export interface JobStatus {
   /** `COMPLETED` and `FAILED` are final; a cancelled or refused job is `FAILED` with its reason. */
   status: "IN_QUEUE" | "IN_PROGRESS" | "COMPLETED" | "FAILED";
-  output?: { images: { buffer: Buffer }[] };
+  output?: {
+    /** In the order of the views of a character sheet, each with its name. */
+    images: { buffer: Buffer; view?: string }[];
+    /** Of a character sheet that lacks views: which, and why. */
+    note?: string;
+  };
   error?: string;
 }
 
@@ -33,6 +38,8 @@ export interface Options {
   consent?: Consent;
   /** Fetches `baseImageUrl`, which is the backend's own. */
   fetch?: typeof fetch;
+  /** Of every character sheet, over what is sent without: description, style, min_face_match … */
+  sheet?: Partial<InputOf<"character-sheet">>;
   /** Beside each job: tenant, distinct_id, max_cost_usd, metadata … */
   extras?: Extras;
 }
@@ -40,6 +47,7 @@ export interface Options {
 const PREFIX = "modal_";
 const UNWANTED = "deformed, blurry, bad anatomy, ugly, low quality";
 const UNWANTED_UNLESS_NSFW = "nsfw, nude, naked";
+const SQUARE = { width: 1024, height: 1024 };
 
 /** The pipeline behind the interface that the backend has. */
 export class PipelineJobRunner implements RunPodJobRunner {
@@ -69,14 +77,24 @@ export class PipelineJobRunner implements RunPodJobRunner {
     });
   }
 
-  /** Refused by the pipeline as `not_available` until it makes character sheets. */
+  /**
+   * One picture of each angle in the order given; without any, the ten views that were always made.
+   * An angle that is none is refused with the names of those that there are.
+   */
   async submitCharacterSheet(input: { baseImageUrl: string; nsfw: boolean; angles?: string[] }): Promise<string> {
-    const sheet = {
-      reference_image: await this.picture(input.baseImageUrl),
-      nsfw: input.nsfw,
-      ...(input.angles === undefined ? {} : { views: input.angles.map((angle) => ({ angle })) }),
-    };
-    return this.send("character-sheet" as Model, sheet as never);
+    const { angles, nsfw } = input;
+    return this.send("character-sheet", {
+      name: "character",
+      reference_images: [await this.picture(input.baseImageUrl)],
+      // Only Flux has an uncensored checkpoint.
+      base: nsfw ? "flux-dev" : "sdxl",
+      views: "ten",
+      ...(angles?.length ? { view_ids: [...new Set(angles.map(viewOf))] } : {}),
+      negative_prompt: nsfw ? UNWANTED : `${UNWANTED}, ${UNWANTED_UNLESS_NSFW}`,
+      nsfw,
+      sizes: { close_up: SQUARE, half: SQUARE, full: SQUARE },
+      ...this.options.sheet,
+    });
   }
 
   async getJobStatus(jobId: string): Promise<JobStatus> {
@@ -87,8 +105,15 @@ export class PipelineJobRunner implements RunPodJobRunner {
       const { message, hint } = result.error ?? { message: result.status, hint: null };
       return { status: "FAILED", error: [message, hint].filter(Boolean).join(" ") };
     }
-    const pictures = await Promise.all((result.outputs ?? []).map((_, ordinal) => this.transport.output(result, ordinal)));
-    return { status: "COMPLETED", output: { images: pictures.map((bytes) => ({ buffer: Buffer.from(bytes) })) } };
+    const images = await Promise.all(
+      (result.outputs ?? []).map(async ({ view }, ordinal) => ({
+        buffer: Buffer.from(await this.transport.output(result, ordinal)),
+        ...(view ? { view: view.id } : {}),
+      })),
+    );
+    const missing = (result.missing ?? []).map(({ id, reason }) => `${id} (${reason})`);
+    const note = `${images.length} of ${images.length + missing.length} views; missing: ${missing.join(", ")}`;
+    return { status: "COMPLETED", output: { images, ...(missing.length ? { note } : {}) } };
   }
 
   private async send<M extends Model>(model: M, input: InputOf<M>): Promise<string> {
@@ -102,6 +127,12 @@ export class PipelineJobRunner implements RunPodJobRunner {
     const type = (reply.headers.get("content-type") ?? "").split(";")[0]!.trim();
     return this.transport.picture(new Uint8Array(await reply.arrayBuffer()), type);
   }
+}
+
+/** The view of the preset that an angle means: `¾ left`, `3/4 Left` and `three_quarter_left` are one. */
+function viewOf(angle: string): string {
+  const words = angle.toLowerCase().replace(/¾|3\/4/g, "three-quarter").replace(/profile/g, "side");
+  return words.trim().replace(/[\s_]+/g, "-");
 }
 
 /** 0 is a seed; only an absent one is random. */

@@ -608,7 +608,7 @@ export interface CharacterSheetInput {
    */
   views?: ("ten" | "lora-24") | View[];
   /**
-   * Which of these views to make, in the order of the list; null makes all.
+   * Which of these views to make, in this order; null makes all.
    */
   view_ids?: string[] | null;
   /**

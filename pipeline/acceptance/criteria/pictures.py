@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean
 
 from events.catalogue import LoraLoaded
+from handlers.character_sheet.trainable import WORST_MATCH
 from pipeline.acceptance.criteria.criterion import (
     Criterion,
     Facts,
@@ -17,7 +18,7 @@ from pipeline.acceptance.criteria.criterion import (
     unfinished,
 )
 from pipeline.acceptance.jobs import Stage
-from pipeline.acceptance.plan import TARGETS
+from pipeline.acceptance.plan import BASES, TARGETS
 from pipeline.contract.result import OutputFace
 from pipeline.report.formats import figure
 from pipeline.report.targets import MATCH, Metric, Unit
@@ -33,6 +34,8 @@ def picture_criteria(facts: Facts) -> Iterator[Criterion]:
     yield loras(facts)
     for target in TARGETS:
         yield faces(facts, target)
+    for base in BASES:
+        yield sheet(facts, base)
 
 
 def flux(facts: Facts) -> Criterion:
@@ -111,6 +114,53 @@ def faces(facts: Facts, of: str) -> Criterion:
         keys=pictures(outcomes),
         measured=True,
     )
+
+
+def sheet(facts: Facts, base: str) -> Criterion:
+    """Whether InstantID serves for character sheets on this base, as the requirements ask."""
+    name = f"Character sheet, on {base}"
+    target = f"match of at least {MATCH} on average and {WORST_MATCH} in the worst view"
+    outcomes = facts.of(Stage.SHEET, base)
+    if not outcomes:
+        return not_run(name, target, "the plan does not ask for it in [sheets]")
+    views = [output for each in outcomes if each.result for output in each.result.outputs]
+    matches = {
+        output.view.id: output.face.match
+        for output in views
+        if output.view is not None and output.face is not None and output.face.match is not None
+    }
+    mean = fmean(matches.values()) if matches else None
+    worst = min(matches, key=lambda id: matches[id], default="")
+    verdict, why = _of_jobs(outcomes)
+    if verdict is Verdict.PASS:
+        verdict, why = _of_sheet(mean, worst, matches.get(worst, 0.0))
+    missing = [each for one in outcomes if one.result for each in one.result.missing]
+    return Criterion(
+        name,
+        target,
+        verdict,
+        figure(Metric(name, Unit.MATCH, mean, len(matches), "faces")),
+        mean,
+        why,
+        parts=[
+            *([("worst view", f"{worst}, {matches[worst]:.3f}")] if worst else []),
+            ("views", f"{len(views)} of {len(views) + len(missing)}"),
+            *((f"missing: {view.id}", view.reason) for view in missing),
+        ],
+        jobs=ids(outcomes),
+        keys=pictures(outcomes),
+        measured=True,
+    )
+
+
+def _of_sheet(mean: float | None, worst: str, least: float) -> tuple[Verdict, str]:
+    if mean is None:
+        return Verdict.NOT_RUN, "no match was measured"
+    if mean < MATCH:
+        return Verdict.FAIL, f"the mean is below it, the least is {least:.3f} of {worst}"
+    if least < WORST_MATCH:
+        return Verdict.FAIL, f"{worst} has {least:.3f}"
+    return Verdict.PASS, ""
 
 
 def _of_jobs(outcomes: Sequence[Outcome]) -> tuple[Verdict, str]:

@@ -31,6 +31,10 @@ from pipeline.jobs.status import JobView, State
 
 MOST_LEFT = 180
 """Seconds of further waits that a client may be sent on to."""
+FILE_CONTENT = {
+    name: {"schema": {"type": "string", "format": "binary"}}
+    for name in ("application/json", "image/png")
+}
 _ID = re.compile(ID_PATTERN[:-1] + r"\Z")
 _ORDINAL = re.compile(r"(0|[1-9][0-9]{0,2})\Z")
 
@@ -41,6 +45,7 @@ def _number(low: int, high: int) -> dict[str, Any]:
 
 Id = Annotated[str, Path(description="Of the job.", json_schema_extra={"pattern": ID_PATTERN})]
 Ordinal = Annotated[str, Path(description="Which, from 0.", json_schema_extra=_number(0, 999))]
+FileName = Annotated[str, Path(description="As `files` of the result lists it.")]
 After = Annotated[
     str | None,
     Query(
@@ -153,6 +158,17 @@ async def get_output(
     raise responses.still_not_finished(id) if wait_s else responses.not_finished(id)
 
 
+async def get_file(
+    request: Request, id: Id, name: FileName, tenant: Tenant, service: Shared
+) -> Response:
+    """Of a character sheet: `sheet.json`, which judges it, and `contact-sheet.png`."""
+    require_query(request)
+    owned = await _find(request, service, id, tenant)
+    if not owned.finished:
+        raise responses.not_finished(id)
+    return await responses.file(request, service, owned, name)
+
+
 async def _find(request: Request, service: Service, id: str, tenant: str) -> OwnedJob:
     owned = await service.lookup.find(id, tenant)
     request.state.job = id
@@ -190,10 +206,17 @@ def jobs_router() -> APIRouter:
         304: {"description": "It is the one you have."},
         **problems(402, 408, 409, 413, 422, 500, 501, 502, 504),
     }
+    files: dict[int | str, dict[str, Any]] = {
+        200: {"description": "The file.", "content": FILE_CONTENT},
+        302: {"description": "It is to be had at Location, for a while."},
+        304: {"description": "It is the one you have."},
+        **problems(409, 500),
+    }
     for path, handler, summary, told in (
         ("/jobs", list_jobs, "Jobs that wait or run", {**a_page, **refused}),
         ("/jobs/{id}", get_job, "A job as it stands", {**a_job, **of_one}),
         ("/jobs/{id}/events", follow_job, "A job's progress", {**stream, **of_one}),
+        ("/jobs/{id}/files/{name}", get_file, "A finished job's file", {**files, **of_one}),
         ("/jobs/{id}/outputs/{n}", get_output, "A finished picture", {**output, **of_one}),
     ):
         router.get(path, summary=summary, responses=told)(handler)

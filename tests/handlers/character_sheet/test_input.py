@@ -57,9 +57,9 @@ def test_own_views_are_made_in_their_order() -> None:
     assert [view.id for view in request.chosen_views] == ["right", "back"]
 
 
-def test_some_views_of_a_preset_keep_its_order() -> None:
+def test_some_views_of_a_preset_are_made_in_the_order_in_which_they_are_named() -> None:
     request = sheet(view_ids=["back", "front"])
-    assert [view.id for view in request.chosen_views] == ["front", "back"]
+    assert [view.id for view in request.chosen_views] == ["back", "front"]
     assert request.least_views == 2
 
 

@@ -51,6 +51,18 @@ def test_each_reference_gets_a_picture_of_every_target() -> None:
     assert jobs[-1].id == "r-face-sdxl-instantid-02"
 
 
+def test_the_same_person_gets_a_sheet_on_each_base() -> None:
+    sheets = {"references": ["a.png", "b.png"], "description": "a woman"}
+    jobs = [job for job in bucket_jobs(plan(sheets=sheets), "r") if job.stage is Stage.SHEET]
+
+    assert [job.id for job in jobs] == ["r-sheet-sdxl", "r-sheet-flux-dev", "r-sheet-z-image-turbo"]
+    assert {tuple(job.input["reference_images"]) for job in jobs} == {("@a.png", "@b.png")}
+    assert [job.input["base"] for job in jobs] == [job.subject for job in jobs]
+    one = plan(sheets={**sheets, "bases": ["sdxl"], "input": {"views": "lora-24"}})
+    (job,) = [job for job in bucket_jobs(one, "r") if job.stage is Stage.SHEET]
+    assert job.input["views"] == "lora-24"
+
+
 def test_over_http_goes_one_job_of_each_kind_that_the_plan_has_the_means_for() -> None:
     some = [job.model for job in http_jobs(plan(), "r")]
     every = [job.model for job in http_jobs(plan(faces=FACES, loras=LORAS), "r")]

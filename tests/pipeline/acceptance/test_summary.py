@@ -87,7 +87,7 @@ def test_a_run_that_saw_nothing_has_judged_nothing(tmp_path: Path) -> None:
 
     assert accepted(tmp_path).ok
     assert {each.verdict for each in found} == {Verdict.NOT_RUN}
-    assert len({each.name for each in found}) == len(found) == 14
+    assert len({each.name for each in found}) == len(found) == 17
     assert all(each.why for each in found)
 
 
@@ -177,7 +177,7 @@ def test_the_stand_in_is_told_first(tmp_path: Path) -> None:
 def test_a_failure_is_told_in_the_first_line(tmp_path: Path) -> None:
     made = accepted(tmp_path, outcome(status=Status.FAILED, error="node_failed"))
 
-    assert "2 of 14 criteria failed" in render(made)
+    assert "2 of 17 criteria failed" in render(made)
     assert not made.ok
     write_page(made, tmp_path / "out" / "report.html")
     assert (tmp_path / "out" / "report.html").read_text().startswith("<!doctype html>")
@@ -186,7 +186,7 @@ def test_a_failure_is_told_in_the_first_line(tmp_path: Path) -> None:
 def test_the_document_has_what_the_page_has(tmp_path: Path) -> None:
     document = accepted(tmp_path, outcome()).document()
 
-    assert len(document["criteria"]) == 14
-    assert sum(document["verdicts"].values()) == 14
+    assert len(document["criteria"]) == 17
+    assert sum(document["verdicts"].values()) == 17
     assert document["gpus"][0]["warm_seconds"] == 9.5
     assert (document["ok"], document["run"], document["engines"]) == (True, "first", ["modal"])

@@ -7,6 +7,8 @@ from rich.console import Console
 from pipeline.cli import follow as following
 from pipeline.cli import output
 from pipeline.cli.follow import follow, row
+from pipeline.contract.lease import Progress
+from pipeline.contract.result import MissingView
 from pipeline.jobs.follow import Follower
 from pipeline.jobs.status import JobView, State
 from tests.pipeline.cli.leases import SUBMITTED, running, waiting_again
@@ -31,8 +33,19 @@ def test_rows_tell_how_far_a_job_is_and_how_it_ended(pipeline: PipelineFixture) 
     assert row(JobView("x", State.WAITING))[:3] == ("x", None, State.WAITING)
     busy = JobView("x", State.RUNNING, lease=running("x", 0.5, "KSampler"))
     assert row(busy)[3].endswith("50% KSampler")
+    views = {"01-front": "made", "02-back": "waiting", "03-left": "made", "04-right": "later"}
+    sheet = running("x", 0.5, "KSampler").with_(progress=Progress(fraction=0.5, views=views))
+    told = row(JobView("x", State.RUNNING, lease=sheet))[3]
+    assert told.endswith("50% 2 made, 1 waiting, 1 later")
     again = JobView("x", State.RETRY, lease=waiting_again("x", SUBMITTED))
     assert row(again)[3] == "after comfyui_died"
+
+
+def test_a_sheet_that_lacks_views_says_how_many_there_are(pipeline: PipelineFixture) -> None:
+    missing = (MissingView(number=2, id="back", reason="face_shown"),)
+    partial = pipeline.result("one").model_copy(update={"partial": True, "missing": missing})
+
+    assert row(JobView("one", State.FINISHED, partial))[3] == "1 of 2 views"
 
 
 @pytest.mark.parametrize("quiet", [False, True])

@@ -197,6 +197,35 @@ def test_a_job_dearer_than_its_budget_is_refused() -> None:
     assert (code(result), result.status) == ("over_budget", Status.REJECTED)
 
 
+def test_a_sheet_as_the_backend_sends_it_needs_a_consent_only_with_nsfw() -> None:
+    runtime = load_runtime(Settings(nsfw_tenants="adult"), "local")
+    consent = {"subject": "synthetic", "record": "characters/ann.md"}
+    lease = a_lease(entry="inbox/job.json", model=None, tenant=None)
+
+    def ended(base: str, **more: Any) -> str:
+        nsfw = base == "flux-dev"
+        given = {"name": "character", "reference_images": ["inputs/a.png"], "base": base}
+        manifest = {"version": 1, "model": "character-sheet", "tenant": "adult", **more}
+        sent = json.dumps({**manifest, "input": {**given, "nsfw": nsfw}}).encode()
+        decision = preflight(Preflight(lease, "etag", sent), runtime, NOW)
+        return code(decision) if isinstance(decision, Result) else "spawned"
+
+    assert ended("sdxl") == "spawned"
+    assert ended("flux-dev") == "consent_missing"
+    assert ended("flux-dev", consent=consent) == "missing_model"  # the operator's checkpoint
+
+
+def test_a_sheet_whose_budget_is_below_one_try_a_view_is_refused() -> None:
+    given = {"name": "character", "reference_images": ["inputs/a.png"]}
+    manifest = {"version": 1, "model": "character-sheet", "tenant": "acme", "input": given}
+    for budget, expected in ((0.0001, "over_budget"), (100, "")):
+        sent = json.dumps({**manifest, "max_cost_usd": budget}).encode()
+        runtime = load_runtime(Settings(), "modal")
+        lease = a_lease(entry="inbox/job.json", model=None, tenant=None)
+        decision = preflight(Preflight(lease, "etag", sent), runtime, NOW)
+        assert (code(decision) if isinstance(decision, Result) else "") == expected
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [

@@ -1,3 +1,4 @@
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -5,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from config.errors import OutputInvalid, OutputsMissing
-from pipeline.contract.result import Metrics
+from pipeline.contract.result import Metrics, ResultFile
 from pipeline.jobs.download import fetch
 from pipeline.store.base import Always
 from tests.support.pipeline_fixture import PipelineFixture
@@ -34,6 +35,27 @@ def test_a_result_comes_with_its_metrics_and_outputs(
     ]
     assert set(fetched.files) == set((tmp_path / "one").iterdir())
     Metrics.model_validate_json((tmp_path / "one/metrics.json").read_bytes())
+
+
+def test_files_beside_the_pictures_come_too(pipeline: PipelineFixture, tmp_path: Path) -> None:
+    document = b'{"v": 1}'
+    key = "jobs/one/out/a1/sheet.json"
+    file = ResultFile(
+        name="sheet.json",
+        key=key,
+        bytes=len(document),
+        sha256=hashlib.sha256(document).hexdigest(),
+        content_type="application/json",
+    )
+    pipeline.raw.put(key, document, Always())
+    told = pipeline.result("one").model_copy(update={"files": (file,)})
+    pipeline.raw.put("jobs/one/result.json", told.body(), Always())
+
+    fetched = fetch(pipeline.store, "one", tmp_path)
+
+    assert fetched is not None
+    assert (tmp_path / "one/sheet.json").read_bytes() == document
+    assert tmp_path / "one/sheet.json" in fetched.files
 
 
 def test_a_second_fetch_leaves_the_outputs_alone(pipeline: PipelineFixture, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.contract.result import Result, Status
+from pipeline.contract.result import MissingView, OutputView, Result, Status
 from pipeline.report.targets import Metric, Tally, TargetVerdict
 from tests.support.report_results import lora_event, output, refused, result
 
@@ -54,6 +54,20 @@ def test_a_response_counts_the_wait_and_the_cold_start_and_tells_their_shares() 
     assert found["of it waiting"].figure == pytest.approx(0.4)
     assert found["of it cold start"].figure == pytest.approx(0.2)
     assert found["seconds a picture, mean"].figure == 10
+
+
+def test_a_sheet_s_pictures_take_what_all_of_its_tries_took_and_it_is_no_response() -> None:
+    views = [
+        output(0.9).model_copy(update={"view": OutputView(number=n, id=f"v{n}", seconds=9.0)})
+        for n in (1, 2)
+    ]
+    lost = (MissingView(number=3, id="v3", reason="head_cut", seconds=12.0),)
+    sheet = result(seconds=5, usd=0.1, lost_usd=0.5, outputs=tuple(views), missing=lost)
+    found = metrics(sheet, result(seconds=15, usd=0.3))
+
+    assert found["seconds a picture, mean"].figure == 15
+    assert found["response, mean"].figure == 15
+    assert found["cost a picture, mean"].figure == pytest.approx(0.3)
 
 
 def test_a_picture_costs_what_its_job_cost_over_its_pictures() -> None:

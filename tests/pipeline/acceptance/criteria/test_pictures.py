@@ -3,9 +3,16 @@ from typing import Any
 import pytest
 
 from pipeline.acceptance.criteria.criterion import Facts, Outcome, Verdict
-from pipeline.acceptance.criteria.pictures import faces, flux, loras
+from pipeline.acceptance.criteria.pictures import faces, flux, loras, sheet
 from pipeline.acceptance.jobs import Stage
-from pipeline.contract.result import Output, Provenance, Status, UsedLora
+from pipeline.contract.result import (
+    MissingView,
+    Output,
+    OutputView,
+    Provenance,
+    Status,
+    UsedLora,
+)
 from tests.support.acceptances import outcome, owes, unfinished
 from tests.support.report_results import output, result
 
@@ -128,3 +135,39 @@ def test_a_refused_sitting_fails_and_one_that_nobody_planned_is_not_run() -> Non
 
     assert faces(Facts([refused]), FACE).verdict is Verdict.FAIL
     assert faces(Facts(), FACE).verdict is Verdict.NOT_RUN
+
+
+def view(id: str, match: float | None = None, **more: Any) -> Output:
+    return output(match, **more).model_copy(update={"view": OutputView(number=1, id=id)})
+
+
+def sheet_of(*views: Output, **more: Any) -> Facts:
+    made = outcome("r-sheet-sdxl", Stage.SHEET, "character-sheet", "sdxl", outputs=views, **more)
+    return Facts([made])
+
+
+def test_a_sheet_is_judged_by_its_mean_and_its_worst_view() -> None:
+    good = sheet(sheet_of(view("front", 0.95), view("left", 0.8), view("back")), "sdxl")
+    uneven = sheet(sheet_of(view("front", 1.0), view("left", 0.98), view("right", 0.65)), "sdxl")
+    unlike = sheet(sheet_of(view("front", 0.9), view("left", 0.7)), "sdxl")
+
+    assert (good.verdict, good.figure) == (Verdict.PASS, "0.875")
+    assert dict(good.parts)["worst view"] == "left, 0.800"
+    assert (uneven.verdict, uneven.why) == (Verdict.FAIL, "right has 0.650")
+    assert unlike.verdict is Verdict.FAIL
+    assert "the least is 0.700 of left" in unlike.why
+
+
+def test_a_sheet_s_missing_views_are_named() -> None:
+    lost = (MissingView(number=2, id="back", reason="face_shown"),)
+    judged = sheet(sheet_of(view("front", 0.9), missing=lost, partial=True), "sdxl")
+
+    assert dict(judged.parts)["views"] == "1 of 2"
+    assert dict(judged.parts)["missing: back"] == "face_shown"
+
+
+def test_a_sheet_without_a_match_is_not_run_and_a_failed_one_fails() -> None:
+    assert sheet(sheet_of(view("front", face=True)), "sdxl").verdict is Verdict.NOT_RUN
+    failed = sheet_of(status=Status.FAILED, error="too_few_views")
+    assert sheet(failed, "sdxl").verdict is Verdict.FAIL
+    assert sheet(Facts([]), "sdxl").why == "the plan does not ask for it in [sheets]"

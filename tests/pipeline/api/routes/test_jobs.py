@@ -1,6 +1,7 @@
 """`/jobs`: looked at, listed, fetched, cancelled."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ from starlette.types import Message
 from pipeline.api.dependencies import Timeouts
 from pipeline.contract.keys import lease_key, result_key
 from pipeline.contract.lease import Phase, Progress
+from pipeline.contract.result import ResultFile
 from pipeline.store.base import Always
 from tests.pipeline.conftest import MakePipeline
 from tests.support.api_fixture import QUICK, SMALL, ApiFixture, bearer, keys
@@ -85,8 +87,56 @@ async def test_a_job_can_be_waited_for_afterwards(api: ApiFixture) -> None:
     assert answer.json()["state"] == "finished"
 
 
+async def with_files(api: ApiFixture) -> str:
+    """A finished job that has a file beside its picture."""
+    id = await finished(api)
+    document = b'{"v": 1}'
+    told = ResultFile(
+        name="sheet.json",
+        key=f"jobs/{id}/out/a1/sheet.json",
+        bytes=len(document),
+        sha256=hashlib.sha256(document).hexdigest(),
+        content_type="application/json",
+    )
+    result = api.pipeline.result(id).model_copy(update={"files": (told,)})
+    api.pipeline.raw._store.put(told.key, document, Always())
+    api.pipeline.raw._store.put(result_key(id), result.body(), Always())
+    return id
+
+
+async def test_a_file_beside_the_pictures_is_had_by_its_name(api: ApiFixture) -> None:
+    id = await with_files(api)
+    job = (await get(api, f"/jobs/{id}")).json()
+    answer = await get(api, job["files"][0])
+
+    assert job["files"] == [f"/jobs/{id}/files/sheet.json"]
+    assert len(job["outputs"]) == 1
+    assert answer.json() == {"v": 1}
+    assert answer.headers["content-type"] == "application/json"
+    known = await get(api, job["files"][0], **{"If-None-Match": answer.headers["etag"]})
+    assert known.status_code == 304
+    head = await api.client.head(job["files"][0])
+    assert (head.headers["content-length"], head.content) == ("8", b"")
+
+
+@pytest.mark.parametrize("name", ["other.json", "..%2Fresult.json", "metrics.json"])
+async def test_a_file_that_the_result_does_not_list_is_not_had(api: ApiFixture, name: str) -> None:
+    id = await with_files(api)
+    answer = await get(api, f"/jobs/{id}/files/{name}")
+
+    assert answer.status_code == 404
+    assert answer.json()["code"] in ("no_such_file", "no_such_path")
+
+
+async def test_a_job_that_runs_has_no_files_yet(api: ApiFixture) -> None:
+    id = await posted(api)
+    answer = await get(api, f"/jobs/{id}/files/sheet.json")
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "not_finished")
+
+
 @pytest.mark.parametrize("id", ["nobody", "UPPER", "a.b", "-", "x" * 97, "%2e%2e"])
-@pytest.mark.parametrize("rest", ["", "/events", "/outputs/0"])
+@pytest.mark.parametrize("rest", ["", "/events", "/outputs/0", "/files/sheet.json"])
 async def test_what_is_no_job_is_unknown(api: ApiFixture, id: str, rest: str) -> None:
     answer = await get(api, f"/jobs/{id}{rest}")
 
@@ -121,6 +171,7 @@ async def test_another_tenant_s_job_is_unknown_in_every_state(
             ("GET", f"/jobs/{id}"),
             ("GET", f"/jobs/{id}/events"),
             ("GET", f"/jobs/{id}/outputs/0"),
+            ("GET", f"/jobs/{id}/files/sheet.json"),
             ("DELETE", f"/jobs/{id}"),
         ):
             answer = await api.client.request(method, path, headers=bearer("a"))
