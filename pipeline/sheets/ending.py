@@ -168,7 +168,8 @@ def _angles(of: Any) -> ViewAngles | None:
 def _face(made: Composition | Try) -> dict[str, Any]:
     """The fields of an output that speak of its face."""
     if isinstance(made, Composition):
-        return {"face_reason": made.reason or "no_reference"}
+        behind = made.asked is not None and made.asked.get("yaw") is None
+        return {"face_reason": made.reason or ("view_from_behind" if behind else "no_reference")}
     score = made.score
     resampled = None if made.resampled is None else Region(**made.resampled.model_dump())
     if score.similarity is None or score.box is None:

@@ -29,7 +29,8 @@ def test_a_retry_waits_by_the_age_of_its_manifest_for_its_own_route() -> None:
 
 
 def test_one_whose_job_was_never_read_says_no_model() -> None:
-    assert as_waiting(RETRY.model_copy(update={"model": None})).model is None
+    unread = as_waiting(RETRY.model_copy(update={"model": None}))
+    assert (unread.model, unread.contents) == (None, None)
 
 
 def test_one_that_uses_a_lora_says_so() -> None:

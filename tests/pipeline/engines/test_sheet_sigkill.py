@@ -1,0 +1,61 @@
+"""A worker that makes a character sheet, killed by SIGKILL after each of its steps: real processes,
+the stand-in, the real store."""
+
+import os
+import signal
+from collections import Counter
+from contextlib import suppress
+
+import pytest
+
+from config.settings import Settings
+from pipeline.contract.result import Status
+from tests.support.photographs import astronaut, png
+from tests.support.sheets import sheet_manifest
+from tests.support.stack import Stack, quick, running, wait_until
+
+pytestmark = [pytest.mark.thorough, pytest.mark.xdist_group("sigkill")]
+VIEWS = ("front", "left", "back")
+
+
+@pytest.mark.parametrize("base", ["sdxl", "flux-dev"])
+def test_a_sheet_outlives_a_kill_after_every_step(bucket: Settings, base: str) -> None:
+    settings = quick(bucket, max_attempts=20, job_timeout_seconds=60)
+    with running(settings) as stack:
+        stack.store.create("inputs/ann.png", png(astronaut()), "image/png")
+        stack.store.create("inbox/sheet.json", sheet_manifest(VIEWS, base=base))
+        kills = kill_after_each_record(stack)
+        result = stack.result("sheet", 60)
+        stack.wait_settled()
+        assert result.status is Status.SUCCEEDED
+        assert result.attempt == kills + 1
+        assert kills >= len(VIEWS)
+
+        records = stack.keys("jobs/sheet/cells/")
+        assert len(records) == len({*records})
+        drawn = Counter(
+            key.rpartition("/")[2] for key in stack.keys("jobs/sheet/out/") if key.endswith(".png")
+        )
+        steps = {key.rpartition("/")[2].removesuffix(".json") for key in records}
+        named = {f"{name}.png" for name in steps if "." in name}
+        assert named <= drawn.keys()
+        assert sum(drawn.values()) - len(named) <= kills, "a kill cost more than one step"
+        stack.check_outputs(result)
+        uuids = [event.uuid for event in result.events]
+        assert len(uuids) == len({*uuids})
+
+
+def kill_after_each_record(stack: Stack) -> int:
+    """Kill the worker as soon as there is one record more than at the last kill. How many kills."""
+    kills = seen = 0
+
+    def is_further() -> bool:
+        return len(stack.keys("jobs/sheet/cells/")) > seen or bool(stack.find_result("sheet"))
+
+    while wait_until(is_further, 60) and not stack.find_result("sheet"):
+        for pid in stack.engine.pids():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        kills += 1
+        seen = len(stack.keys("jobs/sheet/cells/"))
+    return kills
