@@ -31,7 +31,8 @@ MANIFEST_WORDS = {
     "callback_url": "https, of a host that the operator lists; gets one signed POST at the end.",
 }
 IMAGE_WORDS = (
-    "A picture: data URL, https URL of a host that the operator lists, or a key under inputs/."
+    "A picture: data URL, https URL of a host that the operator lists, or the key of one that you"
+    " have sent here before."
 )
 EXAMPLE_IMAGE = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAFklEQVR42mOs"

@@ -17,6 +17,7 @@ from pipeline.api.lookup import Lookup, OwnedJob, result_or_lease
 from pipeline.api.rate_limit import RateLimit
 from pipeline.api.submit import SubmissionParser
 from pipeline.api.watch import JobWatcher
+from pipeline.loras.sharing import SharedLoras
 
 FULL_RETRY_S = 10
 WRONG_KEYS = 60
@@ -37,6 +38,7 @@ class Service:
     intakes: FairPlaces
     """For bodies with pictures, of which few are read at a time."""
     parser: SubmissionParser
+    loras: SharedLoras
     job_listing: JobListing
     lookup: Lookup
     listing: JobPages
@@ -57,6 +59,7 @@ class Service:
             wrong_keys=RateLimit(WRONG_KEYS, "requests without a known key", WRONG_KEYS_HINT),
             threads=threads,
             intakes=FairPlaces(INTAKES, INTAKES_EACH),
+            loras=SharedLoras(store, settings.lora_prefix),
             parser=SubmissionParser(settings, dependencies.images),
             job_listing=job_listing,
             lookup=lookup,

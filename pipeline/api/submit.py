@@ -3,14 +3,21 @@
 import hashlib
 from dataclasses import dataclass
 
-from config.errors import BadManifest, IdConflict, InvalidInput
+from config.errors import BadManifest, IdConflict, InvalidInput, MissingInput
 from config.settings import Settings
 from handlers.kinds.registry import lookup
 from handlers.media import images
 from handlers.media.intake_process import Intake
 from pipeline.api.body import in_body_terms, manifest_of
 from pipeline.contract.document import canonical, read_document
-from pipeline.contract.keys import inbox_key, manifest_key
+from pipeline.contract.keys import (
+    clip,
+    inbox_key,
+    input_sha256,
+    intake_key,
+    manifest_key,
+    parse_inbox_key,
+)
 from pipeline.contract.manifest import parse_manifest
 from pipeline.inputs.intake import InputImage, take_in
 from pipeline.inputs.remote import Fetch
@@ -28,6 +35,8 @@ class Submission:
     kind: str
     body: bytes
     images: tuple[InputImage, ...] = ()
+    pictures: tuple[tuple[str, str], ...] = ()
+    """Field and key of each picture that was sent before."""
 
     @property
     def sha256(self) -> str:
@@ -59,7 +68,7 @@ class SubmissionParser:
         except (BadManifest, InvalidInput) as error:
             raise in_body_terms(error) from None
         key = inbox_key(id, priority=manifest.priority, tenant=tenant, model=kind)
-        return Submission(id, key, kind, text, taken.images)
+        return Submission(id, key, kind, text, taken.images, taken.keys)
 
 
 def put(store: SafeStore, submission: Submission, *, keyed: bool) -> bool:
@@ -79,14 +88,36 @@ def put(store: SafeStore, submission: Submission, *, keyed: bool) -> bool:
             )
         if not outcome.fresh:
             return False
-    for image in submission.images:
-        store.write(image.key, image.body, image.content_type)
-    store.create(submission.key, submission.body)
+    _put_entry(store, submission)
     return True
 
 
 def put_again(store: SafeStore, submission: Submission) -> None:
     """The inbox entry of a job that was taken in and is nowhere: whoever took it in has died."""
+    _put_entry(store, submission)
+
+
+def _put_entry(store: SafeStore, submission: Submission) -> None:
+    """Its pictures first, and that they are the tenant's."""
+    tenant = parse_inbox_key(submission.key).tenant
     for image in submission.images:
         store.write(image.key, image.body, image.content_type)
+        sha256 = input_sha256(image.key)
+        assert sha256 is not None
+        assert tenant is not None
+        store.write(intake_key(tenant, sha256), image.key.encode(), "text/plain")
     store.create(submission.key, submission.body)
+
+
+def require_own_pictures(store: SafeStore, submission: Submission, tenant: str) -> None:
+    """Raises MissingInput for a key of a picture that this tenant has not sent over HTTP, be it
+    there or not: whoever knows a key must not get another tenant's picture."""
+    for field, key in submission.pictures:
+        name, sha256 = field.removeprefix("input."), input_sha256(key)
+        if sha256 is None or store.get(intake_key(tenant, sha256), limit=1) is None:
+            raise MissingInput(
+                f"{name}: {clip(key)} is no picture that you have sent here",
+                field=name,
+                value=clip(key),
+                hint="Send the picture itself, as a data URL; then its key may be named again.",
+            )

@@ -8,13 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from config.errors import InvalidInput
+from config.errors import InvalidField, InvalidInput
 from config.settings import Settings
 from handlers.loras.bases import Base
 from handlers.loras.header import BytesRanges, FileRanges
 from handlers.loras.refs import ById, ByName
 from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings, load_cli_settings
+from pipeline.contract.keys import clip, is_name
 from pipeline.loras import library
 from pipeline.loras.bucket import Sidecar
 from pipeline.loras.library import LoraDescription, describe_file, describe_stored
@@ -107,6 +108,10 @@ def _register_add(group: typer.Typer) -> None:
         character: Annotated[
             str | None, typer.Option("--character", help="Whose it is [the id].")
         ] = None,
+        tenants: Annotated[
+            list[str] | None,
+            typer.Option("--tenant", help="May use it; may be given again [everybody]."),
+        ] = None,
         base: BaseName = None,
         overwrite: Annotated[
             bool, typer.Option("--replace", help="Overwrite what is there.")
@@ -128,6 +133,7 @@ def _register_add(group: typer.Typer) -> None:
             family=seen.lora.family,
             sha256=hashlib.sha256(body).hexdigest(),
             character=character or id,
+            tenants=_tenants(tenants),
         )
         library.add(open_store(settings), key, body, sidecar, replace=overwrite)
         _print(seen.document() | sidecar.model_dump(mode="json"), as_json=json)
@@ -186,6 +192,14 @@ def _register_remove(group: typer.Typer) -> None:
             output.print_json({"removed": key})
         else:
             output.print_text(f"{key} is removed; jobs that name it are refused from now on")
+
+
+def _tenants(names: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Raises InvalidField."""
+    for name in names or ():
+        if not is_name(name):
+            raise InvalidField(f"{clip(name)!r} cannot be a tenant", field="tenant", value=name)
+    return tuple(names) if names else None
 
 
 def _known(settings: Settings) -> dict[str, Base]:

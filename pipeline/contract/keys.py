@@ -5,6 +5,7 @@
     jobs/<id>/manifest.json, result.json, out/a<attempt>/...
     jobs/<id>/plan.json, cells/<step>.json            of a character sheet
     rejected/<name>.json, inputs/<sha256>.<ext>, deploys/<version>.json
+    intake/<tenant>/<sha256>                          who sent that picture over HTTP
     outbox/<name>.json                                an event of rejected/<name>.json still owed
 
 Scheduling reads these keys, so what it needs stands in them, and LIST shows the highest priorities
@@ -23,6 +24,7 @@ JOBS = "jobs/"
 REJECTED = "rejected/"
 OUTBOX = "outbox/"
 INPUTS = "inputs/"
+INTAKE = "intake/"
 DEPLOYS = "deploys/"
 
 MAX_BYTES = 256 * 1024
@@ -38,6 +40,7 @@ NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 _ID = re.compile(ID_PATTERN[:-1] + r"\Z")
 _NAME = re.compile(NAME_PATTERN[:-1] + r"\Z")
 _SUFFIX = ".json"
+_INPUT = re.compile(rf"{INPUTS}([0-9a-f]{{64}})\.[a-z]{{3}}")
 
 
 @dataclass(frozen=True, order=True)
@@ -169,6 +172,17 @@ def rejected_of(outbox: str) -> str:
 
 def deploy_key(version: str) -> str:
     return f"{DEPLOYS}{version}.json"
+
+
+def intake_key(tenant: str, sha256: str) -> str:
+    """Stands beside `inputs/<sha256>.<ext>` for each tenant that sent that picture over HTTP."""
+    return f"{INTAKE}{tenant}/{sha256}"
+
+
+def input_sha256(key: str) -> str | None:
+    """Of the key of a picture that was taken in, None for another key under inputs/."""
+    match = _INPUT.fullmatch(key)
+    return match[1] if match else None
 
 
 def input_key(sha256: str, extension: str) -> str:

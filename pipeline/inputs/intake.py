@@ -65,6 +65,8 @@ class TakenIn:
 
     input: Mapping[str, Any]
     images: tuple[InputImage, ...] = ()
+    keys: tuple[tuple[str, str], ...] = ()
+    """Field and key of each picture that was named by a key."""
 
 
 @dataclass
@@ -73,11 +75,13 @@ class _Basket:
     fetch: Fetch
     intake: Intake
     images: dict[str, InputImage] = field(default_factory=dict)
+    keys: list[tuple[str, str]] = field(default_factory=list)
 
     def put(self, name: str, value: str) -> str:
         try:
             body = read_image(value, self.folder, self.fetch)
             if body is None:
+                self.keys.append((name, value))
                 return value
             extension, plain = self.intake(body)
         except InvalidInput as error:
@@ -107,7 +111,7 @@ def take_in(
         for name in image_fields(model)
         if name in given
     }
-    return TakenIn({**given, **changed}, tuple(basket.images.values()))
+    return TakenIn({**given, **changed}, tuple(basket.images.values()), tuple(basket.keys))
 
 
 def _replaced(value: Any, put: Callable[[str], str]) -> Any:

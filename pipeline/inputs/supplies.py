@@ -56,7 +56,8 @@ class InputChecker:
         if required.lora is None:
             return None
         request, prefix = required.lora, self.runtime.settings.lora_prefix
-        return check_lora(self.store, request.ref, request.base, prefix).found.key
+        tenant = manifest.tenant
+        return check_lora(self.store, request.ref, request.base, prefix, tenant).found.key
 
 
 def lora_places(input: Mapping[str, Any], prefix: str) -> tuple[str, ...]:
@@ -101,9 +102,11 @@ class InputFetcher:
         """Field of the input → picture. Raises InvalidInput."""
         return {name: read_image(self.store, name, key) for name, key in keys.items()}
 
-    def fetch_lora(self, request: LoraRequest) -> tuple[CheckedLora, CachedLora]:
+    def fetch_lora(
+        self, request: LoraRequest, tenant: str | None = None
+    ) -> tuple[CheckedLora, CachedLora]:
         """Raises a LoraError."""
-        return fetch_lora(self.store, self.loras, request.ref, request.base, self.prefix)
+        return fetch_lora(self.store, self.loras, request.ref, request.base, self.prefix, tenant)
 
 
 def supplies(checked: CheckedLora, kept: CachedLora) -> Supplies:

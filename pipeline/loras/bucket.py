@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from config.errors import LoraUnreadable
 from handlers.loras.family import Family
+from pipeline.contract.keys import NAME_PATTERN
 from pipeline.store.conditional import SafeStore
 
 ENDING = ".safetensors"
@@ -44,6 +45,12 @@ class Sidecar(BaseModel):
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
     """Of the file that it lies beside."""
     character: Annotated[str, StringConstraints(max_length=200)] | None = None
+    tenants: tuple[Annotated[str, StringConstraints(pattern=NAME_PATTERN)], ...] | None = None
+    """Whose jobs may use it; None is everybody's."""
+
+    def is_for(self, tenant: str | None) -> bool:
+        """None is whoever runs the pipeline."""
+        return tenant is None or self.tenants is None or tenant in self.tenants
 
 
 def every(store: SafeStore, prefix: str) -> Iterator[Found]:

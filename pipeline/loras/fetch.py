@@ -15,7 +15,7 @@ from handlers.loras.header import FileRanges
 from handlers.loras.refs import LoraRef
 from pipeline.loras.bucket import BucketRanges, Found, Replaced, Sidecar, download, read_sidecar
 from pipeline.loras.cache import CachedLora, LoraCache
-from pipeline.loras.resolve import LORAS, resolve
+from pipeline.loras.resolve import LORAS, not_found, resolve
 from pipeline.store.conditional import SafeStore
 
 T = TypeVar("T")
@@ -32,7 +32,9 @@ class CheckedLora:
     lora: Lora
 
 
-def check_lora(store: SafeStore, ref: LoraRef, base: Base, prefix: str = LORAS) -> CheckedLora:
+def check_lora(
+    store: SafeStore, ref: LoraRef, base: Base, prefix: str = LORAS, tenant: str | None = None
+) -> CheckedLora:
     """Everything that can be known without pulling the file: that it is there, of the base's
     family, and that every matrix fits.
 
@@ -42,8 +44,7 @@ def check_lora(store: SafeStore, ref: LoraRef, base: Base, prefix: str = LORAS) 
 
     def once() -> CheckedLora:
         with _told_of() as facts:
-            found = facts.found = resolve(store, ref, prefix)
-            sidecar = read_sidecar(store, found)
+            found, sidecar = _found(store, ref, prefix, tenant, facts)
             lora = check(BucketRanges(store, found), base)
             return _agreed(CheckedLora(found, sidecar, lora), base)
 
@@ -51,14 +52,18 @@ def check_lora(store: SafeStore, ref: LoraRef, base: Base, prefix: str = LORAS) 
 
 
 def fetch_lora(
-    store: SafeStore, cache: LoraCache, ref: LoraRef, base: Base, prefix: str = LORAS
+    store: SafeStore,
+    cache: LoraCache,
+    ref: LoraRef,
+    base: Base,
+    prefix: str = LORAS,
+    tenant: str | None = None,
 ) -> tuple[CheckedLora, CachedLora]:
     """The file on this machine, checked where it lies. Raises as `check_lora`."""
 
     def once() -> tuple[CheckedLora, CachedLora]:
         with _told_of() as facts:
-            found = facts.found = resolve(store, ref, prefix)
-            sidecar = read_sidecar(store, found)
+            found, sidecar = _found(store, ref, prefix, tenant, facts)
             kept = facts.kept = cache.fetch(found, partial(download, store))
             _require_same(sidecar, kept, found)
             lora = check(FileRanges(kept.path), base)
@@ -86,6 +91,19 @@ def _told_of() -> Iterator[_Facts]:
         if facts.kept is not None:
             error.sha256 = facts.kept.sha256
         raise
+
+
+def _found(
+    store: SafeStore, ref: LoraRef, prefix: str, tenant: str | None, facts: _Facts
+) -> tuple[Found, Sidecar]:
+    """Raises LoraNotFound for one of other tenants, of which nothing is told."""
+    found = resolve(store, ref, prefix, tenant)
+    facts.found = found
+    sidecar = read_sidecar(store, found)
+    if not sidecar.is_for(tenant):
+        facts.found = None
+        raise not_found(store, ref, prefix, tenant)
+    return found, sidecar
 
 
 def _require_same(sidecar: Sidecar, kept: CachedLora, found: Found) -> None:

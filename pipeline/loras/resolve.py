@@ -48,7 +48,9 @@ def places(ref: LoraRef, prefix: str = LORAS) -> Sequence[str]:
     return (*flat, nested)
 
 
-def resolve(store: SafeStore, ref: LoraRef, prefix: str = LORAS) -> Found:
+def resolve(
+    store: SafeStore, ref: LoraRef, prefix: str = LORAS, tenant: str | None = None
+) -> Found:
     """The file to use. Raises LoraNotFound with the places that were looked at, and what `places`
     raises."""
     looked = places(ref, prefix)
@@ -56,9 +58,19 @@ def resolve(store: SafeStore, ref: LoraRef, prefix: str = LORAS) -> Found:
         found = _newest(every(store, place)) if place.endswith("/") else find(store, place)
         if found is not None:
             return found
+    raise not_found(store, ref, prefix, tenant)
+
+
+def not_found(
+    store: SafeStore, ref: LoraRef, prefix: str = LORAS, tenant: str | None = None
+) -> LoraNotFound:
+    """The same for a LoRA that is not there and for one of others, for whoever asks as a tenant; to
+    them the names of those that are there are not told."""
+    looked = places(ref, prefix)
     asked = ref.id if isinstance(ref, ById) else ref.name
-    near = nearest(asked, _known(ref, [each.key[len(prefix) :] for each in every(store, prefix)]))
-    raise LoraNotFound(
+    files = [] if tenant else [each.key[len(prefix) :] for each in every(store, prefix)]
+    near = nearest(asked, _known(ref, files))
+    return LoraNotFound(
         f"no LoRA {clip(asked)!r}: looked for {', '.join(looked)}",
         value=clip(asked),
         hint=f"Did you mean {near}?" if near else f"Upload it as {looked[0]}.",

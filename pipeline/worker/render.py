@@ -127,7 +127,7 @@ def _supply(
     about = subject(lease.id, lease.entry, lease.submitted_at, body)
     origin = Origin.of(context.runtime, context.comfy)
     try:
-        checked, kept = context.input_fetcher.fetch_lora(request)
+        checked, kept = context.input_fetcher.fetch_lora(request, manifest.tenant)
     except LoraError as error:
         failed = lora_load_failed(
             about, origin, error, attempt=lease.attempt, at=context.store.now()

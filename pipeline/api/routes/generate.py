@@ -42,7 +42,7 @@ from pipeline.api.request_terms import (
 from pipeline.api.responses import image
 from pipeline.api.schemas import Job
 from pipeline.api.service import Service
-from pipeline.api.submit import Submission, put, put_again
+from pipeline.api.submit import Submission, put, put_again, require_own_pictures
 from pipeline.contract.keys import clip
 from pipeline.jobs.status import JobView, State
 from pipeline.jobs.submit import new_id
@@ -139,6 +139,10 @@ async def _order(
         if large
         else await service.threads.run(read, intake=service.dependencies.pictures.intake)
     )
+    if submission.pictures:
+        await service.threads.run(
+            require_own_pictures, service.dependencies.store, submission, tenant
+        )
     return submission, key is not None
 
 

@@ -15,7 +15,7 @@ from pipeline.api.paths import ENDPOINTS, Endpoint
 from pipeline.api.request import Shared, Tenant, require_query
 from pipeline.api.responses import Json
 from pipeline.api.schemas import Health, Kind, Kinds, LoraFile, Loras
-from pipeline.loras.bucket import ENDING, every
+from pipeline.loras.bucket import ENDING
 from pipeline.runtime import RuntimeConfig
 
 
@@ -32,11 +32,11 @@ async def models(request: Request, tenant: Tenant, service: Shared) -> Response:
     return Json(Kinds(models=tuple(found), count=len(found)).model_dump())
 
 
-async def loras(request: Request, tenant: Tenant, service: Shared) -> Response:  # noqa: ARG001
-    """To be named as `lora_name`; the same for every tenant."""
+async def loras(request: Request, tenant: Tenant, service: Shared) -> Response:
+    """To be named as `lora_name`; without those that are other tenants' alone."""
     require_query(request)
     prefix = service.dependencies.runtime.settings.lora_prefix
-    found = await service.threads.run(lambda: list(every(service.dependencies.store, prefix)))
+    found = await service.threads.run(service.loras.of, tenant)
     files = tuple(
         LoraFile(
             name=each.key.removeprefix(prefix).removesuffix(ENDING),

@@ -148,3 +148,32 @@ def test_it_holds_on_a_real_store(bucket: Settings, tmp_path: Path) -> None:
     assert kept.path.read_bytes() == body
     with pytest.raises(LoraUnreadable, match="empty"):
         check_lora(store, ByName("empty"), TINY)
+
+
+def test_a_lora_of_other_tenants_is_as_one_that_is_not_there(tmp_path: Path) -> None:
+    bucket = Bucket()
+    with pytest.raises(LoraNotFound) as absent:
+        check_lora(bucket.store, ANN, TINY, tenant="zenith")
+    bucket.upload(KEY, tiny_lora())
+    bucket.upload("loras/character-ann.json", b'{"tenants": ["acme"]}')
+    with pytest.raises(LoraNotFound) as others:
+        check_lora(bucket.store, ANN, TINY, tenant="zenith")
+    with pytest.raises(LoraNotFound):
+        fetch_lora(bucket.store, cache(tmp_path), ANN, TINY, tenant="zenith")
+
+    told = [(each.value.message, each.value.hint, each.value.key) for each in (absent, others)]
+    assert told[0] == told[1]
+    for tenant in ("acme", None):
+        assert check_lora(bucket.store, ANN, TINY, tenant=tenant).found.key == KEY
+
+
+def test_a_tenant_is_told_no_names_of_others(tmp_path: Path) -> None:
+    bucket = Bucket()
+    bucket.upload(KEY, tiny_lora())
+    with pytest.raises(LoraNotFound) as asked:
+        check_lora(bucket.store, ById("anne"), TINY, tenant="zenith")
+    with pytest.raises(LoraNotFound) as operator:
+        check_lora(bucket.store, ById("anne"), TINY)
+
+    assert "Did you mean" not in str(asked.value.hint)
+    assert operator.value.hint == "Did you mean ann?"

@@ -509,3 +509,34 @@ def encoded() -> bytes:
     file = BytesIO()
     Image.new("RGB", (8, 8), "red").save(file, "PNG")
     return file.getvalue()
+
+
+async def test_a_key_is_taken_from_the_tenant_that_sent_its_picture_and_from_nobody_else(
+    opened: Opened,
+) -> None:
+    api = opened(api_keys=keys(acme="a", zenith="z"))
+    sent = await api.post("/flux-instantid", json=with_picture(encoded()), **bearer("a"))
+    assert sent.status_code == 202
+    (key,) = api.pipeline.keys("inputs/")
+    again = {"prompt": "a portrait", "reference_image": key}
+
+    own = await api.post("/flux-instantid", json=again, **bearer("a"))
+    others = await api.post("/flux-instantid", json=again, **bearer("z"))
+    absent = {**again, "reference_image": "inputs/" + "0" * 64 + ".png"}
+    missing = await api.post("/flux-instantid", json=absent, **bearer("z"))
+
+    assert own.status_code == 202
+    for answer in (others, missing):
+        assert problem(answer)["code"] == "missing_input"
+        assert problem(answer)["field"] == "reference_image"
+    assert api.pipeline.keys("intake/") == [f"intake/acme/{key[7:71]}"]
+
+
+async def test_a_key_that_no_intake_wrote_is_refused_over_http(api: ApiFixture) -> None:
+    api.pipeline.raw._store.put("inputs/ann.png", encoded(), Always())
+
+    answer = await api.post(
+        "/flux-instantid", json={"prompt": "a portrait", "reference_image": "inputs/ann.png"}
+    )
+
+    assert problem(answer)["code"] == "missing_input"
