@@ -64,9 +64,9 @@ def judge_sheet(
 
     `looks` are by a view's number, of the chosen pictures; a missing one is of a picture that
     nobody looked at. `usd` is the sheet's whole cost. `why_missing` is told of views that have no
-    choice. `baseline` is the calibration's of `embedder`, for what records hold no match of.
+    choice. `baseline` is the calibration's of `embedder`, where the records have none.
     """
-    known = baseline or _recorded_baseline(records)
+    known = _recorded_baseline(records) or baseline
     cells = [_cell(view, records, looks) for view in plan.views]
     scored, reference = _scored(plan, cells, known)
     whole = records.seconds
