@@ -8,69 +8,36 @@ classifier.
 import re
 import tomllib
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
+from handlers.policy.disguises import Reader, folded
+
 ADULT = 18
 """Years; an age below it, in figures or in words, counts as a minor."""
-REFUSED = "it combines minors with sexual content"
-
-_LOOKALIKES = str.maketrans(
-    "авекмнорстухіјѕԁɡαεικνορτυχ" + "0134578@$!|€",
-    "abekmhopctyxijsdgaeiknoptux" + "oieastbasiie",
+YOUNGEST = 3
+"""In brackets, where smaller numbers count something else."""
+_PERSON = (
+    "girl|boy|kid|teen|daughter|son|sister|brother|niece|nephew|she|he|her|him|student|pupil"
+    "|model|person|female|male|lady"
 )
-_GAPS = re.compile(r"[\W_]+")
-_SPELT = re.compile(r"(?<![^\W_])(?:[^\W_][\W_]{1,2}){3,}[^\W_](?![^\W_])")
-_STRETCHED = re.compile(r"([^\W\d])\1{2,}")
-_MASKED = re.compile(r"[\w$@€]\S*\w")
+_BRACKETED = re.compile(rf"\b(?:[A-Z][a-z]+|{_PERSON}),? ?\( ?(\d{{1,2}}) ?\)")
+REFUSED = "it combines minors with sexual content"
 
 
 def word_filter(text: str, *, nsfw: bool) -> str | None:
     """Why the text is refused, or None. With `nsfw` any mention of a minor is enough."""
     terms = _terms()
-    for variant in _variants(text):
+    aged = _age_in_brackets(text)
+    for variant in _reader().readings(text):
         if terms["always"].search(variant):
             return REFUSED
         plain = terms["innocent"].sub(" ", variant)
-        young = terms["minors"].search(plain) or _names_an_age_below(ADULT, plain)
+        young = aged or terms["minors"].search(plain) or _names_an_age_below(ADULT, plain)
         if young and (nsfw or terms["sexual"].search(plain)):
             return "it names a minor, and nsfw is set" if nsfw else REFUSED
     return None
-
-
-def _variants(text: str) -> Iterator[str]:
-    """The text as it would be read: as it is, with look-alikes read as letters, respelt."""
-    plain = _folded(text)
-    for letters in (plain, _unmasked(plain)):
-        for whole in (letters, _SPELT.sub(_joined, letters)):
-            spaced = _GAPS.sub(" ", whole)
-            yield spaced
-            for kept in (r"\1", r"\1\1"):
-                short = _STRETCHED.sub(kept, spaced)
-                if short != spaced:
-                    yield short
-
-
-def _folded(text: str) -> str:
-    """Without case, accents and invisible characters."""
-    parts = unicodedata.normalize("NFKD", text.casefold())
-    visible = "".join(c for c in parts if unicodedata.category(c) not in ("Mn", "Cf"))
-    return unicodedata.normalize("NFKC", visible)
-
-
-def _unmasked(text: str) -> str:
-    """Look-alike signs read as letters, in words that have a letter."""
-    return _MASKED.sub(_as_letters, text)
-
-
-def _as_letters(word: re.Match[str]) -> str:
-    return word[0].translate(_LOOKALIKES) if re.search(r"[^\W\d_]", word[0]) else word[0]
-
-
-def _joined(spelt: re.Match[str]) -> str:
-    """ "l o l i" → "loli"."""
-    return re.sub(r"[\W_]", "", spelt[0])
 
 
 def _names_an_age_below(limit: int, text: str) -> bool:
@@ -82,25 +49,45 @@ def _names_an_age_below(limit: int, text: str) -> bool:
     return False
 
 
+def _age_in_brackets(text: str) -> bool:
+    """ "Anna (9)": behind a name or a person, where no list has its numbers."""
+    plain = unicodedata.normalize("NFKC", text)
+    return any(YOUNGEST <= int(found[1]) < ADULT for found in _BRACKETED.finditer(plain))
+
+
 @cache
 def _ages() -> re.Pattern[str]:
     number = rf"(\d{{1,3}}|{'|'.join(_ages_in_words())})"
+    figures = r"(\d{1,2})"
     return re.compile(
         rf"\b{number} ?(?:years?|yrs?|y) ?(?:old|o|young|of age)\b|\b{number} ?yos?\b"
         rf"|\bage[ds]?(?: of| is)? {number}\b|\b(?:turning|turned) {number}\b"
         rf"|\b{number}(?:th|st|nd|rd) birthday\b"
+        rf"|\b{figures} ?yrs?\b(?! (?:of|ago|later|in|experience|warranty|after|before|from)\b)"
+        rf"|\b{figures}y\b"
     )
 
 
 @cache
 def _ages_in_words() -> dict[str, int]:
-    return {word: age for age, word in enumerate(_table()["ages"], start=1)}
+    """Those below 18, and in Roman figures."""
+    table = _table()
+    return {
+        word: age for name in ("ages", "roman") for age, word in enumerate(table[name], start=1)
+    }
+
+
+@cache
+def _reader() -> Reader:
+    lists = ("always", "minors", "sexual")
+    words = [folded(word) for name in lists for word in _table()[name]]
+    return Reader([word for word in words if _spaced(word)], _table()["fillers"])
 
 
 @cache
 def _terms() -> dict[str, re.Pattern[str]]:
     lists = ("always", "minors", "sexual", "innocent")
-    return {name: _pattern([*map(_folded, _table()[name])]) for name in lists}
+    return {name: _pattern([*map(folded, _table()[name])]) for name in lists}
 
 
 @cache

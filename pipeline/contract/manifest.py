@@ -11,6 +11,7 @@ from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     ConfigDict,
@@ -33,6 +34,7 @@ from config.nearest import nearest
 from events.identity import check_distinct_id
 from handlers.kinds.base import ONE_IS_REQUIRED, TAG, JobInput
 from handlers.kinds.registry import KINDS, lookup
+from handlers.policy.disguises import folded
 from pipeline.contract.document import canonical, read_document, without_nulls
 from pipeline.contract.keys import DEFAULT_PRIORITY, NAME_PATTERN, InboxName, clip
 from pipeline.public_https import BadUrl, destination_of
@@ -44,13 +46,19 @@ MAX_PROBLEMS = 20
 """Of one manifest that are told; each costs a search for the name that was meant."""
 
 
+def _says_something(record: str) -> str:
+    if not any(character.isalnum() for character in folded(record)):
+        raise ValueError("it says nothing: write where the agreement, or the making, is on file")
+    return record
+
+
 class Consent(BaseModel):
     """The producer's statement on the person shown; kept with the manifest."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     subject: Literal["synthetic", "consented"]
-    record: Annotated[str, Field(min_length=1, max_length=500)]
+    record: Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_says_something)]
     """Where the statement is written down."""
 
 

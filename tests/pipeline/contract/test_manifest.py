@@ -246,6 +246,8 @@ def test_what_is_needed_and_not_there_is_refused(text: bytes, field: str, said: 
         (body(priority=True), "priority"),
         (body(max_cost_usd="0.5"), "max_cost_usd"),
         (body(deadline=1_772_000_000), "deadline"),
+        (body(consent={"subject": "synthetic", "record": "  "}), "consent.record"),
+        (body(consent={"subject": "synthetic", "record": "\u200b\u3164?"}), "consent.record"),
         (body(metadata=[]), "metadata"),
         (body(consent={"subject": "consented", "record": 5}), "consent.record"),
     ],
