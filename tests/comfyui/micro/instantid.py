@@ -1,9 +1,9 @@
-"""InstantID's adapter for the micro SDXL.
+"""InstantID's adapter, by default for the micro SDXL.
 
 Its nodes insist on the width at which a face is turned into tokens, so most of that is hollow.
 """
 
-from tests.comfyui.micro.sdxl import CONTEXT, cross_attentions
+from tests.comfyui.micro.sdxl import MICRO, SdxlSizes, cross_attentions
 from tests.comfyui.micro.shapes import Shapes, linear, norm
 
 WIDTH = 1280
@@ -13,7 +13,7 @@ LAYERS = 4
 LAYER = "image_proj.layers."
 
 
-def adapter() -> Shapes:
+def adapter(sizes: SdxlSizes = MICRO) -> Shapes:
     shapes: Shapes = {"image_proj.latents": (1, TOKENS, WIDTH)}
     shapes |= linear("image_proj.proj_in", FACE, WIDTH)
     for layer in (f"{LAYER}{i}." for i in range(LAYERS)):
@@ -26,10 +26,12 @@ def adapter() -> Shapes:
             f"{layer}1.3.weight": (WIDTH, 4 * WIDTH),
         }
         shapes |= norm(f"{layer}1.0", WIDTH)
-    shapes |= linear("image_proj.proj_out", WIDTH, CONTEXT) | norm("image_proj.norm_out", CONTEXT)
-    for at, width in enumerate(cross_attentions()):
-        shapes[f"ip_adapter.{2 * at + 1}.to_k_ip.weight"] = (width, CONTEXT)
-        shapes[f"ip_adapter.{2 * at + 1}.to_v_ip.weight"] = (width, CONTEXT)
+    shapes |= linear("image_proj.proj_out", WIDTH, sizes.context) | norm(
+        "image_proj.norm_out", sizes.context
+    )
+    for at, width in enumerate(cross_attentions(sizes)):
+        shapes[f"ip_adapter.{2 * at + 1}.to_k_ip.weight"] = (width, sizes.context)
+        shapes[f"ip_adapter.{2 * at + 1}.to_v_ip.weight"] = (width, sizes.context)
     return shapes
 
 

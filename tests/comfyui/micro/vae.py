@@ -1,4 +1,4 @@
-"""The VAE of Flux, Z-Image and SDXL at a quarter of its width."""
+"""The VAE of Flux, Z-Image and SDXL, by default at a quarter of its width."""
 
 from tests.comfyui.micro.shapes import Shapes, conv, norm
 
@@ -6,9 +6,9 @@ WIDTH = 32  # the least that its normalisation in 32 groups allows
 MULTIPLIERS = (1, 2, 4, 4)
 
 
-def vae(latent: int) -> Shapes:
+def vae(latent: int, base: int = WIDTH) -> Shapes:
     """An encoder with two, a decoder with three residual blocks on each of four levels."""
-    widths = [WIDTH * each for each in MULTIPLIERS]
+    widths = [base * each for each in MULTIPLIERS]
     last = len(widths) - 1
     shapes = conv("encoder.conv_in", 3, widths[0]) | conv("decoder.conv_in", latent, widths[-1])
     for level, width in enumerate(widths):
