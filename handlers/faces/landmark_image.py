@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
 
-from handlers.faces.boxes import Box
-from handlers.faces.head import Head, Point, Pose, five_points, outline, projected
+from handlers.faces.boxes import Box, Point
+from handlers.faces.head import Head, Pose, five_points, outline, projected
 from handlers.faces.view import Framing, reference_height
 
 COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 0, 255))

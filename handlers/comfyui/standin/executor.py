@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+import json
 import logging
 import os
 import signal
@@ -23,6 +24,7 @@ from handlers.comfyui.standin.prompts import Prompt, PromptQueue, Record
 from handlers.comfyui.standin.recipe import is_sampler, steps
 from handlers.comfyui.standin.reference_face import HINT, input_path
 from handlers.comfyui.standin.save_nodes import OutsideOutputError, png
+from handlers.faces.view_note import VIEW_NOTE
 from workflows.execution_checks import failures
 from workflows.interfaces import Interfaces
 
@@ -98,7 +100,7 @@ class Executor:
             self._hub.send("executing", {"node": None, "prompt_id": prompt.id})
 
     async def _run(self, prompt: Prompt) -> Record:
-        ordered = faults.read(prompt.graph) if self._options.allow_faults else faults.NONE
+        ordered = faults.read(prompt.graph, allowed=self._options.allow_faults)
         signed = signatures(prompt.graph, prompt.outputs, self._interfaces, self._changes(prompt))
         job = Job(self._options, prompt.graph, signed, prompt.extra_data, ordered)
         run = _Run(prompt, job, Record(), Progress(self._hub, prompt.id), [])
@@ -232,14 +234,15 @@ class Executor:
             node = prompt.graph[node_id]
             if node["class_type"] == "SaveImageWebsocket":
                 return str(time.monotonic_ns())
-            name = node["inputs"].get("image")
+            name, noted = node["inputs"].get("image"), ""
             if is_sampler(node["class_type"]):
                 name = prompt.extra_data.get(HINT)
+                noted = json.dumps(prompt.extra_data.get(VIEW_NOTE), sort_keys=True)
             if isinstance(name, str):
                 with contextlib.suppress(OSError):  # gone meanwhile: the node itself will say so
                     path = input_path(self._options.input, name)
-                    return hashlib.sha256(path.read_bytes()).hexdigest()
-            return ""
+                    return hashlib.sha256(path.read_bytes()).hexdigest() + noted
+            return noted
 
         return change
 

@@ -10,6 +10,9 @@ an `aN/` folder, that is in attempt N of a job:
     slow=SECONDS    the sampler takes that much longer
     drop-output     the prompt succeeds without outputs
     garbage-output  the saved file is no picture
+    wrong-view      the head is turned otherwise than asked; with =SEED by that seed alone
+
+The last one harms nothing: it is heard whether or not faults are allowed.
 """
 
 import re
@@ -27,8 +30,10 @@ class Fault(StrEnum):
     SLOW = "slow"
     DROP_OUTPUT = "drop-output"
     GARBAGE_OUTPUT = "garbage-output"
+    WRONG_VIEW = "wrong-view"
 
 
+HARMLESS = {Fault.WRONG_VIEW}
 _DIRECTIVE = re.compile(r"\[\[fault:([a-z-]+)(?:=([0-9.]+))?(?:@([0-9]+))?\]\]")
 
 
@@ -45,12 +50,16 @@ class Faults:
     def extra_seconds(self) -> float:
         return self.ordered.get(Fault.SLOW, 0.0)
 
+    def turn_wrong(self, seed: int) -> bool:
+        """Whether a picture of this seed is to show the head turned otherwise than asked."""
+        return self.ordered.get(Fault.WRONG_VIEW, -1) in (0, seed)
 
-NONE = Faults({})
 
+def read(graph: Mapping[str, Any], *, allowed: bool = True) -> Faults:
+    """The faults ordered in any text of the graph; without being allowed, the harmless ones.
 
-def read(graph: Mapping[str, Any]) -> Faults:
-    """The faults ordered in any text of the graph. Raises ValueError for an unknown one."""
+    Raises ValueError for an unknown one.
+    """
     texts = [value for node in graph.values() for value in node["inputs"].values()]
     prefixes = [str(node["inputs"].get("filename_prefix", "")) for node in graph.values()]
     ordered: dict[Fault, float] = {}
@@ -58,6 +67,8 @@ def read(graph: Mapping[str, Any]) -> Faults:
         if not isinstance(text, str):
             continue
         for name, value, attempt in _DIRECTIVE.findall(text):
+            if not allowed and name not in HARMLESS:
+                continue
             if not attempt or any(f"/a{attempt}/" in prefix for prefix in prefixes):
                 ordered[Fault(name)] = float(value or 0)
     return Faults(ordered)

@@ -16,6 +16,7 @@ from handlers.comfyui.standin.options import Options
 from handlers.comfyui.standin.plan import Graph
 from handlers.comfyui.standin.recipe import recipe
 from handlers.comfyui.standin.render import render
+from handlers.comfyui.standin.sitting import sitting
 from workflows.interfaces import NodeInterface
 
 Images = tuple[Image.Image, ...]
@@ -113,22 +114,16 @@ def _new_latent(values: Mapping[str, Any], images: Images | None) -> Latent:
 
 def _decoded(job: Job, node_id: str, latent: Latent) -> Images:
     made = recipe(job.graph, node_id, job.signatures)
-    person = reference_face.reference_face(job.graph, node_id, job.extra_data)
-    reference = None if person is None else reference_face.opened(job.options.input, person)
-    like = reference_face.likeness(job.graph, node_id, made.seed)
-    if latent.encoded:
-        if reference is None:
-            return latent.encoded
-        return reference_face.made_anew(
-            job.graph, node_id, job.options.input, latent.encoded, reference, like
-        )
-    drawn = (
-        render(replace(made, seed=made.seed + n), latent.width, latent.height)
-        for n in range(min(latent.count, _MAX_FRAMES))
+    wrong = job.faults.turn_wrong(made.seed)
+    person = sitting(
+        job.graph, node_id, job.extra_data, job.options.input, made, turned_wrong=wrong
     )
+    if latent.encoded:
+        return latent.encoded if person is None else tuple(map(person.made_anew, latent.encoded))
+    shown = (person.composed,) if person else ()
     return tuple(
-        image if reference is None else reference_face.seated(image, reference, like)
-        for image in drawn
+        render(replace(made, seed=made.seed + n), latent.width, latent.height, *shown)
+        for n in range(min(latent.count, _MAX_FRAMES))
     )
 
 

@@ -1,7 +1,7 @@
-"""The person in the stand-in's pictures: a reference picture is pasted in, so that there is a face.
+"""What a graph says of the person in its pictures: whose face, and how strictly.
 
-A composition shows it in colours half wrong. What InstantID makes of it comes near the right ones:
-the nearer, the greater its strength, and for one seed more than for another.
+A reference in which no face is found is pasted in as it is: a composition shows it in colours half
+wrong, and what InstantID makes of it comes near the right ones.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,15 +15,18 @@ from handlers.comfyui.standin.plan import Graph, ancestry, is_link
 
 HINT = "ryla_sitter"
 """In a prompt's `extra_data`: the input file of who is to be seen."""
+APPLIES = ("ApplyInstantID", "ApplyInstantIDAdvanced")
 WIDTH, HEIGHT, TOP = 0.7, 0.6, 0.12
 """Of the picture: the room that the reference may take, and where it begins."""
+FULL_STRENGTH = 0.8
+"""Of InstantID, from which on a face comes no nearer."""
 LEAST_LIKENESS = 0.7
 """Of an unlucky seed at full strength, 0 to 1."""
 
 
 def reference_face(graph: Graph, node_id: str, extra_data: Mapping[str, Any]) -> str | None:
     """The input file of who sits for what this node decodes."""
-    applied = _nearest(graph, node_id, ("ApplyInstantID", "ApplyInstantIDAdvanced"))
+    applied = _nearest(graph, node_id, APPLIES)
     if applied is not None:
         return _loaded(graph, graph[applied]["inputs"].get("image"))
     hint = extra_data.get(HINT)
@@ -31,14 +34,21 @@ def reference_face(graph: Graph, node_id: str, extra_data: Mapping[str, Any]) ->
 
 
 def likeness(graph: Graph, node_id: str, seed: int) -> float:
-    """0 is half the wrong colours, 1 the reference itself."""
-    applied = _nearest(graph, node_id, ("ApplyInstantID", "ApplyInstantIDAdvanced"))
+    """0 is somebody else, or half the wrong colours; 1 the person of the reference."""
+    applied = _nearest(graph, node_id, APPLIES)
     if applied is None:
         return 0.0
     inputs = graph[applied]["inputs"]
     strength = inputs.get("ip_weight", inputs.get("weight", 1.0))
+    full = float(strength) / FULL_STRENGTH if isinstance(strength, int | float) else 1.0
     luck = LEAST_LIKENESS + (1 - LEAST_LIKENESS) * Random(seed).random()
-    return luck * min(1.0, float(strength) if isinstance(strength, int | float) else 1.0)
+    return luck * min(1.0, full)
+
+
+def control_image(graph: Graph, node_id: str) -> str | None:
+    """The input file that InstantID is given for the places of eyes, nose and mouth."""
+    applied = _nearest(graph, node_id, APPLIES)
+    return None if applied is None else _loaded(graph, graph[applied]["inputs"].get("image_kps"))
 
 
 def seated(picture: Image.Image, reference: Image.Image, likeness: float) -> Image.Image:

@@ -55,13 +55,19 @@ class Palette:
     dark: Colour
 
 
-def render(recipe: Recipe, width: int, height: int) -> Image.Image:
+def render(
+    recipe: Recipe,
+    width: int,
+    height: int,
+    person: Callable[[Image.Image], Image.Image] = lambda scene: scene,
+) -> Image.Image:
+    """A scene, with whoever is put into it, and a caption."""
     subject = _random("\n".join((recipe.prompt, *recipe.models, *recipe.loras)))
     palette = _palette(subject)
     scene = subject.choice(_SCENES)
     image = _gradient(palette.sky, palette.glow, width, height)
     scene(image, palette, _random(f"{recipe.prompt}\n{recipe.seed}\n{recipe.signature}"))
-    image = image.filter(ImageFilter.SMOOTH)
+    image = person(image.filter(ImageFilter.SMOOTH))
     if width >= CAPTION_FROM:
         _caption(image, recipe)
     return image

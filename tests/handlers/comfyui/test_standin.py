@@ -162,3 +162,12 @@ def test_it_is_started_and_supervised_like_comfyui_and_may_die(tmp_path: Path) -
         process.stop()
     with pytest.raises(httpx.ConnectError):
         server.get("/queue")
+
+
+def test_a_view_may_be_ordered_wrong_without_the_flag_and_by_one_seed_alone() -> None:
+    graph = {"1": {"inputs": {"text": "a [[fault:wrong-view=7]] head [[fault:die]]"}}}
+    faults = read(graph, allowed=False)
+    assert [*faults.ordered] == [Fault.WRONG_VIEW]
+    assert [faults.turn_wrong(seed) for seed in (7, 8)] == [True, False]
+    always = read({"1": {"inputs": {"text": "[[fault:wrong-view]]"}}}, allowed=False)
+    assert always.turn_wrong(8)
