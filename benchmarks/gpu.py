@@ -140,7 +140,7 @@ class Bench:
             gpu=options.gpu,
             log_level="error",
         )
-        self.safe.create(REFERENCE, portrait({"grey": Box(300, 250, 420, 500)}, size=(SIDE, SIDE)))
+        self.safe.create(REFERENCE, portrait({"sitter": Box(200, 120, 200, 200)}))
         began = time.perf_counter()
         with mock.patch.object(worker_module, "open_store", return_value=self.safe):
             self.worker = Worker(
