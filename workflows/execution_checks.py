@@ -21,7 +21,10 @@ from workflows.interfaces import (
     NodeInterface,
 )
 
-_WIDGETS = ("FLOATS", "WEBCAM", "AUDIO_RECORD", "LOAD_3D", "LOAD3D_CAMERA", "COMFY_MATCHTYPE_V3")
+_WIDGETS = (
+    *("AUDIO_RECORD", "BOUNDING_BOX", "BOUNDING_BOXES", "COLOR", "COLORS", "COMFY_MATCHTYPE_V3"),
+    *("COMPOSITOR", "CURVE", "FLOATS", "IMAGECOMPARE", "LOAD3D_CAMERA", "LOAD_3D", "WEBCAM"),
+)
 _TEXTS = ("STRING", "BOOLEAN", "COMBO", "*", ENUM, FILE, AUTOGROW, DYNAMIC_COMBO)
 _PLAIN = frozenset((*NUMBERS, *_TEXTS, *_WIDGETS))
 """Types whose values a caller can write down."""

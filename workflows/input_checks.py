@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from workflows.interfaces import AUTOGROW, ENUM, FILE, InputSpec, NodeInterface
+from workflows.interfaces import AUTOGROW, DYNAMIC_COMBO, ENUM, FILE, InputSpec, NodeInterface
 from workflows.validation_result import Problem
 
 _ANY = ("*", "COMFY_MATCHTYPE_V3")
@@ -18,17 +18,23 @@ def finalized(
     """The inputs of a node as used: (name, spec, required), growing and dynamic ones spelt out as
     `name.inner`."""
     for specs, required in ((interface.required, True), (interface.optional, False)):
-        for name, spec in specs.items():
-            if spec.type == AUTOGROW and spec.template is not None:
-                yield from _grown(name, spec.template)
-                continue
-            yield name, spec, required
-            for option in spec.options:
-                if option.key == inputs.get(name):
-                    for inner, inner_spec in option.required.items():
-                        yield f"{name}.{inner}", inner_spec, True
-                    for inner, inner_spec in option.optional.items():
-                        yield f"{name}.{inner}", inner_spec, False
+        yield from _spelt_out("", specs, required, inputs)
+
+
+def _spelt_out(
+    prefix: str, specs: Mapping[str, InputSpec], required: bool, inputs: Mapping[str, Any]
+) -> Iterator[tuple[str, InputSpec, bool]]:
+    for own_name, spec in specs.items():
+        name = prefix + own_name
+        if spec.type == AUTOGROW and spec.template is not None:
+            yield from _grown(name, spec.template)
+            continue
+        # One within another may be left out; ComfyUI then leaves the choice to the node.
+        yield name, spec, required and not (prefix and spec.type == DYNAMIC_COMBO)
+        for option in spec.options:
+            if option.key == inputs.get(name):
+                yield from _spelt_out(f"{name}.", option.required, True, inputs)
+                yield from _spelt_out(f"{name}.", option.optional, False, inputs)
 
 
 def _grown(name: str, template: Mapping[str, Any]) -> Iterator[tuple[str, InputSpec, bool]]:
@@ -84,13 +90,21 @@ def check_value(
     if spec.max is not None and value > spec.max:
         message = f"Value {value} bigger than max of {spec.max}"
         return Problem("value_bigger_than_max", message, name, given)
-    if choices is not None and value not in choices:
-        long = len(choices) > _LONG_LIST
-        listed = f"(list of length {len(choices)})" if long else str(choices)
-        details = f"{name}: '{value}' not in {listed}"
-        shown = {**given, "input_config": None} if long else given
-        return Problem("value_not_in_list", "Value not in list", details, shown)
-    return None
+    return None if choices is None else _check_choice(name, spec, value, choices, given)
+
+
+def _check_choice(
+    name: str, spec: InputSpec, value: Any, choices: list[Any], given: Mapping[str, Any]
+) -> Problem | None:
+    chosen = value if spec.multiselect and isinstance(value, list) else [value]
+    wrong = [each for each in chosen if each not in choices]
+    if not wrong:
+        return None
+    long = len(choices) > _LONG_LIST
+    listed = f"(list of length {len(choices)})" if long else str(choices)
+    details = f"{name}: {', '.join(map(repr, wrong))} not in {listed}"
+    shown = {**given, "input_config": None} if long else given
+    return Problem("value_not_in_list", "Value not in list", details, shown)
 
 
 def declaration(spec: InputSpec, choices: list[Any] | None) -> list[Any]:

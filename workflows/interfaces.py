@@ -44,10 +44,17 @@ FOLDERS: Mapping[str, str] = {
 
 _CLASS_FOLDERS: Mapping[tuple[str, str], str] = {
     ("CLIPVisionLoader", "clip_name"): "clip_vision",
+    ("FrameInterpolationModelLoader", "model_name"): "frame_interpolation",
     ("LatentUpscaleModelLoader", "model_name"): "latent_upscale_models",
+    ("LoadBackgroundRemovalModel", "bg_removal_name"): "background_removal",
+    ("LoadDA3Model", "model_name"): "geometry_estimation",
     ("LoadImageDataSetFromFolder", "folder"): "",
     ("LoadImageTextDataSetFromFolder", "folder"): "",
+    ("LoadMediaPipeFaceLandmarker", "model_name"): "detection",
+    ("LoadMoGeModel", "model_name"): "geometry_estimation",
+    ("LoadTrainingDataset", "folder_name"): "",
     ("ModelPatchLoader", "name"): "model_patches",
+    ("OpticalFlowLoader", "model_name"): "optical_flow",
     ("TrainLoraNode", "existing_lora"): "loras",
     ("UpscaleModelLoader", "model_name"): "upscale_models",
 }
@@ -64,6 +71,8 @@ class InputSpec:
     """ComfyUI's name of it, such as `INT` or `MODEL`, or one of those above."""
     enum: tuple[Any, ...] = ()
     """Of ENUM: the values, in ComfyUI's order."""
+    multiselect: bool = False
+    """Of ENUM: whether a list of its values is taken too."""
     builtin: tuple[str, ...] = ()
     """Choices of a FILE input that are there without a file."""
     default: Any = None
@@ -188,6 +197,7 @@ def _spec_from_table(row: Mapping[str, Any]) -> InputSpec:
     return InputSpec(
         type=ENUM if "enum" in row else row["type"],
         enum=tuple(row.get("enum", ())),
+        multiselect=row.get("multiselect", False),
         builtin=tuple(row.get("builtin", ())),
         default=row.get("default"),
         min=row.get("min"),
@@ -221,6 +231,8 @@ def _node_to_table(node: NodeInterface) -> dict[str, Any]:
 
 def _spec_to_table(spec: InputSpec) -> dict[str, Any]:
     row: dict[str, Any] = {"enum": list(spec.enum)} if spec.type == ENUM else {"type": spec.type}
+    if spec.multiselect:
+        row["multiselect"] = True
     if spec.builtin:
         row["builtin"] = list(spec.builtin)
     row |= {key: getattr(spec, key) for key in _KEPT if getattr(spec, key) is not None}
@@ -276,7 +288,13 @@ def _spec_from_live(node: str, name: str, raw: Sequence[Any]) -> InputSpec:
         if _chooses_files(node, name, kind, options):
             builtin = tuple(value for value in kind if value in _BUILTIN)
             return InputSpec(FILE, builtin=builtin, force_input=force_input)
-        return InputSpec(ENUM, tuple(kind), default=options.get("default"), force_input=force_input)
+        return InputSpec(
+            ENUM,
+            tuple(kind),
+            multiselect=bool(options.get("multiselect")),
+            default=options.get("default"),
+            force_input=force_input,
+        )
     spec = InputSpec(
         kind,
         force_input=force_input,

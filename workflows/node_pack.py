@@ -23,11 +23,15 @@ class Attention(StrEnum):
 
 def with_own_nodes(graph: Graph, attention: Attention) -> Graph:
     """The same graph with our nodes: pixels are saved bare, and each sampler's model gets the
-    options of this card. Ids stay; what stands before a sampler has the sampler's and `-model`."""
+    options of this card. Ids stay; what stands before a sampler has the sampler's and `-model`. A
+    picture that goes on from where it is saved, as ComfyUI 0.33 lets it, is saved by ComfyUI."""
     own = Graph()
     own.extra_data = graph.extra_data
+    linked = {
+        value.node for node in graph for value in node.inputs.values() if isinstance(value, Link)
+    }
     for node in graph:
-        if node.class_type == "SaveImage":
+        if node.class_type == "SaveImage" and node.id not in linked:
             own.add(SAVE_PIXELS, id=node.id, **node.inputs)
         elif node.class_type == "KSampler" and _needs_options(graph, node, attention):
             model = own.add(

@@ -220,7 +220,9 @@ def demand(
         size = pictures.get(str(node.inputs.get("image")), unknown)
         given = outputs(node.class_type, types, inputs, size)
         made |= {Link(node.id, n): each for n, each in enumerate(given)}
-        rows.append(_row(node, types, inputs, given))
+        # What a saver hands on is held already.
+        holds = interface is None or not interface.output_node
+        rows.append(_row(node, types, inputs, given, holds=holds))
     return Demand(rows)
 
 
@@ -248,9 +250,11 @@ def _plain(value: Any) -> float | str:
         return str(value)
 
 
-def _row(node: Node, types: Sequence[str], inputs: Inputs, outputs: Sequence[Extent]) -> NodeDemand:
+def _row(
+    node: Node, types: Sequence[str], inputs: Inputs, outputs: Sequence[Extent], *, holds: bool
+) -> NodeDemand:
     shown = [each for kind, each in zip(types, outputs, strict=False) if kind in _PIXELS]
-    held = [each for kind, each in zip(types, outputs, strict=False) if kind in _HELD]
+    held = [each for kind, each in zip(types, outputs, strict=False) if holds and kind in _HELD]
     texts = [each.texts for kind, each in zip(types, outputs, strict=False)
              if kind == "CONDITIONING"]  # fmt: skip
     saved = shown or [each for each in inputs.values() if isinstance(each, Extent)]

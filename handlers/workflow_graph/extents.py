@@ -1,6 +1,6 @@
 """The extent of what a node puts out: size, batch and steps, from those of what goes in.
 
-As ComfyUI 0.8.0's nodes of the allow-list have it. Where that depends on what is not known, the
+As ComfyUI 0.33.0's nodes of the allow-list have it. Where that depends on what is not known, the
 extent is the largest that it can be.
 """
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from workflows.required_nodes import INSTANTID
 
-COMFYUI = "0.8.0"
+COMFYUI = "0.33.0"
 PYTHON = "3.11"
 
 TORCH = ("torch", "torchvision", "torchaudio")

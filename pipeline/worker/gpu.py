@@ -1,7 +1,7 @@
 """The GPU of a worker: which it is, and what it is billed as."""
 
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import structlog
 
@@ -22,14 +22,6 @@ def gpu_name(command: tuple[str, ...] = COMMAND) -> str | None:
         return None
     lines = told.stdout.decode(errors="replace").splitlines()
     return lines[0].strip() or None if told.returncode == 0 and lines else None
-
-
-def known_gpu(runtime: RuntimeConfig, gpu_name: Callable[[], str | None] = gpu_name) -> Gpu | None:
-    """The GPU of this machine, before ComfyUI can be asked. Raises InvalidSetting."""
-    if runtime.settings.gpu is not None:
-        return runtime.gpus.gpu(runtime.settings.gpu)
-    name = gpu_name()
-    return None if name is None else runtime.gpus.identify(name)
 
 
 def wants_gpu(runtime: RuntimeConfig) -> bool:

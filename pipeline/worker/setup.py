@@ -23,8 +23,8 @@ from pipeline.models.loads import ModelLoads
 from pipeline.models.preload import WeightsPreload, memory_to_fill
 from pipeline.runtime import RuntimeConfig
 from pipeline.worker.comfyui import ComfyServer
-from pipeline.worker.comfyui_flags import memory_flags, sets_on, takes_loras
-from pipeline.worker.gpu import gpu_name, known_gpu, wants_gpu
+from pipeline.worker.gpu import wants_gpu
+from pipeline.worker.route_sets import sets_on
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,6 @@ def set_up(
     *,
     environ: Mapping[str, str],
     work_dir: Path,
-    gpu_name: Callable[[], str | None] = gpu_name,
 ) -> WorkerSetup:
     """What a worker of the route needs here. Writes the search paths of models under `work_dir`,
     and makes the folders of LoRAs.
@@ -56,10 +55,6 @@ def set_up(
     settings, models = runtime.settings, runtime.models
     folder = _weights_folder(settings)
     sets = [tuple(models.weights(name).values()) for name in _listed(models, sets_on(route.name))]
-    flags = route.comfyui_flags
-    if settings.comfyui_dir is not None:
-        gpu = known_gpu(runtime, gpu_name)
-        flags += memory_flags(gpu, sets, loras=takes_loras(route.name), given=flags)
     paths = [] if folder is None else [[path_of(folder, each) for each in files] for files in sets]
     preload = WeightsPreload(paths, memory_to_fill(route.memory_gib))
     return WorkerSetup(
@@ -67,7 +62,7 @@ def set_up(
             settings,
             work_dir=work_dir,
             environ=environ,
-            flags=flags,
+            flags=route.comfyui_flags,
             model_paths=_model_paths(runtime, work_dir),
             on_gpu=wants_gpu(runtime),
         ),

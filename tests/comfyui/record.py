@@ -1,9 +1,11 @@
-"""Records what a real ComfyUI says while it runs our kinds' graphs, for tests to replay.
+"""Records what a real ComfyUI says to graphs that it refuses, and while it runs our kinds' graphs,
+for tests to replay.
 
     RYLA_COMFYUI_URL=http://127.0.0.1:8188 python -m tests.comfyui.record [FOLDER]
 
 The server has the micro models (micro/README.md). Each line of a recording is [seconds, frame]; the
 last one is the answer to the POST and the history entry. Of binary frames only the head is kept.
+Refusals stand in one file for each version of ComfyUI, without the frames of its own code.
 """
 
 import json
@@ -29,6 +31,7 @@ from tests.comfyui.conftest import MICRO_MODELS
 from tests.support.comfy_wire import BINARY, Frame, Server, Socket
 from tests.support.portraits import portrait
 from tests.support.recordings import FOLDER
+from tests.support.refused_graphs import BODIES
 from workflows.graph import Graph
 
 SMALL = {"prompt": "a cat", "width": 256, "height": 256, "steps": 2}
@@ -114,9 +117,33 @@ def record(url: str, kind: str, fields: dict[str, Any]) -> list[str]:
     return runner.sessions
 
 
+def refusals(server: Server) -> str:
+    answers = []
+    for title, body in BODIES.items():
+        reply = server.post("/prompt", body)
+        kind = reply.headers["content-type"]
+        text = reply.text
+        if kind.startswith("application/json"):
+            text = json.dumps(_without_tracebacks(reply.json()))
+        answers.append(f"### {title}\nPOST /prompt -> {reply.status_code} {kind}\n{text}\n")
+    return "\n".join(answers)
+
+
+def _without_tracebacks(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: [] if key == "traceback" else _without_tracebacks(each)
+            for key, each in value.items()
+        }
+    return [_without_tracebacks(each) for each in value] if isinstance(value, list) else value
+
+
 def main(folder: Path) -> None:
+    server = Server("real", os.environ["RYLA_COMFYUI_URL"], {}, "")
+    version = server.get("/system_stats").json()["system"]["comfyui_version"]
+    (folder / f"probe_http_{version}.txt").write_text(refusals(server))
     for name, (kind, fields) in SESSIONS.items():
-        for number, session in enumerate(record(os.environ["RYLA_COMFYUI_URL"], kind, fields)):
+        for number, session in enumerate(record(server.url, kind, fields)):
             target = folder / (f"{name}_{number}.jsonl" if number else f"{name}.jsonl")
             target.write_text(session)
             sys.stdout.write(f"{target}: {len(session.splitlines())} lines\n")

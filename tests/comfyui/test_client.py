@@ -26,7 +26,7 @@ MODELS = load_models(MICRO_MODELS)
 def run(server: Server, graph: dict[str, Any], **options: Any) -> PromptRun:
     options.setdefault("deadline_s", 60.0)
     with ComfyClient(server.url) as client:
-        return client.run(graph, prompt_id=uuid.uuid4().hex, **options)
+        return client.run(graph, prompt_id=str(uuid.uuid4()), **options)
 
 
 class Studio(GraphStudio):

@@ -162,3 +162,23 @@ def test_an_uploaded_picture_goes_through_a_graph(server: Server, prefix: str) -
     with Image.open(BytesIO(server.get("/view", **saved).content)) as image:
         assert image.size == (8, 8)
         assert image.convert("RGB").getpixel((0, 0)) == (200, 0, 0)
+
+
+def test_no_picture_outside_the_input_folder_is_loaded(server: Server, prefix: str) -> None:
+    """ComfyUI 0.8.0 loads it (CVE-2026-56673)."""
+    (saved,) = server.run(flux_graph(server, prefix=f"{prefix}/secret")).images
+    outside = f"../output/{saved['subfolder']}/{saved['filename']}"
+    graph = {
+        "load": {"class_type": "LoadImage", "inputs": {"image": outside}},
+        "save": {
+            "class_type": "SaveImage",
+            "inputs": {"images": ["load", 0], "filename_prefix": f"{prefix}/stolen"},
+        },
+    }
+
+    reply = server.prompt(graph)
+
+    assert reply.status_code == 400
+    (problem,) = reply.json()["node_errors"]["load"]["errors"]
+    assert problem["type"] == "custom_validation_failed"
+    assert problem["details"] == f"image - Invalid image file: {outside}"

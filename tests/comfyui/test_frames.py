@@ -19,7 +19,8 @@ def recorded(name: str) -> list[Frame]:
 
 
 def bare(frames: list[Frame]) -> list[Frame]:
-    """Frames without what differs from run to run: ids, times, file names."""
+    """Frames without what differs from run to run: ids, times, file names, and the steps between
+    the first and the last, of which ComfyUI leaves out those that follow each other too fast."""
 
     def strip(value: Any) -> Any:
         if isinstance(value, dict):
@@ -29,7 +30,18 @@ def bare(frames: list[Frame]) -> list[Frame]:
     return [
         frame if frame["type"] != BINARY else {"type": BINARY, "data": frame["data"][:16]}
         for frame in strip(frames)
+        if not _is_between(frame)
     ]
+
+
+def _is_between(frame: Frame) -> bool:
+    if frame["type"] == "progress":
+        told = [frame["data"]]
+    elif frame["type"] == "progress_state":
+        told = [node for node in frame["data"]["nodes"].values() if node["state"] == "running"]
+    else:
+        return False
+    return any(1 < each["value"] < each["max"] for each in told)
 
 
 _VARIES = {"prompt_id": "ID", "sid": "SID", "timestamp": 0, "filename": "FILE", "subfolder": ""}

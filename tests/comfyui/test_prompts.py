@@ -36,11 +36,16 @@ def without(graph: dict[str, Any], node: str) -> dict[str, Any]:
         ({"prompt": {}}, "prompt_no_outputs", ""),
         (
             {"prompt": {"9": {"class_type": "NoSuchNode", "inputs": {}}}},
-            "invalid_prompt",
+            "missing_node_type",
             "Node ID '#9'",
         ),
-        ({"prompt": {"9": {"inputs": {}}}}, "invalid_prompt", "Node ID '#9'"),
-        ({"prompt": {"nodes": []}}, "invalid_prompt", "Node ID '#nodes'"),
+        ({"prompt": {"9": {"inputs": {}}}}, "missing_node_type", "Node ID '#9'"),
+        (
+            {"prompt": {}, "prompt_id": "05BBEFC6-503B-4FD3-A54F-82FFC43319C0"},
+            "invalid_prompt_id",
+            "prompt_id must be a UUID string in canonical lowercase hyphenated form;"
+            " omit it to let the server generate one",
+        ),
     ],
 )
 def test_a_prompt_that_cannot_be_read_is_refused_as_a_whole(
@@ -74,7 +79,7 @@ def test_a_body_that_is_no_prompt_at_all_is_a_plain_500(server: Server, body: by
         ("9", {"sampler_name": "nope"}, "value_not_in_list", "not in (list of length 44)"),
         ("9", {"scheduler": "nope"}, "value_not_in_list", "'nope' not in ['simple', "),
         ("1", {"unet_name": "nope.safetensors"}, "value_not_in_list", "unet_name: 'nope.safet"),
-        ("9", {"scheduler": 3}, "value_not_in_list", "scheduler: '3' not in"),
+        ("9", {"scheduler": 3}, "value_not_in_list", "scheduler: 3 not in"),
         ("1", {"unet_name": ["6", 0]}, "return_type_mismatch", "input_type(['"),
         ("9", {"steps": 99999}, "value_bigger_than_max", "steps"),
         ("9", {"denoise": {"__value__": 3}}, "value_bigger_than_max", "denoise"),
@@ -126,22 +131,28 @@ def test_two_bad_nodes_are_told_at_once(server: Server) -> None:
     assert set(node_errors) == {"1", "2"}
 
 
-def test_a_cycle_is_refused_without_saying_where(server: Server) -> None:
+def test_a_node_that_is_linked_to_itself_is_named(server: Server) -> None:
     graph = changed(flux_graph(server), "8", conditioning=["8", 0])
 
     error, node_errors = refused(server.prompt(graph))
 
     assert (error["type"], error["details"]) == ("prompt_outputs_failed_validation", "")
-    assert node_errors == {}
+    problem = only_problem(node_errors, "8")
+    assert problem["type"] == "dependency_cycle"
+    assert problem["details"] == "8 (ConditioningZeroOut) -> 8 (ConditioningZeroOut)"
 
 
-def test_a_cycle_over_two_nodes_is_refused_without_saying_where(server: Server) -> None:
-    graph = changed(flux_graph(server), "5", conditioning=["8", 0])
+def test_a_cycle_over_two_nodes_is_told_at_both(server: Server) -> None:
+    graph = changed(flux_graph(server), "9", positive=["5", 0], negative=["5", 0])
+    graph = changed(graph, "5", conditioning=["8", 0])
 
-    error, node_errors = refused(server.prompt(changed(graph, "8", conditioning=["5", 0])))
+    _, node_errors = refused(server.prompt(changed(graph, "8", conditioning=["5", 0])))
 
-    assert error["type"] == "prompt_outputs_failed_validation"
-    assert node_errors == {}
+    assert set(node_errors) == {"5", "8"}
+    for node in node_errors.values():
+        (problem,) = node["errors"]
+        assert problem["type"] == "dependency_cycle"
+        assert problem["extra_info"]["cycle_nodes"] == ["5", "8"]
 
 
 def test_one_bad_output_of_two_is_dropped_and_the_prompt_runs(server: Server) -> None:
@@ -189,7 +200,7 @@ def wait_until_idle(server: Server) -> None:
 
 
 def test_an_id_of_the_callers_is_kept_and_a_second_post_runs_again(server: Server) -> None:
-    mine = f"mine-{uuid.uuid4().hex}"
+    mine = str(uuid.uuid4())
     first = server.run(flux_graph(server), prompt_id=mine)
 
     second = server.run(flux_graph(server), prompt_id=mine)
@@ -295,9 +306,34 @@ def test_history_gives_the_newest_and_forgets_on_request(server: Server) -> None
     assert server.get("/history/none").json() == {}
 
 
-@pytest.mark.parametrize("body", [{"prompt": {"9": None}}, {"prompt": {"9": 7}}])
-def test_a_node_that_is_no_object_is_a_plain_500(server: Server, body: dict[str, Any]) -> None:
-    assert server.post("/prompt", body).status_code == 500
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        {"9": None},
+        {"9": 7},
+        {"9": "text"},
+        {"nodes": [], "links": []},
+        {"9": {"class_type": "SaveImage", "inputs": None}},
+        {"9": {"class_type": ["SaveImage"], "inputs": {}}},
+        {"9": {"class_type": "NoSuchNode", "inputs": {}, "_meta": None}},
+        {"9": {"class_type": "NoSuchNode", "inputs": {}}, "10": None},
+    ],
+)
+def test_a_node_that_is_no_object_is_a_plain_500(server: Server, nodes: dict[str, Any]) -> None:
+    assert server.prompt(nodes).status_code == 500
+
+
+def test_a_node_that_has_a_title_is_told_by_it(server: Server) -> None:
+    node = {"class_type": "NoSuchNode", "inputs": {}, "_meta": {"title": "My node"}}
+
+    error, _ = refused(server.prompt({"9": node}))
+
+    assert error["message"] == "Node 'My node' not found. The custom node may not be installed."
+    assert error["extra_info"] == {
+        "node_id": "9",
+        "class_type": "NoSuchNode",
+        "node_title": "My node",
+    }
 
 
 def test_an_infinite_number_is_beyond_the_largest(server: Server) -> None:

@@ -40,7 +40,7 @@ def test_reading_and_writing_the_committed_table_are_inverse() -> None:
 def test_the_committed_table_knows_what_the_flux_graphs_need() -> None:
     nodes = committed().nodes
 
-    assert committed().comfyui_version == "0.8.0"
+    assert committed().comfyui_version == "0.33.0"
     assert nodes["KSampler"].required["steps"].max == 10000
     assert nodes["UNETLoader"].required["unet_name"].type == FILE
     assert nodes["UNETLoader"].folder("unet_name") == "diffusion_models"
@@ -52,6 +52,16 @@ def test_both_ways_to_write_an_enum_are_read() -> None:
     new = spec(["COMBO", {"options": ["a", "b"], "default": "b"}])
 
     assert old == new == InputSpec(ENUM, ("a", "b"), default="b")
+
+
+def test_an_enum_of_which_several_may_be_chosen_is_kept_as_one() -> None:
+    several = spec(["COMBO", {"options": ["a", "b"], "multiselect": True}])
+    table = to_table(
+        from_object_info(live({"required": {"x": ["COMBO", {"options": ["a"]}]}}), "1")
+    )
+
+    assert several == InputSpec(ENUM, ("a", "b"), multiselect=True)
+    assert "multiselect" not in table["nodes"]["Some"]["required"]["x"]
 
 
 def test_a_file_chooser_is_the_same_whatever_files_there_are() -> None:

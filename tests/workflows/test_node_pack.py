@@ -28,6 +28,17 @@ def test_pixels_are_saved_bare_under_the_same_id_and_name(graph: Graph) -> None:
     assert after.inputs == before.inputs
 
 
+def test_a_picture_that_goes_on_from_where_it_is_saved_is_saved_by_comfyui() -> None:
+    graph = flux_graph()
+    turned = graph.add("ImageFlip", image=Link("save", 0), flip_method="x-axis: vertically")
+    graph.add("SaveImage", id="again", images=turned.out(), filename_prefix="x")
+
+    own = with_own_nodes(graph, Attention.COMFYUI)
+
+    assert own["save"].class_type == "SaveImage"
+    assert own["again"].class_type == "RylaSavePixels"
+
+
 def test_a_sampler_gets_the_attention_of_the_card() -> None:
     own = with_own_nodes(flux_graph(), Attention.TORCH)
     options = own["sampler-model"]

@@ -5,77 +5,11 @@ import pytest
 
 from config.errors import GraphRejected, NodeMissing
 from tests.support.recordings import NAMES, http_probes, recording
+from tests.support.refused_graphs import FILES, GRAPHS, and_another, changed
 from workflows.graph import Graph
-from workflows.interfaces import committed
+from workflows.interfaces import ENUM, InputSpec, Interfaces, NodeInterface, committed
 from workflows.validation import require_valid, validate
 from workflows.validation_result import ValidationResult
-
-FLUX = recording("flux_cold").graph
-FILES = {
-    "diffusion_models": [
-        "micro-flux1-dev.safetensors",
-        "micro-flux1-schnell.safetensors",
-        "micro-wan2.1_t2v.safetensors",
-        "micro-z_image_turbo.safetensors",
-        "stock-flux1-dev.safetensors",
-    ],
-    "text_encoders": [
-        "micro-clip_l.safetensors",
-        "micro-qwen_3_4b.safetensors",
-        "micro-t5xxl.safetensors",
-        "micro-umt5_xxl.safetensors",
-        "stock-clip_l.safetensors",
-        "stock-t5xxl_fp8_zeros.safetensors",
-    ],
-    "input": ["base.png", "ref.png"],
-}
-"""What lay in the folders of the recorded server."""
-
-
-def changed(node: str, **inputs: Any) -> dict[str, Any]:
-    """FLUX with other inputs at one node; None takes an input away."""
-    graph = json.loads(json.dumps(FLUX))
-    graph[node]["inputs"].update(inputs)
-    graph[node]["inputs"] = {k: v for k, v in graph[node]["inputs"].items() if v is not None}
-    return dict(graph)
-
-
-def without(node: str, key: str | None = None) -> dict[str, Any]:
-    graph = json.loads(json.dumps(FLUX))
-    if key is None:
-        del graph[node]
-    else:
-        del graph[node][key]
-    return dict(graph)
-
-
-def and_another(node_id: str, class_type: str, **inputs: Any) -> dict[str, Any]:
-    return {**FLUX, node_id: {"class_type": class_type, "inputs": inputs}}
-
-
-TWO_BAD = changed("2", clip_name1="nah.safetensors")
-TWO_BAD["1"] = changed("1", unet_name="nope.safetensors")["1"]
-PROBES = {
-    "prompt empty dict": {},
-    "unknown class": {**FLUX, "9": {"class_type": "NoSuchNode", "inputs": {}}},
-    "no class_type": without("9", "class_type"),
-    "no inputs key": without("9", "inputs"),
-    "UI-format workflow": {"nodes": [], "links": []},
-    "no output node": without("save"),
-    "missing required input": changed("9", seed=None),
-    "missing link input": changed("9", model=None),
-    "model file not in list": changed("1", unet_name="nope.safetensors"),
-    "enum not in list": changed("9", sampler_name="nope"),
-    "int too big": changed("9", steps=99999),
-    "int too small": changed("9", steps=0),
-    "int not convertible": changed("9", steps="abc"),
-    "wrong link type": changed("9", model=["2", 0]),
-    "link to missing node": changed("9", latent_image=["777", 0]),
-    "link index out of range": changed("9", latent_image=["6", 5]),
-    "cycle": changed("4", clip=["4", 0]),
-    "two outputs, one bad: partial accept": and_another("bad", "SaveImage", images=["10", 0]),
-    "two bad nodes": TWO_BAD,
-}
 
 
 def answer(verdict: ValidationResult) -> dict[str, Any]:
@@ -92,35 +26,14 @@ def comparable(value: Any) -> Any:
     return [comparable(each) for each in value] if isinstance(value, list) else value
 
 
-@pytest.mark.parametrize("title", PROBES)
+@pytest.mark.parametrize("title", GRAPHS)
 def test_the_verdict_is_comfyuis_own(title: str) -> None:
-    status, body = http_probes()[title]
+    status, body = http_probes(committed().comfyui_version)[title]
 
-    verdict = validate(PROBES[title], committed(), FILES)
+    verdict = validate(GRAPHS[title], committed(), FILES)
 
     assert (400 if verdict.error is not None else 200) == status
     assert comparable(answer(verdict)) == comparable(json.loads(body))
-
-
-def test_a_missing_input_picture_is_told_as_recorded() -> None:
-    graph = and_another("li", "LoadImage", image="nope.png")
-    graph["s2"] = {
-        "class_type": "SaveImage",
-        "inputs": {"images": ["li", 0], "filename_prefix": "x"},
-    }
-
-    verdict = validate(graph, committed(), FILES)
-
-    _, body = http_probes()["missing LoadImage file"]
-    assert verdict.node_errors == json.loads(body)["node_errors"]
-    assert verdict.good_outputs == ("save",)
-
-
-def test_a_true_cycle_is_refused_and_no_node_named() -> None:
-    verdict = validate(changed("8", conditioning=["8", 0]), committed())
-
-    assert verdict.error is not None
-    assert (verdict.error.details, verdict.nodes) == ("", ())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -146,15 +59,69 @@ def test_growing_and_dynamic_inputs_are_checked() -> None:
         return nodes
 
     fits = validate(graph(batch, {**resize, "resize_type.width": 8}), committed())
-    lacks = validate(graph({"images.image0": ["10", 0]}, resize), committed())
+    lacks = validate(graph({}, resize), committed())
     unknown = validate(graph(batch, {**resize, "resize_type": "nope"}), committed())
 
     assert fits.error is None
     assert {(row.node, row.problems[0].details) for row in lacks.nodes} == {
-        ("b", "images.image1"),
+        ("b", "images.image0"),
         ("r", "resize_type.width"),
     }
     assert unknown.nodes[0].problems[0].type == "value_not_in_list"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "told"),
+    [
+        ({"format": "mp4", "codec": "h264"}, None),  # as ComfyUI 0.8 has it
+        ({"format": "auto"}, None),
+        ({"format": "mp4", "format.codec": "h264"}, None),
+        ({"format": "mp4", "format.codec": "nope"}, "format.codec: 'nope' not in"),
+        (
+            {"format": "mp4", "format.codec": "h264", "format.codec.encoding": "re-encode"},
+            "format.codec.encoding.crf",
+        ),
+    ],
+)
+def test_a_choice_within_a_choice_is_checked_but_may_be_left_out(
+    inputs: dict[str, Any], told: str | None
+) -> None:
+    graph = and_another("v", "CreateVideo", images=["10", 0], fps=8.0)
+    graph["clip"] = {
+        "class_type": "SaveVideo",
+        "inputs": {"video": ["v", 0], "filename_prefix": "x", **inputs},
+    }
+
+    verdict = validate(graph, committed(), FILES)
+
+    details = [each.details for row in verdict.nodes for each in row.problems]
+    assert [each for each in details if told and told in each] == details[:1]
+    assert bool(details) == (told is not None)
+
+
+def test_several_values_are_taken_where_they_may_be_chosen_and_wrong_ones_are_listed() -> None:
+    several = InputSpec(ENUM, ("a", "b", "c"), multiselect=True)
+    node = NodeInterface("Several", (), True, "nodes", required={"x": several})
+    table = Interfaces("0", {"Several": node})
+
+    def told(value: Any) -> list[str]:
+        graph = {"1": {"class_type": "Several", "inputs": {"x": {"__value__": value}}}}
+        return [each.details for row in validate(graph, table).nodes for each in row.problems]
+
+    assert told(["a", "c"]) == told("b") == []
+    assert told(["a", "y", 3]) == ["x: 'y', 3 not in ['a', 'b', 'c']"]
+
+
+def test_a_picture_that_was_saved_can_be_linked_to() -> None:
+    graph = and_another(
+        "turned", "ImageFlip", image=["save", 0], flip_method="y-axis: horizontally"
+    )
+    graph["again"] = {
+        "class_type": "SaveImage",
+        "inputs": {"images": ["turned", 0], "filename_prefix": "x"},
+    }
+
+    assert validate(graph, committed(), FILES).error is None
 
 
 def test_targets_leave_other_outputs_unchecked() -> None:
@@ -180,7 +147,7 @@ def test_a_class_that_is_not_there_names_the_version_that_lacks_it() -> None:
     graph = built()
     graph.add("FromTheFuture")
 
-    with pytest.raises(NodeMissing, match=r"ComfyUI 0\.8\.0 has no node class 'FromTheFuture'"):
+    with pytest.raises(NodeMissing, match=r"ComfyUI 0\.33\.0 has no node class 'FromTheFuture'"):
         require_valid(graph, committed())
 
 

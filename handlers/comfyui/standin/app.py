@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from handlers.comfyui.standin import faults
+from handlers.comfyui.standin.body_checks import INVALID_ID, is_canonical, spoils
 from handlers.comfyui.standin.connections import Connection, Connections
 from handlers.comfyui.standin.executor import Executor
 from handlers.comfyui.standin.files import Folders
@@ -118,12 +119,14 @@ class _Routes:
         number = self._number(asked)
         if "prompt" not in asked:
             return _refusal(Problem("no_prompt", "No prompt provided", "No prompt provided"), {})
-        graph = asked["prompt"]
-        if not isinstance(graph, dict) or any(_spoils(node) for node in graph.values()):
+        prompt_id = asked.get("prompt_id")
+        if prompt_id is not None and not is_canonical(prompt_id):
+            return _refusal(INVALID_ID, {})
+        if spoils(asked["prompt"], self._interfaces):
             return PlainTextResponse(_SPOILED, 500)
-        return self._accept(asked, number)
+        return self._accept(asked, number, prompt_id or str(uuid.uuid4()))
 
-    def _accept(self, asked: dict[str, Any], number: float) -> Response:
+    def _accept(self, asked: dict[str, Any], number: float, prompt_id: str) -> Response:
         graph = asked["prompt"]
         targets = asked.get("partial_execution_targets")
         verdict = validate(graph, self._interfaces, self._files(), targets)
@@ -135,7 +138,6 @@ class _Routes:
         if "client_id" in asked:
             extra_data["client_id"] = asked["client_id"]
         extra_data["create_time"] = int(time.time() * 1000)
-        prompt_id = str(asked.get("prompt_id") or uuid.uuid4())
         plain = converted(graph, self._interfaces)
         self._queue.put(Prompt(number, prompt_id, plain, extra_data, verdict.good_outputs))
         return JSONResponse(
@@ -267,11 +269,6 @@ def _refusal(error: Problem, node_errors: dict[str, Any]) -> Response:
     body = {"error": error.api(), "node_errors": node_errors}
     # Starlette's own refuses an infinite number, which a caller's value may be.
     return Response(json.dumps(body), 400, media_type="application/json")
-
-
-def _spoils(node: Any) -> bool:
-    """Whether ComfyUI cannot even look for a class in it."""
-    return not isinstance(node, dict | list | str)
 
 
 class _SameOrigin:

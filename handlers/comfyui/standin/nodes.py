@@ -63,7 +63,9 @@ class Job:
 def evaluate(job: Job, node_id: str, interface: NodeInterface, values: dict[str, Any]) -> Result:
     """Run one node on the values of its inputs. Raises whatever ComfyUI's node would."""
     if interface.output_node:
-        return _save(job, interface.name, values)
+        # Since ComfyUI 0.33 those that save pictures hand them on.
+        passed = tuple(_images(values.get("images")) for _ in interface.output)
+        return replace(_save(job, interface.name, values), outputs=passed)
     own = _OWN.get(interface.name)
     if own is not None:
         return Result(own(job, values))

@@ -367,9 +367,19 @@ def test_a_node_without_a_class_is_a_rejected_graph() -> None:
 @pytest.mark.parametrize(
     ("title", "field", "told", "hint"),
     [
-        ("prompt id hex", None, "must be a valid UUID", "lower-case hex digits with hyphens"),
-        ("cycle of two", "8", "8 (ConditioningZeroOut) -> 5 (FluxGuidance) -> 8", "Break"),
-        ("LoadImage outside", "l.image", "Invalid image file: ../secret/s.png", "Upload the file"),
+        (
+            "prompt id without hyphens",
+            None,
+            "must be a valid UUID",
+            "lower-case hex digits with hyphens",
+        ),
+        ("cycle of two", "5", "5 (FluxGuidance) -> 8 (ConditioningZeroOut) -> 5", "Break"),
+        (
+            "LoadImage outside its folder",
+            "li.image",
+            "Invalid image file: ../secret/s.png",
+            "Upload the file",
+        ),
     ],
 )
 def test_what_a_newer_comfyui_refuses_has_a_hint(

@@ -43,7 +43,7 @@ def graph(server: Server, fault: str, prefix: str = "ryla/j1/a1/x") -> dict[str,
 
 def run_client(server: Server, fault: str) -> Any:
     with ComfyClient(server.url) as client:
-        return client.run(graph(server, fault), prompt_id=uuid.uuid4().hex, deadline_s=20)
+        return client.run(graph(server, fault), prompt_id=str(uuid.uuid4()), deadline_s=20)
 
 
 @pytest.mark.parametrize(

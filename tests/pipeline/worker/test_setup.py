@@ -6,11 +6,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from config.errors import InvalidSetting
 from config.settings import Settings
 from pipeline.models.loads import Source
 from pipeline.runtime import RuntimeConfig, load_runtime
-from pipeline.worker.gpu import known_gpu, seen_gpu, wants_gpu
+from pipeline.worker.gpu import seen_gpu, wants_gpu
 from pipeline.worker.setup import WorkerSetup, set_up
 
 
@@ -18,16 +17,8 @@ def runtime(engine: str = "local", **settings: Any) -> RuntimeConfig:
     return load_runtime(Settings.model_validate(settings), engine)
 
 
-def rigged(
-    runtime: RuntimeConfig, tmp_path: Path, gpu: str | None = None, route: str = "Flux"
-) -> WorkerSetup:
-    return set_up(
-        runtime,
-        runtime.routes.route(route),
-        environ={},
-        work_dir=tmp_path / "work",
-        gpu_name=lambda: gpu,
-    )
+def rigged(runtime: RuntimeConfig, tmp_path: Path, route: str = "Flux") -> WorkerSetup:
+    return set_up(runtime, runtime.routes.route(route), environ={}, work_dir=tmp_path / "work")
 
 
 def flags(set_up: WorkerSetup) -> tuple[str, ...]:
@@ -43,27 +34,15 @@ def comfyui(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_gpu_with_room_keeps_all_models(comfyui: Path, tmp_path: Path) -> None:
+def test_comfyui_gets_the_flags_of_its_route(comfyui: Path, tmp_path: Path) -> None:
     here = runtime(comfyui_dir=comfyui, state_dir=tmp_path)
-    assert flags(rigged(here, tmp_path, "NVIDIA H100 80GB HBM3")) == (
-        "--disable-mmap",
-        "--gpu-only",
-    )
-    assert flags(rigged(here, tmp_path, "NVIDIA L40S")) == ("--disable-mmap",)
-    assert flags(rigged(here, tmp_path, None)) == ("--disable-mmap",)
+    assert flags(rigged(here, tmp_path)) == here.routes.route("Flux").comfyui_flags
     assert not rigged(here, tmp_path).server._on_gpu
     assert rigged(replace(here, platform="modal"), tmp_path).server._on_gpu
 
 
-def test_the_stand_in_needs_no_driver_and_reads_no_weights(tmp_path: Path) -> None:
-    def never() -> str:
-        raise AssertionError("nobody needs to know")
-
-    here = runtime(state_dir=tmp_path, models_dir=tmp_path)
-    made = set_up(
-        here, here.routes.route("Flux"), environ={}, work_dir=tmp_path / "work", gpu_name=never
-    )
-    assert flags(made) == ("--disable-mmap",)
+def test_the_stand_in_reads_no_weights(tmp_path: Path) -> None:
+    made = rigged(runtime(state_dir=tmp_path, models_dir=tmp_path), tmp_path)
     assert made.preload._paths == []
     assert made.files_of("flux-dev") == set()
 
@@ -90,14 +69,6 @@ def test_a_models_folder_of_its_own_is_made_known_to_comfyui(comfyui: Path, tmp_
     assert all(Path(folder).is_dir() for folder in told["loras"].splitlines()[:-1])
     assert (comfyui / "models/insightface").resolve() == volume / "insightface"
     assert made.loads.folder == volume
-
-
-def test_a_setting_names_the_gpu_before_any_driver() -> None:
-    named = known_gpu(runtime(gpu="H100"), lambda: "NVIDIA L40S")
-    assert named is not None
-    assert named.name == "H100"
-    with pytest.raises(InvalidSetting):
-        known_gpu(runtime(gpu="GTX-970"))
 
 
 @pytest.mark.parametrize(
