@@ -42,6 +42,9 @@ class Identity:
     end_at: float = 1.0
     provider: Literal["CPU", "CUDA"] = "CPU"
     """What the nodes' own face detection runs on."""
+    further: tuple[str, ...] = ()
+    """More pictures of the person, of the first one's size. The nodes take the mean of all; the
+    first one is the pose."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,11 @@ def _apply(
     clip = checkpoint.out(1)
     positive = graph.add("CLIPTextEncode", id="prompt", text=prompt, clip=clip)
     negative = graph.add("CLIPTextEncode", id="negative", text=negative_prompt, clip=clip)
-    reference = graph.add("LoadImage", id="reference", image=identity.reference)
+    reference = graph.add("LoadImage", id="reference", image=identity.reference).out()
+    for number, file in enumerate(identity.further, start=2):
+        more = graph.add("LoadImage", id=f"reference-{number}", image=file).out()
+        batch = graph.add("ImageBatch", id=f"references-{number}", image1=reference, image2=more)
+        reference = batch.out()
     detector = graph.add("InstantIDFaceAnalysis", id="faces", provider=identity.provider)
     adapter = graph.add("InstantIDModelLoader", id="adapter", instantid_file=weights["instantid"])
     control = graph.add("ControlNetLoader", id="controlnet", control_net_name=weights["controlnet"])
@@ -150,7 +157,7 @@ def _apply(
         instantid=adapter.out(),
         insightface=detector.out(),
         control_net=control.out(),
-        image=reference.out(),
+        image=reference,
         model=with_lora(graph, checkpoint.out(0), lora),
         positive=positive.out(),
         negative=negative.out(),

@@ -22,6 +22,7 @@ NEEDED: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "EmptySD3LatentImage",
             "FeatherMask",
             "FluxGuidance",
+            "ImageBatch",
             "ImageCompositeMasked",
             "ImageCrop",
             "ImageScale",

@@ -167,8 +167,11 @@ class FluxInstantId(Common, total=False):
     output_format: Annotated[Literal["png", "jpeg", "webp"], "Default png."]
     embed_prompt: Annotated[bool, "Write the prompt into the delivered files' metadata."]
     nsfw: Annotated[bool, "Use the uncensored checkpoint."]
-    reference_image: Required[
-        Annotated[str, "Key of a picture of the person, under inputs/; its largest face is taken."]
+    reference_images: Annotated[
+        list[str], "Keys of one to five pictures of the person, for reference_image."
+    ]
+    reference_image: Annotated[
+        str | None, "Key of a picture of the person, under inputs/; its largest face is taken."
     ]
     instantid_strength: Annotated[
         float, "How much the face is the reference's. 0 to 3, default 0.8."
@@ -266,8 +269,11 @@ class SdxlInstantId(Common, total=False):
     output_format: Annotated[Literal["png", "jpeg", "webp"], "Default png."]
     embed_prompt: Annotated[bool, "Write the prompt into the delivered files' metadata."]
     nsfw: Annotated[bool, "Use the uncensored checkpoint."]
-    reference_image: Required[
-        Annotated[str, "Key of a picture of the person, under inputs/; its largest face is taken."]
+    reference_images: Annotated[
+        list[str], "Keys of one to five pictures of the person, for reference_image."
+    ]
+    reference_image: Annotated[
+        str | None, "Key of a picture of the person, under inputs/; its largest face is taken."
     ]
     instantid_strength: Annotated[
         float, "How much the face is the reference's. 0 to 3, default 0.8."

@@ -1,6 +1,6 @@
 """The graphs of a sheet's steps, out of its plan alone. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from handlers.character_sheet.combinations import Making
 from handlers.character_sheet.plan import PlannedSampling, PlannedView, PlannedWeight, SheetPlan
@@ -61,7 +61,7 @@ def one_pass(
     k: int,
     prefix: str,
     *,
-    reference: str,
+    references: Sequence[str],
     landmarks: str,
     lora: str | None = None,
 ) -> Graph:
@@ -72,7 +72,7 @@ def one_pass(
         negative_prompt=view.negative_prompt,
         width=view.width,
         height=view.height,
-        identity=_identity(plan, reference),
+        identity=_identity(plan, references),
         sampling=_sampling(plan.sampling, view.seeds[k - 1]),
         filename_prefix=prefix,
         landmarks=landmarks,
@@ -88,7 +88,7 @@ def face_pass(
     *,
     picture: str,
     box: Box,
-    reference: str,
+    references: Sequence[str],
 ) -> Graph:
     """The face in what was composed, made anew by SDXL with InstantID."""
     assert plan.face_sampling is not None
@@ -98,7 +98,7 @@ def face_pass(
         crop=Crop(box.x, box.y, box.width, box.height),
         prompt=view.prompt,
         negative_prompt=view.negative_prompt,
-        identity=_identity(plan, reference),
+        identity=_identity(plan, references),
         sampling=_sampling(plan.face_sampling, view.seeds[k - 1]),
         filename_prefix=prefix,
     )
@@ -115,7 +115,7 @@ def judged(plan: SheetPlan) -> Iterator[Graph]:
                 view,
                 1,
                 "judged",
-                reference=NOT_UPLOADED,
+                references=_judged_references(plan),
                 landmarks=NOT_UPLOADED,
                 lora=lora,
             )
@@ -129,7 +129,7 @@ def judged(plan: SheetPlan) -> Iterator[Graph]:
                 "judged",
                 picture=NOT_UPLOADED,
                 box=_JUDGED_BOX,
-                reference=NOT_UPLOADED,
+                references=_judged_references(plan),
             )
 
 
@@ -142,9 +142,15 @@ def sha256s(weights: Mapping[str, PlannedWeight]) -> Mapping[str, str | None]:
     return {weight.file: weight.sha256 for weight in weights.values()}
 
 
-def _identity(plan: SheetPlan, reference: str) -> Identity:
+def _judged_references(plan: SheetPlan) -> list[str]:
+    return [NOT_UPLOADED] * len(plan.references)
+
+
+def _identity(plan: SheetPlan, references: Sequence[str]) -> Identity:
+    """By the names of the uploaded references, which all say who it is."""
     return Identity(
-        reference=reference,
+        reference=references[0],
+        further=tuple(references[1:]),
         strength=plan.identity.strength,
         controlnet_strength=plan.identity.controlnet_strength,
     )

@@ -23,6 +23,7 @@ from handlers.faces.boxes import Box, Face, FaceFinder, crop_box
 from handlers.faces.landmark_image import landmark_image
 from handlers.faces.match import Score
 from handlers.faces.measurement import FaceUse, Scorer
+from handlers.faces.references import Reference
 from handlers.faces.view import (
     PROFILE_FROM,
     ViewReason,
@@ -31,7 +32,7 @@ from handlers.faces.view import (
 )
 from handlers.kinds.base import GraphRunner, Timings
 from handlers.kinds.flux_instantid import REFERENCE_FACE
-from handlers.kinds.instantid import input_name, no_face_said_plainly, only_file
+from handlers.kinds.instantid import input_name, no_face_said_plainly, only_file, upload_all
 from workflows.graph import Graph
 
 PROFILE = "profile"
@@ -102,7 +103,7 @@ class SheetMaker:
         name = f"{view.name}.c{step.k}"
         graph = graphs.composition(self.plan, view, step.k, self._prefix(name), self.lora)
         if self.references and not view.back:
-            graph.extra_data[REFERENCE_FACE] = self._reference
+            graph.extra_data[REFERENCE_FACE] = self._references[0]
         body, timings = self._run(graph, step.number, part, parts)
         faces = self._faces(body)
         verdict = self._judged(view, faces)
@@ -122,7 +123,7 @@ class SheetMaker:
             view,
             step.k,
             self._prefix(name),
-            reference=self._reference,
+            references=self._references,
             landmarks=self._upload(drawn),
             lora=self.lora,
         )
@@ -150,7 +151,7 @@ class SheetMaker:
             self._prefix(name),
             picture=self._upload(picture),
             box=box,
-            reference=self._reference,
+            references=self._references,
         )
         body, timings = self._run(graph, step.number, part, parts)
         fields = self._tried(view, step, body, face)
@@ -230,9 +231,19 @@ class SheetMaker:
             self._uploaded[digest] = self.runner.upload(body, input_name(body))
         return self._uploaded[digest]
 
+    @cached_property
+    def _references(self) -> tuple[str, ...]:
+        """Their names for ComfyUI."""
+        return upload_all(self._pictures, self._scorer.faces, self.runner)
+
     @property
-    def _reference(self) -> str:
-        return self._upload(self.references[0])
+    def _pictures(self) -> Sequence[Reference]:
+        return [
+            Reference(f"reference_images.{at}", key, body)
+            for at, (key, body) in enumerate(
+                zip(self.plan.references, self.references, strict=True)
+            )
+        ]
 
     @cached_property
     def _finder(self) -> FaceFinder | None:
@@ -247,7 +258,7 @@ class SheetMaker:
     @cached_property
     def _scorer(self) -> Scorer:
         return Scorer.of(
-            lambda: self.runner.faces(FaceUse.SCORE), self.references[0], self.runner.calibration
+            lambda: self.runner.faces(FaceUse.SCORE), self._pictures, self.runner.calibration
         )
 
     def _faces(self, body: bytes) -> Sequence[Face] | None:

@@ -4,10 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from config.errors import FaceModelsMissing, NoFace
+from config.errors import FaceModelsMissing
 from handlers.faces.boxes import Box, Embedding, Face, FaceFinder, choose
 from handlers.faces.match import Calibration, Reason, Score, best, score
 from handlers.faces.quality import flaw, is_crowd
+from handlers.faces.references import Reference, faces_of, require_one_person
+
+FIELD = "reference_image"
 
 
 class FaceUse(StrEnum):
@@ -53,26 +56,39 @@ def kept(tries: Sequence[FaceTry]) -> int:
 
 @dataclass(frozen=True)
 class Scorer:
-    """Measures pictures against one reference."""
+    """Measures pictures against one to five references of one person."""
 
     finder: FaceFinder | None
     """None where the face models are missing: then nothing gets a number."""
     references: Sequence[Embedding] = ()
     calibration: Calibration | None = None
+    faces: Sequence[Face | None] = ()
+    """Of the references, in their order; None where nothing could be looked for."""
+    flaw: Reason | None = None
+    """Why nothing compares with the references; None if one of them can be told from others."""
 
     @classmethod
     def of(
         cls,
         finder: Callable[[], FaceFinder],
-        reference: bytes,
+        given: bytes | Sequence[Reference],
         calibration: Callable[[], Calibration | None],
     ) -> "Scorer":
-        """Raises NoFace when the reference has none."""
+        """Raises NoFace when a reference has none, and InvalidInput for references of two people
+        or a picture of several."""
+        references = [Reference(FIELD, FIELD, given)] if isinstance(given, bytes) else given
         try:
             found = finder()
         except FaceModelsMissing:
-            return cls(None)
-        return cls(found, [face_of(reference, found).embedding], calibration())
+            return cls(None, faces=[None] * len(references))
+        faces = faces_of(references, found)
+        measured = calibration()
+        if measured is not None and measured.fits(found.embedder, found.embedder_sha256):
+            require_one_person(references, faces, measured)
+        flaws = [flaw(face) for face in faces]
+        good = [face for face, wrong in zip(faces, flaws, strict=True) if wrong is None]
+        embeddings = [face.embedding for face in good or faces]
+        return cls(found, embeddings, measured, faces, None if good else flaws[0])
 
     def measure(self, image: bytes, near: Box | None = None) -> tuple[Score, Box | None]:
         """The score of the face nearest to a box (None: of the largest), and where it is.
@@ -90,7 +106,7 @@ class Scorer:
             embedder_sha256=self.finder.embedder_sha256,
             calibration=self.calibration,
             faces_found=len(faces),
-            flaw=_flaw(face, faces, near),
+            flaw=self.flaw or _flaw(face, faces, near),
         )
         return result, face.box if face else None
 
@@ -102,15 +118,8 @@ def _flaw(face: Face | None, faces: Sequence[Face], near: Box | None) -> Reason 
 
 
 def face_of(reference: bytes, finder: FaceFinder) -> Face:
-    """The largest face of a reference picture, as the InstantID nodes take it. Raises NoFace."""
-    faces = finder.find_faces(reference)
-    if not faces:
-        raise NoFace(
-            "no face was found in the reference picture",
-            field="input.reference_image",
-            hint="Use a picture in which one face is large, upright and not covered.",
-        )
-    return choose(faces)
+    """The largest face of a reference picture. Raises NoFace, InvalidInput."""
+    return faces_of([Reference(FIELD, FIELD, reference)], finder)[0]
 
 
 def nearest(faces: Sequence[Face], box: Box | None) -> Face:

@@ -5,7 +5,6 @@ Two prompts a picture, and between them the face is found outside ComfyUI.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Literal
 
 from pydantic import Field
@@ -13,7 +12,8 @@ from pydantic import Field
 from config.errors import NoFace
 from config.tables import ModelTable, WeightFile
 from handlers.faces.boxes import Box, Face, FaceFinder, choose, crop_box
-from handlers.faces.measurement import FaceMeasurement, FaceTry, FaceUse, Scorer, face_of, kept
+from handlers.faces.measurement import FaceMeasurement, FaceTry, FaceUse, Scorer, kept
+from handlers.faces.references import faces_of
 from handlers.kinds.base import GraphRunner, JobRequest, Rendered, Work
 from handlers.kinds.flux import DEFAULT_GUIDANCE, FluxDev, FluxDevInput
 from handlers.kinds.instantid import (
@@ -26,8 +26,11 @@ from handlers.kinds.instantid import (
     names,
     no_face_said_plainly,
     only_file,
+    references_of,
+    scorer_of,
     sdxl_weights,
     sha256s,
+    upload_all,
 )
 from handlers.kinds.requirements import RequiredInputs
 from handlers.kinds.seeds import output_seed
@@ -96,7 +99,8 @@ class _Session:
     job: JobRequest[FluxInstantIdInput]
     runner: GraphRunner
     weights: Mapping[str, WeightFile]
-    reference: str
+    references: Sequence[str]
+    """As they were uploaded."""
     boxes: FaceFinder
     scorer: Scorer
 
@@ -143,7 +147,13 @@ class FluxInstantId(InstantIdKind[FluxInstantIdInput]):
     ) -> Graph:
         """The face pass, for judging."""
         return self._face_pass(
-            job.input, files, NOT_UPLOADED, NOT_UPLOADED, Box(0, 0, 256, 256), seed, prefix
+            job.input,
+            files,
+            NOT_UPLOADED,
+            [NOT_UPLOADED] * len(job.input.keys),
+            Box(0, 0, 256, 256),
+            seed,
+            prefix,
         )
 
     def graphs(self, job: JobRequest[FluxInstantIdInput], models: ModelTable) -> Sequence[Graph]:
@@ -156,20 +166,20 @@ class FluxInstantId(InstantIdKind[FluxInstantIdInput]):
     ) -> Iterator[Rendered]:
         from handlers.media import images
 
-        request, reference = job.input, job.supplies.images["reference_image"]
+        request, references = job.input, references_of(job)
         boxes = runner.faces(FaceUse.BOX)
-        face_of(reference, boxes)
+        faces = faces_of(references, boxes)
         session = _Session(
             job,
             runner,
             sdxl_weights(request.sdxl_checkpoint, models),
-            runner.upload(reference, input_name(reference)),
+            upload_all(references, faces, runner),
             boxes,
-            Scorer.of(partial(runner.faces, FaceUse.SCORE), reference, runner.calibration),
+            scorer_of(references, request, runner),
         )
         composed_by = sha256s(models.weights(composer(request)[0].weight_set))
         for ordinal, graph in enumerate(self._compositions(job, models)):
-            graph.extra_data[REFERENCE_FACE] = session.reference
+            graph.extra_data[REFERENCE_FACE] = session.references[0]
             done = runner.render(graph, part=2 * ordinal, parts=2 * request.num_images)
             composition = Rendered(
                 body=only_file(done, ordinal),
@@ -215,7 +225,7 @@ class FluxInstantId(InstantIdKind[FluxInstantIdInput]):
                 request,
                 names(session.weights),
                 picture,
-                session.reference,
+                session.references,
                 box,
                 seed,
                 f"ryla/{job.job_id}/a{job.attempt}/face-{ordinal}-try-{number}",
@@ -252,7 +262,7 @@ class FluxInstantId(InstantIdKind[FluxInstantIdInput]):
         request: FluxInstantIdInput,
         files: Mapping[str, str],
         picture: str,
-        reference: str,
+        references: Sequence[str],
         box: Box,
         seed: int,
         prefix: str,
@@ -263,7 +273,7 @@ class FluxInstantId(InstantIdKind[FluxInstantIdInput]):
             crop=Crop(box.x, box.y, box.width, box.height),
             prompt=request.prompt,
             negative_prompt=request.negative_prompt,
-            identity=request.identity(reference),
+            identity=request.identity(references),
             sampling=Sampling(
                 seed=seed,
                 steps=request.face_steps,

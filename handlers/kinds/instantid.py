@@ -5,15 +5,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, Literal, TypeVar
+from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from config.errors import MissingModel, NodeFailed, NoFace, OutputsMissing
 from config.tables import ModelTable, WeightFile
-from handlers.faces.match import Gate, worth_another_try
+from handlers.faces.boxes import Face
+from handlers.faces.match import Gate, require_above_strangers, worth_another_try
 from handlers.faces.measurement import FaceMeasurement, FaceTry, FaceUse, Scorer, kept
-from handlers.kinds.base import GraphRunner, JobRequest, PromptRun, Rendered, Timings, is_input_key
+from handlers.faces.references import MOST, Reference
+from handlers.kinds.base import (
+    GraphRunner,
+    JobRequest,
+    PromptRun,
+    Rendered,
+    Timings,
+    is_input_key,
+)
 from handlers.kinds.requirements import RequiredInputs
 from handlers.kinds.seeds import derive_seed, output_seed
 from handlers.kinds.text_to_image import TextToImage, TextToImageInput
@@ -30,7 +40,15 @@ FACELESS = "No face detected"
 
 
 class InstantIdInput(TextToImageInput):
-    reference_image: str = Field(
+    reference_images: tuple[Annotated[str, Field(min_length=1, max_length=512)], ...] = Field(
+        default=(),
+        max_length=MOST,
+        description="Keys of one to five pictures of the person, for reference_image.",
+        json_schema_extra={"picture": True},
+    )
+    reference_image: str | None = Field(
+        default=None,
+        validate_default=True,
         min_length=1,
         max_length=512,
         description="Key of a picture of the person, under inputs/; its largest face is taken.",
@@ -75,14 +93,41 @@ class InstantIdInput(TextToImageInput):
         default=3, ge=1, le=8, description="Seeds tried for a picture below a minimum; best kept."
     )
 
+    @field_validator("reference_image", "reference_images")
+    @classmethod
+    def _in_the_bucket(cls, given: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        for key in (given,) if isinstance(given, str) else given or ():
+            if not is_input_key(key):
+                raise ValueError(
+                    "must be a key under inputs/; `ryla submit` makes one of @file, HTTP of a data"
+                    " URL"
+                )
+        return given
+
+    @field_validator("reference_images")
+    @classmethod
+    def _told_apart(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
+        if len({*keys}) < len(keys):
+            raise ValueError("a picture is named twice: name each once")
+        return keys
+
     @field_validator("reference_image")
     @classmethod
-    def _in_the_bucket(cls, key: str) -> str:
-        if not is_input_key(key):
-            raise ValueError(
-                "must be a key under inputs/; `ryla submit` makes one of @file, HTTP of a data URL"
-            )
+    def _somebody_is_shown(cls, key: str | None, info: ValidationInfo) -> str | None:
+        if "reference_images" not in info.data:
+            return key  # what is wrong with them is told
+        if key is not None and info.data["reference_images"]:
+            raise ValueError("give reference_image or reference_images, not both")
+        if key is None and not info.data["reference_images"]:
+            raise PydanticCustomError("missing", "reference_image or reference_images is required")
         return key
+
+    @property
+    def keys(self) -> Mapping[str, str]:
+        """Field → key of each reference picture."""
+        if self.reference_image is not None:
+            return {"reference_image": self.reference_image}
+        return {f"reference_images.{at}": key for at, key in enumerate(self.reference_images)}
 
     @field_validator("end_at")
     @classmethod
@@ -95,9 +140,11 @@ class InstantIdInput(TextToImageInput):
     def gate(self) -> Gate:
         return Gate(self.min_face_match, self.min_face_similarity)
 
-    def identity(self, reference: str) -> Identity:
+    def identity(self, uploaded: Sequence[str]) -> Identity:
+        """By the names of the uploaded references."""
         return Identity(
-            reference=reference,
+            reference=uploaded[0],
+            further=tuple(uploaded[1:]),
             strength=self.instantid_strength,
             controlnet_strength=self.controlnet_strength,
             start_at=self.start_at,
@@ -127,7 +174,7 @@ class InstantIdKind(TextToImage[I], Generic[I]):
     weight_set = WEIGHT_SET
 
     def required_inputs(self, request: I, models: ModelTable) -> RequiredInputs:  # noqa: ARG002
-        return RequiredInputs(images={"reference_image": request.reference_image})
+        return RequiredInputs(images=request.keys, min_face_similarity=request.min_face_similarity)
 
     def warnings(self, request: I) -> Sequence[str]:
         if request.face_provider == "GPU":
@@ -146,7 +193,7 @@ class SdxlInstantId(InstantIdKind[SdxlInstantIdInput]):
         files: Mapping[str, str],
         seed: int,
         prefix: str,
-        reference: str = NOT_UPLOADED,
+        uploaded: Sequence[str] | None = None,
     ) -> Graph:
         request = job.input
         return instantid.text_to_image(
@@ -155,7 +202,7 @@ class SdxlInstantId(InstantIdKind[SdxlInstantIdInput]):
             negative_prompt=request.negative_prompt,
             width=request.width,
             height=request.height,
-            identity=request.identity(reference),
+            identity=request.identity(uploaded or [NOT_UPLOADED] * len(request.keys)),
             sampling=Sampling(
                 seed=seed,
                 steps=request.steps,
@@ -173,9 +220,10 @@ class SdxlInstantId(InstantIdKind[SdxlInstantIdInput]):
     def run(
         self, job: JobRequest[SdxlInstantIdInput], models: ModelTable, runner: GraphRunner
     ) -> Iterator[Rendered]:
-        request, reference = job.input, job.supplies.images["reference_image"]
-        scorer = Scorer.of(partial(runner.faces, FaceUse.SCORE), reference, runner.calibration)
-        uploaded = runner.upload(reference, input_name(reference))
+        request = job.input
+        references = references_of(job)
+        scorer = scorer_of(references, request, runner)
+        uploaded = upload_all(references, scorer.faces, runner)
         weights = sdxl_weights(request.sdxl_checkpoint, models)
         for ordinal in range(request.num_images):
 
@@ -203,6 +251,30 @@ class SdxlInstantId(InstantIdKind[SdxlInstantIdInput]):
                 embed_prompt=request.prompt if request.embed_prompt else None,
                 face=FaceMeasurement([take.face for take in tries], best),
             )
+
+
+def references_of(job: JobRequest[I]) -> list[Reference]:
+    return [
+        Reference(field, key, job.supplies.images[field]) for field, key in job.input.keys.items()
+    ]
+
+
+def scorer_of(references: Sequence[Reference], request: I, runner: GraphRunner) -> Scorer:
+    """Raises NoFace, and InvalidInput for references of two people or a gate that lets any face
+    through."""
+    scorer = Scorer.of(partial(runner.faces, FaceUse.SCORE), references, runner.calibration)
+    require_above_strangers(request.min_face_similarity, scorer.calibration)
+    return scorer
+
+
+def upload_all(
+    references: Sequence[Reference], faces: Sequence[Face | None], runner: GraphRunner
+) -> tuple[str, ...]:
+    """Their names for ComfyUI. The faces are those that were found in them."""
+    from handlers.faces.reference_pictures import prepared
+
+    pictures = prepared(references, faces)
+    return tuple(runner.upload(body, input_name(body)) for body in pictures)
 
 
 def sdxl_weights(sdxl_checkpoint: str | None, models: ModelTable) -> Mapping[str, WeightFile]:

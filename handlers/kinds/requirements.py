@@ -20,6 +20,8 @@ class RequiredInputs:
     """None for a job without one."""
     images: Mapping[str, str] = field(default_factory=dict)
     """Field of the input → key of its picture."""
+    min_face_similarity: float | None = None
+    """A gate that the embedder's strangers must not reach."""
     face_boxes: bool = False
     """Whether faces must be found in pictures, for which a face pack must be there."""
 

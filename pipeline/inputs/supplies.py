@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from config.errors import InvalidInput, MissingInput, RylaError
+from handlers.faces.match import require_above_strangers
 from handlers.kinds.base import JobRequest
 from handlers.kinds.registry import KINDS
 from handlers.kinds.requirements import LoraFile, LoraRequest, RequiredInputs, Supplies
@@ -19,7 +20,7 @@ from pipeline.inputs.graph_limits import require_within_limits
 from pipeline.loras.cache import CachedLora, LoraCache
 from pipeline.loras.fetch import CheckedLora, check_lora, fetch_lora
 from pipeline.loras.resolve import places
-from pipeline.models.face_packs import require_boxes
+from pipeline.models.face_packs import read_calibration, require_boxes
 from pipeline.runtime import RuntimeConfig
 from pipeline.store.conditional import SafeStore
 
@@ -47,6 +48,9 @@ class InputChecker:
         required = required_inputs(manifest, self.runtime)
         if required.face_boxes:
             require_boxes(self.runtime.settings)
+        if required.min_face_similarity is not None:
+            calibration = read_calibration(self.runtime.settings)
+            require_above_strangers(required.min_face_similarity, calibration)
         pictures = {
             name: images.size(read_image(self.store, name, key, self.intake))
             for name, key in required.images.items()

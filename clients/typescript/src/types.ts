@@ -278,9 +278,15 @@ export interface FluxInstantIdInput {
    */
   nsfw?: boolean;
   /**
+   * Keys of one to five pictures of the person, for reference_image.
+   *
+   * @maxItems 5
+   */
+  reference_images?: string[];
+  /**
    * Key of a picture of the person, under inputs/; its largest face is taken.
    */
-  reference_image: string;
+  reference_image?: string | null;
   /**
    * How much the face is the reference's.
    */
@@ -420,9 +426,15 @@ export interface SdxlInstantIdInput {
    */
   nsfw?: boolean;
   /**
+   * Keys of one to five pictures of the person, for reference_image.
+   *
+   * @maxItems 5
+   */
+  reference_images?: string[];
+  /**
    * Key of a picture of the person, under inputs/; its largest face is taken.
    */
-  reference_image: string;
+  reference_image?: string | null;
   /**
    * How much the face is the reference's.
    */

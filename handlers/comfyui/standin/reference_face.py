@@ -102,7 +102,9 @@ def _nearest(graph: Graph, node_id: str, classes: Sequence[str]) -> str | None:
 
 
 def _loaded(graph: Graph, link: Any) -> str | None:
-    """The file behind a link to a LoadImage."""
+    """The file behind a link to a LoadImage, or the first one of a batch."""
+    while is_link(link) and graph[link[0]]["class_type"] == "ImageBatch":
+        link = graph[link[0]]["inputs"].get("image1")
     if not is_link(link) or graph[link[0]]["class_type"] != "LoadImage":
         return None
     name = graph[link[0]]["inputs"].get("image")

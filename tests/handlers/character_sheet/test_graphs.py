@@ -55,7 +55,7 @@ def test_a_plan_read_again_draws_the_same() -> None:
 def test_the_head_is_turned_as_drawn_and_the_lora_acts_too() -> None:
     plan = plan_sheet(sheet(lora_id="ann"), "job-1", MODELS, LORA)
     made = one_pass(
-        plan, plan.views[0], 1, "p", reference="a.png", landmarks="b.png", lora="ann.safetensors"
+        plan, plan.views[0], 1, "p", references=["a.png"], landmarks="b.png", lora="ann.safetensors"
     )
     require_valid(made, committed())
     assert made["instantid"].inputs["image_kps"].node == "landmarks"

@@ -47,6 +47,13 @@ def test_a_larger_picture_of_the_same_face_is_as_alike(embedded: DlibFinder) -> 
     assert similarity(face.embedding, upright.embedding) > 0.98
 
 
+@pytest.mark.parametrize("side", [200, 400])
+def test_a_pattern_beside_a_sure_face_is_no_face(embedded: DlibFinder, side: int) -> None:
+    (face,) = embedded.find_faces(png(astronaut().resize((side, side))))
+    assert face.score > 0.99
+    assert face.box.width < side / 4
+
+
 def test_others_are_less_alike(embedded: DlibFinder) -> None:
     (photograph,) = embedded.find_faces(png(astronaut()))
     (drawing,) = embedded.find_faces(drawn_sitter())

@@ -2,7 +2,8 @@
 
 import io
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,14 @@ import pytest
 from PIL import Image, ImageChops
 from pydantic import ValidationError
 
-from config.errors import FaceModelsMissing, MissingModel, NodeFailed, NoFace
+from config.errors import FaceModelsMissing, InvalidInput, MissingModel, NodeFailed, NoFace
 from config.tables import load_models, load_routes
 from handlers.comfyui.client import ComfyClient
 from handlers.comfyui.standin.options import Options
 from handlers.comfyui.standin.server import running
 from handlers.faces.boxes import Box
 from handlers.faces.insightface_finder import FaceAnalyser
-from handlers.faces.match import Reason
+from handlers.faces.match import Calibration, Reason, Spread
 from handlers.faces.measurement import FaceUse
 from handlers.kinds.base import JobRequest, Kind, PromptRun, Rendered
 from handlers.kinds.flux_instantid import FluxInstantId
@@ -97,6 +98,9 @@ def test_the_fields_of_older_clients_keep_their_defaults(kind: Kind[Any]) -> Non
         (SDXL, "reference_image", "data:image/png;base64,AAAA"),
         (SDXL, "reference_image", "jobs/other/out/a1/image-0.png"),
         (SDXL, "reference_image", None),
+        (SDXL, "reference_images", ("jobs/other/out/a1/image-0.png",)),
+        (SDXL, "reference_images", ("inputs/a.png",) * 2),
+        (SDXL, "reference_images", tuple(f"inputs/{n}.png" for n in range(6))),
         (SDXL, "end_at", 0.0),
         (SDXL, "cfg", 0.5),
         (SDXL, "face_provider", "TPU"),
@@ -114,6 +118,70 @@ def test_what_cannot_be_meant_is_refused(kind: Kind[Any], field: str, value: obj
         asked(kind, **{field: value})
 
     assert [error["loc"][0] for error in caught.value.errors()] == [field]
+
+
+def test_either_one_reference_or_several_are_given() -> None:
+    with pytest.raises(ValidationError, match="not both"):
+        asked(SDXL, reference_images=("inputs/b.png",))
+
+
+def several(kind: Kind[Any], *bodies: bytes, **fields: Any) -> JobRequest[Any]:
+    keys = tuple(f"inputs/{number}.png" for number in range(len(bodies)))
+    request = asked(kind, reference_image=None, reference_images=keys, **fields)
+    required = kind.required_inputs(request, MODELS).images
+    supplied = dict(zip(required, bodies, strict=True))
+    return JobRequest("j1", 1, request, 7, Supplies(images=supplied))
+
+
+@pytest.mark.parametrize("kind", [SDXL, FLUX])
+def test_all_references_condition_instantid_in_one_size(
+    kind: Kind[Any], runner: WireStudio
+) -> None:
+    darker = portrait({"anna": Box(100, 100, 160, 200)}, size=(400, 500), light=0.9)
+
+    (made,) = kind.run(several(kind, ANNA, darker), MODELS, runner)
+
+    nodes = runner.graphs[-1].api()
+    assert nodes["references-2"]["inputs"] == {
+        "image1": ["reference", 0],
+        "image2": ["reference-2", 0],
+    }
+    assert nodes["instantid"]["inputs"]["image"] == ["references-2", 0]
+    assert similarity(made) > 0.8
+
+
+def test_references_of_two_people_are_refused_by_name(
+    client: ComfyClient, analyser: FaceAnalyser
+) -> None:
+    calibration = Calibration(
+        date=date(2026, 3, 1),
+        embedder=analyser.embedder,
+        embedder_sha256=analyser.embedder_sha256,
+        strangers_mean=0.1,
+        same_mean=0.9,
+        people=2,
+        pictures=4,
+        strangers=Spread(sd=0.1, p5=0.0, p95=0.3, least=0.0, most=0.4, pairs=9),
+    )
+    faces = {FaceUse.BOX: analyser, FaceUse.SCORE: analyser}
+    runner = Calibrated(client, faces, of=calibration)
+    bert = portrait({"bert": Box(240, 140, 160, 200)})
+
+    with pytest.raises(InvalidInput, match=r"references_differ: inputs/2\.png") as caught:
+        list(SDXL.run(several(SDXL, ANNA, ANNA, bert), MODELS, runner))
+
+    assert caught.value.field == "input.reference_images.2"
+    with pytest.raises(InvalidInput, match=r"similarity of\s+0\.300"):
+        images(SDXL, runner, min_face_similarity=0.2)
+    assert runner.graphs == []
+
+
+@dataclass
+class Calibrated(WireStudio):
+    of: Calibration | None = None
+
+    def calibration(self) -> Calibration | None:
+        return self.of
 
 
 def test_the_reference_is_marked_for_intake_and_needed_before_a_gpu() -> None:

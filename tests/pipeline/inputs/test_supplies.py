@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from config.errors import LoraNotFound
+from config.errors import InvalidInput, LoraNotFound
 from config.settings import Settings
 from handlers.kinds.requirements import LoraFile, RequiredInputs
 from pipeline.contract.manifest import Manifest, parse_manifest
@@ -33,6 +33,18 @@ def test_a_job_without_a_lora_needs_nothing(bucket: Bucket) -> None:
     assert required_inputs(plain, runtime) == RequiredInputs()
     assert InputChecker(bucket.store, runtime).check(plain) is None
     assert required_inputs(manifest(), runtime).lora is not None
+
+
+def test_a_gate_that_strangers_pass_is_refused_before_a_gpu_starts(
+    bucket: Bucket, tmp_path: Path
+) -> None:
+    runtime = load_runtime(Settings(faces_dir=tmp_path), "local")
+    gated = manifest(
+        "sdxl-instantid", prompt="x", reference_image="inputs/a.png", min_face_similarity=0.6
+    )
+
+    with pytest.raises(InvalidInput, match=r"5 % of strangers .* 0\.888"):
+        InputChecker(bucket.store, runtime).check(gated)
 
 
 def test_before_a_gpu_starts_the_header_is_read_and_the_file_is_not(bucket: Bucket) -> None:

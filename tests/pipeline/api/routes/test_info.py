@@ -31,7 +31,7 @@ async def test_every_kind_is_listed_with_where_it_runs(api: ApiFixture) -> None:
     assert told["count"] == len(kinds)
     assert {name for name, kind in kinds.items() if kind["available"]} == set(KINDS)
     assert kinds["flux-lora"]["takes_lora"]
-    assert kinds["sdxl-instantid"]["pictures"] == ["reference_image"]
+    assert kinds["sdxl-instantid"]["pictures"] == ["reference_images", "reference_image"]
     assert "L40S" in kinds["flux-dev"]["gpus"]
     assert "flux1-dev.safetensors" in kinds["flux-dev"]["weights"]
     assert not api.pipeline.raw.calls
