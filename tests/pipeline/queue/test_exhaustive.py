@@ -48,6 +48,10 @@ BRIEF = {
     "retried": Scenario(give_back=1, renewals=1, crash=1),
     "events not taken": Scenario(undelivered=1, crash=1, submit=1),
     "applied late": Scenario(late_write=1, crash=1),
+    "a sheet": Scenario(ticks=(1, 1), steps=2, crash=1),
+    "a sheet hands back": Scenario(ticks=(2, 0), steps=2, yields=1, crash=1),
+    "a sheet is cancelled": Scenario(ticks=(1, 0), steps=2, cancel=True, crash=1),
+    "a sheet with one attempt": Scenario(steps=2, crash=1, max_attempts=1),
     "called back": Scenario(body=CALLING_BODY, undelivered=1, crash=1),
     "cancelled and called back": Scenario(
         ticks=(2, 0), body=CALLING_BODY, cancel=True, undelivered=1, crash=1
@@ -87,6 +91,11 @@ THOROUGH = {
     "engine away": Scenario(ticks=(2, 1), refuse=1, crash=1, lost=1),
     "retried": Scenario(ticks=(2, 1), give_back=1, renewals=1, crash=1, lost=1),
     "events not taken": Scenario(ticks=(2, 1), undelivered=1, crash=1, lost=1, submit=1),
+    "a sheet": Scenario(ticks=(2, 1), steps=2, crash=1, lost=1, renewals=1),
+    "a sheet hands back": Scenario(ticks=(2, 1), steps=2, yields=2, crash=1, lost=1),
+    "a sheet hands back and is run twice": Scenario(ticks=(2, 0), steps=2, yields=1, rerun=1),
+    "a sheet is cancelled": Scenario(steps=2, cancel=True, yields=1, crash=1, lost=1),
+    "a sheet, applied late": Scenario(ticks=(2, 0), steps=2, late_write=1, yields=1, crash=1),
     "called back": Scenario(
         ticks=(2, 1),
         body=CALLING_BODY,
@@ -179,6 +188,13 @@ def _takes_events_for_the_callback(self: Any, arrived: Any) -> Any:
     return procedures.Owe(self.result, self.lease, self.etag, tuple(Pending) if arrived else ())
 
 
+def _goes_by_its_own_step(self: Any, reply: Any) -> Any:
+    return _keep_next(self, Won("", fresh=False))
+
+
+_keep_next = procedures.KeepCell.next
+
+
 def _commits_a_second_time(self: Any, reply: Any) -> Any:
     won = Won("", fresh=False) if isinstance(reply, Lost) else reply
     return _commit_next(self, won)
@@ -225,6 +241,12 @@ BROKEN: dict[str, tuple[Any, str, Any, Scenario]] = {
         "next",
         _takes_events_for_the_callback,
         Scenario(body=CALLING_BODY, undelivered=1),
+    ),
+    "a step is not adopted": (
+        procedures.KeepCell,
+        "next",
+        _goes_by_its_own_step,
+        Scenario(steps=2),
     ),
     "two winners": (procedures.CommitWork, "next", _commits_a_second_time, Scenario(rerun=1)),
 }

@@ -14,9 +14,9 @@ from typing import Any
 from pipeline.contract.keys import lease_key
 from pipeline.contract.result import Result, Status
 from pipeline.notify.delivery import Pending
-from pipeline.queue.cancel_steps import Cancellation, FindLease
+from pipeline.queue.cancel_steps import Cancellation, CommitCancel, FindLease
 from pipeline.queue.claim import Claimant, claim, take_over
-from pipeline.queue.claim_steps import Claim, DropEntry, TakeOver
+from pipeline.queue.claim_steps import Claim, Commit, DropEntry, TakeOver
 from pipeline.queue.expiry import LeaseState, Lifetimes, ListedLease, lease_state
 from pipeline.queue.protocol import (
     Committed,
@@ -61,10 +61,15 @@ from tests.support.exploration.numbers import (
 from tests.support.exploration.procedures import (
     NOW,
     CommitWork,
+    CreateCell,
     Deliver,
     Delivering,
     Executing,
     GiveBack,
+    KeepCell,
+    MakeRoom,
+    ReadCell,
+    ReadCells,
     ReadLease,
     Renew,
     Rules,
@@ -85,6 +90,7 @@ from tests.support.exploration.scenario import (
     REFUSE,
     UNDELIVERED,
     WORKERS,
+    YIELD,
     Scenario,
 )
 
@@ -176,7 +182,9 @@ class Actors:
                 return self._write(local, value, body, IfAbsent())
             case CreateResult(result):
                 return self._write(local, value, result.body(), IfAbsent())
-            case ReadInbox() | ReadManifest() | ReadResult() | ReadLease():
+            case CreateCell(_, body):
+                return self._write(local, value, body, IfAbsent())
+            case ReadInbox() | ReadManifest() | ReadResult() | ReadLease() | ReadCell():
                 return self._read(local, value)
             case DropLease():
                 return self._drop(local, DROP_LEASE, 0)
@@ -186,11 +194,15 @@ class Actors:
 
     def _choices(self, local: Local, at: Executing) -> Iterator[Outcome]:
         """A worker may do any of these first."""
-        commit = CommitWork(at.lease, at.etag, at.callback_url)
-        yield Outcome(FREE, 0, self.numbers.local(replace(local, step=commit)))
+        following: Any = CommitWork(at.lease, at.etag, at.callback_url, at.cells)
+        if len(at.cells) < self.scenario.steps:
+            following = KeepCell(at)
+            if at.kept:
+                room = MakeRoom(at.lease, at.etag)
+                yield Outcome(YIELD, 0, self.numbers.local(replace(local, step=room)))
+        yield Outcome(FREE, 0, self.numbers.local(replace(local, step=following)))
         if at.renewals:
-            renew = Renew(at.lease, at.etag, at.renewals, at.callback_url)
-            yield Outcome(FREE, 0, self.numbers.local(replace(local, step=renew)))
+            yield Outcome(FREE, 0, self.numbers.local(replace(local, step=Renew(at))))
         if at.lease.failures + 1 < self.scenario.max_attempts:
             back = GiveBack(at.lease, at.etag)
             yield Outcome(GIVE_BACK, 0, self.numbers.local(replace(local, step=back)))
@@ -265,7 +277,7 @@ class Actors:
         return Outcome(FREE, value, then, WIN if wins else NOTHING)
 
     def _elsewhere(self, local: Local) -> Iterator[Outcome]:
-        """Calls to anything but the five objects."""
+        """Calls to anything but the bucket's objects."""
         match local.step.call:
             case RejectConflict(_, body):
                 yield Outcome(FREE, 0, self._reply(local, None), FILE, self.numbers.body(body))
@@ -304,6 +316,9 @@ class Actors:
         if isinstance(step.call, Preflight):
             # Deciding touches nothing, so nothing can come between.
             return self._reply(replace(local, step=step), self._rules.preflight(step.call))
+        ends = isinstance(step, Commit | CommitCancel) and not isinstance(local.step, ReadCells)
+        if ends and self.scenario.steps:
+            step = ReadCells(self.scenario.steps, step)
         return self.numbers.local(replace(local, step=step, mode=FIRST))
 
 

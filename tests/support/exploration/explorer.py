@@ -1,6 +1,7 @@
 """Walks every interleaving of the queue's own procedures over one job.
 
-A state is the bucket as far as it concerns the job (two inbox keys, lease, manifest, result), where
+A state is the bucket as far as it concerns the job (two inbox keys, lease, manifest, result, and
+the records of a sheet), where
 each actor stands in its procedure, and what may still go wrong. One transition is one store call of
 one actor, done at once and whole, or a fault (scenario.py).
 
@@ -40,6 +41,7 @@ from tests.support.exploration.scenario import (
     BUDGET,
     CALLED,
     CANCELLER,
+    CELLS,
     CRASH,
     DELIVERED,
     FILED,
@@ -73,6 +75,7 @@ UNNOTICED = {
     (NO_OBJECT, DELIVER),
     (MANIFEST, NOTHING),
     (RESULT, NOTHING),
+    *((cell, NOTHING) for cell in range(CELLS, ACTORS)),
     *((inbox, effect) for inbox in INBOXES for effect in (NOTHING, DROP_ENTRY)),
 }
 """What an outcome touches and its effect, where nobody else notices, once the object stays as it
@@ -292,6 +295,10 @@ class Explorer:
         result, manifest = state[RESULT], state[MANIFEST]
         if result:
             _require(bool(manifest), "a result without a manifest", state)
+            named = self._numbers.cells_of(result)
+            stand = state[CELLS : CELLS + len(named)]
+            as_named = all(not cell or cell == now for cell, now in zip(named, stand, strict=True))
+            _require(as_named, "the result names a step that does not stand so", state)
         elif not (state[INBOX] or state[INBOX_2] or (state[LEASE] and manifest)):
             withdrawn = not manifest and bool(state[MARKS] & WITHDRAWN)
             _require(withdrawn, "the job is lost: no entry, no result, no lease", state)
@@ -303,6 +310,7 @@ class Explorer:
         """All others are gone: a fresh dispatcher and its workers must finish."""
         start = [0] * len(state)
         start[: RESULT + 1] = state[: RESULT + 1]
+        start[CELLS:ACTORS] = state[CELLS:ACTORS]
         start[MARKS] = (state[MARKS] & (DELIVERED | CALLED | WITHDRAWN)) | TAKEN_OVER
         core = tuple(start)
         if core not in self._recovered:

@@ -18,8 +18,8 @@ from pipeline.queue.protocol import (
 )
 from pipeline.queue.spawn import SpawnPayload
 from pipeline.store.base import Stored
-from tests.support.exploration.procedures import NOW, Executing, ReadLease
-from tests.support.exploration.scenario import INBOX, INBOX_2, KEYS, LEASE, MANIFEST, RESULT
+from tests.support.exploration.procedures import NOW, CreateCell, Executing, ReadCell, ReadLease
+from tests.support.exploration.scenario import CELLS, INBOX, INBOX_2, KEYS, LEASE, MANIFEST, RESULT
 
 # Effects of an outcome beyond the object that its call touches.
 NOTHING, TAKE, SPAWN, START, WIN, DELIVER, DROP_LEASE, DROP_ENTRY, FILE, FLOAT = range(10)
@@ -28,7 +28,7 @@ NOTHING, TAKE, SPAWN, START, WIN, DELIVER, DROP_LEASE, DROP_ENTRY, FILE, FLOAT =
 FIRST, AGAIN, UNCLEAR = range(3)
 
 NO_OBJECT, LISTING = -1, -2
-"""What the next call touches, if it is none of the five objects."""
+"""What the next call touches, if it is none of the bucket's objects."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,8 @@ class Local:
                 return MANIFEST
             case CreateResult() | ReadResult():
                 return RESULT
+            case CreateCell(number, _) | ReadCell(number):
+                return CELLS + int(number)
             case ReadInbox(key) | DropInbox(key):
                 return INBOX if key == KEYS[0] else INBOX_2
         return NO_OBJECT
@@ -92,6 +94,7 @@ class Numbering:
     payloads: list[SpawnPayload | None] = field(default_factory=lambda: [None])
     late: list[tuple[int, int, int]] = field(default_factory=lambda: [(0, 0, 0)])
     """Late writes: place, the value it needs there (-1: any), the value it writes."""
+    _cells: dict[int, list[int]] = field(default_factory=dict)
     _body_ids: dict[bytes, int] = field(default_factory=dict)
     _local_ids: dict[str, int] = field(default_factory=dict)
 
@@ -133,6 +136,14 @@ class Numbering:
     def is_cancelled(self, value: int) -> bool:
         result = Result.parse(self.bodies[value])
         return result is not None and result.status is Status.CANCELLED
+
+    def cells_of(self, value: int) -> list[int]:
+        """The bodies of the records that a result names, 0 for one that it lacks."""
+        if value not in self._cells:
+            result = Result.parse(self.bodies[value])
+            named = [] if result is None else result.metadata.get("cells", [])
+            self._cells[value] = [0 if cell is None else self.body(cell.encode()) for cell in named]
+        return self._cells[value]
 
     def calls_back(self, value: int) -> bool:
         result = Result.parse(self.bodies[value])

@@ -1,13 +1,16 @@
 """What comes before and after the procedures of pipeline/queue, as further steps.
 
 Worker:     Start ─ Executing ─┬─ Renew ─ Executing
+                               ├─ KeepCell ─ Executing, for each step of a sheet
                                ├─ CommitWork ─ Deliver ─┬─ DropOwn
-                               └─ GiveBack              └─ Owe
+                               ├─ GiveBack              └─ Owe
+                               └─ MakeRoom, after a step
 Dispatcher: … Committed or Finished ─ Deliver …
 Canceller:  … Committed ─ FindLease ─ OweCancel ─ Deliver …
+Both, before they commit the result of a sheet: ReadCells
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, cast
@@ -20,6 +23,8 @@ from pipeline.contract.lease import Lease, Phase, Progress
 from pipeline.contract.result import Result, Status
 from pipeline.dispatcher.preflight import preflight
 from pipeline.notify.delivery import Pending, ResultDelivery, pending
+from pipeline.queue.cancel_steps import CommitCancel
+from pipeline.queue.claim_steps import Commit
 from pipeline.queue.protocol import (
     Committed,
     CreateLease,
@@ -36,7 +41,7 @@ from pipeline.queue.protocol import (
 )
 from pipeline.runtime import RuntimeConfig, load_runtime
 from pipeline.store.base import Stored
-from pipeline.store.conditional import Outcome, Won
+from pipeline.store.conditional import Lost, Outcome, Won
 from tests.support.exploration.scenario import HOST
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -82,23 +87,101 @@ class Executing(End):
     renewals: int
     """Left."""
     callback_url: str | None = None
+    cells: tuple[str, ...] = ()
+    """Of a sheet: the records that this execution goes by, its own or adopted."""
+    kept: int = 0
+    """Steps that it has taken itself."""
 
 
 @dataclass(frozen=True)
 class Renew:
-    lease: Lease
-    etag: str
-    renewals: int
-    callback_url: str | None = None
+    before: Executing
 
     @property
     def call(self) -> ReplaceLease:
-        return ReplaceLease(self.lease.with_(progress=Progress(fraction=0.5)), self.etag)
+        at = self.before
+        return ReplaceLease(at.lease.with_(progress=Progress(fraction=0.5)), at.etag)
 
     def next(self, reply: Outcome) -> Step | End:
         if not isinstance(reply, Won):
             return Stale()
-        return Executing(self.call.lease, reply.etag, self.renewals - 1, self.callback_url)
+        left = self.before.renewals - 1
+        return replace(self.before, lease=self.call.lease, etag=reply.etag, renewals=left)
+
+
+@dataclass(frozen=True)
+class CreateCell:
+    """Reply: Outcome."""
+
+    number: int
+    body: bytes
+
+
+@dataclass(frozen=True)
+class ReadCell:
+    """Reply: Stored or None."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class KeepCell:
+    """A step of a sheet: its record is created, or the one that stands is adopted. Whoever has lost
+    the lease and does not know it yet does the same."""
+
+    before: Executing
+
+    @property
+    def call(self) -> CreateCell:
+        at = self.before
+        number = len(at.cells)
+        return CreateCell(number, f"{at.lease.nonce}/a{at.lease.attempt}/{number}".encode())
+
+    def next(self, reply: Outcome) -> Step | End:
+        stands = self.call.body
+        if isinstance(reply, Lost) and reply.current is not None:
+            stands = reply.current.body
+        at = self.before
+        return replace(at, cells=(*at.cells, stands.decode()), kept=at.kept + 1)
+
+
+@dataclass(frozen=True)
+class MakeRoom:
+    """The execution hands a sheet back between two steps."""
+
+    lease: Lease
+    etag: str
+
+    @property
+    def call(self) -> ReplaceLease:
+        return ReplaceLease(self.lease.yielded(NOW), self.etag)
+
+    def next(self, reply: Outcome) -> Step | End:
+        return Stale()
+
+
+@dataclass(frozen=True)
+class ReadCells:
+    """Whoever ends a sheet that he did not make reads its records first."""
+
+    steps: int
+    then: Commit | CommitCancel
+    found: tuple[str | None, ...] = ()
+
+    @property
+    def call(self) -> ReadCell:
+        return ReadCell(len(self.found))
+
+    def next(self, reply: Stored | None) -> Any:
+        found = (*self.found, None if reply is None else reply.body.decode())
+        if len(found) < self.steps:
+            return replace(self, found=found)
+        return replace(self.then, result=naming(self.then.result, found))
+
+
+def naming(result: Result, cells: tuple[str | None, ...]) -> Result:
+    """The result with the records that it is told from."""
+    return result.model_copy(update={"metadata": {"cells": list(cells)}})
 
 
 @dataclass(frozen=True)
@@ -106,22 +189,26 @@ class CommitWork:
     lease: Lease
     etag: str
     callback_url: str | None = None
+    cells: tuple[str, ...] = ()
 
     @property
     def call(self) -> CreateResult:
         lease = self.lease
         return CreateResult(
-            Result(
-                id=lease.id,
-                status=Status.SUCCEEDED,
-                model=lease.model,
-                tenant=lease.tenant,
-                attempt=lease.attempt,
-                nonce=lease.nonce,
-                manifest_sha256="",
-                finished_at=NOW,
-                callback_url=self.callback_url,
-            )
+            naming(self._result(lease), self.cells) if self.cells else self._result(lease)
+        )
+
+    def _result(self, lease: Lease) -> Result:
+        return Result(
+            id=lease.id,
+            status=Status.SUCCEEDED,
+            model=lease.model,
+            tenant=lease.tenant,
+            attempt=lease.attempt,
+            nonce=lease.nonce,
+            manifest_sha256="",
+            finished_at=NOW,
+            callback_url=self.callback_url,
         )
 
     def next(self, reply: Outcome) -> Step | End:

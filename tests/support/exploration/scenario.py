@@ -15,9 +15,12 @@ CALLING_BODY = BODY.replace(b'"input"', f'"callback_url":"{CALLBACK_URL}","input
 
 State = tuple[int, ...]
 
-# Places in a state. The first five are the bucket.
+# Places in a state. The first five are the bucket, and so are the records of a sheet.
 INBOX, INBOX_2, LEASE, MANIFEST, RESULT, MARKS, BUDGET, SPAWNED, STARTED, LATE = range(10)
-ACTORS = 10
+CELLS = 10
+"""The records of a sheet's steps."""
+MAX_STEPS = 2
+ACTORS = CELLS + MAX_STEPS
 """Two dispatchers, a canceller, workers."""
 CANCELLER = ACTORS + 2
 WORKERS = ACTORS + 3
@@ -29,7 +32,7 @@ REFS = WORKERS + MAX_WORKERS
 TAKEN_OVER, DELIVERED, WITHDRAWN, WON, FILED, SWAPPED, CALLED = (1 << bit for bit in range(7))
 
 # Faults, each with its own budget of 0 to 7.
-CRASH, LOST, LATE_WRITE, SUBMIT, WITHDRAW, RERUN, REFUSE, UNDELIVERED, GIVE_BACK = range(9)
+CRASH, LOST, LATE_WRITE, SUBMIT, WITHDRAW, RERUN, REFUSE, UNDELIVERED, GIVE_BACK, YIELD = range(10)
 FREE = -1
 """No fault: an outcome that costs nothing."""
 
@@ -61,6 +64,10 @@ class Scenario:
     """Events or a callback are not taken."""
     give_back: int = 0
     """A worker meets an error that may pass."""
+    yields: int = 0
+    """A sheet's execution makes room for others between two of its steps."""
+    steps: int = 0
+    """Of the sheet that the job is; 0 for a job of one step."""
     renewals: int = 0
     """Of each execution."""
     cancel: bool = False
@@ -92,5 +99,6 @@ class Scenario:
             REFUSE: self.refuse,
             UNDELIVERED: self.undelivered,
             GIVE_BACK: self.give_back,
+            YIELD: self.yields,
         }
         return sum(amount * one(fault) for fault, amount in amounts.items())
