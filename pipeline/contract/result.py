@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from events.stored_event import StoredEvent
+from handlers.character_sheet.document import SetVerdict
 from pipeline.contract.errors import ErrorInfo
 
 Seconds = Annotated[float, AfterValidator(lambda value: round(value, 4))]
@@ -269,6 +270,9 @@ class Result(_Part):
     files: tuple[ResultFile, ...] = ()
     """Files that are no pictures of the job: of a character sheet, `sheet.json` and its contact
     sheet."""
+    sheet: SetVerdict | None = None
+    """Of a character sheet: its views as a set. Null where nobody looked at its pictures: a
+    dispatcher or a cancel that ends it reads none."""
     metrics: Metrics | None = None
     cost: JobCost | None = None
     provenance: Provenance | None = None

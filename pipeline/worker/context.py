@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from config.tables import Gpu
 from events.stored_event import StoredEvent
+from handlers.character_sheet.document import SetVerdict
 from handlers.character_sheet.sheet import Stop
 from handlers.comfyui.info import ComfyInfo
 from handlers.kinds.base import Timings
@@ -90,5 +91,7 @@ class RenderState:
     """Why a sheet's execution ended between two steps; None when it took the last one."""
     files: list[ResultFile] = field(default_factory=list)
     """Files beside the pictures."""
+    verdict: SetVerdict | None = None
+    """Of the sheet's views as a set."""
     events: list[StoredEvent] = field(default_factory=list)
     """Of this execution; they are owed even if it ends without a commit."""

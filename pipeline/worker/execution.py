@@ -31,14 +31,15 @@ from pipeline.queue.protocol import Started
 from pipeline.queue.runner import run
 from pipeline.queue.spawn import SpawnPayload
 from pipeline.queue.start_steps import Execution, Start
-from pipeline.sheets.cells import SHEET, read_sheet
+from pipeline.sheets.cells import SHEET
 from pipeline.store.conditional import SafeStore, Won
 from pipeline.worker.cold_start import WARM, ColdStart
 from pipeline.worker.context import RenderState, WorkerContext
 from pipeline.worker.heartbeat import Heartbeat
 from pipeline.worker.render import render_job
-from pipeline.worker.result_builder import ResultBuilder
+from pipeline.worker.result_builder import ResultBuilder, why_ended
 from pipeline.worker.retry import MakeRoom, Preempted, Retry, decide_next, route_of
+from pipeline.worker.sheet_end import end_sheet
 
 
 class Ending(StrEnum):
@@ -96,6 +97,9 @@ def _run_started(
             context.server.broken = True  # the next attempt goes elsewhere
         if heart.lost:
             return Ending.STALE
+        going_on = decide_next(error, lease, payload, context, state.stop)
+        if going_on is None and payload.model == SHEET:
+            _try_to_end_sheet(state, error, lease, context, heart, began - cold.seconds)
         total_s, preload = context.monotonic() - began, context.preload()
         builder = ResultBuilder(
             payload,
@@ -109,7 +113,6 @@ def _run_started(
             cold,
             preload,
         )
-        going_on = decide_next(error, lease, payload, context, state.stop)
         if not isinstance(going_on, Preempted):
             _write_metrics(builder, context)
         result = _commit(builder, error, context.store, heart) if going_on is None else None
@@ -144,6 +147,26 @@ def _claimed(payload: SpawnPayload, store: SafeStore) -> Lease | None:
     if claimed is None or claimed.claim != payload.claim:
         return None
     return claimed.model_copy(update={"model": payload.model})  # a bare claim lacks it
+
+
+def _try_to_end_sheet(
+    state: RenderState,
+    error: RylaError | None,
+    lease: Lease,
+    context: WorkerContext,
+    heart: Heartbeat,
+    paid_from: float,
+) -> None:
+    """What goes wrong here costs the files of a sheet, and none of its views."""
+    why = why_ended(error, state.stop)
+    try:
+        end_sheet(state, why, lease, context, heart, context.monotonic() - paid_from)
+    except RylaError as problem:
+        structlog.get_logger(__name__).warning(
+            "sheet_not_read", job=lease.id, error=problem.message
+        )
+    except Exception:  # noqa: BLE001  the process's edge, as above
+        structlog.get_logger(__name__).exception("sheet_not_told", job=lease.id)
 
 
 def _begin(
@@ -205,9 +228,6 @@ def _commit(
 ) -> Result | None:
     """The one write that ends the job, or None for whoever loses it: he writes nothing more."""
     try:
-        if builder.payload.model == SHEET:
-            # Another execution may have kept more, and one that failed at once has read nothing.
-            builder.state.sheet = heart.insist(lambda: read_sheet(store, builder.lease.id))
         result = builder.result(error, store.now())
         outcome = heart.insist(lambda: store.create(result_key(result.id), result.body()))
     except Superseded:

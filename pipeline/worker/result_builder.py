@@ -9,6 +9,7 @@ from config.errors import RylaError, TooFewViews
 from config.tables import Gpu
 from events.moments import Moment
 from events.stored_event import StoredEvent
+from handlers.character_sheet.sheet import Stop
 from handlers.comfyui.info import ComfyInfo
 from handlers.kinds.registry import KINDS
 from pipeline import costs
@@ -25,6 +26,11 @@ from pipeline.sheets.cells import StoredSheet
 from pipeline.sheets.ending import SheetEnd, spent_on, too_few_views
 from pipeline.worker.cold_start import ColdStart
 from pipeline.worker.context import RenderState
+
+
+def why_ended(error: RylaError | None, stop: Stop | None) -> str:
+    """Why the views that a sheet could still try are not tried."""
+    return error.code if error is not None else stop or TooFewViews.code
 
 
 @dataclass(frozen=True)
@@ -104,11 +110,11 @@ class ResultBuilder:
 
     def _of_sheet(self, sheet: StoredSheet, error: RylaError | None, now: datetime) -> Result:
         """With `min_views` of its views a sheet succeeds, whatever ended it."""
-        why = error.code if error is not None else self.state.stop or TooFewViews.code
-        end = SheetEnd.of(sheet, why, self.cost.total_usd)
+        end = SheetEnd.of(sheet, why_ended(error, self.state.stop), self.cost.total_usd)
         fields = {
             **end.fields,
             "files": tuple(self.state.files),
+            "sheet": self.state.verdict,
             "provenance": self._provenance.model_copy(update=end.made_by),
         }
         self.state.events += end.events(self.subject, self.origin, now)

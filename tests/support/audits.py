@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from pipeline.contract.keys import lease_key, manifest_key, result_key
+from pipeline.contract.keys import cell_key, lease_key, manifest_key, result_key
 from pipeline.contract.lease import Phase
 from pipeline.jobs.audit.reader import Audit
 from pipeline.jobs.audit.rules import FaultKind
@@ -141,3 +141,8 @@ def take_the_uuid_of_another_job(pipeline: PipelineFixture) -> None:
 def lose_a_rejected_entry(pipeline: PipelineFixture) -> None:
     put(pipeline, "outbox/NOTE-txt.0123456789ab.json", b"{}")
     put(pipeline, "rejected/NOTE-txt.0123456789ab.json.old", b"{}")
+
+
+def lose_the_plan(pipeline: PipelineFixture) -> None:
+    """Of a character sheet: a record of a step stands, and no plan."""
+    put(pipeline, cell_key("good", "01-front.t1"), b"{}")

@@ -28,7 +28,7 @@ from pipeline.contract.keys import (
     result_key,
 )
 from pipeline.contract.lease import Lease
-from pipeline.contract.result import Output, Result
+from pipeline.contract.result import Output, Result, ResultFile
 from pipeline.jobs.audit.rules import (
     GRACE_S,
     Ended,
@@ -43,7 +43,7 @@ from pipeline.jobs.audit.rules import (
     judge_held,
     judge_missing,
     judge_waste,
-    named_outputs,
+    named_files,
     no_lease,
     shared_uuid,
 )
@@ -276,19 +276,19 @@ class Audit:
         result = None if stored is None else Result.parse(stored.body)
         if result is None or result.id != id:
             result = None
-        outputs = [] if result is None else named_outputs(result)
+        outputs = [] if result is None else named_files(result)
         folder = replace(folder, sizes={**folder.sizes, **self._sizes(outputs, folder)})
         body = None if manifest is None else manifest.body
         digests = self._digests(outputs, folder) if self.content else {}
         return judge_ended(Ended(folder, result, body, lease, digests), self.lifetimes)
 
-    def _sizes(self, outputs: Iterable[Output], folder: JobFolder) -> dict[str, int]:
+    def _sizes(self, outputs: Iterable[Output | ResultFile], folder: JobFolder) -> dict[str, int]:
         """Of outputs that were not listed: they may have been written between two pages."""
         missing = [output.key for output in outputs if output.key not in folder.sizes]
         found = (entry for key in missing for entry in self.store.list(key, limit=1).entries)
         return {entry.key: entry.size for entry in found}
 
-    def _digests(self, outputs: Iterable[Output], folder: JobFolder) -> dict[str, str]:
+    def _digests(self, outputs: Iterable[Output | ResultFile], folder: JobFolder) -> dict[str, str]:
         keys = (output.key for output in outputs)
         return {key: self._digest(key, folder.sizes[key]) for key in keys if key in folder.sizes}
 

@@ -11,9 +11,18 @@ from enum import StrEnum
 from events.catalogue import STEMS, Event, Scope
 from events.moments import TABLE
 from events.stored_event import StoredEvent
-from pipeline.contract.keys import attempt_folder, lease_key, manifest_key, result_key
+from pipeline.contract.keys import (
+    JOBS,
+    attempt_folder,
+    cell_key,
+    cells_folder,
+    lease_key,
+    manifest_key,
+    plan_key,
+    result_key,
+)
 from pipeline.contract.lease import Lease, Phase
-from pipeline.contract.result import Output, Result
+from pipeline.contract.result import Output, Result, ResultFile
 from pipeline.jobs.status import leased
 from pipeline.notify.delivery import pending
 from pipeline.queue.expiry import LeaseState, Lifetimes, ListedLease, lease_state
@@ -47,6 +56,8 @@ class FaultKind(StrEnum):
     """Of a job that has a result."""
     MANIFEST_DIFFERS = "manifest_differs"
     """From the one that its result was made of."""
+    PLAN_MISSING = "plan_missing"
+    """Of a character sheet that has records of its steps."""
     OUTPUT_MISSING = "output_missing"
     """That a result names."""
     OUTPUT_SIZE = "output_size"
@@ -87,6 +98,18 @@ class JobFolder:
     @property
     def has_result(self) -> bool:
         return result_key(self.id) in self.sizes
+
+    @property
+    def records(self) -> frozenset[str]:
+        """Keys of the records of a character sheet's steps."""
+        folder = cells_folder(self.id)
+        return frozenset(key for key in self.sizes if key.startswith(folder))
+
+    def is_recorded(self, key: str) -> bool:
+        """Whether it is a picture whose step has a record. One without was drawn, and its execution
+        was killed before it could say so, or another one had taken the step before."""
+        name = key.rpartition("/")[2].rpartition(".")[0]
+        return key.startswith(f"{JOBS}{self.id}/out/") and cell_key(self.id, name) in self.sizes
 
 
 @dataclass(frozen=True)
@@ -150,8 +173,9 @@ def judge_ended(job: Ended, lifetimes: Lifetimes) -> Verdict:
     carried = job.held.lease.events if job.held and job.held.lease else ()
     events = (*(result.events if result else ()), *carried)
     faults += event_faults(events, result_key(id))
-    outputs = [] if result is None else named_outputs(result)
-    waste = [] if result is None else [sizes[key] for key in sizes.keys() - _of_job(result)]
+    outputs = [] if result is None else named_files(result)
+    unnamed = set() if result is None else sizes.keys() - _of_job(job.folder, result)
+    waste = [sizes[key] for key in unnamed if not job.folder.is_recorded(key)]
     return Verdict(
         id,
         tuple(faults),
@@ -189,17 +213,18 @@ def judge_waste(folder: JobFolder) -> Verdict:
     return Verdict(folder.id, waste=len(folder.sizes), waste_bytes=sum(folder.sizes.values()))
 
 
-def named_outputs(result: Result) -> list[Output]:
+def named_files(result: Result) -> list[Output | ResultFile]:
     """Every file that it names, compositions too."""
     before = [output.composition for output in result.outputs if output.composition is not None]
-    return [*result.outputs, *before]
+    return [*result.outputs, *before, *result.files]
 
 
-def _of_job(result: Result) -> set[str]:
-    """The keys that belong to an ended job. Any other is of an attempt that was lost or failed."""
+def _of_job(folder: JobFolder, result: Result) -> set[str]:
+    """The keys that belong to an ended job. Any other is of an attempt that was lost or failed, or
+    a picture of a sheet: `is_recorded`."""
     metrics = f"{attempt_folder(result.id, result.attempt)}metrics.json"
-    own = {manifest_key(result.id), result_key(result.id), metrics}
-    return own | {output.key for output in named_outputs(result)}
+    own = {manifest_key(result.id), result_key(result.id), plan_key(result.id), metrics}
+    return own | folder.records | {file.key for file in named_files(result)}
 
 
 def _of_result(job: Ended) -> Iterator[Fault]:
@@ -214,12 +239,14 @@ def _of_result(job: Ended) -> Iterator[Fault]:
         if found != result.manifest_sha256:
             wanted = f"its sha256 is {found}, the result says {result.manifest_sha256}"
             yield Fault(FaultKind.MANIFEST_DIFFERS, manifest_key(id), wanted)
-    for output in named_outputs(result):
-        yield from _of_output(output, job.folder.sizes, job.digests)
+    if job.folder.records and plan_key(id) not in job.folder.sizes:
+        yield Fault(FaultKind.PLAN_MISSING, plan_key(id), "its steps have records")
+    for file in named_files(result):
+        yield from _of_output(file, job.folder.sizes, job.digests)
 
 
 def _of_output(
-    output: Output, sizes: Mapping[str, int], digests: Mapping[str, str]
+    output: Output | ResultFile, sizes: Mapping[str, int], digests: Mapping[str, str]
 ) -> Iterator[Fault]:
     size, digest = sizes.get(output.key), digests.get(output.key, output.sha256)
     if size is None:

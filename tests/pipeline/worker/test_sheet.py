@@ -1,5 +1,6 @@
 """Character sheets on a worker: records, retries, kills, yields, budgets and ends."""
 
+import hashlib
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -16,8 +17,10 @@ from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status
 from pipeline.jobs.cancel import Canceller
 from pipeline.store.base import Always, Condition, IfAbsent, Written
+from pipeline.worker import sheet_end
 from pipeline.worker.execution import Ending
 from tests.pipeline.conftest import MakePipeline
+from tests.support.audits import audited, found
 from tests.support.instant_comfyui import InstantEngine, worker_context
 from tests.support.manifests import body
 from tests.support.pipeline_fixture import PipelineFixture
@@ -108,6 +111,31 @@ def test_a_sheet_is_made_step_by_step_and_each_is_recorded(sheets: MakeSheets) -
         "jobs/sheet/out/a1/01-front.t1.png",
         "jobs/sheet/out/a1/02-left.t1.png",
     ]
+
+
+def test_what_is_said_of_the_sheet_lies_beside_its_pictures(sheets: MakeSheets) -> None:
+    made = sheets()
+    result = made.finish(sheet_manifest())
+    assert [file.name for file in result.files] == ["sheet.json", "contact-sheet.png"]
+    for file in result.files:
+        stored = made.pipeline.store.get(file.key)
+        assert stored is not None
+        assert hashlib.sha256(stored.body).hexdigest() == file.sha256
+        assert len(stored.body) == file.bytes
+    assert (result.sheet.views, result.sheet.made) == (2, 2)
+    assert result.sheet.because
+
+
+def test_without_its_files_a_sheet_is_none_the_less_made(
+    sheets: MakeSheets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(sheet_end, "sheet_files", broken)
+    result = sheets().finish(sheet_manifest())
+    assert (result.status, result.files, result.sheet) == (Status.SUCCEEDED, (), None)
+    assert len(result.outputs) == 2
 
 
 def test_sdxl_makes_a_view_in_one_pass_and_a_back_without_a_face(sheets: MakeSheets) -> None:
@@ -430,3 +458,7 @@ def test_a_kill_costs_at_most_the_step_in_work(
         assert output.key in made.pipeline.keys("jobs/sheet/out/")
     uuids = [event.uuid for event in result.events]
     assert len(uuids) == len({*uuids})
+    audit = audited(made.pipeline, content=True)
+    assert found(audit) == []
+    lost = [name for name in twice if name not in kept]
+    assert audit.tally.waste <= len(lost) + 1, "the lost picture, and that execution's metrics"

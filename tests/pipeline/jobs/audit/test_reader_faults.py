@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pipeline.contract.keys import manifest_key, result_key
+from pipeline.contract.keys import manifest_key, plan_key, result_key
 from pipeline.jobs.audit.reader import Part
 from pipeline.jobs.audit.rules import FaultKind
 from tests.support.audits import (
@@ -23,6 +23,7 @@ from tests.support.audits import (
     lose_a_rejected_entry,
     lose_the_manifest,
     lose_the_output,
+    lose_the_plan,
     lose_the_result,
     overwrite_the_lease,
     put_a_note_among_leases,
@@ -41,6 +42,7 @@ PLANTED: dict[Callable[[PipelineFixture], None], tuple[FaultKind, str]] = {
     change_the_manifest: (FaultKind.MANIFEST_DIFFERS, manifest_key("good")),
     break_the_result: (FaultKind.RESULT_UNREADABLE, result_key("good")),
     copy_another_result: (FaultKind.RESULT_UNREADABLE, result_key("good")),
+    lose_the_plan: (FaultKind.PLAN_MISSING, plan_key("good")),
     lose_the_output: (FaultKind.OUTPUT_MISSING, PICTURE),
     cut_the_output: (FaultKind.OUTPUT_SIZE, PICTURE),
     change_the_output: (FaultKind.OUTPUT_CONTENT, PICTURE),
