@@ -38,7 +38,9 @@ Prompts are never sent, only their length.
 WHEN = {
     Moment.LORA_LOADED: "a LoRA was applied; once per execution and file",
     Moment.LORA_LOAD_FAILED: "a LoRA could not be found, read or fitted",
-    Moment.FACE_MEASURED: "an output was scored; once per output, view and gate try",
+    Moment.FACE_MEASURED: "an output was scored; once per output, view and gate try."
+    " Of a character sheet they are told from the records of its steps,"
+    " at its end, with the attempt that made the picture",
     Moment.MODEL_LOADED: "a worker loaded a model's weights",
     Moment.REJECTED: "an entry of the inbox went to `rejected/`, or names no known kind",
     Moment.DEPLOYED: "the first tick of a version",

@@ -19,6 +19,13 @@ class ColdParts(TypedDict):
     read_ahead_bytes: int
 
 
+class Coverage(TypedDict):
+    """How many pictures there are of each sort."""
+
+    angles: dict[str, int]
+    framings: dict[str, int]
+
+
 class ErrorInfo(TypedDict):
     """An error as it stands in results, leases and rejected/ entries."""
 
@@ -144,6 +151,15 @@ class Output(TypedDict):
     view: OutputView | None
 
 
+class Pair(TypedDict):
+    """Two views by their names."""
+
+    views: list[Any]
+    similarity: float | None
+    match: float | None
+    bits: int | None
+
+
 class UsedLora(TypedDict):
     key: str
     sha256: str
@@ -170,6 +186,24 @@ class ResultFile(TypedDict):
     content_type: str
 
 
+class SetVerdict(TypedDict):
+    """The set as a whole."""
+
+    views: int
+    made: int
+    compared: int
+    worst: str | None
+    worst_match: float | None
+    mean_match: float | None
+    least_alike: Pair | None
+    mean_alike: float | None
+    too_alike: list[Pair]
+    coverage: Coverage
+    trainable: bool
+    because: str
+    wanting: list[str]
+
+
 Status: TypeAlias = Literal["succeeded", "failed", "rejected", "cancelled"]
 
 
@@ -188,6 +222,7 @@ class Result(TypedDict):
     partial: bool
     missing: list[MissingView]
     files: list[ResultFile]
+    sheet: SetVerdict | None
     metrics: Metrics | None
     cost: JobCost | None
     provenance: Provenance | None

@@ -837,6 +837,7 @@ export interface Result {
   partial?: boolean;
   missing?: MissingView[];
   files?: ResultFile[];
+  sheet?: SetVerdict | null;
   metrics?: Metrics | null;
   cost?: JobCost | null;
   provenance?: Provenance | null;
@@ -939,6 +940,48 @@ export interface ResultFile {
   bytes: number;
   sha256: string;
   content_type: string;
+}
+/**
+ * The set as a whole.
+ */
+export interface SetVerdict {
+  views: number;
+  made: number;
+  compared: number;
+  worst?: string | null;
+  worst_match?: number | null;
+  mean_match?: number | null;
+  least_alike?: Pair | null;
+  mean_alike?: number | null;
+  too_alike?: Pair[];
+  coverage: Coverage;
+  trainable: boolean;
+  because: string;
+  wanting?: string[];
+}
+/**
+ * Two views by their names.
+ */
+export interface Pair {
+  /**
+   * @minItems 2
+   * @maxItems 2
+   */
+  views: unknown[];
+  similarity?: number | null;
+  match?: number | null;
+  bits?: number | null;
+}
+/**
+ * How many pictures there are of each sort.
+ */
+export interface Coverage {
+  angles: {
+    [k: string]: number;
+  };
+  framings: {
+    [k: string]: number;
+  };
 }
 /**
  * Seconds by part. `queue` and `claim` are between readings of the store's clock, which ticks
