@@ -2,7 +2,7 @@
 
 The stand-in always; a real ComfyUI when RYLA_COMFYUI_URL names a running one, or RYLA_COMFYUI_DIR
 its folder (then RYLA_COMFYUI_PYTHON is the Python to start it with, and RYLA_COMFYUI_FLAGS stands
-in the place of --cpu: empty on a GPU). RYLA_COMFYUI_MODELS_FILE is a models.toml of the weights
+in the place of --cpu and a route's own flags). RYLA_COMFYUI_MODELS_FILE is a models.toml of the weights
 that it has; without it they are the micro models beside this file.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from config.tables import load_models
+from config.tables import load_models, load_routes
 from handlers.comfyui.process import ComfyProcess
 from handlers.comfyui.standin.options import Options
 from handlers.comfyui.standin.server import running
@@ -31,7 +31,8 @@ NO_REAL = "no real ComfyUI: set RYLA_COMFYUI_URL or RYLA_COMFYUI_DIR"
 
 def comfyui_flags() -> list[str]:
     """For a ComfyUI that tests start themselves."""
-    return [*os.environ.get("RYLA_COMFYUI_FLAGS", "--cpu").split(), "--disable-api-nodes"]
+    given = os.environ.get("RYLA_COMFYUI_FLAGS")
+    return ["--cpu", *load_routes().route("Flux").comfyui_flags] if given is None else given.split()
 
 
 @pytest.fixture(

@@ -142,6 +142,8 @@ def main(folder: Path) -> None:
     server = Server("real", os.environ["RYLA_COMFYUI_URL"], {}, "")
     version = server.get("/system_stats").json()["system"]["comfyui_version"]
     (folder / f"probe_http_{version}.txt").write_text(refusals(server))
+    while server.get("/prompt").json()["exec_info"]["queue_remaining"]:
+        time.sleep(0.1)  # what was accepted has no client: everybody would hear of it
     for name, (kind, fields) in SESSIONS.items():
         for number, session in enumerate(record(server.url, kind, fields)):
             target = folder / (f"{name}_{number}.jsonl" if number else f"{name}.jsonl")

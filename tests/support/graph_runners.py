@@ -47,7 +47,7 @@ class WireStudio:
         self.graphs.append(graph)
         return self.client.run(
             graph.api(),
-            prompt_id=uuid.uuid4().hex,
+            prompt_id=str(uuid.uuid4()),
             deadline_s=120.0,
             extra_data=graph.extra_data,
         )

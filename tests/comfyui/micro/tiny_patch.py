@@ -1,7 +1,7 @@
 """A custom node without nodes: lets ComfyUI load the files of make_models.py.
 
 ComfyUI knows the sizes of Flux, Z-Image, SDXL, their text encoders and VAEs by heart. Here they are
-read from the file where it is smaller than any real one. Written for ComfyUI 0.8.
+read from the file where it is smaller than any real one. It fits ComfyUI 0.8 and 0.33.
 """
 
 import functools
