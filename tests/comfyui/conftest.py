@@ -2,8 +2,8 @@
 
 The stand-in always; a real ComfyUI when RYLA_COMFYUI_URL names a running one, or RYLA_COMFYUI_DIR
 its folder (then RYLA_COMFYUI_PYTHON is the Python to start it with, and RYLA_COMFYUI_FLAGS stands
-in the place of --cpu and a route's own flags). RYLA_COMFYUI_MODELS_FILE is a models.toml of the weights
-that it has; without it they are the micro models beside this file.
+in the place of --cpu and a route's own flags). RYLA_COMFYUI_MODELS_FILE is a models.toml of the
+weights that it has; without it they are the micro models beside this file.
 """
 
 import fcntl

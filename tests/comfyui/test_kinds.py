@@ -97,6 +97,13 @@ class NoiseShelf(FaceModels):
         return InNoise(found) if use is FaceUse.BOX else found
 
 
+class CredulousShelf(FaceModels):
+    """Sees a face in every picture."""
+
+    def finder(self, use: FaceUse) -> FaceFinder:
+        return InNoise(super().finder(use))
+
+
 @dataclass(frozen=True)
 class Maker:
     server: Server
@@ -181,7 +188,8 @@ def maker_for(
 
 
 def test_no_kind_is_left_out() -> None:
-    assert {case.kind for case in CASES.values()} == set(KINDS)
+    """A sheet's steps run the graphs of the InstantID kinds."""
+    assert {case.kind for case in CASES.values()} == set(KINDS) - {"character-sheet"}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -222,11 +230,11 @@ def test_another_person_changes_the_pixels(maker_for: Callable[[Case], Maker], n
 def test_the_nodes_themselves_tell_of_a_reference_without_a_face(
     server: Server, maker_for: Callable[[Case], Maker], tmp_path: Path
 ) -> None:
-    """As they must where no pack of ours is there to look at it first."""
+    """As they must where our own look at it was mistaken."""
     if not server.real:
         pytest.skip("the stand-in's nodes look for no face")
     maker_for(WITH_FACES["sdxl-instantid"])
-    maker = Maker(server, FaceModels(Settings(faces_dir=tmp_path)))
+    maker = Maker(server, CredulousShelf(Settings(faces_dir=tmp_path)))
 
     with pytest.raises(NoFace, match="InstantID found no face"):
         maker.make(WITH_FACES["sdxl-instantid"], person=portrait({}))
