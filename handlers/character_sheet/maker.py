@@ -30,6 +30,7 @@ from handlers.faces.view import (
     ViewVerdict,
     judge_view,
 )
+from handlers.faces.view_note import VIEW_NOTE, view_note
 from handlers.kinds.base import GraphRunner, Timings
 from handlers.kinds.flux_instantid import REFERENCE_FACE
 from handlers.kinds.instantid import input_name, no_face_said_plainly, only_file, upload_all
@@ -102,6 +103,7 @@ class SheetMaker:
     def _compose(self, view: PlannedView, step: Compose, part: int, parts: int) -> Made:
         name = f"{view.name}.c{step.k}"
         graph = graphs.composition(self.plan, view, step.k, self._prefix(name), self.lora)
+        graph.extra_data[VIEW_NOTE] = view_note(view.asked)
         if self.references and not view.back:
             graph.extra_data[REFERENCE_FACE] = self._references[0]
         body, timings = self._run(graph, step.number, part, parts)

@@ -89,7 +89,7 @@ class Preset(StrEnum):
     """24 views that teach a LoRA a person: a third each of close-up, half and full."""
 
 
-_LEFT, _RIGHT = HeadInput(yaw=-40.0), HeadInput(yaw=40.0)
+_LEFT, _RIGHT = HeadInput(yaw=-35.0), HeadInput(yaw=35.0)
 _SIDE_LEFT, _SIDE_RIGHT = HeadInput(yaw=-85.0), HeadInput(yaw=85.0)
 
 

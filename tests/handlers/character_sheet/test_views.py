@@ -18,13 +18,13 @@ def test_the_ten_views_are_those_that_existing_clients_ask_for() -> None:
     assert asked == [
         (0, "standing", "neutral", "studio"),
         (0, "standing", "smiling", "natural"),
-        (-40, "standing", "neutral", "studio"),
-        (40, "standing", "confident", "natural"),
+        (-35, "standing", "neutral", "studio"),
+        (35, "standing", "confident", "natural"),
         (-85, "standing", "neutral", "studio"),
         (85, "standing", "neutral", "natural"),
         ("back", "standing", "", "studio"),
         (0, "sitting", "relaxed", "natural"),
-        (-40, "sitting", "neutral", "studio"),
+        (-35, "sitting", "neutral", "studio"),
         (0, "dynamic", "energetic", "dramatic"),
     ]
 
