@@ -21,7 +21,7 @@ from handlers.character_sheet.records import (
 from handlers.character_sheet.steps import Compose, MakeFace
 from handlers.faces.boxes import Box, Face, FaceFinder, crop_box
 from handlers.faces.landmark_image import landmark_image
-from handlers.faces.match import Score
+from handlers.faces.match import Reason, Score
 from handlers.faces.measurement import FaceUse, Scorer
 from handlers.faces.references import Reference
 from handlers.faces.view import (
@@ -106,14 +106,15 @@ class SheetMaker:
         graph.extra_data[VIEW_NOTE] = view_note(view.asked)
         if self.references and not view.back:
             graph.extra_data[REFERENCE_FACE] = self._references[0]
+            graph.extra_data[VIEW_NOTE] = view_note(view.asked)
         body, timings = self._run(graph, step.number, part, parts)
         faces = self._faces(body)
         verdict = self._judged(view, faces)
-        fault = _fault(verdict)
-        common = _common(view, step.k, verdict, fault)
+        common = _common(view, step.k, verdict, _fault(verdict))
         if view.making is Making.FACE_PASS:
-            common = common if faces or faces is None else {**common, "fault": NO_FACE}
-            common["box"] = _region(faces[0].box) if faces else None
+            found = self._boxes(body, faces)
+            common = common if found else {**common, "fault": NO_FACE}
+            common["box"] = _region(found[0].box) if found else None
         return self._made(body, name, view, step.k, timings, graph, Composition, common)
 
     def _one_pass(self, view: PlannedView, step: MakeFace, part: int, parts: int) -> Made:
@@ -167,7 +168,7 @@ class SheetMaker:
         faces = self._faces(body)
         verdict = self._judged(view, faces)
         score, box = self._scorer.measure(body, near)
-        counts = box is not None and self._counts(verdict, box)
+        counts = score.match is not None and box is not None and self._counts(verdict, box)
         fault = _fault(verdict) or (self._below_gate(score) if counts else None)
         recorded = {
             "similarity": score.similarity,
@@ -176,7 +177,7 @@ class SheetMaker:
             "strangers_mean": score.baseline.strangers_mean if score.baseline else None,
             "embedder": score.embedder,
             "faces_found": score.faces_found,
-            "reason": score.reason if counts or score.similarity is None else _uncounted(view),
+            "reason": None if counts else _reason(view, score),
             "box": None if box is None else _region(box),
         }
         common = _common(view, step.k, verdict, fault)
@@ -266,6 +267,14 @@ class SheetMaker:
     def _faces(self, body: bytes) -> Sequence[Face] | None:
         return None if self._finder is None else self._finder.find_faces(body)
 
+    def _boxes(self, body: bytes, faces: Sequence[Face] | None) -> Sequence[Face]:
+        """Faces as InstantID's nodes look for them: they are to find the one that is cut out.
+
+        Raises FaceModelsMissing.
+        """
+        finder = self.runner.faces(FaceUse.BOX)
+        return faces if faces is not None and finder is self._finder else finder.find_faces(body)
+
     def _judged(self, view: PlannedView, faces: Sequence[Face] | None) -> ViewVerdict:
         if faces is None:
             return ViewVerdict(view.asked, reason=ViewReason.FACE_MODELS_MISSING)
@@ -276,10 +285,12 @@ def _fault(verdict: ViewVerdict) -> str | None:
     return verdict.reason.value if verdict.wrong and verdict.reason is not None else None
 
 
-def _uncounted(view: PlannedView) -> str:
-    """Why a face's match says nothing."""
+def _reason(view: PlannedView, score: Score) -> str:
+    """Why a face has no match."""
+    if score.reason not in (None, Reason.FACE_TURNED):
+        return score.reason
     turned = view.head is not None and abs(view.head.yaw) >= PROFILE_FROM
-    return PROFILE if turned else "face_turned_or_small"
+    return PROFILE if turned else Reason.FACE_TURNED
 
 
 def _common(view: PlannedView, k: int, verdict: ViewVerdict, fault: str | None) -> dict[str, Any]:
