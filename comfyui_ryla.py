@@ -17,6 +17,7 @@ from typing import Any
 
 import modal
 import modal.experimental
+from modal.config import config as modal_config
 
 from system import process_start  # noqa: F401  first of ours: a cold start is measured from here
 
@@ -27,7 +28,8 @@ from pipeline.modal_app.deployment import Deployment, takes_snapshot, worker_res
 
 Mounts = dict[str | PurePosixPath, modal.Volume | modal.CloudBucketMount]
 
-DEPLOYED = Deployment.of(Path(__file__).parent, os.environ)
+DEPLOYED = Deployment.of(Path(__file__).parent, os.environ, modal_config.get("environment"))
+os.environ.setdefault("MODAL_IMAGE_BUILDER_VERSION", image.BUILDER)
 
 app = modal.App(DEPLOYED.settings.modal_app, tags=DEPLOYED.tags)
 
@@ -38,10 +40,12 @@ def _image(recipe: image.Recipe) -> modal.Image:
 
 
 def _secret(named: resources.NamedSecret) -> modal.Secret:
+    named = resources.of_app(named, DEPLOYED.settings.modal_app)
     return modal.Secret.from_name(named.name, required_keys=list(named.keys))
 
 
 def _volume(named: resources.NamedVolume) -> modal.Volume:
+    named = resources.of_app(named, DEPLOYED.settings.modal_app)
     return modal.Volume.from_name(
         named.name, create_if_missing=True, version=resources.VOLUME_VERSION
     )

@@ -17,7 +17,7 @@ from config.tables import load_gpus
 from pipeline.cli import output
 from pipeline.cli.options import Json, names_bucket
 from pipeline.doctor import Health, Row, bucket_rows
-from pipeline.modal_app import check, deployment
+from pipeline.modal_app import check, deployment, resources
 from pipeline.modal_app.container_files import APP_FILE
 from pipeline.modal_app.deployment import Deployment
 from pipeline.modal_app.idle_cost import IdleBill, idle_bill
@@ -36,7 +36,9 @@ Examples:
 
     ryla deploy
 """
-NOT_INSTALLED = "pip install --require-hashes --no-deps -r requirements/modal.txt"
+NOT_INSTALLED = (
+    "pip install --require-hashes --no-deps -r requirements/modal.txt -r requirements/models.txt"
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -48,11 +50,10 @@ def register(app: typer.Typer) -> None:
         ] = False,
         json: Json = False,
     ) -> None:
-        deployed = Deployment.of(_root(), os.environ)
         if check:
-            _check(deployed, json=json)
+            _check(_root(), json=json)
         else:
-            _deploy(deployed, json=json)
+            _deploy(Deployment.of(_root(), os.environ), json=json)
 
 
 def _root() -> Path:
@@ -72,7 +73,9 @@ def _deploy(deployed: Deployment, *, json: bool) -> None:
     from pipeline.engines.modal import ModalAccount
 
     environment = deployed.settings.modal_environment
-    ModalAccount(environment).reach()
+    account = ModalAccount(environment)
+    account.reach()
+    _require_all(deployed, account)
     named = ("--env", environment) if environment else ()
     file = deployed.root.absolute() / APP_FILE
     command = (sys.executable, "-m", "modal", "deploy", *named, str(file))
@@ -89,8 +92,22 @@ def _deploy(deployed: Deployment, *, json: bool) -> None:
         output.print_text(f"{deployed.settings.modal_app} {deployed.version} is deployed")
 
 
-def _check(deployed: Deployment, *, json: bool) -> None:
-    rows = list(_rows(deployed))
+def _require_all(deployed: Deployment, account: check.Account) -> None:
+    """Raises DeployFailed with all that is missing: the platform names one thing at a time."""
+    rows = check.of_account(account, deployed.models, deployed.settings.modal_app)
+    lacking = [row for row in rows if row.health is Health.FAILED]
+    if lacking:
+        raise DeployFailed(
+            "; ".join(f"{row.check}: {row.found}" for row in lacking),
+            hint="; ".join(f"`{row.fix}`" for row in lacking if row.fix),
+        )
+
+
+def _check(root: Path, *, json: bool) -> None:
+    half = check.of_settings(os.environ)
+    given = {name: value for name, value in os.environ.items() if name not in check.KEY_PAIR}
+    deployed = Deployment.of(root, given if half else os.environ)
+    rows = [*([half] if half else []), *_rows(deployed)]
     bill = idle_bill(
         deployed.settings,
         load_gpus(deployed.settings.gpus_file),
@@ -123,8 +140,11 @@ def _rows(deployed: Deployment) -> Iterator[Row]:
         from pipeline.engines.modal import ModalAccount
 
         account = ModalAccount(deployed.settings.modal_environment)
-        yield from check.of_account(account, deployed.models)
+        yield from check.of_account(account, deployed.models, deployed.settings.modal_app)
     yield check.of_gates(deployed.models, _hub(), os.environ.get("HF_TOKEN"))
+    keys = check.of_keys(deployed.settings)
+    if keys is not None:
+        yield keys
     yield from _bucket(deployed)
 
 
@@ -139,11 +159,12 @@ def _bucket(deployed: Deployment) -> Iterator[Row]:
     if names_bucket(os.environ):
         yield from bucket_rows(deployed.settings)
     else:
+        secret = resources.of_app(resources.BUCKET, deployed.settings.modal_app)
         yield Row(
             "bucket",
             Health.WARNING,
             "not asked: no RYLA_* settings name one here",
-            "Set here what the secret ryla-bucket holds, and check again.",
+            f"Set here what the secret {secret.name} holds, and check again.",
         )
 
 

@@ -10,7 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from config.errors import InstallFailed
-from pipeline.comfyui_setup.pins import COMFYUI, ONNXRUNTIME, PACKS, TORCH, Pack, constraints
+from pipeline.comfyui_setup.pins import (
+    COMFYUI,
+    COMMIT,
+    ONNXRUNTIME,
+    PACKS,
+    TORCH,
+    Pack,
+    constraints,
+)
 
 CONSTRAINTS_FILE = "ryla-constraints.txt"
 UNTRACKED = {"DO_NOT_TRACK": "1", "COMFY_NO_TELEMETRY": "1"}
@@ -50,6 +58,9 @@ class Step:
 def steps(options: InstallOptions, comfy: str) -> list[Step]:
     """What is run, in order. `comfy` is comfy-cli's command."""
     found = [Step(f"ComfyUI {options.version}", _comfy_install(options, comfy))]
+    if options.source is None and options.version == COMFYUI:
+        checkout = ("git", "-C", str(options.folder), "checkout", "--quiet", "--detach", COMMIT)
+        found.append(Step(f"ComfyUI at {COMMIT[:12]}", checkout))
     for name in options.packs:
         found += _pack(options, PACKS[name])
     if options.requirements:

@@ -9,6 +9,8 @@ from types import MappingProxyType
 from workflows.required_nodes import INSTANTID
 
 COMFYUI = "0.33.0"
+COMMIT = "2f35f4a08176d993cded35dac3332be4f7287f41"
+"""Of that release: a tag can be moved."""
 PYTHON = "3.11"
 
 TORCH = ("torch", "torchvision", "torchaudio")

@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
-from config.errors import EngineUnavailable, ModelError, ModelGated
+from config.errors import EngineUnavailable, InvalidSetting, ModelError, ModelGated
+from config.settings import Settings
 from config.tables import NO_GPU, ModelTable, RouteTable, WeightFile
+from pipeline.api.auth import Authenticator
 from pipeline.doctor import Health, Row
 from pipeline.modal_app import resources
 from pipeline.modal_app.container_files import APP_FILE
@@ -28,17 +30,18 @@ class Account(Protocol):
     def files(self, volume: str, version: VolumeVersion) -> Mapping[str, int]: ...
 
 
-def of_account(account: Account, models: ModelTable) -> Iterator[Row]:
-    """Token, secrets, volumes, and whether the weights are there."""
+def of_account(account: Account, models: ModelTable, app: str = resources.APP) -> Iterator[Row]:
+    """Token, secrets, volumes, and whether the weights are there, of an app of this name."""
     reached = _guarded("token", lambda: _token(account))
     yield reached
     if reached.health is Health.FAILED:
         return
-    for secret in resources.SECRETS.values():
+    for secret in (resources.of_app(each, app) for each in resources.SECRETS.values()):
         yield _guarded(f"secret {secret.name}", partial(_secret, account, secret))
-    for volume in resources.VOLUMES.values():
+    for volume in (resources.of_app(each, app) for each in resources.VOLUMES.values()):
         yield _guarded(f"volume {volume.name}", partial(_volume, account, volume))
-    yield _guarded("weights", lambda: _weights(account, in_use(models)))
+    weights = resources.of_app(resources.WEIGHTS, app)
+    yield _guarded("weights", lambda: _weights(account, weights.name, in_use(models)))
 
 
 def of_routes(routes: RouteTable) -> Row:
@@ -81,6 +84,29 @@ def of_gates(models: ModelTable, hub: Hub | None, token: str | None) -> Row:
     return Row("gated models", Health.OK, f"all {len(files)} files are open to this token")
 
 
+def of_keys(settings: Settings) -> Row | None:
+    """Whether RYLA_API_KEYS has its form, where it stands here: no secret shows its values."""
+    if settings.api_keys is None:
+        return None
+    try:
+        found = Authenticator.of(settings).keys
+    except InvalidSetting as error:
+        return Row("api keys", Health.FAILED, error.message, error.hint)
+    return Row("api keys", Health.OK, f"{len(found)} of the right form")
+
+
+def of_settings(environ: Mapping[str, str]) -> Row | None:
+    """Half a key pair: without it the rest can still be looked at."""
+    given = [name for name in KEY_PAIR if environ.get(name, "").strip()]
+    if len(given) != 1:
+        return None
+    (missing,) = set(KEY_PAIR) - set(given)
+    return Row("settings", Health.FAILED, f"{given[0]} is set without {missing}", "Set both.")
+
+
+KEY_PAIR = ("RYLA_ACCESS_KEY_ID", "RYLA_SECRET_ACCESS_KEY")
+
+
 def in_use(models: ModelTable) -> tuple[WeightFile, ...]:
     """The files of the sets that the kinds of this version use."""
     return tuple(models.files(active_sets(models)).values())
@@ -110,7 +136,7 @@ def _secret(account: Account, secret: resources.NamedSecret) -> Row:
     if lacks:
         again = f"{secret.command} --force, with all of its keys"
         return Row(check, Health.FAILED, f"without {', '.join(lacks)}", again)
-    return Row(check, Health.OK, f"has {', '.join(secret.keys)}")
+    return Row(check, Health.OK, f"has {', '.join(secret.keys)}; values are not shown to us")
 
 
 def _volume(account: Account, volume: resources.NamedVolume) -> Row:
@@ -120,10 +146,10 @@ def _volume(account: Account, volume: resources.NamedVolume) -> Row:
     return Row(check, Health.OK, "not there yet: the deploy makes it", volume.command)
 
 
-def _weights(account: Account, wanted: Iterable[WeightFile]) -> Row:
-    if not account.has_volume(resources.WEIGHTS.name, resources.VOLUME_VERSION):
+def _weights(account: Account, volume: str, wanted: Iterable[WeightFile]) -> Row:
+    if not account.has_volume(volume, resources.VOLUME_VERSION):
         return Row("weights", Health.WARNING, "no volume, so none", DOWNLOAD)
-    there = account.files(resources.WEIGHTS.name, resources.VOLUME_VERSION)
+    there = account.files(volume, resources.VOLUME_VERSION)
     missing: list[str] = []
     own: list[str] = []
     for weight in wanted:
@@ -132,7 +158,7 @@ def _weights(account: Account, wanted: Iterable[WeightFile]) -> Row:
         if size is None or weight.bytes not in (None, size):
             (missing if weight.repository else own).append(path)
     if own:
-        put = "; ".join(f"modal volume put {resources.WEIGHTS.name} FILE /{path}" for path in own)
+        put = "; ".join(f"modal volume put {volume} FILE /{path}" for path in own)
         return Row("weights", Health.WARNING, f"your own {', '.join(own)} missing", put)
     if missing:
         return Row("weights", Health.WARNING, f"missing: {', '.join(missing)}", DOWNLOAD)

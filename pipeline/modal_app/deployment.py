@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from config.settings import Settings, load_settings, variable
+from config.errors import InvalidSetting
+from config.settings import Settings, changed, load_settings, variable
 from config.tables import NO_GPU, ModelTable, Route, RouteTable, load_gpus, load_models, load_routes
 from pipeline.modal_app.container_files import app_version
 
@@ -46,9 +47,13 @@ class Deployment:
     version: str
 
     @classmethod
-    def of(cls, root: Path, environ: Mapping[str, str]) -> Self:
-        """Touches no network. Raises InvalidSetting, also for a GPU that gpus.toml lacks."""
-        settings = load_settings(environ)
+    def of(cls, root: Path, environ: Mapping[str, str], environment: str | None = None) -> Self:
+        """`environment` is what the platform's own client was told (`modal deploy --env`).
+
+        Touches no network. Raises InvalidSetting, also for a GPU that gpus.toml lacks, and for two
+        environments.
+        """
+        settings = _in_environment(load_settings(environ), environment)
         gpus = load_gpus(settings.gpus_file)
         return cls(
             root=root,
@@ -74,6 +79,20 @@ class Deployment:
     def tags(self) -> dict[str, str]:
         """By these the platform's bill is told apart."""
         return {"project": "ryla", "app": self.settings.modal_app}
+
+
+def _in_environment(settings: Settings, environment: str | None) -> Settings:
+    if not environment or settings.modal_environment == environment:
+        return settings
+    if settings.modal_environment is None:
+        return changed(settings, modal_environment=environment)
+    name = variable("modal_environment")
+    raise InvalidSetting(
+        f"{name} is {settings.modal_environment}, and modal deploys to {environment}",
+        field=name,
+        value=settings.modal_environment,
+        hint=f"Set {name}={environment}, or leave it out.",
+    )
 
 
 def takes_snapshot(route: Route) -> bool:

@@ -1,7 +1,7 @@
 """What is in the images, as data, and the one place that turns the data into calls.
 
-In the order of how seldom a part changes: system packages, our packages, ComfyUI with its node
-packs, the check of its nodes, variables, and the project's own code last.
+In the order of how seldom a part changes: system packages, comfy-cli, ComfyUI with its node packs
+and torch, our packages, the check of the nodes, variables, and the project's own code last.
 """
 
 import shlex
@@ -17,6 +17,8 @@ from pipeline.modal_app import resources
 from pipeline.modal_app.container_files import CHECKED, PACKAGES, is_shipped, overlays
 
 UV = "0.13.9"
+BUILDER = "2026.10"
+"""The platform's epoch of images, which decides the base's packages; else it is the workspace's."""
 CHECK_CODE = PurePosixPath("/opt/ryla/check")
 
 
@@ -30,6 +32,9 @@ class Recipe:
     build_env: Mapping[str, str] = field(default_factory=dict)
     """Of the build's own steps, and harmless later."""
     apt: tuple[str, ...] = ()
+    tools: str | None = None
+    """File of hash-pinned packages that the commands are run with. Those of `requirements` come
+    after them: a change of ours leaves what the commands made as it is."""
     commands: tuple[str, ...] = ()
     """Lines of shell."""
     check: str | None = None
@@ -73,8 +78,9 @@ def service() -> Recipe:
 def worker() -> Recipe:
     options = InstallOptions(Path(resources.COMFYUI), base_python="python")
     return Recipe(
-        requirements="requirements/gpu.txt",  # with comfy-cli, and onnxruntime for GPUs alone
+        requirements="requirements/gpu.txt",  # with onnxruntime for GPUs alone
         env=resources.WORKER,
+        tools="requirements/comfy_cli.txt",
         build_env={**UNTRACKED, "PIP_NO_CACHE_DIR": "1"},  # else gigabytes of it are in the image
         apt=("git",),
         commands=tuple(_comfyui(options)),
@@ -95,13 +101,11 @@ def build(base: ImageT, recipe: Recipe, root: Path, settings: Settings) -> Image
     """`base` with everything in it. `root` is the project's folder."""
     image = base.env({**recipe.build_env}) if recipe.build_env else base
     image = image.apt_install(*recipe.apt) if recipe.apt else image
-    image = image.uv_pip_install(
-        requirements=[str(root / recipe.requirements)],
-        extra_options="--require-hashes --no-deps",
-        uv_version=UV,
-    )
+    if recipe.tools is not None:
+        image = _with_packages(image, root / recipe.tools)
     if recipe.commands:
         image = image.run_commands(*recipe.commands)
+    image = _with_packages(image, root / recipe.requirements)
     if recipe.check is not None:
         for folder in CHECKED:
             image = _with_folder(image, root, folder, CHECK_CODE, copy=True)
@@ -116,6 +120,15 @@ def build(base: ImageT, recipe: Recipe, root: Path, settings: Settings) -> Image
     for local, remote in tables.values():
         image = image.add_local_file(local.absolute(), str(remote))
     return image
+
+
+def _with_packages(image: ImageT, requirements: Path) -> ImageT:
+    return image.uv_pip_install(
+        requirements=[str(requirements)],
+        # Compiled when the image is built, not by each container's first start.
+        extra_options="--require-hashes --no-deps --compile-bytecode",
+        uv_version=UV,
+    )
 
 
 def _with_folder(

@@ -6,10 +6,12 @@ The variables stand in the image and in no function's environment: where the ima
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
+
+from pipeline.comfyui_setup.pins import PYTHON
 
 CODE = PurePosixPath("/root")
 """Where the platform puts the file that is deployed, and looks for modules."""
@@ -33,9 +35,20 @@ SERVICE: Mapping[str, str] = MappingProxyType(
     {
         **EVERYWHERE,
         "RYLA_LORA_DIR": str(LORAS),
-        "HF_XET_HIGH_PERFORMANCE": "1",
     }
 )
+NVIDIA = COMFYUI / ".venv" / "lib" / f"python{PYTHON}" / "site-packages" / "nvidia"
+"""Where ComfyUI's torch has its CUDA libraries."""
+CUDA_LIBRARIES: Mapping[str, str] = MappingProxyType(
+    {
+        "libcublas.so.13": "nvidia-cublas",
+        "libcublasLt.so.13": "nvidia-cublas",
+        "libcudart.so.13": "nvidia-cuda-runtime",
+        "libcudnn.so.9": "nvidia-cudnn-cu13",
+        "libcurand.so.10": "nvidia-curand",
+    }
+)
+"""What onnxruntime-gpu 1.31 asks the loader for, and the package that has it."""
 WORKER: Mapping[str, str] = MappingProxyType(
     {
         **EVERYWHERE,
@@ -43,13 +56,14 @@ WORKER: Mapping[str, str] = MappingProxyType(
         "RYLA_COMFYUI_DIR": str(COMFYUI),
         "RYLA_COMFYUI_PYTHON": str(COMFYUI / ".venv" / "bin" / "python"),
         "RYLA_COMFYUI_READY_SECONDS": "180",
+        # onnxruntime finds CUDA nowhere else: our environment has no libraries of its own.
+        "LD_LIBRARY_PATH": ":".join(str(NVIDIA / folder / "lib") for folder in ("cu13", "cudnn")),
         # Kernels that are compiled once serve every later container.
         "TORCHINDUCTOR_CACHE_DIR": str(CACHE / "inductor"),
         "TRITON_CACHE_DIR": str(CACHE / "triton"),
         "CUDA_CACHE_PATH": str(CACHE / "cuda"),
     }
 )
-
 
 VolumeVersion = Literal[1, 2]
 VOLUME_VERSION: Final = 2
@@ -69,6 +83,9 @@ class NamedVolume:
         """What makes it. The deploy does so by itself."""
         return f"modal volume create {self.name} --version {VOLUME_VERSION}"
 
+
+APP = "ryla"
+"""The name that stands for the app's own in the names below."""
 
 WEIGHTS = NamedVolume("ryla-models", MODELS, "weights and face packs, read-only in workers")
 LORA_FILES = NamedVolume("ryla-loras", LORAS, "LoRAs that workers have pulled from the bucket")
@@ -113,3 +130,10 @@ API_KEYS = NamedSecret(
 SECRETS: Mapping[str, NamedSecret] = MappingProxyType(
     {secret.name: secret for secret in (BUCKET, POSTHOG, HUGGING_FACE, API_KEYS)}
 )
+
+NamedT = TypeVar("NamedT", NamedVolume, NamedSecret)
+
+
+def of_app(named: NamedT, app: str) -> NamedT:
+    """As an app of this name has it: two apps in one environment share nothing."""
+    return replace(named, name=f"{app}{named.name.removeprefix(APP)}")

@@ -59,13 +59,14 @@ def test_a_deploy_without_a_token_says_how_to_get_one(
 def test_it_deploys_once_nothing_is_missing_and_the_check_agrees(
     plane: ModalPlane, bare_ryla: Ryla, tmp_path: Path
 ) -> None:
-    keys = plane.secrets.pop("ryla-api-keys")
+    taken = {name: plane.secrets.pop(name) for name in ("ryla-api-keys", "ryla-posthog")}
     code, _, err = run("deploy", "--json", cwd=tmp_path, environ=plane.environ)
     assert code == 1
-    assert "'ryla-api-keys' not found" in err
+    assert "secret ryla-api-keys: missing" in err
+    assert "secret ryla-posthog: missing" in err, "all that is missing, at once"
     assert json.loads(err.splitlines()[-1])["error"]["code"] == "deploy_failed"
 
-    plane.secrets["ryla-api-keys"] = keys
+    plane.secrets.update(taken)
     (tmp_path / "own.toml").write_text("[routes.Flux]\nmax_containers = 3\n")
     own = {**plane.environ, "RYLA_ROUTES_FILE": "own.toml"}
     code, out, err = run("deploy", "--json", cwd=tmp_path, environ=own)
@@ -133,3 +134,13 @@ def test_where_modal_is_not_installed_that_is_said(
 
 def test_the_bill_is_made_of_what_the_dispatcher_asks_for() -> None:
     assert (deployment.DISPATCHER_CORES, deployment.DISPATCHER_MIB) == (0.125, 192)
+
+
+def test_half_a_key_pair_is_told_and_the_rest_is_still_looked_at(
+    bare_ryla: Ryla, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.cli.deploy.find_spec", lambda name: None)
+    answer = bare_ryla("deploy", "--check", "--json", RYLA_ACCESS_KEY_ID="x")
+    found = {row["check"]: row["health"] for row in answer.document["checks"]}
+    assert answer.code == 1
+    assert (found["settings"], found["routes"]) == ("failed", "ok")

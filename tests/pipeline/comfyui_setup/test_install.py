@@ -8,6 +8,7 @@ from config.errors import InstallFailed
 from pipeline.comfyui_setup import install
 from pipeline.comfyui_setup.install import InstallOptions, run, steps
 from pipeline.comfyui_setup.pins import COMFYUI, PACKS
+from pipeline.comfyui_setup.pins import COMMIT as COMFYUI_COMMIT
 from workflows.required_nodes import CORE, INSTANTID, NEEDED
 
 COMMIT = PACKS[INSTANTID].commit
@@ -41,6 +42,7 @@ def test_packs_are_taken_at_their_commits(tmp_path: Path) -> None:
     pack = tmp_path / "custom_nodes" / INSTANTID
 
     assert done[1:] == [
+        f"git -C {tmp_path} checkout --quiet --detach {COMFYUI_COMMIT}",
         f"git clone --quiet --no-checkout {PACKS[INSTANTID].repository} {pack}",
         f"git -C {pack} checkout --quiet --detach {COMMIT}",
     ]

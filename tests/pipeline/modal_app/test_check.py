@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from config.errors import EngineUnavailable
+from config.settings import Settings
 from config.tables import ModelTable, Route, RouteTable, load_models, load_routes
 from pipeline.doctor import Health, Row
 from pipeline.modal_app import check, resources
@@ -169,3 +170,31 @@ def test_a_gate_that_is_closed_to_the_token_is_found(
 
 def test_the_bytes_of_all_weights_in_use_are_added_up() -> None:
     assert check.weights_gib(MODELS) == pytest.approx(sum(WEIGHTS.values()) / 2**30, rel=1e-6)
+
+
+def test_another_app_has_secrets_and_volumes_of_its_own() -> None:
+    found = {row.check: row for row in check.of_account(Account(), MODELS, "studio")}
+
+    assert found["secret studio-bucket"].health is Health.FAILED
+    assert "modal secret create studio-bucket" in str(found["secret studio-bucket"].fix)
+    assert found["volume studio-models"].fix == "modal volume create studio-models --version 2"
+    assert not any("ryla" in name for name in found)
+
+
+def test_keys_that_stand_here_must_have_their_form() -> None:
+    right = f"acme:{'0' * 64}"
+    assert check.of_keys(Settings()) is None
+    row = check.of_keys(Settings.model_validate({"api_keys": f"{right},acme:secret"}))
+    assert row is not None
+    assert (row.health, "part 2 is not" in row.found) == (Health.FAILED, True)
+    row = check.of_keys(Settings.model_validate({"api_keys": right}))
+    assert row is not None
+    assert row.health is Health.OK
+
+
+def test_half_a_key_pair_is_one_row_of_the_check() -> None:
+    row = check.of_settings({"RYLA_ACCESS_KEY_ID": "x"})
+    assert row is not None
+    assert row.found == "RYLA_ACCESS_KEY_ID is set without RYLA_SECRET_ACCESS_KEY"
+    assert check.of_settings({}) is None
+    assert check.of_settings(dict.fromkeys(check.KEY_PAIR, "x")) is None

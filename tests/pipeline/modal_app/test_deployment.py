@@ -79,3 +79,15 @@ def test_a_gpu_that_nobody_knows_is_no_deployment(tmp_path: Path) -> None:
     own.write_text('[routes.Flux]\ngpus = ["L40"]\n')
     with pytest.raises(InvalidSetting, match="no GPU named 'L40'"):
         Deployment.of(ROOT, {"RYLA_ROUTES_FILE": str(own)})
+
+
+def test_the_environment_that_modal_was_told_is_the_deployments() -> None:
+    assert Deployment.of(ROOT, {}, "staging").settings.modal_environment == "staging"
+    assert Deployment.of(ROOT, {}, None).settings.modal_environment is None
+    same = Deployment.of(ROOT, {"RYLA_MODAL_ENVIRONMENT": "staging"}, "staging")
+    assert same.settings.modal_environment == "staging"
+
+
+def test_two_environments_are_refused() -> None:
+    with pytest.raises(InvalidSetting, match="is staging, and modal deploys to prod"):
+        Deployment.of(ROOT, {"RYLA_MODAL_ENVIRONMENT": "staging"}, "prod")

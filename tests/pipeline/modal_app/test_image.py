@@ -8,8 +8,8 @@ from typing import Self
 import pytest
 
 from config.settings import Settings
-from pipeline.comfyui_setup.pins import COMFYUI, PACKS, constraints
-from pipeline.modal_app import image
+from pipeline.comfyui_setup.pins import COMFYUI, COMMIT, PACKS, constraints
+from pipeline.modal_app import image, resources
 from pipeline.modal_app.image import Recipe, build
 from workflows.required_nodes import INSTANTID
 
@@ -72,10 +72,11 @@ def at(lines: list[str], pattern: str) -> int:
 def test_what_changes_seldom_comes_first_and_the_projects_source_last(worker: list[str]) -> None:
     order = [
         at(worker, "^apt git"),
-        at(worker, "^uv .*requirements/gpu.txt"),
+        at(worker, "^uv .*requirements/comfy_cli.txt"),
         at(worker, f"^run comfy .*install --version {COMFYUI}"),
         at(worker, "pip install .* torch torchvision torchaudio$"),
         at(worker, r"pip install .*-r \S*/requirements.txt"),
+        at(worker, "^uv .*requirements/gpu.txt"),
         at(worker, "^copy /opt/ryla/check/workflows/required_nodes.py"),
         at(worker, "^run .* -m pipeline.comfyui_setup.check /opt/ComfyUI"),
         at(worker, "^env RYLA_COMFYUI_DIR=/opt/ComfyUI"),
@@ -147,3 +148,38 @@ def test_tables_of_the_operators_are_shipped_and_named(tmp_path: Path) -> None:
 )
 def test_events_say_which_environment_they_are_of(settings: dict[str, str], name: str) -> None:
     assert f"env RYLA_ENVIRONMENT={name}" in lines(image.service(), **settings)
+
+
+def packages(file: str) -> set[str]:
+    return set(re.findall(r"^[a-z0-9.-]+==[^ ]+", (ROOT / file).read_text(), re.MULTILINE))
+
+
+def test_what_comfy_cli_needs_is_what_comes_later_at_the_same_versions() -> None:
+    assert packages("requirements/comfy_cli.txt") <= packages("requirements/gpu.txt")
+
+
+def test_comfyui_is_taken_at_its_commit(worker: list[str]) -> None:
+    assert at(worker, f"checkout .*--detach {COMMIT}") > at(worker, "^run comfy ")
+
+
+def test_packages_are_compiled_when_the_image_is_built(worker: list[str]) -> None:
+    installs = [line for line in (*worker, *lines(image.service())) if line.startswith("uv ")]
+    assert len(installs) == 3
+    assert all("--compile-bytecode" in line for line in installs)
+
+
+def test_onnxruntime_finds_the_cuda_libraries_of_comfyuis_torch(worker: list[str]) -> None:
+    [path] = [line for line in worker if line.startswith("env LD_LIBRARY_PATH=")]
+    assert path.split("=")[1].split(":") == [
+        f"/opt/ComfyUI/.venv/lib/python3.11/site-packages/nvidia/{folder}/lib"
+        for folder in ("cu13", "cudnn")
+    ]
+
+
+@pytest.mark.parametrize("library", resources.CUDA_LIBRARIES)
+def test_comfyuis_environment_has_each_library_in_the_major_that_is_asked_for(library: str) -> None:
+    package, major = resources.CUDA_LIBRARIES[library], library.rpartition(".")[2]
+    pinned = dict(line.split(" ")[0].split("==") for line in constraints() if "==" in line)
+    assert pinned[package].split(".")[0] == major
+    ours = packages("requirements/gpu.txt")
+    assert "onnxruntime-gpu==1.31.1" in ours, "another version: look again what it asks for"
