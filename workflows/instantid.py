@@ -98,17 +98,22 @@ def face_pass(
     sampling: Sampling,
     filename_prefix: str,
     side: int = SIDE,
+    landmarks: str | None = None,
 ) -> Graph:
     """The graph that gives a face in an input picture to another person; `weights` as above.
 
-    The crop itself is the pose. Nothing outside it changes. A crop without a face would be taken
-    for a picture of keypoints, so the caller makes sure that there is one.
+    The crop itself is the pose, or `landmarks`: an input file with five points drawn, of
+    `work_size` of the crop. Nothing outside it changes. A crop without a face would be taken for a
+    picture of keypoints, so the caller makes sure that there is one.
     """
     graph = Graph()
     base = graph.add("LoadImage", id="picture", image=picture).out()
     cut = graph.add("ImageCrop", id="crop", image=base, **crop._asdict()).out()
-    enlarged = _scaled(graph, "enlarge", cut, *_work_size(crop, side))
-    checkpoint, applied = _apply(graph, weights, prompt, negative_prompt, identity, pose=enlarged)
+    enlarged = _scaled(graph, "enlarge", cut, *work_size(crop, side))
+    pose = enlarged
+    if landmarks is not None:
+        pose = graph.add("LoadImage", id="landmarks", image=landmarks).out()
+    checkpoint, applied = _apply(graph, weights, prompt, negative_prompt, identity, pose)
     latent = graph.add("VAEEncode", id="encode", pixels=enlarged, vae=checkpoint.out(2)).out()
     mask = _soft_mask(graph, crop)
     masked = graph.add("SetLatentNoiseMask", id="noise_mask", samples=latent, mask=mask)
@@ -204,7 +209,7 @@ def _scaled(graph: Graph, id: str, image: Link, width: int, height: int) -> Link
     ).out()
 
 
-def _work_size(crop: Crop, side: int) -> tuple[int, int]:
+def work_size(crop: Crop, side: int) -> tuple[int, int]:
     """The crop's shape with `side` as its longer side, in whole latent pixels."""
     longest = max(crop.width, crop.height)
     return (

@@ -37,6 +37,10 @@ class Field:
             parser.add_argument(
                 self.flag, action="append", metavar="TEXT", required=self.required, **options
             )
+        elif self.type is requests.HeadInput:
+            parser.add_argument(
+                self.flag, type=_head, metavar="YAW,PITCH,ROLL", required=self.required, **options
+            )
         elif self.type in (str, int, float):
             metavar = {str: "TEXT", int: "N", float: "X"}[self.type]
             parser.add_argument(
@@ -51,6 +55,15 @@ def kinds() -> Mapping[str, type]:
         model = get_type_hints(each)["model"]
         found[str(get_args(model)[0])] = each
     return found
+
+
+def _head(text: str) -> requests.HeadInput:
+    """Of one to three angles in degrees. Raises ValueError."""
+    angles = [float(part) for part in text.split(",")]
+    if len(angles) > 3:
+        raise ValueError(text)
+    yaw, pitch, roll = (*angles, 0.0, 0.0)[:3]
+    return {"yaw": yaw, "pitch": pitch, "roll": roll}
 
 
 def fields(request: type) -> Iterator[Field]:

@@ -194,6 +194,14 @@ class FluxInstantId(Common, total=False):
     max_tries: Annotated[
         int, "Seeds tried for a picture below a minimum; best kept. 1 to 8, default 3."
     ]
+    head: Annotated[
+        HeadInput | None,
+        "How the head is turned; null leaves it as in the reference, or as composed.",
+    ]
+    framing: Annotated[
+        Literal["close-up", "half", "full"] | None,
+        "How much of the person is seen, with `head` alone; null means close-up.",
+    ]
     base: Annotated[
         Literal["flux-dev", "z-image-turbo"],
         "The model that composes the picture. Default flux-dev.",
@@ -295,6 +303,14 @@ class SdxlInstantId(Common, total=False):
     min_face_similarity: Annotated[float | None, "Below it, another seed is tried. -1 to 1."]
     max_tries: Annotated[
         int, "Seeds tried for a picture below a minimum; best kept. 1 to 8, default 3."
+    ]
+    head: Annotated[
+        HeadInput | None,
+        "How the head is turned; null leaves it as in the reference, or as composed.",
+    ]
+    framing: Annotated[
+        Literal["close-up", "half", "full"] | None,
+        "How much of the person is seen, with `head` alone; null means close-up.",
     ]
 
 

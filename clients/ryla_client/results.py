@@ -123,9 +123,9 @@ class ViewAngles(TypedDict):
 
 
 class OutputView(TypedDict):
-    """Which view of a character sheet a picture is, and how it came about."""
+    """Which view a picture was to show, and how it came about."""
 
-    number: int
+    number: int | None
     id: str
     asked: ViewAngles | None
     measured: ViewAngles | None

@@ -106,7 +106,6 @@ class SheetMaker:
         graph.extra_data[VIEW_NOTE] = view_note(view.asked)
         if self.references and not view.back:
             graph.extra_data[REFERENCE_FACE] = self._references[0]
-            graph.extra_data[VIEW_NOTE] = view_note(view.asked)
         body, timings = self._run(graph, step.number, part, parts)
         faces = self._faces(body)
         verdict = self._judged(view, faces)

@@ -6,9 +6,18 @@ from enum import StrEnum
 
 from config.errors import FaceModelsMissing
 from handlers.faces.boxes import Box, Embedding, Face, FaceFinder, choose
-from handlers.faces.match import Calibration, Reason, Score, best, score
+from handlers.faces.match import (
+    Calibration,
+    Gate,
+    Reason,
+    Score,
+    best,
+    score,
+    worth_another_try,
+)
 from handlers.faces.quality import flaw, is_crowd
 from handlers.faces.references import Reference, faces_of, require_one_person
+from handlers.faces.view import IDENTITY_TO, AskedView, ViewReason, ViewVerdict, judge_view
 
 FIELD = "reference_image"
 
@@ -32,6 +41,8 @@ class FaceTry:
     seed: int
     seconds: float
     """To make it."""
+    view: ViewVerdict | None = None
+    """Where a view was asked for."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +62,30 @@ class FaceMeasurement:
 
 
 def kept(tries: Sequence[FaceTry]) -> int:
-    return best([one.score for one in tries])
+    """The first of the most similar ones, among those whose view is the least wrong."""
+    rank = min(_wrongness(one) for one in tries)
+    right = [at for at, one in enumerate(tries) if _wrongness(one) == rank]
+    return right[best([tries[at].score for at in right])]
+
+
+def _wrongness(one: FaceTry) -> int:
+    if one.view is None or one.view.ok:
+        return 0
+    return 2 if one.view.wrong else 1
+
+
+def again(gate: Gate, one: FaceTry) -> bool:
+    """Whether another try is due: for a wrong view, or for a face that should be more alike.
+
+    A head that is to be turned so far that faces cannot be told apart is not tried for likeness.
+    """
+    if one.view is not None:
+        asked = one.view.asked.head
+        if one.view.wrong:
+            return True
+        if asked is None or abs(asked.yaw) > IDENTITY_TO:
+            return False
+    return worth_another_try(gate, one.score)
 
 
 @dataclass(frozen=True)
@@ -95,8 +129,33 @@ class Scorer:
 
         Where the face cannot be told from others, the score has a reason and no numbers.
         """
+        result, face, _ = self._measured(image, near)
+        return result, face.box if face else None
+
+    def measure_try(
+        self,
+        image: bytes,
+        seed: int,
+        seconds: float,
+        *,
+        near: Box | None = None,
+        asked: AskedView | None = None,
+        size: tuple[int, int] = (0, 0),
+    ) -> FaceTry:
+        """A picture of this seed, of width and height in pixels, scored, and its view judged."""
+        result, face, faces = self._measured(image, near)
+        view = None
+        if asked is not None and self.finder is None:
+            view = ViewVerdict(asked, reason=ViewReason.FACE_MODELS_MISSING)
+        elif asked is not None:
+            view = judge_view(asked, faces, size, subject=face if near else None)
+        return FaceTry(result, face.box if face else None, seed, seconds, view)
+
+    def _measured(
+        self, image: bytes, near: Box | None
+    ) -> tuple[Score, Face | None, Sequence[Face]]:
         if self.finder is None:
-            return Score(None, reason=Reason.FACE_MODELS_MISSING), None
+            return Score(None, reason=Reason.FACE_MODELS_MISSING), None, ()
         faces = self.finder.find_faces(image)
         face = nearest(faces, near) if faces else None
         result = score(
@@ -108,7 +167,7 @@ class Scorer:
             faces_found=len(faces),
             flaw=self.flaw or _flaw(face, faces, near),
         )
-        return result, face.box if face else None
+        return result, face, faces
 
 
 def _flaw(face: Face | None, faces: Sequence[Face], near: Box | None) -> Reason | None:

@@ -12,8 +12,10 @@ from pydantic import Field
 from config.errors import NoFace
 from config.tables import ModelTable, WeightFile
 from handlers.faces.boxes import Box, Face, FaceFinder, choose, crop_box
-from handlers.faces.measurement import FaceMeasurement, FaceTry, FaceUse, Scorer, kept
+from handlers.faces.landmark_image import drawn_points, fitted_landmarks
+from handlers.faces.measurement import FaceMeasurement, FaceUse, Scorer, kept
 from handlers.faces.references import faces_of
+from handlers.faces.view_note import VIEW_NOTE, view_note
 from handlers.kinds.base import GraphRunner, JobRequest, Rendered, Work
 from handlers.kinds.flux import DEFAULT_GUIDANCE, FluxDev, FluxDevInput
 from handlers.kinds.instantid import (
@@ -180,6 +182,8 @@ class FluxInstantId(InstantIdKind[FluxInstantIdInput]):
         composed_by = sha256s(models.weights(composer(request)[0].weight_set))
         for ordinal, graph in enumerate(self._compositions(job, models)):
             graph.extra_data[REFERENCE_FACE] = session.references[0]
+            if request.asked_view is not None:
+                graph.extra_data[VIEW_NOTE] = view_note(request.asked_view)
             done = runner.render(graph, part=2 * ordinal, parts=2 * request.num_images)
             composition = Rendered(
                 body=only_file(done, ordinal),
@@ -218,6 +222,7 @@ class FluxInstantId(InstantIdKind[FluxInstantIdInput]):
         request, runner = session.request, session.runner
         box = crop_box(face.box, (request.width, request.height), request.face_padding)
         picture = runner.upload(composition.body, input_name(composition.body))
+        landmarks = self._fitted_landmarks(request, runner, face, box)
         job = session.job
 
         def render_attempt(seed: int, number: int) -> Attempt:
@@ -229,12 +234,20 @@ class FluxInstantId(InstantIdKind[FluxInstantIdInput]):
                 box,
                 seed,
                 f"ryla/{job.job_id}/a{job.attempt}/face-{ordinal}-try-{number}",
+                landmarks,
             )
             with no_face_said_plainly():
                 done = runner.render(graph, part=2 * ordinal + 1, parts=2 * request.num_images)
             body = only_file(done, ordinal)
-            score, found = session.scorer.measure(body, near=face.box)
-            return Attempt(body, graph, done.timings, FaceTry(score, found, seed, done.seconds))
+            tried = session.scorer.measure_try(
+                body,
+                seed,
+                done.seconds,
+                near=face.box,
+                asked=request.asked_view,
+                size=(request.width, request.height),
+            )
+            return Attempt(body, graph, done.timings, tried)
 
         tries = attempts(request, runner, composition.seed, render_attempt)
         best = kept([take.face for take in tries])
@@ -249,6 +262,20 @@ class FluxInstantId(InstantIdKind[FluxInstantIdInput]):
             face=FaceMeasurement([take.face for take in tries], best, box),
             composition=composition.body if request.keep_composition else None,
         )
+
+    def _fitted_landmarks(
+        self, request: FluxInstantIdInput, runner: GraphRunner, face: Face, crop: Box
+    ) -> str | None:
+        """The asked head, drawn where the composed face is; None leaves the face as composed."""
+        if request.head is None:
+            return None
+        points = fitted_landmarks(request.head.head, face.box)
+        size = instantid.work_size(Crop(crop.x, crop.y, crop.width, crop.height), self._side)
+        across, down = size[0] / crop.width, size[1] / crop.height
+        drawn = drawn_points(
+            [((x - crop.x) * across, (y - crop.y) * down) for x, y in points], size
+        )
+        return runner.upload(drawn, input_name(drawn))
 
     def _compositions(
         self, job: JobRequest[FluxInstantIdInput], models: ModelTable
@@ -266,6 +293,7 @@ class FluxInstantId(InstantIdKind[FluxInstantIdInput]):
         box: Box,
         seed: int,
         prefix: str,
+        landmarks: str | None = None,
     ) -> Graph:
         return instantid.face_pass(
             files,
@@ -284,6 +312,7 @@ class FluxInstantId(InstantIdKind[FluxInstantIdInput]):
             ),
             filename_prefix=prefix,
             side=self._side,
+            landmarks=landmarks,
         )
 
 

@@ -13,9 +13,11 @@ from pydantic_core import PydanticCustomError
 from config.errors import MissingModel, NodeFailed, NoFace, OutputsMissing
 from config.tables import ModelTable, WeightFile
 from handlers.faces.boxes import Face
-from handlers.faces.match import Gate, require_above_strangers, worth_another_try
-from handlers.faces.measurement import FaceMeasurement, FaceTry, FaceUse, Scorer, kept
+from handlers.faces.landmark_image import landmark_image
+from handlers.faces.match import Gate, require_above_strangers
+from handlers.faces.measurement import FaceMeasurement, FaceTry, FaceUse, Scorer, again, kept
 from handlers.faces.references import MOST, Reference
+from handlers.faces.view import AskedView, Framing
 from handlers.kinds.base import (
     GraphRunner,
     JobRequest,
@@ -27,6 +29,7 @@ from handlers.kinds.base import (
 from handlers.kinds.requirements import RequiredInputs
 from handlers.kinds.seeds import derive_seed, output_seed
 from handlers.kinds.text_to_image import TextToImage, TextToImageInput
+from handlers.kinds.view_fields import FramingName, HeadInput
 from handlers.media import png
 from workflows import instantid
 from workflows.graph import Graph
@@ -93,6 +96,23 @@ class InstantIdInput(TextToImageInput):
         default=3, ge=1, le=8, description="Seeds tried for a picture below a minimum; best kept."
     )
 
+    head: HeadInput | None = Field(
+        default=None,
+        description="How the head is turned; null leaves it as in the reference, or as composed.",
+    )
+    framing: FramingName | None = Field(
+        default=None,
+        validate_default=True,
+        description="How much of the person is seen, with `head` alone; null means close-up.",
+    )
+
+    @field_validator("framing")
+    @classmethod
+    def _of_a_head(cls, framing: Framing | None, info: ValidationInfo) -> Framing | None:
+        if framing is not None and info.data.get("head") is None:
+            raise ValueError("framing needs head: {} looks into the camera")
+        return framing
+
     @field_validator("reference_image", "reference_images")
     @classmethod
     def _in_the_bucket(cls, given: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
@@ -139,6 +159,11 @@ class InstantIdInput(TextToImageInput):
     @property
     def gate(self) -> Gate:
         return Gate(self.min_face_match, self.min_face_similarity)
+
+    @property
+    def asked_view(self) -> AskedView | None:
+        """Without a framing, any is taken."""
+        return None if self.head is None else AskedView(self.head.head, self.framing)
 
     def identity(self, uploaded: Sequence[str]) -> Identity:
         """By the names of the uploaded references."""
@@ -194,6 +219,7 @@ class SdxlInstantId(InstantIdKind[SdxlInstantIdInput]):
         seed: int,
         prefix: str,
         uploaded: Sequence[str] | None = None,
+        landmarks: str = NOT_UPLOADED,
     ) -> Graph:
         request = job.input
         return instantid.text_to_image(
@@ -211,6 +237,7 @@ class SdxlInstantId(InstantIdKind[SdxlInstantIdInput]):
                 scheduler=request.scheduler,
             ),
             filename_prefix=prefix,
+            landmarks=None if request.head is None else landmarks,
         )
 
     def graphs(self, job: JobRequest[SdxlInstantIdInput], models: ModelTable) -> Sequence[Graph]:
@@ -224,17 +251,24 @@ class SdxlInstantId(InstantIdKind[SdxlInstantIdInput]):
         references = references_of(job)
         scorer = scorer_of(references, request, runner)
         uploaded = upload_all(references, scorer.faces, runner)
+        landmarks = uploaded_landmarks(request, runner)
         weights = sdxl_weights(request.sdxl_checkpoint, models)
         for ordinal in range(request.num_images):
 
             def render_attempt(seed: int, number: int, ordinal: int = ordinal) -> Attempt:
                 prefix = f"ryla/{job.job_id}/a{job.attempt}/image-{ordinal}-try-{number}"
-                graph = self.graph(job, names(weights), seed, prefix, uploaded)
+                graph = self.graph(job, names(weights), seed, prefix, uploaded, landmarks)
                 with no_face_said_plainly():
                     done = runner.render(graph, part=ordinal, parts=request.num_images)
                 body = only_file(done, ordinal)
-                score, box = scorer.measure(body)
-                return Attempt(body, graph, done.timings, FaceTry(score, box, seed, done.seconds))
+                face = scorer.measure_try(
+                    body,
+                    seed,
+                    done.seconds,
+                    asked=request.asked_view,
+                    size=(request.width, request.height),
+                )
+                return Attempt(body, graph, done.timings, face)
 
             tries = attempts(request, runner, output_seed(job.seed, ordinal), render_attempt)
             best = kept([take.face for take in tries])
@@ -312,18 +346,28 @@ def attempts(
     seed: int,
     render_attempt: Callable[[int, int], Attempt],
 ) -> Sequence[Attempt]:
-    """Takes of one picture, until one passes the gate or tries, time or budget are used up."""
+    """Takes of one picture, until one shows the view that was asked for and passes the gate, or
+    tries, time or budget are used up."""
     tries: list[Attempt] = []
     for number in range(request.max_tries):
         tries.append(
             render_attempt(seed if number == 0 else derive_seed(f"{seed}/try", number), number)
         )
         last = tries[-1].face
-        if not worth_another_try(request.gate, last.score):
+        if not again(request.gate, last):
             break
         if not runner.has_time_for(last.seconds):
             break
     return tries
+
+
+def uploaded_landmarks(request: InstantIdInput, runner: GraphRunner) -> str:
+    """The head that was asked for, drawn for InstantID; a name that stands for nothing else."""
+    if request.head is None:
+        return NOT_UPLOADED
+    framing, size = request.framing or Framing.CLOSE_UP, (request.width, request.height)
+    drawn = landmark_image(request.head.head, framing, size)
+    return runner.upload(drawn, input_name(drawn))
 
 
 def input_name(body: bytes) -> str:

@@ -82,11 +82,12 @@ class ViewAngles(_Part):
 
 
 class OutputView(_Part):
-    """Which view of a character sheet a picture is, and how it came about."""
+    """Which view a picture was to show, and how it came about."""
 
-    number: int
-    """Its place in the sheet, from 1: a missing one shifts no other."""
+    number: int | None = None
+    """Its place in a character sheet, from 1: a missing one shifts no other."""
     id: str
+    """Of the sheet's view, or the picture's name."""
     asked: ViewAngles | None = None
     measured: ViewAngles | None = None
     """Null where nothing was measured."""
@@ -148,7 +149,7 @@ class Output(_Part):
     composition: "Output | None" = None
     """The picture before its face pass, where it was to be kept."""
     view: OutputView | None = None
-    """Of a character sheet."""
+    """Where a view was asked for: in a character sheet, or by `head`."""
 
 
 class ColdParts(_Part):

@@ -1,13 +1,22 @@
 """Puts a picture into the bucket and says in the result what it is."""
 
 from handlers.faces.boxes import Box
+from handlers.faces.head import Head
 from handlers.faces.match import Reason
 from handlers.faces.measurement import FaceMeasurement
+from handlers.faces.view import Framing
 from handlers.kinds.base import Rendered
 from handlers.media import images, raw_outputs
 from pipeline.contract.keys import attempt_folder
 from pipeline.contract.lease import Lease
-from pipeline.contract.result import FaceBaseline, Output, OutputFace, Region
+from pipeline.contract.result import (
+    FaceBaseline,
+    Output,
+    OutputFace,
+    OutputView,
+    Region,
+    ViewAngles,
+)
 from pipeline.store.conditional import SafeStore
 from pipeline.worker.heartbeat import Heartbeat
 
@@ -22,7 +31,10 @@ def store(rendered: Rendered, lease: Lease, bucket: SafeStore, heart: Heartbeat)
         name = f"{rendered.name}-composition"
         before = _put(rendered, rendered.composition, name, lease, bucket, heart)
         stored = stored.model_copy(update={"composition": before})
-    return stored if rendered.face is None else stored.model_copy(update=told(rendered.face))
+    if rendered.face is None:
+        return stored
+    fields = {**told(rendered.face), "view": view_of(rendered.name, rendered.face)}
+    return stored.model_copy(update=fields)
 
 
 def _put(
@@ -79,6 +91,28 @@ def told(report: FaceMeasurement) -> dict[str, OutputFace | Region | str | None]
         tries=len(report.tries),
     )
     return {"face": face, "face_reason": None, "resampled": resampled}
+
+
+def view_of(name: str, report: FaceMeasurement) -> OutputView | None:
+    """How the head is turned, beside how it was to be; None where nobody asked."""
+    verdict = None if report.best is None else report.best.view
+    if verdict is None:
+        return None
+    return OutputView(
+        id=name,
+        asked=_angles(verdict.asked.head, verdict.asked.framing),
+        measured=_angles(verdict.measured, verdict.framing),
+        ok=verdict.ok,
+        reason=verdict.reason,
+        tries=len(report.tries),
+        seconds=sum(one.seconds for one in report.tries),
+    )
+
+
+def _angles(head: Head | None, framing: Framing | None) -> ViewAngles | None:
+    if head is None:
+        return None
+    return ViewAngles(yaw=head.yaw, pitch=head.pitch, roll=head.roll, framing=framing)
 
 
 def region(box: Box) -> Region:

@@ -1,5 +1,6 @@
 """The command line, by its old names and by its new ones. What the docs show is in test_docs."""
 
+import argparse
 import json
 import re
 from pathlib import Path
@@ -51,6 +52,18 @@ def test_every_field_that_a_word_can_hold_has_a_flag(
         "--workflow",
         "--inputs",
     }
+
+
+def test_a_head_is_one_to_three_angles() -> None:
+    parser = argparse.ArgumentParser()
+    (head,) = (
+        each for each in _flags.fields(_flags.kinds()["sdxl-instantid"]) if each.name == "head"
+    )
+    head.add_to(parser)
+    assert parser.parse_args(["--head=-35"]).head == {"yaw": -35.0, "pitch": 0.0, "roll": 0.0}
+    assert parser.parse_args(["--head=0,20,5"]).head == {"yaw": 0.0, "pitch": 20.0, "roll": 5.0}
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--head=left"])
 
 
 def test_old_names_mean_what_they_mean_to_the_server() -> None:

@@ -332,6 +332,14 @@ export interface FluxInstantIdInput {
    */
   max_tries?: number;
   /**
+   * How the head is turned; null leaves it as in the reference, or as composed.
+   */
+  head?: HeadInput | null;
+  /**
+   * How much of the person is seen, with `head` alone; null means close-up.
+   */
+  framing?: ("close-up" | "half" | "full") | null;
+  /**
    * The model that composes the picture.
    */
   base?: "flux-dev" | "z-image-turbo";
@@ -367,6 +375,23 @@ export interface FluxInstantIdInput {
    * Store the picture before its face pass too.
    */
   keep_composition?: boolean;
+}
+/**
+ * Where a head is turned, in degrees; all 0 looks into the camera.
+ */
+export interface HeadInput {
+  /**
+   * Above 0, the face turns to the picture's right.
+   */
+  yaw?: number;
+  /**
+   * Above 0, it looks up.
+   */
+  pitch?: number;
+  /**
+   * Above 0, it leans clockwise.
+   */
+  roll?: number;
 }
 export interface SdxlInstantidManifest {
   version: 1;
@@ -479,6 +504,14 @@ export interface SdxlInstantIdInput {
    * Seeds tried for a picture below a minimum; best kept.
    */
   max_tries?: number;
+  /**
+   * How the head is turned; null leaves it as in the reference, or as composed.
+   */
+  head?: HeadInput | null;
+  /**
+   * How much of the person is seen, with `head` alone; null means close-up.
+   */
+  framing?: ("close-up" | "half" | "full") | null;
 }
 export interface ZImageTurboManifest {
   version: 1;
@@ -710,7 +743,7 @@ export interface View {
    * Its name in the sheet: small letters, digits and hyphens.
    */
   id: string;
-  head?: HeadInput;
+  head?: HeadInput1;
   /**
    * Seen from behind; no face is to be seen.
    */
@@ -743,7 +776,7 @@ export interface View {
 /**
  * Where the head is turned; to the front unless given.
  */
-export interface HeadInput {
+export interface HeadInput1 {
   /**
    * Above 0, the face turns to the picture's right.
    */
@@ -897,10 +930,10 @@ export interface Region {
   height: number;
 }
 /**
- * Which view of a character sheet a picture is, and how it came about.
+ * Which view a picture was to show, and how it came about.
  */
 export interface OutputView {
-  number: number;
+  number?: number | null;
   id: string;
   asked?: ViewAngles | null;
   measured?: ViewAngles | null;

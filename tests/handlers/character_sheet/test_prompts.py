@@ -1,9 +1,10 @@
 import pytest
 
 from handlers.character_sheet.prompts import SheetWords, angle, caption, negative_prompt, prompt
-from handlers.character_sheet.views import HeadInput, View
+from handlers.character_sheet.views import View
 from handlers.faces.head import Head
 from handlers.faces.view import Framing
+from handlers.kinds.view_fields import HeadInput
 
 ANN = SheetWords(description="a woman of 30 with short red hair")
 

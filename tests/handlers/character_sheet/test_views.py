@@ -3,8 +3,9 @@ from collections import Counter
 import pytest
 from pydantic import ValidationError
 
-from handlers.character_sheet.views import PRESETS, HeadInput, Preset, View
+from handlers.character_sheet.views import PRESETS, Preset, View
 from handlers.faces.view import Framing
+from handlers.kinds.view_fields import HeadInput
 
 TEN = PRESETS[Preset.TEN]
 LORA_24 = PRESETS[Preset.LORA_24]
