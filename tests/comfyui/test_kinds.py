@@ -7,7 +7,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -238,6 +238,17 @@ def test_the_nodes_themselves_tell_of_a_reference_without_a_face(
 
     with pytest.raises(NoFace, match="InstantID found no face"):
         maker.make(WITH_FACES["sdxl-instantid"], person=portrait({}))
+
+
+def test_another_head_changes_the_pixels(maker_for: Callable[[Case], Maker]) -> None:
+    """By the drawn landmarks, which take the place of the reference's own."""
+    case = WITH_FACES["sdxl-instantid"]
+    maker = maker_for(case)
+    made = {
+        maker.pixels(replace(case, fields=case.fields | {"head": head}))
+        for head in (None, {"yaw": -35.0}, {"yaw": 35.0})
+    }
+    assert len(made) == 3
 
 
 @pytest.mark.parametrize("name", ["flux-instantid-flux-dev", "flux-instantid-z-image"])
