@@ -112,7 +112,8 @@ class SheetMaker:
         common = _common(view, step.k, verdict, _fault(verdict))
         if view.making is Making.FACE_PASS:
             found = self._boxes(body, faces)
-            common = common if found else {**common, "fault": NO_FACE}
+            if not found and verdict.reason is not ViewReason.UNMEASURED:
+                common["fault"] = NO_FACE
             common["box"] = _region(found[0].box) if found else None
         return self._made(body, name, view, step.k, timings, graph, Composition, common)
 

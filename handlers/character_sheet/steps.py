@@ -17,6 +17,7 @@ from handlers.character_sheet.records import (
     FACE_BELOW_GATE,
     NO_FACE,
     Choice,
+    Composition,
     SheetRecords,
     Try,
     ViewRecords,
@@ -87,7 +88,7 @@ def _next_of(view: PlannedView, made: ViewRecords, attempts: int) -> Compose | M
     if last == 0:
         return _begin(view, 1)
     face, composition = made.tries.get(last), made.compositions.get(last)
-    if face is None and composition is not None and composition.fault is None and _faced(view):
+    if face is None and composition is not None and _is_half(view, composition):
         return MakeFace(view.nn, last, last)
     ended = face or composition
     assert ended is not None
@@ -107,7 +108,7 @@ def choose(view: PlannedView, made: ViewRecords) -> Choice:
 
     There is one: an attempt that did not fail ends with a whole picture.
     """
-    whole = [one for one in made.made if isinstance(one, Try) or not _is_half(view, one.fault)]
+    whole = [one for one in made.made if isinstance(one, Try) or not _is_half(view, one)]
     best = max(whole, key=lambda one: (_goodness(one.fault), _likeness(one), -one.k))
     return Choice(
         number=view.nn,
@@ -118,14 +119,10 @@ def choose(view: PlannedView, made: ViewRecords) -> Choice:
     )
 
 
-def _is_half(view: PlannedView, fault: str | None) -> bool:
-    """Whether a composition is only half of the view: its face is still to be made."""
-    return _faced(view) and fault is None
-
-
-def _faced(view: PlannedView) -> bool:
-    """Whether a face is made in what was composed. None is in a view from behind."""
-    return view.making is Making.FACE_PASS
+def _is_half(view: PlannedView, one: Composition) -> bool:
+    """Whether a composition is only half of the view: its face is still to be made. A profile in
+    which none was found has none to make anew, and is whole."""
+    return view.making is Making.FACE_PASS and one.fault is None and one.box is not None
 
 
 def _goodness(fault: str | None) -> int:

@@ -37,6 +37,7 @@ def two_pass(views: int = 2, attempts: int = 3) -> SheetPlan:
 
 
 PICTURE = Picture(key="k", bytes=1, sha256="s", width=64, height=64, content_type="image/png")
+BOX = {"x": 1, "y": 1, "width": 9, "height": 9}
 Outcome = Callable[[Compose | MakeFace], tuple[str | None, float]]
 """What comes of a step: its fault, and how alike the face is."""
 
@@ -60,7 +61,7 @@ def perform(plan: SheetPlan, step: Compose | MakeFace | Choose, outcome: Outcome
         "fault": fault,
     }
     if isinstance(step, Compose):
-        return Composition.model_validate(common)
+        return Composition.model_validate({**common, "box": BOX})
     score = RecordedScore(similarity=similar)
     return Try.model_validate({**common, "composition": step.composition, "score": score})
 
@@ -154,6 +155,15 @@ def test_a_composition_whose_face_was_never_made_is_not_chosen() -> None:
     assert isinstance(step, Compose)
     records = records.with_(perform(plan, step, well))
     assert next_step(plan, records) == MakeFace(1, 1, 1)
+
+
+def test_a_profile_in_which_no_face_was_found_is_whole_as_it_was_composed() -> None:
+    plan = two_pass(1)
+    composed = Composition(
+        number=1, view="v1", k=1, seed=1, picture=PICTURE, seconds=1.0, reason="unmeasured"
+    )
+    chosen = Choose(Choice(number=1, view="v1", k=1, of="c"))
+    assert next_step(plan, SheetRecords.of([composed])) == chosen
 
 
 FAULTS = (NO_FACE, FACE_BELOW_GATE, "wrong_yaw", "head_cut")

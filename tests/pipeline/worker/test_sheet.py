@@ -162,6 +162,18 @@ def test_a_wrong_view_is_made_again_and_a_face_below_the_gate_too(sheets: MakeSh
     assert not result.partial
 
 
+def test_a_profile_without_a_found_face_is_neither_missing_nor_made_again(
+    sheets: MakeSheets,
+) -> None:
+    made = sheets(lambda name: [] if "-side" in name else None)
+    result = made.finish(sheet_manifest(["front", "side"]))
+    assert made.server.steps == ["01-front.c1", "02-side.c1", "01-front.t1"]
+    assert (result.partial, result.missing) == (False, ())
+    side = result.outputs[1]
+    assert (side.view.ok, side.view.reason) == (None, "unmeasured")
+    assert (side.face, side.face_reason) == (None, "unmeasured")
+
+
 def test_what_never_passes_is_missing_and_the_sheet_is_partial(sheets: MakeSheets) -> None:
     made = sheets(lambda name: [face(Head(), 0.4)] if name.startswith("01-front.t") else None)
     result = made.finish(
