@@ -4,6 +4,7 @@ import hashlib
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +21,7 @@ from pipeline.store.base import Always, Condition, IfAbsent, Written
 from pipeline.worker import sheet_end
 from pipeline.worker.execution import Ending
 from tests.pipeline.conftest import MakePipeline
+from tests.pipeline.loras.support import flux_lora
 from tests.support.audits import audited, found
 from tests.support.instant_comfyui import InstantEngine, worker_context
 from tests.support.manifests import body
@@ -325,11 +327,9 @@ def test_an_error_that_does_not_pass_never_loses_what_was_made(sheets: MakeSheet
 def test_the_plan_of_the_first_execution_binds_the_later_ones(sheets: MakeSheets) -> None:
     made = sheets()
     made.submit(sheet_manifest())
-    try:
+    with suppress(Killed):
         DyingPut(made, 3, after=True)
         made.tick()
-    except Killed:
-        pass
     stored = made.pipeline.store.get(PLANNED)
     assert stored is not None
     plan = SheetPlan.parse(stored.body)
@@ -342,17 +342,35 @@ def test_the_plan_of_the_first_execution_binds_the_later_ones(sheets: MakeSheets
     assert [output.view.id for output in result.outputs] == ["front"]
 
 
+def test_the_lora_of_the_first_execution_binds_the_later_ones(sheets: MakeSheets) -> None:
+    """Also when a newer one was trained meanwhile."""
+    made = sheets()
+    folder = "loras/flux-character-ann"
+    made.pipeline.raw._store.put(f"{folder}/1.safetensors", flux_lora(1), Always())
+    of_lora = {"reference_images": [], "lora_id": "ann"}
+    made.submit(sheet_manifest(input=of_lora))
+    with suppress(Killed):
+        DyingPut(made, 3, after=True)
+        made.tick()
+    made.pipeline.pass_time(made.pipeline.settings.running_seconds + 1)
+    made.pipeline.raw._store.put(f"{folder}/2.safetensors", flux_lora(2), Always())
+    made.tick()
+    result: Any = made.pipeline.result("sheet")
+    assert (result.status, result.attempt) == (Status.SUCCEEDED, 2)
+    assert made.server.steps == ["01-front.c1", "02-left.c1"]
+    assert result.provenance.lora.key == f"{folder}/1.safetensors"
+    assert [output.face_reason for output in result.outputs] == ["no_reference"] * 2
+
+
 def test_a_deadline_that_passes_between_executions_leaves_a_partial_sheet(
     sheets: MakeSheets,
 ) -> None:
     made = sheets()
     deadline = (made.pipeline.now + timedelta(seconds=30)).isoformat()
     made.submit(sheet_manifest(base="sdxl", deadline=deadline))
-    try:
+    with suppress(Killed):
         DyingPut(made, 4, after=False)
         made.tick()
-    except Killed:
-        pass
     assert made.cells == ["01-front.t1"]
     made.pipeline.pass_time(made.pipeline.settings.running_seconds + 1)
     made.tick()

@@ -1,0 +1,73 @@
+"""What a dispatcher makes of a character sheet that was begun."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from config.settings import Settings
+from handlers.character_sheet.combinations import Making
+from handlers.character_sheet.records import Picture, SheetRecords, Try
+from pipeline.contract.lease import Lease
+from pipeline.contract.result import Result, Status
+from pipeline.dispatcher.preflight import preflight
+from pipeline.queue.protocol import Preflight
+from pipeline.queue.spawn import SpawnPayload
+from pipeline.runtime import RuntimeConfig, load_runtime
+from pipeline.sheets.cells import StoredSheet
+from tests.support.jobs import NOW, a_lease
+from tests.support.manifests import body
+from tests.support.sheets import sheet_manifest, sheet_plan
+
+RUNTIME: RuntimeConfig = load_runtime(Settings(max_attempts=3, environment="test"), "local")
+PICTURE = Picture(key="k", bytes=1, sha256="s", width=64, height=64, content_type="image/png")
+FRONT = Try(number=1, view="v1", k=1, seed=7, picture=PICTURE, seconds=3.0)
+BEGUN = StoredSheet(sheet_plan([Making.INSTANTID] * 2), SheetRecords.of([FRONT]))
+CHEAP = sheet_manifest(max_cost_usd=0.000001)
+
+
+def decide(
+    manifest: bytes = CHEAP, sheet: StoredSheet | None = BEGUN, **lease: Any
+) -> SpawnPayload | Result | Lease:
+    held = a_lease(**{"attempt": 2, "tenant": None, "model": "character-sheet", **lease})
+    return preflight(Preflight(held, "etag", manifest), RUNTIME, NOW, find_sheet=lambda _: sheet)
+
+
+def test_its_price_is_not_judged_again() -> None:
+    assert isinstance(decide(entry="inbox/job.json"), SpawnPayload)
+
+
+@pytest.mark.parametrize(("attempt", "sheet"), [(1, BEGUN), (2, None)])
+def test_before_a_plan_stands_its_price_is_judged(attempt: int, sheet: StoredSheet | None) -> None:
+    refused = decide(sheet=sheet, attempt=attempt, entry="inbox/job.json")
+    assert isinstance(refused, Result)
+    assert refused.error is not None
+    assert (refused.status, refused.error.code) == (Status.REJECTED, "over_budget")
+
+
+def test_the_last_failure_leaves_what_was_made() -> None:
+    ended = decide(failures=3, entry="inbox/job.json")
+    assert isinstance(ended, Result)
+    assert (ended.status, ended.partial, ended.error) == (Status.SUCCEEDED, True, None)
+    assert [output.view and output.view.id for output in ended.outputs] == ["v1"]
+    assert [missing.reason for missing in ended.missing] == ["attempts_exhausted"]
+    assert ended.provenance is not None
+
+
+def test_under_min_views_it_fails_and_names_what_it_has() -> None:
+    more = replace(BEGUN, plan=sheet_plan([Making.INSTANTID] * 2, min_views=2))
+    ended = decide(sheet=more, failures=3, entry="inbox/job.json")
+    assert isinstance(ended, Result)
+    assert ended.error is not None
+    assert (ended.status, ended.error.code) == (Status.FAILED, "attempts_exhausted")
+    assert len(ended.outputs) == 1
+    names = [event.event for event in ended.events]
+    assert names.count("modal_character_sheet_generation_failed") == 1
+
+
+def test_another_kind_is_not_looked_for() -> None:
+    def asked(_: str) -> StoredSheet | None:
+        raise AssertionError("nobody makes a sheet of it")
+
+    ask = Preflight(a_lease(attempt=2), "etag", body(tenant="acme"))
+    assert isinstance(preflight(ask, RUNTIME, NOW, find_sheet=asked), SpawnPayload)
