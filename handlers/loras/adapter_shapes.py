@@ -1,4 +1,4 @@
-"""Whether an adapter's tensors have the shapes with which ComfyUI 0.8.0 can apply it to a layer.
+"""Whether an adapter's tensors have the shapes with which ComfyUI 0.33.0 can apply it to a layer.
 
 Convolutions count as matrices over channels times kernel, as ComfyUI multiplies them.
 """

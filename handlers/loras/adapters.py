@@ -1,6 +1,6 @@
 """What a LoRA file holds for each layer: the tensors that ComfyUI reads together, by their role.
 
-ComfyUI 0.8.0 knows a tensor by its layer's name (the stem) and an ending. A LoRA changes a layer's
+ComfyUI 0.33.0 knows a tensor by its layer's name (the stem) and an ending. A LoRA changes a layer's
 matrix by the product of two thin ones, LoHa by the product, number by number, of two such products,
 LoKr by the Kronecker product of a small matrix with a large one; either of these may be a product
 itself. DoRA is any of them with the length of each row (or column) of the result beside it.
