@@ -92,7 +92,7 @@ def dispatch() -> Mapping[str, int]:
     scaledown_window=120,
     timeout=400,  # an old client may wait 300 s in all
     cpu=1.0,  # a container starts in seconds of CPU, and nobody pays for one that is not there
-    memory=384,
+    memory=640,  # idle 120, and a large picture in its child (docs/security.md)
 )
 @modal.concurrent(max_inputs=deployment.API_REQUESTS)
 @modal.asgi_app(requires_proxy_auth=False)  # the app asks for keys itself

@@ -32,7 +32,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     ),
     "pipeline/api": (
         *("jobs", "inputs", "notify", "loras", "queue", "runtime", "contract", "store", "pages"),
-        *("public_https", "handlers", "events", "config"),
+        *("public_https", "handlers", "events", "config", "system"),
     ),
     "pipeline/report": ("contract", "store", "pages", "handlers", "events", "config"),
     "pipeline/engines": ("worker", "loras", "queue", "contract", "config", "system"),

@@ -19,6 +19,7 @@ from pipeline.api.routes.info import about_router
 from pipeline.api.routes.jobs import jobs_router
 from pipeline.api.routes.metrics import metrics_router
 from pipeline.api.service import Service
+from system.free_memory import map_large_blocks
 
 ABOUT = """Image generation driven by object storage.
 
@@ -57,6 +58,7 @@ def make_app(dependencies: ApiDependencies) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        map_large_blocks()
         # It takes 0.2 s, and whoever asks first should not hold up the others.
         made = asyncio.create_task(service.threads.run(app.openapi))
         yield

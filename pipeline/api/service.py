@@ -14,6 +14,7 @@ from pipeline.api.fair_places import FairPlaces
 from pipeline.api.job_pages import JobPages
 from pipeline.api.listing_cache import JobListing
 from pipeline.api.lookup import Lookup, OwnedJob, result_or_lease
+from pipeline.api.memory import MemoryReturn
 from pipeline.api.rate_limit import RateLimit
 from pipeline.api.submit import SubmissionParser
 from pipeline.api.watch import JobWatcher
@@ -43,6 +44,7 @@ class Service:
     lookup: Lookup
     listing: JobPages
     watcher: JobWatcher
+    memory: MemoryReturn = field(default_factory=MemoryReturn)
     entering: Counter[str] = field(default_factory=Counter)
     """Jobs that are being taken in, by tenant."""
 

@@ -13,6 +13,8 @@ from pydantic_core import from_json
 from config.errors import InvalidField, ManifestNotJson, ManifestTooLarge
 from pipeline.contract.keys import MAX_BYTES, clip
 
+_PARTS = (b",", b'"', b"[", b"{")
+"""Of these every part of a JSON text needs one, but the first."""
 # First bytes of what is no UTF-8, and what it is.
 _OTHER_FORMS = (
     (b"\x1f\x8b", "compressed with gzip", "Unpack it first; nothing here is unpacked."),
@@ -40,6 +42,7 @@ def read_document(body: bytes, *, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
     """
     if len(body) > max_bytes:
         raise ManifestTooLarge(f"the manifest has {len(body)} bytes, at most {max_bytes} are read")
+    _require_few_parts(body)
     other = other_form(body)
     if other is not None:
         raise other
@@ -59,6 +62,13 @@ def read_document(body: bytes, *, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise ManifestNotJson(f"the manifest is a JSON {type(document).__name__}, not an object")
     return document
+
+
+def _require_few_parts(body: bytes) -> None:
+    """Raises ManifestTooLarge for what has more members and items than a manifest has bytes: each
+    would become an object of its own. A picture is one text, however long it is."""
+    if len(body) > MAX_BYTES and sum(map(body.count, _PARTS)) > MAX_BYTES:
+        raise ManifestTooLarge("the manifest has too many members, whatever its pictures are")
 
 
 def _no_number(name: str) -> None:

@@ -145,7 +145,7 @@ def read_image(value: str, folder: Path | None, fetch: Fetch) -> bytes | None:
 
 def _require_no_bare_base64(value: str) -> None:
     """Raises InvalidInput for the base64 of a picture without what makes it a data URL."""
-    head = "".join(value[:_HEAD].split())
+    head = "".join(value[:_HEAD].split()).rstrip("=")
     if len(head) < _LEAST_BASE64 or not _BASE64.fullmatch(head):
         return
     named = format_of(base64.b64decode(head[: len(head) // 4 * 4]))

@@ -89,11 +89,7 @@ def _add(router: APIRouter, endpoint: Endpoint) -> None:
         require_once(request, "Idempotency-Key")
         prefer = header(request, "prefer")
         preference = response_preference(header(request, "accept"), prefer, old_path=endpoint.old)
-        async with service.room(tenant), AsyncExitStack() as held:
-            submission, keyed = await _order(
-                request, service, endpoint.kind, tenant, idempotency_key, held
-            )
-            owned, replayed = await _take(service, submission, tenant, keyed=keyed)
+        owned, replayed = await _take_in(request, service, endpoint.kind, tenant, idempotency_key)
         answer = await _answer(request, service, owned, preference)
         if replayed:
             answer.headers["Idempotency-Replayed"] = "true"
@@ -112,6 +108,21 @@ def _add(router: APIRouter, endpoint: Endpoint) -> None:
         include_in_schema=endpoint.available,
         deprecated=endpoint.alias or None,
     )
+
+
+async def _take_in(
+    request: Request, service: Service, kind: str, tenant: str, key: str | None
+) -> tuple[OwnedJob, bool]:
+    """The job where it now is, and whether it was there before. Nothing of its body is kept."""
+    heavy = declares_more_than(request, LARGE)
+    try:
+        async with service.room(tenant), AsyncExitStack() as held:
+            submission, keyed = await _order(request, service, kind, tenant, key, held)
+            heavy = heavy or bool(submission.images)
+            return await _take(service, submission, tenant, keyed=keyed)
+    finally:
+        if heavy:
+            service.memory.soon()
 
 
 async def _order(

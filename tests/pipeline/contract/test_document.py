@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from config.errors import ManifestNotJson
+from config.errors import ManifestNotJson, ManifestTooLarge
 from pipeline.contract.document import read_document
+from pipeline.contract.keys import MAX_BYTES
 from pipeline.contract.manifest import parse_manifest
 from pipeline.contract.summary import subject
 from tests.support.manifests import manifest
@@ -38,3 +39,12 @@ def test_other_forms_are_called_by_their_names(body: bytes, form: str) -> None:
         read_document(body)
 
     assert caught.value.hint
+
+
+def test_more_members_than_a_manifest_has_bytes_are_refused_whatever_room_pictures_have() -> None:
+    many = b'{"a": [' + b"1," * MAX_BYTES + b"1]}"
+    picture = b'{"a": "' + b"A" * 2 * MAX_BYTES + b'"}'
+
+    with pytest.raises(ManifestTooLarge, match="too many members"):
+        read_document(many, max_bytes=len(many))
+    assert len(read_document(picture, max_bytes=len(picture))["a"]) == 2 * MAX_BYTES
