@@ -27,7 +27,7 @@ from pipeline.models.activation import (
 )
 from pipeline.models.files import models_folder
 from pipeline.models.hub import Hub, HuggingFace
-from pipeline.models.pull import Pulled, prepare, pull, require_space
+from pipeline.models.pull import Pulled, prepare, pull, require_alone, require_space
 from pipeline.models.sets import active_sets
 from pipeline.models.versions import history, is_aside, latest
 
@@ -94,6 +94,8 @@ def _done(action: str, sets: str, to: int, settings: Settings) -> Any:
     return actions[action]()
 
 
+STREAMS = 4
+"""Files that come at a time."""
 TOLD_EVERY = 2**30
 """Bytes of a file between two lines of the log."""
 
@@ -102,7 +104,7 @@ def download(
     sets: str, accept_licences: bool, commit: Callable[[], None], hub: Hub | None = None
 ) -> list[dict[str, Any]]:
     """Pull what is missing of these sets (names with spaces or commas between; all that are in
-    use if there are none), file after file, each committed as soon as it is whole.
+    use if there are none), several at a time, each committed as soon as it is whole.
 
     What is returned can be written into a table of one's own. Raises a ModelError, or InvalidInput
     with the licences that were not accepted.
@@ -112,11 +114,12 @@ def download(
         models = candidate(settings.models_file, folder)
         hub = hub or HuggingFace()
         wanted = prepare(models.files(names_in(sets, models)).values(), folder, hub)
+        require_alone(wanted, time.time())
         require_space(wanted, folder)
         if wanted and not accept_licences:
             raise _not_accepted(each.weight for each in wanted)
         done = []
-        for pulled in pull(wanted, hub, _teller()):
+        for pulled in pull(wanted, hub, _teller(), STREAMS):
             commit()
             facts = _facts(pulled)
             structlog.get_logger(__name__).info("pulled", weights=pulled.weight.name, **facts)

@@ -5,15 +5,18 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from config.errors import DiskFull, ModelCorrupt, ModelGated, ModelNotFound
+from config.errors import DiskFull, ModelCorrupt, ModelError, ModelGated, ModelNotFound
 from config.tables import WeightFile
 from pipeline.models.files import State, glance, path_of, sha256_of
 from pipeline.models.hub import Hub, Remote, page
 
+ALONE_S = 60.0
+"""A file that was not written for so long is nobody's; a download writes several times a second."""
 SPARE_BYTES = 2**30
 """Left free on the disk."""
 
@@ -112,28 +115,59 @@ def require_space(wanted: Iterable[Wanted], folder: Path, free: FreeBytes = free
     return needed
 
 
-def pull(wanted: Iterable[Wanted], hub: Hub, on_file: OnFile) -> Iterator[Pulled]:
-    """One file after another, in the order given. Raises a ModelError (ModelCorrupt,
-    HubUnavailable, ModelGated, ModelNotFound); what came of a file is kept for the next try, unless
-    it is corrupt."""
+def pull(wanted: Iterable[Wanted], hub: Hub, on_file: OnFile, streams: int = 1) -> Iterator[Pulled]:
+    """Each file as soon as it is whole; with one stream, in the order given.
+
+    A stream is one request of the hub's, which is slower than the network. Raises a ModelError
+    (ModelCorrupt, HubUnavailable, ModelGated, ModelNotFound) once the other streams have ended;
+    what came of a file is kept for the next try, unless it is corrupt.
+    """
+    if streams == 1:
+        yield from (_pull(each, hub, on_file) for each in wanted)
+        return
+    with ThreadPoolExecutor(streams) as pool:
+        coming = [pool.submit(_pull, each, hub, on_file) for each in wanted]
+        try:
+            for done in as_completed(coming):
+                yield done.result()
+        finally:
+            for each in coming:
+                each.cancel()
+
+
+def _pull(each: Wanted, hub: Hub, on_file: OnFile) -> Pulled:
+    begun = time.monotonic()
+    each.path.parent.mkdir(parents=True, exist_ok=True)
+    if each.there > (each.expected_bytes or each.there):
+        each.part.unlink()
+    resumed_at = each.there
+    hub.download(each.weight, each.remote, each.part, partial(on_file, each.weight))
+    sha256 = _require_whole(each)
+    os.replace(each.part, each.path)
+    return Pulled(
+        each.weight,
+        each.path,
+        each.path.stat().st_size,
+        sha256,
+        each.remote.revision,
+        resumed_at,
+        time.monotonic() - begun,
+    )
+
+
+def require_alone(wanted: Iterable[Wanted], now: float) -> None:
+    """Raises ModelError where another download writes one of the files: both would spoil it.
+
+    `now` is in seconds since 1970. After a download that was cut, the next one waits so long.
+    """
     for each in wanted:
-        begun = time.monotonic()
-        each.path.parent.mkdir(parents=True, exist_ok=True)
-        if each.there > (each.expected_bytes or each.there):
-            each.part.unlink()
-        resumed_at = each.there
-        hub.download(each.weight, each.remote, each.part, partial(on_file, each.weight))
-        sha256 = _require_whole(each)
-        os.replace(each.part, each.path)
-        yield Pulled(
-            each.weight,
-            each.path,
-            each.path.stat().st_size,
-            sha256,
-            each.remote.revision,
-            resumed_at,
-            time.monotonic() - begun,
-        )
+        age = now - each.part.stat().st_mtime if each.part.exists() else ALONE_S
+        if age < ALONE_S:
+            raise ModelError(
+                f"{each.part.name} was written {max(0.0, age):.0f} s ago: another download runs",
+                value=each.weight.name,
+                hint=f"Wait until it has ended; after one that was cut, {ALONE_S:.0f} s.",
+            )
 
 
 def _wanted(weight: WeightFile, remote: Remote, folder: Path) -> Wanted:

@@ -5,10 +5,26 @@ from pathlib import Path
 
 import pytest
 
-from config.errors import DiskFull, HubUnavailable, ModelCorrupt, ModelGated, ModelNotFound
+from config.errors import (
+    DiskFull,
+    HubUnavailable,
+    ModelCorrupt,
+    ModelError,
+    ModelGated,
+    ModelNotFound,
+)
 from config.tables import WeightFile
 from pipeline.models.hub import HuggingFace
-from pipeline.models.pull import SPARE_BYTES, Pulled, free_bytes, prepare, pull, require_space
+from pipeline.models.pull import (
+    ALONE_S,
+    SPARE_BYTES,
+    Pulled,
+    free_bytes,
+    prepare,
+    pull,
+    require_alone,
+    require_space,
+)
 from tests.pipeline.models.conftest import BODY, MakeWeight
 from tests.support.model_hub import COMMIT, TOKEN, ModelHub
 
@@ -82,6 +98,31 @@ def test_a_download_that_a_crash_cut_is_continued_by_the_next_run(
     assert hub.ranges == ["bytes=700000-"]
     assert done.path.read_bytes() == BODY
     assert files(tmp_path) == ["checkpoints/model.safetensors"]
+
+
+def test_several_files_come_at_a_time(
+    hub: ModelHub, weight: MakeWeight, source: HuggingFace, tmp_path: Path
+) -> None:
+    wanted = prepare([weight(), weight(file="second.safetensors")], tmp_path, source)
+    done = list(pull(wanted, source, lambda weight, done: None, streams=2))
+
+    assert len(done) == 2
+    assert files(tmp_path) == ["checkpoints/model.safetensors", "checkpoints/second.safetensors"]
+
+
+def test_two_downloads_do_not_write_one_file(
+    weight: MakeWeight, source: HuggingFace, tmp_path: Path
+) -> None:
+    [wanted] = prepare([weight()], tmp_path, source)
+    require_alone([wanted], 0.0)
+    wanted.part.parent.mkdir(parents=True)
+    wanted.part.write_bytes(b"x")
+    written = wanted.part.stat().st_mtime
+
+    with pytest.raises(ModelError, match="another download runs") as caught:
+        require_alone([wanted], written + 1)
+    assert "Wait until it has ended" in str(caught.value.hint)
+    require_alone([wanted], written + ALONE_S)
 
 
 def test_what_is_left_of_another_version_is_not_continued(
