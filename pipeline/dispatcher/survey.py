@@ -59,7 +59,8 @@ class Surveyor:
     draw: Callable[[], float]
     """A number from 0 to 1: where a new process begins to list what lies behind the head."""
     reads_bare: bool = False
-    """Whether bare keys are read although all may find a slot."""
+    """Whether bare keys are read although all may find a slot, and of what was claimed unread the
+    manifest: for whoever must know which route each job waits for."""
 
     def look(self, changed_keys: Collection[str] = ()) -> Survey:
         """LIST leases/ and as much of inbox/ as a tick may. Two LISTs when idle.
@@ -125,8 +126,11 @@ class Surveyor:
         if stored is None:
             return None
         lease = Lease.parse(stored.body)
-        if lease is not None and lease.model is None and lease.phase is Phase.RETRY:
+        asked = self.reads_bare or (lease is not None and lease.phase is Phase.RETRY)
+        if lease is not None and lease.model is None and asked:
             manifest = self.store.get(manifest_key(id))
+            if manifest is None and self.reads_bare:
+                return None  # about to be written: the next look tells
             if manifest is not None:
                 said = contents(lease.entry, stored.last_modified, manifest.body, self.runtime)
                 lease = lease.model_copy(update={"model": said.model, "tenant": said.tenant})

@@ -108,6 +108,14 @@ def test_a_job_that_was_claimed_and_not_started_waits_for_this_worker(
     assert waited_for(roomy)
 
 
+def test_a_bare_key_that_was_claimed_counts_by_its_manifest(roomy: PipelineFixture) -> None:
+    put(roomy, other("b", Phase.CLAIMED, entry="inbox/b.json", model=None, tenant=None))
+    roomy.pass_time(1)
+    assert not waited_for(roomy), "nobody knows yet what it is"
+    roomy.store.raw.put("jobs/b/manifest.json", body(tenant="acme"), Always())
+    assert waited_for(roomy)
+
+
 def test_one_of_another_route_waits_for_another_worker(roomy: PipelineFixture) -> None:
     put(roomy, other("b", Phase.SPAWNED, model="sdxl-instantid"))
     assert not waited_for(roomy)
