@@ -22,6 +22,7 @@ from system.supervised_process import SupervisedProcess
 
 READY_SECONDS = 30.0
 """Longest that its start may take."""
+PORTS = 5
 STOP_SECONDS = 10.0
 """From SIGTERM to SIGKILL: asked to stop it may wait for its own parts for minutes; what it
 acknowledged is on disk."""
@@ -64,7 +65,8 @@ class SeaweedServer(SupervisedProcess):
     """
 
     def __init__(self, folder: Path, ports: Sequence[int] = ()) -> None:
-        """`ports` are five to take at each start; free ones if none are given."""
+        """`ports` are five to take at each start; if none are given, those of the last start in the
+        folder, or free ones."""
         self._ports = ports
         self._folder = folder.absolute()
         super().__init__(
@@ -82,7 +84,7 @@ class SeaweedServer(SupervisedProcess):
         data.mkdir(parents=True, exist_ok=True)
         with _locked(self._folder / "server.lock") as lock:
             self.credentials = Credentials.of(self._folder)
-            s3, *others = self._ports or _free_ports(5)
+            s3, *others = self._ports or _same_ports(self._folder / "ports.json")
             self.endpoint = f"http://127.0.0.1:{s3}"
             # It inherits the lock, so that the folder is taken for as long as it lives.
             self.spawn(_command(data, self._folder / "s3.json", s3, others), pass_fds=(lock,))
@@ -178,6 +180,23 @@ def _command(data: Path, identities: Path, s3: int, others: list[int]) -> list[s
     ]
 
 
+def _same_ports(file: Path) -> list[int]:
+    """Those of the last start in the folder, so that whoever knows the endpoint finds it again;
+    free ones where there was none, or where somebody has taken one since."""
+    with suppress(OSError, ValueError, TypeError):
+        known = [int(port) for port in json.loads(file.read_text())]
+        if len(known) == PORTS and all(_is_free(at) for port in known for at in _both(port)):
+            return known
+    found = _free_ports(PORTS)
+    file.write_text(json.dumps(found))
+    return found
+
+
+def _both(port: int) -> tuple[int, int]:
+    """With the one that SeaweedFS takes for gRPC."""
+    return port, port + 10_000
+
+
 def _free_ports(count: int) -> list[int]:
     """Ports free now, each with a free port 10,000 above it, which SeaweedFS takes for gRPC: it is
     none of the others."""
@@ -194,6 +213,8 @@ def _free_ports(count: int) -> list[int]:
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
+        # Connections that ended a moment ago do not count, as they do not for a server.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:

@@ -1,3 +1,4 @@
+import socket
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,12 @@ def test_what_it_acknowledged_outlives_its_sudden_end(tmp_path: Path) -> None:
     server = SeaweedServer(tmp_path)
     server.start()
     bucket(server).create("inbox/a.json", b"{}")
+    endpoint = server.endpoint
     server.kill()
     assert not server.running
 
     server.start()
+    assert server.endpoint == endpoint
     try:
         stored = bucket(server).get("inbox/a.json")
     finally:
@@ -73,3 +76,20 @@ def test_no_port_is_the_one_above_another() -> None:
     )  # so many that two would be such a pair, were it not looked at
 
     assert not {port + 10_000 for port in dependencies} & set(dependencies)
+
+
+def test_a_port_that_was_taken_meanwhile_is_replaced_and_the_new_ones_are_kept(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "ports.json"
+    first = seaweed._same_ports(file)
+    assert seaweed._same_ports(file) == first
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", first[0]))
+        other.listen()
+        second = seaweed._same_ports(file)
+
+    assert first[0] not in second
+    assert seaweed._same_ports(file) == second
+    file.write_text("torn")
+    assert len(set(seaweed._same_ports(file))) == 5
