@@ -109,9 +109,10 @@ def test_each_file_is_committed_as_soon_as_it_is_whole(hub: ModelHub, tmp_path: 
     assert len(seen) == 2, "a commit for each file"
     assert seen[0]
     assert seen[1] == ["mine.safetensors", "other.safetensors"]
-    assert sorted(each["name"] for each in done) == ["mine", "other"]
-    assert done[0]["sha256"] == hub.files["acme/mine/mine.safetensors"].sha256
-    assert (done[0]["bytes"], done[0]["revision"]) == (7, COMMIT)
+    mine, other = sorted(done, key=lambda each: str(each["name"]))
+    assert (mine["name"], other["name"]) == ("mine", "other")
+    assert mine["sha256"] == hub.files["acme/mine/mine.safetensors"].sha256
+    assert (mine["bytes"], mine["revision"]) == (7, COMMIT)
 
 
 def test_licences_are_shown_and_must_be_accepted(
