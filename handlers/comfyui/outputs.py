@@ -10,7 +10,6 @@ from handlers.comfyui.prompt_tracker import WEBSOCKET_SAVER
 from handlers.comfyui.replies import OutputRef
 from handlers.comfyui.transport import MAX_FILE_BYTES, Transport
 from handlers.kinds.base import OutputFile, Pixels
-from handlers.media import png_strips
 from workflows.node_pack import SAVE_PIXELS
 
 SAVERS: Final = frozenset(
@@ -42,18 +41,15 @@ def read_all(
 
 
 def _file(ref: OutputRef, body: bytes) -> OutputFile:
-    """Bare pixels become a PNG here, off ComfyUI's clock."""
     told = ref.pixels
     if told is None:
         return OutputFile(ref.node, ref.filename, body)
     if hashlib.sha256(body).hexdigest() != told.sha256:
         raise _missing(ref, "its bytes are not those that the node wrote")
-    try:
-        encoded = png_strips.encode(body, told.width, told.height)
-    except ValueError as error:
-        raise _missing(ref, str(error)) from error
+    if len(body) != 3 * told.width * told.height:
+        raise _missing(ref, f"{len(body)} bytes are not {told.width} x {told.height} pixels")
     name = f"{ref.filename.removesuffix('.rgb')}.png"
-    return OutputFile(ref.node, name, encoded, Pixels(told.width, told.height, body))
+    return OutputFile(ref.node, name, Pixels(told.width, told.height, body))
 
 
 def check_complete(classes: Mapping[str, str], files: Iterable[OutputFile]) -> None:

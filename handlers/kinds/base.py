@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Generic, Literal, Protocol, TypeVar
 
@@ -14,6 +15,7 @@ from handlers.faces.boxes import FaceFinder
 from handlers.faces.match import Calibration
 from handlers.faces.measurement import FaceMeasurement, FaceUse
 from handlers.kinds.requirements import RequiredInputs, Supplies
+from handlers.media import png_strips
 from workflows.graph import Graph
 
 
@@ -115,9 +117,19 @@ class OutputFile:
     node: str
     """Id of the node that saved it."""
     filename: str
-    body: bytes
-    pixels: "Pixels | None" = None
-    """What `body` shows, where ComfyUI handed over the bare pixels: nobody need decode it."""
+    saved: "bytes | Pixels"
+    """The file's bytes, or a picture that our own node handed over bare."""
+
+    @property
+    def pixels(self) -> "Pixels | None":
+        return None if isinstance(self.saved, bytes) else self.saved
+
+    @cached_property
+    def body(self) -> bytes:
+        """The file, or a PNG of the pixels, which is made when it is first asked for."""
+        if isinstance(self.saved, bytes):
+            return self.saved
+        return png_strips.encode(self.saved.rgb, self.saved.width, self.saved.height)
 
 
 @dataclass(frozen=True)
@@ -174,6 +186,7 @@ class Rendered:
     """One picture of a job, as ComfyUI saved it; the worker checks, converts and stores it."""
 
     body: bytes
+    """Empty where `pixels` has the picture."""
     name: str
     """Base name without extension, unique in the job."""
     size: tuple[int, int] | None
@@ -195,7 +208,7 @@ class Rendered:
     face: FaceMeasurement | None = None
     """For kinds that measure faces."""
     pixels: Pixels | None = None
-    """Of `body`, where they are at hand."""
+    """The picture, where our own node handed it over bare: encoded once, as what is delivered."""
     composition: bytes | None = None
     """The picture before its face pass, if that is to be stored too."""
 

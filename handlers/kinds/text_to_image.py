@@ -140,7 +140,8 @@ class TextToImage(Kind[T], Generic[T]):
                     f"picture {ordinal}: {len(done.files)} files were saved instead of one"
                 )
             yield Rendered(
-                body=done.files[0].body,
+                body=b"" if done.files[0].pixels else done.files[0].body,
+                pixels=done.files[0].pixels,
                 name=_name(ordinal),
                 size=(request.width, request.height),
                 format=request.output_format,
@@ -149,7 +150,6 @@ class TextToImage(Kind[T], Generic[T]):
                 graph_sha256=graph.digest(),
                 weights=sums,
                 embed_prompt=self.prompt(job) if request.embed_prompt else None,
-                pixels=done.files[0].pixels,
             )
 
 

@@ -10,7 +10,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from config.errors import InvalidInput, OutputInvalid, RylaError
 from handlers.kinds.base import OutputFormat, Pixels
-from handlers.media import png, provenance
+from handlers.media import png, png_strips, provenance
 from handlers.media.pixels import EXTENSION, UNREADABLE, eight_bit, encode
 from handlers.media.submitted import MAX_INTAKE_BYTES, intake
 
@@ -74,26 +74,25 @@ def size(body: bytes) -> tuple[int, int]:
 
 
 def finish(
-    body: bytes,
+    body: bytes | Pixels,
     *,
     fmt: OutputFormat,
     job_id: str,
     prompt: str | None = None,
     expect: tuple[int, int] | None = None,
-    pixels: Pixels | None = None,
 ) -> Finished:
     """Check an output and make it what is delivered: format, provenance, nothing else inside.
 
     PNG to PNG keeps the compressed pixels as they are. Equal arguments give equal bytes. `expect`
     is width and height; `prompt` is written into the file, at most MAX_PROMPT characters of it.
-    `pixels` are what a PNG of our own making shows, which is then not decoded again.
+    Bare pixels are encoded once, as what is asked for.
     Raises OutputInvalid.
     """
     xmp = provenance.packet(job_id, prompt)
     with _readable(OutputInvalid):
-        image = _decode(body, MAX_PIXELS) if pixels is None else _undecoded(pixels)
+        image = _decode(body, MAX_PIXELS) if isinstance(body, bytes) else _undecoded(body)
         picture = _picture(image, expect)
-        parts = tuple(png.chunks(body)) if picture.format == fmt == "png" else ()
+        parts = _png_parts(body) if picture.format == fmt == "png" else ()
         done = png.with_xmp(parts, xmp) if png.is_plain(parts) else encode(image, fmt, xmp)
     return Finished(
         body=done,
@@ -149,6 +148,12 @@ def _decode(body: bytes, max_pixels: int) -> Image.Image:
     if image.mode == "P" and image.palette is None:
         raise _Unfit("it has no palette")
     return image
+
+
+def _png_parts(body: bytes | Pixels) -> tuple[png.Chunk, ...]:
+    if isinstance(body, bytes):
+        return tuple(png.chunks(body))
+    return png_strips.chunks(body.rgb, body.width, body.height)
 
 
 def _undecoded(pixels: Pixels) -> Image.Image:

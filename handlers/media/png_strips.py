@@ -13,7 +13,8 @@ from typing import Any
 
 from handlers.media import png
 
-THREADS = 4
+THREADS = 8
+"""Also how many strips there are, so that a file does not depend on the machine."""
 LEVEL = 1
 RGB = 3
 _SUB = 1
@@ -21,7 +22,13 @@ _SUB = 1
 
 
 def encode(pixels: bytes, width: int, height: int, threads: int = THREADS) -> bytes:
-    """`pixels` are RGB, 8 bits each, row by row. Equal arguments give equal bytes.
+    """A whole PNG. Arguments and errors are those of chunks()."""
+    return png.join(chunks(pixels, width, height, threads))
+
+
+def chunks(pixels: bytes, width: int, height: int, threads: int = THREADS) -> tuple[png.Chunk, ...]:
+    """The chunks of a PNG. `pixels` are RGB, 8 bits each, row by row. Equal arguments give equal
+    bytes, whatever the number of cores.
 
     Raises ValueError when they are not width x height x 3 bytes.
     """
@@ -34,7 +41,7 @@ def encode(pixels: bytes, width: int, height: int, threads: int = THREADS) -> by
         packed = pool.map(_packed, (filtered[first:last] for first, last in strips))
         data = b"".join([b"\x78\x01", *packed, _end(), _checksum(filtered)])
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return png.join([(b"IHDR", header), (b"IDAT", data), (b"IEND", b"")])
+    return (b"IHDR", header), (b"IDAT", data), (b"IEND", b"")
 
 
 def _filtered(pixels: bytes, width: int, height: int) -> Any:

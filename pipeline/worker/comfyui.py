@@ -51,6 +51,7 @@ class ComfyServer:
         self._settings = settings
         self._on_gpu = on_gpu
         self._environ = environ
+        self._flags = flags
         if settings.comfyui_url is None:
             folder = settings.comfyui_dir
             self._process = ComfyProcess(
@@ -76,7 +77,7 @@ class ComfyServer:
         A GPU that it must see, and did not at first, is looked for once more.
         """
         if self._process is not None:
-            self._probe = self._probing() if self._on_gpu else None
+            self._probe = self._probing()
             self._process.start()
         comfy = self._info()
         if self._misses_gpu(comfy) and self._process is not None:
@@ -95,7 +96,10 @@ class ComfyServer:
             return None
         return Attention.COMFYUI if self._probe is None else self._probe.choice
 
-    def _probing(self) -> AttentionProbe:
+    def _probing(self) -> AttentionProbe | None:
+        """None for the stand-in, and where ComfyUI is told to leave the GPU alone."""
+        if self._settings.comfyui_dir is None or "--cpu" in self._flags:
+            return None
         python = str(self._settings.comfyui_python or sys.executable)
         return AttentionProbe(python, allowed(self._environ))
 

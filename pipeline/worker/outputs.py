@@ -5,7 +5,7 @@ from handlers.faces.head import Head
 from handlers.faces.match import Reason
 from handlers.faces.measurement import FaceMeasurement
 from handlers.faces.view import Framing
-from handlers.kinds.base import Rendered
+from handlers.kinds.base import Pixels, Rendered
 from handlers.media import images, raw_outputs
 from pipeline.contract.keys import attempt_folder
 from pipeline.contract.lease import Lease
@@ -26,7 +26,7 @@ def store(rendered: Rendered, lease: Lease, bucket: SafeStore, heart: Heartbeat)
 
     Raises OutputInvalid, or Superseded when the lease is lost meanwhile.
     """
-    stored = _put(rendered, rendered.body, rendered.name, lease, bucket, heart)
+    stored = _put(rendered, rendered.pixels or rendered.body, rendered.name, lease, bucket, heart)
     if rendered.composition is not None:
         name = f"{rendered.name}-composition"
         before = _put(rendered, rendered.composition, name, lease, bucket, heart)
@@ -38,7 +38,12 @@ def store(rendered: Rendered, lease: Lease, bucket: SafeStore, heart: Heartbeat)
 
 
 def _put(
-    rendered: Rendered, body: bytes, name: str, lease: Lease, bucket: SafeStore, heart: Heartbeat
+    rendered: Rendered,
+    body: bytes | Pixels,
+    name: str,
+    lease: Lease,
+    bucket: SafeStore,
+    heart: Heartbeat,
 ) -> Output:
     finished = _finished(rendered, body, lease.id)
     key = f"{attempt_folder(lease.id, lease.attempt)}{name}.{finished.extension}"
@@ -54,8 +59,8 @@ def _put(
     )
 
 
-def _finished(rendered: Rendered, body: bytes, job_id: str) -> images.Finished:
-    if rendered.saved_as is not None:
+def _finished(rendered: Rendered, body: bytes | Pixels, job_id: str) -> images.Finished:
+    if rendered.saved_as is not None and isinstance(body, bytes):
         return raw_outputs.finish(body, rendered.saved_as, fmt=rendered.format, job_id=job_id)
     return images.finish(
         body,
@@ -63,7 +68,6 @@ def _finished(rendered: Rendered, body: bytes, job_id: str) -> images.Finished:
         job_id=job_id,
         prompt=rendered.embed_prompt,
         expect=rendered.size,
-        pixels=rendered.pixels if body is rendered.body else None,
     )
 
 

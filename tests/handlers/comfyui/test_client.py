@@ -732,7 +732,7 @@ def test_bare_pixels_come_as_a_png_and_as_they_are(tmp_path: Path) -> None:
     (file,) = from_folder(tmp_path, bare(pixels), pixels).files
 
     assert file.filename == "p_00001_.png"
-    assert file.pixels == Pixels(2, 1, pixels)
+    assert file.saved == Pixels(2, 1, pixels)
     with Image.open(io.BytesIO(file.body)) as image:
         assert (image.format, image.size, image.tobytes()) == ("PNG", (2, 1), pixels)
 

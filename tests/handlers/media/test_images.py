@@ -1,3 +1,4 @@
+import hashlib
 import io
 import struct
 import zlib
@@ -10,7 +11,7 @@ from PIL import Image, ImageCms, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
 from config.errors import InvalidInput, OutputInvalid
-from handlers.kinds.base import OutputFormat
+from handlers.kinds.base import OutputFormat, Pixels
 from handlers.media import images, png
 from handlers.media.images import finish, inspect, intake
 from tests.support.xmp import read_provenance
@@ -321,3 +322,23 @@ def test_a_file_hidden_behind_a_submitted_picture_is_lost() -> None:
 def test_a_submitted_file_beyond_the_byte_limit_is_not_even_opened() -> None:
     with pytest.raises(InvalidInput, match="more than"):
         intake(encoded(sample()) + bytes(images.MAX_INTAKE_BYTES))
+
+
+@pytest.mark.parametrize("fmt", ["png", "jpeg", "webp"])
+def test_bare_pixels_are_delivered_as_what_is_asked_for(fmt: OutputFormat) -> None:
+    rgb = Image.effect_noise((48, 16), 60).convert("RGB").tobytes()
+
+    done = finish(Pixels(48, 16, rgb), fmt=fmt, job_id="job-1", expect=(48, 16))
+
+    with Image.open(io.BytesIO(done.body)) as image:
+        assert (image.format, image.size) == (fmt.upper(), (48, 16))
+        assert fmt != "png" or image.tobytes() == rgb
+    assert (done.content_type, done.sha256) == (
+        f"image/{fmt}",
+        hashlib.sha256(done.body).hexdigest(),
+    )
+
+
+def test_bare_pixels_of_another_size_than_asked_are_refused() -> None:
+    with pytest.raises(OutputInvalid, match="1 x 2"):
+        finish(Pixels(1, 2, b"\0" * 6), fmt="png", job_id="job-1", expect=(2, 1))
