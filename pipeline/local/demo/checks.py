@@ -6,11 +6,14 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from PIL import Image
 
 from events.moments import Moment, event_for
-from pipeline.contract.keys import attempt_folder
+from handlers.character_sheet.combinations import Making
+from handlers.character_sheet.plan import SheetPlan
+from pipeline.contract.keys import attempt_folder, cells_folder, plan_key
 from pipeline.contract.result import Output, Result, Status
 from pipeline.local.demo.demo import DemoRun
 from pipeline.local.demo.manifests import Example
@@ -72,11 +75,21 @@ def _endings(run: DemoRun) -> Iterator[str]:
 
 def _outputs(run: DemoRun) -> Iterator[str]:
     for example, result in _ended(run, Status.SUCCEEDED):
-        wanted = example.input.get("num_images", 1)
+        wanted = example.pictures
         if len(result.outputs) != wanted:
-            yield f"{example.id} has {len(result.outputs)} pictures instead of {wanted}"
+            lost = "".join(f", {view.id}: {view.reason}" for view in result.missing)
+            yield f"{example.id} has {len(result.outputs)} pictures instead of {wanted}{lost}"
         for output in result.outputs:
             yield from _picture(run, example, output)
+
+
+def _asked_size(example: Example, output: Output) -> tuple[int, int]:
+    sheet = example.sheet
+    if sheet is None or output.view is None:
+        return example.input.get("width", 1024), example.input.get("height", 1024)
+    view = sheet.chosen_views[output.view.number - 1]
+    size = sheet.sizes.of(view.framing)
+    return size.width, size.height
 
 
 def _picture(run: DemoRun, example: Example, output: Output) -> Iterator[str]:
@@ -87,11 +100,7 @@ def _picture(run: DemoRun, example: Example, output: Output) -> Iterator[str]:
     body = file.read_bytes()
     if len(body) != output.bytes or hashlib.sha256(body).hexdigest() != output.sha256:
         yield f"{output.key} has other bytes than its result says"
-    asked = (
-        example.input.get("width", 1024),
-        example.input.get("height", 1024),
-        example.input.get("output_format", "png"),
-    )
+    asked = (*_asked_size(example, output), example.input.get("output_format", "png"))
     with Image.open(io.BytesIO(body)) as image:
         found = (image.width, image.height, (image.format or "").lower())
     if found != asked or (output.width, output.height) != found[:2]:
@@ -136,7 +145,7 @@ def _events(run: DemoRun) -> Iterator[str]:
     owed: dict[str, str] = {}
     for example, result in _ended(run, *Status):
         names = [event.event for event in result.events]
-        if names != (wanted := _event_names(example, result)):
+        if names != (wanted := _event_names(run, example, result)):
             yield f"{example.id} owes {names} instead of {wanted}"
         owed |= {event.uuid: f"{event.event} of {example.id}" for event in result.events}
     yield from (f"{owed[uuid]} did not come" for uuid in owed.keys() - came.keys())
@@ -144,22 +153,34 @@ def _events(run: DemoRun) -> Iterator[str]:
     yield from (f"{names_by_uuid[uuid]} came unasked" for uuid in came.keys() - owed.keys())
 
 
-def _event_names(example: Example, result: Result) -> list[str]:
+def _event_names(run: DemoRun, example: Example, result: Result) -> list[str]:
     end = Moment.REFUSED if result.status is Status.REJECTED else Moment(result.status)
-    moments = (Moment.ADOPTED, *_on_the_way(example, result), end)
+    moments = (Moment.ADOPTED, *_on_the_way(run, example, result), end)
     events = (event_for(moment, example.model) for moment in moments)
     return [event.name_for(example.model) for event in events if event is not None]
 
 
-def _on_the_way(example: Example, result: Result) -> Iterator[Moment]:
+def _on_the_way(run: DemoRun, example: Example, result: Result) -> Iterator[Moment]:
     """What happened to the job between its adoption and its end."""
     if result.error is not None and result.error.code.startswith("lora_"):
         yield Moment.LORA_LOAD_FAILED
     elif result.status is Status.SUCCEEDED and example.input.keys() & {"lora_id", "lora_name"}:
         yield Moment.LORA_LOADED
+    if example.sheet is not None and plan_key(example.id) in run.files:
+        plan = SheetPlan.parse((run.out / plan_key(example.id)).read_bytes())
+        if plan is not None:
+            yield from [Moment.FACE_MEASURED] * _measured(run, example, plan)
     if "reference_image" in example.input:
         for output in result.outputs:
             yield from [Moment.FACE_MEASURED] * (output.face.tries if output.face else 1)
+
+
+def _measured(run: DemoRun, example: Example, plan: SheetPlan) -> int:
+    """Pictures of a sheet that were measured: each try at a face, and what was composed alone."""
+    composed = {view.name for view in plan.views if view.making is Making.COMPOSED}
+    names = [Path(key).stem for key in run.files if key.startswith(cells_folder(example.id))]
+    steps = [name.partition(".") for name in names]
+    return sum(step[:1] == "t" or (step[:1] == "c" and view in composed) for view, _, step in steps)
 
 
 def _leftovers(run: DemoRun) -> Iterator[str]:

@@ -15,7 +15,7 @@ from pipeline.store.conditional import SafeStore
 
 KEY = "inputs/demo-sitter.png"
 BOXED = "flux-instantid"
-"""The kind that must find a face before it can do anything."""
+"""The kind that must find a face before it can do anything; so must a sheet of its bases."""
 
 
 def add_demo_sitter(store: SafeStore, examples: Sequence[Example]) -> None:
@@ -31,7 +31,7 @@ def with_faces_expected(examples: Sequence[Example], settings: Settings) -> list
         return list(examples)
     if not is_there(faces_folder(settings), pack_for(settings, FaceUse.BOX)):
         return [
-            replace(each, expected=Status.REJECTED) if _sits(each) and each.model == BOXED else each
+            replace(each, expected=Status.REJECTED) if _sits(each) and _boxed(each) else each
             for each in examples
         ]
     if load_finder(settings, FaceUse.BOX).find_faces(drawn()):
@@ -40,7 +40,13 @@ def with_faces_expected(examples: Sequence[Example], settings: Settings) -> list
 
 
 def _sits(example: Example) -> bool:
-    return example.input.get("reference_image") == KEY
+    given = example.input
+    return KEY in (given.get("reference_image"), *given.get("reference_images", ()))
+
+
+def _boxed(example: Example) -> bool:
+    """Whether a face must be found in its pictures before anything can be done."""
+    return example.model == BOXED or example.input.get("base", "sdxl") != "sdxl"
 
 
 def drawn() -> bytes:

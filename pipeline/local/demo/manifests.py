@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from config.errors import InvalidInput
+from handlers.character_sheet.input import CharacterSheetInput
+from handlers.character_sheet.kind import CharacterSheet
 from pipeline.contract.keys import DEFAULT_PRIORITY, INBOX, check_id, inbox_key
 from pipeline.contract.result import Status
 
@@ -33,6 +35,19 @@ class Example:
     def input(self) -> Mapping[str, Any]:
         given = self.document.get("input")
         return given if isinstance(given, dict) else {}
+
+    @property
+    def sheet(self) -> CharacterSheetInput | None:
+        """What a character sheet is asked for with; None for any other kind."""
+        if self.model != CharacterSheet.name:
+            return None
+        return CharacterSheetInput.model_validate_json(json.dumps(self.input))
+
+    @property
+    def pictures(self) -> int:
+        """How many it asks for."""
+        number: int = self.input.get("num_images", 1)
+        return number if self.sheet is None else len(self.sheet.chosen_views)
 
 
 def load_examples(folder: Path) -> list[Example]:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from config.tables import GpuTable, RouteTable
+from handlers.character_sheet.document import SheetDocument
+from handlers.character_sheet.files import CONTACT_SHEET, DOCUMENT
 from handlers.kinds.registry import KINDS
 from pipeline.contract.keys import INBOX
 from pipeline.contract.result import JobCost, Metrics, Output, Result, Status
@@ -25,6 +27,8 @@ from pipeline.pages.formats import NOTHING
 from pipeline.pages.html import render, thumbnail
 
 STANDIN = "standin"
+SHEET_PIXELS = 1232
+"""As wide as a contact sheet of five in a row."""
 THUMB_PIXELS = 640
 """Longest side of a picture in the page."""
 ROW_ASPECT = 4.2
@@ -141,6 +145,18 @@ class FaceRow:
 
 
 @dataclass(frozen=True)
+class SheetRow:
+    """A character sheet, and what is said of it as a set."""
+
+    job: JobRow
+    data: str
+    """Its contact sheet."""
+    document: SheetDocument | None
+    key: str
+    """Of `sheet.json`."""
+
+
+@dataclass(frozen=True)
 class Report:
     """What the page shows."""
 
@@ -183,6 +199,21 @@ class Report:
             for job in self.jobs
             if job.result and "reference_image" in job.example.input
             for output in job.result.outputs
+        ]
+
+    @property
+    def sheets(self) -> Sequence[SheetRow]:
+        return [
+            SheetRow(
+                job,
+                thumbnail((self.run.out / files[CONTACT_SHEET]).read_bytes(), SHEET_PIXELS),
+                SheetDocument.parse((self.run.out / files[DOCUMENT]).read_bytes()),
+                files[DOCUMENT],
+            )
+            for job in self.jobs
+            if job.result
+            for files in [{file.name: file.key for file in job.result.files}]
+            if files.keys() >= {CONTACT_SHEET, DOCUMENT}
         ]
 
     def _small(self, output: Output) -> str:

@@ -100,3 +100,13 @@ def test_a_folder_of_an_earlier_demo_is_cleared(tmp_path: Path) -> None:
 def write(file: Path, manifest: object) -> None:
     file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps(manifest))
+
+
+def test_a_view_of_a_sheet_that_was_turned_wrong_is_put_right_by_its_next_try(
+    demo_run: DemoRun,
+) -> None:
+    sheet = demo_run.results["sitter-sheet-flux"]
+    tries = {view.id: view.tries for output in sheet.outputs if (view := output.view)}
+
+    assert not sheet.missing
+    assert (tries["front"], tries["back"]) == (2, 1)
