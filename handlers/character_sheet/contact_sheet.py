@@ -63,7 +63,7 @@ def head_lines(document: SheetDocument) -> list[Line]:
     if found.mean_match is not None and found.worst_match is not None:
         numbers.append(f"match {found.mean_match:.2f} mean, {found.worst_match:.2f} worst")
     numbers.append(f"${document.usd:.3f}")
-    can = "trainable: yes" if found.trainable else "trainable: no, because"
+    can = "trainable: yes," if found.trainable else "trainable: no, because"
     return [
         Line(document.name, INK),
         Line("  ·  ".join(numbers)),

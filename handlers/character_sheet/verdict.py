@@ -136,7 +136,8 @@ def _as_recorded(cell: _Cell) -> _Cell:
     if not isinstance(cell.chosen, Try):
         return replace(cell, reason=cell.chosen.reason if cell.chosen else None)
     score = cell.chosen.score
-    return replace(cell, similarity=score.similarity, match=score.match, reason=score.reason)
+    reason = cell.chosen.reason or score.reason
+    return replace(cell, similarity=score.similarity, match=score.match, reason=reason)
 
 
 def _compared(

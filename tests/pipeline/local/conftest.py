@@ -12,7 +12,7 @@ LONG = ("sitter-sheet",)
 
 @pytest.fixture(scope="session")
 def demo_run(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
-    """One real demo of the real examples but the longest. Its tests share an xdist group, so that it runs once."""
+    """One demo of the examples but the longest. Its tests share an xdist group: it runs once."""
     out = tmp_path_factory.mktemp("demo") / "out"
     prepare(out)
     examples = [each for each in load_examples(EXAMPLES) if each.id not in LONG]

@@ -43,4 +43,4 @@ def test_it_lies_in_the_bucket_before_the_examples_that_name_it() -> None:
 def test_other_manifests_do_without_it() -> None:
     bucket = Bucket()
     add_demo_lora(bucket.store, Settings(), [read_example("one", b'{"model": "flux-dev"}')])
-    assert bucket.store.list("").entries == ()
+    assert not bucket.store.list("").entries

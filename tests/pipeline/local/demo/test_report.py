@@ -80,8 +80,17 @@ def test_all_pictures_are_in_it(page: str, report: Report) -> None:
 
     assert wanted == len(report.pictures)
     of_faces = sum(2 if row.composition else 1 for row in report.faces)
-    assert page.count("data:image/jpeg;base64,") == wanted + of_faces
+    assert page.count("data:image/jpeg;base64,") == wanted + of_faces + len(report.sheets)
     assert sorted(p.number for row in report.rows for p in row) == list(range(1, wanted + 1))
+
+
+def test_each_sheet_is_shown_whole_with_what_is_said_of_it(page: str, report: Report) -> None:
+    sheets = [each for each in report.run.examples if each.model == "character-sheet"]
+    assert {row.job.id for row in report.sheets} == {each.id for each in sheets}
+    for row in report.sheets:
+        assert row.document is not None
+        assert row.document.set.because in page
+        assert f'href="{row.key}"' in page
 
 
 def test_the_refused_job_stands_there_with_reason_and_hint(page: str) -> None:
