@@ -136,7 +136,7 @@ class Tally:
         self.pictures += count
         for output in result.outputs:
             self.faces.add(output)
-        if count and any(output.view is not None for output in result.outputs):
+        if any(output.view and output.view.number for output in result.outputs):
             self._add_sheet(result)
             return
         if metrics is None or count == 0:

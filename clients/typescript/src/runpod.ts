@@ -108,7 +108,7 @@ export class PipelineJobRunner implements RunPodJobRunner {
     const images = await Promise.all(
       (result.outputs ?? []).map(async ({ view }, ordinal) => ({
         buffer: Buffer.from(await this.transport.output(result, ordinal)),
-        ...(view ? { view: view.id } : {}),
+        ...(view?.number ? { view: view.id } : {}),
       })),
     );
     const missing = (result.missing ?? []).map(({ id, reason }) => `${id} (${reason})`);

@@ -85,7 +85,7 @@ def _outputs(run: DemoRun) -> Iterator[str]:
 
 def _asked_size(example: Example, output: Output) -> tuple[int, int]:
     sheet = example.sheet
-    if sheet is None or output.view is None:
+    if sheet is None or output.view is None or output.view.number is None:
         return example.input.get("width", 1024), example.input.get("height", 1024)
     view = sheet.chosen_views[output.view.number - 1]
     size = sheet.sizes.of(view.framing)
