@@ -33,13 +33,13 @@ def subject(id: str, entry: str, submitted_at: datetime, body: bytes) -> Subject
         document = None
     if not isinstance(document, dict):
         return Subject(id, entry, submitted_at)
-    given = document.get("input")
+    given, tenant = document.get("input"), document.get("tenant")
     return Subject(
         id,
         entry,
         submitted_at,
         kind=short_text(document.get("model")),
-        tenant=short_text(document.get("tenant") or "default"),
+        tenant=short_text("default" if tenant is None else tenant),
         distinct_id=short_text(document.get("distinct_id")),
         input=given if isinstance(given, dict) else {},
     )

