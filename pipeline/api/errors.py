@@ -27,7 +27,7 @@ class BadRequest(RequestRefused):
 class BodyTooLarge(RequestRefused):
     code = "body_too_large"
     http_status = 413
-    default_hint = "Send a smaller picture, or put it under inputs/ and name its key."
+    default_hint = "Send a smaller picture: nothing is gained above 16 megapixels."
 
 
 class WrongMediaType(RequestRefused):
