@@ -75,9 +75,9 @@ class CharacterSheet(Kind[CharacterSheetInput]):
         models: ModelTable,  # noqa: ARG002
         runner: GraphRunner,  # noqa: ARG002
     ) -> Iterator[Rendered]:
-        """A sheet is made step by step. Raises NotAvailable where a worker knows no steps."""
+        """Raises NotAvailable: a sheet is made step by step, and taken up where its records end."""
         raise NotAvailable(
-            "this worker makes no character sheets yet", field="model", value=self.name
+            "a character sheet is not made in one run", field="model", value=self.name
         )
 
     def prompts(self, request: CharacterSheetInput) -> Sequence[str]:

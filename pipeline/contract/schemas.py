@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 from events.stored_event import StoredEvent
+from handlers.character_sheet.document import SheetDocument
 from pipeline.contract.lease import Lease
 from pipeline.contract.manifest import manifest_schema
 from pipeline.contract.result import Metrics, Result
@@ -16,6 +17,7 @@ SCHEMAS: Mapping[str, Callable[[], dict[str, Any]]] = MappingProxyType(
         "manifest": manifest_schema,
         "result": lambda: Result.model_json_schema(mode="serialization"),
         "metrics": lambda: Metrics.model_json_schema(mode="serialization"),
+        "sheet": lambda: SheetDocument.model_json_schema(mode="serialization"),
         "lease": lambda: Lease.model_json_schema(mode="serialization"),
         "event": lambda: StoredEvent.model_json_schema(mode="serialization"),
     }

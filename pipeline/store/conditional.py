@@ -141,7 +141,7 @@ class SafeStore:
             self._saw(page.date)
             kept = [entry for entry in page.entries if not _is_folder(entry)]
             if kept or not page.truncated:
-                return replace(page, entries=kept)
+                return replace(page, entries=tuple(kept))
             start_after = page.entries[-1].key
 
     def delete(self, key: str) -> None:

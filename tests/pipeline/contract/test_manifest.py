@@ -282,6 +282,26 @@ def test_of_very_many_mistakes_some_are_told() -> None:
     assert len(error.others) == MAX_PROBLEMS - 1
 
 
+@pytest.mark.parametrize(
+    ("views", "field", "hint"),
+    [
+        ([{"id": "a"}, {"id": "b", "framng": "half"}], "input.views.1.framng", "'framing'"),
+        ([{"id": "a", "head": {"jaw": 10}}], "input.views.0.head.jaw", "'yaw'"),
+        ([{"id": "a", "head": {"yaw": 100}}], "input.views.0.head.yaw", ""),
+        ("tne", "input.views", ""),
+        ([{"id": "a", "back": True, "head": {"yaw": 1}}], "input.views.0", ""),
+    ],
+)
+def test_a_mistake_deep_in_a_sheet_is_told_with_its_place(
+    views: Any, field: str, hint: str
+) -> None:
+    given = {"name": "Ann", "lora_id": "ann", "views": views}
+    document = {"version": 1, "model": "character-sheet", "input": given}
+    error = refusal(json.dumps(document).encode())
+    assert (error.field, error.others) == (field, ())
+    assert hint in (error.hint or "")
+
+
 def test_all_problems_of_a_manifest_are_told_at_once() -> None:
     error = refusal(body(prioritee=1, max_cost_usd=-1, input={"prompt": "a", "steps": 0}))
     problems = [error, *error.others]
