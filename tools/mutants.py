@@ -36,6 +36,7 @@ TESTS = {
         *(f"{NOTIFY}delivery_answers.py", f"{NOTIFY}delivery.py", f"{NOTIFY}callbacks.py"),
     ],
     "pipeline.store.conditional": ["tests/pipeline/store/test_conditional.py"],
+    "handlers.character_sheet.steps": ["tests/handlers/character_sheet/test_steps.py"],
     "pipeline.dispatcher.time_slice": ["tests/pipeline/dispatcher/test_time_slice.py"],
     "pipeline.dispatcher.preflight": ["tests/pipeline/dispatcher/test_preflight.py"],
     "system.backoff": ["tests/system/test_backoff.py"],

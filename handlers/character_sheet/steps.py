@@ -87,11 +87,9 @@ def _next_of(view: PlannedView, made: ViewRecords, attempts: int) -> Compose | M
     last = made.attempts
     if last == 0:
         return _begin(view, 1)
-    face, composition = made.tries.get(last), made.compositions.get(last)
-    if face is None and composition is not None and _is_half(view, composition):
+    ended = made.tries.get(last) or made.compositions[last]
+    if isinstance(ended, Composition) and _is_half(view, ended):
         return MakeFace(view.nn, last, last)
-    ended = face or composition
-    assert ended is not None
     if ended.fault is None or last >= attempts:
         return Choose(choose(view, made))
     if isinstance(ended, Try) and ended.fault == FACE_BELOW_GATE:
@@ -126,9 +124,11 @@ def _is_half(view: PlannedView, one: Composition) -> bool:
 
 
 def _goodness(fault: str | None) -> int:
-    return 3 if fault is None else 2 if fault == FACE_BELOW_GATE else 0 if fault == NO_FACE else 1
+    if fault is None:
+        return 3
+    return {FACE_BELOW_GATE: 2, NO_FACE: 0}.get(fault, 1)
 
 
 def _likeness(one: object) -> float:
-    score = one.score if isinstance(one, Try) else None
-    return -1.0 if score is None or score.similarity is None else score.similarity
+    similarity = one.score.similarity if isinstance(one, Try) else None
+    return -1.0 if similarity is None else similarity

@@ -25,6 +25,7 @@ from pipeline.contract.result import (
     OutputView,
     Provenance,
     Region,
+    UsedLora,
     ViewAngles,
 )
 from pipeline.contract.summary import Subject
@@ -91,7 +92,13 @@ class SheetEnd:
         """For whoever ends it without having made any of it."""
         made = [one for _, records in self._views() for one in records.made]
         engine = made[-1].engine if made else ""
-        return Provenance(engine=engine or "comfyui", app_version=app_version, **self.made_by)
+        lora = self.plan.lora
+        return Provenance(
+            engine=engine or "comfyui",
+            app_version=app_version,
+            lora=None if lora is None else UsedLora(key=lora.key, sha256=lora.sha256),
+            **self.made_by,
+        )
 
     def _views(self) -> Iterator[tuple[PlannedView, ViewRecords]]:
         for view in self.plan.views:

@@ -28,6 +28,7 @@ from handlers.character_sheet.steps import (
     MakeFace,
     Step,
     next_step,
+    settled,
 )
 from tests.support.sheets import sheet_plan
 
@@ -146,6 +147,46 @@ def test_of_faces_below_the_gate_the_nearest_is_named_and_the_view_is_missing() 
     _, records = walk(two_pass(1), outcome)
     assert records.of_view(1).choice == Choice(number=1, view="v1", k=2, fault=FACE_BELOW_GATE)
     assert records.made == ()
+
+
+def an_attempt(k: int, fault: str | None, similar: float | None) -> list[AnyRecord]:
+    """A composition and the face in it."""
+    common = {"number": 1, "view": "v1", "k": k, "seed": 1, "picture": PICTURE, "seconds": 1.0}
+    score = RecordedScore(similarity=similar)
+    face = Try.model_validate({**common, "composition": k, "fault": fault, "score": score})
+    return [Composition.model_validate({**common, "box": BOX}), face]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (("wrong_yaw", 0.9), (FACE_BELOW_GATE, 0.1)),
+        ((NO_FACE, None), ("wrong_yaw", None)),
+        ((FACE_BELOW_GATE, None), (FACE_BELOW_GATE, -0.5)),
+    ],
+)
+def test_the_best_is_what_lacks_least_and_then_what_is_most_alike(
+    first: tuple[str, float | None], second: tuple[str, float | None]
+) -> None:
+    records = SheetRecords.of([*an_attempt(1, *first), *an_attempt(2, *second)])
+    chosen = Choice(number=1, view="v1", k=2, fault=second[0])
+    assert next_step(two_pass(1, attempts=2), records) == Choose(chosen)
+
+
+def test_of_equals_the_first_is_kept() -> None:
+    twice = [*an_attempt(1, "wrong_yaw", 0.5), *an_attempt(2, "wrong_yaw", 0.5)]
+    chosen = Choice(number=1, view="v1", k=1, fault="wrong_yaw")
+    assert next_step(two_pass(1, attempts=2), SheetRecords.of(twice)) == Choose(chosen)
+
+
+def test_what_only_lacks_its_choice_is_settled_and_nothing_else() -> None:
+    good = an_attempt(1, None, 0.9)
+    begun = Composition.model_validate({**good[0].model_dump(), "number": 2, "view": "v2"})
+    plan = two_pass(3)
+    done = settled(plan, SheetRecords.of([*good, begun]))
+    assert done.of_view(1).choice == Choice(number=1, view="v1", k=1)
+    assert done.of_view(2).choice is None
+    assert done.of_view(3).choice is None
 
 
 def test_a_composition_whose_face_was_never_made_is_not_chosen() -> None:
