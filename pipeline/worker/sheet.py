@@ -7,7 +7,14 @@ from handlers.character_sheet.input import CharacterSheetInput
 from handlers.character_sheet.maker import Made, SheetMaker
 from handlers.character_sheet.plan import SheetPlan, plan_sheet
 from handlers.character_sheet.progress import view_state
-from handlers.character_sheet.records import AnyRecord, Choice, Picture, SheetRecords
+from handlers.character_sheet.records import (
+    AnyRecord,
+    Choice,
+    Composition,
+    Picture,
+    SheetRecords,
+    Try,
+)
 from handlers.character_sheet.sheet import CellStore, Stop, make_sheet
 from handlers.character_sheet.steps import Compose, MakeFace
 from handlers.kinds.base import JobRequest, Rendered
@@ -91,11 +98,12 @@ class _Pace:
 
 
 def longest(step: Compose | MakeFace, records: SheetRecords) -> float:
-    """Seconds that a step of this sort took at most so far; 0 for the first."""
-    views = records.views.values()
-    if isinstance(step, Compose):
-        return max((one.seconds for view in views for one in view.compositions.values()), default=0)
-    return max((one.seconds for view in views for one in view.tries.values()), default=0)
+    """Seconds that a step of this sort took at most so far. Of a sort that none was of yet, those
+    of the other; 0 where nothing was made."""
+    made = [one for view in records.views.values() for one in view.made]
+    sort = Composition if isinstance(step, Compose) else Try
+    of_sort = [one.seconds for one in made if isinstance(one, sort)]
+    return max(of_sort or [one.seconds for one in made], default=0.0)
 
 
 @dataclass

@@ -107,10 +107,14 @@ def test_what_no_worker_began_is_due_at_once_when_the_engine_is_closed(bucket: S
     stack.pool.shutdown()
 
 
-def order(id: str, priority: int, waited_s: float, put_at: float) -> local._Order:
-    """Of a job that had waited so long when it was claimed."""
+def order(
+    id: str, priority: int, waited_s: float, put_at: float, yielded_s: float | None = None
+) -> local._Order:
+    """Of a job that had waited so long when it was claimed, or so long since it yielded."""
     key = f"inbox/{9 - priority}.acme.flux-dev.{id}.json"
-    lease = a_lease(id=id, entry=key, submitted_at=NOON - timedelta(seconds=waited_s))
+    yielded = None if yielded_s is None else NOON - timedelta(seconds=yielded_s)
+    submitted = NOON - timedelta(seconds=waited_s)
+    lease = a_lease(id=id, entry=key, submitted_at=submitted, yielded_at=yielded)
     return local._Order(id, make_payload(lease, "etag", "flux-dev", b"{}", NOON), put_at)
 
 
@@ -127,9 +131,10 @@ def test_what_waits_for_a_worker_ages_as_it_did_in_the_inbox(tmp_path: Path) -> 
         order("eight", 8, 1, now),
         order("five", 5, 2, now),
         order("older-five", 5, 3, now),
+        order("yielded", 5, 2000, now, yielded_s=1),
     ):
         crew.put(each)
-    taken = [crew._next(idle_s=0) for _ in range(7)]
+    taken = [crew._next(idle_s=0) for _ in range(8)]
     assert [each and each.call_id for each in taken] == [
         "aged",
         "aged-here",
@@ -137,6 +142,7 @@ def test_what_waits_for_a_worker_ages_as_it_did_in_the_inbox(tmp_path: Path) -> 
         "eight",
         "older-five",
         "five",
+        "yielded",
         None,
     ]
 

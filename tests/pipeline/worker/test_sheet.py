@@ -13,6 +13,8 @@ import pytest
 from config.errors import OutOfMemory
 from events.sink import MemorySink
 from handlers.character_sheet.plan import SheetPlan
+from handlers.character_sheet.records import Composition, Picture, SheetRecords, Try
+from handlers.character_sheet.steps import Compose, MakeFace
 from handlers.faces.head import Head
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status
@@ -20,6 +22,7 @@ from pipeline.jobs.cancel import Canceller
 from pipeline.store.base import Always, Condition, IfAbsent, Written
 from pipeline.worker import sheet_end
 from pipeline.worker.execution import Ending
+from pipeline.worker.sheet import longest
 from tests.pipeline.conftest import MakePipeline
 from tests.pipeline.loras.support import flux_lora
 from tests.support.audits import audited, found
@@ -36,6 +39,7 @@ from tests.support.sheets import (
 )
 
 PLANNED = "jobs/sheet/plan.json"
+PICTURE = Picture(key="k", bytes=1, sha256="s", width=64, height=64, content_type="image/png")
 ALL_OF_TWO = ["01-front.c1", "02-left.c1", "01-front.t1", "02-left.t1"]
 
 
@@ -301,6 +305,15 @@ def test_before_the_time_limit_it_always_yields_and_each_execution_takes_a_step(
     assert made.server.steps == ALL_OF_TWO
     assert made.engine.endings[0] is Ending.YIELDED
     assert result.attempt == len(made.engine.endings) > 1
+
+
+def test_a_step_takes_as_long_as_its_like_did_or_else_as_the_others() -> None:
+    composed = Composition(number=1, view="v1", k=1, seed=1, picture=PICTURE, seconds=2.0)
+    faced = Try(number=1, view="v1", k=1, seed=1, picture=PICTURE, seconds=3.0)
+    assert longest(Compose(1, 1), SheetRecords()) == 0
+    assert longest(MakeFace(1, 1, 1), SheetRecords.of([composed])) == 2
+    both = SheetRecords.of([composed, faced])
+    assert (longest(Compose(2, 1), both), longest(MakeFace(2, 1, 1), both)) == (2, 3)
 
 
 def test_a_budget_ends_a_sheet_between_steps_as_partial(sheets: MakeSheets) -> None:
