@@ -9,8 +9,11 @@ memory. Pictures are noise, so nothing here speaks of quality; faces are looked 
 """
 
 import argparse
+import cProfile
+import io
 import json
 import os
+import pstats
 import statistics
 import sys
 import time
@@ -228,6 +231,16 @@ def warm(bench: Bench, made: dict[str, Any], floor_s: float) -> None:
     made["worker_own_ms"] = spread(1e3 * each.own for each in runs)
     made["save_node_s"] = spread(each.parts[0]["other"] for each in runs)
     made["warm_parts"] = runs[-1].parts
+    made["profile"] = profile(bench)
+
+
+def profile(bench: Bench) -> list[str]:
+    """Where the worker's thread spends its time in a short job."""
+    profiler = cProfile.Profile()
+    profiler.runcall(bench.job, "flux-dev", steps=1)
+    out = io.StringIO()
+    pstats.Stats(profiler, stream=out).sort_stats("tottime").print_stats(30)
+    return out.getvalue().splitlines()
 
 
 def pauses(bench: Bench, made: dict[str, Any], count: int) -> None:
@@ -271,6 +284,7 @@ def plain(options: argparse.Namespace, folder: Path, made: dict[str, Any]) -> No
         for role, each in load_models(options.models_file).weights("flux-dev").items()
     }
     began = time.perf_counter()
+    folder.mkdir(parents=True, exist_ok=True)
     paths = folder / "plain.yaml"
     paths.write_text(json.dumps({"made": {"base_path": str(options.weights), **FOLDERS}}))
     flags = tuple(options.plain_flags.split())
