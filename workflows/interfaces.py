@@ -53,6 +53,8 @@ _CLASS_FOLDERS: Mapping[tuple[str, str], str] = {
     ("LoadMediaPipeFaceLandmarker", "model_name"): "detection",
     ("LoadMoGeModel", "model_name"): "geometry_estimation",
     ("LoadTrainingDataset", "folder_name"): "",
+    ("LoadVideoDataSetFromFolder", "folder"): "",
+    ("LoadVideoTextDataSetFromFolder", "folder"): "",
     ("ModelPatchLoader", "name"): "model_patches",
     ("OpticalFlowLoader", "model_name"): "optical_flow",
     ("TrainLoraNode", "existing_lora"): "loras",

@@ -2,8 +2,8 @@
 
 The stand-in always; a real ComfyUI when RYLA_COMFYUI_URL names a running one, or RYLA_COMFYUI_DIR
 its folder (then RYLA_COMFYUI_PYTHON is the Python to start it with, and RYLA_COMFYUI_FLAGS stands
-in the place of --cpu and a route's own flags). RYLA_COMFYUI_MODELS_FILE is a models.toml of the
-weights that it has; without it they are the micro models beside this file.
+in the place of the flags below). RYLA_COMFYUI_MODELS_FILE is a models.toml of the weights that it
+has; without it they are the micro models beside this file.
 """
 
 import fcntl
@@ -30,7 +30,13 @@ NO_REAL = "no real ComfyUI: set RYLA_COMFYUI_URL or RYLA_COMFYUI_DIR"
 
 
 def comfyui_flags() -> list[str]:
-    """For a ComfyUI that tests start themselves."""
+    """For a ComfyUI whose protocol is tested. Its cache is the default one, which the stand-in has:
+    of what ran before, only the latest prompt's."""
+    return os.environ.get("RYLA_COMFYUI_FLAGS", "--cpu --disable-api-nodes").split()
+
+
+def worker_flags() -> list[str]:
+    """For a ComfyUI that a worker starts: as shipped."""
     given = os.environ.get("RYLA_COMFYUI_FLAGS")
     return ["--cpu", *load_routes().route("Flux").comfyui_flags] if given is None else given.split()
 

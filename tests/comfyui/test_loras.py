@@ -21,7 +21,7 @@ from handlers.loras.check import check
 from handlers.loras.header import BytesRanges
 from pipeline.contract.result import Status
 from pipeline.local.seaweed import SeaweedServer
-from tests.comfyui.conftest import MICRO_MODELS, comfyui_flags
+from tests.comfyui.conftest import MICRO_MODELS, worker_flags
 from tests.support.safetensors_files import (
     KOHYA,
     PEFT,
@@ -40,7 +40,7 @@ from tests.support.stack import Stack, quick, running
 pytestmark = pytest.mark.xdist_group("comfyui-loras")
 
 COMFYUI_DIR = os.environ.get("RYLA_COMFYUI_DIR")
-ROUTES = f"[routes.Flux]\ncomfyui_flags = {json.dumps(comfyui_flags())}\n"
+ROUTES = f"[routes.Flux]\ncomfyui_flags = {json.dumps(worker_flags())}\n"
 HIDDEN = 128
 NATIVE = flux_native(HIDDEN, [0], [0])
 DIFFUSERS = flux_diffusers(HIDDEN, [0], [0])

@@ -73,14 +73,10 @@ def test_growing_and_dynamic_inputs_are_checked() -> None:
 @pytest.mark.parametrize(
     ("inputs", "told"),
     [
-        ({"format": "mp4", "codec": "h264"}, None),  # as ComfyUI 0.8 has it
-        ({"format": "auto"}, None),
-        ({"format": "mp4", "format.codec": "h264"}, None),
-        ({"format": "mp4", "format.codec": "nope"}, "format.codec: 'nope' not in"),
-        (
-            {"format": "mp4", "format.codec": "h264", "format.codec.encoding": "re-encode"},
-            "format.codec.encoding.crf",
-        ),
+        ({"codec": "auto"}, None),
+        ({"codec": "h264"}, None),
+        ({"codec": "h264", "codec.encoding": "nope"}, "codec.encoding: 'nope' not in"),
+        ({"codec": "h264", "codec.encoding": "re-encode"}, "codec.encoding.crf"),
     ],
 )
 def test_a_choice_within_a_choice_is_checked_but_may_be_left_out(
@@ -89,7 +85,7 @@ def test_a_choice_within_a_choice_is_checked_but_may_be_left_out(
     graph = and_another("v", "CreateVideo", images=["10", 0], fps=8.0)
     graph["clip"] = {
         "class_type": "SaveVideo",
-        "inputs": {"video": ["v", 0], "filename_prefix": "x", **inputs},
+        "inputs": {"video": ["v", 0], "filename_prefix": "x", "format": "mp4", **inputs},
     }
 
     verdict = validate(graph, committed(), FILES)

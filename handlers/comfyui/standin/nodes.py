@@ -63,8 +63,9 @@ class Job:
 def evaluate(job: Job, node_id: str, interface: NodeInterface, values: dict[str, Any]) -> Result:
     """Run one node on the values of its inputs. Raises whatever ComfyUI's node would."""
     if interface.output_node:
-        # Since ComfyUI 0.33 those that save pictures hand them on.
-        passed = tuple(_images(values.get("images")) for _ in interface.output)
+        # Since ComfyUI 0.33 those that save pictures or a video hand them on.
+        shown = _images(values.get("images")) or _images(values.get("video"))
+        passed = (shown,) * len(interface.output)
         return replace(_save(job, interface.name, values), outputs=passed)
     own = _OWN.get(interface.name)
     if own is not None:
