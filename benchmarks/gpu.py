@@ -12,204 +12,25 @@ import argparse
 import cProfile
 import io
 import json
-import os
 import pstats
 import statistics
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from unittest import mock
-from uuid import uuid4
 
 from benchmarks import gpu_weights
 from benchmarks.gpu_floor import card, sustained_step_s
+from benchmarks.gpu_plain import plain, spread
+from benchmarks.gpu_worker import REFERENCE, Bench, Timed
 from benchmarks.setting import row, title
-from config.settings import Settings
-from config.tables import load_models
-from handlers.comfyui.client import ComfyClient
-from handlers.comfyui.process import ComfyProcess
-from handlers.faces.boxes import Box, Face
-from handlers.faces.match import Calibration
-from handlers.faces.measurement import FaceUse
-from handlers.kinds.base import PromptRun
-from pipeline.contract.lease import Lease, Phase
-from pipeline.contract.result import Result, Status
-from pipeline.models.face_packs import FaceModels
-from pipeline.queue.spawn import make_payload
-from pipeline.store.base import Condition, Stored, Written
-from pipeline.store.conditional import SafeStore, Won
-from pipeline.store.memory import MemoryStore
-from pipeline.worker import worker as worker_module
-from pipeline.worker.worker import Worker
 from tests.comfyui.micro.make_models import make_faces
-from tests.support.portraits import portrait
-from workflows import flux
 
-SIDE, STEPS = 1024, 20
+STEPS = 20
 SHORT_STEPS = 4
 """Of the fifty equal pictures whose pauses are looked at."""
-REFERENCE = "inputs/" + "0" * 64 + ".png"
-
-
-@dataclass
-class TimedStore(MemoryStore):
-    """Notes how long the worker waits for its store."""
-
-    seconds: float = 0.0
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seconds = 0.0
-
-    def get(self, key: str, *, offset: int = 0, limit: int | None = None) -> Stored | None:
-        with self._timed():
-            return super().get(key, offset=offset, limit=limit)
-
-    def put(
-        self, key: str, body: bytes, condition: Condition, content_type: str = "application/json"
-    ) -> Written:
-        with self._timed():
-            return super().put(key, body, condition, content_type)
-
-    @contextmanager
-    def _timed(self) -> Iterator[None]:
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds += time.perf_counter() - began
-
-
-class MiddleFaces(FaceModels):
-    """Noise has no face: one is said to be in the middle of each picture."""
-
-    embedder = "none"
-    embedder_sha256 = "0" * 64
-
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
-
-    def finder(self, use: FaceUse) -> Any:  # noqa: ARG002
-        return self
-
-    def calibration(self) -> Calibration | None:
-        return None
-
-    def find_faces(self, image: bytes) -> list[Face]:  # noqa: ARG002
-        box = Box(SIDE // 2 - 150, SIDE // 2 - 200, 300, 400)
-        points = ((450.0, 450.0), (574.0, 450.0), (512.0, 512.0), (462.0, 580.0), (562.0, 580.0))
-        return [Face(box, 0.9, (1.0,), points)]
-
-
-@dataclass
-class Timed:
-    """One job or prompt."""
-
-    seconds: float
-    """From the call to its return."""
-    execution: float = 0.0
-    """Of that, ComfyUI's: from the first node to the last, over all prompts."""
-    store: float = 0.0
-    parts: list[dict[str, float]] = field(default_factory=list)
-    """Of each prompt, by kind of node."""
-
-    @property
-    def own(self) -> float:
-        """The worker's own time."""
-        return self.seconds - self.execution - self.store
-
-
-class Bench:
-    """A worker of the Flux route, or of InstantId, and what it is given."""
-
-    def __init__(self, options: argparse.Namespace, folder: Path) -> None:
-        self.options = options
-        self.store = TimedStore()
-        self.safe = SafeStore(self.store)
-        self.prompts: list[PromptRun] = []
-        self.number = 0
-        self.settings = Settings(
-            state_dir=folder / "state",
-            comfyui_dir=options.comfyui,
-            comfyui_python=options.python,
-            models_dir=options.weights,
-            models_file=options.models_file,
-            routes_file=options.routes_file,
-            gpu=options.gpu,
-            log_level="error",
-        )
-        self.safe.create(REFERENCE, portrait({"sitter": Box(200, 120, 200, 200)}))
-        began = time.perf_counter()
-        with mock.patch.object(worker_module, "open_store", return_value=self.safe):
-            self.worker = Worker(
-                self.settings, "Flux", platform="local", environ=os.environ, work_dir=folder
-            )
-            self.worker.load()
-            self.worker.attach()
-        self.start_s = time.perf_counter() - began
-        context = self.worker._context
-        if context is None:
-            raise SystemExit("the worker did not start")
-        self.worker._context = replace(context, faces=MiddleFaces(self.settings))
-        self._listen(context.server.client)
-
-    def _listen(self, client: ComfyClient) -> None:
-        run = client.run
-
-        def noted(*args: Any, **more: Any) -> PromptRun:
-            self.prompts.append(run(*args, **more))
-            return self.prompts[-1]
-
-        client.run = noted  # type: ignore[method-assign]
-
-    def job(self, model: str, **given: Any) -> Timed:
-        """Run one job to its commit."""
-        self.number += 1
-        id = f"job-{self.number}"
-        told = {"prompt": "a photograph of a red fox", "width": SIDE, "height": SIDE}
-        manifest = {"version": 1, "model": model, "input": {**told, "seed": self.number, **given}}
-        body = json.dumps(manifest).encode()
-        now = datetime.now(UTC).replace(microsecond=0)
-        lease = Lease(
-            id=id,
-            entry=f"inbox/{id}.json",
-            model=model,
-            tenant=None,
-            attempt=1,
-            claim=id,
-            nonce=id,
-            owner="benchmark",
-            phase=Phase.CLAIMED,
-            ttl_s=60,
-            submitted_at=now,
-        )
-        self.safe.create(f"jobs/{id}/manifest.json", body)
-        claimed = self.safe.create(f"leases/{id}.json", lease.body())
-        assert isinstance(claimed, Won)
-        payload = make_payload(lease, claimed.etag, model, body, now).model_dump(mode="json")
-        self.prompts.clear()
-        self.store.seconds = 0.0
-        began = time.perf_counter()
-        reply = self.worker.run(payload, "benchmark")
-        seconds = time.perf_counter() - began
-        self._require(id, reply)
-        parts = [vars(prompt.timings) for prompt in self.prompts]
-        execution = sum(prompt.timings.total for prompt in self.prompts)
-        return Timed(seconds, execution, self.store.seconds, [dict(each) for each in parts])
-
-    def _require(self, id: str, reply: Mapping[str, Any]) -> None:
-        stored = self.safe.get(f"jobs/{id}/result.json")
-        result = None if stored is None else Result.model_validate_json(stored.body)
-        if result is None or result.status is not Status.SUCCEEDED:
-            raise SystemExit(f"{id} did not succeed: {reply} {result and result.error}")
-
-    def close(self) -> None:
-        self.worker.close()
 
 
 def face_job(bench: Bench, **given: Any) -> Timed:
@@ -277,68 +98,6 @@ def sum_of(parts: Mapping[str, float]) -> float:
     return sum(value for name, value in parts.items() if name != "first_step")
 
 
-def plain(options: argparse.Namespace, folder: Path, made: dict[str, Any]) -> None:
-    """ComfyUI without flags: start, first and warm pictures of the same graph."""
-    weights = {
-        role: each.file
-        for role, each in load_models(options.models_file).weights("flux-dev").items()
-    }
-    began = time.perf_counter()
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = folder / "plain.yaml"
-    paths.write_text(json.dumps({"made": {"base_path": str(options.weights), **FOLDERS}}))
-    flags = tuple(options.plain_flags.split())
-    process = ComfyProcess(
-        options.comfyui,
-        work_dir=folder,
-        environ=os.environ,
-        python=str(options.python),
-        flags=flags,
-        extra_model_paths=paths,
-    )
-    with process, ComfyClient(process.url, output_folder=process.output_folder) as client:
-        made["plain_start_s"] = time.perf_counter() - began
-
-        def one(seed: int, steps: int = STEPS) -> float:
-            graph = flux.text_to_image(
-                weights,
-                prompt="a photograph of a red fox",
-                width=SIDE,
-                height=SIDE,
-                steps=steps,
-                guidance=3.5,
-                seed=seed,
-                filename_prefix=f"plain-{seed}-{steps}",
-            )
-            at = time.perf_counter()
-            client.run(graph.api(), prompt_id=str(uuid4()), deadline_s=300)
-            return time.perf_counter() - at
-
-        made["plain_first_picture_s"] = one(1)
-        made["plain_warm_flux_s"] = spread(one(seed) for seed in range(2, 8))
-        times = sorted(one(seed, SHORT_STEPS) for seed in range(10, 30))
-        made["plain_pause_over_median_s"] = times[-1] - statistics.median(times)
-
-
-FOLDERS = {
-    name: name
-    for name in (
-        "diffusion_models",
-        "text_encoders",
-        "vae",
-        "checkpoints",
-        "controlnet",
-        "instantid",
-    )
-}
-
-
-def spread(values: Iterable[float]) -> tuple[float, float, float, int]:
-    """Least, median, most, and how many."""
-    found = sorted(values)
-    return found[0], statistics.median(found), found[-1], len(found)
-
-
 def middle(values: Iterable[float]) -> float:
     return statistics.median(list(values))
 
@@ -362,6 +121,10 @@ def told(made: Mapping[str, Any]) -> None:
     beside = {
         "start_to_first_picture_s": lambda: made["plain_start_s"] + made["plain_first_picture_s"],
         "pause_over_median_s": lambda: made["plain_pause_over_median_s"],
+        "face_pass_s": lambda: made["plain_face_s"][1],
+        "flux_after_faces_beyond_warm_s": lambda: (
+            made["plain_flux_after_face_s"][1] - made["plain_warm_flux_s"][1]
+        ),
         "warm_flux_over_floor": lambda: (
             made["plain_warm_flux_s"][1] / (STEPS * made["floor_step_s"])
         ),
@@ -424,7 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     finally:
         bench.close()
     if "plain" in groups:
-        plain(options, folder / "plain", made)
+        made |= plain(options, folder / "plain", STEPS, SHORT_STEPS)
         saved()
     told(made)
 
