@@ -88,7 +88,8 @@ def view_lines(view: DocumentView) -> list[Line]:
 
 
 def _words(reason: str) -> str:
-    return {"back": "from behind"}.get(reason, reason.replace("_", " "))
+    said = {"back": "from behind", "base_face": "face of the base"}
+    return said.get(reason, reason.replace("_", " "))
 
 
 def _colour(match: float) -> Colour:

@@ -46,7 +46,7 @@ class DocumentView(_Part):
     match: Number | None = None
     """0 to 1."""
     match_reason: str | None = None
-    """Why there is no match: `back`, `profile`, `unmeasured`, `face_too_small`, `reference` …"""
+    """Why there is no match: `back`, `profile`, `unmeasured`, `base_face`, `reference` …"""
     tries: int = 0
     seconds: Number = 0.0
     """That its graphs took, all tries together."""

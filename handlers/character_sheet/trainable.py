@@ -43,6 +43,8 @@ class Facts:
     """Pictures that are hardly another than one before."""
     angles: Mapping[str, int]
     framings: Mapping[str, int]
+    strangers: tuple[str, ...] = ()
+    """Names of views whose face the base gave them, and nobody made it the person's."""
 
 
 def reasons_against(facts: Facts) -> list[str]:
@@ -58,6 +60,9 @@ def _too_little(facts: Facts) -> Iterator[str]:
 
 
 def _not_one_person(facts: Facts) -> Iterator[str]:
+    if facts.strangers:
+        shown = "shows" if len(facts.strangers) == 1 else "show"
+        yield f"{' and '.join(facts.strangers)} {shown} a face that the base made up"
     if facts.compared < max(1, COMPARED_SHARE * facts.faces):
         yield f"only {facts.compared} of {facts.faces} faces have a match"
         return

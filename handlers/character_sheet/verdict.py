@@ -26,6 +26,8 @@ from handlers.character_sheet.trainable import Facts, reasons_against, summary, 
 from handlers.faces.boxes import Embedding
 from handlers.faces.match import Baseline, match, similarity
 
+BASE_FACE = "base_face"
+"""Why a view with a face has no score: none was found to be made anew, so it has the base's own."""
 ALIKE_BITS = 6
 """Of 64; two pictures that differ in no more are as good as one."""
 ALIKE_DEGREES = 10.0
@@ -134,7 +136,7 @@ def _as_recorded(cell: _Cell) -> _Cell:
     if cell.view.back:
         return replace(cell, reason="back")
     if not isinstance(cell.chosen, Try):
-        return replace(cell, reason=cell.chosen.reason if cell.chosen else None)
+        return replace(cell, reason=BASE_FACE if cell.chosen else None)
     score = cell.chosen.score
     reason = cell.chosen.reason or score.reason
     return replace(cell, similarity=score.similarity, match=score.match, reason=reason)
@@ -239,6 +241,9 @@ def _set(plan: SheetPlan, cells: Sequence[_Cell], baseline: Baseline | None) -> 
         twins=len({pair.views[1] for pair in twins}),
         angles=coverage.angles,
         framings=coverage.framings,
+        strangers=()
+        if plan.lora
+        else tuple(cell.name for cell in made if cell.reason == BASE_FACE),
     )
     against = reasons_against(facts)
     return SetVerdict(

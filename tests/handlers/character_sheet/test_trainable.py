@@ -37,6 +37,7 @@ def test_a_good_set_can_be_trained_on() -> None:
             replace(GOOD, least_pair=Pair(views=("a", "b"), match=0.4)),
             "a and b look like two people (match 0.40)",
         ),
+        (replace(GOOD, strangers=("05-a",)), "05-a shows a face that the base made up"),
         (replace(GOOD, angles={"front": 9}), "no view from the left, none from the right"),
         (replace(GOOD, framings={"close-up": 1, "half": 9}), "1 of 10 pictures are close up"),
         (replace(GOOD, framings={"close-up": 8, "full": 2}), "8 of 10 pictures are close-up"),

@@ -4,6 +4,8 @@ import pytest
 
 from handlers.character_sheet.combinations import ScoredAgainst
 from handlers.character_sheet.document import DocumentView, SheetDocument
+from handlers.character_sheet.plan import PlannedLora
+from handlers.character_sheet.records import Choice, Composition, ViewRecords
 from handlers.character_sheet.verdict import judge_sheet
 from handlers.faces.match import Baseline
 from tests.handlers.character_sheet.made_sheets import SAME, STRANGERS, looks, made, planned
@@ -158,6 +160,27 @@ def test_pictures_that_nobody_looked_at_still_have_what_the_records_say() -> Non
     found = judge_sheet(PLAN, made(PLAN), {}, usd=0.04)
     assert found.set.mean_match == pytest.approx(0.9)
     assert (found.set.least_alike, found.set.too_alike) == (None, ())
+
+
+@pytest.mark.parametrize("lora", [False, True])
+def test_a_face_that_the_base_made_up_spoils_a_set_unless_a_lora_made_it(lora: bool) -> None:
+    plan = planned(sheet(base="flux-dev"))
+    if lora:
+        file = PlannedLora(key="loras/a.safetensors", sha256="ab" * 32, strength=1.0)
+        plan = plan.model_copy(update={"lora": file})
+    records = made(plan)
+    side = records.of_view(5)
+    drawn = Composition(**side.tries[1].model_dump(exclude={"composition", "score", "resampled"}))
+    choice = Choice(number=5, view="side-left", k=1, of="c")
+    left = ViewRecords(compositions={1: drawn}, choice=choice)
+    found = judge_sheet(
+        plan, replace(records, views={**records.views, 5: left}), looks(plan), usd=0.1
+    )
+
+    assert view(found, "side-left").match_reason == "base_face"
+    assert found.set.trainable == lora
+    said = "05-side-left shows a face that the base made up"
+    assert (said in found.set.because) != lora
 
 
 def test_weights_and_lora_stand_in_it_with_their_sums() -> None:
