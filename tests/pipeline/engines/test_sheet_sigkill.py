@@ -4,6 +4,7 @@ the stand-in, the real store."""
 import os
 import signal
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -19,7 +20,9 @@ VIEWS = ("front", "left", "back")
 
 
 @pytest.mark.parametrize("base", ["sdxl", "flux-dev"])
-def test_a_sheet_outlives_a_kill_after_every_step(bucket: Settings, base: str) -> None:
+def test_a_sheet_outlives_a_kill_after_every_step(
+    bucket: Settings, base: str, record_property: Callable[[str, object], None]
+) -> None:
     settings = quick(bucket, max_attempts=20, job_timeout_seconds=60)
     with running(settings) as stack:
         stack.store.create("inputs/ann.png", png(astronaut()), "image/png")
@@ -39,7 +42,11 @@ def test_a_sheet_outlives_a_kill_after_every_step(bucket: Settings, base: str) -
         steps = {key.rpartition("/")[2].removesuffix(".json") for key in records}
         named = {f"{name}.png" for name in steps if "." in name}
         assert named <= drawn.keys()
-        assert sum(drawn.values()) - len(named) <= kills, "a kill cost more than one step"
+        lost = sum(drawn.values()) - len(named)
+        assert lost <= kills, "a kill cost more than one step"
+        record_property("kills", kills)
+        record_property("lost pictures", lost)
+        print(f"{kills} kills, {len(named)} steps, {lost} pictures lost")  # noqa: T201
         stack.check_outputs(result)
         uuids = [event.uuid for event in result.events]
         assert len(uuids) == len({*uuids})
