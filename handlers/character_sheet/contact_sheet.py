@@ -62,7 +62,7 @@ def head_lines(document: SheetDocument) -> list[Line]:
     numbers = [f"{found.made} of {found.views} views", document.base]
     if found.mean_match is not None and found.worst_match is not None:
         numbers.append(f"match {found.mean_match:.2f} mean, {found.worst_match:.2f} worst")
-    numbers.append(f"${document.usd:.3f}")
+    numbers.append(f"${document.usd:.3f}" if document.usd else "$0")
     can = "trainable: yes," if found.trainable else "trainable: no, because"
     return [
         Line(document.name, INK),
@@ -75,19 +75,20 @@ def view_lines(view: DocumentView) -> list[Line]:
     """Name, framing and angle, and the score or why there is none."""
     tries = f"{view.tries} {'try' if view.tries == 1 else 'tries'}"
     if view.missing is not None:
-        last = Line(f"missing: {_words(view.missing)}, {tries}", BAD)
+        last = Line(f"missing: {reason_words(view.missing)}, {tries}", BAD)
     elif view.match is not None:
         last = Line(f"match {view.match:.2f}, {tries}", _colour(view.match))
     elif view.similarity is not None:
-        why = f" ({_words(view.match_reason)})" if view.match_reason else ""
+        why = f" ({reason_words(view.match_reason)})" if view.match_reason else ""
         last = Line(f"similarity {view.similarity:.2f}{why}, {tries}")
     else:
-        last = Line(f"{_words(view.match_reason or 'not measured')}, {tries}")
+        last = Line(f"{reason_words(view.match_reason or 'not measured')}, {tries}")
     where = f"{view.angle}, {view.framing}"
     return [Line(f"{view.number:02d} {view.id}", INK), Line(where.replace("-", " ")), last]
 
 
-def _words(reason: str) -> str:
+def reason_words(reason: str) -> str:
+    """Why a view is missing, or has no match, for people to read."""
     said = {"back": "from behind", "base_face": "face of the base"}
     return said.get(reason, reason.replace("_", " "))
 
@@ -116,7 +117,7 @@ def _draw_view(
     draw.rectangle((left, top, left + WIDTH - 1, top + HEIGHT - 1), fill=CELL)
     lines = view_lines(view)
     if picture is None:
-        why = _words(view.missing or "not looked at")
+        why = reason_words(view.missing or "not looked at")
         middle = (left + WIDTH // 2, top + HEIGHT // 2)
         draw.text(middle, _fitted(why, WIDTH - GAP, 20), lines[-1].colour, _font(20), anchor="mm")
     else:

@@ -12,11 +12,19 @@ from PIL import Image
 
 from events.moments import Moment, event_for
 from handlers.character_sheet.combinations import Making
+from handlers.character_sheet.files import CONTACT_SHEET, DOCUMENT
 from handlers.character_sheet.plan import SheetPlan
 from pipeline.contract.keys import attempt_folder, cells_folder, plan_key
 from pipeline.contract.result import Output, Result, Status
 from pipeline.local.demo.demo import DemoRun
 from pipeline.local.demo.manifests import Example
+from pipeline.local.demo.sheet_checks import (
+    complete_sheets,
+    retried_views,
+    scores_text,
+    unscored_views,
+)
+from pipeline.local.demo.sheets import read_sheets
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,20 @@ def check_run(run: DemoRun) -> list[Check]:
             _outputs,
         ),
         ("every execution left its metrics.json beside its outputs", _metrics),
+        (
+            f"every character sheet has the views that are expected, {DOCUMENT} and"
+            f" {CONTACT_SHEET} ({len([*read_sheets(run)])})",
+            complete_sheets,
+        ),
+        (
+            "every view that was drawn wrong on purpose was put right by another try"
+            f" ({sum(len(example.retried) for example in run.examples)})",
+            retried_views,
+        ),
+        (
+            f"every face that can be compared in a sheet has a match ({scores_text(run)})",
+            unscored_views,
+        ),
         ("refused jobs say why and what to write instead, and started nothing", _refusals),
         (_again_text(run), _again),
         (f"every event of every job came, and came once ({len(run.events)})", _events),

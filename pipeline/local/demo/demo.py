@@ -9,7 +9,7 @@
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from config.errors import InvalidInput
@@ -28,7 +28,7 @@ from pipeline.contract.keys import (
 from pipeline.contract.result import Result, Status
 from pipeline.jobs.follow import Follower
 from pipeline.jobs.status import JobView
-from pipeline.local.demo.face import add_demo_sitter, with_faces_expected
+from pipeline.local.demo.face import add_demo_people, with_faces_expected
 from pipeline.local.demo.lora import add_demo_lora
 from pipeline.local.demo.manifests import Example
 from pipeline.local.stack import LocalStack
@@ -119,9 +119,11 @@ def run_demo(
     """`out` is prepared. Raises a StoreError or InvalidSetting when the stack does not start."""
     state = out / "state"
     examples = with_faces_expected(examples, settings)
+    if _is_real(settings):  # nothing goes wrong on purpose there
+        examples = [replace(each, retried=(), missing=()) for each in examples]
     with LocalStack(state, demo_settings(settings), environ) as stack:
         add_demo_lora(stack.store, stack.settings, examples)
-        add_demo_sitter(stack.store, examples)
+        add_demo_people(stack.store, examples)
         began = time.monotonic()
         submit(stack.store, examples)
         stack.wakeup.notify()
@@ -181,8 +183,7 @@ def _follow(
     on_look: Callable[[Mapping[str, JobView]], None],
 ) -> Resubmission | None:
     """Until all jobs are finished. The first that succeeds is sent again while others run."""
-    settings = stack.settings
-    real = settings.comfyui_url is not None or settings.comfyui_dir is not None
+    real = _is_real(stack.settings)
     until = time.monotonic() + (PATIENCE_WITH_MODELS_SECONDS if real else PATIENCE_SECONDS)
     again: Resubmission | None = None
     # Two that end between the same two looks most likely ended in the order of service.
@@ -201,6 +202,10 @@ def _follow(
         if not follower.done:
             time.sleep(LOOK_SECONDS)
     return again
+
+
+def _is_real(settings: Settings) -> bool:
+    return settings.comfyui_url is not None or settings.comfyui_dir is not None
 
 
 def _resubmit(stack: LocalStack, example: Example) -> Resubmission:

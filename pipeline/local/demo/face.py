@@ -1,52 +1,72 @@
-"""The person of the demo's InstantID jobs: drawn, so that nobody's likeness is used."""
+"""The people of the demo's jobs: drawn, so that nobody's likeness is used."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 
 from PIL import Image, ImageDraw, ImageFilter
 
 from config.settings import Settings
+from handlers.comfyui.standin import figure
+from handlers.comfyui.standin.people import drawn_person
+from handlers.faces.head import Head
+from handlers.faces.landmark_image import landmarks
 from handlers.faces.measurement import FaceUse
+from handlers.faces.view import Framing
 from pipeline.contract.result import Status
 from pipeline.local.demo.manifests import Example
 from pipeline.models.face_packs import faces_folder, is_there, load_finder, pack_for
 from pipeline.store.conditional import SafeStore
 
-KEY = "inputs/demo-sitter.png"
 BOXED = "flux-instantid"
 """The kind that must find a face before it can do anything; so must a sheet of its bases."""
 
 
-def add_demo_sitter(store: SafeStore, examples: Sequence[Example]) -> None:
-    """If an example asks for it."""
-    if any(map(_sits, examples)):
-        store.write(KEY, drawn(), "image/png")
+def add_demo_people(store: SafeStore, examples: Sequence[Example]) -> None:
+    """The pictures that an example asks for."""
+    for key in {key for example in examples for key in _people(example)}:
+        store.write(key, PEOPLE[key](), "image/png")
 
 
 def with_faces_expected(examples: Sequence[Example], settings: Settings) -> list[Example]:
     """The examples as they must end here: refused without a face model where a box is needed,
     failed where the model does not take a drawn face for one."""
-    if not any(map(_sits, examples)):
+    wanted = {key for example in examples for key in _people(example)}
+    if not wanted:
         return list(examples)
     if not is_there(faces_folder(settings), pack_for(settings, FaceUse.BOX)):
         return [
-            replace(each, expected=Status.REJECTED) if _sits(each) and _boxed(each) else each
+            replace(each, expected=Status.REJECTED) if _people(each) and _boxed(each) else each
             for each in examples
         ]
-    if load_finder(settings, FaceUse.BOX).find_faces(drawn()):
-        return list(examples)
-    return [replace(each, expected=Status.FAILED) if _sits(each) else each for each in examples]
+    finder = load_finder(settings, FaceUse.BOX)
+    found = {key for key in wanted if finder.find_faces(PEOPLE[key]())}
+    return [
+        each if _people(each) <= found else replace(each, expected=Status.FAILED)
+        for each in examples
+    ]
 
 
-def _sits(example: Example) -> bool:
-    given = example.input
-    return KEY in (given.get("reference_image"), *given.get("reference_images", ()))
+def _people(example: Example) -> Set[str]:
+    """Keys of the demo's pictures that it names."""
+    named = example.input.get("reference_image"), *example.input.get("reference_images", ())
+    return PEOPLE.keys() & set(named)
 
 
 def _boxed(example: Example) -> bool:
     """Whether a face must be found in its pictures before anything can be done."""
     return example.model == BOXED or example.input.get("base", "sdxl") != "sdxl"
+
+
+def rosa(yaw: float) -> bytes:
+    """Head and shoulders of a drawn woman, 640 x 800, as PNG, her head turned by so many degrees.
+    The same bytes every time."""
+    size = (640, 800)
+    ground = Image.new("RGB", size, (150, 160, 165))
+    places = landmarks(Head(yaw=yaw), Framing.CLOSE_UP, size)
+    out = io.BytesIO()
+    figure.shown(ground, drawn_person("rosa"), None, 1.0, places).save(out, "PNG")
+    return out.getvalue()
 
 
 def drawn() -> bytes:
@@ -71,3 +91,12 @@ def drawn() -> bytes:
     out = io.BytesIO()
     image.filter(ImageFilter.GaussianBlur(3)).save(out, "PNG")
     return out.getvalue()
+
+
+PEOPLE: Mapping[str, Callable[[], bytes]] = {
+    "inputs/demo-sitter.png": drawn,
+    "inputs/demo-rosa-front.png": lambda: rosa(yaw=0),
+    "inputs/demo-rosa-left.png": lambda: rosa(yaw=-20),
+    "inputs/demo-rosa-right.png": lambda: rosa(yaw=18),
+}
+"""Key → picture: one of a sitter, three of a woman of whom sheets are made."""

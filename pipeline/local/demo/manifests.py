@@ -1,7 +1,7 @@
 """The manifests that a demo submits: the files of a folder, each named for its job."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,10 @@ class Example:
     body: bytes
     document: Mapping[str, Any]
     expected: Status
+    retried: Sequence[str] = ()
+    """Views of a character sheet of which the first picture shows something else."""
+    missing: Sequence[str] = ()
+    """Views that the sheet lacks in the end."""
 
     @property
     def model(self) -> str:
@@ -45,9 +49,9 @@ class Example:
 
     @property
     def pictures(self) -> int:
-        """How many it asks for."""
+        """How many it ends with."""
         number: int = self.input.get("num_images", 1)
-        return number if self.sheet is None else len(self.sheet.chosen_views)
+        return number if self.sheet is None else len(self.sheet.chosen_views) - len(self.missing)
 
 
 def load_examples(folder: Path) -> list[Example]:
@@ -62,7 +66,8 @@ def load_examples(folder: Path) -> list[Example]:
 
 
 def read_example(id: str, body: bytes) -> Example:
-    """A manifest that says what becomes of it under metadata.expect; unsaid, it succeeds.
+    """A manifest that says what becomes of it under metadata.expect; unsaid, it succeeds. A sheet
+    says under metadata.retried and metadata.missing what becomes of its views.
 
     Raises InvalidInput for what says something else, InvalidId.
     """
@@ -71,9 +76,10 @@ def read_example(id: str, body: bytes) -> Example:
         document = json.loads(body)
         metadata = document.get("metadata", {})
         expected = Status(metadata.get("expect", Status.SUCCEEDED))
-    except (ValueError, AttributeError) as error:
+        retried, missing = (tuple(metadata.get(name, ())) for name in ("retried", "missing"))
+    except (ValueError, AttributeError, TypeError) as error:
         raise InvalidInput(f"{id}.json cannot be an example: {error}") from None
-    return Example(id, _entry(id, document), body, document, expected)
+    return Example(id, _entry(id, document), body, document, expected, retried, missing)
 
 
 def _entry(id: str, document: Mapping[str, Any]) -> str:

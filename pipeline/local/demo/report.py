@@ -14,21 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from config.tables import GpuTable, RouteTable
-from handlers.character_sheet.document import SheetDocument
-from handlers.character_sheet.files import CONTACT_SHEET, DOCUMENT
 from handlers.kinds.registry import KINDS
 from pipeline.contract.keys import INBOX
 from pipeline.contract.result import JobCost, Metrics, Output, Result, Status
 from pipeline.local.demo.checks import Check
 from pipeline.local.demo.demo import DemoRun
 from pipeline.local.demo.manifests import Example
+from pipeline.local.demo.sheet_rows import SheetRow, sheet_rows
 from pipeline.pages.chart import Chart, bars
 from pipeline.pages.formats import NOTHING
 from pipeline.pages.html import render, thumbnail
 
 STANDIN = "standin"
-SHEET_PIXELS = 1232
-"""As wide as a contact sheet of five in a row."""
 THUMB_PIXELS = 640
 """Longest side of a picture in the page."""
 ROW_ASPECT = 4.2
@@ -145,18 +142,6 @@ class FaceRow:
 
 
 @dataclass(frozen=True)
-class SheetRow:
-    """A character sheet, and what is said of it as a set."""
-
-    job: JobRow
-    data: str
-    """Its contact sheet."""
-    document: SheetDocument | None
-    key: str
-    """Of `sheet.json`."""
-
-
-@dataclass(frozen=True)
 class Report:
     """What the page shows."""
 
@@ -170,10 +155,18 @@ class Report:
     def ok(self) -> bool:
         return all(check.ok for check in self.checks)
 
+    @property
+    def picture_count(self) -> int:
+        return sum(len(job.result.outputs) for job in self.jobs if job.result)
+
     @cached_property
     def pictures(self) -> Sequence[Thumbnail]:
+        """Those of character sheets are shown by their contact sheets."""
         outputs = [
-            (job, output) for job in self.jobs if job.result for output in job.result.outputs
+            (job, output)
+            for job in self.jobs
+            if job.result and job.example.sheet is None
+            for output in job.result.outputs
         ]
         return [
             Thumbnail(output, n, job, self._small(output))
@@ -203,18 +196,7 @@ class Report:
 
     @property
     def sheets(self) -> Sequence[SheetRow]:
-        return [
-            SheetRow(
-                job,
-                thumbnail((self.run.out / files[CONTACT_SHEET]).read_bytes(), SHEET_PIXELS),
-                SheetDocument.parse((self.run.out / files[DOCUMENT]).read_bytes()),
-                files[DOCUMENT],
-            )
-            for job in self.jobs
-            if job.result
-            for files in [{file.name: file.key for file in job.result.files}]
-            if files.keys() >= {CONTACT_SHEET, DOCUMENT}
-        ]
+        return sheet_rows(self.run)
 
     def _small(self, output: Output) -> str:
         return thumbnail((self.run.out / output.key).read_bytes(), THUMB_PIXELS)

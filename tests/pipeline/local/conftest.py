@@ -6,7 +6,7 @@ from config.settings import Settings
 from pipeline.local.demo.demo import DemoRun, prepare, run_demo
 from pipeline.local.demo.manifests import EXAMPLES, load_examples
 
-LONG = ("sitter-sheet",)
+LONG = ("rosa-sheet",)
 """A sheet of ten views takes as long as all the others; two of three views are among them."""
 
 

@@ -18,7 +18,7 @@ SMALL_INPUT = {"prompt": "a pebble", "width": 256, "height": 256, "steps": 1}
 
 
 def test_the_examples_end_as_they_should(demo_run: DemoRun) -> None:
-    assert [check.faults for check in check_run(demo_run)] == [()] * 7
+    assert [check.faults for check in check_run(demo_run)] == [()] * 10
 
 
 def test_the_folder_holds_the_whole_jobs_tree(demo_run: DemoRun) -> None:
@@ -48,6 +48,25 @@ def test_the_second_submission_was_taken_and_changed_nothing(demo_run: DemoRun) 
     assert again is not None
     assert again.accepted
     assert again.result_after == again.result_before != b""
+
+
+def test_a_view_of_a_sheet_that_was_turned_wrong_is_put_right_by_its_next_try(
+    demo_run: DemoRun,
+) -> None:
+    sheet = demo_run.results["rosa-sheet-flux"]
+    tries = {view.id: view.tries for output in sheet.outputs if (view := output.view)}
+
+    assert not sheet.missing
+    assert (tries["front"], tries["back"]) == (2, 1)
+
+
+def test_a_sheet_of_which_a_view_is_never_right_is_partial(demo_run: DemoRun) -> None:
+    sheet = demo_run.results["rosa-sheet-z-image"]
+
+    assert sheet.partial
+    assert [(view.id, view.reason, view.tries) for view in sheet.missing] == [
+        ("left", "wrong_yaw", 2)
+    ]
 
 
 def test_the_command_answers_with_what_it_did(tmp_path: Path) -> None:
@@ -100,13 +119,3 @@ def test_a_folder_of_an_earlier_demo_is_cleared(tmp_path: Path) -> None:
 def write(file: Path, manifest: object) -> None:
     file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps(manifest))
-
-
-def test_a_view_of_a_sheet_that_was_turned_wrong_is_put_right_by_its_next_try(
-    demo_run: DemoRun,
-) -> None:
-    sheet = demo_run.results["sitter-sheet-flux"]
-    tries = {view.id: view.tries for output in sheet.outputs if (view := output.view)}
-
-    assert not sheet.missing
-    assert (tries["front"], tries["back"]) == (2, 1)

@@ -43,7 +43,24 @@ def test_a_manifest_without_tenant_and_priority_goes_in_under_its_bare_id() -> N
     assert keyed.entry == "inbox/0.default.flux-dev.two.json"
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", json.dumps({"metadata": {"expect": "x"}}).encode()])
+def test_a_sheet_says_which_views_are_made_twice_and_which_it_ends_without() -> None:
+    by_id = {each.id: each for each in load_examples(EXAMPLES)}
+    flux, z_image = by_id["rosa-sheet-flux"], by_id["rosa-sheet-z-image"]
+
+    assert (flux.retried, flux.missing, flux.pictures) == (("front",), (), 3)
+    assert (z_image.retried, z_image.missing, z_image.pictures) == ((), ("left",), 2)
+    assert by_id["watchmaker"].sheet is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"[]",
+        json.dumps({"metadata": {"expect": "x"}}).encode(),
+        json.dumps({"metadata": {"retried": 1}}).encode(),
+    ],
+)
 def test_a_file_that_cannot_say_what_it_expects_is_named(body: bytes) -> None:
     with pytest.raises(InvalidInput, match=r"one\.json"):
         read_example("one", body)
