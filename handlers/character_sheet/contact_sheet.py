@@ -6,7 +6,7 @@ it.
 
 import io
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -23,7 +23,10 @@ WIDTH, HEIGHT = 232, 300
 """Pixels of a view."""
 LABEL = 62
 """Pixels below it, for three lines."""
-GAP, HEAD = 12, 116
+GAP, HEAD, HEAD_LINES = 12, 116, 3
+"""The head has more where its last line is too long."""
+LARGE, SMALL = 28, 16
+"""Letters of the head."""
 WIDE = 5
 """Views in a row, of a sheet of up to 15; six of a larger one."""
 
@@ -45,11 +48,13 @@ def contact_sheet(document: SheetDocument, pictures: Mapping[int, bytes]) -> byt
     columns = max(columns, 3)  # the head's words need some room
     rows = -(-len(document.views) // columns)
     width = GAP + columns * (WIDTH + GAP)
-    sheet = Image.new("RGB", (width, HEAD + rows * (HEIGHT + LABEL + GAP) + GAP), GROUND)
-    _draw_head(sheet, document)
+    head = _fitted_head(document, width - 2 * GAP)
+    begin = HEAD + (len(head) - HEAD_LINES) * _step(SMALL)
+    sheet = Image.new("RGB", (width, begin + rows * (HEIGHT + LABEL + GAP) + GAP), GROUND)
+    _draw_head(sheet, head)
     for at, view in enumerate(document.views):
         row, column = divmod(at, columns)
-        corner = (GAP + column * (WIDTH + GAP), HEAD + row * (HEIGHT + LABEL + GAP))
+        corner = (GAP + column * (WIDTH + GAP), begin + row * (HEIGHT + LABEL + GAP))
         _draw_view(sheet, view, pictures.get(view.number), corner)
     out = io.BytesIO()
     sheet.save(out, "PNG", compress_level=6)
@@ -99,14 +104,25 @@ def _colour(match: float) -> Colour:
     return MIDDLING if match >= WORST_MATCH else BAD
 
 
-def _draw_head(sheet: Image.Image, document: SheetDocument) -> None:
+def _fitted_head(document: SheetDocument, room: int) -> list[tuple[Line, int]]:
+    """Lines and the sizes of their letters; the last is broken, the others are cut."""
+    name, numbers, verdict = head_lines(document)
+    broken = [Line(part, verdict.colour) for part in _broken(verdict.text, room, SMALL)]
+    lines = [(name, LARGE), (numbers, SMALL), *((part, SMALL) for part in broken)]
+    return [(Line(_fitted(line.text, room, size), line.colour), size) for line, size in lines]
+
+
+def _draw_head(sheet: Image.Image, head: Sequence[tuple[Line, int]]) -> None:
     draw = ImageDraw.Draw(sheet)
     top = GAP
-    for line, size in zip(head_lines(document), (28, 16, 16), strict=True):
-        draw.text(
-            (GAP, top), _fitted(line.text, sheet.width - 2 * GAP, size), line.colour, _font(size)
-        )
-        top += round(size * 1.3) + 4
+    for line, size in head:
+        draw.text((GAP, top), line.text, line.colour, _font(size))
+        top += _step(size)
+
+
+def _step(size: int) -> int:
+    """From a line to the next."""
+    return round(size * 1.3) + 4
 
 
 def _draw_view(
@@ -138,6 +154,19 @@ def _fitted(text: str, room: int, size: int) -> str:
     while text and _font(size).getlength(f"{text}…") > room:
         text = text[:-1]
     return f"{text}…"
+
+
+def _broken(text: str, room: int, size: int) -> list[str]:
+    """At spaces, into lines that are no wider than so many pixels where words allow."""
+    first, *words = _drawable(text).split()
+    lines = [first]
+    for word in words:
+        longer = f"{lines[-1]} {word}"
+        if _font(size).getlength(longer) <= room:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
 
 
 def _drawable(text: str) -> str:

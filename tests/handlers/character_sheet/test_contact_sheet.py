@@ -10,6 +10,7 @@ from handlers.character_sheet.contact_sheet import (
     GOOD,
     HEAD,
     HEIGHT,
+    LABEL,
     MIDDLING,
     WIDTH,
     contact_sheet,
@@ -99,3 +100,23 @@ def test_equal_sheets_are_equal_pictures() -> None:
 def test_any_name_can_be_drawn(name: str) -> None:
     plan = planned(sheet(name=name, view_ids=["front"]))
     assert opened(contact_sheet(judge_sheet(plan, made(plan), {}, usd=0.0), {})).height > HEAD
+
+
+def test_why_it_cannot_be_trained_on_is_told_to_its_end() -> None:
+    plan = planned(sheet(view_ids=["front"]))
+    found = judge_sheet(plan, made(plan), {}, usd=0.0)
+    long = found.set.model_copy(update={"because": "1 picture, and 8 are the least; " * 8})
+    short = long.model_copy(update={"because": "no"})
+
+    heights = [
+        opened(contact_sheet(found.model_copy(update={"set": each}), {})).height
+        for each in (short, long)
+    ]
+
+    assert heights[0] == HEAD + HEIGHT + LABEL + 2 * GAP
+    assert heights[1] > heights[0] + 2 * 20
+
+
+def test_what_costs_nothing_says_so_without_decimals() -> None:
+    plan = planned(sheet())
+    assert head_lines(judge_sheet(plan, made(plan), {}, usd=0.0))[1].text.endswith("$0")
