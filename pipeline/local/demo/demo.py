@@ -118,9 +118,7 @@ def run_demo(
 ) -> DemoRun:
     """`out` is prepared. Raises a StoreError or InvalidSetting when the stack does not start."""
     state = out / "state"
-    examples = with_faces_expected(examples, settings)
-    if _is_real(settings):  # nothing goes wrong on purpose there
-        examples = [replace(each, retried=(), missing=()) for each in examples]
+    examples = with_views_expected(with_faces_expected(examples, settings), settings)
     with LocalStack(state, demo_settings(settings), environ) as stack:
         add_demo_lora(stack.store, stack.settings, examples)
         add_demo_people(stack.store, examples)
@@ -150,6 +148,13 @@ def run_demo(
         seconds=seconds,
         files=files,
     )
+
+
+def with_views_expected(examples: Sequence[Example], settings: Settings) -> list[Example]:
+    """A real ComfyUI draws no view wrong on purpose."""
+    if not _is_real(settings):
+        return list(examples)
+    return [replace(each, retried=(), missing=()) for each in examples]
 
 
 def submit(store: SafeStore, examples: Iterable[Example]) -> None:

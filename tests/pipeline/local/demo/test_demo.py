@@ -4,11 +4,13 @@ from pathlib import Path
 import pytest
 
 from config.errors import InvalidInput
+from config.settings import Settings
 from handlers.kinds.registry import KINDS
 from pipeline.contract.keys import JOBS
 from pipeline.contract.result import Status
 from pipeline.local.demo.checks import check_run
-from pipeline.local.demo.demo import MARKER, DemoRun, prepare
+from pipeline.local.demo.demo import MARKER, DemoRun, prepare, with_views_expected
+from pipeline.local.demo.manifests import EXAMPLES, load_examples
 from tests.support.commands import ryla
 
 pytestmark = pytest.mark.xdist_group("demo")
@@ -67,6 +69,16 @@ def test_a_sheet_of_which_a_view_is_never_right_is_partial(demo_run: DemoRun) ->
     assert [(view.id, view.reason, view.tries) for view in sheet.missing] == [
         ("left", "wrong_yaw", 2)
     ]
+
+
+def test_no_view_is_expected_to_go_wrong_on_a_real_comfyui() -> None:
+    sheets = [each for each in load_examples(EXAMPLES) if each.sheet is not None]
+    real = with_views_expected(sheets, Settings(comfyui_url="http://127.0.0.1:8188"))
+
+    assert with_views_expected(sheets, Settings()) == sheets
+    assert any(each.retried for each in sheets)
+    assert any(each.missing for each in sheets)
+    assert not any(each.retried or each.missing for each in real)
 
 
 def test_the_command_answers_with_what_it_did(tmp_path: Path) -> None:
