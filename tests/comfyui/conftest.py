@@ -8,23 +8,28 @@ has; without it they are the micro models beside this file.
 
 import fcntl
 import os
+import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from config.settings import Settings
 from config.tables import load_models, load_routes
+from handlers.comfyui.node_folder import node_pack_folder
 from handlers.comfyui.process import ComfyProcess
 from handlers.comfyui.standin.options import Options
 from handlers.comfyui.standin.server import running
-from tests.comfyui.micro.make_models import loras
+from pipeline.models.comfyui_paths import link_nodes, write_paths
+from pipeline.models.face_packs import FaceModels
+from tests.comfyui.kind_jobs import MODELS, WITH_FACES, Case, Maker, NoiseShelf
+from tests.comfyui.micro.make_models import CONTROL_IMAGE, loras
+from tests.comfyui.micro.table import MICRO_MODELS, SETS
 from tests.support.comfy_wire import Server
 
-MICRO_MODELS = Path(__file__).parent / "micro" / "models.toml"
-SETS = ("flux-dev", "flux-schnell", "z-image-turbo", "sdxl-instantid")
 HAS_REAL = bool(os.environ.get("RYLA_COMFYUI_URL") or os.environ.get("RYLA_COMFYUI_DIR"))
 NO_REAL = "no real ComfyUI: set RYLA_COMFYUI_URL or RYLA_COMFYUI_DIR"
 
@@ -67,6 +72,42 @@ def server(
         yield Server(request.param, url, flux, schnell)
 
 
+@pytest.fixture(scope="module")
+def offered(server: Server) -> str:
+    """All that the server's nodes can choose from."""
+    return server.get("/object_info").text if server.real else ""
+
+
+@pytest.fixture(scope="module")
+def face_models(packs: Path, server: Server) -> FaceModels:
+    """As a worker has one for all its jobs: the models are loaded once."""
+    settings = Settings(faces_dir=packs)
+    return NoiseShelf(settings) if server.real else FaceModels(settings)
+
+
+@pytest.fixture
+def maker_for(
+    request: pytest.FixtureRequest, server: Server, offered: str
+) -> Callable[[Case], Maker]:
+    """Skips where the server lacks a model or a node of the case."""
+
+    def maker(case: Case) -> Maker:
+        faces = case in WITH_FACES.values()
+        if server.real:
+            sets = [name for name in SETS if "instantid" not in name or faces]
+            wanted = [weight.file for name in sets for weight in MODELS.weights(name).values()]
+            wanted += ["ApplyInstantIDAdvanced"] if faces else []
+            wanted += [case.lora] if case.lora else []
+            lacking = [name for name in wanted if f'"{name}"' not in offered]
+            if lacking:
+                pytest.skip(f"this ComfyUI has no {', '.join(lacking)}: see micro/README.md")
+        if not faces:
+            return Maker(server, FaceModels(Settings()))
+        return Maker(server, request.getfixturevalue("face_models"))
+
+    return maker
+
+
 @pytest.fixture(autouse=True)
 def alone(server: Server) -> Iterator[None]:
     """One test at a time on a real server: several test processes may share it."""
@@ -95,6 +136,14 @@ def _standin(folder: Path, files: set[str]) -> Iterator[str]:
         yield url
 
 
+def own_nodes(work_dir: Path) -> Path:
+    """A file of model paths that has ComfyUI load our node pack, as a worker does, and the node
+    that shows control images."""
+    nodes = link_nodes(work_dir, node_pack_folder())
+    shutil.copy(CONTROL_IMAGE, nodes)
+    return write_paths(work_dir, {"custom_nodes": [nodes]})
+
+
 @contextmanager
 def _real(folder: Path, files: set[str]) -> Iterator[str]:
     given = os.environ.get("RYLA_COMFYUI_URL")
@@ -107,6 +156,7 @@ def _real(folder: Path, files: set[str]) -> Iterator[str]:
         environ=os.environ,
         python=os.environ.get("RYLA_COMFYUI_PYTHON", sys.executable),
         flags=comfyui_flags(),
+        extra_model_paths=own_nodes(folder),
     )
     process.start()
     try:

@@ -27,7 +27,7 @@ from handlers.kinds.base import JobRequest, OutputFile, PromptRun, Timings
 from handlers.kinds.flux_instantid import FluxInstantId
 from handlers.kinds.registry import KINDS
 from handlers.kinds.requirements import Supplies
-from tests.comfyui.conftest import MICRO_MODELS
+from tests.comfyui.micro.table import MICRO_MODELS
 from tests.support.comfy_wire import BINARY, Frame, Server, Socket
 from tests.support.portraits import portrait
 from tests.support.recordings import FOLDER

@@ -13,7 +13,7 @@ from handlers.comfyui.client import ComfyClient
 from handlers.kinds.base import JobRequest, Kind, PromptRun
 from handlers.kinds.flux import FluxDevInput, FluxSchnellInput
 from handlers.kinds.registry import KINDS
-from tests.comfyui.conftest import MICRO_MODELS
+from tests.comfyui.micro.table import MICRO_MODELS
 from tests.support.comfy_wire import Server, changed, flux_graph
 from tests.support.graph_runners import GraphStudio
 from workflows.graph import Graph

@@ -21,7 +21,8 @@ from handlers.loras.check import check
 from handlers.loras.header import BytesRanges
 from pipeline.contract.result import Status
 from pipeline.local.seaweed import SeaweedServer
-from tests.comfyui.conftest import MICRO_MODELS, worker_flags
+from tests.comfyui.conftest import worker_flags
+from tests.comfyui.micro.table import MICRO_MODELS
 from tests.support.safetensors_files import (
     KOHYA,
     PEFT,

@@ -12,8 +12,8 @@ from config.tables import load_models
 from handlers.kinds.lora_fields import lora_base
 from handlers.loras.check import check
 from handlers.loras.header import BytesRanges
-from tests.comfyui.conftest import SETS
 from tests.comfyui.micro import make_models
+from tests.comfyui.micro.table import SETS
 
 TABLE = Path(make_models.__file__).with_name("models.toml")
 
@@ -90,6 +90,6 @@ def test_the_same_bytes_every_time(folder: Path, tmp_path: Path) -> None:
         assert path.read_bytes() == (folder / path.relative_to(tmp_path)).read_bytes()
 
 
-def test_the_patch_lies_where_comfyui_loads_it(folder: Path) -> None:
-    patch = folder / "custom_nodes" / "tiny_patch.py"
-    assert patch.read_bytes() == make_models.PATCH.read_bytes()
+@pytest.mark.parametrize("node", [make_models.PATCH, make_models.CONTROL_IMAGE])
+def test_the_nodes_lie_where_comfyui_loads_them(folder: Path, node: Path) -> None:
+    assert (folder / "custom_nodes" / node.name).read_bytes() == node.read_bytes()

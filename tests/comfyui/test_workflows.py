@@ -17,7 +17,7 @@ from handlers.media.raw_outputs import finish
 from handlers.workflow_graph.kind import Workflow, WorkflowInput
 from pipeline.models.face_packs import FaceModels
 from pipeline.worker.comfyui import ComfyGraphRunner
-from tests.comfyui.conftest import MICRO_MODELS
+from tests.comfyui.micro.table import MICRO_MODELS
 from tests.support.comfy_wire import Server, flux_graph
 
 MODELS = load_models(Path(os.environ.get("RYLA_COMFYUI_MODELS_FILE", MICRO_MODELS)))

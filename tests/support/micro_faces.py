@@ -13,8 +13,10 @@ from typing import Any
 
 STRIDES = (8, 16, 32)
 WIDTHS = {"score": 1, "box": 4, "landmarks": 10}
-MARKER_SIGNS = ((1, -1, 1), (-1, 1, 1))
-"""Of red, green and blue about grey, for each of portraits.MARKERS."""
+MARKED = ((1, 0, 1), (-1, 1, 1))
+"""Red, green and blue of each of portraits.MARKERS, from -1 to 1."""
+NEAR = 0.4
+"""How far each of them may be off."""
 LANDMARKS = ((0.4, 0.42), (0.6, 0.42), (0.5, 0.53), (0.42, 0.62), (0.58, 0.62))
 """Eyes, nose, corners of the mouth, as shares of the box: close enough together to keep the frame
 out of the aligned crop."""
@@ -67,7 +69,7 @@ def make_pack(folder: Path) -> Path:
 
 def make_detector(path: Path) -> None:
     net = Net()
-    frames = [_frame(net, signs) for signs in MARKER_SIGNS]
+    frames = [_frame(net, colour) for colour in MARKED]
     outputs = {f"{part}_{s}": [None, width] for part, width in WIDTHS.items() for s in STRIDES}
     for stride in STRIDES:
         for part, width in WIDTHS.items():
@@ -88,11 +90,11 @@ def make_embedder(path: Path) -> None:
     net.save(path, [None, 3, 112, 112], {"embedding": [None, 512]})
 
 
-def _frame(net: Net, signs: tuple[int, int, int]) -> dict[str, str]:
+def _frame(net: Net, colour: tuple[int, int, int]) -> dict[str, str]:
     """Edges in pixels and presence (0 or 1) of what has this marker's colour."""
-    signed = net.add("Mul", "input", net.constant([[[[sign]] for sign in signs]]))
-    likeness = net.add("ReduceMin", signed, axes=[0, 1], keepdims=0)
-    marked = net.add("Cast", net.add("Greater", likeness, net.constant(0.6)), to=1)
+    off = net.add("Sub", "input", net.constant([[[[part]] for part in colour]]))
+    most = net.add("ReduceMax", net.add("Abs", off), axes=[0, 1], keepdims=0)
+    marked = net.add("Cast", net.add("Less", most, net.constant(NEAR)), to=1)
     edges = {}
     for near, far, axis in (("left", "right", 0), ("top", "bottom", 1)):
         line = net.add("ReduceMax", marked, axes=[axis], keepdims=0)

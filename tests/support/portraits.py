@@ -7,8 +7,9 @@ from PIL import Image, ImageDraw
 
 from handlers.faces.boxes import Box
 
-MARKERS = ((255, 0, 255), (0, 255, 255))
-"""The micro detector finds one frame of each; nothing else in a portrait has these colours."""
+MARKERS = ((255, 128, 255), (0, 255, 255))
+"""The micro detector finds one frame of each; nothing else in a portrait has these colours, nor has
+a drawing of landmarks."""
 CHECKS = 6
 
 

@@ -2,8 +2,9 @@
 
     python -m tests.comfyui.micro.make_models FOLDER
 
-FOLDER is ComfyUI's own or one given to it as --base-directory. tiny_patch.py is put beside them,
-and a face pack for InstantID where the package `onnx` is installed.
+FOLDER is ComfyUI's own or one given to it as --base-directory. tiny_patch.py and
+control_image.py are put beside them, and a face pack for InstantID where the package `onnx` is
+installed.
 """
 
 import shutil
@@ -19,14 +20,16 @@ from tests.comfyui.micro.writer import write
 from tests.support.micro_faces import make_detector, make_embedder
 
 PATCH = Path(__file__).with_name("tiny_patch.py")
+CONTROL_IMAGE = Path(__file__).with_name("control_image.py")
 FACES = Path("models/insightface/models/antelopev2")
 
 
 def make(folder: Path) -> list[Path]:
-    """Write all weights and the patch under `folder`; the same bytes every time."""
+    """Write all weights and both nodes under `folder`; the same bytes every time."""
     nodes = folder / "custom_nodes"
     nodes.mkdir(parents=True, exist_ok=True)
-    shutil.copy(PATCH, nodes)
+    for node in (PATCH, CONTROL_IMAGE):
+        shutil.copy(node, nodes)
     return [
         write(folder / "models" / name, shapes, hollow=instantid.hollow)
         for name, shapes in files().items()
