@@ -1,10 +1,11 @@
 """Which weights ComfyUI keeps from one prompt to the next.
 
-ComfyUI drops what a loader read as soon as a prompt does not name that loader, however much room
-there is: a job of two graphs would read 35 GB anew each time. A loader that merely stands in a
-prompt, linked to nothing, is never run, and what it read before is kept (seen on ComfyUI 0.8.0 and
-0.33.0). So each prompt names the loaders of earlier prompts too, as far as their weights fit on the
-card beside its own.
+By its own choice ComfyUI drops what a loader read as soon as a prompt does not name that loader,
+however much room there is: a job of two graphs would read 35 GB anew each time. Under a route's
+`--cache-ram 2 2` it does so once less than 2 GB of main memory are free, and begins with what the
+prompt does not name. A loader that merely stands in a prompt, linked to nothing, is never run, and
+what it read before is kept (seen on ComfyUI 0.8.0 and 0.33.0). So each prompt names the loaders of
+earlier prompts too, as far as their weights fit on the card beside its own.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -26,10 +26,12 @@ from handlers.comfyui.standin.server import running
 from pipeline.models.comfyui_paths import link_nodes, write_paths
 from pipeline.models.face_packs import FaceModels
 from tests.comfyui.kind_jobs import MODELS, WITH_FACES, Case, Maker, NoiseShelf
+from tests.comfyui.micro import function_table
 from tests.comfyui.micro.make_models import CONTROL_IMAGE, loras
 from tests.comfyui.micro.table import MICRO_MODELS, SETS
 from tests.support.comfy_wire import Server
 
+FUNCTION_TABLE = Path(function_table.__file__)
 HAS_REAL = bool(os.environ.get("RYLA_COMFYUI_URL") or os.environ.get("RYLA_COMFYUI_DIR"))
 NO_REAL = "no real ComfyUI: set RYLA_COMFYUI_URL or RYLA_COMFYUI_DIR"
 
@@ -136,12 +138,14 @@ def _standin(folder: Path, files: set[str]) -> Iterator[str]:
         yield url
 
 
-def own_nodes(work_dir: Path) -> Path:
-    """A file of model paths that has ComfyUI load our node pack, as a worker does, and the node
-    that shows control images."""
-    nodes = link_nodes(work_dir, node_pack_folder())
-    shutil.copy(CONTROL_IMAGE, nodes)
-    return write_paths(work_dir, {"custom_nodes": [nodes]})
+def own_nodes(work_dir: Path, *, with_pack: bool = True) -> Path:
+    """A file of model paths that has ComfyUI load the nodes that tests look with, and our node pack
+    as a worker does."""
+    nodes = link_nodes(work_dir, node_pack_folder()) if with_pack else work_dir / "custom_nodes"
+    nodes.mkdir(exist_ok=True)
+    for node in (CONTROL_IMAGE, FUNCTION_TABLE):
+        shutil.copy(node, nodes)
+    return write_paths(work_dir, {"custom_nodes": [nodes.absolute()]})
 
 
 @contextmanager

@@ -6,7 +6,7 @@ Where weights are random nothing that they compose has a face, so one is said to
 import os
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -109,6 +109,8 @@ class Maker:
     server: Server
     face_models: FaceModels
     runner: type[ComfyGraphRunner] = ComfyGraphRunner
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Further ones of the runner."""
 
     def make(self, case: Case, *, seed: int = 7, people: Sequence[bytes] = (ANNA,)) -> Rendered:
         """The one picture of a job; `people` are its references, where it has any."""
@@ -125,7 +127,8 @@ class Maker:
         return made
 
     def pixels(self, case: Case, **options: Any) -> bytes:
-        return opened(self.make(case, **options).body).tobytes()
+        made = self.make(case, **options)
+        return made.pixels.rgb if made.pixels else opened(made.body).tobytes()
 
     def runner_of(self, client: ComfyClient) -> ComfyGraphRunner:
         return self.runner(
@@ -134,6 +137,7 @@ class Maker:
             report=lambda fraction, node: None,
             should_stop=lambda: False,
             until=time.monotonic() + 100,
+            **self.options,
         )
 
     def _fields(self, case: Case, people: int) -> dict[str, Any]:

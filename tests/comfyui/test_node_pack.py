@@ -1,0 +1,184 @@
+"""Our node pack and a worker's prompts in a real ComfyUI that runs with a route's flags: equal
+pixels, nothing replaced, and weights that stay."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from PIL import Image
+
+from config.settings import Settings
+from handlers.comfyui.client import ComfyClient
+from handlers.comfyui.process import ComfyProcess
+from pipeline.worker.residency import Residency
+from tests.comfyui.conftest import comfyui_flags, own_nodes, worker_flags
+from tests.comfyui.kind_jobs import CASES, MODELS, Maker, NoiseShelf
+from tests.comfyui.micro import function_table
+from tests.support.comfy_wire import Graph, Server, flux_graph
+from workflows.node_pack import Attention
+
+pytestmark = pytest.mark.xdist_group("faces")
+
+COMFYUI_DIR = os.environ.get("RYLA_COMFYUI_DIR")
+FLUX = {role: weight.file for role, weight in MODELS.weights("flux-dev").items()}
+SIZES = {weight.file: 1 for weight in MODELS.weights_by_name.values()}
+FLAGS = {"of a route": worker_flags(), "as it chooses": comfyui_flags()}
+on_comfyui = [
+    pytest.mark.comfyui,
+    pytest.mark.skipif(COMFYUI_DIR is None, reason="no real ComfyUI: set RYLA_COMFYUI_DIR"),
+]
+
+
+@pytest.fixture
+def alone() -> None:
+    """Each ComfyUI here is its own."""
+
+
+@dataclass(frozen=True)
+class Worker:
+    server: Server
+    output_folder: Path
+
+
+@contextmanager
+def started(folder: Path, *, with_pack: bool = True, flags: Sequence[str] = ()) -> Iterator[Worker]:
+    process = ComfyProcess(
+        Path(str(COMFYUI_DIR)),
+        work_dir=folder,
+        environ=os.environ,
+        python=os.environ.get("RYLA_COMFYUI_PYTHON", sys.executable),
+        flags=flags or worker_flags(),
+        extra_model_paths=own_nodes(folder, with_pack=with_pack),
+    )
+    process.start()
+    try:
+        yield Worker(Server("comfyui", process.url, FLUX, ""), process.output_folder)
+    finally:
+        process.stop()
+
+
+@pytest.fixture(scope="module", params=[pytest.param("comfyui", marks=on_comfyui)])
+def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    with started(tmp_path_factory.mktemp("with-pack")) as worker:
+        yield worker
+
+
+@pytest.fixture
+def maker(worker: Worker, packs: Path) -> Maker:
+    return maker_on(worker, packs)
+
+
+def maker_on(worker: Worker, packs: Path, **options: Any) -> Maker:
+    return Maker(worker.server, NoiseShelf(Settings(faces_dir=packs)), options=options)
+
+
+@pytest.mark.parametrize("over", ["folder", "view"])
+def test_bare_pixels_are_those_of_comfyui_s_own_png(worker: Worker, over: str) -> None:
+    graph = flux_graph(worker.server)
+    graph["6"]["inputs"]["batch_size"] = 2
+    bare = {"images": ["10", 0], "filename_prefix": "ryla/bare"}
+    graph["bare"] = {"class_type": "RylaSavePixels", "inputs": bare}
+    folder = worker.output_folder if over == "folder" else None
+
+    with ComfyClient(worker.server.url, output_folder=folder) as client:
+        done = client.run(graph, prompt_id=str(uuid4()), deadline_s=60)
+
+    own = [file.body for file in done.files if file.node == "save"]
+    ours = [file.pixels for file in done.files if file.node == "bare"]
+    assert len(own) == len(ours) == 2
+    for png, pixels in zip(own, ours, strict=True):
+        assert pixels is not None
+        with Image.open(BytesIO(png)) as image:
+            assert image.size == (pixels.width, pixels.height)
+            assert image.convert("RGB").tobytes() == pixels.rgb
+
+
+@pytest.mark.parametrize("name", ["flux-dev", "sdxl-instantid", "flux-instantid-z-image"])
+def test_a_job_has_the_same_pixels_with_our_nodes(maker: Maker, name: str) -> None:
+    ours = replace(maker, options={"attention": Attention.COMFYUI})
+
+    assert ours.pixels(CASES[name]) == maker.pixels(CASES[name])
+
+
+@pytest.mark.parametrize("flags", [pytest.param(each, marks=on_comfyui) for each in FLAGS])
+def test_two_kinds_in_turn_load_nothing_again(flags: str, tmp_path: Path, packs: Path) -> None:
+    with started(tmp_path, flags=FLAGS[flags]) as worker:
+        maker = maker_on(worker, packs, residency=Residency(SIZES, capacity=1_000))
+        loads = loads_of(maker, ("flux-dev", "sdxl-instantid") * 3)
+
+    assert min(loads[:2]) > 0
+    assert loads[2:] == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("flags", [pytest.param("as it chooses", marks=on_comfyui)])
+def test_weights_that_a_prompt_does_not_name_are_let_go(
+    flags: str, tmp_path: Path, packs: Path
+) -> None:
+    """By ComfyUI's own choice of a cache, so it is by being named that they stay."""
+    with started(tmp_path, flags=FLAGS[flags]) as worker:
+        loads = loads_of(maker_on(worker, packs), ("flux-dev", "sdxl-instantid") * 2)
+
+    assert min(loads) > 0
+
+
+def loads_of(maker: Maker, names: Sequence[str]) -> list[float]:
+    """Seconds that each job's loaders ran; 0 where none did."""
+    return [maker.make(CASES[name], seed=at).timings.load for at, name in enumerate(names)]
+
+
+def test_no_function_of_comfyui_is_replaced(worker: Worker, tmp_path: Path) -> None:
+    """Also not while our nodes have run: what they hand to a model is the model's own."""
+    ours = with_own_nodes(flux_graph(worker.server))
+    with_pack = functions_after(worker.server, ours)
+    with started(tmp_path, with_pack=False) as bare:
+        without = functions_after(bare.server, flux_graph(bare.server))
+
+    assert {place.partition(".")[0] for place in without} >= {"comfy", "execution", "nodes"}
+    assert "comfy.samplers.KSampler.sample" in without
+    assert {place: told for place, told in with_pack.items() if without.get(place) != told} == {}
+    assert with_pack.keys() == without.keys()
+
+
+def with_own_nodes(graph: Graph) -> Graph:
+    options = {"model": ["1", 0], "attention": "torch", "sigmas_on_processor": True}
+    graph["options"] = {"class_type": "RylaModelOptions", "inputs": options}
+    graph["9"]["inputs"]["model"] = ["options", 0]
+    bare = {"images": ["10", 0], "filename_prefix": "ryla/bare"}
+    graph["bare"] = {"class_type": "RylaSavePixels", "inputs": bare}
+    return graph
+
+
+def functions_after(server: Server, graph: Graph) -> dict[str, str]:
+    """What ComfyUI's modules hold once this graph has run."""
+    last: dict[str, Any] = {"class_type": "MicroFunctionTable", "inputs": {"after": ["10", 0]}}
+    server.run(graph)
+    outputs = server.run({**graph, "functions": last}).history["outputs"]
+    told: dict[str, str] = json.loads(outputs["functions"]["text"][0])
+    return told
+
+
+def test_the_table_of_functions_notices_each_way_to_replace_one() -> None:
+    def replaced() -> dict[str, str]:
+        return function_table.functions({"comfy.made": module})
+
+    module = ModuleType("comfy.made")
+    source = "def f(x):\n    return x\nclass C:\n    def m(self):\n        return 1\n"
+    exec(source, vars(module))
+    before = replaced()
+    assert before.keys() == {"comfy.made.f", "comfy.made.C.m"}
+    assert replaced() == before
+
+    module.f = lambda x: module.C and x  # type: ignore[attr-defined]
+    module.C.m = lambda self: 2
+
+    after = replaced()
+    assert {place for place in before if after[place] != before[place]} == before.keys()
