@@ -33,7 +33,8 @@ from handlers.faces.view import (
 from handlers.faces.view_note import VIEW_NOTE, view_note
 from handlers.kinds.base import GraphRunner, Timings
 from handlers.kinds.flux_instantid import REFERENCE_FACE
-from handlers.kinds.instantid import input_name, no_face_said_plainly, only_file, upload_all
+from handlers.kinds.input_pictures import input_name, upload_all
+from handlers.kinds.instantid import no_face_said_plainly, only_file
 from workflows.graph import Graph
 
 PROFILE = "profile"

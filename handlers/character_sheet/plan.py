@@ -23,8 +23,8 @@ from handlers.faces.view import IDENTITY_TO, LEAST_FACE, AskedView, Framing
 from handlers.kinds.base import OutputFormat
 from handlers.kinds.checkpoint import checkpoint
 from handlers.kinds.flux import DEFAULT_GUIDANCE
-from handlers.kinds.instantid import sdxl_weights
 from handlers.kinds.requirements import LoraFile
+from handlers.kinds.sdxl_weights import sdxl_weights
 from handlers.kinds.seeds import derive_seed, output_seed, seed_from_id
 
 VERSION = 1

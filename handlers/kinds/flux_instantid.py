@@ -5,9 +5,7 @@ Two prompts a picture, and between them the face is found outside ComfyUI.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
-
-from pydantic import Field
+from typing import Any
 
 from config.errors import NoFace
 from config.tables import ModelTable, WeightFile
@@ -17,26 +15,21 @@ from handlers.faces.measurement import FaceMeasurement, FaceUse, Scorer, kept
 from handlers.faces.references import faces_of
 from handlers.faces.view_note import VIEW_NOTE, view_note
 from handlers.kinds.base import GraphRunner, JobRequest, Rendered, Work
-from handlers.kinds.flux import DEFAULT_GUIDANCE, FluxDev, FluxDevInput
+from handlers.kinds.flux import FluxDev, FluxDevInput
+from handlers.kinds.flux_instantid_input import FluxInstantIdInput
+from handlers.kinds.input_pictures import NOT_UPLOADED, input_name, upload_all
 from handlers.kinds.instantid import (
-    NOT_UPLOADED,
-    Attempt,
-    InstantIdInput,
     InstantIdKind,
-    attempts,
-    input_name,
-    names,
     no_face_said_plainly,
     only_file,
     references_of,
     scorer_of,
-    sdxl_weights,
-    sha256s,
-    upload_all,
 )
 from handlers.kinds.requirements import RequiredInputs
+from handlers.kinds.sdxl_weights import names, sdxl_weights, sha256s
 from handlers.kinds.seeds import output_seed
 from handlers.kinds.text_to_image import TextToImage, TextToImageInput
+from handlers.kinds.tries import Attempt, attempts
 from handlers.kinds.zimage import ZImageTurbo, ZImageTurboInput
 from workflows import instantid
 from workflows.graph import Graph
@@ -45,53 +38,6 @@ from workflows.instantid import Crop, Sampling
 REFERENCE_FACE = "ryla_sitter"
 """Beside the composition's graph: the input file of the person it is for. ComfyUI does not look at
 it; the stand-in, which cannot compose a face, puts that picture in."""
-
-
-class FluxInstantIdInput(InstantIdInput):
-    base: Literal["flux-dev", "z-image-turbo"] = Field(
-        default="flux-dev", description="The model that composes the picture."
-    )
-    steps: int = Field(
-        default=20,
-        ge=1,
-        le=50,
-        description="Sampler steps of the composition; 8 on z-image-turbo unless given.",
-    )
-    guidance: float | None = Field(
-        default=None, ge=0, le=10, description=f"Of flux-dev; null means {DEFAULT_GUIDANCE}."
-    )
-    cfg: float = Field(
-        default=1.0,
-        ge=0,
-        le=10,
-        description="Taken for older clients: any value but 1.0 is read as guidance.",
-    )
-    denoise: float = Field(
-        default=0.6, gt=0, le=1, description="How much of the face is made anew; 0.5 to 0.7."
-    )
-    face_steps: int = Field(default=20, ge=1, le=50, description="Sampler steps of the face.")
-    face_cfg: float = Field(default=4.5, ge=1, le=15, description="SDXL's guidance on the face.")
-    scheduler: str = Field(default="karras", max_length=64, description="Of ComfyUI's KSampler.")
-    face_index: int | None = Field(
-        default=None,
-        ge=0,
-        le=63,
-        description="Which face of the composition, 0 the largest; null takes that one too.",
-    )
-    face_padding: float = Field(
-        default=2.0, ge=1.2, le=4, description="The square made anew, in lengths of the face."
-    )
-    allow_no_face: bool = Field(
-        default=False, description="Deliver a composition in which no face was found as it is."
-    )
-    keep_composition: bool = Field(
-        default=False, description="Store the picture before its face pass too."
-    )
-
-    @property
-    def composition_steps(self) -> int:
-        given = "steps" in self.model_fields_set
-        return 8 if self.base == "z-image-turbo" and not given else self.steps
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from handlers.kinds.base import (
     Work,
     is_input_key,
 )
-from handlers.kinds.instantid import input_name
+from handlers.kinds.input_pictures import input_name
 from handlers.kinds.requirements import RequiredInputs
 from handlers.kinds.seeds import MAX_SEED
 from handlers.workflow_graph import caller_graph
