@@ -165,8 +165,8 @@ class Settings(BaseModel):
     faces_pack: Word | None = _setting(
         None,
         "What scores faces: a pack, or the embedded model `dlib-resnet-v1`. Unset means the pack"
-        " auraface-v1 where it is placed, else the embedded model. Another embedder than"
-        " InstantID's own.",
+        " auraface-v1 where it is placed, else the embedded model; auraface-mtcnn must be named."
+        " Another embedder than InstantID's own.",
     )
     instantid_faces_pack: Word = _setting(
         "antelopev2", "Pack that finds the face to be made anew; without it the scoring one does."

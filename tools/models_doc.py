@@ -75,6 +75,12 @@ author FaceScrub, VGG Face and pictures from the web, sets that are given out fo
 face model is known that is free of this doubt. The package of the ResNet also holds a predictor of
 68 points, whose training data exclude commercial use: it is not read. dlib itself (`dlib-bin`) is
 under the Boost licence.
+
+`auraface-mtcnn` is a pack of which every declared licence is permissive: AuraFace's embedder
+(Apache 2.0) on the faces that the MTCNN above finds, without InsightFace's detector.
+`ryla models pull auraface-mtcnn` and `RYLA_FACES_PACK=auraface-mtcnn` choose it; its calibration is
+the operator's to make (`ryla faces calibrate`). It was tested with a micro embedder, not with the
+real file.
 """
 
 EMBEDDED = {

@@ -1,2 +1,2 @@
 """Faces: found, compared, measured. Scores are arithmetic on embeddings; insightface and its
-runtime are imported by `insightface_finder.load` alone."""
+runtime are imported where models are loaded alone."""

@@ -15,11 +15,10 @@ from PIL import Image
 
 from config.errors import FaceModelsMissing
 from handlers.faces import mtcnn
-from handlers.faces.alignment import chip_places, fit, shown
-from handlers.faces.boxes import Face, Point, box_within, largest_first, normalised
-from handlers.faces.mtcnn import Detection, Detector
-from handlers.faces.upright import edges_back, find_upright, point_back
-from handlers.media.images import pixels
+from handlers.faces.alignment import chip_places
+from handlers.faces.boxes import Embedding, Point, normalised
+from handlers.faces.mtcnn import Detector
+from handlers.faces.mtcnn_finder import MtcnnFinder, aligned
 
 EMBEDDER = "dlib-resnet-v1"
 EMBEDDER_FILE = "dlib_face_recognition_resnet_model_v1.dat"
@@ -32,62 +31,22 @@ SHA256 = {
 """Of the files as they were measured. Of others no calibration is known."""
 CHIP, PADDING = 150, 0.25
 """What dlib's network looks at: pixels of a side, and how much of a face's side around it."""
-SURE = 0.99
-"""MTCNN's score of an upright photograph; of one upside down it was 0.88 to 0.98."""
-DOUBTFUL = 0.9
-"""Patterns in 12 sizes of one photograph and in 64 others had up to 0.87, faces 0.93 or more."""
 EXTRA = "face-model"
 
 
-class DlibFinder:
+class DlibFinder(MtcnnFinder):
     """A FaceFinder. Build it with `load`."""
 
     embedder = EMBEDDER
     embedder_sha256 = SHA256[EMBEDDER_FILE]
 
     def __init__(self, detector: Detector, network: Any, numpy: Any) -> None:
-        self._detector, self._network, self._numpy = detector, network, numpy
+        super().__init__(detector)
+        self._network, self._numpy = network, numpy
 
-    def find_faces(self, picture: bytes) -> list[Face]:
-        """Largest first. Raises InvalidInput for what is no picture."""
-        image = pixels(picture)
-        quarters, found = find_upright(image, self._detector.detect, _certainty, SURE)
-        faces = (self._face(image, one, quarters) for one in credible(found))
-        return largest_first(face for face in faces if face is not None)
-
-    def _face(self, image: Image.Image, one: Detection, quarters: int) -> Face | None:
-        edges = (one.left, one.top, one.right, one.bottom)
-        box = box_within(edges_back(edges, quarters, image.size), image.size)
-        if box is None:
-            return None
-        points = tuple(point_back(point, quarters, image.size) for point in one.points)
-        embedding = self._embedding(image, points)
-        return Face(box, one.score, embedding, points, shown(points, image.size), quarters)
-
-    def _embedding(self, image: Image.Image, points: tuple[Point, ...]) -> tuple[float, ...]:
-        chip = self._numpy.asarray(aligned(image, points))
-        return normalised(list(self._network.compute_face_descriptor(chip)))
-
-
-def credible(found: Sequence[Detection]) -> list[Detection]:
-    """Beside a sure face, what is far less so is a pattern: some are larger than the face."""
-    least = DOUBTFUL if max(map(_certainty, found), default=0.0) >= SURE else 0.0
-    return [one for one in found if one.score >= least]
-
-
-def aligned(image: Image.Image, points: tuple[Point, ...]) -> Image.Image:
-    """The face set upright in a picture of its own, its points where the network expects them."""
-    placed = fit(points, chip_places(CHIP, PADDING))
-    if placed is None:
-        return Image.new("RGB", (CHIP, CHIP))
-    if (times := int(1 / abs(placed.turn))) > 1:  # else pixels between the sampled ones are lost
-        image = image.reduce(times)
-        places = [(x / times, y / times) for x, y in points]
-        placed = fit(places, chip_places(CHIP, PADDING)) or placed
-    back = placed.inverse()
-    a, b = back.turn.real, back.turn.imag
-    matrix = (a, -b, back.shift.real, b, a, back.shift.imag)
-    return image.transform((CHIP, CHIP), Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC)
+    def embedding(self, image: Image.Image, points: Sequence[Point]) -> Embedding:
+        chip = aligned(image, points, chip_places(CHIP, PADDING), CHIP)
+        return normalised(list(self._network.compute_face_descriptor(self._numpy.asarray(chip))))
 
 
 def is_installed() -> bool:
@@ -137,7 +96,3 @@ def _require(file: Path, sha256: str) -> None:
             f"{file} is not the file that is known: its sha256 is {found}",
             hint="Install the version that requirements/ pins.",
         )
-
-
-def _certainty(one: Detection) -> float:
-    return one.score

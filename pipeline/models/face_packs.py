@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from config.errors import FaceModelsMissing, InvalidSetting
 from config.settings import Settings
 from config.validation_errors import first_problem
-from handlers.faces import dlib_finder, insightface_finder
+from handlers.faces import arcface_finder, dlib_finder, insightface_finder
 from handlers.faces.boxes import FaceFinder
 from handlers.faces.calibration import shipped
 from handlers.faces.dlib_finder import EMBEDDER as EMBEDDED
@@ -44,7 +44,9 @@ def pack_for(settings: Settings, use: FaceUse) -> str:
 
 def is_there(folder: Path, pack: str) -> bool:
     """Whether it could be loaded. Loads nothing."""
-    return dlib_finder.is_installed() if pack == EMBEDDED else any((folder / pack).glob("*.onnx"))
+    if pack == EMBEDDED:
+        return dlib_finder.is_installed()
+    return any((folder / pack).glob("*.onnx"))
 
 
 def require_boxes(settings: Settings) -> None:
@@ -65,7 +67,11 @@ def load_finder(settings: Settings, use: FaceUse) -> FaceFinder:
 
 
 def _loaded(folder: Path, pack: str) -> FaceFinder:
-    return dlib_finder.load() if pack == EMBEDDED else insightface_finder.load(folder, pack)
+    if pack == EMBEDDED:
+        return dlib_finder.load()
+    if pack == arcface_finder.PACK:
+        return arcface_finder.load(folder)
+    return insightface_finder.load(folder, pack)
 
 
 def calibration_path(settings: Settings) -> Path:

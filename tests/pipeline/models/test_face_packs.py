@@ -5,6 +5,8 @@ import pytest
 
 from config.errors import FaceModelsMissing, InvalidSetting
 from config.settings import Settings, changed
+from config.tables import load_models
+from handlers.faces.arcface_finder import ArcFaceFinder
 from handlers.faces.match import Calibration
 from handlers.faces.measurement import FaceUse
 from pipeline.models.face_packs import (
@@ -15,6 +17,7 @@ from pipeline.models.face_packs import (
     read_calibration,
     require_boxes,
 )
+from tests.support.micro_faces import make_embedder
 
 MEASURED = Calibration(
     date=date(2026, 3, 1),
@@ -54,6 +57,21 @@ def test_the_scoring_pack_finds_boxes_where_it_is_the_only_one(tmp_path: Path) -
 
     assert pack_for(Settings(faces_dir=tmp_path), FaceUse.BOX) == "auraface-v1"
     require_boxes(Settings(faces_dir=tmp_path))
+
+
+def test_the_permissive_pack_is_an_embedder_alone_and_is_taken_by_name(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    weights = load_models().weights("auraface-mtcnn")
+    assert all(weight.commercial_use for weight in weights.values())
+    (file,) = (tmp_path / Path(weight.file).relative_to("models") for weight in weights.values())
+    file.parent.mkdir()
+    make_embedder(file)
+    chosen = Settings(faces_dir=tmp_path, faces_pack="auraface-mtcnn")
+
+    assert pack_for(Settings(faces_dir=tmp_path), FaceUse.SCORE) == "dlib-resnet-v1"
+    assert isinstance(FaceModels(chosen).finder(FaceUse.SCORE), ArcFaceFinder)
+    assert calibration_path(chosen).name == "auraface-mtcnn.calibration.json"
+    assert read_calibration(chosen) is None
 
 
 def test_the_scores_never_come_from_instantid_s_own_pack(tmp_path: Path) -> None:
