@@ -8,8 +8,6 @@ import io
 import math
 from collections.abc import Sequence
 
-from PIL import Image, ImageDraw
-
 from handlers.faces.boxes import Box, Point
 from handlers.faces.head import Head, Pose, five_points, outline, projected
 from handlers.faces.view import Framing, reference_height
@@ -69,6 +67,9 @@ def fitted_landmarks(head: Head, face: Box) -> tuple[Point, ...]:
 
 def drawn_points(points: Sequence[Point], size: tuple[int, int]) -> bytes:
     """A PNG of five points in pixels, as the control net was trained on."""
+    # Here, for the kinds are imported by commands that draw nothing.
+    from PIL import Image, ImageDraw
+
     image = Image.new("RGB", size)
     draw = ImageDraw.Draw(image)
     nose = points[NOSE]
