@@ -89,8 +89,12 @@ def face_pass(
     picture: str,
     box: Box,
     references: Sequence[str],
+    landmarks: str | None = None,
 ) -> Graph:
-    """The face in what was composed, made anew by SDXL with InstantID."""
+    """The face in what was composed, made anew by SDXL with InstantID.
+
+    `landmarks` are drawn for the crop `box`; without them the crop itself is the pose.
+    """
     assert plan.face_sampling is not None
     return instantid.face_pass(
         names(plan.face_weights),
@@ -101,6 +105,7 @@ def face_pass(
         identity=_identity(plan, references),
         sampling=_sampling(plan.face_sampling, view.seeds[k - 1]),
         filename_prefix=prefix,
+        landmarks=landmarks,
     )
 
 
@@ -130,6 +135,7 @@ def judged(plan: SheetPlan) -> Iterator[Graph]:
                 picture=NOT_UPLOADED,
                 box=_JUDGED_BOX,
                 references=_judged_references(plan),
+                landmarks=NOT_UPLOADED if plan.face_landmarks else None,
             )
 
 

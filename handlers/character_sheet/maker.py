@@ -33,7 +33,7 @@ from handlers.faces.view import (
 from handlers.faces.view_note import VIEW_NOTE, view_note
 from handlers.kinds.base import GraphRunner, Timings
 from handlers.kinds.flux_instantid import REFERENCE_FACE
-from handlers.kinds.input_pictures import input_name, upload_all
+from handlers.kinds.input_pictures import input_name, upload_all, uploaded_face_landmarks
 from handlers.kinds.instantid import no_face_said_plainly, only_file
 from workflows.graph import Graph
 
@@ -156,11 +156,19 @@ class SheetMaker:
             picture=self._upload(picture),
             box=box,
             references=self._references,
+            landmarks=self._face_landmarks(view, face, box),
         )
         body, timings = self._run(graph, step.number, part, parts)
         fields = self._tried(view, step, body, face)
         fields["resampled"] = _region(box)
         return self._made(body, name, view, step.k, timings, graph, Try, fields)
+
+    def _face_landmarks(self, view: PlannedView, face: Box, crop: Box) -> str | None:
+        """None leaves the face turned as it was composed."""
+        head = view.asked.head
+        if head is None or not self.plan.face_landmarks:
+            return None
+        return uploaded_face_landmarks(head, face, crop, self.runner)
 
     def _tried(
         self, view: PlannedView, step: MakeFace, body: bytes, near: Box | None

@@ -152,6 +152,9 @@ class SheetPlan(_Part):
     sampling: PlannedSampling
     face_sampling: PlannedSampling | None = None
     face_padding: float = FACE_PADDING
+    face_landmarks: bool = False
+    """Whether the face pass is given the asked head, drawn where the composed face was found; not
+    so in plans that were written before it was."""
     identity: PlannedIdentity
     views: tuple[PlannedView, ...]
     thresholds: Thresholds
@@ -202,6 +205,7 @@ def plan_sheet(
         face_weights=_planned(face_weights(request, models)),
         sampling=_sampling(request),
         face_sampling=_face_sampling(request) if how.making is Making.FACE_PASS else None,
+        face_landmarks=how.making is Making.FACE_PASS,
         identity=PlannedIdentity(
             strength=request.instantid_strength, controlnet_strength=request.controlnet_strength
         ),

@@ -10,14 +10,18 @@ from typing import Any
 from config.errors import NoFace
 from config.tables import ModelTable, WeightFile
 from handlers.faces.boxes import Box, Face, FaceFinder, choose, crop_box
-from handlers.faces.landmark_image import drawn_points, fitted_landmarks
 from handlers.faces.measurement import FaceMeasurement, FaceUse, Scorer, kept
 from handlers.faces.references import faces_of
 from handlers.faces.view_note import VIEW_NOTE, view_note
 from handlers.kinds.base import GraphRunner, JobRequest, Rendered, Work
 from handlers.kinds.flux import FluxDev, FluxDevInput
 from handlers.kinds.flux_instantid_input import FluxInstantIdInput
-from handlers.kinds.input_pictures import NOT_UPLOADED, input_name, upload_all
+from handlers.kinds.input_pictures import (
+    NOT_UPLOADED,
+    input_name,
+    upload_all,
+    uploaded_face_landmarks,
+)
 from handlers.kinds.instantid import (
     InstantIdKind,
     no_face_said_plainly,
@@ -215,13 +219,7 @@ class FluxInstantId(InstantIdKind[FluxInstantIdInput]):
         """The asked head, drawn where the composed face is; None leaves the face as composed."""
         if request.head is None:
             return None
-        points = fitted_landmarks(request.head.head, face.box)
-        size = instantid.work_size(Crop(crop.x, crop.y, crop.width, crop.height), self._side)
-        across, down = size[0] / crop.width, size[1] / crop.height
-        drawn = drawn_points(
-            [((x - crop.x) * across, (y - crop.y) * down) for x, y in points], size
-        )
-        return runner.upload(drawn, input_name(drawn))
+        return uploaded_face_landmarks(request.head.head, face.box, crop, runner, self._side)
 
     def _compositions(
         self, job: JobRequest[FluxInstantIdInput], models: ModelTable

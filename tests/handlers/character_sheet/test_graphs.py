@@ -62,6 +62,16 @@ def test_the_head_is_turned_as_drawn_and_the_lora_acts_too() -> None:
     assert made["instantid"].inputs["model"].node == "lora"
 
 
+@pytest.mark.parametrize("base", ["flux-dev", "z-image-turbo"])
+def test_a_face_pass_is_turned_as_drawn_unless_its_plan_is_from_before(base: str) -> None:
+    plan = plan_sheet(sheet(base=base), "job-1", MODELS)
+    _, faced, *_ = judged(plan)
+    require_valid(faced, committed())
+    assert faced["instantid"].inputs["image_kps"].node == "landmarks"
+    _, before, *_ = judged(plan.model_copy(update={"face_landmarks": False}))
+    assert before["instantid"].inputs["image_kps"].node == "enlarge"
+
+
 @pytest.mark.parametrize("base", ["sdxl", "flux-dev", "z-image-turbo"])
 def test_one_graph_of_each_way_is_judged(base: str) -> None:
     faces = 1 if base == "sdxl" else 2

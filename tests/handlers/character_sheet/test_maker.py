@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from config.errors import FaceModelsMissing
 from config.settings import Settings
@@ -13,8 +15,9 @@ from handlers.character_sheet.maker import Made, SheetMaker
 from handlers.character_sheet.plan import SheetPlan, Thresholds
 from handlers.character_sheet.records import Composition, Picture, SheetRecords
 from handlers.character_sheet.steps import Compose, MakeFace
+from handlers.comfyui.standin.control_points import drawn_points
 from handlers.faces.boxes import Face, FaceFinder
-from handlers.faces.head import Head
+from handlers.faces.head import Head, measured_pose
 from handlers.faces.match import Calibration
 from handlers.faces.measurement import FaceUse
 from handlers.faces.view_note import VIEW_NOTE
@@ -137,6 +140,34 @@ def test_the_face_pass_cuts_the_face_out_of_what_was_composed() -> None:
     assert {"ImageCrop", "ApplyInstantIDAdvanced"} <= classes(studio)
     assert record["resampled"]["width"] > 190
     assert record["composition"] == 1
+
+
+def test_the_face_pass_is_given_the_asked_head_where_the_composed_face_is() -> None:
+    turned = planned_view(1, Making.FACE_PASS, head={"yaw": -30.0})
+    plan = plan_of(Making.FACE_PASS, views=(turned,), face_landmarks=True)
+    one, other = Studio(), Studio()
+    make(plan, MakeFace(1, 1, 1), one, COMPOSED)
+    make(plan, MakeFace(1, 1, 1), other, COMPOSED)
+    nodes = one.graphs[0].api()
+    assert nodes["instantid"]["inputs"]["image_kps"] == ["landmarks", 0]
+    assert one.uploads == other.uploads, "equal jobs give equal pictures"
+    drawn = Image.open(BytesIO(one.uploads[-1]))
+    crop, enlarged = nodes["crop"]["inputs"], nodes["enlarge"]["inputs"]
+    assert drawn.size == (enlarged["width"], enlarged["height"])
+    points = drawn_points(drawn)
+    assert points is not None
+    found = measured_pose(points)
+    assert found.head.yaw == pytest.approx(-30, abs=2)
+    scale = crop["width"] / drawn.width
+    x, y = crop["x"] + found.middle[0] * scale, crop["y"] + found.middle[1] * scale
+    assert 150 < x < 150 + 190
+    assert 100 < y < 100 + 190
+
+
+def test_by_a_plan_from_before_the_crop_poses_the_face() -> None:
+    studio = Studio()
+    make(plan_of(Making.FACE_PASS), MakeFace(1, 1, 1), studio, COMPOSED)
+    assert studio.graphs[0].api()["instantid"]["inputs"]["image_kps"] == ["enlarge", 0]
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,15 @@ def test_fields_of_a_later_version_are_passed_over() -> None:
     assert SheetPlan.parse(json.dumps(body).encode()) == plan
 
 
+def test_two_passes_draw_the_head_for_the_face_but_not_by_a_plan_from_before_it() -> None:
+    assert not planned(sheet()).face_landmarks
+    plan = planned(sheet(base="flux-dev"))
+    assert plan.face_landmarks
+    before = SheetPlan.parse(plan.model_dump_json(exclude={"face_landmarks"}).encode())
+    assert before is not None
+    assert not before.face_landmarks
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}", b'{"v": 1}'])
 def test_what_is_no_plan_is_none(body: bytes) -> None:
     assert SheetPlan.parse(body) is None
