@@ -79,12 +79,14 @@ def head_lines(document: SheetDocument) -> list[Line]:
 def view_lines(view: DocumentView) -> list[Line]:
     """Name, framing and angle, and the score or why there is none."""
     tries = f"{view.tries} {'try' if view.tries == 1 else 'tries'}"
+    why = f" ({reason_words(view.match_reason)})" if view.match_reason else ""
     if view.missing is not None:
         last = Line(f"missing: {reason_words(view.missing)}, {tries}", BAD)
-    elif view.match is not None:
+    elif view.match is not None and not why:
         last = Line(f"match {view.match:.2f}, {tries}", _colour(view.match))
+    elif view.match is not None:  # of a profile: held against no bound
+        last = Line(f"match {view.match:.2f}{why}, {tries}")
     elif view.similarity is not None:
-        why = f" ({reason_words(view.match_reason)})" if view.match_reason else ""
         last = Line(f"similarity {view.similarity:.2f}{why}, {tries}")
     else:
         last = Line(f"{reason_words(view.match_reason or 'not measured')}, {tries}")

@@ -23,6 +23,7 @@ from handlers.faces.boxes import Box, Face, FaceFinder, crop_box
 from handlers.faces.landmark_image import landmark_image
 from handlers.faces.match import Reason, Score
 from handlers.faces.measurement import FaceUse, Scorer
+from handlers.faces.profiles import frontal
 from handlers.faces.references import Reference
 from handlers.faces.view import (
     PROFILE_FROM,
@@ -36,9 +37,6 @@ from handlers.kinds.flux_instantid import REFERENCE_FACE
 from handlers.kinds.input_pictures import input_name, upload_all, uploaded_face_landmarks
 from handlers.kinds.instantid import no_face_said_plainly, only_file
 from workflows.graph import Graph
-
-PROFILE = "profile"
-"""Why a score has no match: faces from the side do not compare with frontal references."""
 
 
 @dataclass(frozen=True)
@@ -177,11 +175,14 @@ class SheetMaker:
         faces = self._faces(body)
         verdict = self._judged(view, faces)
         score, box = self._scorer.measure(body, near)
-        counts = score.match is not None and box is not None and self._counts(verdict, box)
+        profile = score.reason is Reason.PROFILE
+        large = box is not None and min(box.width, box.height) >= self.plan.thresholds.least_face
+        told = score.match is not None and large and (profile or not self._is_turned(verdict))
+        counts = told and not profile
         fault = _fault(verdict) or (self._below_gate(score) if counts else None)
         recorded = {
             "similarity": score.similarity,
-            "match": score.match if counts else None,
+            "match": score.match if told else None,
             "same_mean": score.baseline.same_mean if score.baseline else None,
             "strangers_mean": score.baseline.strangers_mean if score.baseline else None,
             "embedder": score.embedder,
@@ -192,11 +193,11 @@ class SheetMaker:
         common = _common(view, step.k, verdict, fault)
         return {**common, "composition": step.composition, "score": recorded}
 
-    def _counts(self, verdict: ViewVerdict, face: Box) -> bool:
-        """Whether likeness says something of this face: turned and small ones lose it."""
-        limits = self.plan.thresholds
-        is_turned = verdict.measured is None or abs(verdict.measured.yaw) > limits.identity_to
-        return not is_turned and min(face.width, face.height) >= limits.least_face
+    def _is_turned(self, verdict: ViewVerdict) -> bool:
+        """Whether likeness to a frontal face says nothing of this one."""
+        return (
+            verdict.measured is None or abs(verdict.measured.yaw) > self.plan.thresholds.identity_to
+        )
 
     def _below_gate(self, score: Score) -> str | None:
         least = self.plan.thresholds.min_face_match
@@ -245,8 +246,13 @@ class SheetMaker:
 
     @cached_property
     def _references(self) -> tuple[str, ...]:
-        """Their names for ComfyUI."""
-        return upload_all(self._pictures, self._scorer.faces, self.runner)
+        """Names for ComfyUI of those that InstantID is conditioned on: in a profile its nodes may
+        find no face."""
+        pictures, faces = self._pictures, self._scorer.faces
+        places = frontal(faces) if self.plan.profiles_apart else range(len(pictures))
+        return upload_all(
+            [pictures[at] for at in places], [faces[at] for at in places], self.runner
+        )
 
     @property
     def _pictures(self) -> Sequence[Reference]:
@@ -270,7 +276,10 @@ class SheetMaker:
     @cached_property
     def _scorer(self) -> Scorer:
         return Scorer.of(
-            lambda: self.runner.faces(FaceUse.SCORE), self._pictures, self.runner.calibration
+            lambda: self.runner.faces(FaceUse.SCORE),
+            self._pictures,
+            self.runner.calibration,
+            profiles_apart=self.plan.profiles_apart,
         )
 
     def _faces(self, body: bytes) -> Sequence[Face] | None:
@@ -299,7 +308,7 @@ def _reason(view: PlannedView, score: Score) -> str:
     if score.reason not in (None, Reason.FACE_TURNED):
         return score.reason
     turned = view.head is not None and abs(view.head.yaw) >= PROFILE_FROM
-    return PROFILE if turned else Reason.FACE_TURNED
+    return Reason.PROFILE if turned else Reason.FACE_TURNED
 
 
 def _common(view: PlannedView, k: int, verdict: ViewVerdict, fault: str | None) -> dict[str, Any]:

@@ -142,6 +142,9 @@ class SheetPlan(_Part):
     """Of the views with a face; each view has its own."""
     references: tuple[str, ...] = ()
     """Keys of pictures."""
+    profiles_apart: bool = False
+    """Whether references in profile serve for views from their side alone; not so in plans that
+    were written before they did."""
     lora: PlannedLora | None = None
     trigger_word: str = ""
     """As used: the caller's, or the one stored beside the LoRA."""
@@ -199,6 +202,7 @@ def plan_sheet(
         base=request.base,
         making=how.making,
         references=request.reference_images,
+        profiles_apart=bool(request.reference_images),
         lora=lora and PlannedLora(key=lora.key, sha256=lora.sha256, strength=request.lora_strength),
         trigger_word=words.trigger_word,
         composition_weights=_planned(composition_weights(request, models)),

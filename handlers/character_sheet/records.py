@@ -63,6 +63,7 @@ class RecordedScore(_Record):
     embedder: str | None = None
     faces_found: int = 0
     reason: str | None = None
+    """Why there is no match; `profile` beside one says that it counts for no gate and no mean."""
     box: _Region | None = None
 
 

@@ -24,7 +24,7 @@ from handlers.character_sheet.plan import PlannedView, SheetPlan, Thresholds
 from handlers.character_sheet.records import Composition, SheetRecords, Try, ViewRecords
 from handlers.character_sheet.trainable import Facts, reasons_against, summary, wanting
 from handlers.faces.boxes import Embedding
-from handlers.faces.match import Baseline, match, similarity
+from handlers.faces.match import Baseline, Reason, match, similarity
 
 BASE_FACE = "base_face"
 """Why a view with a face has no score: none was found to be made anew, so it has the base's own."""
@@ -112,7 +112,7 @@ def uncounted(view: PlannedView, look: Look | None, thresholds: Thresholds) -> s
     if look.embedding is None:
         return "no_face"
     if abs(look.yaw) > thresholds.identity_to:
-        return "profile"
+        return Reason.PROFILE
     return "face_too_small" if look.side < thresholds.least_face else None
 
 
@@ -222,7 +222,11 @@ def _rounded(value: float | None) -> float | None:
 
 def _set(plan: SheetPlan, cells: Sequence[_Cell], baseline: Baseline | None) -> SetVerdict:
     made = [cell for cell in cells if cell.chosen is not None]
-    matches = {cell.name: cell.match for cell in made if cell.match is not None}
+    matches = {
+        cell.name: cell.match
+        for cell in made
+        if cell.match is not None and cell.reason != Reason.PROFILE
+    }
     worst = min(matches, key=lambda name: matches[name], default=None)
     pairs = [_pair(one, other, baseline) for one, other in combinations(_faces(plan, made), 2)]
     least = min(pairs, key=lambda pair: pair.similarity or 0.0, default=None)

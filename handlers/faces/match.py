@@ -30,6 +30,9 @@ class Reason(StrEnum):
     """By the picture's edge."""
     FACE_TURNED = "face_turned"
     """So far to a side that it does not compare with frontal ones."""
+    PROFILE = "profile"
+    """Turned so far that only references from the same side compare. Beside numbers: they are of
+    such references, for which no calibration was measured, and count for no gate and no mean."""
     BASELINE_UNKNOWN = "baseline_unknown"
     """No calibration, or one of another embedder or of another file of its name."""
     REFERENCES_DIFFER = "references_differ"
@@ -125,7 +128,7 @@ class Score:
     """0 to 1."""
     baseline: Baseline | None = None
     reason: Reason | None = None
-    """Set where similarity or match is missing."""
+    """Set where similarity or match is missing, and `profile` beside them."""
     embedder_sha256: str | None = None
     """Of the embedder's file."""
 
@@ -226,22 +229,24 @@ def score(
     calibration: Calibration | None = None,
     faces_found: int = 1,
     flaw: Reason | None = None,
+    profiles: Sequence[Embedding] = (),
 ) -> Score:
     """Measure an output's face (None: it has none) against at least one reference.
 
-    A face with a flaw (handlers/faces/quality.py) gets that in the place of numbers.
+    A face with a flaw (handlers/faces/quality.py) gets that in the place of numbers. One in profile
+    is measured against `profiles`, references from its side; the baseline is that of `references`.
     """
     if face is None:
         return Score(embedder, reason=Reason.NO_FACE, embedder_sha256=embedder_sha256)
     if flaw is not None:
         return Score(embedder, faces_found, reason=flaw, embedder_sha256=embedder_sha256)
-    found = Score(
-        embedder, faces_found, similarity_to(face, references), embedder_sha256=embedder_sha256
-    )
+    similar = similarity_to(face, profiles or references)
+    reason = Reason.PROFILE if profiles else None
+    found = Score(embedder, faces_found, similar, reason=reason, embedder_sha256=embedder_sha256)
     baseline = baseline_for(references, calibration, embedder, embedder_sha256)
     if isinstance(baseline, Reason):
         return replace(found, reason=baseline)
-    return replace(found, match=match(similarity_to(face, references), baseline), baseline=baseline)
+    return replace(found, match=match(similar, baseline), baseline=baseline)
 
 
 def passes(gate: Gate, result: Score) -> bool:

@@ -1,7 +1,7 @@
 """Faces of a job's pictures measured against its reference, and what is kept of several tries."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from config.errors import FaceModelsMissing
@@ -15,6 +15,7 @@ from handlers.faces.match import (
     score,
     worth_another_try,
 )
+from handlers.faces.profiles import Side, frontal, profile_side, profiles
 from handlers.faces.quality import flaw, is_crowd
 from handlers.faces.references import Reference, faces_of, require_one_person
 from handlers.faces.view import IDENTITY_TO, AskedView, ViewReason, ViewVerdict, judge_view
@@ -100,6 +101,8 @@ class Scorer:
     """Of the references, in their order; None where nothing could be looked for."""
     flaw: Reason | None = None
     """Why nothing compares with the references; None if one of them can be told from others."""
+    profiles: Mapping[Side, Sequence[Embedding]] = field(default_factory=dict)
+    """Of references from the side, where they stand apart."""
 
     @classmethod
     def of(
@@ -107,22 +110,30 @@ class Scorer:
         finder: Callable[[], FaceFinder],
         given: bytes | Sequence[Reference],
         calibration: Callable[[], Calibration | None],
+        *,
+        profiles_apart: bool = False,
     ) -> "Scorer":
-        """Raises NoFace when a reference has none, and InvalidInput for references of two people
-        or a picture of several."""
+        """With `profiles_apart` references in profile serve for faces from their side alone.
+
+        Raises NoFace when a reference has none, and InvalidInput for references of two people or a
+        picture of several.
+        """
         references = [Reference(FIELD, FIELD, given)] if isinstance(given, bytes) else given
         try:
             found = finder()
         except FaceModelsMissing:
             return cls(None, faces=[None] * len(references))
         faces = faces_of(references, found)
+        places = frontal(faces) if profiles_apart else [*range(len(faces))]
+        compared = [faces[at] for at in places]
         measured = calibration()
         if measured is not None and measured.fits(found.embedder, found.embedder_sha256):
-            require_one_person(references, faces, measured)
-        flaws = [flaw(face) for face in faces]
-        good = [face for face, wrong in zip(faces, flaws, strict=True) if wrong is None]
-        embeddings = [face.embedding for face in good or faces]
-        return cls(found, embeddings, measured, faces, None if good else flaws[0])
+            require_one_person([references[at] for at in places], compared, measured)
+        flaws = [flaw(face) for face in compared]
+        good = [face for face, wrong in zip(compared, flaws, strict=True) if wrong is None]
+        embeddings = [face.embedding for face in good or compared]
+        sides = profiles(faces) if profiles_apart else {}
+        return cls(found, embeddings, measured, faces, None if good else flaws[0], sides)
 
     def measure(self, image: bytes, near: Box | None = None) -> tuple[Score, Box | None]:
         """The score of the face nearest to a box (None: of the largest), and where it is.
@@ -158,6 +169,7 @@ class Scorer:
             return Score(None, reason=Reason.FACE_MODELS_MISSING), None, ()
         faces = self.finder.find_faces(image)
         face = nearest(faces, near) if faces else None
+        wrong, same_side = self._flaw(face, faces, near)
         result = score(
             face.embedding if face else None,
             self.references,
@@ -165,9 +177,21 @@ class Scorer:
             embedder_sha256=self.finder.embedder_sha256,
             calibration=self.calibration,
             faces_found=len(faces),
-            flaw=self.flaw or _flaw(face, faces, near),
+            flaw=wrong,
+            profiles=same_side,
         )
         return result, face, faces
+
+    def _flaw(
+        self, face: Face | None, faces: Sequence[Face], near: Box | None
+    ) -> tuple[Reason | None, Sequence[Embedding]]:
+        """Why the face does not compare, and the profiles that it is to be compared with."""
+        own = _flaw(face, faces, near)
+        if face is not None and own is Reason.FACE_TURNED and self.profiles:
+            side = profile_side(face)
+            if side is not None and side in self.profiles:
+                return None, self.profiles[side]
+        return self.flaw or own, ()
 
 
 def _flaw(face: Face | None, faces: Sequence[Face], near: Box | None) -> Reason | None:

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from events.stored_event import StoredEvent
 from handlers.character_sheet.document import SetVerdict
+from handlers.faces.match import Reason
 from pipeline.contract.errors import ErrorInfo
 
 Seconds = Annotated[float, AfterValidator(lambda value: round(value, 4))]
@@ -54,7 +55,8 @@ class OutputFace(_Part):
     """Null without a baseline."""
     baseline: FaceBaseline | None = None
     reason: str | None = None
-    """Why there is no match, such as `baseline_unknown`."""
+    """Why there is no match, such as `baseline_unknown`. Beside a match `profile` says that it is
+    to references from the same side: not calibrated, so it counts for no gate and no mean."""
     embedder: str
     """What was measured with; similarities of different ones do not compare."""
     embedder_sha256: str | None = None
@@ -69,6 +71,11 @@ class OutputFace(_Part):
     """From 0: which of the tries this is."""
     tries: int = 1
     """How many were made."""
+
+    @property
+    def counted_match(self) -> float | None:
+        """The match, of a face that compares with those from the front."""
+        return None if self.reason == Reason.PROFILE else self.match
 
 
 class ViewAngles(_Part):

@@ -200,7 +200,7 @@ def view_measured(
     however often, tells the same. `at` is for records that know no time."""
     score = made.score if isinstance(made, Try) else RecordedScore(reason=made.reason)
     event = FaceConsistencyMeasured(
-        consistency_score=score.match,
+        consistency_score=None if score.reason == Reason.PROFILE else score.match,
         similarity=score.similarity,
         baseline=score.same_mean,
         strangers_baseline=score.strangers_mean,

@@ -83,9 +83,9 @@ class Faces:
         if face is None:
             if output.face_reason is not None:
                 self.unmeasured[output.face_reason] += 1
-        elif face.match is not None:
-            self.matches.add(face.match)
-            self.above += face.match >= MATCH
+        elif face.counted_match is not None:
+            self.matches.add(face.counted_match)
+            self.above += face.counted_match >= MATCH
         elif face.reason in (None, Reason.BASELINE_UNKNOWN):
             self.without_baseline += 1
         else:

@@ -80,7 +80,11 @@ def _metrics(seconds: float, waited: float, cold: float, gpu: str) -> Metrics:
 
 
 def output(
-    match: float | None = None, *, face: bool = False, face_reason: str | None = None
+    match: float | None = None,
+    *,
+    face: bool = False,
+    face_reason: str | None = None,
+    profile: bool = False,
 ) -> Output:
     """`face` without a match is one without a baseline."""
     measured = None
@@ -88,7 +92,7 @@ def output(
         measured = OutputFace(
             similarity=0.5,
             match=match,
-            reason=None if match is not None else "baseline_unknown",
+            reason="profile" if profile else None if match is not None else "baseline_unknown",
             embedder="auraface",
             faces_found=1,
             box=Region(x=0, y=0, width=1, height=1),

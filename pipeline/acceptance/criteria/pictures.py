@@ -125,9 +125,11 @@ def sheet(facts: Facts, base: str) -> Criterion:
         return not_run(name, target, "the plan does not ask for it in [sheets]")
     views = [output for each in outcomes if each.result for output in each.result.outputs]
     matches = {
-        output.view.id: output.face.match
+        output.view.id: match
         for output in views
-        if output.view is not None and output.face is not None and output.face.match is not None
+        if output.view is not None
+        and output.face is not None
+        and (match := output.face.counted_match) is not None
     }
     mean = fmean(matches.values()) if matches else None
     worst = min(matches, key=lambda id: matches[id], default="")

@@ -32,9 +32,10 @@ def made(
     matches: Mapping[str, float] | None = None,
     missing: Mapping[str, str] | None = None,
     tries: Mapping[str, int] | None = None,
+    profile_match: float | None = None,
 ) -> SheetRecords:
-    """Every view chosen with match 0.9, but as `matches` says by a view's id; `missing` says the
-    fault of one that is not there."""
+    """Every view chosen with match 0.9, but as `matches` says by a view's id, and those from the
+    side as `profile_match`; `missing` says the fault of one that is not there."""
     records: list[AnyRecord] = []
     for view in plan.views:
         count = (tries or {}).get(view.id, 1)
@@ -42,13 +43,16 @@ def made(
         score = (matches or {}).get(view.id, 0.9)
         for k in range(1, count + 1):
             last = k == count
-            records.append(_picture(view, k, score, fault if last else "wrong_yaw"))
+            wrong = fault if last else "wrong_yaw"
+            records.append(_picture(view, k, score, wrong, profile_match))
         of = "c" if view.making is Making.COMPOSED else "t"
         records.append(Choice(number=view.nn, view=view.id, k=count, of=of, fault=fault))
     return SheetRecords.of(records)
 
 
-def _picture(view: PlannedView, k: int, match: float, fault: str | None) -> Composition | Try:
+def _picture(
+    view: PlannedView, k: int, match: float, fault: str | None, profile_match: float | None
+) -> Composition | Try:
     common: dict[str, Any] = {
         "number": view.nn,
         "view": view.id,
@@ -71,7 +75,7 @@ def _picture(view: PlannedView, k: int, match: float, fault: str | None) -> Comp
     profile = abs(view.head.yaw) > 45 if view.head else False
     score = RecordedScore(
         similarity=match * SAME,
-        match=None if profile else match,
+        match=profile_match if profile else match,
         same_mean=SAME,
         strangers_mean=STRANGERS,
         embedder="test",

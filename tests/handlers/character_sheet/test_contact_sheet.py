@@ -1,4 +1,5 @@
 import io
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -6,6 +7,7 @@ from PIL import Image
 from handlers.character_sheet.contact_sheet import (
     BAD,
     CELL,
+    FAINT,
     GAP,
     GOOD,
     HEAD,
@@ -27,7 +29,7 @@ PLAN = planned(sheet(name="Ann Weaver"))
 PICTURE = portrait({}, size=(116, 150))
 
 
-def document(**given: dict[str, float] | dict[str, str] | dict[str, int]) -> SheetDocument:
+def document(**given: dict[str, float] | dict[str, str] | dict[str, int] | float) -> SheetDocument:
     return judge_sheet(PLAN, made(PLAN, **given), looks(PLAN), usd=0.0432)  # type: ignore[arg-type]
 
 
@@ -60,12 +62,13 @@ def test_a_set_that_cannot_says_because() -> None:
         ("front", {"matches": {"front": 0.75}}, "match 0.75, 1 try", MIDDLING),
         ("front", {"matches": {"front": 0.2}, "tries": {"front": 3}}, "match 0.20, 3 tries", BAD),
         ("side-left", {}, "similarity 0.72 (profile), 1 try", None),
+        ("side-left", {"profile_match": 0.2}, "match 0.20 (profile), 1 try", FAINT),
         ("back", {}, "from behind, 1 try", None),
         ("front", {"missing": {"front": "head_cut"}}, "missing: head cut, 1 try", BAD),
     ],
 )
 def test_each_view_says_its_score_or_why_there_is_none(
-    id: str, given: dict[str, dict[str, float]], said: str, colour: tuple[int, int, int] | None
+    id: str, given: dict[str, Any], said: str, colour: tuple[int, int, int] | None
 ) -> None:
     view = next(view for view in document(**given).views if view.id == id)
     first, _, last = view_lines(view)

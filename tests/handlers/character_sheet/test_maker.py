@@ -193,6 +193,70 @@ def test_a_profile_is_not_judged_by_its_likeness() -> None:
     assert (record["score"]["match"], record["score"]["reason"]) == (None, "profile")
 
 
+SIDE_ON = planned_view(1, Making.INSTANTID, head={"yaw": 80.0})
+FRONTAL, PROFILE = flat_picture("ann"), flat_picture("ann from the side")
+
+
+def profile_plan(**changes: Any) -> SheetPlan:
+    return plan_of(
+        Making.INSTANTID,
+        **{
+            "references": ("inputs/side.png", "inputs/ann.png"),
+            "profiles_apart": True,
+            "views": (SIDE_ON,),
+            "thresholds": Thresholds(min_face_match=0.99),
+            **changes,
+        },
+    )
+
+
+def album_studio(found: Face, profile: Face) -> Studio:
+    """What finds `profile` in the second reference, and `found` in what is made."""
+    studio = Studio()
+    studio.server = SheetServer(lambda name: (profile,) if name == "profile" else (found,))
+    studio.server.drawing.names[PROFILE] = "profile"
+    return studio
+
+
+def made_of_both(plan: SheetPlan, studio: Studio) -> Mapping[str, Any]:
+    maker = SheetMaker(plan, studio, (PROFILE, FRONTAL), attempt=1)
+    done = maker.make(MakeFace(1, 1, None), SheetRecords(), lambda picture: b"", 0, 1)
+    return done.record(PICTURE, seconds=1.0).model_dump()
+
+
+def test_a_profile_is_scored_against_the_reference_from_its_side_and_not_gated() -> None:
+    record = made_of_both(
+        profile_plan(), album_studio(face(Head(70.0), 0.5), face(Head(75.0), 0.5))
+    )
+    assert record["fault"] is None
+    score = record["score"]
+    assert (score["similarity"], score["match"]) == (pytest.approx(1.0), pytest.approx(1.0))
+    assert score["reason"] == "profile"
+
+
+def test_a_profile_has_no_score_by_a_reference_from_the_other_side() -> None:
+    record = made_of_both(
+        profile_plan(), album_studio(face(Head(70.0), 0.5), face(Head(-75.0), 0.5))
+    )
+    score = record["score"]
+    assert (score["similarity"], score["match"], score["reason"]) == (None, None, "profile")
+
+
+def test_instantid_is_conditioned_on_the_references_from_the_front() -> None:
+    studio = album_studio(face(Head(70.0)), face(Head(75.0)))
+    made_of_both(profile_plan(), studio)
+    assert studio.uploads[0] == FRONTAL
+    assert PROFILE not in studio.uploads
+    assert "ImageBatch" not in classes(studio)
+
+
+def test_by_a_plan_from_before_profiles_serve_as_any_other_reference() -> None:
+    studio = album_studio(face(Head(70.0)), face(Head(75.0)))
+    record = made_of_both(profile_plan(profiles_apart=False), studio)
+    assert "ImageBatch" in classes(studio)
+    assert (record["score"]["similarity"], record["score"]["reason"]) == (None, "profile")
+
+
 def test_without_face_models_nothing_is_judged_and_nothing_at_fault() -> None:
     record = make(plan_of(Making.INSTANTID), MakeFace(1, 1, None), Studio(blind=True))
     assert (record["fault"], record["reason"]) == (None, "face_models_missing")

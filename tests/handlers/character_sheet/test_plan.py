@@ -47,6 +47,14 @@ def test_two_passes_draw_the_head_for_the_face_but_not_by_a_plan_from_before_it(
     assert not before.face_landmarks
 
 
+def test_references_in_profile_stand_apart_but_not_by_a_plan_from_before_they_did() -> None:
+    plan = planned(sheet())
+    assert plan.profiles_apart
+    before = SheetPlan.parse(plan.model_dump_json(exclude={"profiles_apart"}).encode())
+    assert before is not None
+    assert not before.profiles_apart
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}", b'{"v": 1}'])
 def test_what_is_no_plan_is_none(body: bytes) -> None:
     assert SheetPlan.parse(body) is None

@@ -54,6 +54,14 @@ def test_a_view_from_the_side_has_a_similarity_and_no_match() -> None:
     assert side.similarity == pytest.approx(0.72)
 
 
+def test_the_match_of_a_profile_is_told_and_judges_nothing() -> None:
+    found = judge_sheet(PLAN, made(PLAN, profile_match=0.2), looks(PLAN), usd=0.04)
+    side = view(found, "side-left")
+    assert (side.match, side.match_reason) == (0.2, "profile")
+    assert (found.set.compared, found.set.worst_match) == (7, 0.9)
+    assert found.set.trainable
+
+
 def test_a_view_from_behind_is_no_miss() -> None:
     back = view(judge_sheet(PLAN, made(PLAN), looks(PLAN), usd=0.04), "back")
     assert (back.missing, back.match, back.match_reason) == (None, None, "back")

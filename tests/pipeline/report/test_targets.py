@@ -95,6 +95,7 @@ def test_faces_without_a_baseline_and_without_a_measure_are_told_apart() -> None
                 output(0.6),
                 output(face=True),
                 output(face_reason="no_face"),
+                output(0.2, profile=True),
                 output(),
             )
         )
@@ -102,7 +103,7 @@ def test_faces_without_a_baseline_and_without_a_measure_are_told_apart() -> None
 
     assert (faces.above, len(faces.matches), faces.without_baseline) == (2, 3, 1)
     assert faces.share == pytest.approx(2 / 3)
-    assert faces.unmeasured == {"no_face": 1}
+    assert faces.unmeasured == {"no_face": 1, "profile": 1}
 
 
 def test_the_mean_match_is_held_against_the_target() -> None:

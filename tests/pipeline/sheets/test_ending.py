@@ -113,6 +113,14 @@ def test_an_event_is_told_from_its_record_alone() -> None:
     ]
 
 
+def test_the_match_of_a_profile_is_in_its_output_and_in_no_event() -> None:
+    scored = tried(1).score.model_copy(update={"reason": "profile"})
+    end = ending(tried(1, score=scored))
+    [event] = end.events(ABOUT, ORIGIN, NOON)
+    told = event.properties
+    assert (told["consistency_score"], told["similarity"], told["reason"]) == (None, 0.9, "profile")
+
+
 def test_pictures_that_no_model_made_are_told_as_such() -> None:
     [event] = ending(tried(1, engine="standin")).events(ABOUT, ORIGIN, NOON)
     assert event.properties["engine"] == "standin"

@@ -158,6 +158,11 @@ def test_a_sheet_is_judged_by_its_mean_and_its_worst_view() -> None:
     assert "the least is 0.700 of left" in unlike.why
 
 
+def test_the_match_of_a_profile_judges_no_sheet() -> None:
+    judged = sheet(sheet_of(view("front", 0.9), view("side", 0.2, profile=True)), "sdxl")
+    assert (judged.verdict, judged.figure) == (Verdict.PASS, "0.900")
+
+
 def test_a_sheet_s_missing_views_are_named() -> None:
     lost = (MissingView(number=2, id="back", reason="face_shown"),)
     judged = sheet(sheet_of(view("front", 0.9), missing=lost, partial=True), "sdxl")
