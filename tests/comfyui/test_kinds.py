@@ -83,6 +83,7 @@ def test_the_nodes_themselves_tell_of_a_reference_without_a_face(
         maker.make(WITH_FACES["sdxl-instantid"], people=[portrait({})])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", WITH_FACES)
 def test_another_head_changes_the_pixels(maker_for: Callable[[Case], Maker], name: str) -> None:
     """By the drawn landmarks, which take the place of the face that is there."""

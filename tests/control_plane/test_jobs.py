@@ -56,6 +56,7 @@ def test_ran_kill_9_of_a_container_ends_in_one_result(ryla: Deployed) -> None:
     assert run.output is None
 
 
+@pytest.mark.thorough
 def test_ran_the_same_input_twice_at_once_commits_once(ryla: Deployed) -> None:
     ryla.plane.deliver_next_twice("Flux")
     ryla.submit("twice", "a cat [[fault:slow=8@1]]", input={"steps": 50})
@@ -70,6 +71,7 @@ def test_ran_the_same_input_twice_at_once_commits_once(ryla: Deployed) -> None:
     assert all(key.startswith(folder) for key in ryla.keys("jobs/twice/out/"))
 
 
+@pytest.mark.thorough
 def test_ran_the_same_input_once_more_afterwards_pays_nothing(ryla: Deployed) -> None:
     ryla.submit("after")
     first = ryla.result("after", 60)
@@ -84,6 +86,7 @@ def test_ran_the_same_input_once_more_afterwards_pays_nothing(ryla: Deployed) ->
     ]
 
 
+@pytest.mark.thorough
 def test_ran_preemption_keeps_the_lease_and_the_same_input_commits(ryla: Deployed) -> None:
     ryla.submit("preempted", **SLOW)
     run = ryla.wait_run("preempted")
@@ -99,6 +102,7 @@ def test_ran_preemption_keeps_the_lease_and_the_same_input_commits(ryla: Deploye
     assert ryla.plane.outcome(ryla.wait_run("preempted", 2))["ending"] == "committed"
 
 
+@pytest.mark.thorough
 def test_ran_out_of_memory_goes_to_the_next_gpu_whose_container_ends_in_order(
     ryla: Deployed,
 ) -> None:

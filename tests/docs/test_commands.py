@@ -20,7 +20,11 @@ from tests.support.posthog_receiver import PostHogReceiver
 
 pytestmark = pytest.mark.xdist_group("docs")
 
-PAGES = ("README.md", "docs/quickstart.md", "docs/operations.md")
+PAGES = (
+    "README.md",
+    pytest.param("docs/quickstart.md", marks=pytest.mark.thorough),
+    "docs/operations.md",
+)
 NOT_RUN = "# not run by the tests: "
 RUN_ELSEWHERE: Mapping[str, str] = {
     "make demo": "tests/pipeline/local/demo/test_demo.py",

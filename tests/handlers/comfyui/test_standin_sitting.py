@@ -113,6 +113,7 @@ def test_in_a_profile_no_face_is_found(inputs: Path) -> None:
     assert faces(composed(seated(graph(1.0, "kps.png"), inputs))) == []
 
 
+@pytest.mark.thorough
 def test_similarity_follows_strength(inputs: Path) -> None:
     (reference,) = faces(Image.open(inputs / "eve.png"))
     (inputs / "kps.png").write_bytes(landmark_image(Head(), Framing.CLOSE_UP, SIZE))
@@ -150,6 +151,7 @@ def test_without_a_reference_the_loras_are_the_person(inputs: Path) -> None:
     assert len(faces(composed(first))) == 1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("control", [True, False])
 def test_a_face_pass_makes_the_face_the_reference_s_and_leaves_its_surroundings(
     control: bool, inputs: Path

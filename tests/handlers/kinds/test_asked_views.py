@@ -105,6 +105,7 @@ def test_a_wrong_view_is_tried_again_and_the_right_one_kept(runner: WireStudio, 
     assert made.seed == right.seed
 
 
+@pytest.mark.thorough
 def test_a_view_that_stays_wrong_is_tried_as_often_as_asked_and_told(
     runner: WireStudio, eve: bytes
 ) -> None:

@@ -143,6 +143,7 @@ def url(tmp_path: Any) -> Iterator[str]:
     pipeline.close()
 
 
+@pytest.mark.thorough
 def test_five_hundred_random_requests_leave_it_up(url: str) -> None:
     random = Random(20_260_301)
     address = ("127.0.0.1", int(url.rpartition(":")[2]))

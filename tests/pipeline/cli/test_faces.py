@@ -49,6 +49,7 @@ def test_faces_are_scored_against_a_reference_and_drawn(folder: Path) -> None:
     assert sheet.width > 3 * sheet.height
 
 
+@pytest.mark.thorough
 def test_calibration_gives_later_scores_a_match(folder: Path, bare_ryla: Ryla) -> None:
     answer = bare_ryla("faces", "calibrate", "people", "--json")
     assert (answer.code, answer.err) == (0, "")
@@ -63,6 +64,7 @@ def test_calibration_gives_later_scores_a_match(folder: Path, bare_ryla: Ryla) -
     assert picture["faces"][0]["reason"] is None
 
 
+@pytest.mark.thorough
 def test_a_picture_in_the_wrong_folder_is_named_with_spreads_and_error_rates(
     folder: Path, bare_ryla: Ryla
 ) -> None:
@@ -109,6 +111,7 @@ def test_without_a_pack_the_embedded_model_gives_a_match_at_once(
     assert sitter["match"] < 0.85
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("folder")
 def test_two_folders_are_set_side_by_side(bare_ryla: Ryla) -> None:
     both = ("people/anna", "people/bert")

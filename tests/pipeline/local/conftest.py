@@ -17,3 +17,11 @@ def demo_run(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
     prepare(out)
     examples = [each for each in load_examples(EXAMPLES) if each.id not in LONG]
     return run_demo(out, examples, Settings(), os.environ, lambda views: None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What looks at a whole demo is left to `make thorough`; `make demo` checks itself too."""
+    for item in items:
+        if "demo_run" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.thorough)

@@ -385,7 +385,12 @@ def run_jobs(pipeline: PipelineFixture, ids: Sequence[str]) -> float:
 
 
 @pytest.mark.parametrize(
-    ("how", "jobs"), [("refuses connections", 100), ("hangs", 100), ("answers 503", 100)]
+    ("how", "jobs"),
+    [
+        ("hangs", 100),
+        pytest.param("refuses connections", 100, marks=pytest.mark.thorough),
+        pytest.param("answers 503", 100, marks=pytest.mark.thorough),
+    ],
 )
 def test_with_posthog_down_nothing_slows_and_afterwards_each_event_arrives(
     make_pipeline: MakePipeline, receiver: PostHogReceiver, how: str, jobs: int

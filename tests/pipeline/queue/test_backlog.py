@@ -172,6 +172,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("shape", SHAPES)
 def test_processes_begin_at_different_places_and_list_the_head_all_the_same(shape: str) -> None:
     entries = listing(*(f"{name}.json" for name in SHAPES[shape]))

@@ -48,6 +48,7 @@ def test_a_standing_backlog_is_served_in_the_order_in_which_it_came() -> None:
     assert max(waits([*simulation.started.values()])) <= 1.2 * 60 * 10 / 4
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("first", ["z", "0"])
 def test_an_id_at_either_end_of_the_bytes_waits_no_longer_than_its_turn(first: str) -> None:
     simulation, fresh = OrderSimulation({"Flux": 4}, page=20, draw=random.Random(2).random), ids()
@@ -95,6 +96,7 @@ def test_a_job_of_priority_5_starts_under_a_steady_stream_of_nines_within_20_min
     assert 4 * 300 <= waited <= 4 * 300 + 10 + 2
 
 
+@pytest.mark.thorough
 def test_a_page_of_nines_before_it_hides_no_job_that_aged() -> None:
     simulation, fresh = OrderSimulation({"Flux": 4}, page=50, draw=random.Random(4).random), ids()
     five = simulation.submit("zz-five", priority=5)
@@ -182,6 +184,7 @@ def test_every_job_starts_within_the_bound_that_is_stated(given_stream: dict[str
 # ── tenants ───────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.thorough
 def test_who_fills_the_inbox_holds_up_no_other_tenant() -> None:
     simulation, fresh = OrderSimulation({"Flux": 4}, draw=random.Random(3).random), ids()
     for _ in range(3000):
@@ -192,6 +195,7 @@ def test_who_fills_the_inbox_holds_up_no_other_tenant() -> None:
     assert (simulation.wait_s(small.id) or 99) <= 10 + 3  # a service, and a sweep of 2 pages
 
 
+@pytest.mark.thorough
 def test_tenants_with_work_share_the_slots_alike() -> None:
     simulation, fresh = OrderSimulation({"Flux": 6}), ids()
     for tenant, jobs in (("many", 400), ("some", 200), ("few", 200)):
