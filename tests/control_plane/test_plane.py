@@ -89,7 +89,7 @@ def test_what_a_killed_container_ran_is_run_again(plane: ModalPlane, diary: Path
 def test_preemption_interrupts_and_the_same_input_runs_again(
     plane: ModalPlane, diary: Path
 ) -> None:
-    call_id, container = running(plane, diary, 0.5)
+    call_id, container = running(plane, diary, 2)
     plane.preempt(container)
     assert plane.result(call_id) is True
     assert written(diary) == ["start", "KeyboardInterrupt", "start"]

@@ -14,6 +14,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from handlers.kinds.base import OutputFile, PromptRun, Timings
+from pipeline.api import service
 from pipeline.api.app import make_app
 from pipeline.api.dependencies import ApiDependencies, Timeouts
 from tests.support.api_fixture import bearer, keys
@@ -71,7 +72,8 @@ class Ticks:
 
 
 @pytest.fixture
-def document() -> Iterator[Any]:
+def document(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.setattr(service, "WRONG_KEYS", 1_000_000)  # it tries thousands of them
     server = InstantServer()
     server.instant = Painter(lambda **_: None)
     pipeline = PipelineFixture(
