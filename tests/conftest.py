@@ -1,3 +1,4 @@
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -65,6 +66,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return place.get(group.args[0] if group else item.location[0], len(place))
 
     items.sort(key=turn)
+
+
+def pytest_collection_finish() -> None:
+    """What the collection left stays to the end: no garbage collection need walk it again."""
+    gc.collect()
+    gc.freeze()
 
 
 class ByFile(LoadGroupScheduling):

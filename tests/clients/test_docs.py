@@ -37,7 +37,8 @@ def shown() -> Iterator[Any]:
                 yield pytest.param("python", text, id=f"{place}, {number}")
             shell = "\n".join(block.text for block in chapter if block.language == "sh")
             if shell and NEEDS_AN_INDEX not in shell:
-                yield pytest.param("sh", shell, id=place)
+                marks = [pytest.mark.thorough] if "ommand line" in place else []
+                yield pytest.param("sh", shell, id=place, marks=marks)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from config.settings import Settings
 from pipeline.modal_app.container_files import APP_FILE
 from tests.support.deployed_app import ROOT, secrets
@@ -30,6 +32,7 @@ def test_a_missing_secret_fails_it_by_name_and_nothing_is_published() -> None:
         assert not plane.has_app("ryla")
 
 
+@pytest.mark.thorough
 def test_registered_an_operators_own_table_acts_and_travels_along(tmp_path: Path) -> None:
     table = tmp_path / "mine.toml"
     table.write_text(OWN_ROUTES)

@@ -42,6 +42,7 @@ def test_ran_the_dispatchers_container_stays_small(ryla: Deployed) -> None:
     assert 20 < peak_memory_mib(ryla.plane.pid(container.id)) < 200
 
 
+@pytest.mark.thorough
 def test_ran_kill_9_of_a_container_ends_in_one_result(ryla: Deployed) -> None:
     ryla.submit("killed", **SLOW)
     run = ryla.wait_run("killed")
@@ -135,6 +136,7 @@ def test_ran_a_lora_that_is_not_there_is_looked_for_pulled_and_committed(ryla: D
     assert set(asked) == {"reload", "commit"}
 
 
+@pytest.mark.thorough
 def test_ran_a_function_by_modal_run_as_the_docs_say(ryla: Deployed) -> None:
     command = ("run", f"{APP_FILE}::switch_models", "--action", "history")
     answer = ryla.plane.cli(*command, cwd=ROOT)

@@ -160,6 +160,7 @@ def test_a_child_killed_in_the_middle_of_a_prompt_has_died_and_is_restarted(
         assert process.url == url
 
 
+@pytest.mark.thorough
 def test_a_child_that_hangs_in_the_middle_of_a_prompt_is_a_timeout_and_is_replaced(
     tmp_path: Path,
 ) -> None:

@@ -131,6 +131,7 @@ def test_the_events_of_each_job_reach_the_file(stack: Stack) -> None:
     assert "modal_flux_dev_generation_completed" in names
 
 
+@pytest.mark.thorough
 def test_a_dead_worker_is_replaced_and_its_job_taken_up_again(stack: Stack) -> None:
     stack.submit("cut-off", "[[fault:slow=0.7@1]]", input={"num_images": 4})
     lease = stack.wait_running("cut-off")

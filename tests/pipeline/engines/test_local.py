@@ -22,6 +22,7 @@ from tests.support.pipeline_fixture import NOON
 from tests.support.stack import Stack, quick, running, wait_until
 
 
+@pytest.mark.thorough
 def test_a_stop_hands_the_running_job_back(bucket: Settings) -> None:
     with running(quick(bucket, max_attempts=3)) as stack:
         stack.submit("job-1", "[[fault:slow=20]]", input={"steps": 50})
@@ -49,6 +50,7 @@ def test_an_idle_worker_is_unloaded_and_the_next_job_gets_a_new_one(bucket: Sett
         assert wait_until(lambda: stack.engine.pids() == ())
 
 
+@pytest.mark.thorough
 def test_a_route_whose_workers_do_not_start_takes_no_more_jobs(
     bucket: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

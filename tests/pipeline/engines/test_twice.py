@@ -28,6 +28,7 @@ def engine(settings: Settings) -> Iterator[LocalEngine]:
     engine.close()
 
 
+@pytest.mark.thorough
 def test_an_input_that_runs_twice_ends_in_one_result(
     settings: Settings, engine: LocalEngine
 ) -> None:

@@ -82,6 +82,7 @@ def test_a_job_from_another_process_is_done_and_there_after_a_restart(tmp_path: 
         assert look_up(store_of(tmp_path), ["pebble"])["pebble"].succeeded
 
 
+@pytest.mark.thorough
 def test_a_second_stack_over_the_folder_is_told_who_has_it(tmp_path: Path) -> None:
     with a_stack(tmp_path) as first:
         with pytest.raises(InvalidSetting, match=f"process {os.getpid()} ") as error:
@@ -91,6 +92,7 @@ def test_a_second_stack_over_the_folder_is_told_who_has_it(tmp_path: Path) -> No
         first.check()
 
 
+@pytest.mark.thorough
 def test_a_start_that_fails_leaves_nothing_running(tmp_path: Path) -> None:
     broken = changed(SETTINGS, models_file=tmp_path / "is-not-there.toml")
 
@@ -103,6 +105,7 @@ def test_a_start_that_fails_leaves_nothing_running(tmp_path: Path) -> None:
             assert try_lock(file.fileno())
 
 
+@pytest.mark.thorough
 def test_a_store_that_ended_is_told_by_the_next_check(tmp_path: Path) -> None:
     with a_stack(tmp_path) as stack:
         stack._server.kill()

@@ -30,6 +30,7 @@ from pipeline.store.s3 import S3Store, connect
 from system.backoff import Backoff
 from tests.support.flaky_proxy import Answer, Fate, FlakyProxy, always, first
 from tests.support.seaweed import fresh_bucket
+from tests.support.stack import wait_until
 
 QUICK: Any = {"tries": 4, "backoff": Backoff(first_s=0.001, longest_s=5.0)}
 
@@ -456,6 +457,14 @@ def test_wrong_bytes_for_their_md5_are_refused(
     assert body_of(direct, key) is None
 
 
+def answers(store: SafeStore, key: str) -> bool:
+    try:
+        body_of(store, key)
+    except (OutcomeUnknown, StoreUnavailable):
+        return False
+    return True
+
+
 def test_every_acknowledged_write_outlives_a_kill_under_load(tmp_path: Path) -> None:
     server = SeaweedServer(tmp_path)
     server.start()
@@ -485,6 +494,7 @@ def test_every_acknowledged_write_outlives_a_kill_under_load(tmp_path: Path) -> 
         again = open_store(
             Settings.model_validate({**server.settings(bucket), "state_dir": tmp_path})
         )
+        assert wait_until(lambda: answers(again, acknowledged[0]))  # its volumes come later
         lost = [key for key in acknowledged if body_of(again, key) != key.encode()]
         assert len(acknowledged) > 300
         assert lost == []

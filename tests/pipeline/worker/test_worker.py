@@ -252,6 +252,7 @@ def step(bucket: Bucket, id: str) -> str:
     return (lease and lease.progress and lease.progress.step) or ""
 
 
+@pytest.mark.thorough
 def test_a_container_that_is_taken_keeps_its_job_and_the_input_runs_again(
     settings: Settings, worker: Worker, bucket: Bucket, tmp_path: Path
 ) -> None:

@@ -81,6 +81,7 @@ def test_no_view_is_expected_to_go_wrong_on_a_real_comfyui() -> None:
     assert not any(each.retried or each.missing for each in real)
 
 
+@pytest.mark.thorough
 def test_the_command_answers_with_what_it_did(tmp_path: Path) -> None:
     write(tmp_path / "m" / "pebble.json", {**SMALL, "input": SMALL_INPUT})
 
