@@ -18,7 +18,7 @@ from pipeline.api.memory import MemoryReturn
 from pipeline.api.rate_limit import RateLimit
 from pipeline.api.submit import SubmissionParser
 from pipeline.api.watch import JobWatcher
-from pipeline.loras.sharing import SharedLoras
+from pipeline.loras.shared_loras import SharedLoras
 
 FULL_RETRY_S = 10
 WRONG_KEYS = 60

@@ -15,7 +15,7 @@ from pipeline.notify.job_events import Origin, completed, ended
 from pipeline.notify.results import job_result
 from pipeline.runtime import RuntimeConfig
 from pipeline.sheets.cells import StoredSheet
-from pipeline.sheets.ending import SheetEnd, spent_on
+from pipeline.sheets.sheet_end import SheetEnd, spent_on
 
 
 def sheet_result(

@@ -23,7 +23,7 @@ from pipeline.notify.results import job_result
 from pipeline.queue.spawn import SpawnPayload
 from pipeline.runtime import RuntimeConfig
 from pipeline.sheets.cells import StoredSheet
-from pipeline.sheets.ending import SheetEnd, spent_on, too_few_views
+from pipeline.sheets.sheet_end import SheetEnd, spent_on, too_few_views
 from pipeline.worker.cold_start import ColdStart
 from pipeline.worker.context import RenderState
 

@@ -16,7 +16,7 @@ from pipeline.contract.keys import attempt_folder
 from pipeline.contract.lease import Lease
 from pipeline.contract.result import ResultFile
 from pipeline.sheets.cells import StoredSheet, read_sheet
-from pipeline.sheets.ending import spent_on
+from pipeline.sheets.sheet_end import spent_on
 from pipeline.worker.context import RenderState, WorkerContext
 from pipeline.worker.heartbeat import Heartbeat
 

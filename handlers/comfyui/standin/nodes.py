@@ -16,7 +16,7 @@ from handlers.comfyui.standin.options import Options
 from handlers.comfyui.standin.plan import Graph
 from handlers.comfyui.standin.recipe import recipe
 from handlers.comfyui.standin.render import render
-from handlers.comfyui.standin.sitting import sitting
+from handlers.comfyui.standin.sitter import sitting
 from workflows.interfaces import NodeInterface
 
 Images = tuple[Image.Image, ...]

@@ -20,7 +20,7 @@ from pipeline.contract.lease import Lease, Phase, Spent
 from pipeline.contract.summary import Subject
 from pipeline.notify.job_events import Origin
 from pipeline.sheets.cells import StoredSheet
-from pipeline.sheets.ending import SheetEnd, spent_on
+from pipeline.sheets.sheet_end import SheetEnd, spent_on
 from tests.support.sheets import sheet_plan
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -1,6 +1,6 @@
 import json
 
-from pipeline.loras.sharing import SharedLoras
+from pipeline.loras.shared_loras import SharedLoras
 from tests.pipeline.loras.support import Bucket
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from handlers.comfyui.standin.people import drawn_person
 from handlers.comfyui.standin.reference_face import HINT
 from handlers.comfyui.standin.render import Recipe, render
-from handlers.comfyui.standin.sitting import Pasted, Sitting, sitting
+from handlers.comfyui.standin.sitter import Pasted, Sitting, sitting
 from handlers.faces.boxes import Face
 from handlers.faces.dlib_finder import DlibFinder, is_installed, load
 from handlers.faces.head import Head
