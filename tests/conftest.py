@@ -68,10 +68,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=turn)
 
 
-def pytest_collection_finish() -> None:
-    """What the collection left stays to the end: no garbage collection need walk it again."""
-    gc.collect()
-    gc.freeze()
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What the collection left stays to the end: no garbage collection need walk it again. Only
+    where many tests are to come: `make mutants` asks the collector for what was loaded."""
+    if hasattr(session.config, "workerinput"):
+        gc.collect()
+        gc.freeze()
 
 
 class ByFile(LoadGroupScheduling):
