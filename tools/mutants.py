@@ -38,7 +38,10 @@ TESTS = {
     "pipeline.store.conditional": ["tests/pipeline/store/test_conditional.py"],
     "handlers.character_sheet.steps": ["tests/handlers/character_sheet/test_steps.py"],
     "pipeline.dispatcher.time_slice": ["tests/pipeline/dispatcher/test_time_slice.py"],
-    "pipeline.dispatcher.preflight": ["tests/pipeline/dispatcher/test_preflight.py"],
+    "pipeline.dispatcher.preflight": [
+        "tests/pipeline/dispatcher/test_preflight.py",
+        "tests/pipeline/dispatcher/test_preflight_sheet.py",
+    ],
     "system.backoff": ["tests/system/test_backoff.py"],
 }
 """By module, the tests that must notice."""

@@ -65,9 +65,17 @@ def test_under_min_views_it_fails_and_names_what_it_has() -> None:
     assert names.count("modal_character_sheet_generation_failed") == 1
 
 
-def test_another_kind_is_not_looked_for() -> None:
-    def asked(_: str) -> StoredSheet | None:
-        raise AssertionError("nobody makes a sheet of it")
+def asked(_: str) -> StoredSheet | None:
+    raise AssertionError("nobody needs to know")
 
-    ask = Preflight(a_lease(attempt=2), "etag", body(tenant="acme"))
+
+@pytest.mark.parametrize("budget", [{}, {"max_cost_usd": 1.0}])
+def test_another_kind_is_not_looked_for(budget: dict[str, Any]) -> None:
+    ask = Preflight(a_lease(attempt=2), "etag", body(tenant="acme", **budget))
+    assert isinstance(preflight(ask, RUNTIME, NOW, find_sheet=asked), SpawnPayload)
+
+
+def test_without_a_budget_a_sheet_is_not_looked_for() -> None:
+    lease = a_lease(attempt=2, tenant=None, model="character-sheet", entry="inbox/job.json")
+    ask = Preflight(lease, "etag", sheet_manifest())
     assert isinstance(preflight(ask, RUNTIME, NOW, find_sheet=asked), SpawnPayload)
