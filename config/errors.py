@@ -41,6 +41,8 @@ error becomes in the bucket is decided in pipeline/contract/errors.py.
     │   ├── ModelsChanged           another version was activated meanwhile
     │   └── HubUnavailable
     ├── UnknownJob, AlreadyFinished a job that cannot be shown or cancelled
+    ├── BatchError                  a batch of character sheets
+    │   └── UnknownBatch, BatchConflict, InvalidRow
     ├── RequestRefused              a request for itself, not its job: pipeline/api/errors.py
     └── InternalError               anything unforeseen, caught at a process's edge
 """
@@ -373,6 +375,33 @@ class UnknownJob(RylaError):
 class AlreadyFinished(RylaError):
     code = "already_finished"
     http_status = 409
+
+
+class BatchError(RylaError):
+    code = "batch_error"
+    http_status = 422
+
+
+class UnknownBatch(BatchError):
+    code = "unknown_batch"
+    http_status = 404
+    default_hint = "`ryla sheets list` shows all."
+
+
+class BatchConflict(BatchError):
+    """The name stands for other rows, or for an object that is no batch."""
+
+    code = "batch_conflict"
+    http_status = 409
+    default_hint = "A batch is never changed: send another file under another name."
+
+
+class InvalidRow(BatchError):
+    """A row of a file of characters; `field` is its column."""
+
+    code = "invalid_row"
+    row: int | None = None
+    """Its number in the file, as a spreadsheet counts."""
 
 
 class LoraError(RylaError):

@@ -14,8 +14,18 @@ pytestmark = pytest.mark.xdist_group("architecture")  # one process parses the m
 MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "pipeline/cli": (
         *("modal_app", "acceptance", "doctor", "local", "api", "report", "engines", "dispatcher"),
-        *("jobs", "inputs", "notify", "loras", "comfyui_setup", "queue", "runtime", "models"),
-        *("contract", "store", "pages", "handlers", "workflows", "events", "config", "system"),
+        *("batches", "jobs", "inputs", "notify", "loras", "comfyui_setup", "queue", "runtime"),
+        *(
+            "models",
+            "contract",
+            "store",
+            "pages",
+            "handlers",
+            "workflows",
+            "events",
+            "config",
+            "system",
+        ),
     ),
     "pipeline/modal_app": (
         *("doctor", "api", "engines", "worker", "dispatcher", "notify", "loras", "comfyui_setup"),
@@ -65,6 +75,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
         ),
         *("handlers", "workflows", "events", "config", "system"),
     ),
+    "pipeline/batches": ("contract", "store", "config"),
     "pipeline/jobs": (
         *(
             "inputs",

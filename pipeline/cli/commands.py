@@ -25,6 +25,7 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
         "watch": "Watch the named jobs until all are finished, or everything in progress until"
         " Ctrl-C.",
         "cancel": "Cancel a job, waiting or running.",
+        "sheets": "Character sheets in batches: send, look, review, make again, export.",
         "report": "Sum the results of a time: cost by day, tenant, kind and GPU, and the metrics"
         " of the requirements against their targets.",
         "results": "Show results; with --out, bring result.json, metrics.json and the outputs"

@@ -5,6 +5,7 @@
     jobs/<id>/manifest.json, result.json, out/a<attempt>/...
     jobs/<id>/plan.json, cells/<step>.json            of a character sheet
     rejected/<name>.json, inputs/<sha256>.<ext>, deploys/<version>.json
+    batches/<name>.json                               which job each row of a batch is
     intake/<tenant>/<sha256>                          who sent that picture over HTTP
     outbox/<name>.json                                an event of rejected/<name>.json still owed
 
@@ -26,6 +27,7 @@ OUTBOX = "outbox/"
 INPUTS = "inputs/"
 INTAKE = "intake/"
 DEPLOYS = "deploys/"
+BATCHES = "batches/"
 
 MAX_BYTES = 256 * 1024
 """Of a manifest. What is larger is not read."""
@@ -70,6 +72,11 @@ def check_id(value: str) -> str:
         value=clip(value),
         hint=f"Use {suggest_id(value)!r}, or any lower-case id such as a UUIDv7.",
     )
+
+
+def is_id(value: str) -> bool:
+    """Whether `value` can be a job's id."""
+    return _ID.match(value) is not None
 
 
 def suggest_id(value: str) -> str:
@@ -172,6 +179,11 @@ def rejected_of(outbox: str) -> str:
 
 def deploy_key(version: str) -> str:
     return f"{DEPLOYS}{version}.json"
+
+
+def batch_key(name: str) -> str:
+    """Of the batch of that name."""
+    return f"{BATCHES}{name}{_SUFFIX}"
 
 
 def intake_key(tenant: str, sha256: str) -> str:

@@ -1,0 +1,1 @@
+"""Batches: many character sheets that are sent, looked at and continued as one."""

@@ -1,0 +1,34 @@
+"""`ryla sheets`: character sheets in batches. Here is `list`; other commands have a module each.
+
+Such a module is named `sheets_<command>`, and its `register` takes this group.
+"""
+
+import typer
+
+from pipeline.batches.batch import batch_names
+from pipeline.cli import output
+from pipeline.cli.options import Json, StateDir, bucket_settings
+from pipeline.store.open import open_store
+
+HELP = "Character sheets in batches: send, look, review, make again, export."
+LIST_HELP = """List the batches by name.
+
+Example:
+
+    ryla sheets list
+"""
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode="markdown")
+    app.add_typer(group, name="sheets")
+    group.command("list", help=LIST_HELP)(_list)
+
+
+@output.command
+def _list(state_dir: StateDir = None, json: Json = False) -> None:
+    names = batch_names(open_store(bucket_settings(state_dir)))
+    if json:
+        output.print_json({"batches": names})
+    else:
+        output.out().print(output.table(None, ("=batch",), [(name,) for name in names]))
