@@ -97,6 +97,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "pipeline/sheets": (
         *("notify", "runtime", "contract", "store", "handlers", "events", "config"),
     ),
+    "pipeline/reviews": ("contract", "store", "handlers", "config"),
     "pipeline/notify": (
         *("runtime", "models", "contract", "store", "public_https", "handlers", "events"),
         *("config", "system"),

@@ -7,6 +7,7 @@
     rejected/<name>.json, inputs/<sha256>.<ext>, deploys/<version>.json
     batches/<name>.json                               which job each row of a batch is
     intake/<tenant>/<sha256>                          who sent that picture over HTTP
+    reviews/<id>.json                                 what a person says of a character sheet
     outbox/<name>.json                                an event of rejected/<name>.json still owed
 
 Scheduling reads these keys, so what it needs stands in them, and LIST shows the highest priorities
@@ -28,6 +29,7 @@ INPUTS = "inputs/"
 INTAKE = "intake/"
 DEPLOYS = "deploys/"
 BATCHES = "batches/"
+REVIEWS = "reviews/"
 
 MAX_BYTES = 256 * 1024
 """Of a manifest. What is larger is not read."""
@@ -157,6 +159,11 @@ def cells_folder(id: str) -> str:
 def cell_key(id: str, name: str) -> str:
     """Of the step that has this base name, such as `01-front.t2`."""
     return f"{cells_folder(id)}{name}{_SUFFIX}"
+
+
+def review_key(id: str) -> str:
+    """What a person says of a character sheet's views."""
+    return f"{REVIEWS}{id}{_SUFFIX}"
 
 
 def rejected_key(inbox_entry: str, body_sha256: str) -> str:

@@ -1,0 +1,1 @@
+"""What a person says of a character sheet's views: kept, rejected, with a note."""
