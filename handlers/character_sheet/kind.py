@@ -12,7 +12,7 @@ from config.tables import ModelTable
 from handlers.character_sheet.combinations import Making, combination
 from handlers.character_sheet.graphs import judged
 from handlers.character_sheet.input import CharacterSheetInput
-from handlers.character_sheet.plan import composition_weights, plan_sheet
+from handlers.character_sheet.planner import composition_weights, plan_sheet
 from handlers.kinds.base import GraphRunner, JobRequest, Kind, Rendered, Work
 from handlers.kinds.lora_fields import lora_base
 from handlers.kinds.requirements import LoraRequest, RequiredInputs

@@ -6,31 +6,21 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from config.errors import FaceModelsMissing
 from handlers.character_sheet import graphs
 from handlers.character_sheet.combinations import Making
+from handlers.character_sheet.measurement import StepMeasurement, region
 from handlers.character_sheet.plan import PlannedView, SheetPlan
 from handlers.character_sheet.records import (
-    FACE_BELOW_GATE,
-    NO_FACE,
     Composition,
     Picture,
     SheetRecords,
     Try,
 )
 from handlers.character_sheet.steps import Compose, MakeFace
-from handlers.faces.boxes import Box, Face, FaceFinder, crop_box
+from handlers.faces.boxes import Box, crop_box
 from handlers.faces.landmark_image import landmark_image
-from handlers.faces.match import Reason, Score
-from handlers.faces.measurement import FaceUse, Scorer
 from handlers.faces.profiles import frontal
 from handlers.faces.references import Reference
-from handlers.faces.view import (
-    PROFILE_FROM,
-    ViewReason,
-    ViewVerdict,
-    judge_view,
-)
 from handlers.faces.view_note import VIEW_NOTE, view_note
 from handlers.kinds.base import GraphRunner, Timings
 from handlers.kinds.flux_instantid import REFERENCE_FACE
@@ -106,15 +96,8 @@ class SheetMaker:
         if self.references and not view.back:
             graph.extra_data[REFERENCE_FACE] = self._references[0]
         body, timings = self._run(graph, step.number, part, parts)
-        faces = self._faces(body)
-        verdict = self._judged(view, faces)
-        common = _common(view, step.k, verdict, _fault(verdict))
-        if view.making is Making.FACE_PASS:
-            found = self._boxes(body, faces)
-            if not found and verdict.reason is not ViewReason.UNMEASURED:
-                common["fault"] = NO_FACE
-            common["box"] = _region(found[0].box) if found else None
-        return self._made(body, name, view, step.k, timings, graph, Composition, common)
+        fields = self._measurement.composed(view, step, body)
+        return self._made(body, name, view, step.k, timings, graph, Composition, fields)
 
     def _one_pass(self, view: PlannedView, step: MakeFace, part: int, parts: int) -> Made:
         name = f"{view.name}.t{step.k}"
@@ -130,7 +113,7 @@ class SheetMaker:
             lora=self.lora,
         )
         body, timings = self._run(graph, step.number, part, parts)
-        fields = self._tried(view, step, body, None)
+        fields = self._measurement.tried(view, step, body, None)
         return self._made(body, name, view, step.k, timings, graph, Try, fields)
 
     def _face_pass(
@@ -157,8 +140,8 @@ class SheetMaker:
             landmarks=self._face_landmarks(view, face, box),
         )
         body, timings = self._run(graph, step.number, part, parts)
-        fields = self._tried(view, step, body, face)
-        fields["resampled"] = _region(box)
+        fields = self._measurement.tried(view, step, body, face)
+        fields["resampled"] = region(box)
         return self._made(body, name, view, step.k, timings, graph, Try, fields)
 
     def _face_landmarks(self, view: PlannedView, face: Box, crop: Box) -> str | None:
@@ -167,43 +150,6 @@ class SheetMaker:
         if head is None or not self.plan.face_landmarks:
             return None
         return uploaded_face_landmarks(head, face, crop, self.runner)
-
-    def _tried(
-        self, view: PlannedView, step: MakeFace, body: bytes, near: Box | None
-    ) -> dict[str, Any]:
-        """What is recorded of a picture with a face."""
-        faces = self._faces(body)
-        verdict = self._judged(view, faces)
-        score, box = self._scorer.measure(body, near)
-        profile = score.reason is Reason.PROFILE
-        large = box is not None and min(box.width, box.height) >= self.plan.thresholds.least_face
-        told = score.match is not None and large and (profile or not self._is_turned(verdict))
-        counts = told and not profile
-        fault = _fault(verdict) or (self._below_gate(score) if counts else None)
-        recorded = {
-            "similarity": score.similarity,
-            "match": score.match if told else None,
-            "same_mean": score.baseline.same_mean if score.baseline else None,
-            "strangers_mean": score.baseline.strangers_mean if score.baseline else None,
-            "embedder": score.embedder,
-            "faces_found": score.faces_found,
-            "reason": None if counts else _reason(view, score),
-            "box": None if box is None else _region(box),
-        }
-        common = _common(view, step.k, verdict, fault)
-        return {**common, "composition": step.composition, "score": recorded}
-
-    def _is_turned(self, verdict: ViewVerdict) -> bool:
-        """Whether likeness to a frontal face says nothing of this one."""
-        return (
-            verdict.measured is None or abs(verdict.measured.yaw) > self.plan.thresholds.identity_to
-        )
-
-    def _below_gate(self, score: Score) -> str | None:
-        least = self.plan.thresholds.min_face_match
-        if least is None or score.match is None:
-            return None  # what cannot be told is no reason to pay again
-        return FACE_BELOW_GATE if score.match < least else None
 
     def _made(
         self,
@@ -245,91 +191,19 @@ class SheetMaker:
         return self._uploaded[digest]
 
     @cached_property
+    def _measurement(self) -> StepMeasurement:
+        given = zip(self.plan.references, self.references, strict=True)
+        pictures = [
+            Reference(f"reference_images.{at}", key, body) for at, (key, body) in enumerate(given)
+        ]
+        return StepMeasurement(self.plan, self.runner, pictures)
+
+    @cached_property
     def _references(self) -> tuple[str, ...]:
         """Names for ComfyUI of those that InstantID is conditioned on: in a profile its nodes may
         find no face."""
-        pictures, faces = self._pictures, self._scorer.faces
+        pictures, faces = self._measurement.pictures, self._measurement.scorer.faces
         places = frontal(faces) if self.plan.profiles_apart else range(len(pictures))
         return upload_all(
             [pictures[at] for at in places], [faces[at] for at in places], self.runner
         )
-
-    @property
-    def _pictures(self) -> Sequence[Reference]:
-        return [
-            Reference(f"reference_images.{at}", key, body)
-            for at, (key, body) in enumerate(
-                zip(self.plan.references, self.references, strict=True)
-            )
-        ]
-
-    @cached_property
-    def _finder(self) -> FaceFinder | None:
-        """None where face models are missing: then nothing is judged."""
-        for use in (FaceUse.SCORE, FaceUse.BOX):
-            try:
-                return self.runner.faces(use)
-            except FaceModelsMissing:
-                continue
-        return None
-
-    @cached_property
-    def _scorer(self) -> Scorer:
-        return Scorer.of(
-            lambda: self.runner.faces(FaceUse.SCORE),
-            self._pictures,
-            self.runner.calibration,
-            profiles_apart=self.plan.profiles_apart,
-        )
-
-    def _faces(self, body: bytes) -> Sequence[Face] | None:
-        return None if self._finder is None else self._finder.find_faces(body)
-
-    def _boxes(self, body: bytes, faces: Sequence[Face] | None) -> Sequence[Face]:
-        """Faces as InstantID's nodes look for them: they are to find the one that is cut out.
-
-        Raises FaceModelsMissing.
-        """
-        finder = self.runner.faces(FaceUse.BOX)
-        return faces if faces is not None and finder is self._finder else finder.find_faces(body)
-
-    def _judged(self, view: PlannedView, faces: Sequence[Face] | None) -> ViewVerdict:
-        if faces is None:
-            return ViewVerdict(view.asked, reason=ViewReason.FACE_MODELS_MISSING)
-        return judge_view(view.asked, faces, (view.width, view.height))
-
-
-def _fault(verdict: ViewVerdict) -> str | None:
-    return verdict.reason.value if verdict.wrong and verdict.reason is not None else None
-
-
-def _reason(view: PlannedView, score: Score) -> str:
-    """Why a face has no match."""
-    if score.reason not in (None, Reason.FACE_TURNED):
-        return score.reason
-    turned = view.head is not None and abs(view.head.yaw) >= PROFILE_FROM
-    return Reason.PROFILE if turned else Reason.FACE_TURNED
-
-
-def _common(view: PlannedView, k: int, verdict: ViewVerdict, fault: str | None) -> dict[str, Any]:
-    measured = verdict.measured
-    return {
-        "number": view.nn,
-        "view": view.id,
-        "k": k,
-        "fault": fault,
-        "asked": {**_angles(view.head), "framing": view.framing.value},
-        "measured": None
-        if measured is None
-        else {**_angles(measured), "framing": verdict.framing and verdict.framing.value},
-        "reason": verdict.reason and verdict.reason.value,
-    }
-
-
-def _angles(head: Any) -> dict[str, float | None]:
-    names = ("yaw", "pitch", "roll")
-    return {name: None if head is None else round(getattr(head, name), 1) for name in names}
-
-
-def _region(box: Box) -> dict[str, int]:
-    return {"x": box.x, "y": box.y, "width": box.width, "height": box.height}

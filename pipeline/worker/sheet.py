@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from config.errors import LoraMismatch, OutputsMissing, Superseded
 from handlers.character_sheet.input import CharacterSheetInput
 from handlers.character_sheet.maker import Made, SheetMaker
-from handlers.character_sheet.plan import SheetPlan, plan_sheet
+from handlers.character_sheet.plan import SheetPlan
+from handlers.character_sheet.planner import plan_sheet
 from handlers.character_sheet.progress import view_state
 from handlers.character_sheet.records import (
     AnyRecord,

@@ -10,7 +10,8 @@ import pytest
 from config.settings import Settings
 from handlers.character_sheet.input import CharacterSheetInput, Size, Sizes
 from handlers.character_sheet.maker import Made, SheetMaker
-from handlers.character_sheet.plan import PlannedView, SheetPlan, plan_sheet
+from handlers.character_sheet.plan import PlannedView, SheetPlan
+from handlers.character_sheet.planner import plan_sheet
 from handlers.character_sheet.records import AnyRecord, Choice, Picture, SheetRecords
 from handlers.character_sheet.sheet import make_sheet
 from handlers.character_sheet.steps import Compose, MakeFace

@@ -8,7 +8,8 @@ from config.tables import load_models
 from handlers.character_sheet.combinations import Making
 from handlers.character_sheet.input import CharacterSheetInput
 from handlers.character_sheet.likeness import Look
-from handlers.character_sheet.plan import PlannedView, SheetPlan, plan_sheet
+from handlers.character_sheet.plan import PlannedView, SheetPlan
+from handlers.character_sheet.planner import plan_sheet
 from handlers.character_sheet.records import (
     AnyRecord,
     Choice,

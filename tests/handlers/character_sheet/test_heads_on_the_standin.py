@@ -7,7 +7,8 @@ import pytest
 
 from config.tables import load_models
 from handlers.character_sheet.maker import Made, SheetMaker
-from handlers.character_sheet.plan import PlannedHead, SheetPlan, plan_sheet
+from handlers.character_sheet.plan import PlannedHead, SheetPlan
+from handlers.character_sheet.planner import plan_sheet
 from handlers.character_sheet.records import Composition, Picture, SheetRecords
 from handlers.character_sheet.steps import Compose, MakeFace
 from handlers.comfyui.client import ComfyClient
