@@ -14,7 +14,8 @@ pytestmark = pytest.mark.xdist_group("architecture")  # one process parses the m
 MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "pipeline/cli": (
         *("modal_app", "acceptance", "doctor", "local", "api", "report", "engines", "dispatcher"),
-        *("batches", "jobs", "inputs", "notify", "loras", "comfyui_setup", "queue", "runtime"),
+        *("batches", "sheets", "reviews"),
+        *("jobs", "inputs", "notify", "loras", "comfyui_setup", "queue", "runtime"),
         *(
             "models",
             "contract",

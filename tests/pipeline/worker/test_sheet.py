@@ -19,22 +19,19 @@ from handlers.faces.head import Head
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status
 from pipeline.jobs.cancel import Canceller
-from pipeline.store.base import Always, Condition, IfAbsent, Written
+from pipeline.store.base import Always, Condition, Written
 from pipeline.worker import sheet_end
 from pipeline.worker.execution import Ending
 from pipeline.worker.sheet import longest
 from tests.pipeline.conftest import MakePipeline
 from tests.pipeline.loras.support import flux_lora
 from tests.support.audits import audited, found
-from tests.support.instant_comfyui import InstantEngine, worker_context
 from tests.support.manifests import body
-from tests.support.pipeline_fixture import PipelineFixture
+from tests.support.sheet_pipeline import Sheets
 from tests.support.sheets import (
     SIDE,
     Outcome,
-    SheetServer,
     face,
-    flat_picture,
     sheet_manifest,
 )
 
@@ -45,46 +42,6 @@ ALL_OF_TWO = ["01-front.c1", "02-left.c1", "01-front.t1", "02-left.t1"]
 
 class Killed(BaseException):
     """Ends an execution as SIGKILL does: nobody catches it."""
-
-
-class Sheets:
-    """A pipeline whose worker makes sheets of flat pictures."""
-
-    def __init__(
-        self, pipeline: PipelineFixture, outcome: Outcome = lambda name: None, step_s: float = 1.0
-    ) -> None:
-        self.pipeline = pipeline
-        self.server = SheetServer(outcome, step_s)
-        pipeline.store.raw.put("inputs/ann.png", flat_picture("ann"), IfAbsent())
-        self.context = worker_context(
-            pipeline.store,
-            pipeline.delivery,
-            pipeline.runtime,
-            self.server,
-            gpu="L40S",
-            faces=self.server.faces(pipeline.settings),
-            monotonic=self.server.now,
-        )
-        self.engine = InstantEngine(self.context)
-        self.dispatcher = pipeline.another("dispatcher", self.engine)
-
-    def submit(self, manifest: bytes) -> None:
-        self.pipeline.submit("sheet", manifest)
-
-    def tick(self) -> None:
-        self.pipeline.tick(self.dispatcher)
-
-    def finish(self, manifest: bytes) -> Any:
-        self.submit(manifest)
-        self.tick()
-        return self.pipeline.result("sheet")
-
-    @property
-    def cells(self) -> list[str]:
-        return [
-            key.removeprefix("jobs/sheet/cells/").removesuffix(".json")
-            for key in self.pipeline.keys("jobs/sheet/cells/")
-        ]
 
 
 @pytest.fixture

@@ -1,0 +1,159 @@
+"""`ryla sheets review`: what a person says of a sheet's views."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from config.errors import InvalidInput
+from handlers.character_sheet.document import DocumentView
+from handlers.character_sheet.plan import PlannedView
+from pipeline.cli import output
+from pipeline.cli.options import Json, StateDir, bucket_settings
+from pipeline.contract.result import Output
+from pipeline.reviews.review import Mark, Review, Verdict, change_review, read_review
+from pipeline.sheets.ended_sheet import EndedSheet, read_document, require_ended_sheet
+from pipeline.store.open import open_store
+
+HELP = """Keep or reject views of a sheet that has ended, or show what was said of them.
+
+Views are named by number or name, several with commas between. What is rejected is exported to no
+training set, and `ryla sheets redo ID --rejected` makes it again. Two reviewers at once lose
+nothing.
+
+Examples:
+
+    ryla sheets review ann
+
+    ryla sheets review ann --keep front,three-quarter-left --reject 4 --note "six fingers"
+
+    ryla sheets review ann --clear 4
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A view with its scores and what was said of it."""
+
+    view: PlannedView
+    output: Output | None
+    told: DocumentView | None
+    missing: str | None
+    review: Review | None
+
+    def document(self) -> dict[str, Any]:
+        match, similarity, reason = self.scores
+        said = self.review.views.get(self.view.id) if self.review else None
+        return {
+            "number": self.view.nn,
+            "id": self.view.id,
+            "name": self.view.name,
+            "missing": self.missing,
+            "key": self.output.key if self.output else None,
+            "match": match,
+            "similarity": similarity,
+            "match_reason": reason,
+            "verdict": said.verdict if said else None,
+            "note": said.note if said else None,
+            "at": said.at if said else None,
+        }
+
+    @property
+    def scores(self) -> tuple[float | None, float | None, str | None]:
+        """Match, similarity and why there is no match; as `sheet.json` says it, where there is
+        one."""
+        if self.told is not None:
+            return self.told.match, self.told.similarity, self.told.match_reason
+        face = self.output.face if self.output else None
+        if face is None:
+            return None, None, self.output.face_reason if self.output else None
+        return face.match, face.similarity, face.reason
+
+
+def register(group: typer.Typer) -> None:
+    group.command("review", help=HELP)(_review)
+
+
+@output.command
+def _review(
+    id: Annotated[str, typer.Argument(metavar="ID", help="The sheet's job.")],
+    keep: Annotated[list[str] | None, typer.Option(metavar="VIEW,…", help="Views to keep.")] = None,
+    reject: Annotated[
+        list[str] | None, typer.Option(metavar="VIEW,…", help="Views to reject.")
+    ] = None,
+    clear: Annotated[
+        list[str] | None,
+        typer.Option(metavar="VIEW,…", help="Views to make unreviewed again."),
+    ] = None,
+    note: Annotated[
+        str | None, typer.Option(help="Why, for all views that are kept or rejected here.")
+    ] = None,
+    state_dir: StateDir = None,
+    json: Json = False,
+) -> None:
+    if note is not None and not keep and not reject:
+        raise typer.BadParameter("a note needs views: --keep or --reject")
+    store = open_store(bucket_settings(state_dir))
+    sheet = require_ended_sheet(store, id)
+    marks = _marks(sheet, {"--keep": keep, "--reject": reject, "--clear": clear}, note)
+    review = change_review(store, id, sheet.tenant, marks) if marks else read_review(store, id)
+    document = read_document(store, sheet.result)
+    told = {} if document is None else {view.number: view for view in document.views}
+    rows = [*_rows(sheet, told, review)]
+    if json:
+        views = [row.document() for row in rows]
+        output.print_json({"id": id, "tenant": sheet.tenant, "views": views, "review": review})
+    else:
+        columns = (">view", "=name", "picture", ">match", ">similarity", "review", "note", "=at")
+        output.out().print(output.table(None, columns, map(_cells, rows)))
+
+
+def words(given: Sequence[str] | None) -> list[str]:
+    """Of options that take several with commas between."""
+    return [word for each in given or () for part in each.split(",") if (word := part.strip())]
+
+
+def _marks(
+    sheet: EndedSheet, asked: dict[str, list[str] | None], note: str | None
+) -> dict[str, Mark | None]:
+    """By a view's id. Raises InvalidInput for a view that is named twice or has no picture."""
+    marks: dict[str, Mark | None] = {}
+    meant = {"--keep": Mark(Verdict.KEEP, note), "--reject": Mark(Verdict.REJECT, note)}
+    for option, given in asked.items():
+        for view in sheet.views_named(words(given), option):
+            if view.id in marks:
+                raise InvalidInput(f"{view.name} is named twice", field=option, value=view.name)
+            if option in meant and view.id not in sheet.made:
+                raise InvalidInput(
+                    f"{view.name} is missing: there is no picture to review",
+                    field=option,
+                    value=view.name,
+                    hint=f"`ryla sheets redo {sheet.id} --missing` makes it again.",
+                )
+            marks[view.id] = meant.get(option)
+    return marks
+
+
+def _rows(sheet: EndedSheet, told: dict[int, DocumentView], review: Review | None) -> Iterator[Row]:
+    outputs = {each.view.number: each for each in sheet.result.outputs if each.view}
+    missing = {each.number: each.reason for each in sheet.result.missing}
+    for view in sheet.plan.views:
+        found = outputs.get(view.nn)
+        why = None if found else missing.get(view.nn, "not made")
+        yield Row(view, found, told.get(view.nn), why, review)
+
+
+def _cells(row: Row) -> tuple[object, ...]:
+    match, similarity, reason = row.scores
+    said = row.review.views.get(row.view.id) if row.review else None
+    return (
+        row.view.nn,
+        row.view.id,
+        f"missing: {row.missing}" if row.missing else "made",
+        reason if match is None else f"{match:.2f}",
+        None if similarity is None else f"{similarity:.2f}",
+        said.verdict if said else None,
+        said.note if said else None,
+        f"{said.at:%Y-%m-%d %H:%M}" if said else None,
+    )

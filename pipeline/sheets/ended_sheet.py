@@ -1,0 +1,100 @@
+"""A character sheet that has ended, as it stands in the bucket: what a review, a redo and a
+comparison begin with."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from config.errors import InvalidInput, UnknownJob
+from handlers.character_sheet.document import SheetDocument
+from handlers.character_sheet.files import DOCUMENT
+from handlers.character_sheet.plan import PlannedView, SheetPlan
+from pipeline.contract.keys import check_id, clip, lease_key, manifest_key, result_key
+from pipeline.contract.result import Result
+from pipeline.sheets.cells import SHEET, read_plan
+from pipeline.store.conditional import SafeStore
+
+
+@dataclass(frozen=True)
+class EndedSheet:
+    manifest: bytes
+    result: Result
+    plan: SheetPlan
+
+    @property
+    def id(self) -> str:
+        return self.result.id
+
+    @property
+    def tenant(self) -> str:
+        return self.result.tenant or "default"
+
+    def view(self, number: int) -> PlannedView:
+        return self.plan.views[number - 1]
+
+    @property
+    def made(self) -> frozenset[str]:
+        """Ids of the views that it has."""
+        return frozenset(output.view.id for output in self.result.outputs if output.view)
+
+    def views_named(self, words: Sequence[str], field: str) -> tuple[PlannedView, ...]:
+        """The views by number, id or both (`4`, `front`, `04-front`), in the order of the sheet.
+        Raises InvalidInput, which names those that there are."""
+        return tuple(_named(self.plan, words, field))
+
+
+def require_ended_sheet(store: SafeStore, id: str) -> EndedSheet:
+    """Raises InvalidId, UnknownJob, and InvalidInput for a job that has not ended, is no sheet, or
+    of which nothing was begun."""
+    stored, manifest = store.get(result_key(check_id(id))), store.get(manifest_key(id))
+    result = None if stored is None else Result.parse(stored.body)
+    if stored is None and manifest is None and store.get(lease_key(id), limit=1) is None:
+        raise UnknownJob(f"no job {id} has ended", field="id", value=id)
+    if result is None or result.id != id or manifest is None:
+        raise _unfit(id, "has not ended", f"`ryla watch {id}` shows how far it is.")
+    if result.model != SHEET:
+        raise _unfit(id, f"is a job of the kind {clip(result.model)}, no {SHEET}", None)
+    plan = read_plan(store, id)
+    if plan is None or plan.job_id != id:
+        raise _unfit(id, "ended before anything of it was made", "Send its manifest again.")
+    return EndedSheet(manifest.body, result, plan)
+
+
+def read_document(store: SafeStore, result: Result) -> SheetDocument | None:
+    """`sheet.json` of an ended sheet; None where nobody looked at its pictures."""
+    file = next((each for each in result.files if each.name == DOCUMENT), None)
+    stored = None if file is None else store.get(file.key)
+    return None if stored is None else SheetDocument.parse(stored.body)
+
+
+def _named(plan: SheetPlan, words: Sequence[str], field: str) -> Iterator[PlannedView]:
+    wanted = {_one(plan, word, field).nn for word in words}
+    return (view for view in plan.views if view.nn in wanted)
+
+
+def _one(plan: SheetPlan, word: str, field: str) -> PlannedView:
+    found = {
+        view.nn: view
+        for view in plan.views
+        if word in (view.id, view.name)
+        or (word.isascii() and word.isdecimal() and int(word) == view.nn)
+    }
+    if len(found) == 1:
+        return next(iter(found.values()))
+    known = ", ".join(view.name for view in plan.views)
+    if not found:
+        raise InvalidInput(
+            f"no view of {plan.job_id} is {clip(word)!r}",
+            field=field,
+            value=clip(word),
+            hint=f"Name it by number or name: {known}.",
+        )
+    raise InvalidInput(
+        f"{word!r} is the number of one view and the name of another",
+        field=field,
+        value=word,
+        hint=f"Write it as one of {known}.",
+    )
+
+
+def _unfit(id: str, why: str, hint: str | None) -> InvalidInput:
+    return InvalidInput(f"{id} {why}", field="id", value=id, hint=hint)
