@@ -152,7 +152,7 @@ class DeadlineExceeded(Refused):
 
 
 class OverBudget(Refused):
-    """The estimate is above `max_cost_usd`."""
+    """The estimate, with each picture made once, is above `max_cost_usd`."""
 
     code = "over_budget"
     http_status = 402

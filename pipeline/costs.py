@@ -1,12 +1,13 @@
 """What a job cost, and what it will cost. Pure arithmetic on gpus.toml and routes.toml."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Any
 
 from config.errors import OverBudget
-from config.tables import Gpu, GpuTable, Route
-from handlers.kinds.base import Work
+from config.tables import Gpu, GpuTable, Route, RouteTable
+from handlers.kinds.base import Kind, Work
 
 
 def usd_per_second(gpu: Gpu, route: Route, table: GpuTable) -> float:
@@ -115,19 +116,44 @@ class Estimate:
 
     gpu: str
     seconds: float | None
+    """At least: each picture made once."""
     usd: float | None
+    most_seconds: float | None
+    """At most: with all the tries that the job may take. The same as `seconds` where a picture is
+    made once whatever it shows."""
+    most_usd: float | None
 
 
-def estimate(kind: str, work: Work, gpu: Gpu, route: Route, table: GpuTable) -> Estimate:
+def job_estimate(
+    kind: Kind[Any], request: Any, gpu: Gpu, routes: RouteTable, table: GpuTable
+) -> Estimate:
+    """What a job takes at least and at most. `request` is of the kind's input model; raises
+    InvalidSetting where `routes` lacks the kind's."""
+    work, most = kind.work(request), kind.most_work(request)
+    return estimate(kind.name, work, gpu, routes.route(kind.route), table, most)
+
+
+def estimate(
+    kind: str, work: Work, gpu: Gpu, route: Route, table: GpuTable, most: Work | None = None
+) -> Estimate:
     """Time and price of a job on a GPU; `gpu` is the route's first one when budgets are checked.
 
     Texts once, then for each image the floor times `over_floor`, decoding, saving and a prompt's
-    own share; then what `work.then` takes, likewise.
+    own share; then what `work.then` takes, likewise. `most` is the work with all tries, None where
+    there are none.
     """
+    rate = usd_per_second(gpu, route, table)
     seconds = _seconds(kind, work, gpu)
+    most_seconds = seconds if most is None or most == work else _seconds(kind, most, gpu)
+    return Estimate(
+        gpu.name, seconds, _price(seconds, rate, gpu), most_seconds, _price(most_seconds, rate, gpu)
+    )
+
+
+def _price(seconds: float | None, rate: float, gpu: Gpu) -> float | None:
     if seconds is None:
-        return Estimate(gpu.name, None, None if gpu.billed else 0.0)
-    return Estimate(gpu.name, seconds, seconds * usd_per_second(gpu, route, table))
+        return None if gpu.billed else 0.0
+    return seconds * rate
 
 
 def _seconds(kind: str, work: Work, gpu: Gpu) -> float | None:
@@ -145,8 +171,8 @@ def _seconds(kind: str, work: Work, gpu: Gpu) -> float | None:
 
 
 def over_budget(estimate: Estimate, max_cost_usd: float | None) -> OverBudget | None:
-    """The refusal of a job whose estimate exceeds its budget, or cannot be made; None without a
-    budget, or within it."""
+    """The refusal of a job whose lower estimate exceeds its budget, or cannot be made; None without
+    a budget, or within it."""
     if max_cost_usd is None:
         return None
     if estimate.usd is None:
@@ -164,8 +190,57 @@ def over_budget(estimate: Estimate, max_cost_usd: float | None) -> OverBudget | 
         f" exceeds the budget of ${max_cost_usd:g}",
         field="max_cost_usd",
         value=max_cost_usd,
-        hint=f"Allow ${_up(estimate.usd):g}, or ask for fewer images, steps or pixels.",
+        hint=f"Allow ${_up(estimate.usd):g}{_for_all(estimate)}, or ask for fewer pictures, steps"
+        " or pixels.",
     )
+
+
+def _for_all(estimate: Estimate) -> str:
+    if estimate.most_usd is None or estimate.most_usd == estimate.usd:
+        return ""
+    return f" (${_up(estimate.most_usd):g} for all tries)"
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a job must stay within; None for what is not bounded, or not known."""
+
+    max_cost_usd: float | None = None
+    time_limit_s: float | None = None
+    """Of one execution, for a job that cannot be handed back between two steps."""
+    deadline_s: float | None = None
+    """Until its deadline, for a job that may be handed back between two steps: any other is
+    finished once it runs."""
+
+
+def cautions(estimate: Estimate, bounds: Bounds, stops_short: str) -> Iterator[str]:
+    """What a sender should know of a job that is taken and may not get all its tries.
+
+    `stops_short` says how such a job ends, such as "as a partial sheet". A job that is
+    `over_budget` is told so: it will be refused before a GPU starts.
+    """
+    refusal = over_budget(estimate, bounds.max_cost_usd)
+    if refusal is not None:
+        yield f"it will be refused: {refusal.message}. {refusal.hint}"
+    elif (most := _above(estimate.most_usd, bounds.max_cost_usd)) is not None:
+        yield (
+            f"it may end {stops_short}: the estimate is ${estimate.usd:.4f} with each picture made"
+            f" once and ${most:.4f} with all tries, and max_cost_usd is ${bounds.max_cost_usd:g}."
+            f" ${_up(most):g} pay for all tries."
+        )
+    limits = (bounds.time_limit_s, "the time limit is"), (bounds.deadline_s, "the deadline is in")
+    for limit, name in limits:
+        if limit is not None and (most := _above(estimate.most_seconds, limit)) is not None:
+            yield (
+                f"it may end {stops_short}, or fail: the estimate is {estimate.seconds:.0f} s with"
+                f" each picture made once and {most:.0f} s with all tries, and {name}"
+                f" {max(0.0, limit):.0f} s."
+            )
+
+
+def _above(most: float | None, bound: float | None) -> float | None:
+    """The upper estimate where it exceeds the bound."""
+    return None if most is None or bound is None or most <= bound else most
 
 
 def _up(usd: float) -> float:

@@ -84,6 +84,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
             "notify",
             "queue",
             "runtime",
+            "costs",
             "contract",
             "store",
             "handlers",

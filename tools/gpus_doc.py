@@ -48,8 +48,9 @@ SHEETS = """\
 A [sheet](character-sheets.md) runs on the Flux route whatever its base: the name of an inbox entry
 says the kind and no base. The table says what that costs beside an A10, to which a sheet of base
 `sdxl` alone would fit. By the estimate the L40S is cheaper too, as it is faster by more than it is
-dearer; an A10 that is up already for `sdxl-instantid` would save a cold start. *At most* is three
-tries of every view. Loading and switching models is not in it.
+dearer; an A10 that is up already for `sdxl-instantid` would save a cold start. *At least* is one
+try of every view, *at most* three, `attempts_per_view` unless given, each with a face pass where a
+view has one. Loading and switching models is not in it.
 """
 
 FORCE = """\
@@ -157,13 +158,14 @@ def _figures(line: Line) -> list[str]:
 
 def _sheets(gpus: GpuTable, routes: RouteTable) -> Iterator[str]:
     yield SHEETS
-    header = ["base", "views", "GPU", "each view once", "price", "at most"]
+    header = ["base", "views", "GPU", "at least", "at most", "price at least", "at most"]
     rows = [
         [
             f"`{line.base}`",
             f"`{line.preset}`",
             line.gpu,
             f"{line.seconds:.0f} s",
+            f"{line.most_seconds:.0f} s",
             f"${line.usd:.3f}",
             f"${line.most_usd:.3f}",
         ]

@@ -120,26 +120,24 @@ class SheetLine:
     gpu: str
     seconds: float
     usd: float
-    """One try of each view."""
-    most_usd: float
+    """One try of each view, as are `seconds`."""
+    most_seconds: float
     """Every view made as often as it may be, three times unless given."""
+    most_usd: float
 
 
 def sheet_lines(gpus: GpuTable, routes: RouteTable) -> Iterator[SheetLine]:
     """On the route's first GPU and on the smaller one. Raises ValueError without an estimate."""
     kind = CharacterSheet()
-    route = routes.route(kind.route)
     for base, preset, name in product(get_args(BaseName), get_args(PresetName), SHEET_GPUS):
         request = CharacterSheetInput(
             name="Ann", base=base, views=preset, reference_images=(f"inputs/{'0' * 64}.png",)
         )
-        once, most = (
-            costs.estimate(kind.name, work, gpus.gpu(name), route, gpus)
-            for work in (kind.work(request), kind.most_work(request))
-        )
-        if once.seconds is None or once.usd is None or most.usd is None:
+        known = costs.job_estimate(kind, request, gpus.gpu(name), routes, gpus)
+        figures = (known.seconds, known.usd, known.most_seconds, known.most_usd)
+        if any(each is None for each in figures):
             raise ValueError(f"no estimate of a sheet on {name}")
-        yield SheetLine(base, preset, name, once.seconds, once.usd, most.usd)
+        yield SheetLine(base, preset, name, *(each or 0.0 for each in figures))
 
 
 def floor(kind: str, work: Work, gpu: Gpu) -> float | None:

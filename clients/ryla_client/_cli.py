@@ -194,12 +194,16 @@ def _make(request: Request, given: argparse.Namespace) -> None:
     retries = Retries(elapsed=RETRY_SECONDS)
     url = given.url or (given.modal_workspace and ON_MODAL.format(given.modal_workspace))
     with Client(url, given.key, retries=retries) as ryla:
-        job = ryla.generate(request, idempotency_key=given.idempotency_key, timeout=given.timeout)
+        job = ryla.submit(request, idempotency_key=given.idempotency_key)
+        for warning in () if given.as_json else job.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
+        job = ryla.wait(job, timeout=given.timeout)
         if request["model"] == SHEET:
             given.output.mkdir(parents=True, exist_ok=True)
         paths = ryla.save(check_succeeded(job), given.output)
     if given.as_json:
-        print(json.dumps({"files": [str(path) for path in paths], "result": job.result}))
+        said = {"files": [str(path) for path in paths], "result": job.result}
+        print(json.dumps(said | {"estimate": job.estimate, "warnings": job.warnings}))
     else:
         _tell(job, paths)
 

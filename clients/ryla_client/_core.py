@@ -8,6 +8,7 @@ import os
 import random
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -119,7 +120,8 @@ class Core:
         until = (self._clock() if since is None else since) + timeout
         while not job.finished:
             asked = self._clock()
-            job = yield from self.job(job, max(0.0, min(LONGEST_WAIT, until - asked)))
+            now = yield from self.job(job, max(0.0, min(LONGEST_WAIT, until - asked)))
+            job = replace(now, estimate=job.estimate, warnings=job.warnings)
             if not job.finished:
                 if self._clock() >= until:
                     raise _still_running(job, timeout)

@@ -39,6 +39,11 @@ class Job:
     """Of a running character sheet: how far each view is, such as `composed` or `made`."""
     ended: Result | None = None
     """How, in full; None before. `result` is the same for those who know that it has."""
+    estimate: Mapping[str, Any] | None = None
+    """What it is expected to take on a warm `gpu`: `seconds` and `usd` with each picture made once,
+    `most_seconds` and `most_usd` with all tries. Known to whoever submitted it in this call."""
+    warnings: tuple[str, ...] = ()
+    """Where its budget or its time may not last for all tries; as `estimate`."""
     idempotency_key: str | None = None
     """That it was submitted with, in this call."""
 
@@ -122,6 +127,8 @@ def read_job(document: object, key: str | None = None) -> Job | None:
         step=progress.get("step"),
         views=progress.get("views") or {},
         ended=document.get("result"),
+        estimate=document.get("estimate"),
+        warnings=tuple(document.get("warnings") or ()),
         idempotency_key=key,
     )
 

@@ -51,6 +51,7 @@ class JobCost(TypedDict):
     total_usd: float
     upper_bound: bool
     estimate_usd: float | None
+    estimate_most_usd: float | None
 
 
 class Metrics(TypedDict):
@@ -73,6 +74,7 @@ class Metrics(TypedDict):
     cold: bool
     cold_parts: ColdParts | None
     estimate_seconds: float | None
+    estimate_most_seconds: float | None
     evicted: list[str]
 
 

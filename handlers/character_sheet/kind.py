@@ -28,6 +28,8 @@ class CharacterSheet(Kind[CharacterSheetInput]):
     name = "character-sheet"
     route = "Flux"
     input_model = CharacterSheetInput
+    stops_short = "as a partial sheet"
+    in_steps = True
 
     def work(self, request: CharacterSheetInput) -> Work:
         """One try of each view: with less, there is no sheet."""
@@ -38,8 +40,9 @@ class CharacterSheet(Kind[CharacterSheetInput]):
         return done
 
     def most_work(self, request: CharacterSheetInput) -> Work:
-        """All tries of each view."""
-        return _times(self.work(request), request.attempts_per_view)
+        """All tries of each view, each with a composition and a face of its own: a face that is
+        tried again in the same composition takes less."""
+        return self.work(request).times(request.attempts_per_view)
 
     def _passes(self, request: CharacterSheetInput) -> Iterator[Work]:
         steps, model = request.base_steps, SDXL if request.base == "sdxl" else request.base
@@ -134,8 +137,3 @@ def _making(request: CharacterSheetInput) -> Making:
     return combination(
         request.base, references=bool(request.reference_images), lora=request.lora is not None
     ).making
-
-
-def _times(work: Work, number: int) -> Work:
-    further = None if work.then is None else _times(work.then, number)
-    return replace(work, images=work.images * number, then=further)

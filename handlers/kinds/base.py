@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Generic, Literal, Protocol, TypeVar
@@ -78,6 +78,12 @@ class Work:
     """What is done to the pictures afterwards, on the same GPU."""
     other_seconds: float = 0.0
     """Beside sampling, decoding and saving what was sampled."""
+
+    def times(self, number: int) -> "Work":
+        """All of it so often."""
+        further = None if self.then is None else self.then.times(number)
+        seconds = self.other_seconds * number
+        return replace(self, images=self.images * number, then=further, other_seconds=seconds)
 
 
 @dataclass(frozen=True)
@@ -235,12 +241,20 @@ class Kind(ABC, Generic[InputT]):
     route: str
     """A name in routes.toml."""
     input_model: type[InputT]
+    stops_short: str = "with fewer tries"
+    """How it ends where its budget or its time does not last for `most_work`."""
+    in_steps: bool = False
+    """Whether it may be handed back between two steps, and taken up again there."""
     lacking: Mapping[str, str] = MappingProxyType({})
     """Node class that a ComfyUI may lack → what to do about it."""
 
     @abstractmethod
     def work(self, request: InputT) -> Work:
-        """What the job asks of the GPU, told from its input alone."""
+        """What the job asks of the GPU at least, told from its input alone."""
+
+    def most_work(self, request: InputT) -> Work:
+        """With all the tries that it may take, for kinds that make again what does not do."""
+        return self.work(request)
 
     def required_inputs(self, request: InputT, models: ModelTable) -> RequiredInputs:  # noqa: ARG002 - for kinds to use
         """What must be in the bucket for it. Checked before a GPU starts, fetched by the worker."""

@@ -83,6 +83,11 @@ class FluxInstantId(InstantIdKind[FluxInstantIdInput]):
             face,
         )
 
+    def most_work(self, request: FluxInstantIdInput) -> Work:
+        """One composition is kept: only the face in it is tried again."""
+        once = self.work(request)
+        return replace(once, then=once.then and once.then.times(request.most_tries))
+
     def required_inputs(self, request: FluxInstantIdInput, models: ModelTable) -> RequiredInputs:
         return replace(super().required_inputs(request, models), face_boxes=True)
 

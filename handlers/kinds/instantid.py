@@ -12,7 +12,7 @@ from config.tables import ModelTable
 from handlers.faces.match import require_above_strangers
 from handlers.faces.measurement import FaceMeasurement, FaceUse, Scorer, kept
 from handlers.faces.references import Reference
-from handlers.kinds.base import GraphRunner, JobRequest, PromptRun, Rendered, Timings
+from handlers.kinds.base import GraphRunner, JobRequest, PromptRun, Rendered, Timings, Work
 from handlers.kinds.input_pictures import NOT_UPLOADED, upload_all, uploaded_landmarks
 from handlers.kinds.instantid_input import InstantIdInput
 from handlers.kinds.requirements import RequiredInputs
@@ -37,6 +37,9 @@ I = TypeVar("I", bound=InstantIdInput)  # noqa: E741
 
 class InstantIdKind(TextToImage[I], Generic[I]):
     weight_set = WEIGHT_SET
+
+    def most_work(self, request: I) -> Work:
+        return self.work(request).times(request.most_tries)
 
     def required_inputs(self, request: I, models: ModelTable) -> RequiredInputs:  # noqa: ARG002
         return RequiredInputs(images=request.keys, min_face_similarity=request.min_face_similarity)

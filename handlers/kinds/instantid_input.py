@@ -138,6 +138,12 @@ class InstantIdInput(TextToImageInput):
         """Without a framing, any is taken."""
         return None if self.head is None else AskedView(self.head.head, self.framing)
 
+    @property
+    def most_tries(self) -> int:
+        """Of a picture; 1 where nothing is asked that a try could miss."""
+        judged = self.asked_view is not None or self.gate != Gate()
+        return self.max_tries if judged else 1
+
     def identity(self, uploaded: Sequence[str]) -> Identity:
         """By the names of the uploaded references."""
         return Identity(

@@ -195,8 +195,9 @@ def _priced(job: Job, folder: Path, tenant: str, runtime: RuntimeConfig) -> Pric
     kind = KINDS[job.model]
     route = runtime.routes.route(kind.route)
     gpu = runtime.gpus.gpu(job.subject if job.stage is Stage.GPU else route.gpus[0])
-    work = kind.work(parse_manifest(prepared.body).input)
-    return PricedJob(job, prepared, costs.estimate(kind.name, work, gpu, route, runtime.gpus))
+    request = parse_manifest(prepared.body).input
+    estimate = costs.job_estimate(kind, request, gpu, runtime.routes, runtime.gpus)
+    return PricedJob(job, prepared, estimate)
 
 
 def _part(job: Job) -> str:
@@ -219,6 +220,11 @@ def spent_usd(results: Iterable[Result | None]) -> float:
 def expected_usd(coming: Iterable[PricedJob]) -> float:
     """Of those whose cost can be told."""
     return sum(each.estimate.usd or 0.0 for each in coming)
+
+
+def most_usd(coming: Iterable[PricedJob]) -> float:
+    """As `expected_usd`, with all the tries that they may take."""
+    return sum(each.estimate.most_usd or 0.0 for each in coming)
 
 
 def over(
@@ -257,6 +263,11 @@ class Forecast:
         return expected_usd(self.coming)
 
     @property
+    def most_usd(self) -> float:
+        """With all the tries that they may take."""
+        return most_usd(self.coming)
+
+    @property
     def untold(self) -> int:
         """Jobs whose cost nobody can tell."""
         return sum(each.estimate.usd is None for each in self.coming)
@@ -287,6 +298,7 @@ class Forecast:
             "there": self.there,
             "spent_usd": round(self.spent_usd, 6),
             "expected_usd": round(self.expected_usd, 6),
+            "most_usd": round(self.most_usd, 6),
             "untold": self.untold,
             "gpus": self.gpus,
             "max_cost_usd": self.bound_usd,

@@ -25,7 +25,7 @@ MANIFEST_WORDS = {
     "distinct_id": "Whose events these are, in PostHog; the tenant's unless given.",
     "priority": "Higher first.",
     "deadline": "With its time zone; a job that has not started by then fails.",
-    "max_cost_usd": "Refused when the estimate is above it, before any GPU starts.",
+    "max_cost_usd": "Refused when the lower estimate is above it, before any GPU starts.",
     "consent": "Of the person shown; needed for nsfw with a face or a LoRA.",
     "metadata": "Yours, at most 16 KiB; repeated in the result.",
     "callback_url": "https, of a host that the operator lists; gets one signed POST at the end.",

@@ -26,7 +26,7 @@ HEADERS = {
     "X-Model": "The job's kind.",
     "X-Outputs": "How many pictures the job has.",
     "X-Seed": "Of this picture.",
-    "X-Warning": "What the caller should know about how the request was read.",
+    "X-Warning": "What the caller should know about how it was read, or about its budget.",
 }
 
 
@@ -44,7 +44,7 @@ IMAGE_ANSWER: Mapping[str, Any] = {
 MEANINGS = {
     400: "A header, a query parameter or the JSON itself is wrong.",
     401: "A key is needed, or it is not known.",
-    402: "The job was refused: its estimate is above `max_cost_usd`.",
+    402: "The job was refused: its lower estimate is above `max_cost_usd`.",
     403: "No key is configured and the request is not local; or the job was refused by policy.",
     404: "There is no such thing, or it is another tenant's.",
     408: "The body did not arrive in time; or the job's deadline passed.",

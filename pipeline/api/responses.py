@@ -20,6 +20,7 @@ from pipeline.api.service import Service
 from pipeline.contract.errors import ErrorInfo
 from pipeline.contract.keys import clip
 from pipeline.contract.result import Output, Result, ResultFile
+from pipeline.jobs.quote import Quote
 from pipeline.store.base import Presigns
 
 RETRY_AFTER_S = 2
@@ -35,9 +36,9 @@ class Json(Response):
         )
 
 
-def job(owned: OwnedJob) -> Response:
-    """200 with the result, or 202 with when to ask again."""
-    answer = Json(job_document(owned.view, owned.model), 200 if owned.finished else 202)
+def job(owned: OwnedJob, quote: Quote | None = None) -> Response:
+    """200 with the result, or 202 with when to ask again. `quote` is for whoever sent it."""
+    answer = Json(job_document(owned.view, owned.model, quote), 200 if owned.finished else 202)
     answer.headers["Location"] = job_url(owned.view.id)
     if not owned.finished:
         answer.headers["Retry-After"] = str(RETRY_AFTER_S)
@@ -134,6 +135,13 @@ def image_headers(result: Result, output: Output) -> dict[str, str]:
         "Content-Location": output_url(result.id, result.outputs.index(output)),
         "X-Content-Type-Options": "nosniff",
     }
+
+
+def add_warnings(answer: Response, quote: Quote | None) -> None:
+    """For answers that are no JSON, after those of the result."""
+    if quote is not None and quote.warnings:
+        before = [answer.headers["X-Warning"]] if "X-Warning" in answer.headers else []
+        answer.headers["X-Warning"] = "; ".join([*before, *map(_header, quote.warnings)])
 
 
 def _header(text: str) -> str:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from pipeline.contract.lease import Progress
 from pipeline.contract.result import Result, Status
+from pipeline.jobs.quote import Quote
 from pipeline.jobs.status import JobView, State
 
 PRIVATE = frozenset({"events", "nonce"})
@@ -41,6 +42,16 @@ def _told_of(result: type[Result]) -> type[BaseModel]:
 JobResult = _told_of(Result)
 
 
+class Estimate(_Answer):
+    """For a warm worker; null where none can be made. A cold start comes on top."""
+
+    gpu: str = Field(description="That it is for: the first that the job would be given.")
+    seconds: float | None = Field(description="At least: each picture made once.")
+    most_seconds: float | None = Field(description="At most: with all tries.")
+    usd: float | None = Field(description="The price of `seconds`; `max_cost_usd` must have it.")
+    most_usd: float | None = Field(description="The price of `most_seconds`.")
+
+
 class Job(_Answer):
     """A job as it stands. `result` is there when `state` is finished."""
 
@@ -57,6 +68,12 @@ class Job(_Answer):
         (), description="Where its files are to be had that are no pictures of it."
     )
     result: JobResult | None = None  # type: ignore[valid-type]
+    estimate: Estimate | None = Field(
+        None, description="What it is expected to take: in the answer to the request that sent it."
+    )
+    warnings: tuple[str, ...] = Field(
+        (), description="Where its budget or time may not last: in that answer too."
+    )
 
 
 class Jobs(_Answer):
@@ -133,7 +150,9 @@ def file_url(id: str, name: str) -> str:
     return f"{job_url(id)}/files/{name}"
 
 
-def job_document(view: JobView, model: str | None = None) -> dict[str, Any]:
+def job_document(
+    view: JobView, model: str | None = None, quote: Quote | None = None
+) -> dict[str, Any]:
     """The fields of a `Job`, in JSON's own types."""
     lease, result = view.lease, view.result
     shown: dict[str, Any] = {
@@ -149,6 +168,8 @@ def job_document(view: JobView, model: str | None = None) -> dict[str, Any]:
         "files": [file_url(view.id, each.name) for each in result.files] if result else [],
         "result": result.model_dump(mode="json", exclude=set(PRIVATE)) if result else None,
     }
+    if quote is not None:
+        shown |= {"estimate": quote.document(), "warnings": list(quote.warnings)}
     return shown
 
 

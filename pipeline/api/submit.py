@@ -18,7 +18,7 @@ from pipeline.contract.keys import (
     manifest_key,
     parse_inbox_key,
 )
-from pipeline.contract.manifest import parse_manifest
+from pipeline.contract.manifest import Manifest, parse_manifest
 from pipeline.inputs.intake import InputImage, take_in
 from pipeline.inputs.remote import Fetch
 from pipeline.notify.callbacks import require_callback
@@ -34,6 +34,8 @@ class Submission:
     """In the inbox."""
     kind: str
     body: bytes
+    manifest: Manifest
+    """What `body` says."""
     images: tuple[InputImage, ...] = ()
     pictures: tuple[tuple[str, str], ...] = ()
     """Field and key of each picture that was sent before."""
@@ -68,7 +70,7 @@ class SubmissionParser:
         except (BadManifest, InvalidInput) as error:
             raise in_body_terms(error) from None
         key = inbox_key(id, priority=manifest.priority, tenant=tenant, model=kind)
-        return Submission(id, key, kind, text, taken.images, taken.keys)
+        return Submission(id, key, kind, text, manifest, taken.images, taken.keys)
 
 
 def put(store: SafeStore, submission: Submission, *, keyed: bool) -> bool:

@@ -193,7 +193,10 @@ def _went(going: Run, shown: JobsShown) -> Acceptance:
 def _print_forecast(name: str, forecast: Forecast, *, billed: bool) -> None:
     there = f", {forecast.there} of them sent before" if forecast.there else ""
     untold = f"; of {forecast.untold} jobs nobody can tell" if forecast.untold else ""
-    warm = f"{usd(forecast.expected_usd)} on warm {', '.join(forecast.gpus) or 'GPUs'}{untold}"
+    most = f" to {usd(forecast.most_usd)}" * (forecast.most_usd > forecast.expected_usd)
+    warm = (
+        f"{usd(forecast.expected_usd)}{most} on warm {', '.join(forecast.gpus) or 'GPUs'}{untold}"
+    )
     bound = "no bound" if forecast.bound_usd is None else f"at most ${forecast.bound_usd:g}"
     beyond = "cold starts come on top" if billed else "a machine of your own bills nothing"
     output.print_text(

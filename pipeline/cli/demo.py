@@ -172,7 +172,7 @@ def _table(report: Report) -> Table:
                 job.status,
                 None if job.seconds is None else f"{job.seconds:.2f}",
                 "$0" if job.cost_usd == 0 else output.usd(job.cost_usd),
-                output.usd(job.estimate_usd),
+                output.usd_range(job.estimate_usd, job.estimate_most_usd),
                 f"{error.code}: {error.hint or error.message}" if error else said + more,
             )
         )

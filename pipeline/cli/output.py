@@ -195,6 +195,12 @@ def usd(amount: float | None) -> str:
     return "" if amount is None else f"${amount:.4f}"
 
 
+def usd_range(least: float | None, most: float | None) -> str:
+    """Where `most` is more, both."""
+    both = most is not None and most != least
+    return f"{usd(least)} to {usd(most)}" if both else usd(least)
+
+
 def bar(fraction: float, width: int = 20) -> str:
     """`fraction` is from 0 to 1, `width` in characters without the percentage behind it."""
     full = round(fraction * width)

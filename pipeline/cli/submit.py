@@ -4,21 +4,25 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.progress import BarColumn as Bar
 from rich.progress import MofNCompleteColumn, Progress, TextColumn
 
 from config.errors import IdConflict, RylaError
-from config.settings import listed
+from config.settings import Settings, listed
+from config.tables import load_gpus, load_routes
 from pipeline.cli import output
 from pipeline.cli.follow import follow, rows_of
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.inputs.remote import ImageFetcher
 from pipeline.jobs.follow import Follower
 from pipeline.jobs.manifest_files import Source, read_sources
+from pipeline.jobs.quote import Quote, quote
 from pipeline.jobs.status import JobView
 from pipeline.jobs.submit import Options, Prepared, Receipt, Twins, prepare, submit
 from pipeline.store.conditional import SafeStore
@@ -53,6 +57,8 @@ class Line:
     """The job that a line before this one asks for in the same words."""
     receipt: Receipt | None = None
     error: RylaError | None = None
+    quote: Quote | None = None
+    """None where it was not checked, and where no estimate can be made here."""
 
     def document(self) -> dict[str, Any]:
         job = self.job or self.repeats
@@ -64,6 +70,8 @@ class Line:
                 "state": self.receipt.state,
                 "status": self.receipt.status,
             }
+        if self.quote:
+            said |= {"estimate": self.quote.document(), "warnings": list(self.quote.warnings)}
         if self.error:
             said["error"] = output.fields_of(self.error)
         return said
@@ -114,6 +122,8 @@ def register(app: typer.Typer) -> None:
         _send(store, sent, settings.dispatch_threads)
         _report_errors(sent, json)
         _tell_repeats(lines)
+        _quote(sent, settings, store.now())
+        _report_warnings(sent, json)
         views = None if wait is None else _wait(store, sent, wait, quiet=json)
         _answer(lines, views, json)
         if any(line.error for line in lines) or (views and not all(v.succeeded for v in views)):
@@ -148,6 +158,21 @@ def _report_errors(lines: Sequence[Line], as_json: bool) -> None:
     for line in lines:
         if line.error:
             output.print_error(line.error, as_json=as_json, about=line.source)
+
+
+def _quote(lines: Sequence[Line], settings: Settings, now: datetime) -> None:
+    """`now` is the store's clock."""
+    gpus = load_gpus(settings.gpus_file)
+    routes = load_routes(settings.routes_file, gpus=gpus)
+    for line in lines:
+        if line.job and line.job.manifest and line.receipt:
+            line.quote = quote(line.job.manifest, settings, routes, gpus, now)
+
+
+def _report_warnings(lines: Sequence[Line], as_json: bool) -> None:
+    for line in () if as_json else lines:
+        for warning in line.quote.warnings if line.quote else ():
+            output.err().print(escape(f"{line.source}: {warning}"), soft_wrap=True)
 
 
 def _send(store: SafeStore, lines: Sequence[Line], threads: int) -> None:
@@ -204,8 +229,15 @@ def _answer(lines: Sequence[Line], views: Sequence[JobView] | None, as_json: boo
         output.out().print(rows_of(views))
     else:
         rows = [
-            (line.receipt.id, line.receipt.sent, line.receipt.status or line.receipt.state)
+            (
+                line.receipt.id,
+                line.receipt.sent,
+                line.receipt.status or line.receipt.state,
+                line.quote
+                and output.usd_range(line.quote.estimate.usd, line.quote.estimate.most_usd),
+            )
             for line in lines
             if line.receipt and line.job
         ]
-        output.out().print(output.table(None, ("=job", "sent", "state"), rows))
+        columns = ("=job", "sent", "state", ">estimate")
+        output.out().print(output.table(None, columns, rows))

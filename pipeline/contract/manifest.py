@@ -78,7 +78,7 @@ class Manifest(BaseModel):
     deadline: AwareDatetime | None = None
     """By the store's clock; a job not started by then fails with deadline_exceeded."""
     max_cost_usd: Annotated[float, Field(gt=0, le=1000)] | None = None
-    """Refused when the estimate is above it, before any GPU starts."""
+    """Refused when the lower estimate is above it, before any GPU starts."""
     consent: Consent | None = None
     metadata: dict[str, Any] = {}
     """Yours; at most 16 KiB; repeated in the result."""

@@ -211,8 +211,10 @@ class Metrics(_Part):
     cold_parts: ColdParts | None = None
     """Null when warm."""
     estimate_seconds: Seconds | None = None
-    """What the job was expected to take, warm, on the first GPU of its route; null where no
-    estimate can be made."""
+    """What the job was expected to take at least, warm, on the first GPU of its route; null where
+    no estimate can be made."""
+    estimate_most_seconds: Seconds | None = None
+    """What it was expected to take at most, with all its tries."""
     evicted: tuple[str, ...] = ()
     """Weight files that were dropped to make room for this job's: whoever needs them next reads
     them again."""
@@ -229,6 +231,8 @@ class JobCost(_Part):
     """Whether `total_usd` counts a lost attempt until it was given up, not until it died."""
     estimate_usd: Usd | None = None
     """Made as `estimate_seconds` of the metrics."""
+    estimate_most_usd: Usd | None = None
+    """Made as `estimate_most_seconds` of the metrics."""
 
 
 class UsedLora(_Part):

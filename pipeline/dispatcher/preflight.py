@@ -191,7 +191,7 @@ def check_work(
         )
     gpu = runtime.gpus.gpu(route.gpus[0])
     require_within_limits(manifest, runtime)
-    estimate = costs.estimate(kind.name, kind.work(manifest.input), gpu, route, runtime.gpus)
+    estimate = costs.job_estimate(kind, manifest.input, gpu, runtime.routes, runtime.gpus)
     too_dear = costs.over_budget(estimate, manifest.max_cost_usd) if priced else None
     if too_dear is not None:
         raise too_dear

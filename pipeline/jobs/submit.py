@@ -12,7 +12,7 @@ from config.errors import BadManifest, IdConflict
 from handlers.kinds.registry import KINDS
 from pipeline.contract.document import canonical, read_document
 from pipeline.contract.keys import DEFAULT_PRIORITY, check_id, inbox_key, is_name, manifest_key
-from pipeline.contract.manifest import parse_manifest
+from pipeline.contract.manifest import Manifest, parse_manifest
 from pipeline.contract.result import Status
 from pipeline.inputs.intake import InputImage, fetch_nothing, take_in
 from pipeline.inputs.remote import Fetch
@@ -51,6 +51,8 @@ class Prepared:
     body: bytes
     images: tuple[InputImage, ...] = ()
     """To be written before the manifest that names them."""
+    manifest: Manifest | None = None
+    """What `body` says; None where it was not checked."""
 
     @property
     def sha256(self) -> str:
@@ -99,8 +101,8 @@ def prepare(source: Source, options: Options) -> Prepared:
         taken = take_in(given, kind.input_model, source.folder, options.fetch)
         document["input"], images = taken.input, taken.images
     body = canonical(document)
-    parse_manifest(body)
-    return Prepared(id, _key(id, document, options.bare), body, images)
+    manifest = parse_manifest(body)
+    return Prepared(id, _key(id, document, options.bare), body, images, manifest)
 
 
 def _id(source: Source, options: Options, document: dict[str, Any]) -> str:

@@ -80,6 +80,7 @@ class ResultBuilder:
             cold=self.cold.seconds > 0,
             cold_parts=self.cold.parts(state.timings, self.preload),
             estimate_seconds=self._estimate.seconds if self._estimate else None,
+            estimate_most_seconds=self._estimate.most_seconds if self._estimate else None,
             evicted=tuple(state.evicted),
         )
 
@@ -94,6 +95,7 @@ class ResultBuilder:
             total_usd=spent.usd + usd,
             upper_bound=spent.upper_bound,
             estimate_usd=self._estimate.usd if self._estimate else None,
+            estimate_most_usd=self._estimate.most_usd if self._estimate else None,
         )
 
     @property
@@ -199,5 +201,5 @@ class ResultBuilder:
         kind = KINDS[self.state.manifest.model]
         route = self.runtime.routes.route(kind.route)
         gpu = self.runtime.gpus.gpu(route.gpus[0])
-        work = kind.work(self.state.manifest.input)
-        return costs.estimate(kind.name, work, gpu, route, self.runtime.gpus)
+        request = self.state.manifest.input
+        return costs.job_estimate(kind, request, gpu, self.runtime.routes, self.runtime.gpus)

@@ -205,6 +205,17 @@ def test_waiting_asks_again_until_the_job_is_finished() -> None:
     assert sum(simulation.pauses) == 0
 
 
+def test_what_was_told_at_the_submission_stays_with_the_job() -> None:
+    told: dict[str, Any] = {
+        "estimate": {"gpu": "L40S", "usd": 0.07, "most_usd": 0.21},
+        "warnings": ["it may end"],
+    }
+    world = World(reply(202, job(**told)), reply(200, finished()))
+    done = world.run(world.core().generate(A_CAT, None, 60))
+    assert done.finished
+    assert (done.estimate, done.warnings) == (told["estimate"], ("it may end",))
+
+
 def test_a_server_that_does_not_wait_is_asked_once_a_second() -> None:
     simulation = World(*[reply(202, job("running"))] * 5, reply(200, finished()), seconds=0.25)
 

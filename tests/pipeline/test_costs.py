@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from config.tables import Gpu, GpuTable, Route, load_gpus, load_routes
@@ -5,6 +7,9 @@ from handlers.kinds.base import Work
 from pipeline.costs import (
     FLUX,
     Z_IMAGE,
+    Bounds,
+    Estimate,
+    cautions,
     estimate,
     floor_seconds,
     over_budget,
@@ -139,3 +144,66 @@ def test_z_image_turbo_is_estimated_by_its_own_arithmetic() -> None:
     assert step_flops(Z_IMAGE, 1024, 1024) == pytest.approx(63e12, rel=0.05)
     assert 2.0 < seconds("z-image-turbo", work, "L40S") < 5.0
     assert estimate("no-such-kind", work, gpu("L40S"), ROUTE, GPUS).seconds is None
+
+
+def test_with_all_tries_a_job_takes_as_many_times_the_pictures() -> None:
+    thrice = estimate("flux-dev", ONE_IMAGE, gpu("L40S"), ROUTE, GPUS, ONE_IMAGE.times(3))
+    three = estimate("flux-dev", ONE_IMAGE.times(3), gpu("L40S"), ROUTE, GPUS)
+
+    assert thrice.usd == pytest.approx(usd("flux-dev", ONE_IMAGE, "L40S"))
+    assert (thrice.most_seconds, thrice.most_usd) == (three.seconds, three.usd)
+
+
+def test_without_tries_the_most_is_the_least() -> None:
+    once = estimate("flux-dev", ONE_IMAGE, gpu("L40S"), ROUTE, GPUS)
+    assert (once.most_seconds, once.most_usd) == (once.seconds, once.usd)
+
+
+SHEET = Estimate("L40S", seconds=100.0, usd=0.07, most_seconds=300.0, most_usd=0.21)
+
+
+def told(of: Estimate = SHEET, **bounds: Any) -> list[str]:
+    return list(cautions(of, Bounds(**bounds), "as a partial sheet"))
+
+
+@pytest.mark.parametrize("bounds", [{}, {"max_cost_usd": 0.21}, {"deadline_s": 300.0}])
+def test_means_that_last_for_all_tries_are_not_spoken_of(bounds: dict[str, Any]) -> None:
+    assert told(**bounds) == []
+
+
+def test_a_budget_between_the_two_estimates_is_told_with_all_three_numbers_and_what_would_do() -> (
+    None
+):
+    (warning,) = told(max_cost_usd=0.1)
+    assert "may end as a partial sheet" in warning
+    assert all(number in warning for number in ("$0.0700", "$0.2100", "$0.1."))
+    assert told(max_cost_usd=float(warning.split("$")[-1].split()[0])) == []
+
+
+def test_a_budget_below_both_will_be_refused_with_what_would_do_for_one_try_and_for_all() -> None:
+    (warning,) = told(max_cost_usd=0.05)
+    refusal = over_budget(SHEET, 0.05)
+    assert refusal is not None
+    assert warning == f"it will be refused: {refusal.message}. {refusal.hint}"
+    assert "$0.0736 ($0.2205 for all tries)" in (refusal.hint or "")
+
+
+@pytest.mark.parametrize("bound", ["time_limit_s", "deadline_s"])
+@pytest.mark.parametrize("seconds", [50.0, 200.0])
+def test_time_below_that_of_all_tries_is_told_and_refuses_nothing(
+    bound: str, seconds: float
+) -> None:
+    bounds: dict[str, Any] = {bound: seconds}
+    (warning,) = told(**bounds)
+    assert all(number in warning for number in ("100 s", "300 s", f"{seconds:.0f} s."))
+    assert "refused" not in warning
+
+
+def test_a_deadline_in_the_past_is_now() -> None:
+    (warning,) = told(deadline_s=-7.5)
+    assert warning.endswith("the deadline is in 0 s.")
+
+
+def test_what_nobody_can_estimate_is_not_warned_of() -> None:
+    unknown = estimate("flux-dev", ONE_IMAGE, gpu("L4"), ROUTE, GPUS)
+    assert told(unknown, time_limit_s=1.0) == []

@@ -22,6 +22,21 @@ export interface Job {
   /** Paths of its pictures, in order. */
   outputs: string[];
   result: Result | null;
+  /** What it is expected to take on a warm GPU, in the answer to its submission alone. */
+  estimate?: Estimate | null;
+  /** Where its budget or its time may not last for all tries; as `estimate`. */
+  warnings?: string[];
+}
+
+/** In seconds and dollars; null where none can be made. */
+export interface Estimate {
+  gpu: string;
+  /** With each picture made once. */
+  seconds: number | null;
+  /** With all tries. */
+  most_seconds: number | null;
+  usd: number | null;
+  most_usd: number | null;
 }
 
 export interface Picture {
@@ -104,7 +119,8 @@ export class PipelineClient {
     const job = await this.wait(first.id, { timeoutSeconds: left, ...(options.signal ? { signal: options.signal } : {}) }, first);
     if (job.result === null) throw new PipelineError(`the result of job ${job.id} cannot be read`);
     if (job.status !== "succeeded") throw new JobFailed(job.result);
-    return job;
+    const { estimate = null, warnings = [] } = first;
+    return { ...job, estimate, warnings };
   }
 
   /** The job when it is finished, well or not. @throws WaitedTooLong, after which it still goes on. */

@@ -1037,6 +1037,7 @@ export interface Metrics {
   cold: boolean;
   cold_parts?: ColdParts | null;
   estimate_seconds?: number | null;
+  estimate_most_seconds?: number | null;
   evicted?: string[];
 }
 /**
@@ -1058,6 +1059,7 @@ export interface JobCost {
   total_usd: number;
   upper_bound?: boolean;
   estimate_usd?: number | null;
+  estimate_most_usd?: number | null;
 }
 export interface Provenance {
   engine: string;

@@ -44,6 +44,7 @@ from pipeline.api.schemas import Job
 from pipeline.api.service import Service
 from pipeline.api.submit import Submission, put, put_again, require_own_pictures
 from pipeline.contract.keys import clip
+from pipeline.jobs.quote import Quote, quote
 from pipeline.jobs.status import JobView, State
 from pipeline.jobs.submit import new_id
 
@@ -89,8 +90,10 @@ def _add(router: APIRouter, endpoint: Endpoint) -> None:
         require_once(request, "Idempotency-Key")
         prefer = header(request, "prefer")
         preference = response_preference(header(request, "accept"), prefer, old_path=endpoint.old)
-        owned, replayed = await _take_in(request, service, endpoint.kind, tenant, idempotency_key)
-        answer = await _answer(request, service, owned, preference)
+        owned, replayed, terms = await _take_in(
+            request, service, endpoint.kind, tenant, idempotency_key
+        )
+        answer = await _answer(request, service, owned, preference, terms)
         if replayed:
             answer.headers["Idempotency-Replayed"] = "true"
         return answer
@@ -112,14 +115,16 @@ def _add(router: APIRouter, endpoint: Endpoint) -> None:
 
 async def _take_in(
     request: Request, service: Service, kind: str, tenant: str, key: str | None
-) -> tuple[OwnedJob, bool]:
-    """The job where it now is, and whether it was there before. Nothing of its body is kept."""
+) -> tuple[OwnedJob, bool, Quote | None]:
+    """The job where it now is, whether it was there before, and what is to be told of it. Nothing
+    of its body is kept."""
     heavy = declares_more_than(request, LARGE)
     try:
         async with service.room(tenant), AsyncExitStack() as held:
             submission, keyed = await _order(request, service, kind, tenant, key, held)
             heavy = heavy or bool(submission.images)
-            return await _take(service, submission, tenant, keyed=keyed)
+            owned, replayed = await _take(service, submission, tenant, keyed=keyed)
+            return owned, replayed, _quote(service, submission)
     finally:
         if heavy:
             service.memory.soon()
@@ -187,8 +192,31 @@ async def _take(
     return OwnedJob(waits, tenant, submission.kind, submission.key), False
 
 
+def _quote(service: Service, submission: Submission) -> Quote | None:
+    runtime, now = service.dependencies.runtime, service.dependencies.store.now()
+    return quote(submission.manifest, runtime.settings, runtime.routes, runtime.gpus, now)
+
+
 async def _answer(
-    request: Request, service: Service, owned: OwnedJob, preference: ResponsePreference
+    request: Request,
+    service: Service,
+    owned: OwnedJob,
+    preference: ResponsePreference,
+    terms: Quote | None,
+) -> Response:
+    """The answer to the job's sender."""
+    answer = await _as_preferred(request, service, owned, preference, terms)
+    if not isinstance(answer, responses.Json):
+        responses.add_warnings(answer, terms)
+    return answer
+
+
+async def _as_preferred(
+    request: Request,
+    service: Service,
+    owned: OwnedJob,
+    preference: ResponsePreference,
+    terms: Quote | None,
 ) -> Response:
     id = owned.view.id
     request.state.job = id
@@ -197,7 +225,7 @@ async def _answer(
         with suppress(StoreError):  # it was taken in, and its id must not be lost
             owned = await waited(request, service, owned, preference.wait_s or 0)
         done = shows and owned.finished
-        answer = await image(request, service, owned, 0) if done else responses.job(owned)
+        answer = await image(request, service, owned, 0) if done else responses.job(owned, terms)
         if preference.wait_s is not None:
             answer.headers["Preference-Applied"] = f"wait={preference.wait_s}"
         return answer
@@ -250,7 +278,7 @@ def _responses() -> dict[int | str, dict[str, Any]]:
         },
         303: {
             "description": "The picture will be there: only for those who take pictures.",
-            "headers": headers("Location"),
+            "headers": headers("Location", "X-Warning"),
         },
         **problems(400, 401, 402, 403, 404, 408, 409, 413, 415, 422, 429, 500, 501, 502, 503),
     }

@@ -104,6 +104,12 @@ class JobRow:
         return self.cost.estimate_usd if self.cost else None
 
     @property
+    def estimate_most_usd(self) -> float | None:
+        """None where it is no more than `estimate_usd`."""
+        most = self.cost.estimate_most_usd if self.cost else None
+        return None if most == self.estimate_usd else most
+
+    @property
     def entry(self) -> str:
         return self.example.entry.removeprefix(INBOX)
 
@@ -236,6 +242,7 @@ class Report:
                     "seconds": job.seconds,
                     "cost_usd": job.cost_usd,
                     "estimate_usd": job.estimate_usd,
+                    "estimate_most_usd": job.cost.estimate_most_usd if job.cost else None,
                     "estimate_gpu": job.estimate_on,
                     "outputs": [each.key for each in job.result.outputs] if job.result else [],
                     "error": job.result.error.model_dump()

@@ -20,7 +20,8 @@ from workflows.validation import require_valid
 KIND = CharacterSheet()
 MODELS = load_models(None)
 GPUS = load_gpus(None)
-FLUX = load_routes(None).route("Flux")
+ROUTES = load_routes(None)
+FLUX = ROUTES.route("Flux")
 LORA = LoraFile("ann.safetensors", "loras/character-ann.safetensors", "ab" * 32, "ohwx woman")
 POLICY = Policy(word_filter, frozenset({"acme"}))
 
@@ -91,11 +92,15 @@ def test_the_work_is_each_view_once_and_each_face() -> None:
 def test_the_most_work_is_every_attempt() -> None:
     request = sheet(base="flux-dev", attempts_per_view=3)
     assert usd(KIND.most_work(request)) == pytest.approx(3 * usd(KIND.work(request)), rel=0.02)
+    *compositions, face = passes(KIND.most_work(request))
+    assert (sum(each.images for each in compositions), face.images) == (30, 27)
 
 
 def test_a_budget_below_one_try_a_view_is_refused() -> None:
-    estimate = costs.estimate(KIND.name, KIND.work(sheet()), GPUS.gpu("L40S"), FLUX, GPUS)
+    estimate = costs.job_estimate(KIND, sheet(), GPUS.gpu("L40S"), ROUTES, GPUS)
     assert estimate.usd is not None
+    assert estimate.most_usd is not None
+    assert estimate.usd * 2 < estimate.most_usd
     assert costs.over_budget(estimate, estimate.usd * 0.99) is not None
     assert costs.over_budget(estimate, estimate.usd * 1.01) is None
 

@@ -7,6 +7,7 @@ import pytest
 from pipeline.store.conditional import SafeStore
 from tests.pipeline.cli.conftest import Ryla
 from tests.support.manifests import manifest
+from tests.support.sheets import sheet_manifest
 
 Write = Callable[..., Path]
 
@@ -152,6 +153,27 @@ def test_waiting_shows_the_result_and_tells_whose_it_is(
     assert answer.document["results"][0]["result"]["status"] == "cancelled"
     error = answer.document["jobs"][0].get("error")
     assert (error is not None and error["code"] == "id_conflict") is other
+
+
+def test_a_sheet_s_price_and_what_its_budget_may_not_last_for_are_told(
+    ryla: Ryla, tmp_path: Path
+) -> None:
+    sheet = tmp_path / "ann.json"
+    sheet.write_bytes(sheet_manifest(max_cost_usd=0.015))
+
+    (said,) = ryla("submit", sheet, "--json").document["jobs"]
+    assert said["estimate"]["usd"] < 0.015 < said["estimate"]["most_usd"]
+    (warning,) = said["warnings"]
+
+    shown = ryla("submit", sheet)
+    least, most = said["estimate"]["usd"], said["estimate"]["most_usd"]
+    assert f"${least:.4f} to ${most:.4f}" in shown.out
+    assert f"{sheet}: {warning}" in shown.err
+
+
+def test_what_is_sent_unchecked_is_not_priced(ryla: Ryla, write: Write) -> None:
+    answer = ryla("submit", write("cat.json"), "--no-check", "--json")
+    assert "estimate" not in answer.document["jobs"][0]
 
 
 def test_waiting_shows_a_table_at_the_end(ryla: Ryla, write: Write) -> None:

@@ -9,8 +9,9 @@ from config.settings import Settings
 from handlers.character_sheet.combinations import Making
 from handlers.character_sheet.records import Picture, SheetRecords, Try
 from pipeline.contract.lease import Lease
+from pipeline.contract.manifest import parse_manifest
 from pipeline.contract.result import Result, Status
-from pipeline.dispatcher.preflight import preflight
+from pipeline.dispatcher.preflight import check_work, preflight
 from pipeline.queue.protocol import Preflight
 from pipeline.queue.spawn import SpawnPayload
 from pipeline.runtime import RuntimeConfig, load_runtime
@@ -43,6 +44,18 @@ def test_before_a_plan_stands_its_price_is_judged(attempt: int, sheet: StoredShe
     assert isinstance(refused, Result)
     assert refused.error is not None
     assert (refused.status, refused.error.code) == (Status.REJECTED, "over_budget")
+
+
+@pytest.mark.parametrize(("share", "taken"), [(0.99, False), (1.01, True)])
+def test_a_budget_for_one_try_a_view_is_enough_to_begin(share: float, taken: bool) -> None:
+    """Above that estimate and below the one for all tries the sheet may end partial."""
+    known = check_work("job", parse_manifest(sheet_manifest()), RUNTIME)
+    assert known.usd is not None
+    assert known.most_usd is not None
+    assert known.usd * 2 < known.most_usd
+    budget = sheet_manifest(max_cost_usd=known.usd * share)
+    decided = decide(budget, None, attempt=1, entry="inbox/job.json")
+    assert isinstance(decided, SpawnPayload) is taken
 
 
 def test_the_last_failure_leaves_what_was_made() -> None:

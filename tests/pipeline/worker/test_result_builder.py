@@ -92,6 +92,7 @@ def test_metrics_are_told_part_by_part(pipeline: PipelineFixture) -> None:
     assert parts == (1, 2, 3, 4, 5)
     assert (metrics.upload, metrics.total, metrics.gpu_seconds) == (0.5, 16, 19)
     assert metrics.estimate_seconds is not None
+    assert metrics.estimate_most_seconds == metrics.estimate_seconds  # nothing is tried twice
 
 
 def test_an_unsteady_clock_makes_no_negative_seconds(pipeline: PipelineFixture) -> None:

@@ -65,6 +65,39 @@ async def test_a_job_is_taken_into_the_inbox_and_the_dispatcher_hears_of_it(
     assert api.manifest(key)["input"] == SMALL
 
 
+SHEET = {"name": "Ann", "lora_id": "ann", "max_cost_usd": 0.03}
+"""Enough for each view once, and not for all tries."""
+
+
+async def test_whoever_sends_a_job_is_told_its_estimate_and_what_its_budget_may_not_last_for(
+    idle_desk: ApiFixture,
+) -> None:
+    sent = (await idle_desk.post("/character-sheet", json=SHEET)).json()
+
+    assert sent["estimate"]["gpu"] == "L40S"
+    assert sent["estimate"]["usd"] < 0.03 < sent["estimate"]["most_usd"]
+    assert sent["estimate"]["seconds"] < sent["estimate"]["most_seconds"]
+    (warning,) = sent["warnings"]
+    assert warning.startswith("it may end as a partial sheet: the estimate is $")
+    later = (await idle_desk.client.get(f"/jobs/{sent['id']}")).json()
+    assert not {"estimate", "warnings"} & later.keys()
+
+
+async def test_a_redirect_to_a_sheet_s_picture_has_the_warning_in_a_header(opened: Opened) -> None:
+    api = opened(Timeouts(look=0.01, first_look=0.0, image_wait=0.05))
+    answer = await api.post("/character-sheet", json=SHEET, prefer=None, accept="image/*")
+    assert answer.status_code == 303
+    assert answer.headers["x-warning"].startswith("it may end as a partial sheet")
+
+
+async def test_a_job_below_its_estimate_is_told_that_it_will_be_refused(api: ApiFixture) -> None:
+    dear = SMALL | {"max_cost_usd": 0.000001}
+    (warning,) = (await api.post(json=dear)).json()["warnings"]
+    assert warning.startswith("it will be refused: the estimate of $")
+    again = await api.ticks_until(asyncio.create_task(api.post(json=dear, prefer="wait=30")))
+    assert again.json()["result"]["error"]["code"] == "over_budget"
+
+
 async def test_who_waits_gets_the_result(api: ApiFixture) -> None:
     asking = asyncio.create_task(api.post(prefer="wait=30"))
 

@@ -112,6 +112,9 @@ def test_cost_is_nothing_and_the_estimate_names_its_gpu(report: Report) -> None:
     known = [job for job in ran if job.example.model != "workflow"]
     assert all(job.estimate_usd and job.estimate_usd > 0 for job in known)
     assert {job.estimate_on for job in ran} == {"A10", "L40S"}
+    again = {job.example.model for job in known if job.estimate_most_usd is not None}
+    assert "character-sheet" in again
+    assert "flux-dev" not in again
 
 
 def test_a_fault_is_told_at_the_top_and_at_its_check(report: Report, tmp_path: Path) -> None:
