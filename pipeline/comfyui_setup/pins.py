@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
+from pathlib import Path
 from types import MappingProxyType
 
 from workflows.required_nodes import INSTANTID
@@ -13,15 +12,19 @@ COMMIT = "2f35f4a08176d993cded35dac3332be4f7287f41"
 """Of that release: a tag can be moved."""
 PYTHON = "3.11"
 
-TORCH = ("torch", "torchvision", "torchaudio")
-"""Installed beforehand, or ComfyUI's requirements take whichever is newest that day."""
+LOCKS = Path(__file__).parent / "locks"
+"""Files of packages with a version and hashes each, computed by `make lock`. `comfyui.txt` has all
+that this ComfyUI and the packs of our graphs lead to."""
 
-
-@cache
-def constraints() -> tuple[str, ...]:
-    """A version for every package that ComfyUI and the packs lead to; `make lock` computes them."""
-    text = (resources.files("pipeline.comfyui_setup") / "constraints.txt").read_text("utf-8")
-    return tuple(text.splitlines())
+OTHERWISE = (
+    "torch==2.11.0",
+    "torchvision==0.26.0",
+    "torchaudio==2.11.0",
+    "numpy<2.4",
+    "transformers<5",
+)
+"""Of another ComfyUI, which has no lock: installed beforehand, or its requirements take whichever
+is newest that day."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +36,11 @@ class Pack:
     repository: str
     commit: str
     requirements: tuple[str, ...]
-    """In the place of its own requirements.txt."""
+    """In the place of its own requirements.txt, where there is no lock."""
     needed: bool = True
     """Whether our graphs use it."""
+    lock: str | None = None
+    """The file with its packages, where they are not in `comfyui.txt`."""
 
 
 PACKS: Mapping[str, Pack] = MappingProxyType(
@@ -63,12 +68,13 @@ PACKS: Mapping[str, Pack] = MappingProxyType(
                     "matplotlib",
                 ),
                 needed=False,
+                lock="seedvr2_videoupscaler.txt",
             ),
         )
     }
 )
 
 ONNXRUNTIME: Mapping[bool, str] = MappingProxyType({True: "onnxruntime-gpu", False: "onnxruntime"})
-"""By whether there is an NVIDIA GPU. Exactly one may be installed."""
+"""By whether there is an NVIDIA GPU. Exactly one may be installed, from the lock of its name."""
 EXCLUDED = ("opencv-python", "onnxruntime", "onnxruntime-gpu")
 """insightface asks for these by name; what stands in their place is installed by us."""

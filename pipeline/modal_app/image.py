@@ -2,17 +2,19 @@
 
 In the order of how seldom a part changes: system packages, comfy-cli, ComfyUI with its node packs
 and torch, our packages, the check of the nodes, variables, and the project's own code last.
+
+The code is copied and compiled, not mounted: each container's first import would compile it anew.
 """
 
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Protocol, Self, TypeVar
 
 from config.settings import Settings, variable
-from pipeline.comfyui_setup.install import CONSTRAINTS_FILE, UNTRACKED, InstallOptions, steps
-from pipeline.comfyui_setup.pins import PYTHON, constraints
+from pipeline.comfyui_setup.install import UNTRACKED, InstallOptions, steps
+from pipeline.comfyui_setup.pins import PYTHON
 from pipeline.modal_app import resources
 from pipeline.modal_app.container_files import CHECKED, PACKAGES, is_shipped, overlays
 
@@ -20,6 +22,9 @@ UV = "0.13.9"
 BUILDER = "2026.10"
 """The platform's epoch of images, which decides the base's packages; else it is the workspace's."""
 CHECK_CODE = PurePosixPath("/opt/ryla/check")
+LOCKS = PurePosixPath("/opt/ryla/locks")
+COMPILE = ("python", "-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash")
+"""Compiled for good: in an image no file changes, so no start need compare times."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,8 @@ class Recipe:
     tools: str | None = None
     """File of hash-pinned packages that the commands are run with. Those of `requirements` come
     after them: a change of ours leaves what the commands made as it is."""
+    locks: str | None = None
+    """Folder of hash-pinned packages that the commands install."""
     commands: tuple[str, ...] = ()
     """Lines of shell."""
     check: str | None = None
@@ -60,7 +67,7 @@ class Image(Protocol):
         local_path: Path,
         remote_path: str,
         *,
-        copy: bool = False,
+        copy: bool,
         ignore: Callable[[Path], bool],
     ) -> Self: ...
 
@@ -76,25 +83,21 @@ def service() -> Recipe:
 
 
 def worker() -> Recipe:
-    options = InstallOptions(Path(resources.COMFYUI), base_python="python")
+    options = InstallOptions(Path(resources.COMFYUI), base_python="python", locks=Path(LOCKS))
     return Recipe(
         requirements="requirements/gpu.txt",  # with onnxruntime for GPUs alone
         env=resources.WORKER,
         tools="requirements/comfy_cli.txt",
-        build_env={**UNTRACKED, "PIP_NO_CACHE_DIR": "1"},  # else gigabytes of it are in the image
+        build_env={
+            **UNTRACKED,
+            "PIP_NO_CACHE_DIR": "1",  # else gigabytes of it are in the image
+            "PIP_ONLY_BINARY": ":all:",  # what builds a package has no hash
+        },
         apt=("git",),
-        commands=tuple(_comfyui(options)),
+        locks="pipeline/comfyui_setup/locks",
+        commands=tuple(shlex.join(step.command) for step in steps(options, "comfy")),
         check=f"python -m pipeline.comfyui_setup.check {options.folder}",
     )
-
-
-def _comfyui(options: InstallOptions) -> Iterable[str]:
-    """The commands of `ryla comfyui install`: torch is there before anything may ask for it."""
-    pins = shlex.join(["printf", r"%s\n", *constraints()])
-    for step in steps(options, "comfy"):
-        if step.name == "torch":
-            yield f"{pins} > {options.folder / CONSTRAINTS_FILE}"
-        yield shlex.join(step.command)
 
 
 def build(base: ImageT, recipe: Recipe, root: Path, settings: Settings) -> ImageT:
@@ -103,12 +106,16 @@ def build(base: ImageT, recipe: Recipe, root: Path, settings: Settings) -> Image
     image = image.apt_install(*recipe.apt) if recipe.apt else image
     if recipe.tools is not None:
         image = _with_packages(image, root / recipe.tools)
+    if recipe.locks is not None:
+        image = image.add_local_dir(
+            root / recipe.locks, str(LOCKS), copy=True, ignore=lambda path: path.suffix != ".txt"
+        )
     if recipe.commands:
         image = image.run_commands(*recipe.commands)
     image = _with_packages(image, root / recipe.requirements)
     if recipe.check is not None:
         for folder in CHECKED:
-            image = _with_folder(image, root, folder, CHECK_CODE, copy=True)
+            image = _with_folder(image, root, folder, CHECK_CODE)
         image = image.run_commands(f"cd {CHECK_CODE} && {recipe.check}")
     tables = overlays(settings)
     # A secret that says otherwise wins over what an image says.
@@ -117,6 +124,8 @@ def build(base: ImageT, recipe: Recipe, root: Path, settings: Settings) -> Image
     image = image.env({**recipe.env, **named, **places})
     for folder in PACKAGES:
         image = _with_folder(image, root, folder, resources.CODE)
+    code = (str(resources.CODE / folder) for folder in PACKAGES)
+    image = image.run_commands(shlex.join((*COMPILE, *code)))
     for local, remote in tables.values():
         image = image.add_local_file(local.absolute(), str(remote))
     return image
@@ -131,12 +140,10 @@ def _with_packages(image: ImageT, requirements: Path) -> ImageT:
     )
 
 
-def _with_folder(
-    image: ImageT, root: Path, folder: str, into: PurePosixPath, *, copy: bool = False
-) -> ImageT:
+def _with_folder(image: ImageT, root: Path, folder: str, into: PurePosixPath) -> ImageT:
     return image.add_local_dir(
         root / folder,
         str(into / folder),
-        copy=copy,
+        copy=True,
         ignore=lambda path: not is_shipped(PurePosixPath(folder) / path.as_posix()),
     )

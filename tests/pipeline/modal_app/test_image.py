@@ -1,15 +1,20 @@
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Self
 
 import pytest
 
 from config.settings import Settings
-from pipeline.comfyui_setup.pins import COMFYUI, COMMIT, PACKS, constraints
+from pipeline.comfyui_setup.pins import COMFYUI, COMMIT, LOCKS, PACKS
 from pipeline.modal_app import image, resources
+from pipeline.modal_app.container_files import PACKAGES
 from pipeline.modal_app.image import Recipe, build
 from workflows.required_nodes import INSTANTID
 
@@ -44,7 +49,7 @@ class Lines:
         local_path: Path,
         remote_path: str,
         *,
-        copy: bool = False,
+        copy: bool,
         ignore: Callable[[Path], bool],
     ) -> Self:
         files = (each for each in sorted(local_path.rglob("*")) if each.is_file())
@@ -73,18 +78,39 @@ def test_what_changes_seldom_comes_first_and_the_projects_source_last(worker: li
     order = [
         at(worker, "^apt git"),
         at(worker, "^uv .*requirements/comfy_cli.txt"),
+        at(worker, "^copy /opt/ryla/locks/comfyui.txt"),
         at(worker, f"^run comfy .*install --version {COMFYUI}"),
-        at(worker, "pip install .* torch torchvision torchaudio$"),
-        at(worker, r"pip install .*-r \S*/requirements.txt"),
+        at(worker, "pip install .*--require-hashes"),
+        at(worker, r"pip install .*-r\S*/requirements.txt"),
         at(worker, "^uv .*requirements/gpu.txt"),
         at(worker, "^copy /opt/ryla/check/workflows/required_nodes.py"),
         at(worker, "^run .* -m pipeline.comfyui_setup.check /opt/ComfyUI"),
         at(worker, "^env RYLA_COMFYUI_DIR=/opt/ComfyUI"),
-        at(worker, "^ship /root/system/__init__.py"),
+        at(worker, "^copy /root/system/__init__.py"),
+        at(worker, "^run .*compileall"),
     ]
     assert order == sorted(order)
-    shipped = worker[order[-1] :]
-    assert all(line.startswith("ship ") for line in shipped)
+    assert order[-1] == len(worker) - 1
+    assert all(line.startswith("copy /root/") for line in worker[order[-2] : -1])
+
+
+def test_the_code_is_compiled_for_good_where_the_image_is_built(
+    worker: list[str], tmp_path: Path
+) -> None:
+    # As a start would otherwise do it, at each first import in each container.
+    shutil.copytree(ROOT / "system", tmp_path / "system", ignore=lambda *_: ["__pycache__"])
+    command = shlex.split(worker[-1].removeprefix("run "))
+    places = [word for word in command if word.startswith("/root/")]
+    assert places == [f"/root/{folder}" for folder in PACKAGES]
+
+    here = [sys.executable, *command[1 : -len(places)], str(tmp_path / "system")]
+    subprocess.run(here, check=True)
+
+    sources = list(tmp_path.rglob("*.py"))
+    compiled = [Path(cache_from_source(source)) for source in sources]
+    assert sources
+    # Of a hash, and never looked at again: PEP 552.
+    assert {each.read_bytes()[4:8] for each in compiled} == {b"\x01\0\0\0"}
 
 
 def test_the_build_reports_to_nobody_and_keeps_no_downloads(worker: list[str]) -> None:
@@ -93,12 +119,13 @@ def test_the_build_reports_to_nobody_and_keeps_no_downloads(worker: list[str]) -
     assert at(worker, "^env PIP_NO_CACHE_DIR=1") < first
 
 
-def test_the_torch_trio_is_pinned_where_anything_could_ask_for_another(worker: list[str]) -> None:
-    wrote = at(worker, "^run printf .*torch==")
-    assert set(constraints()) < set(shlex.split(worker[wrote]))
-    installs = [line for line in worker if " -m pip install " in line]
-    assert installs
-    assert all("--constraint /opt/ComfyUI/ryla-constraints.txt" in line for line in installs)
+def test_comfyuis_packages_are_installed_by_hash_and_nothing_is_built(worker: list[str]) -> None:
+    first, second = [line for line in worker if " -m pip install " in line]
+    assert "--require-hashes --no-deps -r/opt/ryla/locks/comfyui.txt" in first
+    assert first.endswith("-r/opt/ryla/locks/onnxruntime-gpu.txt")
+    # Of ComfyUI's own list nothing is fetched: a line that the locks leave open ends the build.
+    assert "--no-deps --no-index -r/opt/ComfyUI/requirements.txt" in second
+    assert "env PIP_ONLY_BINARY=:all:" in worker
 
 
 def test_node_packs_are_taken_at_their_commits(worker: list[str]) -> None:
@@ -117,16 +144,15 @@ def test_every_package_of_ours_is_pinned_by_hash() -> None:
 def test_each_environment_has_exactly_one_onnxruntime(worker: list[str]) -> None:
     ours = (ROOT / image.worker().requirements).read_text()
     assert re.findall(r"^(onnxruntime[a-z-]*)==", ours, re.MULTILINE) == ["onnxruntime-gpu"]
-    installs = [line for line in worker if " -m pip install " in line]
-    comfyuis = [
-        word for line in installs for word in line.split() if word.startswith("onnxruntime")
-    ]
-    assert comfyuis == ["onnxruntime-gpu"]
+    locks = [Path(word).name for line in worker for word in line.split() if word[:2] == "-r"]
+    assert [name for name in locks if "onnxruntime" in name] == ["onnxruntime-gpu.txt"]
+    assert not [name for name in locked("comfyui.txt") if name.startswith("onnxruntime")]
 
 
 def test_the_service_image_has_neither_comfyui_nor_torch() -> None:
     said = lines(image.service())
-    assert not any("comfy " in line or "torch" in line for line in said if "ship" not in line)
+    built = [line for line in said if not line.startswith(("copy", "ship"))]
+    assert not any("comfy " in line or "torch" in line for line in built)
 
 
 def test_no_weights_no_secrets_and_no_tests_are_shipped(worker: list[str]) -> None:
@@ -148,6 +174,12 @@ def test_tables_of_the_operators_are_shipped_and_named(tmp_path: Path) -> None:
 )
 def test_events_say_which_environment_they_are_of(settings: dict[str, str], name: str) -> None:
     assert f"env RYLA_ENVIRONMENT={name}" in lines(image.service(), **settings)
+
+
+def locked(name: str) -> dict[str, str]:
+    """Package → version."""
+    text = (LOCKS / name).read_text()
+    return dict(re.findall(r"^([a-z0-9.-]+)==([^ ]+)", text, re.MULTILINE))
 
 
 def packages(file: str) -> set[str]:
@@ -179,7 +211,6 @@ def test_onnxruntime_finds_the_cuda_libraries_of_comfyuis_torch(worker: list[str
 @pytest.mark.parametrize("library", resources.CUDA_LIBRARIES)
 def test_comfyuis_environment_has_each_library_in_the_major_that_is_asked_for(library: str) -> None:
     package, major = resources.CUDA_LIBRARIES[library], library.rpartition(".")[2]
-    pinned = dict(line.split(" ")[0].split("==") for line in constraints() if "==" in line)
-    assert pinned[package].split(".")[0] == major
+    assert locked("comfyui.txt")[package].split(".")[0] == major
     ours = packages("requirements/gpu.txt")
     assert "onnxruntime-gpu==1.31.1" in ours, "another version: look again what it asks for"

@@ -8,6 +8,10 @@ from tests.support.modal_plane.apps import BUILDER
 from tests.support.modal_plane.state import Function, State
 from tests.support.modal_plane.wire import SUCCESS, Part, not_found, pb
 
+COPY = "COPY . /"
+CODE = "/root/"
+"""What is copied elsewhere, the build alone needs."""
+
 
 class Files(Part):
     def __init__(self, state: State) -> None:
@@ -66,13 +70,29 @@ def image_lines(state: State, image_id: str) -> list[str]:
 
 
 def shipped(state: State, function: Function) -> dict[str, pb.MountFile]:
-    """Path in the container -> file, of all that a container of it gets mounted."""
+    """Path in the container -> file, of all that a container of it gets mounted, and of the code
+    that was copied into its image."""
     definition = function.definition
-    return {
+    mounted = {
         path: file
         for mount in definition.mount_ids
         for path, file in state.mounts.get(mount, {}).items()
     }
+    return _copied(state, definition.image_id) | mounted
+
+
+def _copied(state: State, image_id: str) -> dict[str, pb.MountFile]:
+    if image_id not in state.images:
+        return {}
+    image = state.images[image_id].image
+    files = {
+        path: file
+        for base in image.base_images
+        for path, file in _copied(state, base.image_id).items()
+    }
+    if COPY in image.dockerfile_commands:
+        files |= state.mounts[image.context_mount_id]
+    return {path: file for path, file in files.items() if path.startswith(CODE)}
 
 
 def lay_out(state: State, function: Function, root: Path) -> None:
