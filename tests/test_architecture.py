@@ -62,6 +62,10 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
         ),
         *("store", "handlers", "workflows", "events", "config", "system"),
     ),
+    "pipeline/batches": (
+        *("dispatcher", "jobs", "inputs", "sheets", "loras", "costs", "runtime", "contract"),
+        *("store", "handlers", "config"),
+    ),
     "pipeline/dispatcher": (
         *(
             "inputs",
@@ -76,7 +80,6 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
         ),
         *("handlers", "workflows", "events", "config", "system"),
     ),
-    "pipeline/batches": ("contract", "store", "config"),
     "pipeline/jobs": (
         *(
             "inputs",

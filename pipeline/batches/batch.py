@@ -49,6 +49,8 @@ class BatchRow(_Part):
     """Of the row's job. A view that was made again later is in a job of its own."""
     character: Annotated[str, Field(max_length=200)]
     manifest_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    estimate_usd: float | None = None
+    """With one try of each view; null where no estimate could be made."""
 
 
 class Batch(_Part):
@@ -59,7 +61,10 @@ class Batch(_Part):
     """By the store's clock, UTC."""
     rows: Annotated[tuple[BatchRow, ...], Field(min_length=1, max_length=MAX_ROWS)]
     estimate_usd: float | None = None
-    """Of all rows, as it was shown before they were sent; null where none could be made."""
+    """Of all rows with one try of each view, as it was shown before they were sent; null where none
+    could be made."""
+    most_usd: float | None = None
+    """Likewise, with all tries."""
     budget_usd: float | None = None
 
     def body(self) -> bytes:

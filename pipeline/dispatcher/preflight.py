@@ -137,6 +137,17 @@ def _acceptable(ask: Preflight, runtime: RuntimeConfig, now: datetime, sheet: _B
     _refuse_too_large(ask.body)
     manifest = parse_manifest(ask.body)
     check_key(parse_inbox_key(lease.entry), manifest)
+    require_wanted(manifest, runtime, now)
+    priced = manifest.max_cost_usd is not None and sheet.found is None
+    check_work(lease.id, manifest, runtime, priced=priced)
+    return manifest
+
+
+def require_wanted(manifest: Manifest, runtime: RuntimeConfig, now: datetime) -> None:
+    """What a sender may ask of this deployment, now by the store's clock.
+
+    Raises a PolicyRefused, InvalidField for a callback that is not allowed, DeadlineExceeded.
+    """
     require_callback(manifest.callback_url, runtime.settings)
     runtime.policy.require(_policy_subject(manifest))
     if deadline_passed(manifest, now):
@@ -146,9 +157,6 @@ def _acceptable(ask: Preflight, runtime: RuntimeConfig, now: datetime, sheet: _B
             value=str(manifest.deadline),
             hint="Give a later deadline, or a higher priority.",
         )
-    priced = manifest.max_cost_usd is not None and sheet.found is None
-    check_work(lease.id, manifest, runtime, priced=priced)
-    return manifest
 
 
 def _policy_subject(manifest: Manifest) -> PolicySubject:

@@ -75,14 +75,14 @@ def inbox_id(key: str) -> str | None:
 
 def look_up(store: SafeStore, ids: Collection[str]) -> dict[str, JobView]:
     """Where each of these jobs is. Lists the inbox at most once, for those found nowhere else."""
-    views = {id: _result_or_lease(store, id) for id in ids}
+    views = {id: result_or_lease(store, id) for id in ids}
     missing = {id for id, view in views.items() if view.state is State.UNKNOWN}
     for id, entry in find_waiting(store, missing).items():
         views[id] = JobView(id, State.WAITING, since=entry.last_modified)
     # One that was claimed or finished between those readings has gone forward.
     for id, view in views.items():
         if view.state is State.UNKNOWN:
-            views[id] = _result_or_lease(store, id)
+            views[id] = result_or_lease(store, id)
     return views
 
 
@@ -120,7 +120,8 @@ def read_result(store: SafeStore, id: str) -> JobView | None:
     return JobView(id, State.FINISHED, Result.parse(stored.body), since=stored.last_modified)
 
 
-def _result_or_lease(store: SafeStore, id: str) -> JobView:
+def result_or_lease(store: SafeStore, id: str) -> JobView:
+    """Where this job is, without a look into the inbox: one that waits there is UNKNOWN."""
     done = read_result(store, id)
     if done is not None:
         return done
@@ -160,13 +161,16 @@ class LeaseWatch:
     """Looks at leases again and again: one LIST a look, and a GET for each that changed."""
 
     store: SafeStore
+    prefix: str = LEASES
+    """Of the leases that are looked at."""
     reads: int = 0
     """Leases read so far."""
     _lease_cache: LeaseCache = field(default_factory=LeaseCache)
 
     def look(self) -> dict[str, JobView]:
-        """By id, every job that has a lease."""
-        entries = {id: each for each in listed(self.store, LEASES) if (id := lease_id(each.key))}
+        """By id, every job that has such a lease."""
+        seen = listed(self.store, self.prefix)
+        entries = {id: each for each in seen if (id := lease_id(each.key))}
         self._lease_cache.keep_only(entries)
         changed = [
             held.id
