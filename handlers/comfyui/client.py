@@ -4,22 +4,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from config.errors import ComfyError, ComfyProtocolError, GraphRejected, PromptInterrupted
 from handlers.comfyui import outputs
-from handlers.comfyui.session import OnProgress, PromptSession, ShouldStop, Waits
+from handlers.comfyui.prompt import OnProgress, Prompt, ShouldStop, Waits, Watch, ignore, never
+from handlers.comfyui.session import PromptSession
 from handlers.comfyui.transport import Reply, Transport
+from handlers.comfyui.websocket import ComfySocket
 from handlers.kinds.base import PromptRun
-
-
-def _ignore(fraction: float, node_class: str | None) -> None:
-    """No progress is wanted."""
-
-
-def _never() -> bool:
-    return False
 
 
 class ComfyClient:
@@ -47,8 +42,16 @@ class ComfyClient:
         self._transport = Transport(
             base_url, connect_s=self._waits.connect_s, reply_s=self._waits.reply_s, clock=clock
         )
+        self._lock = Lock()
+        self._kept: ComfySocket | None = None
+        """That of the last prompt that ended over it, for the next one."""
+        self._ahead: dict[str, PromptSession] = {}
+        """Prompts that were sent and that nobody waits for yet, by id."""
 
     def close(self) -> None:
+        for prompt_id in list(self._ahead):
+            self.take_back(prompt_id)
+        self._keep(None)
         self._transport.close()
 
     def __enter__(self) -> Self:
@@ -97,47 +100,82 @@ class ComfyClient:
         """Unload the models and empty the node cache, once ComfyUI is idle."""
         self._post("/free", json={"unload_models": True, "free_memory": True})
 
+    def is_in_touch(self) -> bool:
+        """Whether it answers over the socket that the last prompt left open. Says nothing of a
+        server that no prompt has ended on, or the last of them badly."""
+        with self._lock:
+            return self._kept is not None and self._kept.is_answered()
+
     def run(
         self,
         graph: Mapping[str, Any],
         *,
         prompt_id: str,
         deadline_s: float,
-        on_progress: OnProgress = _ignore,
-        should_stop: ShouldStop = _never,
+        on_progress: OnProgress = ignore,
+        should_stop: ShouldStop = never,
         extra_data: Mapping[str, Any] = MappingProxyType({}),
         beside: Mapping[str, Any] = MappingProxyType({}),
+        then: Prompt | None = None,
     ) -> PromptRun:
         """Run a graph in API format to its end and read every file that it saved.
 
-        `prompt_id` must be new to this server. `on_progress` gets a fraction of 0 to 1 that never
-        falls, and the class of the running node. When `should_stop` says so, or after `deadline_s`
-        seconds, the prompt is interrupted. `beside` are nodes under ids of their own that nothing
-        is linked to: ComfyUI never runs them, but keeps what they gave before. Raises a ComfyError.
+        `prompt_id` must be new to this server, or that of a prompt that was sent ahead.
+        `on_progress` gets a fraction of 0 to 1 that never falls, and the class of the running node.
+        When `should_stop` says so, or after `deadline_s` seconds, the prompt is interrupted.
+        `beside` are nodes under ids of their own that nothing is linked to: ComfyUI never runs
+        them, but keeps what they gave before. `then` is sent ahead while this one runs: call `run`
+        with its id, or take it back. Raises a ComfyError, and then `then` is taken back.
         """
         with self._explained():
-            session = PromptSession(
-                self._transport,
-                graph,
-                prompt_id,
-                waits=self._waits,
-                clock=self._clock,
-                deadline_s=deadline_s,
-                on_progress=on_progress,
-                should_stop=should_stop,
-                extra_data=extra_data,
-                beside=beside,
+            session = self._ahead.pop(prompt_id, None) or self._session(
+                Prompt(graph, prompt_id, extra_data, beside)
             )
-            entry = session.run()
-            tracker = session.tracker
-            timings = tracker.timings(self._clock())
+            try:
+                entry = session.run(Watch(deadline_s, on_progress, should_stop), then)
+                timings = session.tracker.timings(self._clock())
+            finally:
+                self._settle(session)
             files = [
                 *outputs.read_all(entry.outputs, self._folder, self._transport),
-                *tracker.images,
+                *session.tracker.images,
             ]
-            outputs.check_complete(tracker.classes, files)
+            outputs.check_complete(session.tracker.classes, files)
         on_progress(1.0, None)
         return PromptRun(prompt_id, tuple(files), timings)
+
+    def is_ahead(self, prompt_id: str) -> bool:
+        """Whether it was sent ahead, and nobody waits for it yet."""
+        return prompt_id in self._ahead
+
+    def take_back(self, prompt_id: str) -> None:
+        """Of a prompt that was sent ahead: nobody will wait for it."""
+        if session := self._ahead.pop(prompt_id, None):
+            session.take_back()
+            self._settle(session)
+
+    def _session(self, prompt: Prompt) -> PromptSession:
+        with self._lock:
+            wire, self._kept = self._kept, None
+        if wire is None or not wire.is_alive():
+            wire = ComfySocket(self._transport, connect_s=self._waits.connect_s)
+        return PromptSession(self._transport, wire, prompt, waits=self._waits, clock=self._clock)
+
+    def _settle(self, session: PromptSession) -> None:
+        """The socket goes on to the next prompt. One over which a prompt did not end as it should
+        is closed: it may be deaf, and something of that prompt may still come."""
+        if session.next is not None:
+            self._ahead[session.next.prompt_id] = session.next
+        elif session.wire_is_good:
+            self._keep(session.wire)
+        else:
+            session.wire.close()
+
+    def _keep(self, wire: ComfySocket | None) -> None:
+        with self._lock:
+            before, self._kept = self._kept, wire
+        if before is not None:
+            before.close()
 
     def _get(self, path: str) -> dict[str, Any]:
         with self._explained():

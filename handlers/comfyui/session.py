@@ -1,16 +1,18 @@
-"""One prompt from POST to its end, over a socket of its own.
+"""One prompt from POST to its end, over a socket that is open before the POST.
 
 The socket tells most; where it is silent or gone, /queue and /history are asked. Whatever way a
 session ends early, its prompt is taken off ComfyUI's queue or interrupted, so that no GPU time goes
 into a result that nobody reads.
+
+    submit() ─ run() ──────────────┐          The next prompt is sent while one runs. ComfyUI takes
+       then: submit() ─────────────┴─ run()   one after the other, and so do the frames.
 """
 
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Final, Literal
-from uuid import uuid4
 
 import httpx
 
@@ -23,115 +25,121 @@ from config.errors import (
     PromptInterrupted,
 )
 from handlers.comfyui import frames, outputs, replies
+from handlers.comfyui.prompt import Prompt, Waits, Watch
 from handlers.comfyui.prompt_tracker import PromptTracker
 from handlers.comfyui.replies import HistoryEntry
 from handlers.comfyui.transport import Reply, Transport
 from handlers.comfyui.websocket import ComfySocket
 from system.backoff import Backoff
 
-OnProgress = Callable[[float, str | None], None]
-"""Gets a fraction of 0 to 1 that never falls, and the class of the running node."""
-ShouldStop = Callable[[], bool]
-"""Whether to interrupt the prompt. Asked with every frame, and each 0.2 s without one."""
-
 _TICK_S: Final = 0.2
 """How often `should_stop` and the deadline are looked at while the socket is silent."""
 _HISTORY_BACKOFF: Final = Backoff(first_s=0.005, longest_s=_TICK_S)
-
-
-@dataclass(frozen=True)
-class Waits:
-    """How long each thing may take, in seconds."""
-
-    connect_s: float = 5.0
-    """To connect, for HTTP and for the socket."""
-    reply_s: float = 30.0
-    """An ordinary HTTP answer."""
-    poll_s: float = 2.0
-    """Silence on the socket before /queue and /history are asked."""
-    poll_reply_s: float = 5.0
-    """Their answer. Loading a model can keep ComfyUI from answering for a while."""
-    silence_s: float = 120.0
-    """No frame and no answer at all, before ComfyUI counts as hung."""
-    pace: float = 10.0
-    """So many times the median of its steps may pass until a sampler's next one, `step_s` at least,
-    before ComfyUI counts as hung, whatever it answers."""
-    step_s: float = 20.0
-    """Seconds; see `pace`."""
-    settle_s: float = 2.0
-    """A prompt whose POST got no reply may take this long to show in the queue."""
-    history_s: float = 5.0
-    """History may lag this much behind the prompt's end."""
-    stop_s: float = 3.0
-    """An interrupted prompt may take this long to stop; after that it is left alone."""
 
 
 class PromptSession:
     def __init__(
         self,
         transport: Transport,
-        graph: Mapping[str, Any],
-        prompt_id: str,
+        wire: ComfySocket,
+        prompt: Prompt,
         *,
         waits: Waits,
         clock: Callable[[], float],
-        deadline_s: float,
-        on_progress: OnProgress,
-        should_stop: ShouldStop,
-        extra_data: Mapping[str, Any],
-        beside: Mapping[str, Any],
     ) -> None:
-        self.tracker = PromptTracker(graph, prompt_id)
+        self.tracker = PromptTracker(prompt.graph, prompt.id)
+        self.wire = wire
+        self.next: PromptSession | None = None
+        """Over the same socket, once this one has sent it."""
         self._transport = transport
-        self._graph = {**graph, **beside}
-        self._id = prompt_id
-        self._client_id = uuid4().hex
+        self._prompt = prompt
+        self._id = prompt.id
         self._waits = waits
         self._clock = clock
-        self._deadline_s = deadline_s
-        self._deadline = clock() + deadline_s
-        self._on_progress = on_progress
-        self._should_stop = should_stop
-        self._extra_data = extra_data
+        self._watched = Watch()
+        self._deadline = math.inf
         self._reported: tuple[float, str | None] = (0.0, None)
-        self._wire = ComfySocket(transport, self._client_id, connect_s=waits.connect_s)
+        self._drops = 0
+        """Of the socket, when the prompt was sent."""
         self._reopen_at = 0.0
         self._poll_at = 0.0
         self._alive_at = 0.0
         self._absences = 0
         self._entry: HistoryEntry | None = None
-        self._missed = False
-        """The socket was gone for a while: frames may have been lost."""
+        self._sent = False
         self._unsettled = False
         """The prompt may be in ComfyUI's hands."""
 
-    def run(self) -> HistoryEntry:
-        """Run the prompt to its end. What it saved stands in the history entry.
+    def run(self, watch: Watch, then: Prompt | None = None) -> HistoryEntry:
+        """Run the prompt to its end. What it saved stands in the history entry. Meanwhile `then` is
+        sent, which ComfyUI begins right afterwards; its session stands in `next`.
 
-        Raises a ComfyError, or whatever `on_progress` and `should_stop` raise.
+        Raises a ComfyError, or whatever `on_progress` and `should_stop` raise; the next prompt is
+        taken back then too.
         """
+        self._watched, self._deadline = watch, self._clock() + watch.deadline_s
         try:
-            self._wire.open()
-            self._submit()
-            self._watch()
+            if not self._sent:
+                self.submit()
+            self._heard()
+            if then is not None:
+                self._send_ahead(then)
+            self._follow()
             return self._outcome()
-        finally:
-            if self._unsettled:
-                self._withdraw()
-            self._wire.close()
+        except BaseException:
+            self.take_back()
+            raise
+
+    @property
+    def prompt_id(self) -> str:
+        return self._prompt.id
+
+    @property
+    def wire_is_good(self) -> bool:
+        """Whether the prompt's end came over the socket, so that the next one's will."""
+        return self.tracker.ended and self.wire.is_open
+
+    def take_back(self) -> None:
+        """Nobody waits for the prompt any more, nor for the next one. The last comes first, or
+        ComfyUI would begin it."""
+        if self.next is not None:
+            self.next.take_back()
+            self.next = None
+        if self._unsettled:
+            self._withdraw()
 
     # -- submitting
 
-    def _submit(self) -> None:
-        """POST once. It is not idempotent: the same id posted twice runs twice."""
+    def _send_ahead(self, then: Prompt) -> None:
+        """What goes wrong with it is told by its own run, which sends it again: never delivered, or
+        refused."""
+        ahead = PromptSession(
+            self._transport, self.wire, then, waits=self._waits, clock=self._clock
+        )
+        try:
+            ahead.submit()
+        except ComfyError:
+            ahead.take_back()
+            return
+        self.next = ahead
+
+    def submit(self) -> None:
+        """POST once. It is not idempotent: the same id posted twice runs twice. The socket is open
+        before it, so none of its frames is lost.
+
+        Raises a ComfyError.
+        """
+        if not self.wire.is_open:
+            self.wire.open()
+        self._drops = self.wire.drops
         self._heard()
         body: dict[str, Any] = {
-            "prompt": self._graph,
-            "client_id": self._client_id,
+            "prompt": {**self._prompt.graph, **self._prompt.beside},
+            "client_id": self.wire.client_id,
             "prompt_id": self._id,
         }
-        if self._extra_data:
-            body["extra_data"] = self._extra_data
+        if self._prompt.extra_data:
+            body["extra_data"] = self._prompt.extra_data
         for may_repeat in (True, False):
             self._unsettled = True
             try:
@@ -141,11 +149,13 @@ class PromptSession:
                 raise self._transport.translate(error, "POST /prompt") from error
             except httpx.RequestError as error:
                 if self._has_appeared():
+                    self._sent = True
                     return
                 # A server that is merely slow can still apply the first one.
                 if isinstance(error, httpx.TimeoutException) or not may_repeat:
                     raise self._transport.translate(error, "POST /prompt") from error
             else:
+                self._sent = True
                 return
 
     def _has_appeared(self) -> bool:
@@ -177,7 +187,7 @@ class PromptSession:
 
     # -- watching
 
-    def _watch(self) -> None:
+    def _follow(self) -> None:
         while not self.tracker.ended and self._entry is None:
             self._obey()
             self._listen()
@@ -186,10 +196,10 @@ class PromptSession:
         self._unsettled = False
 
     def _obey(self) -> None:
-        if self._should_stop():
+        if self._watched.should_stop():
             raise PromptInterrupted("Stopped on request" + self._stop())
         if self._clock() >= self._deadline:
-            raise ComfyTimeout(f"No end within {self._deadline_s:g} s" + self._stop())
+            raise ComfyTimeout(f"No end within {self._watched.deadline_s:g} s" + self._stop())
         if (stalled := self.tracker.stalled_s(self._clock())) is not None:
             since_s, step_s = stalled
             if since_s > max(self._waits.step_s, self._waits.pace * step_s):
@@ -200,11 +210,11 @@ class PromptSession:
 
     def _listen(self) -> None:
         """Take one frame, or let one tick pass."""
-        if not self._wire.is_open and not self._reopen():
+        if not self.wire.is_open and not self._reopen():
             time.sleep(_TICK_S)
             return
-        message, now = self._wire.receive(_TICK_S), self._clock()
-        if not self._wire.is_open:
+        message, now = self.wire.receive(_TICK_S), self._clock()
+        if not self.wire.is_open:
             self._poll_at = now
         if message is None:
             return
@@ -214,16 +224,15 @@ class PromptSession:
         report = (self.tracker.fraction, self.tracker.node_class)
         if report != self._reported and not self.tracker.ended:
             self._reported = report
-            self._on_progress(*report)
+            self._watched.on_progress(*report)
 
     def _reopen(self) -> bool:
-        self._missed = True
         now = self._clock()
         if now < self._reopen_at:
             return False
         self._reopen_at = now + 1.0
         with suppress(ComfyError):
-            self._wire.open()
+            self.wire.open()
             self._poll_at = now  # the end may have been among what was lost
             return True
         return False
@@ -249,7 +258,7 @@ class PromptSession:
             return
         self._heard()
         self.tracker.started |= found != "pending"
-        if not self._wire.is_open:
+        if not self.wire.is_open:
             self._poll_at = self._clock() + self._waits.poll_s / 4
         if isinstance(found, HistoryEntry):
             self._entry = found
@@ -285,7 +294,8 @@ class PromptSession:
         collects garbage after a prompt."""
         tracker = self.tracker
         savers = {node for node, name in tracker.classes.items() if name in outputs.SAVERS}
-        if self._missed or not tracker.succeeded or not savers <= tracker.shown.keys():
+        missed = self.wire.drops != self._drops
+        if missed or not tracker.succeeded or not savers <= tracker.shown.keys():
             return None
         return HistoryEntry(True, None, tuple(replies.output_refs(tracker.shown)))
 
@@ -301,7 +311,7 @@ class PromptSession:
 
     def _stop(self) -> str:
         """Take the prompt back and wait a little for its end. Says so if it does not come."""
-        self._withdraw()
+        self.take_back()
         until = self._clock() + self._waits.stop_s
         with suppress(ComfyError):
             while self._clock() < until:

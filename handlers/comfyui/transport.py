@@ -13,6 +13,9 @@ from config.errors import ComfyDied, ComfyError, ComfyProtocolError, ComfyTimeou
 
 MAX_JSON_BYTES: Final = 64 << 20
 """Of any other answer."""
+_KEPT_S: Final = 60.0
+"""An unused connection is kept so long, that of the last prompt for the next. ComfyUI's aiohttp
+closes one after 75 s at the earliest."""
 MAX_FILE_BYTES: Final = 512 << 20
 """Of a saved file, and of a frame of the socket."""
 
@@ -58,6 +61,7 @@ class Transport:
         self._answered = False
         self._client = httpx.Client(
             base_url=self.base_url,
+            limits=httpx.Limits(keepalive_expiry=_KEPT_S),
             trust_env=False,  # no proxy of the environment before a loopback server
             verify=self.base_url.startswith("https"),  # reading the CA bundle takes 20 ms
         )

@@ -165,8 +165,11 @@ class PromptRun:
 class GraphRunner(Protocol):
     """The running ComfyUI as a handler sees it."""
 
-    def render(self, graph: Graph, *, part: int, parts: int) -> PromptRun:
-        """Run one prompt, reporting progress as part `part` (from 0) of `parts` of the job.
+    def render(
+        self, graph: Graph, *, part: int, parts: int, then: Graph | None = None
+    ) -> PromptRun:
+        """Run one prompt, reporting progress as part `part` (from 0) of `parts` of the job. `then`
+        is the graph of the next part, where it is known: ComfyUI has it when this one ends.
 
         Raises a ComfyError, or Superseded when the lease was lost meanwhile.
         """

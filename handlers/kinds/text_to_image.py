@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Generic, TypeVar
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator
@@ -133,8 +134,8 @@ class TextToImage(Kind[T], Generic[T]):
         weights = self.weights(job.input, models)
         sums = {weight.file: weight.sha256 for weight in weights.values()}
         graphs = self.graphs(job, models)
-        for ordinal, graph in enumerate(graphs):
-            done = runner.render(graph, part=ordinal, parts=len(graphs))
+        for ordinal, (graph, then) in enumerate(zip_longest(graphs, graphs[1:])):
+            done = runner.render(graph, part=ordinal, parts=len(graphs), then=then)
             if len(done.files) != 1:
                 raise OutputsMissing(
                     f"picture {ordinal}: {len(done.files)} files were saved instead of one"

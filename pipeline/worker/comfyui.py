@@ -5,7 +5,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,6 +17,7 @@ from handlers.comfyui.client import ComfyClient
 from handlers.comfyui.environment import allowed
 from handlers.comfyui.info import ComfyInfo
 from handlers.comfyui.process import ComfyProcess
+from handlers.comfyui.prompt import Prompt
 from handlers.comfyui.standin import standin_folder
 from handlers.faces.boxes import FaceFinder
 from handlers.faces.match import Calibration
@@ -106,12 +107,20 @@ class ComfyServer:
     def ensure_running(self) -> None:
         """Before a job: restarted once if it died, or still hangs in an earlier prompt.
 
+        It is asked only where the last prompt's socket does not tell already that it is well.
         Raises ComfyDied or ComfyStartFailed.
         """
-        if self._process is not None:
-            self.broken = True  # until it is seen to run
-            self._revive(self._process)
-            self.broken = False
+        if self._process is None or self._is_well(self._process):
+            return
+        self.broken = True  # until it is seen to run
+        self._revive(self._process)
+        self.broken = False
+
+    def _is_well(self, process: ComfyProcess) -> bool:
+        """Whether it is the one that was looked at, nothing was left running in it, and it answers
+        a ping. Costs no request."""
+        looked_at = not self.broken and process.pid == self._looked_at
+        return looked_at and process.running and self.client.is_in_touch()
 
     def _revive(self, process: ComfyProcess) -> None:
         process.ensure_running()
@@ -204,20 +213,50 @@ class ComfyGraphRunner:
     evicted: list[str] = field(default_factory=list)
     """Weight files that were let go for this job's."""
     monotonic: Callable[[], float] = time.monotonic
+    _next: dict[int, Prompt] = field(default_factory=dict)
+    """What ComfyUI was given ahead, by its part of the job."""
 
-    def render(self, graph: Graph, *, part: int, parts: int) -> PromptRun:
-        choice = self.residency.choose(graph)
-        sent = graph if self.attention is None else with_own_nodes(graph, self.attention)
-        self.evicted.extend(file for loader in choice.evicted for file in loader.files)
+    def render(
+        self, graph: Graph, *, part: int, parts: int, then: Graph | None = None
+    ) -> PromptRun:
+        prompt = self._sent_ahead(part) or self._prompt(graph)
+        if then is not None:
+            self._next[part + 1] = self._prompt(then)
         return self.client.run(
-            sent.api(),
-            prompt_id=str(uuid4()),
+            prompt.graph,
+            prompt_id=prompt.id,
             deadline_s=max(0.0, self.until - self.monotonic()),
             on_progress=lambda fraction, node: self.report((part + fraction) / parts, node),
             should_stop=self.should_stop,
+            extra_data=prompt.extra_data,
+            beside=prompt.beside,
+            then=self._next.get(part + 1),
+        )
+
+    def _sent_ahead(self, part: int) -> Prompt | None:
+        prompt = self._next.pop(part, None)
+        if prompt is None or self.client.is_ahead(prompt.id):
+            return prompt
+        # It could not be sent, or nobody knows: the same id must not run twice.
+        return replace(prompt, id=str(uuid4()))
+
+    def _prompt(self, graph: Graph) -> Prompt:
+        """To be asked for in the order in which ComfyUI runs them: each may let weights go."""
+        choice = self.residency.choose(graph)
+        sent = graph if self.attention is None else with_own_nodes(graph, self.attention)
+        self.evicted.extend(file for loader in choice.evicted for file in loader.files)
+        return Prompt(
+            sent.api(),
+            str(uuid4()),
             extra_data={**graph.extra_data, **({EVICTS: True} if choice.evicted else {})},
             beside=beside(choice, sent),
         )
+
+    def close(self) -> None:
+        """Nobody waits for what ComfyUI was given ahead."""
+        for prompt in self._next.values():
+            self.client.take_back(prompt.id)
+        self._next.clear()
 
     def upload(self, body: bytes, name: str) -> str:
         self.uploads.append(self.client.upload_image(body, name))

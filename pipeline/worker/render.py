@@ -72,6 +72,7 @@ def render_job(
             for rendered in kind.run(order, context.runtime.models, runner):
                 _take(state, rendered, lease, body, context, heart)
     finally:
+        runner.close()
         state.evicted += runner.evicted
         context.server.clear(lease.id, runner.uploads)
 

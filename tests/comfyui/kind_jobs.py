@@ -174,8 +174,10 @@ def opened(body: bytes) -> Image.Image:
 class ControlImages(ComfyGraphRunner):
     """Has, in the place of a picture that InstantID acts on, what its control net is given."""
 
-    def render(self, graph: Graph, *, part: int, parts: int) -> PromptRun:
-        return super().render(control_image(graph), part=part, parts=parts)
+    def render(
+        self, graph: Graph, *, part: int, parts: int, then: Graph | None = None
+    ) -> PromptRun:
+        return super().render(control_image(graph), part=part, parts=parts, then=then)
 
 
 def control_image(graph: Graph) -> Graph:

@@ -73,7 +73,9 @@ class RecordingStudio:
     def has_time_for(self, seconds: float) -> bool:
         return True
 
-    def render(self, graph: Graph, *, part: int, parts: int) -> PromptRun:
+    def render(
+        self, graph: Graph, *, part: int, parts: int, then: Graph | None = None
+    ) -> PromptRun:
         client_id = uuid.uuid4().hex
         with self.server.socket(client_id) as socket:
             reply = self.server.prompt(graph.api(), client_id=client_id).json()

@@ -10,6 +10,7 @@ from PIL import Image
 from config.errors import ComfyTimeout, GraphRejected, NodeFailed, PromptInterrupted
 from config.tables import load_models
 from handlers.comfyui.client import ComfyClient
+from handlers.comfyui.prompt import Prompt
 from handlers.kinds.base import JobRequest, Kind, PromptRun
 from handlers.kinds.flux import FluxDevInput, FluxSchnellInput
 from handlers.kinds.registry import KINDS
@@ -30,12 +31,24 @@ def run(server: Server, graph: dict[str, Any], **options: Any) -> PromptRun:
 
 
 class Studio(GraphStudio):
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    """Sends the next graph ahead, as a worker does."""
 
-    def render(self, graph: Graph, *, part: int, parts: int) -> PromptRun:
+    def __init__(self, client: ComfyClient) -> None:
+        self._client = client
+        self._next: Prompt | None = None
+
+    def render(
+        self, graph: Graph, *, part: int, parts: int, then: Graph | None = None
+    ) -> PromptRun:
         require_valid(graph, committed())
-        return run(self._server, graph.api())
+        assert (self._next is not None) == (part > 0)
+        sent = self._next or prompt(graph.api())
+        self._next = None if then is None else prompt(then.api())
+        return self._client.run(sent.graph, prompt_id=sent.id, deadline_s=60.0, then=self._next)
+
+
+def prompt(graph: dict[str, Any]) -> Prompt:
+    return Prompt(graph, str(uuid.uuid4()))
 
 
 def size_of(body: bytes) -> tuple[int, int]:
@@ -76,7 +89,8 @@ def test_each_kind_makes_its_pictures(
     kind: Kind[Any] = KINDS[model]
     job = JobRequest(job_id=uuid.uuid4().hex, attempt=1, input=asked, seed=7)
 
-    images = list(kind.run(job, MODELS, Studio(server)))
+    with ComfyClient(server.url) as client:
+        images = list(kind.run(job, MODELS, Studio(client)))
 
     assert len(images) == asked.num_images
     assert {size_of(each.body) for each in images} == {(asked.width, asked.height)}
@@ -90,7 +104,8 @@ def test_the_same_brief_makes_the_same_pictures_on_another_attempt(server: Serve
     pixels = []
     for attempt in (1, 2):
         job = JobRequest(job_id="again", attempt=attempt, input=request, seed=11)
-        (picture,) = kind.run(job, MODELS, Studio(server))
+        with ComfyClient(server.url) as client:
+            (picture,) = kind.run(job, MODELS, Studio(client))
         with Image.open(BytesIO(picture.body)) as image:
             pixels.append(image.convert("RGB").tobytes())
 
@@ -134,6 +149,38 @@ def test_a_run_past_its_deadline_is_interrupted(server: Server) -> None:
         run(server, flux_graph(server, steps=2000), deadline_s=1.0)
 
     assert server.get("/queue").json()["queue_running"] == []
+
+
+def test_a_socket_that_a_prompt_ended_over_tells_of_the_next_one(server: Server) -> None:
+    with ComfyClient(server.url) as client:
+        assert not client.is_in_touch()
+        for _ in range(2):
+            done = client.run(flux_graph(server), prompt_id=str(uuid.uuid4()), deadline_s=60.0)
+            assert len(done.files) == 1
+            assert client.is_in_touch()
+
+
+def test_what_was_sent_ahead_does_not_run_once_the_prompt_before_it_is_stopped(
+    server: Server,
+) -> None:
+    heard: list[float] = []
+    ahead = prompt(flux_graph(server, steps=400))
+
+    with ComfyClient(server.url) as client:
+        with pytest.raises(PromptInterrupted):
+            client.run(
+                flux_graph(server, steps=400),
+                prompt_id=str(uuid.uuid4()),
+                deadline_s=60.0,
+                on_progress=lambda fraction, _: heard.append(fraction),
+                should_stop=lambda: len(heard) > 3,
+                then=ahead,
+            )
+        assert not client.is_ahead(ahead.id)
+
+    queue = server.get("/queue").json()
+    assert (queue["queue_running"], queue["queue_pending"]) == ([], [])
+    assert server.get(f"/history/{ahead.id}").json() == {}
 
 
 def test_an_equal_graph_with_an_equal_prefix_still_brings_its_file(server: Server) -> None:

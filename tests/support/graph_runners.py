@@ -41,7 +41,9 @@ class WireStudio:
     parts: list[tuple[int, int]] = field(default_factory=list)
     graphs: list[Graph] = field(default_factory=list)
 
-    def render(self, graph: Graph, *, part: int, parts: int) -> PromptRun:
+    def render(
+        self, graph: Graph, *, part: int, parts: int, then: Graph | None = None
+    ) -> PromptRun:
         require_valid(graph, committed())
         self.parts.append((part, parts))
         self.graphs.append(graph)

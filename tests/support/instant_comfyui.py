@@ -48,6 +48,12 @@ class InstantClient(ComfyClient):
         files = [OutputFile("9", "image.png", self._picture)]
         return PromptRun(options["prompt_id"], files, Timings(load=1, sampling=2))
 
+    def is_ahead(self, prompt_id: str) -> bool:
+        return True
+
+    def take_back(self, prompt_id: str) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

@@ -37,6 +37,8 @@ class Faults:
     """Take the prompt and forget it, as a deleted pending prompt looks."""
     drop_socket_after: int | None = None
     """Close the socket after this many frames, once; frames sent meanwhile are lost."""
+    deaf: bool = False
+    """Answer no ping."""
     mute_after: int | None = None
     """Send no frame after this many; the prompt goes on."""
     stall_after: int | None = None
@@ -81,6 +83,8 @@ class ReplayServer:
         self.requests: list[str] = []
         self.interrupted: list[dict[str, Any]] = []
         self.sockets_opened = 0
+        self.refused: set[str] = set()
+        """Prompts that are answered with a 400."""
         self.bodies: dict[str, bytes] = {
             filename: f"the file {filename}".encode() for _, filename in recording.files
         }
@@ -89,6 +93,9 @@ class ReplayServer:
         self._history: dict[str, tuple[float, dict[str, Any]]] = {}
         self._stop = threading.Event()
         self._interrupt = threading.Event()
+        self._turn = threading.Lock()
+        """One prompt after the other."""
+        self._current: str | None = None
         self._threads: list[threading.Thread] = []
         self._server = _Server(("127.0.0.1", port), _handler(self))
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -120,6 +127,10 @@ class ReplayServer:
         self._threads.append(thread)
         thread.start()
 
+    def drop_sockets(self) -> None:
+        for each in self._sockets.values():
+            each.connection.shutdown(socket.SHUT_RDWR)
+
     # -- what the handler calls
 
     def apply(self, body: dict[str, Any]) -> None:
@@ -133,8 +144,17 @@ class ReplayServer:
         return {**self.recording.reply, "prompt_id": prompt_id}
 
     def queue(self) -> dict[str, Any]:
-        running = [[0, prompt_id, {}, {}, []] for prompt_id in self._running]
-        return {"queue_running": running, "queue_pending": []}
+        known = [[0, prompt_id, {}, {}, []] for prompt_id in self._running]
+        running = [item for item in known if item[1] == self._current]
+        return {
+            "queue_running": running,
+            "queue_pending": [item for item in known if item not in running],
+        }
+
+    def delete(self, body: dict[str, Any]) -> None:
+        for prompt_id in body.get("delete", ()):
+            if prompt_id != self._current:
+                self._running.pop(prompt_id, None)
 
     def history(self, prompt_id: str) -> dict[str, Any]:
         at, entry = self._history.get(prompt_id, (0.0, {}))
@@ -142,7 +162,7 @@ class ReplayServer:
 
     def interrupt(self, body: dict[str, Any]) -> None:
         self.interrupted.append(body)
-        if not self.faults.ignore_interrupt and body.get("prompt_id") in self._running:
+        if not self.faults.ignore_interrupt and body.get("prompt_id") == self._current:
             self._interrupt.set()
 
     def attach(self, client_id: str, connection: socket.socket) -> _Socket:
@@ -164,6 +184,13 @@ class ReplayServer:
     # -- the prompt
 
     def _play(self, prompt_id: str, client_id: str) -> None:
+        with self._turn:
+            if prompt_id in self._running and not self._stop.is_set():
+                self._current = prompt_id
+                self._play_now(prompt_id, client_id)
+                self._current = None
+
+    def _play_now(self, prompt_id: str, client_id: str) -> None:
         self._interrupt.clear()
         self._await_socket(client_id)
         for number, (_, message) in enumerate(self.recording.frames[1:], start=1):
@@ -220,6 +247,12 @@ class ReplayServer:
 
 def _renamed(message: str | bytes, old: str, new: str) -> str | bytes:
     return message.replace(old, new) if isinstance(message, str) else message
+
+
+def _pong(mask_and_data: bytes) -> bytes:
+    mask, data = mask_and_data[:4], mask_and_data[4:]
+    plain = bytes(byte ^ mask[at % 4] for at, byte in enumerate(data))
+    return bytes([0x8A, len(plain)]) + plain
 
 
 class _Server(ThreadingHTTPServer):
@@ -284,6 +317,9 @@ def _handler(replay: ReplayServer) -> type[BaseHTTPRequestHandler]:
                 self._answer(*replay.faults.garbage[path])
             elif path == "/prompt":
                 self._take_prompt(json.loads(body))
+            elif path == "/queue":
+                replay.delete(json.loads(body))
+                self._answer(200)
             elif path == "/interrupt":
                 replay.interrupt(json.loads(body))
                 self._answer(200)
@@ -298,6 +334,9 @@ def _handler(replay: ReplayServer) -> type[BaseHTTPRequestHandler]:
             if faults.drop_posts > 0:
                 faults.drop_posts -= 1
                 self._hang_up()
+                return
+            if body["prompt_id"] in replay.refused:
+                self._answer(400, b"{}")
                 return
             if faults.post_answer is not None and faults.post_answer[0] != 200:
                 self._answer(faults.post_answer[0], faults.post_answer[1].encode())
@@ -336,9 +375,11 @@ def _handler(replay: ReplayServer) -> type[BaseHTTPRequestHandler]:
             self.close_connection = True
             attached = replay.attach(client_id, self.connection)
             while head := self.rfile.read(2):
+                mask_and_data = self.rfile.read((head[1] & 0x7F) + 4)
                 if head[0] & 0x0F == 8:
                     attached.send_raw(_CLOSE)
                     return
-                self.rfile.read((head[1] & 0x7F) + 4)
+                if head[0] & 0x0F == 9 and not replay.faults.deaf:
+                    attached.send_raw(_pong(mask_and_data))
 
     return Handler

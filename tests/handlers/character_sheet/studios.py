@@ -35,7 +35,9 @@ class Studio:
     def __post_init__(self) -> None:
         self.server = SheetServer(lambda _: self.found)
 
-    def render(self, graph: Graph, *, part: int, parts: int) -> PromptRun:
+    def render(
+        self, graph: Graph, *, part: int, parts: int, then: Graph | None = None
+    ) -> PromptRun:
         self.graphs.append(graph)
         return self.server.drawing.run(
             graph.api(), prompt_id="p", on_progress=lambda fraction, node: None

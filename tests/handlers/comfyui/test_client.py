@@ -28,7 +28,7 @@ from config.errors import (
     TextTooLarge,
 )
 from handlers.comfyui.client import ComfyClient
-from handlers.comfyui.session import Waits
+from handlers.comfyui.prompt import Prompt, Waits
 from handlers.comfyui.transport import Transport
 from handlers.kinds.base import Pixels, PromptRun
 from tests.support.recordings import NAMES, Recording, http_probes, recording
@@ -507,6 +507,140 @@ def test_a_silent_socket_is_made_up_for_by_polling() -> None:
         assert "GET /queue" in server.requests
     assert len(result.files) == 1
     assert progress[-1] == 1.0
+
+
+# -- the socket is kept
+
+
+def test_prompts_share_one_socket_for_as_long_as_they_end_over_it() -> None:
+    with replaying() as (server, client):
+        for number in range(3):
+            assert len(run(client, prompt_id=f"p{number}").files) == 1
+        assert server.sockets_opened == 1
+        assert len({post["client_id"] for post in server.posts}) == 1
+        assert not [each for each in server.requests if each.startswith("GET /history/")]
+
+
+def test_a_socket_that_was_closed_between_prompts_is_replaced_before_the_next_post() -> None:
+    with replaying() as (server, client):
+        run(client, prompt_id="p0")
+        assert client.is_in_touch()
+        server.drop_sockets()
+        assert not client.is_in_touch()
+        assert len(run(client, prompt_id="p1").files) == 1
+        assert server.sockets_opened == 2
+        opened = [each for each in server.requests if each in ("GET /ws", "POST /prompt")]
+        assert opened == ["GET /ws", "POST /prompt"] * 2
+        assert len({post["client_id"] for post in server.posts}) == 2
+        assert not [each for each in server.requests if each.startswith("GET /history/")]
+
+
+def test_a_socket_on_which_the_end_did_not_come_is_not_kept() -> None:
+    with replaying(mute_after=4) as (server, client):
+        run(client, prompt_id="p0")
+        assert not client.is_in_touch()
+        server.faults.mute_after = None
+        run(client, prompt_id="p1")
+        assert server.sockets_opened == 2
+        assert client.is_in_touch()
+
+
+def test_a_prompt_that_was_given_up_leaves_no_socket_behind() -> None:
+    with replaying(stall_after=8, ignore_interrupt=True) as (_, client):
+        with pytest.raises(PromptInterrupted):
+            run(client, should_stop=stop_after(0.1))
+        assert not client.is_in_touch()
+
+
+def test_a_server_that_answers_no_ping_is_out_of_touch() -> None:
+    with replaying(deaf=True) as (_, client):
+        run(client)
+        assert client._kept is not None
+        assert not client._kept.is_answered(within_s=0.05)
+
+
+# -- a prompt that is sent ahead
+
+
+def ahead(client: ComfyClient, **options: Any) -> list[PromptRun]:
+    """Two prompts, the second of which ComfyUI has before the first ends."""
+    after = Prompt(FLUX.graph, "p1")
+    first = run(client, prompt_id="p0", then=after, **options)
+    assert client.is_ahead("p1")
+    return [first, run(client, prompt_id="p1")]
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        {},
+        {"lose_replies": 2},
+        {"drop_socket_after": 3},
+        {"drop_socket_after": 15},
+        {"mute_after": 4},
+        {"history_lag_s": 0.2},
+    ],
+    ids=str,
+)
+def test_two_prompts_that_were_sent_at_once_both_bring_their_files(faults: dict[str, Any]) -> None:
+    with replaying(**faults) as (server, client):
+        for done in ahead(client):
+            assert len(done.files) == 1
+        assert [post["prompt_id"] for post in server.posts] == ["p0", "p1"]
+        posts = [at for at, name in enumerate(server.requests) if name == "POST /prompt"]
+        views = [at for at, name in enumerate(server.requests) if name == "GET /view"]
+        assert posts[1] < views[0]
+
+
+def test_a_prompt_sent_ahead_has_timings_of_its_own() -> None:
+    with replaying() as (_, client):
+        first, second = ahead(client)
+        assert first.timings.sampling > 0
+        assert second.timings.sampling > 0
+
+
+def test_what_was_sent_ahead_is_taken_back_first_when_its_predecessor_is_stopped() -> None:
+    with replaying(stall_after=8) as (server, client):
+        with pytest.raises(PromptInterrupted, match=r"^Stopped on request$"):
+            run(client, then=Prompt(FLUX.graph, "p1"), should_stop=stop_after(0.1))
+        assert not client.is_ahead("p1")
+        assert [each["prompt_id"] for each in server.interrupted] == ["p1", "job-1-a1"]
+        assert server.queue() == {"queue_running": [], "queue_pending": []}
+        assert server.history("p1") == {}
+
+
+def test_what_was_sent_ahead_is_taken_back_when_its_predecessor_fails() -> None:
+    failing = recording("runtime_error")
+    with replaying(failing) as (server, client):
+        with pytest.raises(NodeFailed):
+            run(client, failing, then=Prompt(failing.graph, "p1"))
+        assert not client.is_ahead("p1")
+        assert {"prompt_id": "p1"} in server.interrupted
+
+
+def test_what_was_sent_ahead_and_is_wanted_no_more_can_be_taken_back() -> None:
+    with replaying() as (server, client):
+        run(client, prompt_id="p0", then=Prompt(FLUX.graph, "p1"))
+        client.take_back("p1")
+        client.take_back("p1")
+        assert [each["prompt_id"] for each in server.interrupted] == ["p1"]
+        assert not client.is_in_touch()
+
+
+def test_a_client_that_is_closed_takes_back_what_it_sent_ahead() -> None:
+    with replaying() as (server, client):
+        run(client, prompt_id="p0", then=Prompt(FLUX.graph, "p1"))
+        client.close()
+        assert [each["prompt_id"] for each in server.interrupted] == ["p1"]
+
+
+def test_a_next_prompt_that_is_refused_leaves_the_running_one_alone() -> None:
+    with replaying() as (server, client):
+        server.refused = {"p1"}
+        assert len(run(client, prompt_id="p0", then=Prompt(FLUX.graph, "p1")).files) == 1
+        assert not client.is_ahead("p1")
+        with pytest.raises(GraphRejected):
+            run(client, prompt_id="p1")
 
 
 def test_a_pending_prompt_that_was_deleted_sends_nothing_and_is_told_as_such() -> None:

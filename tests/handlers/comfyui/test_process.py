@@ -14,7 +14,7 @@ from config.errors import ComfyDied, ComfyStartFailed, ComfyTimeout
 from handlers.comfyui.client import ComfyClient
 from handlers.comfyui.environment import allowed
 from handlers.comfyui.process import ComfyProcess
-from handlers.comfyui.session import Waits
+from handlers.comfyui.prompt import Waits
 from tests.support.processes import is_alive, wait_until
 from tests.support.recordings import recording
 

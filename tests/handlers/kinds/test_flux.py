@@ -27,7 +27,9 @@ class Studio(GraphStudio):
         self.rendered: list[tuple[Graph, int, int]] = []
         self._files = files
 
-    def render(self, graph: Graph, *, part: int, parts: int) -> PromptRun:
+    def render(
+        self, graph: Graph, *, part: int, parts: int, then: Graph | None = None
+    ) -> PromptRun:
         self.rendered.append((graph, part, parts))
         file = OutputFile("save", "x.png", f"picture {part}".encode())
         return PromptRun("p", [file] * self._files, Timings(sampling=1.0))

@@ -244,7 +244,9 @@ def test_what_the_nodes_say_of_a_faceless_reference_is_told_apart(
     said: str, error: type[Exception], client: ComfyClient
 ) -> None:
     class Failing(WireStudio):
-        def render(self, graph: Graph, *, part: int, parts: int) -> PromptRun:
+        def render(
+            self, graph: Graph, *, part: int, parts: int, then: Graph | None = None
+        ) -> PromptRun:
             raise NodeFailed(f"ApplyInstantIDAdvanced: {said}")
 
     with pytest.raises(error):
@@ -315,7 +317,9 @@ def test_a_face_that_is_not_there_cannot_be_chosen(runner: WireStudio) -> None:
 class Faceless(WireStudio):
     """Composes without the person."""
 
-    def render(self, graph: Graph, *, part: int, parts: int) -> PromptRun:
+    def render(
+        self, graph: Graph, *, part: int, parts: int, then: Graph | None = None
+    ) -> PromptRun:
         graph.extra_data.clear()
         return super().render(graph, part=part, parts=parts)
 

@@ -409,7 +409,9 @@ class Studio:
         self.uploaded: dict[str, bytes] = {}
         self._files = files
 
-    def render(self, graph: Graph, *, part: int, parts: int) -> PromptRun:
+    def render(
+        self, graph: Graph, *, part: int, parts: int, then: Graph | None = None
+    ) -> PromptRun:
         self.rendered.append(graph)
         files = [OutputFile("9", name, name.encode()) for name in self._files]
         return PromptRun("p", files, Timings(sampling=1.0))

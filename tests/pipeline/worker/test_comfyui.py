@@ -3,6 +3,7 @@ import signal
 import textwrap
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -12,7 +13,11 @@ from handlers.comfyui.info import ComfyInfo
 from handlers.comfyui.process import ComfyProcess
 from handlers.comfyui.standin import standin_folder
 from pipeline.worker.comfyui import ComfyServer
+from tests.support.comfy_wire import Server, flux_graph
 from tests.support.stack import wait_until
+
+FILES = {"unet": "any.safetensors", "clip_l": "any", "t5": "any", "vae": "any"}
+GRAPH = flux_graph(Server("standin", "", FILES, "any"))
 
 
 @pytest.mark.parametrize(
@@ -44,6 +49,27 @@ def test_without_a_comfyui_the_stand_in_is_started_and_stopped(tmp_path: Path) -
         server.ensure_running()
         url = server.client.system_stats()
         assert url["system"]["engine"] == "standin"
+    finally:
+        server.stop()
+
+
+def test_a_comfyui_on_which_a_prompt_has_ended_well_is_asked_nothing_before_the_next_job(
+    tmp_path: Path,
+) -> None:
+    server = ComfyServer(Settings(), work_dir=tmp_path, environ=os.environ)
+    server.start()
+    try:
+        server.client.run(GRAPH, prompt_id=str(uuid4()), deadline_s=30.0)
+        server.client._transport.close()  # a request would raise
+        server.ensure_running()
+        assert server._process is not None
+        assert server._process.pid is not None
+        before = server._process.pid
+        os.kill(before, signal.SIGKILL)
+        assert wait_until(lambda: server._process is not None and not server._process.running)
+        with pytest.raises(RuntimeError, match="closed"):
+            server.ensure_running()
+        assert server._process.pid not in (before, None), "it was started again, and asked"
     finally:
         server.stop()
 
