@@ -13,12 +13,13 @@ ROOT = Path(__file__).parent.parent
 PARTS: Mapping[str, Callable[[], str]] = {
     "old paths": endpoints_doc.old_paths,
     "error codes": errors_doc.tables,
+    "heads": sheets_doc.heads,
     "sheet bounds": sheets_doc.bounds,
     "sheet combinations": sheets_doc.combinations,
     "sheet views": sheets_doc.presets,
     "sheet phrases": sheets_doc.phrases,
 }
-PAGES = ("docs/character-sheets.md", "docs/errors.md", "docs/migrate.md")
+PAGES = ("docs/character-sheets.md", "docs/errors.md", "docs/faces.md", "docs/migrate.md")
 _PART = re.compile(r"(<!-- generated: ([^,>]+)[^>]*-->\n\n).*?(<!-- end of \2 -->)", re.DOTALL)
 
 

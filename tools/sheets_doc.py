@@ -13,6 +13,7 @@ from handlers.character_sheet.combinations import (
     scored_against,
 )
 from handlers.character_sheet.views import PRESETS, View
+from handlers.kinds.view_fields import HEADS, HeadInput
 
 HOW = {
     Making.COMPOSED: "the base draws it, the LoRA makes the likeness",
@@ -74,10 +75,18 @@ def _view(view: View) -> list[str]:
 
 
 def _head(view: View) -> str:
-    if view.back:
-        return "back"
-    angles = (("yaw", view.head.yaw), ("pitch", view.head.pitch), ("roll", view.head.roll))
-    return ", ".join(f"{name} {angle:g}" for name, angle in angles if angle) or "front"
+    return "back" if view.back else _angles(view.head) or "front"
+
+
+def _angles(head: HeadInput) -> str:
+    angles = (("yaw", head.yaw), ("pitch", head.pitch), ("roll", head.roll))
+    return ", ".join(f"{name} {angle:g}" for name, angle in angles if angle)
+
+
+def heads() -> str:
+    return _table(
+        ["name", "head"], [[f"`{name}`", _angles(head) or "all 0"] for name, head in HEADS.items()]
+    )
 
 
 def phrases() -> str:

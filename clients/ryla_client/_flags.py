@@ -37,7 +37,8 @@ class Field:
             parser.add_argument(
                 self.flag, action="append", metavar="TEXT", required=self.required, **options
             )
-        elif self.type is requests.HeadInput:
+        elif (names := _names_of_heads(self.type)) is not None:
+            options["help"] += f" One of {', '.join(names)}, or angles."
             parser.add_argument(
                 self.flag, type=_head, metavar="YAW,PITCH,ROLL", required=self.required, **options
             )
@@ -57,8 +58,19 @@ def kinds() -> Mapping[str, type]:
     return found
 
 
-def _head(text: str) -> requests.HeadInput:
-    """Of one to three angles in degrees. Raises ValueError."""
+def _names_of_heads(hint: Any) -> tuple[str, ...] | None:
+    """Those that stand beside a head's angles; None for what is no head."""
+    forms = get_args(hint)
+    if requests.HeadInput not in forms:
+        return None
+    return tuple(name for each in forms if get_origin(each) is Literal for name in get_args(each))
+
+
+def _head(text: str) -> requests.HeadInput | str:
+    """A name, which the server knows or refuses, or one to three angles in degrees. Raises
+    ValueError."""
+    if text[:1].isalpha():
+        return text
     angles = [float(part) for part in text.split(",")]
     if len(angles) > 3:
         raise ValueError(text)
@@ -83,5 +95,5 @@ def _field(name: str, hint: Any) -> Field:
         hint, about = get_args(hint)
     if get_origin(hint) in (Union, UnionType):
         others = [each for each in get_args(hint) if each is not NoneType]
-        hint = others[0] if len(others) == 1 else hint
+        hint = Union[*others]
     return Field(name, hint, about, required)

@@ -37,7 +37,19 @@ class View(TypedDict, total=False):
     """One picture of a sheet, as it is asked for."""
 
     id: Required[Annotated[str, "Its name in the sheet: small letters, digits and hyphens."]]
-    head: Annotated[HeadInput, "Where the head is turned; to the front unless given."]
+    head: Annotated[
+        Literal[
+            "front",
+            "three-quarter-left",
+            "three-quarter-right",
+            "side-left",
+            "side-right",
+            "up",
+            "down",
+        ]
+        | HeadInput,
+        "Where the head is turned, or a name; to the front unless given.",
+    ]
     back: Annotated[bool, "Seen from behind; no face is to be seen."]
     framing: Annotated[
         Literal["close-up", "half", "full"], "How much of the person is to be seen. Default half."
@@ -195,8 +207,18 @@ class FluxInstantId(Common, total=False):
         int, "Seeds tried for a picture below a minimum; best kept. 1 to 8, default 3."
     ]
     head: Annotated[
-        HeadInput | None,
-        "How the head is turned; null leaves it as in the reference, or as composed.",
+        Literal[
+            "front",
+            "three-quarter-left",
+            "three-quarter-right",
+            "side-left",
+            "side-right",
+            "up",
+            "down",
+        ]
+        | HeadInput
+        | None,
+        "How the head is turned, or a name; null leaves it as referenced or composed.",
     ]
     framing: Annotated[
         Literal["close-up", "half", "full"] | None,
@@ -305,8 +327,18 @@ class SdxlInstantId(Common, total=False):
         int, "Seeds tried for a picture below a minimum; best kept. 1 to 8, default 3."
     ]
     head: Annotated[
-        HeadInput | None,
-        "How the head is turned; null leaves it as in the reference, or as composed.",
+        Literal[
+            "front",
+            "three-quarter-left",
+            "three-quarter-right",
+            "side-left",
+            "side-right",
+            "up",
+            "down",
+        ]
+        | HeadInput
+        | None,
+        "How the head is turned, or a name; null leaves it as referenced or composed.",
     ]
     framing: Annotated[
         Literal["close-up", "half", "full"] | None,

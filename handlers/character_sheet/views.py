@@ -13,14 +13,14 @@ from pydantic import ConfigDict, Field, model_validator
 from handlers.faces.head import Head
 from handlers.faces.view import Framing
 from handlers.kinds.base import JobInput
-from handlers.kinds.view_fields import FramingName, HeadInput
+from handlers.kinds.view_fields import HEADS, FramingName, HeadInput, NamedHead
 
 VIEW_ID = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 """File names are made of it. Without "_", at which trainers cut names."""
 MAX_VIEWS = 40
 Words = Annotated[str, Field(max_length=300)]
 
-FRONT = HeadInput()
+FRONT = HEADS["front"]
 
 
 class View(JobInput):
@@ -33,9 +33,9 @@ class View(JobInput):
         pattern=VIEW_ID,
         description="Its name in the sheet: small letters, digits and hyphens.",
     )
-    head: HeadInput = Field(
+    head: NamedHead = Field(
         default_factory=HeadInput,
-        description="Where the head is turned; to the front unless given.",
+        description="Where the head is turned, or a name; to the front unless given.",
     )
     back: bool = Field(default=False, description="Seen from behind; no face is to be seen.")
     framing: FramingName = Field(
@@ -68,8 +68,8 @@ class Preset(StrEnum):
     """24 views that teach a LoRA a person: a third each of close-up, half and full."""
 
 
-_LEFT, _RIGHT = HeadInput(yaw=-35.0), HeadInput(yaw=35.0)
-_SIDE_LEFT, _SIDE_RIGHT = HeadInput(yaw=-85.0), HeadInput(yaw=85.0)
+_LEFT, _RIGHT = HEADS["three-quarter-left"], HEADS["three-quarter-right"]
+_SIDE_LEFT, _SIDE_RIGHT = HEADS["side-left"], HEADS["side-right"]
 
 
 def _ten() -> Iterator[View]:
@@ -104,17 +104,7 @@ def _ten() -> Iterator[View]:
     )
 
 
-_ANGLES: Mapping[str, HeadInput] = MappingProxyType(
-    {
-        "front": FRONT,
-        "left": HeadInput(yaw=-35.0),
-        "right": HeadInput(yaw=35.0),
-        "side-left": _SIDE_LEFT,
-        "side-right": _SIDE_RIGHT,
-        "up": HeadInput(pitch=20.0),
-        "down": HeadInput(pitch=-15.0),
-    }
-)
+_ANGLES: Mapping[str, HeadInput] = MappingProxyType({**HEADS, "left": _LEFT, "right": _RIGHT})
 # Whatever is the same in all pictures of a training set is taken for part of the person, so
 # clothes, light and place change, and no pair of views differs in its words alone.
 _LORA_24: Mapping[Framing, tuple[tuple[str, str, str, str, str, str, str], ...]] = MappingProxyType(

@@ -11,7 +11,7 @@ from handlers.faces.references import MOST
 from handlers.faces.view import AskedView, Framing
 from handlers.kinds.base import is_input_key
 from handlers.kinds.text_to_image import TextToImageInput
-from handlers.kinds.view_fields import FramingName, HeadInput
+from handlers.kinds.view_fields import FramingName, NamedHead
 from workflows.instantid import Identity
 
 
@@ -69,9 +69,9 @@ class InstantIdInput(TextToImageInput):
         default=3, ge=1, le=8, description="Seeds tried for a picture below a minimum; best kept."
     )
 
-    head: HeadInput | None = Field(
+    head: NamedHead | None = Field(
         default=None,
-        description="How the head is turned; null leaves it as in the reference, or as composed.",
+        description="How the head is turned, or a name; null leaves it as referenced or composed.",
     )
     framing: FramingName | None = Field(
         default=None,
@@ -83,7 +83,7 @@ class InstantIdInput(TextToImageInput):
     @classmethod
     def _of_a_head(cls, framing: Framing | None, info: ValidationInfo) -> Framing | None:
         if framing is not None and info.data.get("head") is None:
-            raise ValueError("framing needs head: {} looks into the camera")
+            raise ValueError("framing needs head: 'front' looks into the camera")
         return framing
 
     @field_validator("reference_image", "reference_images")

@@ -54,7 +54,7 @@ def test_every_field_that_a_word_can_hold_has_a_flag(
     }
 
 
-def test_a_head_is_one_to_three_angles() -> None:
+def test_a_head_is_a_name_or_one_to_three_angles() -> None:
     parser = argparse.ArgumentParser()
     (head,) = (
         each for each in _flags.fields(_flags.kinds()["sdxl-instantid"]) if each.name == "head"
@@ -62,8 +62,9 @@ def test_a_head_is_one_to_three_angles() -> None:
     head.add_to(parser)
     assert parser.parse_args(["--head=-35"]).head == {"yaw": -35.0, "pitch": 0.0, "roll": 0.0}
     assert parser.parse_args(["--head=0,20,5"]).head == {"yaw": 0.0, "pitch": 20.0, "roll": 5.0}
+    assert parser.parse_args(["--head=side-left"]).head == "side-left"
     with pytest.raises(SystemExit):
-        parser.parse_args(["--head=left"])
+        parser.parse_args(["--head=1,2,3,4"])
 
 
 def test_old_names_mean_what_they_mean_to_the_server() -> None:

@@ -332,9 +332,12 @@ export interface FluxInstantIdInput {
    */
   max_tries?: number;
   /**
-   * How the head is turned; null leaves it as in the reference, or as composed.
+   * How the head is turned, or a name; null leaves it as referenced or composed.
    */
-  head?: HeadInput | null;
+  head?:
+    | ("front" | "three-quarter-left" | "three-quarter-right" | "side-left" | "side-right" | "up" | "down")
+    | HeadInput
+    | null;
   /**
    * How much of the person is seen, with `head` alone; null means close-up.
    */
@@ -505,9 +508,12 @@ export interface SdxlInstantIdInput {
    */
   max_tries?: number;
   /**
-   * How the head is turned; null leaves it as in the reference, or as composed.
+   * How the head is turned, or a name; null leaves it as referenced or composed.
    */
-  head?: HeadInput | null;
+  head?:
+    | ("front" | "three-quarter-left" | "three-quarter-right" | "side-left" | "side-right" | "up" | "down")
+    | HeadInput
+    | null;
   /**
    * How much of the person is seen, with `head` alone; null means close-up.
    */
@@ -743,7 +749,11 @@ export interface View {
    * Its name in the sheet: small letters, digits and hyphens.
    */
   id: string;
-  head?: HeadInput1;
+  /**
+   * Where the head is turned, or a name; to the front unless given.
+   */
+  head?:
+    ("front" | "three-quarter-left" | "three-quarter-right" | "side-left" | "side-right" | "up" | "down") | HeadInput;
   /**
    * Seen from behind; no face is to be seen.
    */
@@ -772,23 +782,6 @@ export interface View {
    * Empty takes the sheet's.
    */
   background?: string;
-}
-/**
- * Where the head is turned; to the front unless given.
- */
-export interface HeadInput1 {
-  /**
-   * Above 0, the face turns to the picture's right.
-   */
-  yaw?: number;
-  /**
-   * Above 0, it looks up.
-   */
-  pitch?: number;
-  /**
-   * Above 0, it leans clockwise.
-   */
-  roll?: number;
 }
 /**
  * Of the framings: 1024x1024, 896x1152 and 832x1216 unless given.
