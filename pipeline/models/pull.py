@@ -14,6 +14,7 @@ from config.errors import DiskFull, ModelCorrupt, ModelError, ModelGated, ModelN
 from config.tables import WeightFile
 from pipeline.models.files import State, glance, path_of, sha256_of
 from pipeline.models.hub import Hub, Remote, page
+from pipeline.models.part_file import begun, collected, part_of, remove_left, size_of
 
 ALONE_S = 60.0
 """A file that was not written for so long is nobody's; a download writes several times a second."""
@@ -34,8 +35,7 @@ class Wanted:
     remote: Remote
     path: Path
     part: Path
-    """Where it is collected until it is whole; named by its content, so that no two versions
-    mix."""
+    """Where it is collected until it is whole."""
 
     @property
     def expected_sha256(self) -> str | None:
@@ -50,7 +50,7 @@ class Wanted:
     @property
     def there(self) -> int:
         """Bytes that an earlier try has left."""
-        return self.part.stat().st_size if self.part.exists() else 0
+        return max(map(size_of, begun(self.part)), default=0)
 
 
 @dataclass(frozen=True)
@@ -136,14 +136,15 @@ def pull(wanted: Iterable[Wanted], hub: Hub, on_file: OnFile, streams: int = 1) 
 
 
 def _pull(each: Wanted, hub: Hub, on_file: OnFile) -> Pulled:
-    begun = time.monotonic()
-    each.path.parent.mkdir(parents=True, exist_ok=True)
-    if each.there > (each.expected_bytes or each.there):
-        each.part.unlink()
-    resumed_at = each.there
-    hub.download(each.weight, each.remote, each.part, partial(on_file, each.weight))
-    sha256 = _require_whole(each)
-    os.replace(each.part, each.path)
+    started = time.monotonic()
+    with collected(each.part):
+        if size_of(each.part) > (each.expected_bytes or sys.maxsize):
+            os.truncate(each.part, 0)
+        resumed_at = size_of(each.part)
+        hub.download(each.weight, each.remote, each.part, partial(on_file, each.weight))
+        sha256 = _require_whole(each)
+        os.replace(each.part, each.path)
+    remove_left(each.part)
     return Pulled(
         each.weight,
         each.path,
@@ -151,21 +152,22 @@ def _pull(each: Wanted, hub: Hub, on_file: OnFile) -> Pulled:
         sha256,
         each.remote.revision,
         resumed_at,
-        time.monotonic() - begun,
+        time.monotonic() - started,
     )
 
 
 def require_alone(wanted: Iterable[Wanted], now: float) -> None:
-    """Raises ModelError where another download writes one of the files: both would spoil it.
+    """Raises ModelError where another download is seen to write one of the files: the work would
+    be done twice. That two begin at once is not seen, and does no other harm.
 
     `now` is in seconds since 1970. After a download that was cut, the next one waits so long.
     """
-    for each in wanted:
-        age = now - each.part.stat().st_mtime if each.part.exists() else ALONE_S
+    for part in (part for each in wanted for part in begun(each.part)):
+        age = now - part.stat().st_mtime
         if age < ALONE_S:
             raise ModelError(
-                f"{each.part.name} was written {max(0.0, age):.0f} s ago: another download runs",
-                value=each.weight.name,
+                f"{part.name} was written {max(0.0, age):.0f} s ago: another download runs",
+                value=part.name,
                 hint=f"Wait until it has ended; after one that was cut, {ALONE_S:.0f} s.",
             )
 
@@ -174,7 +176,7 @@ def _wanted(weight: WeightFile, remote: Remote, folder: Path) -> Wanted:
     path = path_of(folder, weight)
     # Of another version of the file nothing can be continued.
     version = (weight.sha256 or remote.sha256 or weight.revision or "unknown")[:12]
-    return Wanted(weight, remote, path, path.with_name(f".{path.name}.{version}.part"))
+    return Wanted(weight, remote, path, part_of(path, version))
 
 
 def _require_same(weight: WeightFile, remote: Remote) -> None:
