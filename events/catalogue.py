@@ -253,6 +253,23 @@ class FaceConsistencyMeasured(Event):
     """From 0."""
     view: Text | None = None
     """A character sheet's view."""
+    view_ok: bool | None = None
+    """Whether it is the view that was asked for; null where none was, or it could not be judged."""
+    view_reason: Text | None = None
+    """Why it is not, or was not judged, such as `wrong_yaw` or `unmeasured`."""
+    asked_yaw: float | None = None
+    """Degrees, above 0 to the picture's right; null where no head was asked for, as from behind."""
+    asked_pitch: float | None = None
+    """Degrees, above 0 up."""
+    asked_roll: float | None = None
+    """Degrees, above 0 clockwise."""
+    asked_framing: Text | None = None
+    """`close-up`, `half` or `full`; null takes any."""
+    measured_yaw: float | None = None
+    """Of the face that was found, as the other measured angles; null without one."""
+    measured_pitch: float | None = None
+    measured_roll: float | None = None
+    measured_framing: Text | None = None
     gate_try: int = 0
     """From 0; more when a score below the gate made it try another seed."""
     kept: bool = True

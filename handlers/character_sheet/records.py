@@ -12,10 +12,14 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from handlers.faces.view import ViewReason
+
 NO_FACE = "no_face"
 FACE_BELOW_GATE = "face_below_gate"
 """The view is right, and the face too little alike: the one fault that another try at the face may
 put right. Any other is of the composition, and named as in handlers/faces/view.py."""
+UNJUDGED = frozenset({ViewReason.UNMEASURED, ViewReason.FACE_MODELS_MISSING})
+"""Reasons that say nothing against a view."""
 
 
 class _Record(BaseModel):
@@ -102,6 +106,13 @@ class _Made(_Step):
     graph_sha256: str = ""
     weights: Mapping[str, str | None] = Field(default_factory=dict)
     """Weight file → its sha256 by models.toml."""
+
+    @property
+    def view_ok(self) -> bool | None:
+        """Whether it is the view that was asked for; None where that could not be judged."""
+        if self.asked is None or self.reason in UNJUDGED:
+            return None
+        return self.reason is None
 
 
 class Composition(_Made):

@@ -1,6 +1,7 @@
 """The events of one job, made from what is known of it at its moments."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -22,6 +23,7 @@ from handlers.character_sheet.records import Composition, RecordedScore, Try
 from handlers.comfyui.info import ComfyInfo
 from handlers.faces.match import Reason, Score
 from handlers.faces.measurement import FaceMeasurement, FaceTry
+from handlers.faces.view import ViewVerdict
 from pipeline.contract.errors import ErrorInfo
 from pipeline.contract.keys import INBOX
 from pipeline.contract.result import JobCost, Metrics
@@ -188,9 +190,31 @@ def face_measured(
             gate_try=number,
             kept=number == report.kept,
             generation_time_ms=round(one.seconds * 1000) if report.tries else None,
+            **({} if one.view is None else _judged(one.view)),
         )
         events.append(_stored(event, about, origin, at=at, attempt=attempt))
     return events
+
+
+def _judged(view: ViewVerdict) -> dict[str, Any]:
+    """The fields of a face event that speak of its view."""
+    asked = {} if view.asked.head is None else asdict(view.asked.head)
+    measured = {} if view.measured is None else asdict(view.measured)
+    return {
+        "view_ok": view.ok,
+        "view_reason": view.reason,
+        **_angles("asked", asked | {"framing": view.asked.framing}),
+        **_angles("measured", measured | {"framing": view.framing}),
+    }
+
+
+def _angles(name: str, of: Mapping[str, Any]) -> dict[str, Any]:
+    """Degrees to a tenth, and the framing."""
+    angles = {each: of.get(each) for each in ("yaw", "pitch", "roll")}
+    return {
+        **{f"{name}_{each}": None if at is None else round(at, 1) for each, at in angles.items()},
+        f"{name}_framing": of.get("framing"),
+    }
 
 
 def view_measured(
@@ -212,6 +236,10 @@ def view_measured(
         gate_try=made.k - 1,
         kept=kept,
         generation_time_ms=round(made.seconds * 1000),
+        view_ok=made.view_ok,
+        view_reason=made.reason,
+        **_angles("asked", made.asked or {}),
+        **_angles("measured", made.measured or {}),
     )
     real = made.engine in ("", "comfyui")
     drawn = origin if real else replace(origin, engine=made.engine)

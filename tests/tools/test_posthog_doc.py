@@ -46,5 +46,5 @@ def test_every_code_and_reason_exists() -> None:
 def test_no_insight_counts_what_no_model_made() -> None:
     queries = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
 
-    assert len(queries) == 7
+    assert len(queries) == 8
     assert all("properties.engine != 'standin'" in query for query in queries)

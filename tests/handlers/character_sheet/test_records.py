@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 from handlers.character_sheet.records import (
     Choice,
     Composition,
@@ -48,3 +50,15 @@ def test_a_view_knows_what_was_chosen_and_what_it_took() -> None:
 def test_only_views_without_a_fault_are_made() -> None:
     missing = Choice(number=2, view="back", k=1, of="c", fault="face_shown")
     assert SheetRecords.of([COMPOSED, FACED, CHOSEN, missing]).made == (1,)
+
+
+@pytest.mark.parametrize(
+    ("reason", "ok"),
+    [(None, True), ("wrong_yaw", False), ("unmeasured", None), ("face_models_missing", None)],
+)
+def test_a_picture_is_the_view_that_was_asked_for_unless_something_was_found_against_it(
+    reason: str | None, ok: bool | None
+) -> None:
+    asked = {"yaw": -85.0, "framing": "half"}
+    assert FACED.model_copy(update={"asked": asked, "reason": reason}).view_ok is ok
+    assert FACED.model_copy(update={"reason": reason}).view_ok is None

@@ -6,6 +6,11 @@ import pytest
 from config.errors import InvalidId
 from events.moments import Moment
 from events.stored_event import StoredEvent
+from handlers.character_sheet.records import Picture, Try
+from handlers.faces.head import Head
+from handlers.faces.match import Reason, Score
+from handlers.faces.measurement import FaceMeasurement, FaceTry
+from handlers.faces.view import AskedView, Framing, ViewReason, ViewVerdict
 from pipeline.contract.errors import ErrorInfo
 from pipeline.contract.result import JobCost, Metrics
 from pipeline.contract.summary import Subject, subject
@@ -15,8 +20,10 @@ from pipeline.notify.job_events import (
     completed,
     ended,
     entry_rejected,
+    face_measured,
     model_loaded,
     requested,
+    view_measured,
 )
 from tests.support.manifests import body
 from tests.support.pipeline_fixture import NOON
@@ -140,6 +147,48 @@ def test_a_rejected_entrys_event_carries_the_ids_that_its_page_names() -> None:
     assert told(body(tenant="acme", distinct_id="user_1")).distinct_id == "user_1"
     properties = told(b"?").properties
     assert (properties["entry"], properties["attempt"]) == ("My Job.json", None)
+
+
+def face_event(view: ViewVerdict | None) -> dict[str, Any]:
+    score = Score(None, reason=Reason.FACE_TURNED)
+    measured = FaceMeasurement([FaceTry(score, None, 7, 1.5, view)], 0)
+    [event] = face_measured(about(body()), HERE, measured, output=0, attempt=1, at=NOON)
+    return event.properties
+
+
+def test_a_face_event_says_which_view_was_asked_for_which_was_made_and_whether_it_will_do() -> None:
+    asked = AskedView(Head(yaw=-35.0), Framing.HALF)
+    verdict = ViewVerdict(
+        asked, Head(12.34, 5.0, -3.0), Framing.CLOSE_UP, ok=False, reason=ViewReason.WRONG_YAW
+    )
+    told = face_event(verdict)
+    assert (told["view_ok"], told["view_reason"]) == (False, "wrong_yaw")
+    assert (told["asked_yaw"], told["asked_pitch"], told["asked_framing"]) == (-35.0, 0.0, "half")
+    assert (told["measured_yaw"], told["measured_pitch"]) == (12.3, 5.0)
+    assert (told["measured_roll"], told["measured_framing"]) == (-3.0, "close-up")
+
+
+def test_without_a_view_that_was_asked_for_a_face_event_has_none() -> None:
+    told = face_event(None)
+    assert {told[name] for name in told if name.startswith(("asked_", "measured_", "view_"))} == {
+        None
+    }
+
+
+def test_of_a_sheet_s_picture_the_view_is_told_from_its_record() -> None:
+    made = Try(
+        number=1,
+        view="side-left",
+        k=1,
+        seed=7,
+        picture=Picture(key="k", bytes=1, sha256="s", width=8, height=8, content_type="image/png"),
+        seconds=3.0,
+        asked={"yaw": -85.0, "pitch": 0.0, "roll": 0.0, "framing": "half"},
+        reason="unmeasured",
+    )
+    told = view_measured(about(body()), HERE, made, kept=True, at=NOON).properties
+    assert (told["view"], told["view_ok"], told["view_reason"]) == ("side-left", None, "unmeasured")
+    assert (told["asked_yaw"], told["measured_yaw"]) == (-85.0, None)
 
 
 def test_each_model_that_a_job_loaded_is_an_event_of_its_own() -> None:

@@ -144,6 +144,8 @@ def test_a_back_view_has_one_event_and_no_face() -> None:
     assert (output.face, output.face_reason, output.view.ok) == (None, "view_from_behind", True)
     [event] = end.events(ABOUT, ORIGIN, NOON)
     assert event.properties["similarity"] is None
+    told = [event.properties[name] for name in ("view_ok", "asked_yaw", "asked_framing")]
+    assert told == [True, None, "full"]
 
 
 LEASE = Lease(
