@@ -146,6 +146,11 @@ def attempt_folder(id: str, attempt: int) -> str:
     return f"{JOBS}{id}/out/a{attempt}/"
 
 
+def metrics_key(id: str, attempt: int) -> str:
+    """Seconds of one execution, by part."""
+    return f"{attempt_folder(id, attempt)}metrics.json"
+
+
 def plan_key(id: str) -> str:
     """What a character sheet will make."""
     return f"{JOBS}{id}/plan.json"

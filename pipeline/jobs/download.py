@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from config.errors import OutputInvalid, OutputsMissing
-from pipeline.contract.keys import attempt_folder, result_key
+from pipeline.contract.keys import result_key
 from pipeline.contract.result import Output, Result, ResultFile
+from pipeline.notify.metrics_file import metrics_body
 from pipeline.store.conditional import SafeStore
 
 
@@ -32,9 +33,8 @@ def fetch(store: SafeStore, id: str, folder: Path) -> Fetched | None:
     result = Result.parse(stored.body)
     if result is None:
         return Fetched(None, tuple(files))
-    metrics = store.get(attempt_folder(id, result.attempt) + "metrics.json")
-    if metrics is not None:
-        files.append(_write(into / "metrics.json", metrics.body))
+    if result.metrics is not None:
+        files.append(_write(into / "metrics.json", metrics_body(result.metrics)))
     files += [_output(store, output, into) for output in result.outputs]
     files += [_output(store, file, into) for file in result.files]
     return Fetched(result, tuple(files))

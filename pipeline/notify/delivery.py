@@ -3,6 +3,7 @@
 The lease says that they are owed. It is deleted only when the other sides have confirmed them.
 
     result.json created
+      │   metrics.json, by the first delivery
       ├─ callback ─┐  Each goes to the queue of its target, and neither waits for the other.
       └─ events ───┴─► all have answered soon
                          ├─ all arrived, or their tries are used up ──► lease deleted
@@ -32,6 +33,7 @@ from pipeline.contract.keys import lease_key
 from pipeline.contract.lease import Lease
 from pipeline.contract.result import Result
 from pipeline.notify.callbacks import Caller, target_of
+from pipeline.notify.metrics_file import write_metrics
 from pipeline.public_https import INTERNET, PublicHttps
 from pipeline.store.conditional import SafeStore, Won
 from system.backoff import Backoff
@@ -93,11 +95,13 @@ class ResultDelivery:
 
     def deliver(self, result: Result, lease: Lease, etag: str) -> None:
         """Hand what is owed to the sender, without waiting for anything but the store. `etag` is
-        that of the lease.
+        that of the lease. The first delivery writes metrics.json, whoever makes it.
 
         Raises StoreUnavailable or StoreDenied, where nothing is owed and the lease cannot be
         deleted.
         """
+        if result.metrics is not None and not lease.committed:
+            write_metrics(self.store, result.id, result.attempt, result.metrics)
         owed = pending(result, lease)
         if not owed:
             self.store.delete(lease_key(lease.id))

@@ -1,6 +1,6 @@
 """One execution of a job on a worker: fenced start, pictures, outputs, and how it ends.
 
-start (fence) ─ render under the heartbeat ─ metrics.json ─ commit ─ deliver
+start (fence) ─ render under the heartbeat ─ commit ─ deliver: metrics.json, events, callback
                     └ an error that may pass, attempts left: hand the lease back for a retry
                     └ a sheet whose worker others wait for: hand it back, and no failure
                     └ lease lost: write nothing more
@@ -17,15 +17,14 @@ from config.errors import (
     ComfyDiskFull,
     InvalidSetting,
     RylaError,
-    StoreDenied,
-    StoreUnavailable,
     Superseded,
 )
 from pipeline.contract.errors import error_info, unforeseen
-from pipeline.contract.keys import attempt_folder, lease_key, manifest_key, result_key
+from pipeline.contract.keys import lease_key, manifest_key, result_key
 from pipeline.contract.lease import Lease
 from pipeline.contract.result import Result
 from pipeline.costs import usd_per_second
+from pipeline.notify.metrics_file import write_metrics
 from pipeline.queue.expiry import backoff
 from pipeline.queue.protocol import Started
 from pipeline.queue.runner import run
@@ -113,8 +112,6 @@ def _run_started(
             cold,
             preload,
         )
-        if not isinstance(going_on, Preempted):
-            _write_metrics(builder, context)
         result = _commit(builder, error, context.store, heart) if going_on is None else None
     lease, etag = heart.held
     if going_on is not None:
@@ -212,17 +209,6 @@ def _manifest(payload: SpawnPayload, store: SafeStore) -> bytes:
     return b"" if stored is None else stored.body
 
 
-def _write_metrics(builder: ResultBuilder, context: WorkerContext) -> None:
-    """Beside the outputs of this execution. The result has them too, so a failure is no matter."""
-    key = attempt_folder(builder.lease.id, builder.lease.attempt) + "metrics.json"
-    try:
-        context.store.write(
-            key, builder.metrics.model_dump_json(indent=1).encode(), "application/json"
-        )
-    except (StoreUnavailable, StoreDenied) as error:
-        structlog.get_logger(__name__).warning("metrics_not_written", key=key, error=error.message)
-
-
 def _commit(
     builder: ResultBuilder, error: RylaError | None, store: SafeStore, heart: Heartbeat
 ) -> Result | None:
@@ -243,6 +229,8 @@ def _leave(
     context: WorkerContext,
 ) -> Ending:
     """The execution ends without a commit; what it owes goes on in the lease."""
+    if not isinstance(going_on, Preempted):
+        write_metrics(context.store, lease.id, lease.attempt, builder.metrics)
     events = (*lease.events, *builder.state.events)
     if isinstance(going_on, Retry):
         _hand_back(builder, going_on, lease.model_copy(update={"events": events}), etag, context)

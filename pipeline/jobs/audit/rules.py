@@ -13,11 +13,11 @@ from events.moments import TABLE
 from events.stored_event import StoredEvent
 from pipeline.contract.keys import (
     JOBS,
-    attempt_folder,
     cell_key,
     cells_folder,
     lease_key,
     manifest_key,
+    metrics_key,
     plan_key,
     result_key,
 )
@@ -222,7 +222,7 @@ def named_files(result: Result) -> list[Output | ResultFile]:
 def _of_job(folder: JobFolder, result: Result) -> set[str]:
     """The keys that belong to an ended job. Any other is of an attempt that was lost or failed, or
     a picture of a sheet: `is_recorded`."""
-    metrics = f"{attempt_folder(result.id, result.attempt)}metrics.json"
+    metrics = metrics_key(result.id, result.attempt)
     own = {manifest_key(result.id), result_key(result.id), plan_key(result.id), metrics}
     return own | folder.records | {file.key for file in named_files(result)}
 

@@ -14,7 +14,7 @@ from events.moments import Moment, event_for
 from handlers.character_sheet.combinations import Making
 from handlers.character_sheet.files import CONTACT_SHEET, DOCUMENT
 from handlers.character_sheet.plan import SheetPlan
-from pipeline.contract.keys import attempt_folder, cells_folder, plan_key
+from pipeline.contract.keys import cells_folder, metrics_key, plan_key
 from pipeline.contract.result import Output, Result, Status
 from pipeline.local.demo.demo import DemoRun
 from pipeline.local.demo.manifests import Example
@@ -131,7 +131,7 @@ def _picture(run: DemoRun, example: Example, output: Output) -> Iterator[str]:
 
 def _metrics(run: DemoRun) -> Iterator[str]:
     for example, result in _ended(run, Status.SUCCEEDED):
-        file = run.out / attempt_folder(example.id, result.attempt) / "metrics.json"
+        file = run.out / metrics_key(example.id, result.attempt)
         if not file.exists():
             yield f"{example.id} has no metrics.json"
         elif result.metrics is None or json.loads(file.read_bytes()) != result.metrics.model_dump(

@@ -37,6 +37,16 @@ def test_a_result_comes_with_its_metrics_and_outputs(
     Metrics.model_validate_json((tmp_path / "one/metrics.json").read_bytes())
 
 
+def test_metrics_are_told_from_the_result_where_their_file_is_not_there_yet(
+    pipeline: PipelineFixture, tmp_path: Path
+) -> None:
+    stored = pipeline.store.get("jobs/one/out/a1/metrics.json")
+    assert stored is not None
+    pipeline.store.delete("jobs/one/out/a1/metrics.json")
+    fetch(pipeline.store, "one", tmp_path)
+    assert (tmp_path / "one/metrics.json").read_bytes() == stored.body
+
+
 def test_files_beside_the_pictures_come_too(pipeline: PipelineFixture, tmp_path: Path) -> None:
     document = b'{"v": 1}'
     key = "jobs/one/out/a1/sheet.json"

@@ -14,16 +14,18 @@ from events.posthog_sink import PostHogSink
 from events.sender import EVENTS
 from events.sink import MemorySink, NotDelivered
 from events.stored_event import StoredEvent
-from pipeline.contract.keys import lease_key
+from pipeline.contract.keys import lease_key, metrics_key
 from pipeline.contract.lease import Phase
-from pipeline.contract.result import Result, Status
+from pipeline.contract.result import Metrics, Result, Status
 from pipeline.dispatcher.tick import tick
 from pipeline.notify.delivery import Pending, pauses, pending, pending_lease, pending_targets
 from pipeline.store.base import OutcomeUnknown
 from pipeline.store.conditional import Won
 from tests.pipeline.conftest import MakePipeline
+from tests.support.acceptances import metrics
 from tests.support.instant_comfyui import InstantEngine
 from tests.support.jobs import a_lease, a_result
+from tests.support.manifests import body
 from tests.support.pipeline_fixture import NOON, PipelineFixture
 from tests.support.posthog_receiver import Answer, PostHogReceiver
 
@@ -119,6 +121,47 @@ def test_a_lease_that_owes_nothing_is_deleted_at_once(
     flaky.delivery.deliver(a_result(), lease, outcome.etag)
     assert flaky.keys("leases/") == []
     assert sink.requests == 0
+
+
+def committed(pipeline: PipelineFixture) -> Result:
+    """A job whose worker was killed right after its commit."""
+    lease = a_lease(phase=Phase.RUNNING)
+    pipeline.store.create(lease_key("job"), lease.body())
+    pipeline.store.create("jobs/job/manifest.json", body())
+    result = a_result(metrics=metrics(2.5))
+    pipeline.store.create("jobs/job/result.json", result.body())
+    return result
+
+
+def test_metrics_that_a_killed_worker_did_not_write_are_written_by_whoever_delivers(
+    flaky: PipelineFixture, sink: FlakySink
+) -> None:
+    sink.down = False
+    result = committed(flaky)
+    replay(flaky)
+    stored = flaky.store.get(metrics_key("job", 1))
+    assert stored is not None
+    assert Metrics.model_validate_json(stored.body) == result.metrics
+    assert flaky.keys("leases/") == []
+
+
+def test_metrics_are_written_by_the_first_delivery_alone(flaky: PipelineFixture) -> None:
+    committed(flaky)
+    replay(flaky)
+    assert flaky.lease("job").committed
+    flaky.raw._store.delete(metrics_key("job", 1))
+    replay(flaky)
+    assert metrics_key("job", 1) not in flaky.keys("jobs/")
+
+
+def test_a_result_without_metrics_has_no_file_of_them(
+    flaky: PipelineFixture, sink: FlakySink
+) -> None:
+    sink.down = False
+    flaky.submit("job-1", body(input={"width": 7}))
+    flaky.tick()
+    assert flaky.result("job-1").metrics is None
+    assert flaky.keys("jobs/") == ["jobs/job-1/manifest.json", "jobs/job-1/result.json"]
 
 
 def test_a_result_whose_events_are_out_has_no_lease(

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import pytest
 
 from config.errors import ComfyDied
-from pipeline.contract.keys import inbox_key, lease_key, result_key
-from pipeline.contract.result import Result, Status
+from pipeline.contract.keys import inbox_key, lease_key, metrics_key, result_key
+from pipeline.contract.result import Metrics, Result, Status
 from pipeline.queue.spawn import SpawnPayload
 from tests.support.faulty_store import Fault
 from tests.support.jobs import a_lease
@@ -138,6 +138,10 @@ def check(case: Case, simulation: Simulation) -> None:
         assert f"/out/a{result.attempt}/" in output.key
         assert len(stored.body) == output.bytes
         assert hashlib.sha256(stored.body).hexdigest() == output.sha256
+    metrics = simulation.bucket.get(metrics_key("job", result.attempt))
+    if result.metrics is not None:
+        assert metrics is not None
+        assert Metrics.model_validate_json(metrics.body) == result.metrics
     sent = sorted(simulation.sink.events.values(), key=lambda event: event.timestamp)
     ends = [
         event.event.rpartition("_")[2] for event in sent if event.event != "modal_manifest_rejected"

@@ -207,6 +207,7 @@ def test_a_result_that_stands_is_not_written_over(holding: PipelineFixture) -> N
     stored = holding.store.get("jobs/job-1/result.json")
     assert stored is not None
     assert stored.body == b"cancelled"
+    assert "jobs/job-1/out/a1/metrics.json" not in holding.keys("jobs/")
 
 
 def test_a_reference_too_small_for_all_is_read_up(holding: PipelineFixture) -> None:
@@ -318,6 +319,24 @@ def test_metrics_that_cannot_be_stored_fail_nothing(holding: PipelineFixture) ->
     )
     assert run(holding, payload) is Ending.COMMITTED
     assert holding.result("job-1").metrics is not None
+
+
+def test_metrics_are_stored_behind_the_commit_and_not_by_whoever_loses_it(
+    holding: PipelineFixture,
+) -> None:
+    payload = spawned(holding)
+    puts: list[str] = []
+    holding.raw.fail = lambda call, key: puts.append(key) if call == "PUT" else None
+    assert run(holding, payload) is Ending.COMMITTED
+    assert puts[-2:] == ["jobs/job-1/result.json", "jobs/job-1/out/a1/metrics.json"]
+    holding.store.delete("jobs/job-1/out/a1/metrics.json")
+    assert run(holding, payload, never) is Ending.STALE
+    assert "jobs/job-1/out/a1/metrics.json" not in holding.keys("jobs/")
+
+
+def test_an_attempt_that_is_handed_back_leaves_its_metrics(holding: PipelineFixture) -> None:
+    assert run(holding, spawned(holding), failing(OutOfMemory("full"))) is Ending.RETRY
+    assert "jobs/job-1/out/a1/metrics.json" in holding.keys("jobs/")
 
 
 def test_a_manifest_that_vanished_fails_the_job(holding: PipelineFixture) -> None:
