@@ -96,8 +96,8 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
         *("config",),
     ),
     "pipeline/inputs": (
-        *("loras", "costs", "runtime", "models", "contract", "store", "public_https", "handlers"),
-        *("config",),
+        *("sheets", "loras", "costs", "runtime", "models", "contract", "store", "public_https"),
+        *("handlers", "config"),
     ),
     "pipeline/sheets": (
         *("notify", "runtime", "contract", "store", "handlers", "events", "config"),

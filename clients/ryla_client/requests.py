@@ -61,6 +61,13 @@ class View(TypedDict, total=False):
     background: Annotated[str, "Empty takes the sheet's."]
 
 
+class Reuse(TypedDict, total=False):
+    """Views that an ended sheet of the same tenant and person has."""
+
+    job: Required[Annotated[str, "The ended sheet."]]
+    views: Required[Annotated[list[str], "Its views that are reused as they are, by their ids."]]
+
+
 class Size(TypedDict, total=False):
     """Pixels. Trainers sort pictures into sizes in steps of 64."""
 
@@ -100,6 +107,7 @@ class CharacterSheet(Common, total=False):
     view_ids: Annotated[
         list[str] | None, "Which of these views to make, in this order; null makes all."
     ]
+    reuse: Annotated[Reuse | None, "Views that an ended sheet has, and that are not made again."]
     style: Annotated[str, "Words that every prompt ends with."]
     outfit: Annotated[str, "Clothes in views that name none."]
     background: Annotated[str, "Behind views that name none; empty is plain grey."]

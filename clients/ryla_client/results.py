@@ -133,6 +133,7 @@ class OutputView(TypedDict):
     measured: ViewAngles | None
     ok: bool | None
     reason: str | None
+    reused_from: str | None
     tries: int
     seconds: float
     usd: float

@@ -79,6 +79,8 @@ def head_lines(document: SheetDocument) -> list[Line]:
 def view_lines(view: DocumentView) -> list[Line]:
     """Name, framing and angle, and the score or why there is none."""
     tries = f"{view.tries} {'try' if view.tries == 1 else 'tries'}"
+    if view.reused_from is not None:
+        tries = "reused"
     why = f" ({reason_words(view.match_reason)})" if view.match_reason else ""
     if view.missing is not None:
         last = Line(f"missing: {reason_words(view.missing)}, {tries}", BAD)

@@ -47,6 +47,8 @@ class DocumentView(_Part):
     """0 to 1."""
     match_reason: str | None = None
     """Why there is no match: `back`, `profile`, `unmeasured`, `base_face`, `reference` …"""
+    reused_from: str | None = None
+    """The job that made it, where this one reuses it."""
     tries: int = 0
     seconds: Number = 0.0
     """That its graphs took, all tries together."""

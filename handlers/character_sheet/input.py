@@ -15,7 +15,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from handlers.character_sheet.views import MAX_VIEWS, PRESETS, VIEW_ID, Preset, View
+from handlers.character_sheet.reuse import Reuse
+from handlers.character_sheet.views import MAX_VIEWS, PRESETS, Preset, View, ViewId
 from handlers.faces.view import Framing
 from handlers.kinds.base import ONE_IS_REQUIRED, TAG, JobInput, OutputFormat, is_input_key
 from handlers.kinds.seeds import MAX_SEED
@@ -30,7 +31,6 @@ SHARE_OF_VIEWS = 0.7
 """That must be made for a sheet to count as one, unless `min_views` says otherwise: seven of the
 ten default views, as existing clients have it."""
 
-ViewId = Annotated[str, Field(pattern=VIEW_ID, max_length=48)]
 ImageKey = Annotated[str, Field(min_length=1, max_length=512)]
 PresetName = Literal["ten", "lora-24"]
 Views = Annotated[
@@ -122,6 +122,11 @@ class CharacterSheetInput(JobInput):
         validate_default=True,
         description="Which of these views to make, in this order; null makes all.",
     )
+    reuse: Reuse | None = Field(
+        default=None,
+        validate_default=True,
+        description="Views that an ended sheet has, and that are not made again.",
+    )
     style: str = Field(default="", max_length=500, description="Words that every prompt ends with.")
     outfit: str = Field(default="", max_length=300, description="Clothes in views that name none.")
     background: str = Field(
@@ -205,6 +210,12 @@ class CharacterSheetInput(JobInput):
         return tuple(by_id[id] for id in self.view_ids)
 
     @property
+    def new_views(self) -> tuple[View, ...]:
+        """Those of them that are made, and not reused."""
+        reused = () if self.reuse is None else self.reuse.views
+        return tuple(view for view in self.chosen_views if view.id not in reused)
+
+    @property
     def least_views(self) -> int:
         """`min_views`, or the share of the chosen views that stands for it."""
         if self.min_views is not None:
@@ -253,6 +264,19 @@ class CharacterSheetInput(JobInput):
             if id not in known:
                 raise ValueError(f"no view is named {id!r}; there are {', '.join(known)}")
         return wanted
+
+    @field_validator("reuse")
+    @classmethod
+    def _leaves_some_to_make(cls, reused: Reuse | None, info: ValidationInfo) -> Reuse | None:
+        if reused is None or not {"views", "view_ids"} <= info.data.keys():
+            return reused
+        asked = info.data["view_ids"] or [view.id for view in _known(info.data["views"])]
+        for id in reused.views:
+            if id not in asked:
+                raise ValueError(f"{id!r} is none of the views that are asked for")
+        if len(reused.views) == len(asked):
+            raise ValueError("all views are reused: leave one to be made")
+        return reused
 
     @field_validator("min_views")
     @classmethod

@@ -46,11 +46,11 @@ class CharacterSheet(Kind[CharacterSheetInput]):
 
     def _passes(self, request: CharacterSheetInput) -> Iterator[Work]:
         steps, model = request.base_steps, SDXL if request.base == "sdxl" else request.base
-        framings = Counter(view.framing for view in request.chosen_views)
+        framings = Counter(view.framing for view in request.new_views)
         for framing, count in framings.items():
             size = request.sizes.of(framing)
             yield Work(count, steps, size.width, size.height, model)
-        faces = sum(not view.back for view in request.chosen_views)
+        faces = sum(not view.back for view in request.new_views)
         if faces and _making(request) is Making.FACE_PASS:
             yield Work(faces, request.face_steps, SIDE, SIDE, SDXL)
 

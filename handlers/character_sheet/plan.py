@@ -119,6 +119,13 @@ class PlannedView(_Part):
         return self.making is not Making.COMPOSED
 
 
+class PlannedReuse(_Part):
+    """Views that another sheet has made, by their ids."""
+
+    job: str
+    views: tuple[str, ...]
+
+
 class SheetPlan(_Part):
     v: int = VERSION
     job_id: str
@@ -147,12 +154,20 @@ class SheetPlan(_Part):
     so in plans that were written before it was."""
     identity: PlannedIdentity
     views: tuple[PlannedView, ...]
+    reuse: PlannedReuse | None = None
+    """Of `views`, those that are not made here."""
     thresholds: Thresholds
     attempts_per_view: int
     min_views: int
     scored_against: ScoredAgainst
     output_format: OutputFormat = "png"
     nsfw: bool = False
+
+    @property
+    def reused_views(self) -> tuple[PlannedView, ...]:
+        """Those that another sheet has made."""
+        reused = () if self.reuse is None else self.reuse.views
+        return tuple(view for view in self.views if view.id in reused)
 
     def body(self) -> bytes:
         return self.model_dump_json(indent=1).encode()

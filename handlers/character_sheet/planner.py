@@ -10,6 +10,7 @@ from handlers.character_sheet.plan import (
     PlannedHead,
     PlannedIdentity,
     PlannedLora,
+    PlannedReuse,
     PlannedSampling,
     PlannedView,
     PlannedWeight,
@@ -61,6 +62,7 @@ def plan_sheet(
         views=tuple(
             _planned_view(request, job_id, view, nn, words) for nn, view in enumerate(views, 1)
         ),
+        reuse=request.reuse and PlannedReuse(job=request.reuse.job, views=request.reuse.views),
         thresholds=Thresholds(min_face_match=request.min_face_match),
         attempts_per_view=request.attempts_per_view,
         min_views=request.least_views,

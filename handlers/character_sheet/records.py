@@ -77,6 +77,8 @@ class _Step(_Record):
     number: Annotated[int, Field(ge=1)]
     """Of the view in the plan, from 1."""
     view: str
+    reused_from: str | None = None
+    """The job that made it, where this one reuses it: never one that reuses it too."""
 
 
 class _Made(_Step):
@@ -136,7 +138,7 @@ class Choice(_Step):
     """What the view ends with."""
 
     k: int
-    """Of the picture that was chosen."""
+    """Of the picture that was chosen; 0 where there is none."""
     of: Annotated[str, Field(pattern="^[ct]$")] = "t"
     """Whether that is a try or a composition."""
     fault: str | None = None
@@ -214,6 +216,11 @@ class ViewRecords:
     def seconds(self) -> float:
         """That its graphs took. Of steps whose pictures were lost nobody knows."""
         return sum(one.seconds for one in self.made)
+
+    @property
+    def reused_from(self) -> str | None:
+        """The job that made the view, where this one reuses it."""
+        return None if self.choice is None else self.choice.reused_from
 
     @property
     def attempts(self) -> int:

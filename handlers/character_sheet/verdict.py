@@ -195,6 +195,7 @@ def _document_view(cell: _Cell, usd: float, why_missing: str) -> DocumentView:
         framing=view.framing,
         prompt=view.prompt,
         caption=view.caption,
+        reused_from=cell.records.reused_from,
         tries=cell.records.attempts,
         seconds=cell.records.seconds,
         usd=usd,

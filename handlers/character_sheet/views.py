@@ -18,6 +18,7 @@ from handlers.kinds.view_fields import HEADS, FramingName, HeadInput, NamedHead
 VIEW_ID = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 """File names are made of it. Without "_", at which trainers cut names."""
 MAX_VIEWS = 40
+ViewId = Annotated[str, Field(pattern=VIEW_ID, max_length=48)]
 Words = Annotated[str, Field(max_length=300)]
 
 FRONT = HEADS["front"]

@@ -102,6 +102,8 @@ class OutputView(_Part):
     """Null where it could not be judged."""
     reason: str | None = None
     """Why not, such as `unmeasured` of a profile in which no face was found."""
+    reused_from: str | None = None
+    """The job that made it, where this one reuses it; its picture lies in that job's folder."""
     tries: int = 1
     """Times that it was made."""
     seconds: Seconds = 0.0
@@ -296,6 +298,13 @@ class Result(_Part):
     callback_url: str | None = None
     """Where the end is told; null for one that may not be called."""
     events: tuple[StoredEvent, ...] = ()
+
+    @property
+    def own_outputs(self) -> tuple[Output, ...]:
+        """Those that the job made itself; a character sheet may name others that it reuses."""
+        return tuple(
+            output for output in self.outputs if output.view is None or not output.view.reused_from
+        )
 
     def body(self) -> bytes:
         """As it stands in the bucket: JSON, UTF-8."""

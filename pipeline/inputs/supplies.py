@@ -22,6 +22,7 @@ from pipeline.loras.fetch import CheckedLora, check_lora, fetch_lora
 from pipeline.loras.resolve import places
 from pipeline.models.face_packs import read_calibration, require_boxes
 from pipeline.runtime import RuntimeConfig
+from pipeline.sheets.reuse import check_reuse
 from pipeline.store.conditional import SafeStore
 
 NO_SUPPLIES = Supplies()
@@ -57,10 +58,14 @@ class InputChecker:
         }
         if pictures:
             require_within_limits(manifest, self.runtime, pictures)
-        if required.lora is None:
+        lora = self._lora(required.lora, manifest.tenant)
+        check_reuse(self.store, manifest, lora)
+        return lora
+
+    def _lora(self, request: LoraRequest | None, tenant: str) -> str | None:
+        if request is None:
             return None
-        request, prefix = required.lora, self.runtime.settings.lora_prefix
-        tenant = manifest.tenant
+        prefix = self.runtime.settings.lora_prefix
         return check_lora(self.store, request.ref, request.base, prefix, tenant).found.key
 
 

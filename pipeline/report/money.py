@@ -51,7 +51,7 @@ class Money:
     def add(self, result: Result) -> None:
         self.jobs += 1
         self.ends[result.status] += 1
-        self.pictures += len(result.outputs)
+        self.pictures += len(result.own_outputs)
         if result.metrics is not None:
             self.gpu_seconds += result.metrics.gpu_seconds
         if result.cost is not None:

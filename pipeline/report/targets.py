@@ -132,9 +132,9 @@ class Tally:
             self._add_success(result)
 
     def _add_success(self, result: Result) -> None:
-        metrics, count = result.metrics, len(result.outputs)
+        metrics, count = result.metrics, len(result.own_outputs)
         self.pictures += count
-        for output in result.outputs:
+        for output in result.own_outputs:
             self.faces.add(output)
         if any(output.view and output.view.number for output in result.outputs):
             self._add_sheet(result)
@@ -151,7 +151,9 @@ class Tally:
 
     def _add_sheet(self, result: Result) -> None:
         """Made by several executions perhaps, and answered once for all of its pictures."""
-        count = len(result.outputs)
+        count = len(result.own_outputs)
+        if count == 0:
+            return
         made = sum(output.view.seconds for output in result.outputs if output.view is not None)
         missed = sum(view.seconds for view in result.missing)
         self.making.add((made + missed) / count)

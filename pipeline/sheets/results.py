@@ -44,7 +44,7 @@ def sheet_result(
             attempt=lease.attempt,
             metrics=None,
             cost=cost,
-            outputs=end.made,
+            outputs=end.made_here,
             at=now,
             seconds=end.records.seconds,
         )

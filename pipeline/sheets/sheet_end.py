@@ -67,13 +67,20 @@ class SheetEnd:
         """How many views it has."""
         return len(self.records.made)
 
+    @property
+    def made_here(self) -> int:
+        """How many of them it does not reuse."""
+        return sum(self.records.of_view(nn).reused_from is None for nn in self.records.made)
+
     def events(self, about: Subject, origin: Origin, now: datetime) -> tuple[StoredEvent, ...]:
-        """One for each picture with a face, and for each that is the whole of its view."""
+        """One for each picture with a face, and for each that is the whole of its view. Of what is
+        reused, the job that made it has told."""
         return tuple(
             view_measured(about, origin, made, kept=made == chosen, at=now)
             for view, records in self._views()
             for made in records.made
-            if isinstance(made, Try) or view.making is Making.COMPOSED
+            if made.reused_from is None
+            and (isinstance(made, Try) or view.making is Making.COMPOSED)
             for chosen in [records.chosen if records.choice and records.choice.made else None]
         )
 
@@ -120,6 +127,7 @@ class SheetEnd:
                     measured=_angles(chosen.measured),
                     ok=None if chosen.measured is None and chosen.reason else True,
                     reason=chosen.reason,
+                    reused_from=chosen.reused_from,
                     tries=records.attempts,
                     seconds=records.seconds,
                     usd=self._share(records),

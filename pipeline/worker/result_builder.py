@@ -127,7 +127,7 @@ class ResultBuilder:
                 attempt=self.lease.attempt,
                 metrics=self.metrics,
                 cost=self.cost,
-                outputs=end.made,
+                outputs=end.made_here,
                 at=now,
             )
             return self._result(Status.SUCCEEDED, now, done, **fields)

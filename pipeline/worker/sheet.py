@@ -22,7 +22,8 @@ from handlers.kinds.base import JobRequest, Rendered
 from handlers.loras.refs import ByName
 from pipeline.contract.lease import Lease
 from pipeline.contract.result import Output
-from pipeline.sheets.cells import StoredSheet, adopt_plan, keep_record, read_records
+from pipeline.sheets.cells import StoredSheet, keep_record, read_records
+from pipeline.sheets.reuse import adopt_with_views
 from pipeline.worker.comfyui import ComfyGraphRunner
 from pipeline.worker.context import RenderState, WorkerContext
 from pipeline.worker.heartbeat import Heartbeat
@@ -44,7 +45,8 @@ def render_sheet(
     """Fills `state`, step by step. Raises from the error tree."""
     lora, models = order.supplies.lora, context.runtime.models
     proposed = plan_sheet(order.input, order.job_id, models, lora)
-    plan = heart.insist(lambda: adopt_plan(context.store, lease.id, proposed))
+    tenant = state.manifest.tenant if state.manifest else ""
+    plan = adopt_with_views(context.store, lease.id, proposed, tenant, heart.insist)
     if plan.lora is not None and (lora is None or lora.sha256 != plan.lora.sha256):
         raise LoraMismatch(
             f"{plan.lora.key} is another file than the one that the sheet was begun with",

@@ -663,6 +663,10 @@ export interface CharacterSheetInput {
    */
   view_ids?: string[] | null;
   /**
+   * Views that an ended sheet has, and that are not made again.
+   */
+  reuse?: Reuse | null;
+  /**
    * Words that every prompt ends with.
    */
   style?: string;
@@ -782,6 +786,22 @@ export interface View {
    * Empty takes the sheet's.
    */
   background?: string;
+}
+/**
+ * Views that an ended sheet of the same tenant and person has.
+ */
+export interface Reuse {
+  /**
+   * The ended sheet.
+   */
+  job: string;
+  /**
+   * Its views that are reused as they are, by their ids.
+   *
+   * @minItems 1
+   * @maxItems 40
+   */
+  views: string[];
 }
 /**
  * Of the framings: 1024x1024, 896x1152 and 832x1216 unless given.
@@ -932,6 +952,7 @@ export interface OutputView {
   measured?: ViewAngles | null;
   ok?: boolean | null;
   reason?: string | null;
+  reused_from?: string | null;
   tries?: number;
   seconds?: number;
   usd?: number;
