@@ -62,8 +62,8 @@ class SheetRow:
     @property
     def most_usd(self) -> float | None:
         """That it may cost; a sheet stops at its own budget."""
-        known = [each for each in (self.estimate.usd, self.max_cost_usd) if each is not None]
-        return min(known, default=None)
+        most = self.estimate.most_usd
+        return most if most is None or self.max_cost_usd is None else min(most, self.max_cost_usd)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ INTERRUPTED = 130
 
 COLOURS = {
     "succeeded": "green",
+    "partial": "yellow",
     "failed": "red",
     "rejected": "red",
     "cancelled": "yellow",

@@ -6,7 +6,7 @@ Such a module is named `sheets_<command>`, and its `register` takes this group.
 import typer
 
 from pipeline.batches.batch import batch_names
-from pipeline.cli import output, sheets_review, sheets_submit
+from pipeline.cli import output, sheets_review, sheets_status, sheets_submit
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.store.open import open_store
 
@@ -23,6 +23,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode="markdown")
     app.add_typer(group, name="sheets")
     sheets_submit.register(group)
+    sheets_status.register(group)
     group.command("list", help=LIST_HELP)(_list)
     sheets_review.register(group)
 

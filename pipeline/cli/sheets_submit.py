@@ -15,8 +15,8 @@ from pipeline.batches.batch import Batch, check_batch_name
 from pipeline.batches.character_file import read_character_file
 from pipeline.batches.estimate import BatchEstimate, require_within_budget
 from pipeline.batches.problems import Problems
+from pipeline.batches.reader import missing_jobs
 from pipeline.batches.rows import RowChecker, SheetRow
-from pipeline.batches.status import missing_rows
 from pipeline.batches.submission import Sent, begin_batch, send_rows, standing_batch
 from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
@@ -72,7 +72,7 @@ def _submit(
     checker = _checker(settings, store, file, name, tenant)
     rows = _rows(checker, json)
     standing = standing_batch(store, name, checker.tenant, rows)
-    missing = {row.id for row in rows} if standing is None else missing_rows(store, standing)
+    missing = {row.id for row in rows} if standing is None else missing_jobs(store, standing)
     whole = BatchEstimate.of(rows)
     to_send = [row for row in rows if row.id in missing]
     if to_send:

@@ -184,6 +184,16 @@ def test_an_estimate_above_the_budget_is_refused_with_the_numbers(
     assert keys(store) == []
 
 
+def test_a_row_costs_no_more_than_its_own_budget(ryla: Ryla, table: Table) -> None:
+    free = submit(ryla, table("Ann;faces/ann.png;;8;front")).document["estimate"]
+    cap = (free["usd"] + free["most_usd"]) / 2
+    row = f"Ann;faces/ann.png;;8;front;{cap}"
+    capped = table(row, header=f"{HEADER};max_cost_usd")
+    answer = submit(ryla, capped, "--budget-usd", str(cap), name="capped")
+
+    assert answer.document["estimate"] == {**free, "most_usd": cap}
+
+
 def test_without_a_terminal_it_needs_yes(ryla: Ryla, store: SafeStore, table: Table) -> None:
     answer = ryla("sheets", "submit", table(), "--name", "autumn")
 

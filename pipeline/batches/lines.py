@@ -1,25 +1,32 @@
-"""How far a batch is: read from its own object and from the jobs that it names, from no others.
+"""What is shown of a batch: a line for each row, cells for its views, totals. Pure.
 
-A look costs LISTs of the waiting entries and leases that begin with the batch's name, a GET for
-each lease that changed, and a GET for the result of each job that has neither. A result is read
-once, and only what is shown of it is kept: results of thousands of sheets are large.
+A row's job is made once. When views of it are made again, that is a job of its own, the row's redo:
+`<id>-r2`, then `<id>-r3` and so on. For a row stands its newest redo that succeeded, else its own
+job: one that failed or was cancelled leaves what there was.
 """
 
-from collections.abc import Collection, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import partial
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from handlers.character_sheet.progress import ViewState
-from pipeline.batches.batch import Batch, BatchRow
-from pipeline.contract.keys import LEASES, inbox_key
+from pipeline.batches.batch import BatchRow
 from pipeline.contract.result import Result, Status
-from pipeline.jobs.status import JobView, LeaseWatch, State, inbox_id, result_or_lease
-from pipeline.sheets.cells import SHEET
-from pipeline.store.conditional import SafeStore, listed
+from pipeline.jobs.status import JobView, State
 
-READERS = 16
-"""Jobs read side by side."""
+_REDO = re.compile(r"(.+)-r([1-9][0-9]{0,3})\Z")
+FIRST_REDO = 2
+
+
+def redo_id(id: str, number: int) -> str:
+    """Of the redo of that number, from FIRST_REDO, of a row's job."""
+    return f"{id}-r{number}"
+
+
+def redo_of(id: str) -> tuple[str, int] | None:
+    """Row's job and number that an id of a redo names, None for any other."""
+    match = _REDO.match(id)
+    return (match[1], int(match[2])) if match and int(match[2]) >= FIRST_REDO else None
 
 
 @dataclass(frozen=True)
@@ -124,73 +131,35 @@ def _ended(id: str, result: Result) -> SheetLine:
     )
 
 
-@dataclass
-class BatchReader:
-    """Looks at a batch again and again; `lines` has the last that was seen of each row's job."""
+@dataclass(frozen=True)
+class RowLine:
+    """A row with all that was made for it."""
 
-    store: SafeStore
-    batch: Batch
-    lines: dict[str, SheetLine] = field(default_factory=dict)
-    """By job id."""
-
-    def __post_init__(self) -> None:
-        self._leases = LeaseWatch(self.store, f"{LEASES}{self.batch.name}-")
+    row: BatchRow
+    own: SheetLine
+    redos: tuple[SheetLine, ...] = ()
+    """The oldest first."""
 
     @property
-    def done(self) -> bool:
-        return len(self.lines) == len(self.batch.rows) and all(
-            line.ended for line in self.lines.values()
-        )
+    def standing(self) -> SheetLine:
+        """What stands for the row."""
+        good = (redo for redo in reversed(self.redos) if redo.status is Status.SUCCEEDED)
+        return next(good, self.own)
 
-    def look(self) -> None:
-        """Raises StoreUnavailable or StoreDenied."""
-        wanted = [row.id for row in self.batch.rows if not self._has_ended(row.id)]
-        waiting = find_waiting_rows(self.store, self.batch, set(wanted)) if wanted else set()
-        held = self._leases.look() if wanted else {}
-        unclear = list[str]()
-        for id in wanted:
-            view = held.get(id)
-            if view is not None and view.state is not State.DELIVERING:
-                self.lines[id] = sheet_line(view)
-            elif view is None and id in waiting:
-                self.lines[id] = SheetLine(id, State.WAITING)
-            else:
-                unclear.append(id)
-        with ThreadPoolExecutor(READERS, "batch") as pool:
-            self.lines.update(zip(unclear, pool.map(self._read, unclear), strict=True))
+    @property
+    def under_way(self) -> SheetLine | None:
+        """The redo that has not ended."""
+        return next((redo for redo in reversed(self.redos) if not redo.ended), None)
 
-    def _has_ended(self, id: str) -> bool:
-        return id in self.lines and self.lines[id].ended
+    @property
+    def ended(self) -> bool:
+        return self.own.ended and self.under_way is None
 
-    def _read(self, id: str) -> SheetLine:
-        return sheet_line(result_or_lease(self.store, id))
-
-
-def find_waiting_rows(store: SafeStore, batch: Batch, ids: Collection[str]) -> set[str]:
-    """Of these jobs of the batch, those with an inbox entry: a LIST for each priority and each
-    thousand."""
-    found = set[str]()
-    for priority in range(10):
-        first = inbox_key(f"{batch.name}-", priority=priority, tenant=batch.tenant, model=SHEET)
-        for entry in listed(store, first.removesuffix(".json")):
-            id = inbox_id(entry.key)
-            if id is not None and id in ids:
-                found.add(id)
-    return found
-
-
-def missing_rows(store: SafeStore, batch: Batch) -> set[str]:
-    """Ids of the batch's jobs that nobody has taken in and that do not wait either."""
-    ids = {row.id for row in batch.rows}
-    absent = ids - find_waiting_rows(store, batch, ids)
-    ordered = sorted(absent)
-    with ThreadPoolExecutor(READERS, "batch") as pool:
-        views = pool.map(partial(result_or_lease, store), ordered)
-        return {
-            id
-            for id, view in zip(ordered, views, strict=True)
-            if view.state is State.UNKNOWN and view.since is None
-        }
+    @property
+    def usd(self) -> float | None:
+        """Of all of them; null until one has ended."""
+        known = [line.usd for line in (self.own, *self.redos) if line.usd is not None]
+        return sum(known) if known else None
 
 
 @dataclass(frozen=True)
@@ -213,22 +182,18 @@ def state_word(line: SheetLine) -> str:
     return (line.status or line.state).value
 
 
-def totals(batch: Batch, lines: Mapping[str, SheetLine]) -> Totals:
+def totals(lines: Sequence[RowLine]) -> Totals:
     by_state: dict[str, int] = {}
-    for row in batch.rows:
-        word = state_word(lines[row.id])
+    for line in lines:
+        word = state_word(line.standing)
         by_state[word] = by_state.get(word, 0) + 1
-    views = [view for line in lines.values() for view in line.views]
+    views = [view for line in lines for view in line.standing.views]
+    known = [line.row.estimate_usd for line in lines if not line.own.ended]
     return Totals(
-        rows=len(batch.rows),
+        rows=len(lines),
         by_state=by_state,
         views_made=sum(view.state == ViewState.MADE for view in views),
         views_missing=sum(view.state == ViewState.MISSING for view in views),
-        usd=sum(line.usd or 0.0 for line in lines.values()),
-        remaining_usd=_remaining([row for row in batch.rows if not lines[row.id].ended]),
+        usd=sum(line.usd or 0.0 for line in lines),
+        remaining_usd=None if None in known else sum(each or 0.0 for each in known),
     )
-
-
-def _remaining(rows: Iterable[BatchRow]) -> float | None:
-    known = [row.estimate_usd for row in rows]
-    return None if None in known else sum(each or 0.0 for each in known)
