@@ -14,7 +14,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from handlers.character_sheet.document import DocumentView, SheetDocument
 from handlers.character_sheet.trainable import MEAN_MATCH, WORST_MATCH
-from handlers.media.images import pixels
 
 GROUND, CELL = (24, 26, 32), (40, 43, 52)
 INK, FAINT = (245, 245, 245), (160, 165, 178)
@@ -39,11 +38,15 @@ class Line:
     colour: Colour = FAINT
 
 
-def contact_sheet(document: SheetDocument, pictures: Mapping[int, bytes]) -> bytes:
-    """A PNG. `pictures` are by a view's number; one that is lacking is told in words.
+def thumbnail(picture: Image.Image) -> Image.Image:
+    """A small copy that fits into a view's place."""
+    small = picture.copy()
+    small.thumbnail((WIDTH, HEIGHT))
+    return small
 
-    Raises InvalidInput for what is no picture.
-    """
+
+def contact_sheet(document: SheetDocument, thumbnails: Mapping[int, Image.Image]) -> bytes:
+    """A PNG. `thumbnails` are by a view's number; one that is lacking is told in words."""
     columns = min(WIDE if len(document.views) <= 3 * WIDE else WIDE + 1, len(document.views))
     columns = max(columns, 3)  # the head's words need some room
     rows = -(-len(document.views) // columns)
@@ -55,7 +58,7 @@ def contact_sheet(document: SheetDocument, pictures: Mapping[int, bytes]) -> byt
     for at, view in enumerate(document.views):
         row, column = divmod(at, columns)
         corner = (GAP + column * (WIDTH + GAP), begin + row * (HEIGHT + LABEL + GAP))
-        _draw_view(sheet, view, pictures.get(view.number), corner)
+        _draw_view(sheet, view, thumbnails.get(view.number), corner)
     out = io.BytesIO()
     sheet.save(out, "PNG", compress_level=6)
     return out.getvalue()
@@ -130,19 +133,17 @@ def _step(size: int) -> int:
 
 
 def _draw_view(
-    sheet: Image.Image, view: DocumentView, picture: bytes | None, corner: tuple[int, int]
+    sheet: Image.Image, view: DocumentView, small: Image.Image | None, corner: tuple[int, int]
 ) -> None:
     left, top = corner
     draw = ImageDraw.Draw(sheet)
     draw.rectangle((left, top, left + WIDTH - 1, top + HEIGHT - 1), fill=CELL)
     lines = view_lines(view)
-    if picture is None:
-        why = reason_words(view.missing or "not looked at")
+    if small is None:
+        why = reason_words(view.missing or "picture not read")
         middle = (left + WIDTH // 2, top + HEIGHT // 2)
         draw.text(middle, _fitted(why, WIDTH - GAP, 20), lines[-1].colour, _font(20), anchor="mm")
     else:
-        small = pixels(picture).convert("RGB")
-        small.thumbnail((WIDTH, HEIGHT))
         sheet.paste(small, (left + (WIDTH - small.width) // 2, top + (HEIGHT - small.height) // 2))
     draw.rectangle((left, top + HEIGHT, left + WIDTH - 1, top + HEIGHT + 3), fill=lines[-1].colour)
     for at, line in enumerate(lines):

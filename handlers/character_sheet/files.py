@@ -1,18 +1,23 @@
 """The files of a sheet that ends: `sheet.json`, and the contact sheet. They lie beside its pictures
 and are none of them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from handlers.character_sheet.contact_sheet import contact_sheet
-from handlers.character_sheet.likeness import look
+from PIL import Image
+
+from config.errors import InvalidInput
+from handlers.character_sheet.contact_sheet import contact_sheet, thumbnail
+from handlers.character_sheet.document import SheetDocument
+from handlers.character_sheet.likeness import difference_hash, sheet_looks
 from handlers.character_sheet.plan import SheetPlan
-from handlers.character_sheet.records import SheetRecords
+from handlers.character_sheet.records import Picture, SheetRecords
 from handlers.character_sheet.verdict import judge_sheet
-from handlers.faces.boxes import FaceFinder
-from handlers.faces.match import Baseline, Calibration
+from handlers.media.images import pixels
 
 DOCUMENT, CONTACT_SHEET = "sheet.json", "contact-sheet.png"
+MAX_PIXELS = 4 * 2**20
+"""Of a picture that is drawn in small, twice what a view may have: decoded, it takes 12 MB."""
 
 
 @dataclass(frozen=True)
@@ -22,42 +27,45 @@ class SheetFile:
     content_type: str
 
 
+@dataclass(frozen=True)
+class SheetFiles:
+    document: SheetDocument
+    contact_sheet: bytes
+    """A PNG."""
+
+    def __iter__(self) -> Iterator[SheetFile]:
+        yield SheetFile(DOCUMENT, self.document.body(), "application/json")
+        yield SheetFile(CONTACT_SHEET, self.contact_sheet, "image/png")
+
+
 def sheet_files(
     plan: SheetPlan,
     records: SheetRecords,
-    pictures: Mapping[int, bytes],
+    stored: Callable[[Picture], bytes | None],
     *,
     usd: float,
     why_missing: str,
-    finder: FaceFinder | None = None,
-    calibration: Calibration | None = None,
-) -> tuple[SheetFile, ...]:
+) -> SheetFiles:
     """What is said of a sheet, for programs and for people.
 
-    `pictures` are those chosen, by a view's number. Whoever has neither face models nor pictures
-    gives none: then the faces are not compared with one another, and the contact sheet says so.
+    `stored` reads a picture, and is asked for one at a time, of which only a small copy is kept.
+    None, and what is no picture, leaves a place on the contact sheet in which words stand.
     `why_missing` is told of views without a choice: the code of what ended the sheet.
-    Raises InvalidInput for what is no picture.
     """
-    document = judge_sheet(
-        plan,
-        records,
-        {number: look(body, finder) for number, body in pictures.items()},
-        usd=usd,
-        why_missing=why_missing,
-        baseline=_baseline(finder, calibration),
-        embedder=finder.embedder if finder else None,
-    )
-    return (
-        SheetFile(DOCUMENT, document.body(), "application/json"),
-        SheetFile(CONTACT_SHEET, contact_sheet(document, pictures), "image/png"),
-    )
+    bits: dict[int, int] = {}
+    small: dict[int, Image.Image] = {}
+    for number in records.made:
+        chosen = records.of_view(number).chosen
+        picture = None if chosen is None else _decoded(stored(chosen.picture))
+        if picture is not None:
+            bits[number], small[number] = difference_hash(picture), thumbnail(picture)
+    looks = sheet_looks(records, bits)
+    document = judge_sheet(plan, records, looks, usd=usd, why_missing=why_missing)
+    return SheetFiles(document, contact_sheet(document, small))
 
 
-def _baseline(finder: FaceFinder | None, calibration: Calibration | None) -> Baseline | None:
-    """A calibration says nothing of another embedder's similarities."""
-    if finder is None or calibration is None:
+def _decoded(body: bytes | None) -> Image.Image | None:
+    try:
+        return None if body is None else pixels(body, MAX_PIXELS)
+    except InvalidInput:
         return None
-    if not calibration.fits(finder.embedder, finder.embedder_sha256):
-        return None
-    return Baseline(calibration.strangers_mean, calibration.same_mean)

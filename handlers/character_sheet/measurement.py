@@ -7,8 +7,9 @@ from typing import Any
 
 from config.errors import FaceModelsMissing
 from handlers.character_sheet.combinations import Making
+from handlers.character_sheet.likeness import recorded_look
 from handlers.character_sheet.plan import PlannedView, SheetPlan
-from handlers.character_sheet.records import FACE_BELOW_GATE, NO_FACE
+from handlers.character_sheet.records import FACE_BELOW_GATE, NO_FACE, RecordedLook
 from handlers.character_sheet.steps import Compose, MakeFace
 from handlers.faces.boxes import Box, Face, FaceFinder
 from handlers.faces.match import Reason, Score
@@ -31,7 +32,7 @@ class StepMeasurement:
         """Of a composition. Raises FaceModelsMissing where its face is to be made anew."""
         faces = self._faces(body)
         verdict = self._judged(view, faces)
-        common = _common(view, step.k, verdict, _fault(verdict))
+        common = {**_common(view, step.k, verdict, _fault(verdict)), "look": self._look(faces)}
         if view.making is Making.FACE_PASS:
             found = self._boxes(body, faces)
             if not found and verdict.reason is not ViewReason.UNMEASURED:
@@ -61,8 +62,18 @@ class StepMeasurement:
             "reason": None if counts else _reason(view, score),
             "box": None if box is None else region(box),
         }
-        common = _common(view, step.k, verdict, fault)
-        return {**common, "composition": step.composition, "score": recorded}
+        return {
+            **_common(view, step.k, verdict, fault),
+            "look": self._look(faces),
+            "composition": step.composition,
+            "score": recorded,
+        }
+
+    def _look(self, faces: Sequence[Face] | None) -> RecordedLook | None:
+        finder = self._scoring_finder
+        if finder is None or faces is None:
+            return None
+        return recorded_look(faces, finder, self.runner.calibration())
 
     def _is_turned(self, verdict: ViewVerdict) -> bool:
         """Whether likeness to a frontal face says nothing of this one."""
@@ -79,12 +90,17 @@ class StepMeasurement:
     @cached_property
     def _finder(self) -> FaceFinder | None:
         """None where face models are missing: then nothing is judged."""
-        for use in (FaceUse.SCORE, FaceUse.BOX):
-            try:
-                return self.runner.faces(use)
-            except FaceModelsMissing:
-                continue
-        return None
+        return self._scoring_finder or self._finder_for(FaceUse.BOX)
+
+    @cached_property
+    def _scoring_finder(self) -> FaceFinder | None:
+        return self._finder_for(FaceUse.SCORE)
+
+    def _finder_for(self, use: FaceUse) -> FaceFinder | None:
+        try:
+            return self.runner.faces(use)
+        except FaceModelsMissing:
+            return None
 
     @cached_property
     def scorer(self) -> Scorer:

@@ -71,6 +71,23 @@ class RecordedScore(_Record):
     box: _Region | None = None
 
 
+class RecordedLook(_Record):
+    """The largest face as the scoring network saw it. By these the views are compared with one
+    another when the sheet ends, whoever ends it."""
+
+    embedder: str
+    embedder_sha256: str
+    embedding: str | None = None
+    """Of length 1: float32, little-endian, in base64. Null where no face was found."""
+    yaw: float = 0.0
+    """Degrees."""
+    side: int = 0
+    """Pixels of its shorter side."""
+    strangers_mean: float | None = None
+    """By the calibration of this embedder, as is `same_mean`; null without one."""
+    same_mean: float | None = None
+
+
 class _Step(_Record):
     v: int = 1
     """Of this form."""
@@ -105,6 +122,8 @@ class _Made(_Step):
     measured: Mapping[str, Any] | None = None
     reason: str | None = None
     """Why something was not measured."""
+    look: RecordedLook | None = None
+    """Null where no face was looked for by a network that tells people apart."""
     graph_sha256: str = ""
     weights: Mapping[str, str | None] = Field(default_factory=dict)
     """Weight file → its sha256 by models.toml."""

@@ -19,7 +19,7 @@ from handlers.character_sheet.document import (
     SetVerdict,
     SheetDocument,
 )
-from handlers.character_sheet.likeness import Look, differing_bits
+from handlers.character_sheet.likeness import Look, SheetLooks, differing_bits
 from handlers.character_sheet.plan import PlannedView, SheetPlan, Thresholds
 from handlers.character_sheet.records import Composition, SheetRecords, Try, ViewRecords
 from handlers.character_sheet.trainable import Facts, reasons_against, summary, wanting
@@ -55,21 +55,19 @@ class _Cell:
 def judge_sheet(
     plan: SheetPlan,
     records: SheetRecords,
-    looks: Mapping[int, Look],
+    looks: SheetLooks,
     *,
     usd: float,
     why_missing: str = "not_made",
-    baseline: Baseline | None = None,
-    embedder: str | None = None,
 ) -> SheetDocument:
     """The document of a sheet that ends now.
 
-    `looks` are by a view's number, of the chosen pictures; a missing one is of a picture that
-    nobody looked at. `usd` is the sheet's whole cost. `why_missing` is told of views that have no
-    choice. `baseline` is the calibration's of `embedder`, where the records have none.
+    A look that is missing is of a picture that nobody looked at. `usd` is the sheet's whole cost.
+    `why_missing` is told of views that have no choice. The baseline is that of the scores, which
+    knows the references; where there are none, the calibration's.
     """
-    known = _recorded_baseline(records) or baseline
-    cells = [_cell(view, records, looks) for view in plan.views]
+    known = _recorded_baseline(records) or looks.baseline
+    cells = [_cell(view, records, looks.views) for view in plan.views]
     scored, reference = _scored(plan, cells, known)
     whole = records.seconds
     views = tuple(
@@ -83,7 +81,7 @@ def judge_sheet(
         scored_against=plan.scored_against,
         reference_view=reference,
         references=plan.references,
-        embedder=embedder or _recorded_embedder(records),
+        embedder=looks.embedder or _recorded_embedder(records),
         lora=plan.lora,
         trigger_word=plan.trigger_word,
         weights={
@@ -107,7 +105,7 @@ def uncounted(view: PlannedView, look: Look | None, thresholds: Thresholds) -> s
     """Why a picture's face is not compared, None for one that is."""
     if view.back:
         return "back"
-    if look is None:
+    if look is None or not look.measured:
         return "not_measured"
     if look.embedding is None:
         return "no_face"
@@ -282,8 +280,8 @@ def _twins(made: Sequence[_Cell]) -> Iterator[Pair]:
         if one.look is None or other.look is None:
             continue
         bits = differing_bits(one.look, other.look)
-        same = one.look.sha256 == other.look.sha256
-        if same or (bits <= ALIKE_BITS and _same_asked(one.view, other.view)):
+        alike = bits is not None and bits <= ALIKE_BITS and _same_asked(one.view, other.view)
+        if alike or one.look.sha256 == other.look.sha256:
             yield Pair(views=(one.name, other.name), bits=bits)
 
 

@@ -108,11 +108,11 @@ class _Unfit(ValueError):
     """Whole, and still not what is wanted."""
 
 
-def pixels(body: bytes) -> Image.Image:
+def pixels(body: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Upright, 8-bit RGB: what networks look at, and what is drawn on. Raises InvalidInput."""
     with _readable(InvalidInput):
         image = Image.open(io.BytesIO(body), formats=FORMATS)
-        if image.width * image.height > MAX_PIXELS:
+        if image.width * image.height > max_pixels:
             raise _Unfit(f"{image.width} x {image.height} pixels are too many")
         return eight_bit(ImageOps.exif_transpose(image)).convert("RGB")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from pipeline.api.auth import Authenticator, Peer, network_of
+from pipeline.api.cancel import api_canceller
 from pipeline.api.concurrency import INTAKES, INTAKES_EACH, Threads
 from pipeline.api.dependencies import ApiDependencies
 from pipeline.api.errors import NotAuthenticated, TooManyJobs
@@ -18,6 +19,7 @@ from pipeline.api.memory import MemoryReturn
 from pipeline.api.rate_limit import RateLimit
 from pipeline.api.submit import SubmissionParser
 from pipeline.api.watch import JobWatcher
+from pipeline.jobs.cancel import Canceller
 from pipeline.loras.shared_loras import SharedLoras
 
 FULL_RETRY_S = 10
@@ -44,6 +46,7 @@ class Service:
     lookup: Lookup
     listing: JobPages
     watcher: JobWatcher
+    canceller: Canceller
     memory: MemoryReturn = field(default_factory=MemoryReturn)
     entering: Counter[str] = field(default_factory=Counter)
     """Jobs that are being taken in, by tenant."""
@@ -66,6 +69,7 @@ class Service:
             job_listing=job_listing,
             lookup=lookup,
             listing=JobPages(store, job_listing, lookup, threads, dependencies.timeouts.listing),
+            canceller=api_canceller(dependencies),
             watcher=JobWatcher(store, threads, lookup, dependencies.timeouts),
         )
 

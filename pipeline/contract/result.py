@@ -285,8 +285,7 @@ class Result(_Part):
     """Files that are no pictures of the job: of a character sheet, `sheet.json` and its contact
     sheet."""
     sheet: SetVerdict | None = None
-    """Of a character sheet: its views as a set. Null where nobody looked at its pictures: a
-    dispatcher or a cancel that ends it reads none."""
+    """Of a character sheet: its views as a set."""
     metrics: Metrics | None = None
     cost: JobCost | None = None
     provenance: Provenance | None = None

@@ -1,5 +1,6 @@
 """Which leases of a look are due, and for what. Pure."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from config.settings import Settings
@@ -8,6 +9,7 @@ from pipeline.dispatcher.survey import Survey
 from pipeline.queue.admission import Waiting
 from pipeline.queue.expiry import LeaseState, Lifetimes, ListedLease, lease_state
 from pipeline.queue.retries import as_waiting, is_retrying
+from pipeline.sheets.cells import SHEET
 
 
 @dataclass
@@ -36,3 +38,12 @@ def due_leases(survey: Survey, settings: Settings) -> Due:
         else:
             due.lapsed.append(held)
     return due
+
+
+def begun_sheets(leases: Iterable[ListedLease]) -> list[ListedLease]:
+    """Those of character sheets of which something may have been made."""
+    return [
+        held
+        for held in leases
+        if held.lease is not None and held.lease.model == SHEET and held.lease.attempt
+    ]

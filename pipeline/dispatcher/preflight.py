@@ -39,6 +39,7 @@ from pipeline.queue.protocol import Preflight
 from pipeline.queue.spawn import SpawnPayload, make_payload
 from pipeline.runtime import RuntimeConfig
 from pipeline.sheets.cells import SHEET, StoredSheet
+from pipeline.sheets.end_files import WriteEndFiles, no_end_files
 from pipeline.sheets.results import sheet_result
 from workflows.validation import require_valid
 
@@ -67,14 +68,15 @@ def preflight(
     check_needs: Callable[[Manifest], str | None] = _has_all,
     newer_is_deployed: Callable[[], bool] = _no_newer,
     find_sheet: Callable[[str], StoredSheet | None] = _no_sheet,
+    write_files: WriteEndFiles = no_end_files,
 ) -> SpawnPayload | Result | Lease:
     """What to spawn, the result that refuses the job, or the lease to hand back.
 
     `now` is the store's clock. `check_needs` gives the key of the job's LoRA, and raises for what
     the job needs and the bucket does not have. `newer_is_deployed` is asked before a job is refused
     for what this version does not know. `find_sheet` reads what stands of a character sheet, which
-    is neither judged for its price again nor lost when the job is refused. Raises a StoreError,
-    which says nothing of the job.
+    is neither judged for its price again nor lost when the job is refused; `write_files` then
+    stores what is said of it. Raises a StoreError, which says nothing of the job.
     """
     lease = ask.lease
     sheet = _Begun(find_sheet, lease, ask.body)
@@ -86,7 +88,7 @@ def preflight(
     except RylaError as error:
         if _is_unknown_here(error) and newer_is_deployed():
             return _left_to_newer(lease, error, now)
-        return _refusal(lease, ask.body, error, runtime, now, sheet.found)
+        return _refusal(lease, ask.body, error, runtime, now, sheet.found, write_files)
     known = lease.model_copy(
         update={"model": manifest.model, "tenant": manifest.tenant, "lora": lora}
     )
@@ -215,6 +217,7 @@ def _refusal(
     runtime: RuntimeConfig,
     now: datetime,
     sheet: StoredSheet | None,
+    write_files: WriteEndFiles,
 ) -> Result:
     about = subject(lease.id, lease.entry, lease.submitted_at, body)
     failed = isinstance(error, DeadlineExceeded | AttemptsExhausted)
@@ -225,7 +228,7 @@ def _refusal(
     before = (*requested(about, origin), *lease.events, *lora)
     if sheet is not None:
         return sheet_result(
-            sheet, lease, about, body, error, moment, before, runtime=runtime, now=now
+            sheet, lease, about, body, error, moment, before, write_files, runtime=runtime, now=now
         )
     end = ended(about, origin, moment, error=error_info(error), cost_usd=lease.spent.usd, **at)
     return job_result(

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from random import random
+from threading import Lock
 from uuid import uuid4
 
 import structlog
@@ -23,7 +24,7 @@ from pipeline.contract.lease import Lease
 from pipeline.contract.result import Result, Status
 from pipeline.contract.summary import subject
 from pipeline.dispatcher.deploy_event import DeployEventSender, newer_is_deployed
-from pipeline.dispatcher.due import due_leases
+from pipeline.dispatcher.due import begun_sheets, due_leases
 from pipeline.dispatcher.engine import Engine
 from pipeline.dispatcher.preflight import preflight
 from pipeline.dispatcher.reject import Rejector
@@ -55,7 +56,15 @@ from pipeline.queue.runner import run
 from pipeline.queue.spawn import SpawnPayload
 from pipeline.runtime import RuntimeConfig
 from pipeline.sheets.cells import read_sheet
+from pipeline.sheets.end_files import EndFilesWriter
 from pipeline.store.conditional import SafeStore
+
+SHEETS_A_TICK = 4
+"""Sheets taken over in one tick after they were begun. Any of them may end there, and then its
+pictures are read and drawn, about two seconds a sheet of ten, while all other jobs wait for the
+next tick. The leases of those left stay as they are, and are due at the next."""
+SHEET_WAIT_S, SHEET_READ_S = 60.0, 15.0
+"""For the sheets of the same tick that come before, and for the pictures of one."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,12 @@ class Dispatcher:
     """Where callbacks go out."""
     intake: Intake = images.intake
     """Decodes the pictures of jobs before a GPU starts."""
+    turn: Lock = field(default_factory=Lock)
+    """Of the job whose sheet is drawn: one at a time."""
+
+    @property
+    def end_files(self) -> EndFilesWriter:
+        return EndFilesWriter(self.store, self.turn, SHEET_WAIT_S, SHEET_READ_S)
 
     @property
     def delivery(self) -> ResultDelivery:
@@ -150,15 +165,20 @@ def tick(dispatcher: Dispatcher, changed_keys: Collection[str] = ()) -> TickRepo
     claims = [job for job in admitted if job not in due.retries]
     d.backlog.forget(claims)
     lapsed = [*due.lapsed, *(due.retries[job] for job in admitted if job in due.retries)]
+    sheets = begun_sheets(lapsed)
+    lapsed = [held for held in lapsed if held not in sheets]
+    sheets = sheets[:SHEETS_A_TICK]
 
     def taken(held: ListedLease) -> TakeOver:
         beside = survey.scan.beside_lease.get(held.id)
         return take_over(held, beside, _claimant(d), survey.date)
 
-    # In the order in which they are begun: what is owed of jobs that are over comes last.
+    # In the order in which they are begun: what may take seconds, or is owed of jobs that are over,
+    # comes last.
     steps: list[Claim | TakeOver] = [
         *map(taken, lapsed),
         *(claim(job.entry, _claimant(d)) for job in claims),
+        *map(taken, sheets),
         *map(taken, replays),
     ]
     ends = list(d.pool.map(lambda step: _take(d, step), steps))
@@ -169,7 +189,7 @@ def tick(dispatcher: Dispatcher, changed_keys: Collection[str] = ()) -> TickRepo
         more=survey.scan.more,
         in_flight=len(survey.in_flight),
         retrying=sum(is_retrying(held.lease) for held in survey.held),
-        taken_over=len(lapsed) + len(replays),
+        taken_over=len(lapsed) + len(sheets) + len(replays),
         spawned=sum(isinstance(end, Spawned) for end in ends),
         committed=sum(isinstance(end, Committed) for end in ends),
         cleaned=sum(isinstance(end, Finished) for end in ends),
@@ -215,6 +235,7 @@ def _preflight(d: Dispatcher, ask: Preflight) -> SpawnPayload | Result | Lease:
         d.input_checker.check,
         lambda: newer_is_deployed(d.store, version),
         lambda id: read_sheet(d.store, id),
+        d.end_files.write,
     )
 
 

@@ -1,14 +1,16 @@
 """Cancels a job: commits its `cancelled` result, then sends its events.
 
-Of a character sheet, what was made until then stays in the result.
+Of a character sheet, what was made until then stays in the result, and what is said of it is stored
+before.
 
 The lease is replaced before anything is sent. That ends a worker's hold at its next renewal, and
 leaves the events owed, so that a dispatcher replays them if this process goes no further. A
 callback is always left to a dispatcher: whoever cancels waits for no stranger's server.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+from threading import Lock
 from uuid import uuid4
 
 from config.errors import AlreadyFinished, ManifestTooLarge, RylaError, UnknownJob
@@ -27,6 +29,7 @@ from pipeline.queue.protocol import Committed
 from pipeline.queue.runner import run
 from pipeline.runtime import RuntimeConfig
 from pipeline.sheets.cells import SHEET, read_sheet
+from pipeline.sheets.end_files import EndFilesWriter
 from pipeline.sheets.results import sheet_result
 from pipeline.store.conditional import SafeStore, Won
 
@@ -49,6 +52,12 @@ class Canceller:
     runtime: RuntimeConfig
     sink: EventSink
     owner: str
+    turn: Lock = field(default_factory=Lock)
+    """Of whoever draws a sheet in this process: one at a time."""
+
+    @property
+    def end_files(self) -> EndFilesWriter:
+        return EndFilesWriter(self.store, self.turn)
 
     def cancel(self, id: str) -> Cancelled:
         """Raises UnknownJob, AlreadyFinished, or ManifestTooLarge for one about to be refused."""
@@ -103,6 +112,7 @@ class Canceller:
                 None,
                 Moment.CANCELLED,
                 told,
+                self.end_files.write,
                 runtime=self.runtime,
                 now=now,
             )

@@ -1,5 +1,5 @@
 """The result of a character sheet that somebody ends who made none of it: a dispatcher that starts
-no further execution, or whoever cancels it. Pure."""
+no further execution, or whoever cancels it. Pure, but for the files that it has written."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,6 +15,7 @@ from pipeline.notify.job_events import Origin, completed, ended
 from pipeline.notify.results import job_result
 from pipeline.runtime import RuntimeConfig
 from pipeline.sheets.cells import StoredSheet
+from pipeline.sheets.end_files import WriteEndFiles, end_folder
 from pipeline.sheets.sheet_end import SheetEnd, spent_on
 
 
@@ -26,12 +27,16 @@ def sheet_result(
     error: RylaError | None,
     moment: Moment,
     before: Sequence[StoredEvent],
+    write_files: WriteEndFiles,
     *,
     runtime: RuntimeConfig,
     now: datetime,
 ) -> Result:
     """It names every view that was made. With `min_views` of them it is a success, but for one that
-    is cancelled: then `error` is None. `before` are the events that were told already."""
+    is cancelled: then `error` is None. `before` are the events that were told already.
+
+    What `write_files` raises passes through.
+    """
     lease = lease.model_copy(update={"spent": spent_on(sheet, lease)})
     origin, spent = Origin.of(runtime), lease.spent
     end = SheetEnd.of(sheet, Status.CANCELLED if error is None else error.code, spent.usd)
@@ -72,4 +77,5 @@ def sheet_result(
         error=None if succeeds else error,
         provenance=end.provenance(runtime.settings.app_version),
         **end.fields,
+        **write_files(end, end_folder(lease)).fields,
     )

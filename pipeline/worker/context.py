@@ -9,12 +9,11 @@ from uuid import uuid4
 
 from config.tables import Gpu
 from events.stored_event import StoredEvent
-from handlers.character_sheet.document import SetVerdict
 from handlers.character_sheet.sheet import Stop
 from handlers.comfyui.info import ComfyInfo
 from handlers.kinds.base import Timings
 from pipeline.contract.manifest import Manifest
-from pipeline.contract.result import Output, ResultFile, UsedLora
+from pipeline.contract.result import Output, UsedLora
 from pipeline.inputs.supplies import InputFetcher
 from pipeline.models.face_packs import FaceModels
 from pipeline.models.loads import ModelLoads
@@ -22,6 +21,7 @@ from pipeline.models.preload import PreloadReport
 from pipeline.notify.delivery import ResultDelivery
 from pipeline.runtime import RuntimeConfig
 from pipeline.sheets.cells import StoredSheet
+from pipeline.sheets.end_files import NO_FILES, EndFiles
 from pipeline.store.conditional import SafeStore
 from pipeline.worker.comfyui import ComfyServer
 from pipeline.worker.other_jobs import OtherJobs
@@ -89,9 +89,7 @@ class RenderState:
     """Of a character sheet: what stands of it, by whichever execution."""
     stop: Stop | None = None
     """Why a sheet's execution ended between two steps; None when it took the last one."""
-    files: list[ResultFile] = field(default_factory=list)
-    """Files beside the pictures."""
-    verdict: SetVerdict | None = None
-    """Of the sheet's views as a set."""
+    end_files: EndFiles = NO_FILES
+    """What is said of the sheet, beside its pictures."""
     events: list[StoredEvent] = field(default_factory=list)
     """Of this execution; they are owed even if it ends without a commit."""

@@ -115,8 +115,7 @@ class ResultBuilder:
         end = SheetEnd.of(sheet, why_ended(error, self.state.stop), self.cost.total_usd)
         fields = {
             **end.fields,
-            "files": tuple(self.state.files),
-            "sheet": self.state.verdict,
+            **self.state.end_files.fields,
             "provenance": self._provenance.model_copy(update=end.made_by),
         }
         self.state.events += end.events(self.subject, self.origin, now)

@@ -1,22 +1,15 @@
 """What a worker does for a character sheet that it ends: reads all records once more, and stores
 what is said of them beside the pictures."""
 
-import hashlib
+from dataclasses import dataclass
 
-import structlog
-
-from config.errors import FaceModelsMissing, RylaError
-from handlers.character_sheet.document import SheetDocument
-from handlers.character_sheet.files import SheetFile, sheet_files
-from handlers.character_sheet.records import SheetRecords
-from handlers.character_sheet.steps import settled
-from handlers.faces.boxes import FaceFinder
-from handlers.faces.measurement import FaceUse
 from pipeline.contract.keys import attempt_folder
 from pipeline.contract.lease import Lease
-from pipeline.contract.result import ResultFile
-from pipeline.sheets.cells import StoredSheet, read_sheet
-from pipeline.sheets.sheet_end import spent_on
+from pipeline.sheets.cells import read_sheet
+from pipeline.sheets.end_files import FileStore, write_end_files
+from pipeline.sheets.sheet_end import SheetEnd, spent_on
+from pipeline.store.base import Stored
+from pipeline.store.conditional import SafeStore
 from pipeline.worker.context import RenderState, WorkerContext
 from pipeline.worker.heartbeat import Heartbeat
 
@@ -29,68 +22,30 @@ def end_sheet(
     heart: Heartbeat,
     seconds: float,
 ) -> None:
-    """Fills `state.sheet`, `state.files` and `state.verdict`. `why` is told of views that were not
-    tried any more; the execution took `seconds` so far.
+    """Fills `state.sheet` and `state.end_files`. `why` is told of views that were not tried any
+    more; the execution took `seconds` so far.
 
     Another execution may have kept more than this one has read, and one that failed at once has
-    read nothing. The files are told from the records and can be made again, so what goes wrong with
-    them is no matter of the job. Raises Superseded when the lease is lost meanwhile.
+    read nothing. Raises Superseded when the lease is lost meanwhile.
     """
     state.sheet = heart.insist(lambda: read_sheet(context.store, lease.id))
     if state.sheet is None:
         return
     usd = spent_on(state.sheet, lease).usd + seconds * lease.rate_usd_per_s
-    try:
-        files = _files(state.sheet, why, usd, context)
-        state.files = [_stored(file, lease, context, heart) for file in files]
-    except RylaError as error:
-        log = structlog.get_logger(__name__)
-        log.warning("sheet_files_not_written", job=lease.id, error=error.message)
-        return
-    document = SheetDocument.parse(files[0].body)
-    state.verdict = None if document is None else document.set
+    end = SheetEnd.of(state.sheet, why, usd)
+    folder = attempt_folder(lease.id, lease.attempt)
+    state.end_files = write_end_files(_InsistentStore(context.store, heart), end, folder)
 
 
-def _files(
-    sheet: StoredSheet, why: str, usd: float, context: WorkerContext
-) -> tuple[SheetFile, ...]:
-    records = settled(sheet.plan, sheet.records)
-    return sheet_files(
-        sheet.plan,
-        records,
-        _pictures(records, context),
-        usd=usd,
-        why_missing=why,
-        finder=_finder(context),
-        calibration=context.faces.calibration(),
-    )
+@dataclass(frozen=True)
+class _InsistentStore(FileStore):
+    """Waits for a store that is away as long as the lease is held."""
 
+    store: SafeStore
+    heart: Heartbeat
 
-def _pictures(records: SheetRecords, context: WorkerContext) -> dict[int, bytes]:
-    """Those that were chosen, by a view's number."""
-    found = {}
-    for number in records.made:
-        chosen = records.of_view(number).chosen
-        stored = None if chosen is None else context.store.get(chosen.picture.key)
-        if stored is not None:
-            found[number] = stored.body
-    return found
+    def get(self, key: str, *, limit: int | None = None) -> Stored | None:
+        return self.heart.insist(lambda: self.store.get(key, limit=limit))
 
-
-def _finder(context: WorkerContext) -> FaceFinder | None:
-    try:
-        return context.faces.finder(FaceUse.SCORE)
-    except FaceModelsMissing:
-        return None
-
-
-def _stored(file: SheetFile, lease: Lease, context: WorkerContext, heart: Heartbeat) -> ResultFile:
-    key = attempt_folder(lease.id, lease.attempt) + file.name
-    heart.insist(lambda: context.store.write(key, file.body, file.content_type))
-    return ResultFile(
-        name=file.name,
-        key=key,
-        bytes=len(file.body),
-        sha256=hashlib.sha256(file.body).hexdigest(),
-        content_type=file.content_type,
-    )
+    def write(self, key: str, body: bytes, content_type: str) -> None:
+        self.heart.insist(lambda: self.store.write(key, body, content_type))

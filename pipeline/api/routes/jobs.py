@@ -1,9 +1,6 @@
 """`/jobs`: looked at, followed, fetched, cancelled."""
 
-import os
 import re
-import socket
-from collections.abc import Sequence
 from functools import cache
 from typing import Annotated, Any
 
@@ -12,8 +9,6 @@ from sse_starlette import EventSourceResponse
 from starlette.responses import Response
 
 from config.errors import AlreadyFinished
-from events.sink import NotDelivered
-from events.stored_event import StoredEvent
 from pipeline.api import responses
 from pipeline.api.errors import BadRequest, NoSuchOutput
 from pipeline.api.job_pages import MOST
@@ -26,7 +21,6 @@ from pipeline.api.schemas import Job, Jobs, job_document, job_url
 from pipeline.api.service import Service
 from pipeline.api.sse import event_id, events
 from pipeline.contract.keys import ID_PATTERN, clip
-from pipeline.jobs.cancel import Canceller
 from pipeline.jobs.status import JobView, State
 
 MOST_LEFT = 180
@@ -108,7 +102,7 @@ async def cancel_job(request: Request, id: Id, tenant: Tenant, service: Shared) 
     require_query(request)
     owned = await _find(request, service, id, tenant)
     try:
-        done = await service.threads.run(_canceller(service).cancel, id)
+        done = await service.threads.run(service.canceller.cancel, id)
     except AlreadyFinished as error:
         error.hint = f"{job_url(id)} shows it."
         raise
@@ -173,19 +167,6 @@ async def _find(request: Request, service: Service, id: str, tenant: str) -> Own
     owned = await service.lookup.find(id, tenant)
     request.state.job = id
     return owned
-
-
-class _Later:
-    """A request waits for no other server: the events of a cancelled job stay owed by its lease,
-    and a dispatcher sends them."""
-
-    def deliver(self, events: Sequence[StoredEvent]) -> Sequence[StoredEvent]:  # noqa: ARG002
-        raise NotDelivered("left to a dispatcher", tried=False)
-
-
-def _canceller(service: Service) -> Canceller:
-    owner = f"api@{socket.gethostname()}:{os.getpid()}"
-    return Canceller(service.dependencies.store, service.dependencies.runtime, _Later(), owner)
 
 
 @cache

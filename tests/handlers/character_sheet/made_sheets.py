@@ -6,8 +6,9 @@ from typing import Any
 
 from config.tables import load_models
 from handlers.character_sheet.combinations import Making
+from handlers.character_sheet.document import SheetDocument
 from handlers.character_sheet.input import CharacterSheetInput
-from handlers.character_sheet.likeness import Look
+from handlers.character_sheet.likeness import Look, SheetLooks
 from handlers.character_sheet.plan import PlannedView, SheetPlan
 from handlers.character_sheet.planner import plan_sheet
 from handlers.character_sheet.records import (
@@ -19,6 +20,8 @@ from handlers.character_sheet.records import (
     SheetRecords,
     Try,
 )
+from handlers.character_sheet.verdict import judge_sheet
+from handlers.faces.match import Baseline
 
 MODELS = load_models(None)
 SAME, STRANGERS = 0.8, 0.0
@@ -84,6 +87,18 @@ def _picture(
         reason="profile" if profile else None,
     )
     return Try(**common, score=score)
+
+
+def judged(
+    plan: SheetPlan,
+    records: SheetRecords,
+    looks: Mapping[int, Look],
+    *,
+    embedder: str | None = None,
+    baseline: Baseline | None = None,
+    **said: Any,
+) -> SheetDocument:
+    return judge_sheet(plan, records, SheetLooks(looks, embedder, baseline), **said)
 
 
 def looks(plan: SheetPlan, apart: Mapping[str, float] | None = None) -> dict[int, Look]:

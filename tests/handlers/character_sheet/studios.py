@@ -27,7 +27,7 @@ class Studio:
     """Draws flat pictures, and finds in each what it is told."""
 
     found: Sequence[Face] = (face(Head()),)
-    blind: bool = False
+    blind_to: Sequence[FaceUse] = ()
     graphs: list[Graph] = field(default_factory=list)
     uploads: list[bytes] = field(default_factory=list)
     server: SheetServer = field(init=False)
@@ -48,7 +48,7 @@ class Studio:
         return name
 
     def faces(self, use: FaceUse) -> FaceFinder:
-        if self.blind:
+        if use in self.blind_to:
             raise FaceModelsMissing("none here")
         return self.server.faces(Settings()).finder(use)
 

@@ -17,20 +17,20 @@ from handlers.character_sheet.contact_sheet import (
     WIDTH,
     contact_sheet,
     head_lines,
+    thumbnail,
     view_lines,
 )
 from handlers.character_sheet.document import SheetDocument
-from handlers.character_sheet.verdict import judge_sheet
-from tests.handlers.character_sheet.made_sheets import looks, made, planned
+from tests.handlers.character_sheet.made_sheets import judged, looks, made, planned
 from tests.handlers.character_sheet.sheets import lora_sheet, sheet
 from tests.support.portraits import portrait
 
 PLAN = planned(sheet(name="Ann Weaver"))
-PICTURE = portrait({}, size=(116, 150))
+PICTURE = thumbnail(Image.open(io.BytesIO(portrait({}, size=(116, 150)))).convert("RGB"))
 
 
 def document(**given: dict[str, float] | dict[str, str] | dict[str, int] | float) -> SheetDocument:
-    return judge_sheet(PLAN, made(PLAN, **given), looks(PLAN), usd=0.0432)  # type: ignore[arg-type]
+    return judged(PLAN, made(PLAN, **given), looks(PLAN), usd=0.0432)  # type: ignore[arg-type]
 
 
 def opened(picture: bytes) -> Image.Image:
@@ -90,7 +90,7 @@ def test_every_view_has_its_place_and_a_missing_one_stays_empty() -> None:
 def test_a_large_sheet_has_six_in_a_row_and_a_small_one_room_for_its_head() -> None:
     for request, columns in ((lora_sheet(views="lora-24"), 6), (sheet(view_ids=["front"]), 3)):
         plan = planned(request)
-        found = judge_sheet(plan, made(plan), {}, usd=0.1)
+        found = judged(plan, made(plan), {}, usd=0.1)
         assert opened(contact_sheet(found, {})).width == GAP + columns * (WIDTH + GAP)
 
 
@@ -102,12 +102,12 @@ def test_equal_sheets_are_equal_pictures() -> None:
 @pytest.mark.parametrize("name", ["Ännchen", "Анна", "林", "x" * 80, "<b>&amp;</b>", "a\u202eb"])
 def test_any_name_can_be_drawn(name: str) -> None:
     plan = planned(sheet(name=name, view_ids=["front"]))
-    assert opened(contact_sheet(judge_sheet(plan, made(plan), {}, usd=0.0), {})).height > HEAD
+    assert opened(contact_sheet(judged(plan, made(plan), {}, usd=0.0), {})).height > HEAD
 
 
 def test_why_it_cannot_be_trained_on_is_told_to_its_end() -> None:
     plan = planned(sheet(view_ids=["front"]))
-    found = judge_sheet(plan, made(plan), {}, usd=0.0)
+    found = judged(plan, made(plan), {}, usd=0.0)
     long = found.set.model_copy(update={"because": "1 picture, and 8 are the least; " * 8})
     short = long.model_copy(update={"because": "no"})
 
@@ -122,4 +122,4 @@ def test_why_it_cannot_be_trained_on_is_told_to_its_end() -> None:
 
 def test_what_costs_nothing_says_so_without_decimals() -> None:
     plan = planned(sheet())
-    assert head_lines(judge_sheet(plan, made(plan), {}, usd=0.0))[1].text.endswith("$0")
+    assert head_lines(judged(plan, made(plan), {}, usd=0.0))[1].text.endswith("$0")

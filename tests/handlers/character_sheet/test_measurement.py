@@ -1,5 +1,7 @@
 """What is found in the picture of a step, and recorded of it."""
 
+import base64
+import struct
 from collections.abc import Sequence
 
 import pytest
@@ -10,6 +12,7 @@ from handlers.character_sheet.plan import Thresholds
 from handlers.character_sheet.steps import Compose, MakeFace
 from handlers.faces.boxes import Face
 from handlers.faces.head import Head
+from handlers.faces.measurement import FaceUse
 from tests.handlers.character_sheet.studios import (
     Studio,
     album_studio,
@@ -63,10 +66,34 @@ def test_a_profile_has_no_score_by_a_reference_from_the_other_side() -> None:
 
 
 def test_without_face_models_nothing_is_judged_and_nothing_at_fault() -> None:
-    record = make(plan_of(Making.INSTANTID), MakeFace(1, 1, None), Studio(blind=True))
+    record = make(plan_of(Making.INSTANTID), MakeFace(1, 1, None), Studio(blind_to=(*FaceUse,)))
     assert (record["fault"], record["reason"]) == (None, "face_models_missing")
 
 
 def test_two_passes_need_face_models() -> None:
     with pytest.raises(FaceModelsMissing):
-        make(plan_of(Making.FACE_PASS), Compose(1, 1), Studio(blind=True))
+        make(plan_of(Making.FACE_PASS), Compose(1, 1), Studio(blind_to=(*FaceUse,)))
+
+
+@pytest.mark.parametrize("making", [Making.INSTANTID, Making.FACE_PASS, Making.COMPOSED])
+def test_how_the_largest_face_looks_is_recorded_of_every_picture(making: Making) -> None:
+    step = MakeFace(1, 1, None) if making is Making.INSTANTID else Compose(1, 1)
+    record = make(plan_of(making), step, Studio(found=(face(Head(), 0.6), face(Head(), 0.3))))
+    look = record["look"]
+    assert (look["embedder"], look["embedder_sha256"]) == ("known", "0" * 64)
+    assert struct.unpack("<2f", base64.b64decode(look["embedding"])) == pytest.approx((0.6, 0.8))
+    assert (look["strangers_mean"], look["same_mean"]) == (0.0, 1.0)
+    assert look["side"] > 100
+
+
+def test_a_picture_without_a_face_was_looked_at_too() -> None:
+    record = make(plan_of(Making.COMPOSED), Compose(1, 1), Studio(found=()))
+    assert (record["look"]["embedder"], record["look"]["embedding"]) == ("known", None)
+
+
+def test_without_the_network_that_scores_no_look_is_recorded() -> None:
+    """What finds boxes alone is the network that InstantID is conditioned on."""
+    boxes = Studio(blind_to=(FaceUse.SCORE,))
+    record = make(plan_of(Making.FACE_PASS), Compose(1, 1), boxes)
+    assert record["box"] is not None
+    assert record["look"] is None

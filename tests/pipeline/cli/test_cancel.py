@@ -3,6 +3,7 @@ from pathlib import Path
 
 from pipeline.store.conditional import SafeStore
 from tests.pipeline.cli.conftest import Ryla
+from tests.support.begun_sheets import put_begun_sheet
 from tests.support.posthog_receiver import Answer, PostHogReceiver
 
 
@@ -19,6 +20,20 @@ def test_a_waiting_job_is_cancelled_and_its_events_are_out(
         "modal_flux_dev_generation_requested",
         "modal_flux_dev_generation_cancelled",
     ]
+
+
+def test_a_cancelled_sheet_brings_its_views_and_its_files(
+    ryla: Ryla, store: SafeStore, tmp_path: Path
+) -> None:
+    put_begun_sheet(store.raw)
+    told = ryla("cancel", "sheet", "--json").document["result"]
+    brought = ryla("results", "sheet", "--out", tmp_path / "got")
+
+    assert (told["status"], len(told["outputs"])) == ("cancelled", 2)
+    assert brought.code == 0
+    names = {path.name for path in (tmp_path / "got").rglob("*")}
+    assert {file["name"] for file in told["files"]} == {"sheet.json", "contact-sheet.png"}
+    assert names > {"sheet.json", "contact-sheet.png"}
 
 
 def test_events_that_do_not_arrive_are_left_to_a_dispatcher(

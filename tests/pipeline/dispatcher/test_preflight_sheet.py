@@ -10,12 +10,14 @@ from handlers.character_sheet.combinations import Making
 from handlers.character_sheet.records import Picture, SheetRecords, Try
 from pipeline.contract.lease import Lease
 from pipeline.contract.manifest import parse_manifest
-from pipeline.contract.result import Result, Status
+from pipeline.contract.result import Result, ResultFile, Status
 from pipeline.dispatcher.preflight import check_work, preflight
 from pipeline.queue.protocol import Preflight
 from pipeline.queue.spawn import SpawnPayload
 from pipeline.runtime import RuntimeConfig, load_runtime
 from pipeline.sheets.cells import StoredSheet
+from pipeline.sheets.end_files import EndFiles
+from pipeline.sheets.sheet_end import SheetEnd
 from tests.support.jobs import NOW, a_lease
 from tests.support.manifests import body
 from tests.support.sheets import sheet_manifest, sheet_plan
@@ -76,6 +78,22 @@ def test_under_min_views_it_fails_and_names_what_it_has() -> None:
     assert len(ended.outputs) == 1
     names = [event.event for event in ended.events]
     assert names.count("modal_character_sheet_generation_failed") == 1
+
+
+def test_what_is_said_of_the_views_is_written_before_its_result_names_it() -> None:
+    told = EndFiles((ResultFile(name="n", key="k", bytes=1, sha256="s", content_type="c"),))
+    asked_for = []
+
+    def write(end: SheetEnd, folder: str) -> EndFiles:
+        asked_for.append((end.why, end.made, folder))
+        return told
+
+    held = a_lease(attempt=2, failures=3, nonce="mine", model="character-sheet", tenant=None)
+    ask = Preflight(held, "etag", CHEAP)
+    ended = preflight(ask, RUNTIME, NOW, find_sheet=lambda _: BEGUN, write_files=write)
+    assert isinstance(ended, Result)
+    assert ended.files == told.files
+    assert asked_for == [("attempts_exhausted", 1, "jobs/job/out/a2/mine/")]
 
 
 def asked(_: str) -> StoredSheet | None:

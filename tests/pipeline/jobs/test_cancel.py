@@ -11,6 +11,8 @@ from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status
 from pipeline.jobs.cancel import Canceller
 from pipeline.store.base import Always
+from tests.support.audits import audited, found
+from tests.support.begun_sheets import put_begun_sheet
 from tests.support.instant_comfyui import InstantEngine
 from tests.support.manifests import body
 from tests.support.pipeline_fixture import NOON, PipelineFixture
@@ -209,3 +211,53 @@ def test_a_manifest_that_is_too_large_is_left_to_the_dispatcher(pipeline: Pipeli
 
     with pytest.raises(ManifestTooLarge):
         canceller(pipeline).cancel("big")
+
+
+def test_a_begun_sheet_stays_cancelled_and_has_its_views_and_its_files(
+    pipeline: PipelineFixture,
+) -> None:
+    """Also with `min_views` of its views."""
+    put_begun_sheet(pipeline.raw._store)
+    result = canceller(pipeline).cancel("sheet").result
+
+    assert result == pipeline.result("sheet")
+    assert (result.status, result.partial) == (Status.CANCELLED, True)
+    assert [output.view and output.view.id for output in result.outputs] == ["v1", "v2"]
+    assert [missing.reason for missing in result.missing] == ["cancelled"]
+    assert [file.name for file in result.files] == ["sheet.json", "contact-sheet.png"]
+    assert result.sheet is not None
+    assert result.sheet.made == 2
+    assert found(audited(pipeline, content=True)) == []
+
+
+def test_a_worker_that_ends_the_sheet_at_the_same_time_writes_elsewhere(
+    pipeline: PipelineFixture,
+) -> None:
+    """It has the same attempt, and is told only at its next renewal."""
+    put_begun_sheet(pipeline.raw._store)
+    own = "jobs/sheet/out/a1/sheet.json"
+
+    def end() -> None:
+        pipeline.raw.put(own, b"{}", Always())
+
+    at_the_first("PUT", "jobs/sheet/result.json", end, pipeline)
+    canceller(pipeline).cancel("sheet")
+
+    assert own not in {file.key for file in pipeline.result("sheet").files}
+    audit = audited(pipeline, content=True)
+    assert (found(audit), audit.tally.waste) == ([], 1)
+
+
+def test_a_sheet_that_another_ends_first_keeps_that_result(pipeline: PipelineFixture) -> None:
+    put_begun_sheet(pipeline.raw._store)
+
+    def overtake() -> None:
+        canceller(pipeline).cancel("sheet")
+
+    at_the_first("PUT", "jobs/sheet/result.json", overtake, pipeline)
+
+    with pytest.raises(AlreadyFinished):
+        canceller(pipeline).cancel("sheet")
+
+    audit = audited(pipeline, content=True)
+    assert (found(audit), audit.tally.waste) == ([], 2)

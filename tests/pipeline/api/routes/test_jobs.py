@@ -17,6 +17,7 @@ from pipeline.contract.result import ResultFile
 from pipeline.store.base import Always
 from tests.pipeline.conftest import MakePipeline
 from tests.support.api_fixture import QUICK, SMALL, ApiFixture, bearer, keys
+from tests.support.begun_sheets import put_begun_sheet
 from tests.support.manifests import body
 
 pytestmark = pytest.mark.anyio
@@ -274,6 +275,19 @@ async def test_a_waiting_job_can_be_cancelled_once(api: ApiFixture) -> None:
     await api.tick()
     assert api.pipeline.event_names().count("modal_flux_dev_generation_cancelled") == 1
     assert api.pipeline.keys("leases/") == []
+
+
+async def test_a_cancelled_sheet_shows_what_was_made_of_it(idle_desk: ApiFixture) -> None:
+    put_begun_sheet(idle_desk.pipeline.raw._store)
+
+    answer = await idle_desk.client.delete("/jobs/sheet")
+
+    assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
+    job = (await get(idle_desk, "/jobs/sheet")).json()
+    assert job["files"] == ["/jobs/sheet/files/sheet.json", "/jobs/sheet/files/contact-sheet.png"]
+    drawn = await get(idle_desk, job["files"][1])
+    assert (drawn.status_code, drawn.headers["content-type"]) == (200, "image/png")
+    assert len(job["outputs"]) == 2
 
 
 async def test_a_running_job_is_cancelled_for_those_who_wait_for_it(idle_desk: ApiFixture) -> None:
