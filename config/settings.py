@@ -113,6 +113,11 @@ class Settings(BaseModel):
         None, "Interpreter that starts it; unset means the one that runs this."
     )
     comfyui_ready_seconds: float = _seconds(120, 1, 3600, "Longest that its start may take.")
+    comfyui_forks: bool = _setting(
+        False,
+        "Whether ComfyUI is imported once, without the GPU, and each start is a fork of that: a"
+        " restart then takes a tenth of a second. Not yet run on a GPU.",
+    )
     gpu: Word | None = _setting(None, "Row of gpus.toml to bill; unset asks ComfyUI's device.")
 
     # LoRAs

@@ -1,4 +1,8 @@
-"""Starts ComfyUI's main.py on loopback, watches it, restarts it, and stops it for good."""
+"""Starts ComfyUI's main.py on loopback, watches it, restarts it, and stops it for good.
+
+With `forks` it is imported once by the launcher, and each start is a fork of that. Whatever goes
+wrong there, a plain start follows, and the log says why.
+"""
 
 import math
 import re
@@ -9,8 +13,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from config.errors import ComfyDied, ComfyError, ComfyStartFailed
 from handlers.comfyui.environment import allowed
+from handlers.comfyui.launcher import Launcher, launcher_command
 from handlers.comfyui.transport import Transport
 from system.backoff import Backoff
 from system.supervised_process import SupervisedProcess
@@ -42,8 +49,10 @@ class ComfyProcess(SupervisedProcess):
         answer_timeout_s: float = 10.0,
         stop_grace_s: float = 5.0,
         log_lines: int = 200,
+        forks: bool = False,
     ) -> None:
-        """`folder` holds main.py; what ComfyUI writes lies under `work_dir`.
+        """`folder` holds main.py; what ComfyUI writes lies under `work_dir`. With `forks` starts
+        are forks of one import, where that succeeds.
 
         Of `environ` the child gets only what environment.allowed lets through. `ready_timeout_s`
         bounds the start, `answer_timeout_s` the answer of one that runs, `stop_grace_s` the time
@@ -64,6 +73,18 @@ class ComfyProcess(SupervisedProcess):
         self._ready_timeout_s = ready_timeout_s
         self._answer_timeout_s = answer_timeout_s
         self._port = 0
+        self._forks = forks
+        self._launcher: Launcher | None = None
+        """That which was spawned last, unless that was a plain ComfyUI."""
+
+    @property
+    def running(self) -> bool:
+        return super().running and (self._launcher is None or self._launcher.fork is not None)
+
+    @property
+    def pid(self) -> int | None:
+        launcher = self._launcher
+        return super().pid if launcher is None else launcher.last_fork
 
     @property
     def url(self) -> str:
@@ -82,11 +103,11 @@ class ComfyProcess(SupervisedProcess):
         """Start and wait until it answers. Raises ComfyStartFailed."""
         if self.running:
             return
-        self._port = self._port or _free_port()
         try:
-            for name in ("input", "output", "user"):
-                (self._work_dir / name).mkdir(parents=True, exist_ok=True)
-            self.spawn(self._command())
+            self._make_folders()
+            if self._forked():
+                return
+            self.spawn([self._python, "main.py", *self._arguments()])
             failure = self.wait_ready(self._answers, self._ready_timeout_s, _READY_BACKOFF)
             if failure is not None:
                 raise self._start_failed(f"ComfyUI {failure}")
@@ -98,6 +119,56 @@ class ComfyProcess(SupervisedProcess):
         except BaseException:
             self.stop()
             raise
+
+    def prepare(self) -> None:
+        """Import ComfyUI without a GPU, for `start` to fork from; nothing without `forks`."""
+        if not self._forks or (self._launcher is not None and super().running):
+            return
+        self._make_folders()
+        try:
+            child = self.spawn(launcher_command(self._python, self._arguments()), dialogue=True)
+            self._launcher = Launcher(child)
+            failure = self._launcher.failure_to_import(self._ready_timeout_s)
+        except OSError as error:
+            failure = str(error)
+        if failure is not None:
+            self._give_up_forks(failure)
+
+    def restart(self) -> None:
+        if self._launcher is not None and super().running and self._launcher.end(self.grace_s):
+            self.start()
+        else:
+            super().restart()
+
+    def kill(self) -> None:
+        super().kill()
+        self._launcher = None
+
+    def _forked(self) -> bool:
+        """Whether it runs as a fork."""
+        self.prepare()
+        launcher = self._launcher
+        if launcher is None:
+            return False
+        failure = launcher.failure_to_fork(self._arguments(), self.grace_s)
+        failure = failure or self.wait_ready(self._answers, self._ready_timeout_s, _READY_BACKOFF)
+        if failure is not None:
+            self._give_up_forks(failure)
+        return failure is None
+
+    def _give_up_forks(self, failure: str) -> None:
+        tail = self.log_tail()
+        self.stop()
+        self._forks = False
+        structlog.get_logger(__name__).warning("comfyui_not_forked", why=failure, log_tail=tail)
+
+    def _ending(self) -> str:
+        return super()._ending() if self._launcher is None else self._launcher.ending
+
+    def _make_folders(self) -> None:
+        self._port = self._port or _free_port()
+        for name in ("input", "output", "user"):
+            (self._work_dir / name).mkdir(parents=True, exist_ok=True)
 
     def ensure_running(self) -> None:
         """Between prompts: if it died or no longer answers, restart it once.
@@ -115,7 +186,8 @@ class ComfyProcess(SupervisedProcess):
                 log_tail=error.log_tail,
             ) from error
 
-    def _command(self) -> Sequence[str]:
+    def _arguments(self) -> Sequence[str]:
+        """Of main.py."""
         folders = [
             argument
             for name in ("input", "output", "user")
@@ -123,8 +195,6 @@ class ComfyProcess(SupervisedProcess):
         ]
         models = self._extra_model_paths
         return [
-            self._python,
-            "main.py",
             *("--listen", "127.0.0.1"),
             *("--port", str(self._port)),
             *folders,

@@ -28,6 +28,7 @@ def make_worker(route: str, environ: Mapping[str, str], loras: Handle) -> Worker
         loras=MountedVolume(lora_folder(settings), loras),
         # What a snapshot restores was born at its capture, perhaps days ago.
         born=None if takes_snapshot(row) else born_at(),
+        snapshot=row.snapshot == "cpu",
     )
 
 

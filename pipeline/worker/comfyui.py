@@ -45,9 +45,10 @@ class ComfyServer:
         flags: tuple[str, ...] = (),
         model_paths: Path | None = None,
         on_gpu: bool = False,
+        forks: bool = False,
     ) -> None:
         """`model_paths` names further folders of models, as comfyui_paths.py writes it; `on_gpu`
-        insists on a GPU."""
+        insists on a GPU. With `forks` a ComfyUI of ours is imported once and forked."""
         self._process: ComfyProcess | None = None
         self._settings = settings
         self._on_gpu = on_gpu
@@ -63,6 +64,7 @@ class ComfyServer:
                 extra_model_paths=model_paths,
                 ready_timeout_s=settings.comfyui_ready_seconds,
                 python=str(settings.comfyui_python or sys.executable),
+                forks=forks and folder is not None,
             )
         self._client: ComfyClient | None = None
         self._has_own_nodes = False
@@ -71,6 +73,12 @@ class ComfyServer:
         """The process that was seen to have the GPU that it must have."""
         self.broken = False
         """Whether it did not come up when a job last asked for it."""
+
+    def prepare(self) -> None:
+        """Import ComfyUI where there is no GPU yet, for `start` to fork it; nothing without
+        forks. A failure is logged, and `start` is then a plain one."""
+        if self._process is not None:
+            self._process.prepare()
 
     def start(self) -> ComfyInfo:
         """Start it if it is ours, and ask what it is. Raises a ComfyError.

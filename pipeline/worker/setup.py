@@ -46,11 +46,13 @@ def set_up(
     *,
     environ: Mapping[str, str],
     work_dir: Path,
+    snapshot: bool = False,
 ) -> WorkerSetup:
     """What a worker of the route needs here. Writes the search paths of models under `work_dir`,
     and makes the folders of LoRAs.
 
-    `environ` is what ComfyUI's environment is chosen from. Raises InvalidSetting.
+    With `snapshot` ComfyUI is one that can be imported before there is a GPU. `environ` is what
+    ComfyUI's environment is chosen from. Raises InvalidSetting.
     """
     settings, models = runtime.settings, runtime.models
     folder = _weights_folder(settings)
@@ -65,6 +67,7 @@ def set_up(
             flags=route.comfyui_flags,
             model_paths=_model_paths(runtime, work_dir),
             on_gpu=wants_gpu(runtime),
+            forks=snapshot or settings.comfyui_forks,
         ),
         preload,
         ModelLoads(models, runtime.deployed, folder, lambda: preload.report),

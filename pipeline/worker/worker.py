@@ -66,11 +66,13 @@ class Worker:
         work_dir: Path,
         loras: Volume | None = None,
         born: float | None = None,
+        snapshot: bool = False,
     ) -> None:
         """`environ` is what ComfyUI's environment is chosen from, `work_dir` where it writes.
 
         `loras` is the folder of LoRAs where other machines share it. `born` is when the process was
         born (system.process_start.born_at), if it is this worker's own: its cold start began then.
+        With `snapshot` others start from what load() leaves in memory: ComfyUI is imported in it.
         """
         self.start_error: ComfyError | None = None
         self._settings = settings
@@ -79,6 +81,7 @@ class Worker:
         self._environ = environ
         self._work_dir = work_dir
         self._loras = loras
+        self._snapshot = snapshot
         now = time.monotonic()
         self._born, self._imported = (now, now) if born is None else (born, IMPORTED_AT)
         self._loaded = now
@@ -96,7 +99,20 @@ class Worker:
         self._runtime = load_runtime(self._settings, self._platform)
         self._store = open_store(self._settings)
         self._sender = Sender(make_sink(self._settings))
+        if self._snapshot:
+            self._setup = self._set_up(self._runtime)
+            self._setup.server.prepare()
         self._loaded = time.monotonic()
+
+    def _set_up(self, runtime: RuntimeConfig) -> WorkerSetup:
+        route = runtime.routes.route(self._route)
+        return set_up(
+            runtime,
+            route,
+            environ=self._environ,
+            work_dir=self._work_dir,
+            snapshot=self._snapshot,
+        )
 
     def attach(self) -> None:
         """Start ComfyUI and look at its device, reading weights meanwhile.
@@ -109,7 +125,7 @@ class Worker:
         assert self._sender is not None
         began = time.monotonic()  # a snapshot may lie between load() and this
         route = self._runtime.routes.route(self._route)
-        self._setup = set_up(self._runtime, route, environ=self._environ, work_dir=self._work_dir)
+        self._setup = self._setup or self._set_up(self._runtime)
         self._setup.preload.start()
         comfy = self._started(self._setup.server)
         self._context = self._make_context(comfy, route, self._runtime, self._store, self._sender)

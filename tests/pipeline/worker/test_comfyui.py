@@ -18,6 +18,7 @@ from tests.support.stack import wait_until
 
 FILES = {"unet": "any.safetensors", "clip_l": "any", "t5": "any", "vae": "any"}
 GRAPH = flux_graph(Server("standin", "", FILES, "any"))
+FORKING = Path(__file__).parents[2] / "support/forking_comfyui"
 
 
 @pytest.mark.parametrize(
@@ -95,6 +96,26 @@ def test_a_comfyui_that_runs_already_is_used_and_left_alone(tmp_path: Path) -> N
 )
 def test_only_what_computes_pictures_can_lack_a_gpu(comfy: ComfyInfo, lacking: bool) -> None:
     assert comfy.lacks_gpu is lacking
+
+
+@pytest.mark.parametrize("forks", [True, False])
+def test_a_comfyui_that_forks_can_be_imported_before_there_is_a_gpu(
+    tmp_path: Path, forks: bool
+) -> None:
+    server = ComfyServer(
+        Settings(comfyui_dir=FORKING), work_dir=tmp_path, environ=os.environ, forks=forks
+    )
+    process = server._process
+    assert process is not None
+    try:
+        server.prepare()
+        imported = process._launcher
+        assert (imported is not None) is forks
+        assert not process.running
+        assert server.start().comfyui_version == "0.33.0"
+        assert process._launcher is imported
+    finally:
+        server.stop()
 
 
 MAIN = """

@@ -1,0 +1,5 @@
+_EXT_AVAILABLE = False
+
+
+def _register():
+    pass
