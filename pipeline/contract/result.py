@@ -202,7 +202,8 @@ class Metrics(_Part):
     other: Seconds
     """Nodes of no named part, saving among them."""
     upload: Seconds
-    """Checking, encoding and storing the outputs."""
+    """Checking, encoding and storing the outputs: of all but a job's last one while the next is
+    made."""
     total: Seconds
     """Execution started → outputs stored."""
     gpu: str

@@ -75,7 +75,7 @@ class RenderState:
     outputs: list[Output] = field(default_factory=list)
     timings: Timings = field(default_factory=Timings)
     upload_s: float = 0.0
-    """Checking, encoding and storing outputs."""
+    """Checking, encoding and storing outputs, partly while others are made."""
     graphs: list[str] = field(default_factory=list)
     """sha256 of each graph that ran, in order."""
     models: dict[str, str | None] = field(default_factory=dict)

@@ -1,7 +1,9 @@
 """Makes the pictures of a job and stores them under the attempt's folder."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 from config.errors import DeadlineExceeded, LoraError, ManifestNotJson
 from handlers.character_sheet.input import CharacterSheetInput
@@ -25,8 +27,9 @@ from pipeline.sheets.cells import read_plan
 from pipeline.worker.comfyui import ComfyGraphRunner
 from pipeline.worker.context import RenderState, WorkerContext
 from pipeline.worker.heartbeat import Heartbeat
-from pipeline.worker.pictures import keep_picture
+from pipeline.worker.pictures import note_picture, store_picture
 from pipeline.worker.sheet import ref_of, render_sheet
+from pipeline.worker.uploads import Uploads
 
 
 def render_job(
@@ -69,33 +72,43 @@ def render_job(
         if is_sheet:
             render_sheet(state, order, lease, body, context, heart, runner)
         else:
-            for rendered in kind.run(order, context.runtime.models, runner):
-                _take(state, rendered, lease, body, context, heart)
+            pictures = kind.run(order, context.runtime.models, runner)
+            _take_all(state, pictures, lease, body, context, heart)
     finally:
         runner.close()
         state.evicted += runner.evicted
         context.server.clear(lease.id, runner.uploads)
 
 
-def _take(
+def _take_all(
     state: RenderState,
-    rendered: Rendered,
+    pictures: Iterator[Rendered],
     lease: Lease,
     body: bytes,
     context: WorkerContext,
     heart: Heartbeat,
 ) -> None:
-    """Store one picture of the job, and tell of its face."""
-    state.outputs.append(keep_picture(state, rendered, lease, body, context, heart))
-    if rendered.face is not None:
-        state.events += face_measured(
-            subject(lease.id, lease.entry, lease.submitted_at, body),
-            Origin.of(context.runtime, context.comfy),
-            rendered.face,
-            output=len(state.outputs) - 1,
-            attempt=lease.attempt,
-            at=context.store.now(),
-        )
+    """Store the pictures of the job in their order, each while the next one is made, and tell of
+    their faces."""
+    with Uploads() as uploads:
+        for number, rendered in enumerate(pictures):
+            note_picture(state, rendered, lease, body, context)
+            uploads.put(partial(_store, state, rendered, lease, context, heart))
+            if rendered.face is not None:
+                state.events += face_measured(
+                    subject(lease.id, lease.entry, lease.submitted_at, body),
+                    Origin.of(context.runtime, context.comfy),
+                    rendered.face,
+                    output=number,
+                    attempt=lease.attempt,
+                    at=context.store.now(),
+                )
+
+
+def _store(
+    state: RenderState, rendered: Rendered, lease: Lease, context: WorkerContext, heart: Heartbeat
+) -> None:
+    state.outputs.append(store_picture(state, rendered, lease, context, heart))
 
 
 def _paid_seconds(manifest: Manifest, lease: Lease) -> float:

@@ -41,6 +41,7 @@ class InstantClient(ComfyClient):
         self._before = before
         self._picture = picture()
         self.prompts: list[Mapping[str, Any]] = []
+        self.taken_back: list[str] = []
 
     def run(self, graph: Mapping[str, Any], **options: Any) -> PromptRun:
         self.prompts.append(graph)
@@ -52,7 +53,7 @@ class InstantClient(ComfyClient):
         return True
 
     def take_back(self, prompt_id: str) -> None:
-        pass
+        self.taken_back.append(prompt_id)
 
     def close(self) -> None:
         pass

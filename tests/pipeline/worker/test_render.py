@@ -1,11 +1,20 @@
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import timedelta
+from threading import Event
 from typing import Any
 
 import pytest
 
-from config.errors import DeadlineExceeded, ManifestNotJson, NodeFailed, OutputInvalid, UnknownField
+from config.errors import (
+    DeadlineExceeded,
+    ManifestNotJson,
+    NodeFailed,
+    OutputInvalid,
+    StoreDenied,
+    Superseded,
+    UnknownField,
+)
 from pipeline.worker.context import RenderState, WorkerContext
 from pipeline.worker.heartbeat import Heartbeat
 from pipeline.worker.render import render_job
@@ -14,6 +23,7 @@ from tests.pipeline.dispatcher.test_survey import lease
 from tests.support.instant_comfyui import InstantServer, failing, worker_context
 from tests.support.manifests import body
 from tests.support.pipeline_fixture import NOON, PipelineFixture
+from tests.support.stack import wait_until
 
 
 @pytest.fixture
@@ -61,6 +71,66 @@ def test_what_was_made_before_a_failure_is_still_told(pipeline: PipelineFixture)
         made_by(context, body(input={"num_images": 3}), made)
     assert len(made.outputs) == len(made.graphs) == 1
     assert made.timings.sampling == 2
+
+
+def test_a_picture_is_stored_while_the_next_one_is_made(make_pipeline: MakePipeline) -> None:
+    second = Event()
+    runs: list[Any] = []
+
+    def before(**options: Any) -> None:
+        runs.append(options)
+        if len(runs) == 2:
+            second.set()
+
+    def slow(call: str, key: str) -> None:
+        assert not key.endswith("image-0.png") or second.wait(10)
+
+    pipeline = make_pipeline()
+    pipeline.raw.fail = slow
+    context = worker_context(
+        pipeline.store, pipeline.delivery, pipeline.runtime, InstantServer(before)
+    )
+    made = made_by(context, body(input={"num_images": 3}))
+    assert [output.key[-11:-4] for output in made.outputs] == ["image-0", "image-1", "image-2"]
+    assert [run["then"] is not None for run in runs] == [True, True, False]
+    assert [run["prompt_id"] for run in runs[1:]] == [run["then"].id for run in runs[:-1]]
+
+
+def test_a_picture_that_cannot_be_stored_ends_the_job_and_what_was_sent_ahead(
+    make_pipeline: MakePipeline,
+) -> None:
+    runs: list[Any] = []
+
+    def before(**options: Any) -> None:
+        runs.append(options)
+        if len(runs) == 2:
+            assert wait_until(denied.is_set, 10)
+
+    def deny(call: str, key: str) -> StoreDenied | None:
+        if key.endswith("image-0.png"):
+            denied.set()
+            return StoreDenied("403")
+        return None
+
+    denied = Event()
+    pipeline, server = make_pipeline(), InstantServer(before)
+    pipeline.raw.fail = deny
+    context = worker_context(pipeline.store, pipeline.delivery, pipeline.runtime, server)
+    with pytest.raises(StoreDenied):
+        made_by(context, body(input={"num_images": 8}))
+    assert server.instant.taken_back == [runs[-1]["then"].id]
+    assert len(runs) <= 4
+
+
+def test_no_picture_is_stored_once_the_lease_is_lost(
+    pipeline: PipelineFixture, context: WorkerContext
+) -> None:
+    held = lease("job-1", attempt=3)
+    heart = Heartbeat(context.store, held, "etag", context.runtime.settings)
+    heart._lost = True
+    with pytest.raises(Superseded):
+        render_job(RenderState(), held, body(), context, heart)
+    assert pipeline.keys("jobs/") == []
 
 
 class Cleared(InstantServer):
