@@ -7,11 +7,17 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from pydantic_core import to_json
 
+from config.tables import load_models
+from pipeline.api.auth import hashed
 from pipeline.contract.schemas import SCHEMAS
 from pipeline.contract.schemas import schema as json_schema
-from tests.clients.conftest import Api
+from pipeline.local.seaweed import SeaweedServer
+from tests.clients.conftest import KEY, Api, pipeline, serving
+from tests.support.photographs import drawn_sitter
+from tests.support.seaweed import fresh_bucket
 
 CLIENT = Path(__file__).parents[2] / "clients" / "typescript"
 
@@ -65,3 +71,31 @@ def test_it_fits_its_types_and_drives_the_pipeline(api: Api) -> None:
     tests = sorted(str(file) for file in (CLIENT / "dist" / "test").glob("*.test.js"))
 
     _node("node", "--no-warnings", "--test", *tests, environ=api.environ())
+
+
+@pytest.mark.thorough
+def test_the_backend_s_nsfw_sheet_needs_the_runner_s_consent(
+    seaweed: SeaweedServer, tmp_path: Path
+) -> None:
+    """Where the operator has an uncensored checkpoint: here the censored one under its name."""
+    models, face = tmp_path / "models.toml", tmp_path / "face.png"
+    rows = load_models().sets["flux-dev"].items()
+    models.write_text(
+        "[sets.flux-dev-uncensored]\n" + "".join(f'{role} = "{row}"\n' for role, row in rows)
+    )
+    face.write_bytes(drawn_sitter())
+    settings = fresh_bucket(
+        seaweed,
+        tmp_path,
+        api_keys=SecretStr(f"acme:{hashed(KEY)}"),
+        nsfw_tenants="acme",
+        models_file=models,
+        poll_active_seconds=0.2,
+        poll_idle_seconds=0.2,
+        log_level="warning",
+    )
+    _node("node", "node_modules/typescript/bin/tsc")
+    with pipeline(settings, tmp_path) as (dependencies, worker), serving(dependencies) as url:
+        api = Api(url, KEY, settings, dependencies.store, worker)
+        environ = api.environ() | {"RYLA_TEST_FACE": str(face)}
+        _node("node", "--no-warnings", "--test", "dist/test/nsfw-sheet.test.js", environ=environ)

@@ -7,7 +7,7 @@ function given(name: string): string {
   return value;
 }
 
-export const producer = (): BucketProducer =>
+export const producer = (tenant?: string): BucketProducer =>
   new BucketProducer(
     pipelineS3({
       endpoint: given("AWS_ENDPOINT_URL"),
@@ -18,6 +18,7 @@ export const producer = (): BucketProducer =>
       },
     }),
     given("RYLA_BUCKET"),
+    ...(tenant ? [tenant] : []),
   );
 
 export const client = (): PipelineClient => new PipelineClient(given("RYLA_CLIENT_URL"), { apiKey: given("RYLA_CLIENT_KEY") });
