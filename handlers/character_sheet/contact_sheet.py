@@ -73,7 +73,7 @@ def head_lines(document: SheetDocument) -> list[Line]:
     numbers.append(f"${document.usd:.3f}" if document.usd else "$0")
     can = "trainable: yes," if found.trainable else "trainable: no, because"
     return [
-        Line(document.name, INK),
+        Line(title(document), INK),
         Line("  ·  ".join(numbers)),
         Line(f"{can} {found.because}", GOOD if found.trainable else MIDDLING),
     ]
@@ -174,10 +174,35 @@ def _broken(text: str, room: int, size: int) -> list[str]:
     return lines
 
 
+def title(document: SheetDocument) -> str:
+    """The character's name as far as it can be drawn. Where letters of it are lacking, the job's id
+    stands behind it: the whole name is in `sheet.json`."""
+    words = "".join(c if _is_drawn(c) else " " for c in _plain(document.name)).split()
+    if _drawable(document.name) == _plain(document.name):
+        return " ".join(words)
+    return "  ·  ".join([*([" ".join(words)] if words else []), document.job_id])
+
+
 def _drawable(text: str) -> str:
-    """In letters that Pillow's own font has: without accents, and ? for those of other scripts."""
-    letters = (c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    return "".join(c if c.isascii() or c in "·…" else "?" for c in letters)
+    """In letters that Pillow's own font has, and ? for those of other scripts."""
+    return "".join(c if _is_drawn(c) else "?" for c in _plain(text))
+
+
+def _is_drawn(letter: str) -> bool:
+    return letter.isascii() or letter in "·…\u2018\u2019\u201c\u201d"
+
+
+def _plain(text: str) -> str:
+    """Without accents and marks, of which the font has none."""
+    letters = unicodedata.normalize("NFKD", text.translate(_SPELT))
+    return "".join(c for c in letters if unicodedata.category(c)[0] not in "MC")
+
+
+_SPELT = str.maketrans(
+    {"ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "þ": "th", "Þ": "Th"}
+    | dict(zip("øØłŁđĐðÐ\u0131\u2010\u2013\u2014", "oOlLdDdDi---", strict=True))
+)
+"""What does not come apart into a letter and a mark → how it is drawn."""
 
 
 @cache

@@ -18,6 +18,7 @@ from handlers.character_sheet.contact_sheet import (
     contact_sheet,
     head_lines,
     thumbnail,
+    title,
     view_lines,
 )
 from handlers.character_sheet.document import SheetDocument
@@ -103,6 +104,28 @@ def test_equal_sheets_are_equal_pictures() -> None:
 def test_any_name_can_be_drawn(name: str) -> None:
     plan = planned(sheet(name=name, view_ids=["front"]))
     assert opened(contact_sheet(judged(plan, made(plan), {}, usd=0.0), {})).height > HEAD
+
+
+@pytest.mark.parametrize(
+    ("name", "drawn"),
+    [
+        ("Ännchen Großmann", "Annchen Grossmann"),
+        ("Łucja O\u2019Brien", "Lucja O\u2019Brien"),
+        ("王芳", "j1"),
+        ("مريم", "j1"),
+        ("प्रिया", "j1"),
+        ("Анна", "j1"),
+        ("Ann 🦊", "Ann  ·  j1"),
+        ("王芳 (Fang Wang)", "(Fang Wang)  ·  j1"),
+    ],
+)
+def test_a_name_in_letters_that_cannot_be_drawn_is_told_by_the_job_s_id(
+    name: str, drawn: str
+) -> None:
+    plan = planned(sheet(name=name, view_ids=["front"]))
+    found = judged(plan, made(plan), {}, usd=0.0).model_copy(update={"job_id": "j1"})
+    assert title(found) == drawn
+    assert head_lines(found)[0].text == drawn
 
 
 def test_why_it_cannot_be_trained_on_is_told_to_its_end() -> None:
