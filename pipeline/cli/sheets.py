@@ -6,7 +6,7 @@ Such a module is named `sheets_<command>`, and its `register` takes this group.
 import typer
 
 from pipeline.batches.batch import batch_names
-from pipeline.cli import output, sheets_review, sheets_status, sheets_submit
+from pipeline.cli import output, sheets_redo, sheets_review, sheets_status, sheets_submit
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.store.open import open_store
 
@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
     sheets_status.register(group)
     group.command("list", help=LIST_HELP)(_list)
     sheets_review.register(group)
+    sheets_redo.register(group)
 
 
 @output.command
