@@ -42,8 +42,8 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
         *("contract", "store", "pages", "handlers", "events", "config", "system"),
     ),
     "pipeline/api": (
-        *("jobs", "inputs", "notify", "loras", "queue", "runtime", "contract", "store", "pages"),
-        *("public_https", "handlers", "events", "config", "system"),
+        *("jobs", "inputs", "sheets", "notify", "loras", "queue", "runtime", "contract", "store"),
+        *("pages", "public_https", "handlers", "events", "config", "system"),
     ),
     "pipeline/report": ("contract", "store", "pages", "handlers", "events", "config"),
     "pipeline/engines": ("worker", "loras", "queue", "contract", "config", "system"),

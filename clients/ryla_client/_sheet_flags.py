@@ -22,6 +22,11 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         metavar="FRAMING=WxH",
         help=f"Of {', '.join(FRAMINGS)}, such as half=896x1152; may be repeated.",
     )
+    parser.add_argument(
+        "--reuse",
+        metavar="JOB:VIEW,…",
+        help="Views of an ended sheet that are not made again.",
+    )
 
 
 def fields(given: argparse.Namespace) -> dict[str, Any]:
@@ -32,7 +37,17 @@ def fields(given: argparse.Namespace) -> dict[str, Any]:
         asked["views"] = given.views if given.views in PRESETS else _listed(Path(given.views))
     if given.sizes:
         asked["sizes"] = dict(map(_size, given.sizes))
+    if given.reuse:
+        asked["reuse"] = _reuse(given.reuse)
     return asked
+
+
+def _reuse(text: str) -> dict[str, Any]:
+    job, colon, names = text.partition(":")
+    views = [name for each in names.split(",") if (name := each.strip())]
+    if not colon or not views:
+        raise ValueError(f"--reuse {text}: write JOB:VIEW,VIEW, such as ann:front,back")
+    return {"job": job, "views": views}
 
 
 def _listed(file: Path) -> list[Any]:

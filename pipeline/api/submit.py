@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from config.errors import BadManifest, IdConflict, InvalidInput, MissingInput
 from config.settings import Settings
+from handlers.character_sheet.input import CharacterSheetInput
 from handlers.kinds.registry import lookup
 from handlers.media import images
 from handlers.media.intake_process import Intake
@@ -22,6 +23,7 @@ from pipeline.contract.manifest import Manifest, parse_manifest
 from pipeline.inputs.intake import InputImage, take_in
 from pipeline.inputs.remote import Fetch
 from pipeline.notify.callbacks import require_callback
+from pipeline.sheets.reuse import require_own_sheet
 from pipeline.store.conditional import Lost, SafeStore
 
 
@@ -39,6 +41,13 @@ class Submission:
     images: tuple[InputImage, ...] = ()
     pictures: tuple[tuple[str, str], ...] = ()
     """Field and key of each picture that was sent before."""
+
+    @property
+    def reuses(self) -> str | None:
+        """The job whose views it reuses."""
+        asked = self.manifest.input
+        reuse = asked.reuse if isinstance(asked, CharacterSheetInput) else None
+        return None if reuse is None else reuse.job
 
     @property
     def sha256(self) -> str:
@@ -109,6 +118,17 @@ def _put_entry(store: SafeStore, submission: Submission) -> None:
         assert tenant is not None
         store.write(intake_key(tenant, sha256), image.key.encode(), "text/plain")
     store.create(submission.key, submission.body)
+
+
+def require_own_job(store: SafeStore, submission: Submission, tenant: str) -> None:
+    """Raises InvalidInput where it reuses views of a job that is no ended sheet of this tenant. The
+    dispatcher's preflight looks closer."""
+    if submission.reuses is None:
+        return
+    try:
+        require_own_sheet(store, submission.reuses, tenant)
+    except InvalidInput as error:
+        raise in_body_terms(error) from None
 
 
 def require_own_pictures(store: SafeStore, submission: Submission, tenant: str) -> None:

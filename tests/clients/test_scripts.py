@@ -148,6 +148,7 @@ def test_errors_are_json_if_asked(at: Path, capsys: pytest.CaptureFixture[str]) 
         (["character-sheet"], "--name"),
         (["character-sheet", "--name", "Ann", "--views", "none.json"], "none.json"),
         (["character-sheet", "--name", "Ann", "--sizes", "half=big"], "write FRAMING="),
+        (["character-sheet", "--name", "Ann", "--reuse", "ann"], "write JOB:VIEW"),
         (["flux-pulid"], "--instantid-strength"),
         (["wan2"], "no video"),
         (["sdxl-instantid", "--prompt", "x", "--reference-image", "none.png"], "none.png"),
@@ -181,7 +182,7 @@ def test_a_sheet_s_lists_are_flags_that_may_be_repeated(
     views.write_text('[{"id": "front"}]')
     Image.new("RGB", (64, 64)).save(tmp_path / "ann.png")
     pictures = ["--reference-images", str(tmp_path / "ann.png"), "--reference-images", "inputs/b"]
-    sizes = ["--sizes", "close-up=768x768", "--sizes", "full=704x1280"]
+    sizes = ["--sizes", "close-up=768x768", "--sizes", "full=704x1280", "--reuse", "ann:back, left"]
 
     assert main(["character-sheet", "--name", "Ann", *pictures, "--views", "lora-24"]) == 0
     assert main(["character-sheet", "--name", "Ann", "--views", str(views), *sizes]) == 0
@@ -196,6 +197,7 @@ def test_a_sheet_s_lists_are_flags_that_may_be_repeated(
         "close_up": {"width": 768, "height": 768},
         "full": {"width": 704, "height": 1280},
     }
+    assert second["reuse"] == {"job": "ann", "views": ["back", "left"]}
 
 
 def test_whoever_interrupts_is_told_how_to_go_on(

@@ -42,7 +42,7 @@ from pipeline.api.request_terms import (
 from pipeline.api.responses import image
 from pipeline.api.schemas import Job
 from pipeline.api.service import Service
-from pipeline.api.submit import Submission, put, put_again, require_own_pictures
+from pipeline.api.submit import Submission, put, put_again, require_own_job, require_own_pictures
 from pipeline.contract.keys import clip
 from pipeline.jobs.quote import Quote, quote
 from pipeline.jobs.status import JobView, State
@@ -159,6 +159,8 @@ async def _order(
         await service.threads.run(
             require_own_pictures, service.dependencies.store, submission, tenant
         )
+    if submission.reuses is not None:
+        await service.threads.run(require_own_job, service.dependencies.store, submission, tenant)
     return submission, key is not None
 
 
