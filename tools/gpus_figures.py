@@ -7,8 +7,9 @@ from types import MappingProxyType
 from typing import get_args
 
 from config.tables import Gpu, GpuTable, ModelTable, RouteTable
-from handlers.character_sheet.input import BaseName, CharacterSheetInput, PresetName
+from handlers.character_sheet.input import CharacterSheetInput, PresetName
 from handlers.character_sheet.kind import CharacterSheet
+from handlers.character_sheet.person import BaseName
 from handlers.kinds import compatibility
 from handlers.kinds.base import Work
 from handlers.kinds.registry import KINDS

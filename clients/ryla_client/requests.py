@@ -94,7 +94,7 @@ class CharacterSheet(Common, total=False):
         Literal["sdxl", "flux-dev", "z-image-turbo"],
         "The model that composes the views. Default sdxl.",
     ]
-    lora_id: Annotated[str | None, "Of the character's LoRA."]
+    lora_id: Annotated[str | None, "Of a character's LoRA."]
     lora_name: Annotated[str | None, "File name under loras/."]
     lora_version: Annotated[str | None, "One training's file."]
     lora_strength: Annotated[float, "On the diffusion model. 0 to 1, default 1.0."]
@@ -274,7 +274,7 @@ class FluxLora(Common, total=False):
     lora_version: Annotated[str | None, "One training's file."]
     lora_strength: Annotated[float, "On the diffusion model. 0 to 1, default 1.0."]
     trigger_word: Annotated[
-        str | None, "Put before the prompt; null takes the one stored beside the LoRA."
+        str | None, "Put before each prompt; null takes the one stored beside the LoRA."
     ]
     guidance: Annotated[float | None, "Distilled guidance; null means 3.5. 0 to 10."]
 
@@ -387,7 +387,7 @@ class ZImageTurbo(Common, total=False):
     lora_version: Annotated[str | None, "One training's file."]
     lora_strength: Annotated[float, "On the diffusion model. 0 to 1, default 1.0."]
     trigger_word: Annotated[
-        str | None, "Put before the prompt; null takes the one stored beside the LoRA."
+        str | None, "Put before each prompt; null takes the one stored beside the LoRA."
     ]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from handlers.character_sheet.input import BaseName
+from handlers.character_sheet.person import BaseName
 from handlers.kinds.compatibility import Base
 
 BASES: Mapping[BaseName, Base] = {

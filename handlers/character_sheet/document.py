@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from handlers.character_sheet.combinations import ScoredAgainst
-from handlers.character_sheet.input import BaseName
+from handlers.character_sheet.person import BaseName
 from handlers.character_sheet.plan import PlannedHead, PlannedLora, PlannedWeight, Thresholds
 from handlers.faces.view import Framing
 

@@ -1,7 +1,7 @@
 """What a character sheet is asked for with."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -15,23 +15,21 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from handlers.character_sheet.person import BaseName, Person
 from handlers.character_sheet.reuse import Reuse
 from handlers.character_sheet.views import MAX_VIEWS, PRESETS, Preset, View, ViewId
 from handlers.faces.view import Framing
-from handlers.kinds.base import ONE_IS_REQUIRED, TAG, JobInput, OutputFormat, is_input_key
+from handlers.kinds.base import ONE_IS_REQUIRED, TAG, JobInput, OutputFormat
+from handlers.kinds.lora_fields import LoraFields
 from handlers.kinds.seeds import MAX_SEED
 from handlers.kinds.text_to_image import MAX_PIXELS
-from handlers.loras.refs import ById, ByName, LoraRef
 
-BaseName = Literal["sdxl", "flux-dev", "z-image-turbo"]
-MAX_REFERENCES = 5
 STEPS: Mapping[BaseName, int] = {"sdxl": 25, "flux-dev": 20, "z-image-turbo": 8}
 """Of the base model unless given; 25 is what existing clients ask SDXL for."""
 SHARE_OF_VIEWS = 0.7
 """That must be made for a sheet to count as one, unless `min_views` says otherwise: seven of the
 ten default views, as existing clients have it."""
 
-ImageKey = Annotated[str, Field(min_length=1, max_length=512)]
 PresetName = Literal["ten", "lora-24"]
 Views = Annotated[
     Annotated[PresetName, Tag(f"{TAG}preset")]
@@ -76,44 +74,11 @@ class Sizes(JobInput):
         return by_framing[framing]
 
 
-class CharacterSheetInput(JobInput):
+class CharacterSheetInput(LoraFields, Person):
     """A person by pictures, by a LoRA or by both, and the views that are wanted of them."""
 
     model_config = ConfigDict(strict=True)
 
-    name: str = Field(
-        min_length=1,
-        max_length=80,
-        pattern=r"\S",
-        description="The character's; a title, no part of any prompt.",
-    )
-    description: str = Field(
-        default="",
-        max_length=1000,
-        description="Who is seen, as in a prompt: `a woman of 30 with short red hair`.",
-    )
-    reference_images: tuple[ImageKey, ...] = Field(
-        default=(),
-        max_length=MAX_REFERENCES,
-        description="Keys of one to five pictures of the person, under inputs/.",
-        json_schema_extra={"picture": True},
-    )
-    base: BaseName = Field(default="sdxl", description="The model that composes the views.")
-    lora_id: str | None = Field(
-        default=None, min_length=1, max_length=128, description="Of the character's LoRA."
-    )
-    lora_name: str | None = Field(
-        default=None, min_length=1, max_length=256, description="File name under loras/."
-    )
-    lora_version: str | None = Field(
-        default=None, min_length=1, max_length=128, description="One training's file."
-    )
-    lora_strength: float = Field(default=1.0, ge=0, le=1, description="On the diffusion model.")
-    trigger_word: str | None = Field(
-        default=None,
-        max_length=200,
-        description="Put before each prompt; null takes the one stored beside the LoRA.",
-    )
     views: Views = Field(default="ten", description="A preset, or a list of views.")
     view_ids: tuple[ViewId, ...] | None = Field(
         default=None,
@@ -193,14 +158,6 @@ class CharacterSheetInput(JobInput):
     output_format: OutputFormat = "png"
 
     @property
-    def lora(self) -> LoraRef | None:
-        if self.lora_id is not None:
-            return ById(self.lora_id, self.lora_version)
-        if self.lora_name is not None:
-            return ByName(self.lora_name, self.lora_version)
-        return None
-
-    @property
     def chosen_views(self) -> tuple[View, ...]:
         """Those to be made, in order: a view's number is its place here, from 1."""
         known = _known(self.views)
@@ -225,19 +182,6 @@ class CharacterSheetInput(JobInput):
     @property
     def base_steps(self) -> int:
         return STEPS[self.base] if self.steps is None else self.steps
-
-    @field_validator("reference_images")
-    @classmethod
-    def _in_the_bucket(cls, keys: Sequence[str]) -> Sequence[str]:
-        for key in keys:
-            if not is_input_key(key):
-                raise ValueError(
-                    f"{key[:80]!r} must be a key under inputs/; `ryla submit` makes one of @file,"
-                    " HTTP of a data URL"
-                )
-        if len({*keys}) < len(keys):
-            raise ValueError("a picture is named twice: name each once")
-        return keys
 
     @field_validator("views")
     @classmethod
@@ -290,12 +234,6 @@ class CharacterSheetInput(JobInput):
 
     @model_validator(mode="after")
     def _somebody_is_named(self) -> Self:
-        if self.lora_id is not None and self.lora_name is not None:
-            raise ValueError("give lora_id or lora_name, not both")
-        if self.lora is None and (
-            self.lora_version is not None or self.trigger_word or self.lora_strength != 1.0
-        ):
-            raise PydanticCustomError(ONE_IS_REQUIRED, "lora_id or lora_name is required")
         if self.lora is None and not self.reference_images:
             raise PydanticCustomError(
                 ONE_IS_REQUIRED, "reference_images, lora_id or lora_name is required"

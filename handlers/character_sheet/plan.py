@@ -9,7 +9,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from handlers.character_sheet.combinations import Making, ScoredAgainst
-from handlers.character_sheet.input import BaseName
+from handlers.character_sheet.person import BaseName
 from handlers.faces.head import Head
 from handlers.faces.view import IDENTITY_TO, LEAST_FACE, AskedView, Framing
 from handlers.kinds.base import OutputFormat

@@ -5,10 +5,10 @@ from typing import Self
 from pydantic import model_validator
 
 from handlers.kinds.flux import FluxDevInput, FluxDevKind
-from handlers.kinds.lora_fields import LoraFields, TakesLora, none_named
+from handlers.kinds.lora_fields import TakesLora, TextToImageLoraInput, none_named
 
 
-class FluxLoraInput(FluxDevInput, LoraFields):
+class FluxLoraInput(FluxDevInput, TextToImageLoraInput):
     @model_validator(mode="after")
     def _names_a_lora(self) -> Self:
         if self.lora is None:

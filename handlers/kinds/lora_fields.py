@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Generic, Self, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from config.errors import InvalidSetting
 from config.tables import ModelTable, WeightFile
-from handlers.kinds.base import ONE_IS_REQUIRED, JobRequest
+from handlers.kinds.base import ONE_IS_REQUIRED, JobInput, JobRequest
 from handlers.kinds.requirements import LoraRequest, RequiredInputs
 from handlers.kinds.text_to_image import TextToImage, TextToImageInput
 from handlers.loras.bases import Base, FluxSizes, ZImageSizes, flux, sdxl, z_image
@@ -20,7 +20,11 @@ NOT_FETCHED = "lora.safetensors"
 """Stands for the file in graphs that are only judged."""
 
 
-class LoraFields(TextToImageInput):
+class LoraFields(JobInput):
+    """Of every kind that takes a LoRA, however it makes its pictures."""
+
+    model_config = ConfigDict(strict=True)
+
     lora_id: str | None = Field(
         default=None, min_length=1, max_length=128, description="Of a character's LoRA."
     )
@@ -34,7 +38,7 @@ class LoraFields(TextToImageInput):
     trigger_word: str | None = Field(
         default=None,
         max_length=200,
-        description="Put before the prompt; null takes the one stored beside the LoRA.",
+        description="Put before each prompt; null takes the one stored beside the LoRA.",
     )
 
     @property
@@ -62,7 +66,11 @@ def none_named() -> PydanticCustomError:
     return PydanticCustomError(ONE_IS_REQUIRED, "lora_id or lora_name is required")
 
 
-L = TypeVar("L", bound=LoraFields)
+class TextToImageLoraInput(LoraFields, TextToImageInput):
+    """One prompt, one LoRA."""
+
+
+L = TypeVar("L", bound=TextToImageLoraInput)
 
 
 class TakesLora(TextToImage[L], Generic[L]):

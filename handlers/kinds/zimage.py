@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from pydantic import Field
 
 from handlers.kinds.base import JobRequest
-from handlers.kinds.lora_fields import LoraFields, TakesLora
+from handlers.kinds.lora_fields import TakesLora, TextToImageLoraInput
 from workflows import zimage
 from workflows.graph import Graph
 
 
-class ZImageTurboInput(LoraFields):
+class ZImageTurboInput(TextToImageLoraInput):
     steps: int = Field(default=8, ge=1, le=50, description="Sampler steps.")
     cfg: float = Field(
         default=1.0, ge=0, le=10, description="Taken for older clients; the model needs 1."

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from config.errors import InvalidInput
 from config.nearest import nearest
 from config.validation_errors import first_problem
-from handlers.character_sheet.input import MAX_REFERENCES, BaseName
+from handlers.character_sheet.person import MAX_REFERENCES, BaseName
 from handlers.kinds.registry import KINDS
 from handlers.loras.refs import ById, ByName, LoraRef
 

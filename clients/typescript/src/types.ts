@@ -212,7 +212,7 @@ export interface FluxLoraInput {
    */
   lora_strength?: number;
   /**
-   * Put before the prompt; null takes the one stored beside the LoRA.
+   * Put before each prompt; null takes the one stored beside the LoRA.
    */
   trigger_word?: string | null;
   /**
@@ -593,7 +593,7 @@ export interface ZImageTurboInput {
    */
   lora_strength?: number;
   /**
-   * Put before the prompt; null takes the one stored beside the LoRA.
+   * Put before each prompt; null takes the one stored beside the LoRA.
    */
   trigger_word?: string | null;
 }
@@ -635,7 +635,7 @@ export interface CharacterSheetInput {
    */
   base?: "sdxl" | "flux-dev" | "z-image-turbo";
   /**
-   * Of the character's LoRA.
+   * Of a character's LoRA.
    */
   lora_id?: string | null;
   /**

@@ -11,7 +11,7 @@ from handlers.character_sheet.combinations import (
     combination,
     scored_against,
 )
-from handlers.character_sheet.input import BaseName
+from handlers.character_sheet.person import BaseName
 from handlers.kinds.compatibility import Adapter, rows
 
 
