@@ -14,9 +14,10 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
+from threading import Lock
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -32,8 +33,10 @@ Resolve = Callable[[str], Sequence[str]]
 
 
 class Connect(Protocol):
-    def __call__(self, address: str, timeout_s: float) -> socket.socket:
-        """A connection to port 443 of the address. Raises OSError."""
+    def __call__(
+        self, address: str, timeout_s: float, opened: Callable[[socket.socket], None]
+    ) -> socket.socket:
+        """A connection to port 443 of the address, told of before it is made. Raises OSError."""
 
 
 class BadUrl(ValueError):
@@ -50,9 +53,43 @@ def addresses_of(host: str) -> Sequence[str]:
     return list(dict.fromkeys(str(row[4][0]) for row in found))
 
 
-def connect_to(address: str, timeout_s: float) -> socket.socket:
+def connect_to(
+    address: str, timeout_s: float, opened: Callable[[socket.socket], None]
+) -> socket.socket:
     """Raises OSError."""
-    return socket.create_connection((address, PORT), timeout_s)
+    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    try:
+        opened(sock)
+        sock.settimeout(timeout_s)
+        sock.connect((address, PORT))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+class Line:
+    """The connection that is in use, so that it can be cut from another thread."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._sock: socket.socket | None = None
+        self._cut = False
+
+    def hold(self, sock: socket.socket) -> None:
+        """Raises ConnectionAbortedError once the line is cut."""
+        with self._lock:
+            self._sock = sock
+            if self._cut:
+                raise ConnectionAbortedError
+
+    def cut(self) -> None:
+        """Whatever waits for the connection ends with an OSError or an early end."""
+        with self._lock:
+            self._cut = True
+            if self._sock is not None:
+                with suppress(OSError):  # it is not connected yet, or closed
+                    socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
 
 
 def is_public(address: str) -> bool:
@@ -117,13 +154,14 @@ class PublicHttps:
         *,
         headers: Mapping[str, str],
         body: bytes = b"",
+        line: Line | None = None,
     ) -> Iterator[http.client.HTTPResponse]:
         """The answer, its body unread. `until` is a moment of the monotonic clock; finding the
-        address of a host is not counted.
+        address of a host is not counted. `line` is for whoever may want to cut it.
 
         Raises TimeoutError, OSError, HTTPException or ValueError, in its body too.
         """
-        with self._connected(place.host, until) as sock:
+        with self._connected(place.host, until, line or Line()) as sock:
             sock.settimeout(_left(until))
             sock.sendall(_head(method, place, headers) + body)
             wire: Any = _Wire(sock, until)
@@ -131,25 +169,33 @@ class PublicHttps:
                 response.begin()
                 yield response
 
-    def _connected(self, host: str, until: float) -> ssl.SSLSocket:
+    def _connected(self, host: str, until: float, line: Line) -> ssl.SSLSocket:
         addresses = self.resolve(host)
         if not addresses or not all(map(is_public, addresses)):
             raise ValueError("its address is not on the public internet")
-        raw = self._first_that_answers(addresses, until)
+        raw = self._first_that_answers(addresses, until, line)
+        secure: ssl.SSLSocket | None = None
         try:
             raw.settimeout(_left(until))
-            return self.tls().wrap_socket(raw, server_hostname=host)
+            secure = self.tls().wrap_socket(
+                raw, server_hostname=host, do_handshake_on_connect=False
+            )
+            line.hold(secure)
+            secure.do_handshake()
         except BaseException:
-            raw.close()
+            (secure or raw).close()
             raise
+        return secure
 
-    def _first_that_answers(self, addresses: Sequence[str], until: float) -> socket.socket:
+    def _first_that_answers(
+        self, addresses: Sequence[str], until: float, line: Line
+    ) -> socket.socket:
         for address in addresses[:-1]:
             try:
-                return self.connect(address, _left(until) / 2)
+                return self.connect(address, _left(until) / 2, line.hold)
             except OSError:
                 continue
-        return self.connect(addresses[-1], _left(until))
+        return self.connect(addresses[-1], _left(until), line.hold)
 
 
 INTERNET = PublicHttps()

@@ -2,13 +2,14 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 
 from config.errors import BadManifest, IdConflict, InvalidInput, MissingInput
 from config.settings import Settings
 from handlers.character_sheet.input import CharacterSheetInput
 from handlers.kinds.registry import lookup
 from handlers.media import images
-from handlers.media.intake_process import Intake
+from handlers.media.intake_process import Intake, Patience
 from pipeline.api.body import in_body_terms, manifest_of
 from pipeline.contract.document import canonical, read_document
 from pipeline.contract.keys import (
@@ -62,17 +63,25 @@ class SubmissionParser:
     fetch: Fetch
 
     def submission(
-        self, raw: bytes, *, id: str, kind: str, tenant: str, intake: Intake = images.intake
+        self,
+        raw: bytes,
+        *,
+        id: str,
+        kind: str,
+        tenant: str,
+        intake: Intake = images.intake,
+        patience: Patience | None = None,
     ) -> Submission:
         """The job that a body asks for, its pictures fetched.
 
-        Raises a BadManifest or InvalidInput, whose fields are those of the body, and what `intake`
-        raises.
+        Raises a BadManifest or InvalidInput, whose fields are those of the body; PictureAbandoned
+        once the patience is over; and what `intake` raises.
         """
+        fetch = partial(self.fetch, patience=patience)
         body = read_document(raw, max_bytes=len(raw))
         document = manifest_of(kind, tenant, body)
         try:
-            taken = take_in(document["input"], lookup(kind).input_model, None, self.fetch, intake)
+            taken = take_in(document["input"], lookup(kind).input_model, None, fetch, intake)
             text = canonical({**document, "input": taken.input})
             manifest = parse_manifest(text)
             require_callback(manifest.callback_url, self.settings)

@@ -5,14 +5,22 @@ import http.client
 import socket
 import ssl
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 from urllib.parse import urljoin
 
 from config.errors import InvalidInput
 from handlers.media.images import MAX_INTAKE_BYTES
+from handlers.media.intake_process import Patience
 from pipeline.contract.keys import clip
-from pipeline.public_https import INTERNET, BadUrl, Destination, PublicHttps, destination_of
+from pipeline.public_https import (
+    INTERNET,
+    BadUrl,
+    Destination,
+    Line,
+    PublicHttps,
+    destination_of,
+)
 
 MAX_REDIRECTS = 3
 SECONDS = 20.0
@@ -21,8 +29,11 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _CHUNK = 64 * 1024
 _HEADERS = {"Accept": "image/png, image/jpeg, image/webp"}
 
-Fetch = Callable[[str], bytes]
-"""What lies at a URL, undecoded. Raises InvalidInput."""
+
+class Fetch(Protocol):
+    def __call__(self, url: str, *, patience: Patience | None = None) -> bytes:
+        """What lies at a URL, undecoded. Raises InvalidInput, or PictureAbandoned once the
+        patience is over."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +68,22 @@ class ImageFetcher:
     """For one URL, redirects and all; finding the address of a host is not counted."""
     max_bytes: int = MAX_INTAKE_BYTES
 
-    def fetch(self, url: str) -> bytes:
-        """What lies there, undecoded. Raises InvalidInput."""
+    def fetch(self, url: str, *, patience: Patience | None = None) -> bytes:
+        """What lies there, undecoded. Raises InvalidInput; PictureAbandoned as soon as the patience
+        is over, or once the host's address is found."""
+        line, patience = Line(), patience or Patience()
+        patience.begin(line.cut)
+        try:
+            return self._followed(url, line)
+        finally:
+            patience.end()
+
+    def _followed(self, url: str, line: Line) -> bytes:
         until = time.monotonic() + self.seconds
         for _ in range(MAX_REDIRECTS + 1):
             place = self._place(url)
             try:
-                reply = self._get(place, until)
+                reply = self._get(place, until, line)
             except TimeoutError:
                 raise InvalidInput(
                     f"{place.host} did not send the picture within {self.seconds:g} s"
@@ -90,8 +110,8 @@ class ImageFetcher:
             )
         return place
 
-    def _get(self, place: Destination, until: float) -> _Reply:
-        with self.web.asked("GET", place, until, headers=_HEADERS) as response:
+    def _get(self, place: Destination, until: float, line: Line) -> _Reply:
+        with self.web.asked("GET", place, until, headers=_HEADERS, line=line) as response:
             location = response.getheader("Location")
             if response.status in _REDIRECTS and location:
                 return _Reply(location=location)

@@ -1,7 +1,7 @@
 """A stand-in for the internet: every public address leads to one server on loopback."""
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.public_https import PublicHttps
@@ -23,11 +23,15 @@ class Network:
         self.resolved.append(host)
         return self.names.get(host, [PUBLIC])
 
-    def connect(self, address: str, timeout_s: float) -> socket.socket:
+    def connect(
+        self, address: str, timeout_s: float, opened: Callable[[socket.socket], None]
+    ) -> socket.socket:
         self.connected.append(address)
         if address.startswith("192.0.66."):
             raise ConnectionRefusedError("nobody listens")
-        return socket.create_connection(("127.0.0.1", self.port), timeout_s)
+        sock = socket.create_connection(("127.0.0.1", self.port), timeout_s)
+        opened(sock)
+        return sock
 
     def web(self, server: HttpsServer | None = None) -> PublicHttps:
         """This network as the product sees it."""

@@ -165,10 +165,12 @@ async def _order(
 
 
 async def _with_pictures(service: Service, read: Callable[..., Submission]) -> Submission:
-    """Cancelled, it ends the decoding and then itself."""
+    """Cancelled, it ends what is fetched or decoded, and then itself."""
     patience = Patience()
     intake = partial(service.dependencies.pictures.intake, patience=patience)
-    reading = asyncio.ensure_future(to_thread.run_sync(partial(read, intake=intake)))
+    reading = asyncio.ensure_future(
+        to_thread.run_sync(partial(read, intake=intake, patience=patience))
+    )
     try:
         return await asyncio.shield(reading)
     except asyncio.CancelledError:

@@ -10,6 +10,7 @@ import pytest
 
 from config.errors import IdConflict, InvalidField, InvalidInput, ManifestNotJson, RylaError
 from config.settings import Settings
+from handlers.media.intake_process import Patience
 from pipeline.api.submit import Submission, SubmissionParser, put, put_again
 from pipeline.contract.keys import inbox_key, manifest_key
 from pipeline.store.conditional import SafeStore
@@ -22,7 +23,8 @@ ID = "0" * 32
 
 
 def parser(**settings: Any) -> SubmissionParser:
-    def fetch(url: str) -> bytes:
+    def fetch(url: str, *, patience: Patience | None = None) -> bytes:
+        assert patience is None
         assert url == "https://pictures.example/face.png"
         return PNG
 

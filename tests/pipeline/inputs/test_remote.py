@@ -1,15 +1,18 @@
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 from PIL import Image
 
 from config.errors import InvalidInput
+from handlers.media.intake_process import Patience, PictureAbandoned
 from pipeline.inputs.intake import take_in
 from pipeline.inputs.remote import MAX_REDIRECTS, ImageFetcher
 from tests.pipeline.inputs.test_intake import FaceInput, data_url
@@ -266,3 +269,62 @@ def test_a_server_that_drips_is_left_when_the_time_is_over(tmp_path: Path, first
         fetcher = replace(there.fetcher, seconds=0.4)
         assert "within 0.4 s" in refused(fetcher, "https://pics.example.com/a")
         assert time.monotonic() - began < 1.5
+
+
+TOP = b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"
+
+
+@contextmanager
+def silent(folder: Path, stage: str) -> Iterator[tuple[ImageFetcher, Event]]:
+    """A host that says no more from this stage on, and what tells that it came so far."""
+    reached, over = Event(), Event()
+
+    def hang(head: str, sock: socket.socket) -> None:
+        if stage == "body":
+            sock.sendall(TOP)
+        reached.set()
+        over.wait(10)
+
+    if stage != "handshake":
+        with site(folder, hang) as there:
+            try:
+                yield there.fetcher, reached
+            finally:
+                over.set()
+        return
+
+    def take(listener: socket.socket) -> None:
+        taken, _ = listener.accept()
+        with taken:
+            reached.set()
+            over.wait(10)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        waiting = Thread(target=take, args=(listener,))
+        waiting.start()
+        try:
+            yield ImageFetcher(HOSTS, Network(listener.getsockname()[1]).web()), reached
+        finally:
+            over.set()
+            waiting.join()
+
+
+@pytest.mark.parametrize("stage", ["handshake", "head", "body"])
+def test_a_fetch_that_nobody_waits_for_ends(tmp_path: Path, stage: str) -> None:
+    patience = Patience()
+    with silent(tmp_path, stage) as (fetcher, reached), ThreadPoolExecutor(1) as pool:
+        fetching = pool.submit(fetcher.fetch, "https://pics.example.com/a", patience=patience)
+        assert reached.wait(5)
+        patience.give_up()
+        # Long before the 5 s (20 s where it waits for the handshake) that a host may take.
+        with pytest.raises(PictureAbandoned):
+            fetching.result(timeout=2)
+
+
+def test_what_nobody_waits_for_any_more_is_not_asked_for(tmp_path: Path) -> None:
+    patience = Patience()
+    patience.give_up()
+    with site(tmp_path, {}) as there:
+        with pytest.raises(PictureAbandoned):
+            there.fetcher.fetch("https://pics.example.com/a", patience=patience)
+        assert there.network.resolved == []

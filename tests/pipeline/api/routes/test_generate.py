@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import socket
 from collections.abc import AsyncIterator, Callable
 from io import BytesIO
 from typing import Any
@@ -14,12 +15,15 @@ from PIL import Image
 from config.errors import NodeFailed
 from pipeline.api.dependencies import Timeouts
 from pipeline.api.paths import GONE
+from pipeline.inputs.remote import ImageFetcher
 from pipeline.store.base import Always, OutcomeUnknown
 from tests.pipeline.conftest import MakePipeline
 from tests.support.api_fixture import SMALL, ApiFixture, bearer, keys
 from tests.support.instant_comfyui import InstantServer, failing
 from tests.support.jobs import a_lease
+from tests.support.network import Network
 from tests.support.pictures import plain_webp
+from tests.support.pipeline_fixture import PipelineFixture
 
 pytestmark = pytest.mark.anyio
 Opened = Callable[..., ApiFixture]
@@ -498,23 +502,22 @@ def with_picture(picture: bytes) -> dict[str, str]:
     return {"prompt": "a portrait", "reference_image": url}
 
 
-async def test_who_hangs_up_ends_the_decoding_of_their_picture(api: ApiFixture) -> None:
-    body = json.dumps(with_picture(plain_webp(4400, 4400))).encode()
-    asked = [{"type": "http.request", "body": body, "more_body": False}]
-    pictures = api.dependencies.pictures
-    pictures.intake(encoded())  # its child is there
+async def hung_up_upon(api: ApiFixture, body: dict[str, str], is_so: Callable[[], bool]) -> None:
+    """A request whose client goes once that is so, and is told nothing."""
+    raw = json.dumps(body).encode()
+    asked = [{"type": "http.request", "body": raw, "more_body": False}]
 
     async def receive() -> Any:
         if asked:
             return asked.pop()
-        await api.until(pictures._turn.locked)
+        await api.until(is_so)
         return {"type": "http.disconnect"}
 
     async def send(message: Any) -> None:
         answers.append(message)
 
     answers: list[Any] = []
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(raw)).encode())]
     scope = {
         "type": "http",
         "method": "POST",
@@ -529,13 +532,33 @@ async def test_who_hangs_up_ends_the_decoding_of_their_picture(api: ApiFixture) 
         "asgi": {"version": "3.0"},
     }
     await api.app(scope, receive, send)
-
     assert answers == []
+
+
+async def test_who_hangs_up_ends_the_decoding_of_their_picture(api: ApiFixture) -> None:
+    pictures = api.dependencies.pictures
+    pictures.intake(encoded())  # its child is there
+
+    await hung_up_upon(api, with_picture(plain_webp(4400, 4400)), pictures._turn.locked)
+
     assert not pictures._turn.locked()
     assert api.pipeline.keys("inbox/") == []
     assert api.pipeline.keys("inputs/") == []
     taken = await api.post("/flux-instantid", json=with_picture(encoded()))
     assert taken.status_code == 202
+
+
+async def test_who_hangs_up_ends_the_fetch_of_their_picture_and_frees_its_place(
+    pipeline: PipelineFixture,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and says nothing
+        network = Network(silent.getsockname()[1])
+        fetch = ImageFetcher(frozenset({"pics.example.com"}), network.web()).fetch
+        async with ApiFixture(pipeline, fetch=fetch) as api:
+            body = {"prompt": "a portrait", "reference_image": "https://pics.example.com/face.png"}
+            async with asyncio.timeout(5):  # the host has 20 s
+                await hung_up_upon(api, body, lambda: bool(network.connected))
+            assert api.service.intakes._taken.total() == 0
 
 
 def encoded() -> bytes:
