@@ -43,6 +43,7 @@ error becomes in the bucket is decided in pipeline/contract/errors.py.
     ├── UnknownJob, AlreadyFinished a job that cannot be shown or cancelled
     ├── BatchError                  a batch of character sheets
     │   └── UnknownBatch, BatchConflict, InvalidRow
+    ├── DatasetError                a sheet that no dataset can be made of
     ├── RequestRefused              a request for itself, not its job: pipeline/api/errors.py
     └── InternalError               anything unforeseen, caught at a process's edge
 """
@@ -402,6 +403,11 @@ class InvalidRow(BatchError):
     code = "invalid_row"
     row: int | None = None
     """Its number in the file, as a spreadsheet counts."""
+
+
+class DatasetError(RylaError):
+    code = "dataset_error"
+    http_status = 409
 
 
 class LoraError(RylaError):

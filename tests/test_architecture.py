@@ -14,7 +14,7 @@ pytestmark = pytest.mark.xdist_group("architecture")  # one process parses the m
 MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "pipeline/cli": (
         *("modal_app", "acceptance", "doctor", "local", "api", "report", "engines", "dispatcher"),
-        *("batches", "sheets", "reviews"),
+        *("datasets", "batches", "sheets", "reviews"),
         *("jobs", "inputs", "notify", "loras", "comfyui_setup", "queue", "runtime"),
         *(
             "models",
@@ -62,6 +62,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
         ),
         *("store", "handlers", "workflows", "events", "config", "system"),
     ),
+    "pipeline/datasets": ("sheets", "reviews", "contract", "store", "handlers", "config"),
     "pipeline/batches": (
         *("dispatcher", "jobs", "inputs", "sheets", "loras", "costs", "runtime", "contract"),
         *("store", "handlers", "config"),

@@ -87,6 +87,9 @@ class PlannedView(_Part):
     """For SDXL, whichever pass it makes; other models take none."""
     caption: str
     """For a trainer."""
+    caption_parts: Mapping[str, str] = {}
+    """What it says beside the trigger word, by what it is about, in order; empty in plans that were
+    written before it was told apart."""
     seeds: tuple[int, ...]
     """Of attempt 1, 2 …, for composition and face alike."""
     width: int

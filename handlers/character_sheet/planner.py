@@ -154,6 +154,7 @@ def _planned_view(
         prompt=prompts.prompt(view, words),
         negative_prompt=prompts.negative_prompt(view, words),
         caption=prompts.caption(view, words),
+        caption_parts=prompts.caption_parts(view, words),
         seeds=view_seeds(own, request.attempts_per_view),
         width=size.width,
         height=size.height,

@@ -38,7 +38,12 @@ def prompt(view: View, words: SheetWords) -> str:
     if not who and not trigger:
         who = SOMEBODY
     shot = _phrase("framing", view.framing)
-    parts = (f"{shot} of {who}" if who else shot, *_about(view, words), plain(words.style))
+    parts = (
+        f"{shot} of {who}" if who else shot,
+        _table()["extent"].get(view.framing, ""),
+        *_about(view, words).values(),
+        plain(words.style),
+    )
     return _with_trigger(trigger, _joined(parts))
 
 
@@ -47,8 +52,16 @@ def caption(view: View, words: SheetWords) -> str:
 
     The description is left out: what is the same in all pictures belongs to the trigger word.
     """
-    parts = (_phrase("framing", view.framing), *_about(view, words))
+    parts = tuple(caption_parts(view, words).values())
     return _with_trigger(plain(words.trigger_word), _joined(parts))
+
+
+def caption_parts(view: View, words: SheetWords) -> Mapping[str, str]:
+    """What a caption says beside the trigger word, by what it is about, in order. None is empty."""
+    about = _about(view, words)
+    shot = _joined((_phrase("framing", view.framing), _table()["extent"].get(view.framing, "")))
+    parts = {"framing": shot, **about}
+    return {name: part for name, part in parts.items() if part}
 
 
 def _with_trigger(trigger: str, text: str) -> str:
@@ -78,19 +91,20 @@ def plain(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split()).strip(" ,")
 
 
-def _about(view: View, words: SheetWords) -> Iterator[str]:
-    """What varies from view to view."""
-    yield _table()["extent"].get(view.framing, "")
-    yield _phrase("angle", angle(view.asked_head))
-    if view.asked_head is not None:
-        yield from _turned(view.asked_head)
-    yield _phrase("expression", view.expression)
-    if view.framing is not Framing.CLOSE_UP or view.pose not in _table()["pose"]:
-        yield _phrase("pose", view.pose)  # "standing" would widen a close-up
+def _about(view: View, words: SheetWords) -> Mapping[str, str]:
+    """What varies from view to view, but for the framing; empty where nothing is to be said."""
+    head = view.asked_head
+    turned = () if head is None else tuple(_turned(head))
     outfit = plain(view.outfit) or plain(words.outfit)
-    yield f"wearing {outfit}" if outfit else ""
-    yield _phrase("light", view.light)
-    yield _phrase("background", view.background or words.background or "plain")
+    widens = view.framing is Framing.CLOSE_UP and view.pose in _table()["pose"]
+    return {
+        "angle": _joined((_phrase("angle", angle(head)), *turned)),
+        "expression": _phrase("expression", view.expression),
+        "pose": "" if widens else _phrase("pose", view.pose),  # "standing" would widen a close-up
+        "clothes": f"wearing {outfit}" if outfit else "",
+        "light": _phrase("light", view.light),
+        "place": _phrase("background", view.background or words.background or "plain"),
+    }
 
 
 def _turned(head: Head) -> Iterator[str]:

@@ -6,7 +6,14 @@ Such a module is named `sheets_<command>`, and its `register` takes this group.
 import typer
 
 from pipeline.batches.batch import batch_names
-from pipeline.cli import output, sheets_redo, sheets_review, sheets_status, sheets_submit
+from pipeline.cli import (
+    output,
+    sheets_export,
+    sheets_redo,
+    sheets_review,
+    sheets_status,
+    sheets_submit,
+)
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.store.open import open_store
 
@@ -27,6 +34,7 @@ def register(app: typer.Typer) -> None:
     group.command("list", help=LIST_HELP)(_list)
     sheets_review.register(group)
     sheets_redo.register(group)
+    sheets_export.register(group)
 
 
 @output.command

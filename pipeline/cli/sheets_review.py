@@ -12,6 +12,7 @@ from handlers.character_sheet.plan import PlannedView
 from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.contract.result import Output
+from pipeline.datasets.selection import KEEPABLE
 from pipeline.reviews.review import Mark, Review, Verdict, change_review, read_review
 from pipeline.sheets.ended_sheet import EndedSheet, read_document, require_ended_sheet
 from pipeline.store.open import open_store
@@ -117,16 +118,19 @@ def words(given: Sequence[str] | None) -> list[str]:
 def _marks(
     sheet: EndedSheet, asked: dict[str, list[str] | None], note: str | None
 ) -> dict[str, Mark | None]:
-    """By a view's id. Raises InvalidInput for a view that is named twice or has no picture."""
+    """By a view's id. Raises InvalidInput for a view that is named twice or has no picture. One
+    that was refused for its likeness alone has one, and may be kept."""
     marks: dict[str, Mark | None] = {}
+    refused = {each.id: each.reason for each in sheet.result.missing if each.best}
     meant = {"--keep": Mark(Verdict.KEEP, note), "--reject": Mark(Verdict.REJECT, note)}
     for option, given in asked.items():
         for view in sheet.views_named(words(given), option):
             if view.id in marks:
                 raise InvalidInput(f"{view.name} is named twice", field=option, value=view.name)
-            if option in meant and view.id not in sheet.made:
+            keepable = option == "--keep" and refused.get(view.id) in KEEPABLE
+            if option in meant and view.id not in sheet.made and not keepable:
                 raise InvalidInput(
-                    f"{view.name} is missing: there is no picture to review",
+                    f"{view.name} is missing: there is no picture of it to review",
                     field=option,
                     value=view.name,
                     hint=f"`ryla sheets redo {sheet.id} --missing` makes it again.",

@@ -8,6 +8,7 @@
     batches/<name>.json                               which job each row of a batch is
     intake/<tenant>/<sha256>                          who sent that picture over HTTP
     reviews/<id>.json                                 what a person says of a character sheet
+    exports/<id>/<sha256>.zip                         what a LoRA can be trained on, made of it
     outbox/<name>.json                                an event of rejected/<name>.json still owed
 
 Scheduling reads these keys, so what it needs stands in them, and LIST shows the highest priorities
@@ -30,6 +31,7 @@ INTAKE = "intake/"
 DEPLOYS = "deploys/"
 BATCHES = "batches/"
 REVIEWS = "reviews/"
+EXPORTS = "exports/"
 
 MAX_BYTES = 256 * 1024
 """Of a manifest. What is larger is not read."""
@@ -164,6 +166,11 @@ def cells_folder(id: str) -> str:
 def cell_key(id: str, name: str) -> str:
     """Of the step that has this base name, such as `01-front.t2`."""
     return f"{cells_folder(id)}{name}{_SUFFIX}"
+
+
+def export_key(id: str, sha256: str) -> str:
+    """Of a dataset's zip that has this sha256, in hex."""
+    return f"{EXPORTS}{id}/{sha256}.zip"
 
 
 def review_key(id: str) -> str:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
-from typing import TypeVar
+from typing import TypeVar, cast
 from uuid import uuid4
 
 from config.errors import StoreUnavailable
@@ -173,9 +173,15 @@ class SafeStore:
         written = self._until_clear(lambda: self.raw.put(key, body, ALWAYS, content_type))
         self._saw(written.date)
 
-    def create(self, key: str, body: bytes, content_type: str = "application/json") -> Outcome:
-        """Write where nothing stands. Lost shows what does."""
-        return self._conditional(key, body, IfAbsent(), content_type)
+    def create(
+        self, key: str, body: bytes | memoryview, content_type: str = "application/json"
+    ) -> Outcome:
+        """Write where nothing stands. Lost shows what does.
+
+        A memoryview is of a file that is too large for memory, mapped by whoever calls.
+        """
+        # It is measured, hashed, cut and compared as bytes are, by every store of the port.
+        return self._conditional(key, cast(bytes, body), IfAbsent(), content_type)
 
     def replace(self, key: str, body: bytes, etag: str) -> Outcome:
         """Write where this ETag stands. Lost shows what stands there instead."""

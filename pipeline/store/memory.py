@@ -60,7 +60,7 @@ class MemoryStore:
                 insort(self._keys, key)
             now = self._now()
             etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
-            self._objects[key] = (body, Entry(key, etag, len(body), now))
+            self._objects[key] = (bytes(body), Entry(key, etag, len(body), now))
             return Written(etag, now)
 
     def delete(self, key: str, condition: IfMatch | Always = ALWAYS) -> None:

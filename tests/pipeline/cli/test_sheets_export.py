@@ -1,0 +1,122 @@
+import json
+import zipfile
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from pipeline.batches.batch import Batch, BatchRow
+from pipeline.contract.keys import batch_key
+from pipeline.store.conditional import SafeStore, listed
+from tests.pipeline.cli.conftest import Ryla
+from tests.support.datasets import MadeSheet
+from tests.support.pipeline_fixture import PipelineFixture
+from tests.support.sheet_pipeline import Sheets
+from tests.support.sheets import HEADS, face, sheet_manifest
+
+TWO = {"views": [{"id": "front", "framing": "close-up"}, {"id": "back", "back": True}]}
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def sheets(store: SafeStore, tmp_path: Path) -> Iterator[Sheets]:
+    """A pipeline on the real store."""
+    pipeline = PipelineFixture(raw=store.raw, tmp_path=tmp_path)
+    yield Sheets(pipeline)
+    pipeline.close()
+
+
+def test_a_set_that_can_be_trained_on_goes_to_a_file_and_to_the_bucket(
+    ryla: Ryla, store: SafeStore, tmp_path: Path
+) -> None:
+    MadeSheet().put(store)
+    filed = ryla("sheets", "export", "ann", "--out", "ann.zip", "--class", "woman", "--json")
+    assert filed.code == 0
+    [line] = filed.document["exports"]
+    assert (line["pictures"], line["trainable"], line["left_out"]) == (10, True, [])
+    assert line["commercial_use"] is False
+    with zipfile.ZipFile(tmp_path / "ann.zip") as archive:
+        assert archive.read("img/20_ohwx woman/01-front.txt").startswith(b"ohwx woman, close-up")
+
+    first = ryla("sheets", "export", "ann", "--class", "woman", "--json").document["exports"]
+    again = ryla("sheets", "export", "ann", "--class", "woman", "--json").document["exports"]
+    assert [line["written"] for line in (*first, *again)] == [True, False]
+    assert first[0]["place"] == again[0]["place"] == f"exports/ann/{line['sha256']}.zip"
+    assert [entry.key for entry in listed(store, "exports/")] == [first[0]["place"]]
+
+
+def test_a_set_that_cannot_be_trained_on_is_made_with_a_warning_and_a_code_of_its_own(
+    ryla: Ryla, store: SafeStore, tmp_path: Path
+) -> None:
+    MadeSheet(input=TWO).put(store)
+    answer = ryla("sheets", "export", "ann", "--out", "sets")
+    assert answer.code == 3
+    assert (tmp_path / "sets" / "ann.zip").exists()
+    assert "warning: ann cannot be trained on as it is: 2 pictures, and 8" in answer.err
+    assert ryla("sheets", "export", "ann", "--json").document["exports"][0]["trainable"] is False
+
+
+def test_what_a_worker_made_is_exported_as_a_person_judged_it(
+    ryla: Ryla, sheets: Sheets, tmp_path: Path
+) -> None:
+    sheets.server.outcome = lambda name: (
+        [face(HEADS["front"], 0.5)] if name.startswith("01-front") else None
+    )
+    made = sheets.finish(
+        sheet_manifest(["front", "left", "right"], "sdxl", input={"min_face_match": 0.8})
+    )
+    assert [each.reason for each in made.missing] == ["face_below_gate"]
+    assert ryla("sheets", "review", "sheet", "--keep", "front", "--reject", "right").code == 0
+    assert ryla("sheets", "export", "sheet", "--out", "a.zip").code == 3
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        told = json.loads(archive.read("sheet.json"))
+    assert [(one["view"], one["overruled"]) for one in told["pictures"]] == [
+        ("front", "face_below_gate"),
+        ("left", None),
+    ]
+    assert told["left_out"] == [{"number": 3, "view": "right", "reason": "rejected"}]
+
+
+def test_a_whole_batch_is_exported_and_a_sheet_that_fails_spoils_no_other(
+    ryla: Ryla, store: SafeStore, tmp_path: Path
+) -> None:
+    MadeSheet().put(store)
+    rows = [
+        BatchRow(row=number, id=id, character=id, manifest_sha256="0" * 64)
+        for number, id in ((2, "nobody"), (3, "ann"))
+    ]
+    batch = Batch(name="autumn", tenant="acme", created_at=NOON, rows=tuple(rows))
+    store.create(batch_key("autumn"), batch.body())
+    answer = ryla("sheets", "export", "--batch", "autumn", "--out", "sets", "--json")
+    assert answer.code == 1
+    nobody, ann = answer.document["exports"]
+    assert nobody["error"]["code"] == "unknown_job"
+    assert (ann["pictures"], ann["place"]) == (10, "sets/ann.zip")
+    assert [path.name for path in (tmp_path / "sets").iterdir()] == ["ann.zip"]
+    assert ryla("sheets", "export", "--batch", "spring", "--json").error["code"] == "unknown_batch"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("ann", "--batch", "autumn"), ("ann", "bea", "--out", "one.zip"), ("ann", "--for", "sd")],
+)
+def test_what_cannot_be_meant_is_wrong_usage(ryla: Ryla, arguments: tuple[str, ...]) -> None:
+    assert ryla("sheets", "export", *arguments).code == 2
+
+
+def test_errors_name_what_is_at_fault(
+    ryla: Ryla, store: SafeStore, write: Callable[..., Path], tmp_path: Path
+) -> None:
+    assert ryla("sheets", "export", "ann", "--trigger", "a,b", "--json").error["field"] == "trigger"
+    sheet = MadeSheet(input=TWO)
+    sheet.put(store)
+    store.delete(sheet.key(sheet.plan.views[0]))
+    gone = ryla("sheets", "export", "ann", "--out", "a.zip", "--json")
+    assert (gone.code, gone.error["code"]) == (1, "outputs_missing")
+    assert gone.error["value"] == "01-front"
+    assert not [*tmp_path.glob("*.zip*")]
+    MadeSheet(id="bea").put(store)
+    folder = write("a-file")
+    refused = ryla("sheets", "export", "bea", "--out", folder / "b.zip", "--json")
+    assert (refused.code, refused.error["code"]) == (1, "dataset_error")

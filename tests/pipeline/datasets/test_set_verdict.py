@@ -1,0 +1,65 @@
+from collections.abc import Sequence
+from typing import Any
+
+from handlers.character_sheet.document import Coverage, Pair, SetVerdict
+from handlers.character_sheet.records import SheetRecords
+from pipeline.datasets.selection import Picked, select
+from pipeline.datasets.set_verdict import judge_dataset
+from pipeline.reviews.review import Verdict
+from tests.support.datasets import MadeSheet
+
+
+def picked(rejected: Sequence[str] = (), **made: Any) -> tuple[Picked, ...]:
+    sheet = MadeSheet(**made)
+    plan, records = sheet.plan, SheetRecords.of(sheet.records())
+    verdicts = dict.fromkeys(rejected, Verdict.REJECT)
+    return select(plan, sheet.ended(plan, records), records, None, verdicts).picked
+
+
+def whole(**said: Any) -> SetVerdict:
+    fields = {"views": 10, "made": 10, "compared": 7, "trainable": True, "because": ""}
+    return SetVerdict(coverage=Coverage(angles={}, framings={}), **{**fields, **said})
+
+
+def test_the_ten_views_can_train() -> None:
+    verdict = judge_dataset(picked(), whole())
+    assert verdict.trainable
+    assert verdict.because.startswith("10 pictures, worst match 0.90")
+
+
+def test_a_bad_picture_that_a_person_rejected_spoils_the_set_no_more() -> None:
+    bad = {"front": 0.3}
+    assert not judge_dataset(picked(matches=bad), whole()).trainable
+    assert judge_dataset(picked(["front"], matches=bad), whole()).trainable
+
+
+def test_a_set_that_is_too_small_after_a_review_says_what_to_add() -> None:
+    verdict = judge_dataset(picked(["front", "back", "side-left"]), whole())
+    assert not verdict.trainable
+    assert verdict.because == "7 pictures, and 8 are the least"
+    assert verdict.wanting == ("add 1 pictures",)
+
+
+def test_pairs_count_while_both_of_them_are_in() -> None:
+    pair = Pair(views=("01-front", "02-front-smiling"), similarity=0.1, match=0.1)
+    assert "two people" in judge_dataset(picked(), whole(least_alike=pair)).because
+    assert judge_dataset(picked(["front"]), whole(least_alike=pair)).trainable
+
+
+def test_twins_are_counted_among_what_is_left() -> None:
+    twins = [
+        Pair(views=("01-front", f"{number:02d}-{id}"), bits=1)
+        for number, id in ((2, "front-smiling"), (8, "front-sitting"), (10, "front-dynamic"))
+    ]
+    assert "3 of 10" in judge_dataset(picked(), whole(too_alike=twins)).because
+    assert judge_dataset(picked(["front"]), whole(too_alike=twins)).trainable
+
+
+def test_a_sheet_at_which_nobody_looked_is_judged_by_what_is_known() -> None:
+    assert judge_dataset(picked(), None).trainable
+
+
+def test_what_no_model_drew_trains_nothing() -> None:
+    verdict = judge_dataset(picked(), whole(), placeholders=True)
+    assert not verdict.trainable
+    assert "stand-in" in verdict.because
