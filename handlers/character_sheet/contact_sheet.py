@@ -5,14 +5,13 @@ it.
 """
 
 import io
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from handlers.character_sheet.document import DocumentView, SheetDocument
+from handlers.character_sheet.lettering import broken, drawable, fitted, font, is_drawn, plain, step
 from handlers.character_sheet.trainable import MEAN_MATCH, WORST_MATCH
 
 GROUND, CELL = (24, 26, 32), (40, 43, 52)
@@ -52,7 +51,7 @@ def contact_sheet(document: SheetDocument, thumbnails: Mapping[int, Image.Image]
     rows = -(-len(document.views) // columns)
     width = GAP + columns * (WIDTH + GAP)
     head = _fitted_head(document, width - 2 * GAP)
-    begin = HEAD + (len(head) - HEAD_LINES) * _step(SMALL)
+    begin = HEAD + (len(head) - HEAD_LINES) * step(SMALL)
     sheet = Image.new("RGB", (width, begin + rows * (HEIGHT + LABEL + GAP) + GAP), GROUND)
     _draw_head(sheet, head)
     for at, view in enumerate(document.views):
@@ -114,22 +113,17 @@ def _colour(match: float) -> Colour:
 def _fitted_head(document: SheetDocument, room: int) -> list[tuple[Line, int]]:
     """Lines and the sizes of their letters; the last is broken, the others are cut."""
     name, numbers, verdict = head_lines(document)
-    broken = [Line(part, verdict.colour) for part in _broken(verdict.text, room, SMALL)]
-    lines = [(name, LARGE), (numbers, SMALL), *((part, SMALL) for part in broken)]
-    return [(Line(_fitted(line.text, room, size), line.colour), size) for line, size in lines]
+    parts = [Line(part, verdict.colour) for part in broken(verdict.text, room, SMALL)]
+    lines = [(name, LARGE), (numbers, SMALL), *((part, SMALL) for part in parts)]
+    return [(Line(fitted(line.text, room, size), line.colour), size) for line, size in lines]
 
 
 def _draw_head(sheet: Image.Image, head: Sequence[tuple[Line, int]]) -> None:
     draw = ImageDraw.Draw(sheet)
     top = GAP
     for line, size in head:
-        draw.text((GAP, top), line.text, line.colour, _font(size))
-        top += _step(size)
-
-
-def _step(size: int) -> int:
-    """From a line to the next."""
-    return round(size * 1.3) + 4
+        draw.text((GAP, top), line.text, line.colour, font(size))
+        top += step(size)
 
 
 def _draw_view(
@@ -142,69 +136,19 @@ def _draw_view(
     if small is None:
         why = reason_words(view.missing or "picture not read")
         middle = (left + WIDTH // 2, top + HEIGHT // 2)
-        draw.text(middle, _fitted(why, WIDTH - GAP, 20), lines[-1].colour, _font(20), anchor="mm")
+        draw.text(middle, fitted(why, WIDTH - GAP, 20), lines[-1].colour, font(20), anchor="mm")
     else:
         sheet.paste(small, (left + (WIDTH - small.width) // 2, top + (HEIGHT - small.height) // 2))
     draw.rectangle((left, top + HEIGHT, left + WIDTH - 1, top + HEIGHT + 3), fill=lines[-1].colour)
     for at, line in enumerate(lines):
         where = (left, top + HEIGHT + 8 + at * 17)
-        draw.text(where, _fitted(line.text, WIDTH, 14), line.colour, _font(14))
-
-
-def _fitted(text: str, room: int, size: int) -> str:
-    """With an ellipsis where it would be wider than so many pixels."""
-    text = _drawable(text)
-    if _font(size).getlength(text) <= room:
-        return text
-    while text and _font(size).getlength(f"{text}…") > room:
-        text = text[:-1]
-    return f"{text}…"
-
-
-def _broken(text: str, room: int, size: int) -> list[str]:
-    """At spaces, into lines that are no wider than so many pixels where words allow."""
-    first, *words = _drawable(text).split()
-    lines = [first]
-    for word in words:
-        longer = f"{lines[-1]} {word}"
-        if _font(size).getlength(longer) <= room:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    return lines
+        draw.text(where, fitted(line.text, WIDTH, 14), line.colour, font(14))
 
 
 def title(document: SheetDocument) -> str:
     """The character's name as far as it can be drawn. Where letters of it are lacking, the job's id
     stands behind it: the whole name is in `sheet.json`."""
-    words = "".join(c if _is_drawn(c) else " " for c in _plain(document.name)).split()
-    if _drawable(document.name) == _plain(document.name):
+    words = "".join(c if is_drawn(c) else " " for c in plain(document.name)).split()
+    if drawable(document.name) == plain(document.name):
         return " ".join(words)
     return "  ·  ".join([*([" ".join(words)] if words else []), document.job_id])
-
-
-def _drawable(text: str) -> str:
-    """In letters that Pillow's own font has, and ? for those of other scripts."""
-    return "".join(c if _is_drawn(c) else "?" for c in _plain(text))
-
-
-def _is_drawn(letter: str) -> bool:
-    return letter.isascii() or letter in "·…\u2018\u2019\u201c\u201d"
-
-
-def _plain(text: str) -> str:
-    """Without accents and marks, of which the font has none."""
-    letters = unicodedata.normalize("NFKD", text.translate(_SPELT))
-    return "".join(c for c in letters if unicodedata.category(c)[0] not in "MC")
-
-
-_SPELT = str.maketrans(
-    {"ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "þ": "th", "Þ": "Th"}
-    | dict(zip("øØłŁđĐðÐ\u0131\u2010\u2013\u2014", "oOlLdDdDi---", strict=True))
-)
-"""What does not come apart into a letter and a mark → how it is drawn."""
-
-
-@cache
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
