@@ -1,8 +1,8 @@
 """What a LoRA may change in each base model: the linears, by every name ComfyUI knows them by.
 
 A name that is missing here is one that ComfyUI skips with a line in its log: the picture then
-comes out as without it. So the names are those of ComfyUI 0.8.0, format by format, and nothing is
-guessed; 0.33.0 knows all of them, and the bare names of diffusers besides.
+comes out as without it. So the names are those of ComfyUI 0.33.0 (`model_lora_keys_unet` in
+comfy/lora.py), format by format, and nothing is guessed.
 """
 
 from collections.abc import Iterator, Mapping
@@ -76,7 +76,7 @@ class ZImageSizes:
 
 @cache
 def flux(sizes: FluxSizes = FluxSizes()) -> Base:
-    """By the names of ComfyUI, kohya, diffusers, LyCORIS, OneTrainer and x-flux."""
+    """By the names of ComfyUI, kohya, diffusers, DiffSynth, LyCORIS, OneTrainer and x-flux."""
     native = dict(_flux_native(sizes))
     diffusers = dict(_flux_diffusers(sizes))
     fused = {
@@ -89,6 +89,7 @@ def flux(sizes: FluxSizes = FluxSizes()) -> Base:
         _dotted("diffusion_model.", native),
         _underscored("lora_unet_", native),
         _dotted("transformer.", diffusers),
+        _dotted("", diffusers),
         _underscored("lycoris_", diffusers),
         _underscored("lora_transformer_", diffusers),
         fused,
@@ -98,7 +99,7 @@ def flux(sizes: FluxSizes = FluxSizes()) -> Base:
 
 @cache
 def z_image(sizes: ZImageSizes = ZImageSizes()) -> Base:
-    """By the names of ComfyUI, kohya, diffusers and LyCORIS."""
+    """By the names of ComfyUI, kohya, diffusers, DiffSynth and LyCORIS."""
     native = dict(_z_image_native(sizes))
     diffusers = dict(_z_image_diffusers(sizes))
     return _base(
@@ -106,6 +107,7 @@ def z_image(sizes: ZImageSizes = ZImageSizes()) -> Base:
         _dotted("diffusion_model.", native | diffusers),
         _underscored("lora_unet_", native),
         _dotted("transformer.", diffusers),
+        _dotted("", diffusers),
         _underscored("lycoris_", diffusers),
     )
 

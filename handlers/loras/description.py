@@ -69,6 +69,8 @@ _KEY_FORMATS = (
     (X_FLUX_NAME, KeyFormat.X_FLUX),
     (re.compile(r"(double|single)_blocks\.\d+\."), KeyFormat.BFL),
     (re.compile(r"transformer\.|unet\.|text_encoder|(down|up|mid)_block"), KeyFormat.DIFFUSERS),
+    # DiffSynth writes the names of diffusers without a prefix.
+    (re.compile(r"(single_)?transformer_blocks\.\d|(layers|\w+_refiner)\.\d"), KeyFormat.DIFFUSERS),
 )
 
 

@@ -58,6 +58,7 @@ FLUX = {
         KeyFormat.DIFFUSERS,
         (32,),
     ),
+    "diffsynth": Example(lora(flux_diffusers(), PEFT, 16), Family.FLUX, KeyFormat.DIFFUSERS, (16,)),
     "diffusers of double blocks": Example(
         lora(prefixed("transformer.", flux_diffusers(singles=[])), PEFT, 2),
         Family.FLUX,
@@ -146,6 +147,9 @@ SDXL = {
 }
 
 Z_IMAGE = {
+    "diffsynth": Example(
+        lora(z_image_diffusers(), PEFT, 16), Family.Z_IMAGE, KeyFormat.DIFFUSERS, (16,)
+    ),
     "ai-toolkit": Example(
         lora(prefixed("diffusion_model.", z_image_diffusers()), PEFT, 16, dtype="BF16"),
         Family.Z_IMAGE,
