@@ -38,7 +38,17 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     ),
     "pipeline/doctor": ("local", "notify", "models", "store", "handlers", "workflows", "config"),
     "pipeline/local": (
-        *("api", "engines", "dispatcher", "jobs", "notify", "loras", "runtime", "models"),
+        *(
+            "api",
+            "engines",
+            "batches",
+            "dispatcher",
+            "jobs",
+            "notify",
+            "loras",
+            "runtime",
+            "models",
+        ),
         *("contract", "store", "pages", "handlers", "events", "config", "system"),
     ),
     "pipeline/api": (

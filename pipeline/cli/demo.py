@@ -19,6 +19,7 @@ from pipeline.cli import output
 from pipeline.cli.options import Json
 from pipeline.cli.signals import ends_on_signals
 from pipeline.jobs.status import JobView
+from pipeline.local.demo.batch import DemoBatch, load_batch
 from pipeline.local.demo.checks import check_run
 from pipeline.local.demo.demo import DemoRun, prepare, run_demo
 from pipeline.local.demo.manifests import EXAMPLES, Example, load_examples
@@ -54,14 +55,18 @@ def register(app: typer.Typer) -> None:
         json: Json = False,
     ) -> None:
         with ends_on_signals():
-            _demo(out, load_examples(manifests), keep=keep, as_json=json)
+            batch = load_batch(manifests)
+            _demo(out, load_examples(manifests), batch, keep=keep, as_json=json)
 
 
-def _demo(out: Path, examples: list[Example], *, keep: bool, as_json: bool) -> None:
+def _demo(
+    out: Path, examples: list[Example], batch: DemoBatch | None, *, keep: bool, as_json: bool
+) -> None:
     settings = load_settings(os.environ)
     prepare(out)
-    with logs_into(out / "demo.log", settings), JobBars(examples, shown=not as_json) as bars:
-        run = run_demo(out, examples, settings, os.environ, bars.show)
+    shown = [*examples, *(batch.examples if batch else ())]
+    with logs_into(out / "demo.log", settings), JobBars(shown, shown=not as_json) as bars:
+        run = run_demo(out, examples, settings, os.environ, bars.show, batch)
     report = _report(run, settings)
     page = write_report(report)
     if report.ok and not keep:
@@ -142,7 +147,9 @@ def _print(report: Report, page: Path) -> None:
             console.print(f"      [red]{escape(fault)}[/]", soft_wrap=True)
     console.print()
     console.print(f"Report  {escape(str(page))}", soft_wrap=True)
-    console.print(f"Files   {escape(str(report.run.out))}/jobs, events.jsonl", soft_wrap=True)
+    console.print(
+        f"Files   {escape(str(report.run.out))}/jobs, batches, events.jsonl", soft_wrap=True
+    )
     if not report.ok:
         log = report.run.out / "demo.log"
         console.print(f"[red]Not everything ended as it should.[/] Log: {log}", soft_wrap=True)

@@ -14,7 +14,8 @@ from events.moments import Moment, event_for
 from handlers.character_sheet.combinations import Making
 from handlers.character_sheet.files import CONTACT_SHEET, DOCUMENT
 from handlers.character_sheet.plan import SheetPlan
-from pipeline.contract.keys import cells_folder, metrics_key, plan_key
+from pipeline.batches.batch import Batch
+from pipeline.contract.keys import batch_key, cells_folder, metrics_key, plan_key
 from pipeline.contract.result import Output, Result, Status
 from pipeline.local.demo.demo import DemoRun
 from pipeline.local.demo.manifests import Example
@@ -62,6 +63,7 @@ def check_run(run: DemoRun) -> list[Check]:
             f"every face that can be compared in a sheet has a match ({scores_text(run)})",
             unscored_views,
         ),
+        *([(_batch_text(run), _batch)] if run.batch else []),
         ("refused jobs say why and what to write instead, and started nothing", _refusals),
         (_again_text(run), _again),
         (f"every event of every job came, and came once ({len(run.events)})", _events),
@@ -127,6 +129,29 @@ def _picture(run: DemoRun, example: Example, output: Output) -> Iterator[str]:
         found = (image.width, image.height, (image.format or "").lower())
     if found != asked or (output.width, output.height) != found[:2]:
         yield f"{output.key} is {found} instead of {asked}"
+
+
+def _batch_text(run: DemoRun) -> str:
+    rows = run.batch.batch.rows if run.batch else ()
+    names = ", ".join(row.character for row in rows)
+    return f"the batch names each row's job, sent twice it is one, and it has ended ({names})"
+
+
+def _batch(run: DemoRun) -> Iterator[str]:
+    """What is amiss with the batch, its own object and what is shown of it."""
+    if run.batch is None:
+        return
+    file = run.out / batch_key(run.batch.batch.name)
+    if not file.exists() or Batch.parse(file.read_bytes()) != run.batch.batch:
+        yield f"{file.name} is not the batch that was sent"
+    if run.batch.sent_again:
+        yield f"sent again, it sent {run.batch.sent_again} jobs"
+    for line in run.batch.lines:
+        result = run.results.get(line.row.id)
+        if result is None or result.manifest_sha256 != line.row.manifest_sha256:
+            yield f"row {line.row.row}: {line.row.id} is not its job"
+        elif (line.own.status, line.own.made) != (result.status, len(result.outputs)):
+            yield f"row {line.row.row} is shown as {line.own.status} with {line.own.made} views"
 
 
 def _metrics(run: DemoRun) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """The demo: example manifests go through a whole local pipeline, and what came of them is checked.
 
 <out>/jobs/...        the bucket's jobs/ tree
+<out>/batches/...     its batches/ tree
 <out>/events.jsonl    each event once
 <out>/report.html     all of it on one page
 <out>/demo.log
@@ -17,6 +18,7 @@ from config.settings import Settings, changed
 from events.file_sink import read_events
 from events.stored_event import StoredEvent
 from pipeline.contract.keys import (
+    BATCHES,
     INBOX,
     JOBS,
     LEASES,
@@ -28,12 +30,14 @@ from pipeline.contract.keys import (
 from pipeline.contract.result import Result, Status
 from pipeline.jobs.follow import Follower
 from pipeline.jobs.status import JobView
+from pipeline.local.demo.batch import BatchRun, DemoBatch, look_at_batch, send_batch
 from pipeline.local.demo.face import add_demo_people, with_faces_expected
 from pipeline.local.demo.lora import add_demo_lora
 from pipeline.local.demo.manifests import Example
 from pipeline.local.stack import LocalStack
 from pipeline.models.face_packs import faces_folder
 from pipeline.notify.sinks import events_file
+from pipeline.runtime import load_runtime
 from pipeline.store.conditional import SafeStore, Won, listed
 
 LOOK_SECONDS = 0.2
@@ -42,7 +46,7 @@ PATIENCE_WITH_MODELS_SECONDS = 3600.0
 """With a real ComfyUI, which loads weights and samples."""
 MARKER = ".ryla-demo"
 """In a folder that this demo made, and may clear."""
-MADE = ("jobs", "state", "events.jsonl", "report.html", "demo.log")
+MADE = ("jobs", "batches", "state", "events.jsonl", "report.html", "demo.log")
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,9 @@ class DemoRun:
     seconds: float
     """From the first submission to the last result."""
     files: Mapping[str, int] = field(default_factory=dict)
-    """Key → size of all that was copied out."""
+    """Key → size of all that was copied out of jobs/."""
+    batch: BatchRun | None = None
+    """None where the manifests had no file of characters beside them."""
 
 
 def prepare(out: Path) -> None:
@@ -115,15 +121,20 @@ def run_demo(
     settings: Settings,
     environ: Mapping[str, str],
     on_look: Callable[[Mapping[str, JobView]], None],
+    batch: DemoBatch | None = None,
 ) -> DemoRun:
     """`out` is prepared. Raises a StoreError or InvalidSetting when the stack does not start."""
     state = out / "state"
+    alone = list(examples)
+    examples = [*alone, *(batch.examples if batch else ())]
     examples = with_views_expected(with_faces_expected(examples, settings), settings)
     with LocalStack(state, demo_settings(settings), environ) as stack:
         add_demo_lora(stack.store, stack.settings, examples)
         add_demo_people(stack.store, examples)
         began = time.monotonic()
-        submit(stack.store, examples)
+        submit(stack.store, alone)
+        runtime = load_runtime(stack.settings, "local")
+        sent = send_batch(stack.store, runtime, batch) if batch else None
         stack.wakeup.notify()
         follower = Follower(stack.store, [example.id for example in examples])
         results: dict[str, Result] = {}
@@ -133,6 +144,8 @@ def run_demo(
         left = [entry.key for prefix in (INBOX, LEASES) for entry in listed(stack.store, prefix)]
         rejected = [entry.key for entry in listed(stack.store, REJECTED)]
         files = copy_out(stack.store, JOBS, out)
+        copy_out(stack.store, BATCHES, out)
+        made = look_at_batch(stack.store, *sent) if sent else None
     file = events_file(stack.settings)
     events = list(read_events(file))
     (out / "events.jsonl").write_text("".join(f"{each.model_dump_json()}\n" for each in events))
@@ -147,6 +160,7 @@ def run_demo(
         deliveries=len(file.read_bytes().splitlines()) if file.exists() else 0,
         seconds=seconds,
         files=files,
+        batch=made,
     )
 
 

@@ -76,10 +76,15 @@ def read_example(id: str, body: bytes) -> Example:
         document = json.loads(body)
         metadata = document.get("metadata", {})
         expected = Status(metadata.get("expect", Status.SUCCEEDED))
-        retried, missing = (tuple(metadata.get(name, ())) for name in ("retried", "missing"))
+        retried, missing = (_views(metadata.get(name, ())) for name in ("retried", "missing"))
     except (ValueError, AttributeError, TypeError) as error:
         raise InvalidInput(f"{id}.json cannot be an example: {error}") from None
     return Example(id, _entry(id, document), body, document, expected, retried, missing)
+
+
+def _views(said: Any) -> tuple[str, ...]:
+    """In a cell of a table they are one text."""
+    return tuple(said.split("|") if isinstance(said, str) else said)
 
 
 def _entry(id: str, document: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@ import os
 import pytest
 
 from config.settings import Settings
+from pipeline.local.demo.batch import load_batch
 from pipeline.local.demo.demo import DemoRun, prepare, run_demo
 from pipeline.local.demo.manifests import EXAMPLES, load_examples
 
@@ -16,7 +17,7 @@ def demo_run(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
     out = tmp_path_factory.mktemp("demo") / "out"
     prepare(out)
     examples = [each for each in load_examples(EXAMPLES) if each.id not in LONG]
-    return run_demo(out, examples, Settings(), os.environ, lambda views: None)
+    return run_demo(out, examples, Settings(), os.environ, lambda views: None, load_batch(EXAMPLES))
 
 
 @pytest.hookimpl(tryfirst=True)

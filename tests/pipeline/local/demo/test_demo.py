@@ -20,7 +20,7 @@ SMALL_INPUT = {"prompt": "a pebble", "width": 256, "height": 256, "steps": 1}
 
 
 def test_the_examples_end_as_they_should(demo_run: DemoRun) -> None:
-    assert [check.faults for check in check_run(demo_run)] == [()] * 10
+    assert [check.faults for check in check_run(demo_run)] == [()] * 11
 
 
 def test_the_folder_holds_the_whole_jobs_tree(demo_run: DemoRun) -> None:

@@ -15,11 +15,16 @@ def test_only_sheets_that_succeeded_are_read(demo_run: DemoRun) -> None:
     failed = demo_run.results["rosa-sheet-flux"].model_copy(update={"status": Status.FAILED})
     run = replace(demo_run, results={**demo_run.results, "rosa-sheet-flux": failed})
 
-    assert [sheet.id for sheet in read_sheets(run)] == ["rosa-sheet-z-image"]
+    assert [sheet.id for sheet in read_sheets(run)] == [
+        "rosa-sheet-z-image",
+        "demo-002-ida",
+        "demo-003-mara",
+        "demo-004-muse",
+    ]
 
 
 def test_a_sheet_has_its_document_and_the_records_of_its_steps(demo_run: DemoRun) -> None:
-    (sheet, _) = read_sheets(demo_run)
+    (sheet, *_) = read_sheets(demo_run)
 
     assert sheet.document is not None
     assert [view.id for view in sheet.document.views] == ["front", "left", "back"]
