@@ -24,6 +24,7 @@ from pipeline.contract.document import canonical
 from pipeline.contract.manifest import Manifest, parse_manifest
 from pipeline.costs import Estimate
 from pipeline.dispatcher.preflight import check_work, require_wanted
+from pipeline.inputs.intake import fetch_nothing
 from pipeline.inputs.remote import Fetch
 from pipeline.inputs.supplies import required_inputs
 from pipeline.jobs.manifest_files import Source
@@ -77,8 +78,9 @@ class RowChecker:
     tenant: str
     path: Path
     """Of the file: pictures are relative to its folder."""
-    fetch: Fetch
-    threads: int
+    fetch: Fetch = fetch_nothing
+    """Gets pictures that are named by a URL."""
+    threads: int = 1
 
     def check(self, rows: Sequence[FileRow], problems: Problems) -> tuple[SheetRow, ...]:
         """The rows that can be sent; what is wrong with the others goes to `problems`.

@@ -15,7 +15,6 @@ from pipeline.batches.reader import missing_jobs, row_lines
 from pipeline.batches.rows import RowChecker, SheetRow, job_id
 from pipeline.batches.submission import begin_batch, send_rows, standing_batch
 from pipeline.contract.document import canonical
-from pipeline.inputs.intake import fetch_nothing
 from pipeline.local.demo.manifests import Example, read_example
 from pipeline.runtime import RuntimeConfig
 from pipeline.store.conditional import SafeStore
@@ -69,7 +68,7 @@ def _examples(row: FileRow, problems: Problems) -> list[Example]:
 
 def send_batch(store: SafeStore, runtime: RuntimeConfig, demo: DemoBatch) -> tuple[Batch, int]:
     """The batch, and how many jobs sending it again sent. Raises what is wrong with it."""
-    checker = RowChecker(store, runtime, NAME, TENANT, demo.path, fetch_nothing, threads=1)
+    checker = RowChecker(store, runtime, NAME, TENANT, demo.path)
     batch, _ = _send(checker, demo.rows)
     return batch, _send(checker, demo.rows)[1]
 
