@@ -39,10 +39,12 @@ from pipeline.worker import execution, render
 from pipeline.worker.comfyui import ComfyServer
 from pipeline.worker.heartbeat import Heartbeat
 from pipeline.worker.result_builder import ResultBuilder
+from pipeline.worker.uploads import Uploads
 
 GOAL_MS = 15.0
 WAITING = "frames, and waiting for them"
 STORE = "store"
+JOINING = "uploads: their thread"
 NOBODYS = "made into pixels"
 REST = "rest"
 
@@ -62,6 +64,8 @@ PARTS: Sequence[tuple[str, Any, str]] = (
     ("result", ResultBuilder, "result"),
     ("clear files", ComfyServer, "clear"),
     ("delivery", ResultDelivery, "deliver"),
+    (JOINING, Uploads, "put"),
+    (JOINING, Uploads, "__exit__"),
     (STORE, TimedStore, "put"),
     (STORE, TimedStore, "get"),
 )
@@ -69,38 +73,55 @@ PARTS: Sequence[tuple[str, Any, str]] = (
 
 
 class Parts:
-    """Seconds of the main thread by part, of one job."""
+    """Seconds by part, of one job: those of the main thread, and of the thread of uploads what the
+    main thread waits for."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
         self._within: list[float] = []
         self._thread = threading.current_thread()
+        self._waits: list[tuple[float, float]] = []
+        self._beside: list[tuple[str, float, float]] = []
 
     def timed(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def run(*given: Any, **options: Any) -> Any:
-            if threading.current_thread() is not self._thread:
-                return call(*given, **options)
             began = time.perf_counter()
-            self._within.append(0.0)
+            is_main = threading.current_thread() is self._thread
+            if is_main:
+                self._within.append(0.0)
             try:
                 return call(*given, **options)
             finally:
-                took = time.perf_counter() - began
-                self.seconds[name] += took - self._within.pop()
-                if self._within:
-                    self._within[-1] += took
+                ended = time.perf_counter()
+                if is_main:
+                    self._note(name, began, ended)
+                else:
+                    self._beside.append((name, began, ended))
 
         return run
+
+    def _note(self, name: str, began: float, ended: float) -> None:
+        self.seconds[name] += ended - began - self._within.pop()
+        if self._within:
+            self._within[-1] += ended - began
+        if name == JOINING:
+            self._waits.append((began, ended))
 
     def of_job(self, bench: Bench, images: int) -> dict[str, float]:
         """Milliseconds; those of ComfyUI's execution are taken from the wait for its frames."""
         self.seconds.clear()
+        self._waits.clear()
+        self._beside.clear()
         whole = self.timed(REST, bench.worker.run)
         with mock.patch.object(bench.worker, "run", whole):
             job = bench.job("flux-dev", steps=4, num_images=images)
-        found = dict(self.seconds)
-        found[WAITING] -= job.execution
-        return {name: 1e3 * value for name, value in found.items()}
+        self.seconds[WAITING] -= job.execution
+        for first, last in self._waits:
+            for name, began, ended in self._beside:
+                waited = max(0.0, min(last, ended) - max(first, began))
+                self.seconds[name] += waited
+                self.seconds[JOINING] -= waited
+        return {name: 1e3 * value for name, value in self.seconds.items()}
 
 
 def pixels_of(parts: Parts, read_all: Callable[..., Sequence[OutputFile]]) -> Callable[..., Any]:
@@ -115,6 +136,8 @@ def pixels_of(parts: Parts, read_all: Callable[..., Sequence[OutputFile]]) -> Ca
 
 
 def _bare(ref: OutputRef, folder: Path) -> OutputRef:
+    if ref.pixels is not None:
+        return ref
     image = images.pixels((folder / ref.subfolder / ref.filename).read_bytes())
     rgb = image.tobytes()
     told = PixelsRef(image.width, image.height, sha256(rgb).hexdigest())
@@ -146,7 +169,7 @@ def measure(options: argparse.Namespace) -> None:
 
 def tell(jobs: Sequence[dict[str, float]]) -> None:
     widths = (32, 9, 9)
-    row("part of the main thread", "median", "least", widths=widths)
+    row("part", "median", "least", widths=widths)
     for name in sorted({name for job in jobs for name in job}):
         if name not in (STORE, NOBODYS):
             values = [job.get(name, 0.0) for job in jobs]

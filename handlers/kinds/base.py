@@ -9,7 +9,7 @@ from typing import Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from config.errors import NotAvailable
+from config.errors import NotAvailable, OutputInvalid
 from config.tables import ModelTable
 from handlers.faces.boxes import FaceFinder
 from handlers.faces.match import Calibration
@@ -132,10 +132,15 @@ class OutputFile:
 
     @cached_property
     def body(self) -> bytes:
-        """The file, or a PNG of the pixels, which is made when it is first asked for."""
+        """The file, or a PNG of the pixels, which is made when it is first asked for. Raises
+        OutputInvalid for pixels that are others than their node told."""
         if isinstance(self.saved, bytes):
             return self.saved
-        return png_strips.encode(self.saved.rgb, self.saved.width, self.saved.height)
+        bare = self.saved
+        try:
+            return png_strips.encode(bare.rgb, bare.width, bare.height, sha256=bare.sha256)
+        except ValueError as error:
+            raise OutputInvalid(f"{self.filename}: {error}", field=self.node) from error
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,8 @@ class Pixels:
     height: int
     rgb: bytes
     """Row by row, three bytes a pixel."""
+    sha256: str | None = None
+    """That `rgb` must have, in hex; looked at while it is encoded. None where none was told."""
 
 
 @dataclass(frozen=True)

@@ -90,18 +90,43 @@ def finish(
     """
     xmp = provenance.packet(job_id, prompt)
     with _readable(OutputInvalid):
-        image = _decode(body, MAX_PIXELS) if isinstance(body, bytes) else _undecoded(body)
-        picture = _picture(image, expect)
-        parts = _png_parts(body) if picture.format == fmt == "png" else ()
-        done = png.with_xmp(parts, xmp) if png.is_plain(parts) else encode(image, fmt, xmp)
+        if isinstance(body, bytes):
+            size, done = _of_file(body, fmt, xmp, expect)
+        else:
+            size, done = _of_pixels(body, fmt, xmp, expect)
     return Finished(
         body=done,
-        width=picture.width,
-        height=picture.height,
+        width=size[0],
+        height=size[1],
         sha256=hashlib.sha256(done).hexdigest(),
         content_type=f"image/{fmt}",
         extension=EXTENSION[fmt],
     )
+
+
+Size = tuple[int, int]
+"""Width and height."""
+
+
+def _of_file(body: bytes, fmt: OutputFormat, xmp: bytes, expect: Size | None) -> tuple[Size, bytes]:
+    image = _decode(body, MAX_PIXELS)
+    picture = _picture(image, expect)
+    parts = tuple(png.chunks(body)) if picture.format == fmt == "png" else ()
+    done = png.with_xmp(parts, xmp) if png.is_plain(parts) else encode(image, fmt, xmp)
+    return image.size, done
+
+
+def _of_pixels(
+    bare: Pixels, fmt: OutputFormat, xmp: bytes, expect: Size | None
+) -> tuple[Size, bytes]:
+    size = (bare.width, bare.height)
+    _require_size(size, expect)
+    if fmt == "png":
+        parts = png_strips.chunks(bare.rgb, *size, sha256=bare.sha256)
+        return size, png.with_xmp(parts, xmp)
+    png_strips.require_digest(bare.rgb, bare.sha256)
+    image = Image.frombuffer("RGB", size, bare.rgb, "raw", "RGB", 0, 1)
+    return size, encode(image, fmt, xmp)
 
 
 class _Unfit(ValueError):
@@ -150,23 +175,14 @@ def _decode(body: bytes, max_pixels: int) -> Image.Image:
     return image
 
 
-def _png_parts(body: bytes | Pixels) -> tuple[png.Chunk, ...]:
-    if isinstance(body, bytes):
-        return tuple(png.chunks(body))
-    return png_strips.chunks(body.rgb, body.width, body.height)
-
-
-def _undecoded(pixels: Pixels) -> Image.Image:
-    image = Image.frombuffer("RGB", (pixels.width, pixels.height), pixels.rgb, "raw", "RGB", 0, 1)
-    image.format = "PNG"
-    return image
-
-
-def _picture(image: Image.Image, expect: tuple[int, int] | None) -> ImageInfo:
-    if expect is not None and image.size != expect:
+def _require_size(size: Size, expect: Size | None) -> None:
+    if expect is not None and size != expect:
         raise OutputInvalid(
-            f"the picture is {image.width} x {image.height}, not {expect[0]} x {expect[1]}",
-            value=image.size,
+            f"the picture is {size[0]} x {size[1]}, not {expect[0]} x {expect[1]}", value=size
         )
+
+
+def _picture(image: Image.Image, expect: Size | None) -> ImageInfo:
+    _require_size(image.size, expect)
     formats: dict[str, OutputFormat] = {"PNG": "png", "WEBP": "webp"}
     return ImageInfo(formats.get(image.format or "", "jpeg"), image.width, image.height, image.mode)

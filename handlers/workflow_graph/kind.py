@@ -153,7 +153,8 @@ class Workflow(Kind[WorkflowInput]):
             raise OutputsMissing("the graph saved no file", hint="Add a SaveImage node.")
         for ordinal, file in enumerate(done.files):
             yield Rendered(
-                body=file.body,
+                body=b"" if file.pixels else file.body,
+                pixels=file.pixels,
                 name=f"output-{ordinal}",
                 size=None,
                 format=request.output_format,

@@ -5,6 +5,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
@@ -73,6 +74,8 @@ class ComfyServer:
         """The process that was seen to have the GPU that it must have."""
         self.broken = False
         """Whether it did not come up when a job last asked for it."""
+        self._tidier = ThreadPoolExecutor(1, thread_name_prefix="clear")
+        self._clearing: Future[None] | None = None
 
     def prepare(self) -> None:
         """Import ComfyUI where there is no GPU yet, for `start` to fork it; nothing without
@@ -118,6 +121,7 @@ class ComfyServer:
         It is asked only where the last prompt's socket does not tell already that it is well.
         Raises ComfyDied or ComfyStartFailed.
         """
+        self._await_cleared()  # the job may upload the same pictures, or be the same job
         if self._process is None or self._is_well(self._process):
             return
         self.broken = True  # until it is seen to run
@@ -177,26 +181,40 @@ class ComfyServer:
         return self._client
 
     def clear(self, job_id: str, uploads: Iterable[str]) -> None:
-        """Remove a job's files, which nobody reads again, where the folders are ours.
+        """Remove a job's files, which nobody reads again, where the folders are ours: behind the
+        job, and before the next one.
 
         A worker may live for days, and its disk is small.
         """
-        if self._process is None:
-            return
-        inputs = self._process.input_folder.resolve()
-        for name in uploads:
-            path = (inputs / name).resolve()
-            if path.is_relative_to(inputs):
-                path.unlink(missing_ok=True)
-        shutil.rmtree(self._process.output_folder / "ryla" / job_id, ignore_errors=True)
+        if self._process is not None:
+            self._await_cleared()
+            self._clearing = self._tidier.submit(_clear, self._process, job_id, list(uploads))
+
+    def _await_cleared(self) -> None:
+        if self._clearing is not None:
+            self._clearing.result()
+            self._clearing = None
 
     def stop(self) -> None:
+        self._tidier.shutdown()
         if self._client is not None:
             self._client.close()
         if self._probe is not None:
             self._probe.stop()
         if self._process is not None:
             self._process.stop()
+
+
+def _clear(process: ComfyProcess, job_id: str, uploads: Iterable[str]) -> None:
+    inputs = process.input_folder.resolve()
+    try:
+        for name in uploads:
+            path = (inputs / name).resolve()
+            if path.is_relative_to(inputs):
+                path.unlink(missing_ok=True)
+    except OSError as error:
+        structlog.get_logger(__name__).warning("not_cleared", job=job_id, error=str(error))
+    shutil.rmtree(process.output_folder / "ryla" / job_id, ignore_errors=True)
 
 
 @dataclass(frozen=True)

@@ -339,6 +339,12 @@ def test_bare_pixels_are_delivered_as_what_is_asked_for(fmt: OutputFormat) -> No
     )
 
 
+@pytest.mark.parametrize("fmt", ["png", "jpeg", "webp"])
+def test_bare_pixels_that_are_not_those_that_were_saved_are_refused(fmt: OutputFormat) -> None:
+    with pytest.raises(OutputInvalid, match="damaged"):
+        finish(Pixels(1, 2, b"\0" * 6, sha256="0" * 64), fmt=fmt, job_id="job-1")
+
+
 def test_bare_pixels_of_another_size_than_asked_are_refused() -> None:
     with pytest.raises(OutputInvalid, match="1 x 2"):
         finish(Pixels(1, 2, b"\0" * 6), fmt="png", job_id="job-1", expect=(2, 1))

@@ -1,4 +1,6 @@
+import hashlib
 import io
+import zlib
 
 import pytest
 from hypothesis import given
@@ -6,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from handlers.media import png
-from handlers.media.png_strips import encode
+from handlers.media.png_strips import chunks, encode
 
 
 def noise(width: int, height: int) -> bytes:
@@ -22,9 +24,25 @@ def test_pillow_reads_the_same_pixels(size: tuple[int, int]) -> None:
 
 
 @given(st.binary(min_size=3 * 5 * 7, max_size=3 * 5 * 7), st.integers(1, 9))
-def test_any_pixels_survive_in_any_number_of_strips(pixels: bytes, threads: int) -> None:
-    with Image.open(io.BytesIO(encode(pixels, 5, 7, threads))) as image:
+def test_any_pixels_survive_in_any_number_of_strips(pixels: bytes, strips: int) -> None:
+    body = encode(pixels, 5, 7, strips=strips)
+    with Image.open(io.BytesIO(body)) as image:
         assert image.tobytes() == pixels
+    (data,) = (data for kind, data in png.chunks(body) if kind == b"IDAT")
+    assert len(zlib.decompress(data)) == 7 * (1 + 3 * 5), "with its checksum, which Pillow skips"
+
+
+def test_the_checksum_of_large_strips_is_that_of_the_whole() -> None:
+    pixels = b"\xff\x00" * (3 * 700 * 150)
+    (data,) = (data for kind, data in chunks(pixels, 700, 300) if kind == b"IDAT")
+    assert len(zlib.decompress(data)) == 300 * (1 + 3 * 700)
+
+
+def test_pixels_with_another_sha256_than_told_are_refused() -> None:
+    pixels = noise(8, 8)
+    assert encode(pixels, 8, 8, sha256=hashlib.sha256(pixels).hexdigest()) == encode(pixels, 8, 8)
+    with pytest.raises(ValueError, match="not those that were saved"):
+        encode(pixels, 8, 8, sha256="0" * 64)
 
 
 def test_it_is_a_png_to_the_last_checksum() -> None:

@@ -2,6 +2,7 @@ import os
 import signal
 import textwrap
 from pathlib import Path
+from threading import enumerate as enumerate_threads
 from typing import Any
 from uuid import uuid4
 
@@ -214,14 +215,32 @@ def test_a_job_leaves_no_files_behind(tmp_path: Path) -> None:
     for id in ("job-1", "job-2"):
         (outputs / id / "a1").mkdir(parents=True)
     server.clear("job-1", ["face.png", "gone.png", "../../outside.png"])
+    server.stop()
     assert sorted(path.name for path in inputs.iterdir()) == ["other.png"]
     assert [path.name for path in outputs.iterdir()] == ["job-2"]
     assert (tmp_path / "outside.png").exists()
+
+
+def test_a_job_s_files_are_gone_before_the_next_job_begins(tmp_path: Path) -> None:
+    server = ComfyServer(Settings(), work_dir=tmp_path, environ=os.environ)
+    server.start()
+    try:
+        outputs = tmp_path / "output/ryla"
+        for number in range(400):
+            (outputs / f"job-1/a{number}").mkdir(parents=True)
+        server.clear("job-1", [])
+        server.ensure_running()
+        assert list(outputs.iterdir()) == []
+    finally:
+        server.stop()
+    assert not [each for each in enumerate_threads() if each.name.startswith("clear")]
 
 
 def test_the_folders_of_a_comfyui_that_is_not_ours_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "input").mkdir()
     (tmp_path / "input/face.png").touch()
     settings = Settings(comfyui_url="http://127.0.0.1:1")
-    ComfyServer(settings, work_dir=tmp_path, environ={}).clear("job-1", ["face.png"])
+    server = ComfyServer(settings, work_dir=tmp_path, environ={})
+    server.clear("job-1", ["face.png"])
+    server.stop()
     assert (tmp_path / "input/face.png").exists()
