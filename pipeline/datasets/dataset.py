@@ -8,11 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
-from config.errors import DatasetError, OutputInvalid
+from config.errors import DatasetError
 from config.tables import ModelTable
 from handlers.character_sheet.combinations import Making
-from handlers.media.formats import format_of
-from handlers.media.images import finish, size
 from pipeline.datasets.captions import captions, common_parts
 from pipeline.datasets.document import (
     DatasetDocument,
@@ -21,18 +19,17 @@ from pipeline.datasets.document import (
     DatasetWeight,
     metadata_jsonl,
 )
-from pipeline.datasets.layout import SIDE_STEP, folder, picture_name
+from pipeline.datasets.layout import folder, picture_name
 from pipeline.datasets.licences import STANDIN, commercial_use, used_weights
 from pipeline.datasets.readme import DOCUMENT, LICENCES, README, licences, readme
 from pipeline.datasets.selection import Picked, Selection, select
 from pipeline.datasets.set_verdict import judge_dataset
 from pipeline.datasets.source import DatasetSource, read_picture
 from pipeline.datasets.training import AI_TOOLKIT, KOHYA, Training, ai_toolkit_yaml, kohya_toml
+from pipeline.datasets.training_picture import TrainingPicture, training_picture
 from pipeline.datasets.wish import Wish
 from pipeline.datasets.zip_file import write_zip
 from pipeline.store.conditional import SafeStore
-
-_EXTENSIONS = {"PNG": "png", "JPEG": "jpg"}
 
 
 @dataclass(frozen=True)
@@ -83,10 +80,10 @@ class Dataset:
     ) -> Iterator[tuple[str, bytes]]:
         inside = self.training.folder
         for one, caption in zip(self.selection.picked, self.captions, strict=True):
-            body, extension = _training_picture(store, one, self.source.sheet.id)
-            name = f"{inside}/{picture_name(one.view.nn, one.view.id, extension)}"
-            pictures.append(_picture(one, name, caption, body))
-            yield name, body
+            picture = self._picture(store, one)
+            name = f"{inside}/{picture_name(one.view.nn, one.view.id, picture.extension)}"
+            pictures.append(_told(one, name, caption, picture))
+            yield name, picture.body
             yield f"{name.rpartition('.')[0]}.txt", caption.encode()
         lines = [(picture.file.rpartition("/")[2], picture.caption) for picture in pictures]
         yield f"{inside}/metadata.jsonl", metadata_jsonl(lines).encode()
@@ -96,6 +93,12 @@ class Dataset:
         yield DOCUMENT, document.body()
         yield LICENCES, licences(document).encode()
         yield README, readme(document, self.training).encode()
+
+    def _picture(self, store: SafeStore, one: Picked) -> TrainingPicture:
+        """Raises OutputsMissing or OutputInvalid, which name the view."""
+        name, stored = one.view.name, one.picture
+        body = read_picture(store, name, stored.key, stored.bytes, stored.sha256)
+        return training_picture(name, body, self.source.sheet.id)
 
 
 def _nothing_passes(id: str, selection: Selection) -> DatasetError:
@@ -137,41 +140,16 @@ def _document(
     )
 
 
-def _training_picture(store: SafeStore, one: Picked, id: str) -> tuple[bytes, str]:
-    """As trainers take it, and its extension. Raises OutputsMissing or OutputInvalid."""
-    name, picture = one.view.name, one.picture
-    body = read_picture(store, name, picture.key, picture.bytes, picture.sha256)
-    found = format_of(body)
-    if found is not None and found.name == "WebP":  # ai-toolkit "currently has issues" with it
-        body, found = finish(body, fmt="png", job_id=id).body, format_of(b"\x89PNG\r\n\x1a\n")
-    extension = None if found is None else _EXTENSIONS.get(found.name)
-    sides = (0, 0) if extension is None else size(body)
-    if extension is None or 0 in sides or any(side % SIDE_STEP for side in sides):
-        raise OutputInvalid(
-            f"{name}: {picture.key} cannot be trained on: "
-            + (
-                "it is neither PNG nor JPEG"
-                if extension is None
-                else f"of {sides[0]}x{sides[1]} not both sides are multiples of {SIDE_STEP}"
-            ),
-            field="view",
-            value=name,
-            hint=f"Reject {name} in a review to leave it out.",
-        )
-    return body, extension
-
-
-def _picture(one: Picked, file: str, caption: str, body: bytes) -> DatasetPicture:
-    width, height = size(body)
+def _told(one: Picked, file: str, caption: str, picture: TrainingPicture) -> DatasetPicture:
     return DatasetPicture(
         file=file,
         caption=caption,
         number=one.view.nn,
         view=one.view.id,
-        sha256=hashlib.sha256(body).hexdigest(),
+        sha256=hashlib.sha256(picture.body).hexdigest(),
         source_sha256=one.picture.sha256,
-        width=width,
-        height=height,
+        width=picture.width,
+        height=picture.height,
         seed=one.seed,
         similarity=one.similarity,
         match=one.match,

@@ -1,9 +1,9 @@
 """How the two trainers walk a folder of pictures, told again from what was seen of them.
 
 ai-toolkit looks into every folder below the one that it is given, but hidden ones and `_controls`,
-and trains on each picture there. A caption is the text beside it of the same stem, else
-`default.txt`, else nothing; `[trigger]` in it becomes the trigger word, which is put in front of a
-caption that lacks it.
+and trains on each picture there that is not hidden itself. A caption is the text beside it of the
+same stem, else `default.txt`, else nothing; `[trigger]` in it becomes the trigger word, which is
+put in front of a caption that lacks it.
 
 kohya's older way, `--train_data_dir`, takes the folders right below it that are named
 `<repeats>_<words>`, and nothing in other ones; `--dataset_config` names one flat folder and its
@@ -34,7 +34,7 @@ def ai_toolkit(folder_path: Path, caption_ext: str, trigger_word: str) -> list[T
         folders[:] = [name for name in folders if not name.startswith(".") and name != "_controls"]
         for name in files:
             path = Path(here, name)
-            if path.suffix.lower() in AI_TOOLKIT_READS:
+            if path.suffix.lower() in AI_TOOLKIT_READS and not name.startswith("."):
                 text = _beside(path, caption_ext).replace("[trigger]", trigger_word)
                 if trigger_word not in text:
                     text = f"{trigger_word} {text}"

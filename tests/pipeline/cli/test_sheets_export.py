@@ -78,6 +78,26 @@ def test_what_a_worker_made_is_exported_as_a_person_judged_it(
     assert told["left_out"] == [{"number": 3, "view": "right", "reason": "rejected"}]
 
 
+def test_a_view_that_was_made_again_is_exported_beside_those_that_were_reused(
+    ryla: Ryla, sheets: Sheets, tmp_path: Path
+) -> None:
+    sheets.finish(sheet_manifest(["front", "left", "right"], "sdxl"))
+    ryla("sheets", "review", "sheet", "--reject", "left")
+    assert ryla("sheets", "redo", "sheet", "--rejected").code == 0
+    sheets.tick()
+    answer = ryla("sheets", "export", "sheet", "sheet-r2", "--out", "sets", "--json")
+    before, after = answer.document["exports"]
+    assert (before["pictures"], after["pictures"]) == (2, 3)
+    with zipfile.ZipFile(tmp_path / "sets" / "sheet.zip") as archive:
+        old = json.loads(archive.read("sheet.json"))["pictures"]
+    with zipfile.ZipFile(tmp_path / "sets" / "sheet-r2.zip") as archive:
+        new = json.loads(archive.read("sheet.json"))["pictures"]
+    assert [one["view"] for one in new] == ["front", "left", "right"]
+    assert [(one["sha256"], one["seed"]) for one in (new[0], new[2])] == [
+        (one["sha256"], one["seed"]) for one in old
+    ]
+
+
 def test_a_whole_batch_is_exported_and_a_sheet_that_fails_spoils_no_other(
     ryla: Ryla, store: SafeStore, tmp_path: Path
 ) -> None:

@@ -307,6 +307,8 @@ def test_a_manifest_with_other_bytes_says_nothing_of_consent(
         ({"sizes": {"front": (500, 512)}}, "of 500x512 not both sides are multiples of 64"),
         ({"bodies": {"front": b"GIF89a" + bytes(99)}}, "it is neither PNG nor JPEG"),
         ({"bodies": {"front": b"<html>"}}, "it is neither PNG nor JPEG"),
+        ({"bodies": {"front": b"\x89PNG\r\n\x1a\n" + bytes(99)}}, "it is damaged or cut off"),
+        ({"bodies": {"front": b"RIFF....WEBPVP8 "}}, "it is damaged or cut off"),
     ],
 )
 def test_what_no_trainer_would_take_is_named(
