@@ -212,7 +212,7 @@ class FluxInstantId(Common, total=False):
     min_face_match: Annotated[float | None, "Below it, another seed is tried. 0 to 1."]
     min_face_similarity: Annotated[float | None, "Below it, another seed is tried. -1 to 1."]
     max_tries: Annotated[
-        int, "Seeds tried for a picture below a minimum; best kept. 1 to 8, default 3."
+        int, "Seeds tried for a picture that is not as asked; the best is kept. 1 to 8, default 3."
     ]
     head: Annotated[
         Literal[
@@ -249,7 +249,9 @@ class FluxInstantId(Common, total=False):
     face_padding: Annotated[
         float, "The square made anew, in lengths of the face. 1.2 to 4, default 2.0."
     ]
-    allow_no_face: Annotated[bool, "Deliver a composition in which no face was found as it is."]
+    allow_no_face: Annotated[
+        bool, "Deliver a composition without a face as it is; else another is made."
+    ]
     keep_composition: Annotated[bool, "Store the picture before its face pass too."]
 
 
@@ -332,7 +334,7 @@ class SdxlInstantId(Common, total=False):
     min_face_match: Annotated[float | None, "Below it, another seed is tried. 0 to 1."]
     min_face_similarity: Annotated[float | None, "Below it, another seed is tried. -1 to 1."]
     max_tries: Annotated[
-        int, "Seeds tried for a picture below a minimum; best kept. 1 to 8, default 3."
+        int, "Seeds tried for a picture that is not as asked; the best is kept. 1 to 8, default 3."
     ]
     head: Annotated[
         Literal[

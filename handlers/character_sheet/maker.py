@@ -23,9 +23,9 @@ from handlers.faces.profiles import frontal
 from handlers.faces.references import Reference
 from handlers.faces.view_note import VIEW_NOTE, view_note
 from handlers.kinds.base import GraphRunner, Timings
-from handlers.kinds.flux_instantid import REFERENCE_FACE
 from handlers.kinds.input_pictures import input_name, upload_all, uploaded_face_landmarks
 from handlers.kinds.instantid import no_face_said_plainly, only_file
+from handlers.kinds.two_passes import REFERENCE_FACE
 from workflows.graph import Graph
 
 

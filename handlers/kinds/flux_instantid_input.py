@@ -43,7 +43,8 @@ class FluxInstantIdInput(InstantIdInput):
         default=2.0, ge=1.2, le=4, description="The square made anew, in lengths of the face."
     )
     allow_no_face: bool = Field(
-        default=False, description="Deliver a composition in which no face was found as it is."
+        default=False,
+        description="Deliver a composition without a face as it is; else another is made.",
     )
     keep_composition: bool = Field(
         default=False, description="Store the picture before its face pass too."

@@ -66,7 +66,10 @@ class InstantIdInput(TextToImageInput):
         default=None, ge=-1, le=1, description="Below it, another seed is tried."
     )
     max_tries: int = Field(
-        default=3, ge=1, le=8, description="Seeds tried for a picture below a minimum; best kept."
+        default=3,
+        ge=1,
+        le=8,
+        description="Seeds tried for a picture that is not as asked; the best is kept.",
     )
 
     head: NamedHead | None = Field(

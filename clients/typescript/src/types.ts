@@ -328,7 +328,7 @@ export interface FluxInstantIdInput {
    */
   min_face_similarity?: number | null;
   /**
-   * Seeds tried for a picture below a minimum; best kept.
+   * Seeds tried for a picture that is not as asked; the best is kept.
    */
   max_tries?: number;
   /**
@@ -371,7 +371,7 @@ export interface FluxInstantIdInput {
    */
   face_padding?: number;
   /**
-   * Deliver a composition in which no face was found as it is.
+   * Deliver a composition without a face as it is; else another is made.
    */
   allow_no_face?: boolean;
   /**
@@ -504,7 +504,7 @@ export interface SdxlInstantIdInput {
    */
   min_face_similarity?: number | null;
   /**
-   * Seeds tried for a picture below a minimum; best kept.
+   * Seeds tried for a picture that is not as asked; the best is kept.
    */
   max_tries?: number;
   /**

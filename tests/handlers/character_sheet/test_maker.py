@@ -10,7 +10,7 @@ from handlers.character_sheet.steps import Compose, MakeFace
 from handlers.comfyui.standin.control_points import drawn_points
 from handlers.faces.head import Head, measured_pose
 from handlers.faces.view_note import VIEW_NOTE
-from handlers.kinds.flux_instantid import REFERENCE_FACE
+from handlers.kinds.two_passes import REFERENCE_FACE
 from tests.handlers.character_sheet.studios import (
     COMPOSED,
     FRONTAL,

@@ -122,6 +122,21 @@ def test_a_profile_without_a_face_is_not_tried_again_whatever_the_gate(
     assert one.score.similarity is None
 
 
+def test_a_composition_of_a_wrong_view_is_made_anew_before_a_face_is_made_in_it(
+    runner: WireStudio, eve: bytes
+) -> None:
+    made = rendered(FLUX, runner, eve, "a portrait [[fault:wrong-view=7]]", head=LEFT)
+    (one,) = tries(made)
+    assert one.view is not None
+    assert one.view.ok
+    wrong, right, face = runner.graphs
+    assert "face_" not in str(wrong["save"].inputs["filename_prefix"])
+    assert made.seed == one.seed != 7
+    assert [*made.parent_graphs, made.graph_sha256] == [
+        graph.digest() for graph in (wrong, right, face)
+    ]
+
+
 def test_a_face_pass_is_given_the_head_where_the_composed_face_is(
     runner: WireStudio, eve: bytes
 ) -> None:

@@ -334,6 +334,10 @@ def test_a_composition_without_a_face_is_an_error(
 
     assert caught.value.hint is not None
     assert "allow_no_face" in caught.value.hint
+    assert len({graph["save"].inputs["filename_prefix"] for graph in runner.graphs}) == 3
+    runner.graphs.clear()
+    with pytest.raises(NoFace):
+        images(FLUX, runner, max_tries=1)
     assert len(runner.graphs) == 1
 
 
@@ -347,6 +351,7 @@ def test_a_composition_without_a_face_is_delivered_where_that_is_allowed(
     assert opened(made.body).size == (512, 512)
     assert made.face is not None
     assert (made.face.best, made.face.resampled) == (None, None)
+    assert len(runner.graphs) == 1
 
 
 def test_without_a_pack_no_box_can_be_found(client: ComfyClient) -> None:
@@ -419,3 +424,15 @@ def test_startup_imports_no_face_models(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
+
+
+def test_the_most_work_is_every_try_as_a_composition_and_a_face() -> None:
+    def most(**fields: Any) -> tuple[int, int]:
+        work = FLUX.most_work(asked(FLUX, num_images=2, max_tries=3, **fields))
+        assert work.then is not None
+        return work.images, work.then.images
+
+    assert most() == (6, 2), "for want of a face alone"
+    assert most(allow_no_face=True) == (2, 2)
+    assert most(allow_no_face=True, min_face_similarity=0.5) == (2, 6)
+    assert most(allow_no_face=True, head="front") == (6, 6)
