@@ -51,6 +51,7 @@ def warm(bench: Bench, made: dict[str, Any], floor_s: float) -> None:
     made["warm_flux_over_floor"] = middle(each.seconds for each in runs) / (STEPS * floor_s)
     made["worker_own_ms"] = spread(1e3 * each.own for each in runs)
     made["save_node_s"] = spread(each.parts[0]["other"] for each in runs)
+    made["warm_decode_s"] = spread(each.parts[0]["decode"] for each in runs)
     made["warm_parts"] = runs[-1].parts
     made["profile"] = profile(bench)
 

@@ -47,6 +47,36 @@ Hex64 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 EmptyIsNone = BeforeValidator(_none_if_empty)
 
 
+class Measured(Row):
+    """What benchmarks/gpu.py measured on a GPU: pictures of Flux dev at 1024 x 1024 in bf16, on a
+    warm worker. Seconds are medians."""
+
+    card: str
+    """As its driver names it."""
+    date: date
+    comfyui: str
+    """Version."""
+    steps: Annotated[int, Field(ge=1)]
+    pictures: Annotated[int, Field(ge=1)]
+    """How many the medians are of."""
+    seconds: Positive
+    """From the worker's first step of a job to its last."""
+    sampling_s: Positive
+    """Of all steps."""
+    decode_s: Positive
+    floor_step_s: Positive
+    """A step's matrix products and attentions alone, on the same card in the same run."""
+    start_s: Positive
+    """From the start of the process to the end of the first picture, once."""
+    face_pass_s: Positive | None = None
+    face_passes: Annotated[int, Field(ge=1)] | None = None
+
+    @property
+    def other_s(self) -> float:
+        """Beside sampling and decoding."""
+        return self.seconds - self.sampling_s - self.decode_s
+
+
 class Gpu(Row):
     """One row of gpus.toml: what a GPU costs and can do."""
 
@@ -58,6 +88,9 @@ class Gpu(Row):
     """Dense peak, as are the other two. None where the chip lacks the format or nobody looked."""
     fp16_tflops: Positive | None = None
     fp8_tflops: Positive | None = None
+    bandwidth_gbps: Positive | None = None
+    """Of its memory, in 10**9 bytes a second."""
+    measured: Measured | None = None
     aliases: tuple[str, ...] = ()
     """Other names that may be asked for in routes.toml."""
     reports: tuple[str, ...] = ()
@@ -94,6 +127,11 @@ class GpuTable(Row):
         if NO_GPU not in self.gpus:
             raise ValueError(f"a row [gpus.{NO_GPU}] is needed")
         return self
+
+    @property
+    def measured(self) -> tuple[Gpu, ...]:
+        """Those that something was measured on."""
+        return tuple(gpu for gpu in self.gpus.values() if gpu.measured is not None)
 
     def gpu(self, name: str) -> Gpu:
         """The row of a GPU by the name that Modal asks for it ("L40S", "A100", "H100!").
@@ -261,8 +299,8 @@ T = TypeVar("T", bound=Row)
 
 
 def load_gpus(path: Path | None = None) -> GpuTable:
-    """gpus.toml, with `path` laid over it. Raises InvalidSetting."""
-    return _load("gpus.toml", path, GpuTable)
+    """gpus.toml, with gpus_measured.toml and then `path` laid over it. Raises InvalidSetting."""
+    return _load("gpus.toml", path, GpuTable, measured="gpus_measured.toml")
 
 
 def load_routes(path: Path | None = None, *, gpus: GpuTable | None = None) -> RouteTable:
@@ -288,14 +326,20 @@ def load_models(path: Path | None = None) -> ModelTable:
     return _load("models.toml", path, ModelTable)
 
 
-def _load(packaged: str, path: Path | None, table: type[T]) -> T:
-    content = tomllib.loads((resources.files("config") / packaged).read_text("utf-8"))
+def _load(packaged: str, path: Path | None, table: type[T], measured: str | None = None) -> T:
+    content = _packaged(packaged)
+    if measured is not None:
+        content = _laid_over(content, _packaged(measured))
     if path is not None:
         content = _laid_over(content, _read(path))
     try:
         return table.model_validate(content)
     except ValidationError as error:
         raise _invalid(path or Path(packaged), error) from None
+
+
+def _packaged(name: str) -> dict[str, Any]:
+    return tomllib.loads((resources.files("config") / name).read_text("utf-8"))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -330,6 +374,6 @@ def _invalid(source: Path, error: ValidationError) -> InvalidSetting:
 
 _KEYS = [
     field.alias or name
-    for row in (GpuTable, Gpu, RouteTable, Route, ModelTable, WeightFile)
+    for row in (GpuTable, Gpu, Measured, RouteTable, Route, ModelTable, WeightFile)
     for name, field in row.model_fields.items()
 ]

@@ -1,5 +1,6 @@
 """What a job cost, and what it will cost. Pure arithmetic on gpus.toml and routes.toml."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -21,7 +22,7 @@ def usd_per_second(gpu: Gpu, route: Route, table: GpuTable) -> float:
 
 @dataclass(frozen=True)
 class Transformer:
-    """What decides the arithmetic of one sampler step, and how far from the floor it runs."""
+    """What decides the arithmetic of one sampler step."""
 
     blocks: int
     """Each with one attention over all tokens."""
@@ -31,22 +32,22 @@ class Transformer:
     """Matmul weights that every token passes, over all blocks."""
     text_tokens: int
     """Beside those of the picture."""
-    over_floor: float
-    """Sampling time in ComfyUI over the chip's dense peak; taken to be the same on all chips."""
+    slower: float = 1.0
+    """Than the same arithmetic in bf16."""
 
 
 # 19 double and 38 single blocks. Either kind has 113,246,208 matmul weights per token: 3072x9216 +
 # 3072x3072 + 2x3072x12288 in a double block, 3072x21504 + 15360x3072 in a single one. Modulation
 # and the outer layers, 0.02 %, are left out. ComfyUI pads T5's prompt to 256 tokens.
 #
-# Over the floor: ComfyUI 0.8.0 without compilation on an H200, 20 steps at 1024x1024, took 2.98 s
-# in bf16, and 3.54 s with weights stored as fp8 and widened layer by layer, against 1.404 s.
-FLUX = Transformer(57, 3072, 57 * 113_246_208, text_tokens=256, over_floor=2.12)
-FLUX_FP8 = replace(FLUX, over_floor=2.52)
+# In eight bits: ComfyUI 0.8.0 on an H200, 20 steps at 1024x1024, took 2.98 s in bf16 (median of 6),
+# and 3.54 s with weights stored as fp8 and widened layer by layer (of 5).
+FLUX = Transformer(57, 3072, 57 * 113_246_208, text_tokens=256)
+FLUX_FP8 = replace(FLUX, slower=3.54 / 2.98)
 
-# 30 layers and 2 + 2 refiners of width 3840; 12.3 GB of bf16 weights. Not measured on a GPU: the
-# ratio is Flux's.
-Z_IMAGE = Transformer(34, 3840, 6_150_000_000, text_tokens=256, over_floor=FLUX.over_floor)
+# 30 layers and 2 + 2 refiners of width 3840; 12.3 GB of bf16 weights. Not measured on a GPU: a
+# FLOP is taken to need what one of Flux needs.
+Z_IMAGE = Transformer(34, 3840, 6_150_000_000, text_tokens=256)
 
 
 @dataclass(frozen=True)
@@ -54,14 +55,15 @@ class UNet:
     """A sampler step as a polynomial in megapixels of 2**20: fixed, linear and quadratic part."""
 
     flops: tuple[float, float, float]
-    over_floor: float
-    """As Transformer.over_floor."""
+    slower: float = 1.0
+    """As Transformer.slower."""
 
 
 # Counted operator by operator on the modules that ComfyUI builds (UNet with IdentityNet beside it,
-# twice for guidance) at 512, 1024 and 1408 pixels a side: 4.6, 19.6 and 40.5 TFLOP a step. Not
-# measured on a GPU: the ratio is Flux's.
-SDXL_INSTANTID = UNet((0.157e12, 17.237e12, 2.169e12), over_floor=FLUX.over_floor)
+# twice for guidance) at 512, 1024 and 1408 pixels a side: 4.6, 19.6 and 40.5 TFLOP a step. On an
+# H200 it was bound by the processor (docs/gpus.md), so a FLOP is taken to need what one of Flux
+# needs.
+SDXL_INSTANTID = UNet((0.157e12, 17.237e12, 2.169e12))
 
 SAMPLERS: Mapping[str, Transformer | UNet] = MappingProxyType(
     {
@@ -76,6 +78,8 @@ SAMPLERS: Mapping[str, Transformer | UNet] = MappingProxyType(
 
 PIXELS_PER_TOKEN = 256
 """8x8 by the VAE, 2x2 patches."""
+MEASURED_SIDE = 1024
+"""Pixels, of the pictures in gpus_measured.toml."""
 
 
 def step_flops(model: Transformer | UNet, width: int, height: int) -> float:
@@ -101,13 +105,46 @@ def floor_seconds(model: Transformer | UNet, work: Work, gpu: Gpu) -> float | No
     return work.steps * step_flops(model, work.width, work.height) / (gpu.peak_tflops * 1e12)
 
 
-# Beside the sampler, from the same measurement: per megapixel (2**20 pixels) VAE decode and PNG
-# encode; per prompt HTTP and queue, and ComfyUI's own garbage collection (0.3 s in one of three).
-DECODE_SECONDS_PER_MP = 0.10
-DECODE_MEASURED_TFLOPS = 990.0
-PNG_SECONDS_PER_MP = 0.17
-PROMPT_SECONDS = 0.01 + 0.10
 TEXT_ENCODE_SECONDS = 0.08
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast a card works, as measured on it or reckoned from a card that was. Seconds."""
+
+    measured_on: Gpu
+    per_flop: float
+    """Of sampling."""
+    decode: float
+    """Of 2**20 pixels."""
+    other: float
+    """The same beside sampling and decoding: PNG, HTTP, queue, store."""
+
+
+def pace(gpu: Gpu, table: GpuTable) -> Pace | None:
+    """None for a card without a peak, and where nothing was measured on any.
+
+    A step is its matrix products and attentions, at the share of the dense peak that the measured
+    card's took alone, and a rest. Another card takes the first part by its own peak and the rest,
+    which reads and writes memory, by its own bandwidth (by its peak where that is unknown);
+    decoding by its peak; what processors do, likewise.
+    """
+    peak, known = gpu.peak_tflops, [each for each in table.measured if each.peak_tflops]
+    if peak is None or not known:
+        return None
+    nearest = min(known, key=lambda each: abs(math.log((each.peak_tflops or peak) / peak)))
+    source = gpu if gpu in known else nearest
+    found, of_source = source.measured, source.peak_tflops
+    assert found is not None
+    assert of_source is not None
+    flops = step_flops(FLUX, MEASURED_SIDE, MEASURED_SIDE)
+    slower = of_source / peak
+    by_memory = slower
+    if source.bandwidth_gbps and gpu.bandwidth_gbps:
+        by_memory = source.bandwidth_gbps / gpu.bandwidth_gbps
+    rest = found.sampling_s / found.steps - found.floor_step_s
+    step = found.floor_step_s * slower + max(0.0, rest) * by_memory
+    return Pace(source, step / flops, found.decode_s * slower, found.other_s)
 
 
 @dataclass(frozen=True)
@@ -138,13 +175,14 @@ def estimate(
 ) -> Estimate:
     """Time and price of a job on a GPU; `gpu` is the route's first one when budgets are checked.
 
-    Texts once, then for each image the floor times `over_floor`, decoding, saving and a prompt's
-    own share; then what `work.then` takes, likewise. `most` is the work with all tries, None where
+    Texts once, then for each image sampling, decoding and the rest at the card's pace; then what
+    `work.then` takes, likewise. `most` is the work with all tries, None where
     there are none.
     """
     rate = usd_per_second(gpu, route, table)
-    seconds = _seconds(kind, work, gpu)
-    most_seconds = seconds if most is None or most == work else _seconds(kind, most, gpu)
+    found = pace(gpu, table)
+    seconds = _seconds(kind, work, found)
+    most_seconds = seconds if most is None or most == work else _seconds(kind, most, found)
     return Estimate(
         gpu.name, seconds, _price(seconds, rate, gpu), most_seconds, _price(most_seconds, rate, gpu)
     )
@@ -156,18 +194,23 @@ def _price(seconds: float | None, rate: float, gpu: Gpu) -> float | None:
     return seconds * rate
 
 
-def _seconds(kind: str, work: Work, gpu: Gpu) -> float | None:
+def _seconds(kind: str, work: Work, found: Pace | None) -> float | None:
     model = SAMPLERS.get(work.model or kind)
-    floor = None if model is None else floor_seconds(model, work, gpu)
-    if model is None or floor is None or gpu.peak_tflops is None:
+    if model is None or found is None:
         return None
     megapixels = work.width * work.height / 2**20
-    decode = DECODE_SECONDS_PER_MP * DECODE_MEASURED_TFLOPS / gpu.peak_tflops
-    image = floor * model.over_floor + megapixels * (decode + PNG_SECONDS_PER_MP) + PROMPT_SECONDS
-    further = 0.0 if work.then is None else _seconds(kind, work.then, gpu)
+    sampling = sampling_seconds(model, work, found)
+    image = sampling + megapixels * (found.decode + found.other)
+    further = 0.0 if work.then is None else _seconds(kind, work.then, found)
     if further is None:
         return None
     return TEXT_ENCODE_SECONDS + work.images * image + work.other_seconds + further
+
+
+def sampling_seconds(model: Transformer | UNet, work: Work, found: Pace) -> float:
+    """Of one image."""
+    flops = work.steps * step_flops(model, work.width, work.height)
+    return flops * found.per_flop * model.slower
 
 
 def over_budget(estimate: Estimate, max_cost_usd: float | None) -> OverBudget | None:

@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from config.tables import GpuTable, RouteTable, load_gpus, load_models, load_routes
+from config.tables import GpuTable, ModelTable, RouteTable, load_gpus, load_models, load_routes
 from handlers.kinds.base import Work
 from handlers.kinds.registry import KINDS, NOT_YET
 from pipeline import costs
+from tools import gpus_order
 from tools.gpus_figures import (
     ASKED,
     PICTURES,
@@ -23,12 +24,41 @@ HEAD = """\
 # GPUs
 
 <!-- Written by `python -m tools.gpus_doc` from config/routes.toml, config/gpus.toml,
-     config/models.toml and pipeline/costs.py: edit those. -->
+     config/gpus_measured.toml, config/models.toml and pipeline/costs.py: edit those. -->
 
 This page says which GPU each kind was asked to run on, which GPU it takes, and the sum behind that.
-Nothing here was measured on the GPU in question. Every figure comes from the arithmetic of the
-model and the GPU's data sheet, times a ratio measured on one H200 (below). `ryla accept --gpus`
+An estimate is *measured* where pictures were made on that GPU; any other is reckoned from a GPU
+that was measured ([below](#what-was-measured)) by the two data sheets. `ryla accept --gpus`
 measures the figures on your account, and `ryla report` shows what jobs took and cost.
+"""
+
+MEASURED = """\
+## What was measured
+
+`python -m benchmarks.gpu --comfyui DIR --json FILE` on a GPU machine measures pictures of Flux dev
+at 1024x1024 with made-up weights of the real sizes ([testing.md](testing.md#on-a-gpu));
+`python -m tools.gpus_measured --from FILE` takes the figures from there. Medians of so many;
+*floor* is a step's matrix products and attentions alone, in the same run; *start* is one start, to
+the end of the first picture.
+"""
+
+RECKONED = """\
+Any other GPU is reckoned from the measured one with the nearest peak. A step has two parts: the
+floor, which grows as the dense 16-bit peak shrinks, and the rest, which reads and writes memory and
+grows as its bandwidth shrinks. That is arithmetic and no measurement: caches, clocks under a power
+limit and kernels made for another chip are not in it. Z-Image and SDXL take for a FLOP what Flux
+takes. The face pass of InstantID was bound by the processor where it was measured, which the
+estimates of `sdxl-instantid` and `flux-instantid` do not contain.
+"""
+
+ORDER = """\
+## The order of each route
+
+By what a picture costs, on the mean of the route's kinds with their defaults. *While it works* is a
+worker that always has a next picture. A worker is also paid for its start and its idle time at the
+end, so the order is by the price with {n} pictures between them, a load taken to be light since
+nobody has measured one: `ryla report` shows yours. With more pictures a start than the last column
+says, the GPU is cheaper than the first. A test fails where config/routes.toml has another order.
 """
 
 KINDS_HEAD = """\
@@ -87,6 +117,8 @@ def render() -> str:
         *(_kind(kind, found) for kind, found in tables.items()),
         *_sheets(gpus, routes),
         *_sum(gpus, routes),
+        *_measured(gpus),
+        *_order(gpus, routes, models),
         FORCE.format(
             flux=", ".join(kind for kind in KINDS if KINDS[kind].route == "Flux"),
             instantid=", ".join(kind for kind in KINDS if KINDS[kind].route == "InstantId"),
@@ -151,7 +183,7 @@ def _figures(line: Line) -> list[str]:
     return [
         f"{line.weights_gib:.1f} ({line.largest_gib:.1f}) of {memory} GiB",
         "?" if line.floor_s is None else f"{line.floor_s:.2f} s",
-        "?" if line.seconds is None else f"{line.seconds:.1f} s",
+        "?" if line.seconds is None else f"{line.seconds:.1f} s" + " measured" * line.measured,
         "?" if line.usd is None else f"${line.usd:.4f}",
     ]
 
@@ -188,16 +220,14 @@ def _sum(gpus: GpuTable, routes: RouteTable) -> Iterator[str]:
         f" TFLOP. Attention: {model.blocks} blocks x 4 x S² x {model.hidden} ="
         f" {attention / 1e12:.2f} TFLOP. A step is {step / 1e12:.2f} TFLOP, {work.steps} steps are"
         f" {work.steps * step / 1e15:.3f} PFLOP.\n"
-        f"- Over a GPU's dense 16-bit peak that is the floor. ComfyUI 0.8.0 on an H200 took"
-        f" {model.over_floor} times its floor (2.98 s); every GPU is assumed to have that ratio.\n"
-        f"- Beside it: text {costs.TEXT_ENCODE_SECONDS} s, PNG {costs.PNG_SECONDS_PER_MP} s and VAE"
-        f" {costs.DECODE_SECONDS_PER_MP} s (on {costs.DECODE_MEASURED_TFLOPS:g} TFLOP/s) a"
-        f" megapixel, {costs.PROMPT_SECONDS:.2f} s a prompt.\n"
+        f"- Over a GPU's dense 16-bit peak that is the floor. Sampling, decoding and the rest (PNG,"
+        f" HTTP, store) are at the GPU's pace (below); text is {costs.TEXT_ENCODE_SECONDS} s.\n"
     )
     route = routes.route("Flux")
     header = [
         "GPU",
         "peak",
+        "memory",
         "floor",
         "sampling",
         "in all",
@@ -206,20 +236,22 @@ def _sum(gpus: GpuTable, routes: RouteTable) -> Iterator[str]:
         "a picture",
     ]
     rows = []
-    for name in ("T4", "A10", *dict.fromkeys(route.gpus)):
+    names = ("T4", "A10", *dict.fromkeys(route.gpus), *(each.name for each in gpus.measured))
+    for name in names:
         gpu = gpus.gpu(name)
-        known = costs.estimate("flux-dev", work, gpu, route, gpus)
+        known, pace = costs.estimate("flux-dev", work, gpu, route, gpus), costs.pace(gpu, gpus)
         least = costs.floor_seconds(model, work, gpu)
-        if known.seconds is None or known.usd is None or least is None:
+        if known.seconds is None or known.usd is None or least is None or pace is None:
             continue
         beside = known.usd - gpu.usd_per_second * known.seconds
         rows.append(
             [
                 gpu.name,
                 f"{gpu.peak_tflops:g} TFLOP/s",
+                "?" if gpu.bandwidth_gbps is None else f"{gpu.bandwidth_gbps:g} GB/s",
                 f"{least:.2f} s",
-                f"{least * model.over_floor:.2f} s",
-                f"{known.seconds:.2f} s",
+                f"{costs.sampling_seconds(model, work, pace):.2f} s",
+                f"{known.seconds:.2f} s" + " measured" * (gpu.measured is not None),
                 f"${gpu.usd_per_second * known.seconds:.4f}",
                 f"${beside:.4f}",
                 f"${known.usd:.4f}",
@@ -229,12 +261,41 @@ def _sum(gpus: GpuTable, routes: RouteTable) -> Iterator[str]:
     yield (
         f"Cores and memory are the route's: {route.cpu_cores:g} cores at"
         f" ${gpus.cpu_usd_per_core_second} and {route.memory_gib:g} GiB at"
-        f" ${gpus.memory_usd_per_gib_second} a second. A slow GPU holds"
-        " them longer, and the T4 alone costs more than a whole picture on an L40S. The"
-        " cheapest GPU while it works is not the cheapest while it loads or waits: a second of an"
-        " H100 costs twice that of an L40S whatever it does. `ryla report` shows the share of cold"
-        " starts, which decides between them.\n"
+        f" ${gpus.memory_usd_per_gib_second} a second. A slow GPU holds them longer.\n"
     )
+
+
+def _measured(gpus: GpuTable) -> Iterator[str]:
+    yield MEASURED
+    header = ["card", "date", "ComfyUI", "picture", "sampling", "a step", "floor", "start"]
+    header.append("face pass")
+    rows = []
+    for found in (gpu.measured for gpu in gpus.measured):
+        if found is None:
+            continue
+        face = f"{found.face_pass_s:g} s (n {found.face_passes})" if found.face_pass_s else "?"
+        row = [found.card, str(found.date), found.comfyui]
+        row += [f"{found.seconds:g} s (n {found.pictures})", f"{found.sampling_s:g} s"]
+        row += [f"{found.sampling_s / found.steps:.3f} s", f"{found.floor_step_s:g} s a step"]
+        rows.append([*row, f"{found.start_s:g} s", face])
+    yield _table(header, rows)
+    yield RECKONED
+
+
+def _order(gpus: GpuTable, routes: RouteTable, models: ModelTable) -> Iterator[str]:
+    n = gpus_order.PICTURES_A_START
+    yield ORDER.format(n=n)
+    header = ["route", "GPU", "place", "while it works", f"{n} pictures a start", "cheaper from"]
+    rows = []
+    for route in routes.routes.values():
+        found = gpus_order.costs_of(route, gpus, models)
+        first = next(cost for cost in found if cost.rank == 1)
+        for cost in found:
+            more = None if cost is first else cost.cheaper_from(first)
+            place = "not on the route" if cost.rank is None else str(cost.rank)
+            row = [route.name, cost.gpu.name, place, f"${cost.working:.4f}", f"${cost.usd(n):.4f}"]
+            rows.append([*row, "" if more is None else f"{more:.0f} pictures"])
+    yield _table(header, rows)
 
 
 def _prices(gpus: GpuTable) -> Iterator[str]:

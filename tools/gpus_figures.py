@@ -59,6 +59,11 @@ class Line:
     usd: float | None
 
     @property
+    def measured(self) -> bool:
+        """Or the seconds are reckoned from another GPU."""
+        return self.gpu.measured is not None
+
+    @property
     def fits(self) -> bool | None:
         memory = self.gpu.memory_gib
         return None if memory is None else self.weights_gib < memory
@@ -81,10 +86,7 @@ def lines(kind: str, gpus: GpuTable, routes: RouteTable, models: ModelTable) -> 
     names = dict.fromkeys(gpus.gpu(name).name for name in route.gpus)
     asked = gpus.gpu(ASKED[kind]).name if kind in ASKED else None
     ranks = {name: n for n, name in enumerate(names, start=1)}
-    sizes = [
-        (weight.bytes or 0) / GIB
-        for weight in models.files(compatibility.rows(kind)[0].sets).values()
-    ]
+    sizes = weights_gib(kind, models)
     work = default_work(kind)
     made = []
     for name in dict.fromkeys((*([asked] if asked else []), *names)):
@@ -104,6 +106,17 @@ def lines(kind: str, gpus: GpuTable, routes: RouteTable, models: ModelTable) -> 
             )
         )
     return made
+
+
+def weights_gib(kind: str, models: ModelTable) -> list[float]:
+    """Of each weight file of a kind."""
+    files = models.files(compatibility.rows(kind)[0].sets)
+    return [(weight.bytes or 0) / GIB for weight in files.values()]
+
+
+def fits(kind: str, gpu: Gpu, models: ModelTable) -> bool:
+    """Whether all weights of a kind lie in the GPU's memory together, as far as it is known."""
+    return gpu.memory_gib is not None and sum(weights_gib(kind, models)) < gpu.memory_gib
 
 
 def default_work(kind: str) -> Work:

@@ -40,7 +40,6 @@ def test_loras_do_not_fit_the_card_that_was_asked_and_miss_the_target_there() ->
     assert len(t4.problems) == 2
     assert "dearer a picture than L40S" in reason(t4, l40s)
     assert l40s.problems == []
-    assert t4.gpu.usd_per_second * (t4.seconds or 0) > (l40s.usd or 0), "the page says so"
 
 
 def test_a_card_that_is_taken_as_asked_says_so() -> None:
