@@ -128,6 +128,8 @@ def _typed_dict(name: str, each: Schema) -> str:
     for field, value in each["properties"].items():
         typed = _type(value)
         lines.append(f"    {field}: {json.dumps(typed) if name in typed.split() else typed}")
+        if said := value.get("description"):
+            lines.append('    """' + said.replace("\n", "\n    ") + '"""')
     return "\n".join(lines)
 
 

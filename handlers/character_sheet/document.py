@@ -14,7 +14,7 @@ Number = Annotated[float, AfterValidator(lambda value: round(value, 4))]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, use_attribute_docstrings=True)
 
 
 class DocumentView(_Part):

@@ -10,7 +10,7 @@ from pipeline.contract.public_text import public
 class ErrorInfo(BaseModel):
     """An error as it stands in results, leases and rejected/ entries."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, use_attribute_docstrings=True)
 
     code: str
     """Of a class of the tree."""

@@ -57,7 +57,7 @@ class Phase(StrEnum):
 
 
 class Progress(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, use_attribute_docstrings=True)
 
     fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
     step: str | None = None

@@ -20,7 +20,7 @@ Usd = Annotated[float, AfterValidator(lambda value: round(value, 8))]
 class _Part(BaseModel):
     """Fields of a later version are passed over: a result is never rewritten."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, use_attribute_docstrings=True)
 
 
 class Status(StrEnum):
@@ -224,6 +224,8 @@ class Metrics(_Part):
 
 
 class JobCost(_Part):
+    """US dollars: the GPU with the route's cores and memory, by the second."""
+
     usd: Usd
     """Of the attempt that made this result."""
     cold_usd: Usd = 0.0
@@ -271,7 +273,7 @@ class Result(_Part):
     nonce: str
     """Of whoever wrote it."""
     manifest_sha256: str
-    """Of the bytes of jobs/<id>/manifest.json."""
+    """Of the bytes of `jobs/<id>/manifest.json`."""
     submitted_at: datetime | None = None
     """When the manifest was written, as is `finished_at` by the store's clock."""
     finished_at: datetime

@@ -873,57 +873,143 @@ export interface Result {
   status: Status;
   model: string | null;
   tenant: string | null;
+  /**
+   * 0 when no execution or dispatcher had the job (a cancel while it waited).
+   */
   attempt: number;
+  /**
+   * Of whoever wrote it.
+   */
   nonce: string;
+  /**
+   * Of the bytes of `jobs/<id>/manifest.json`.
+   */
   manifest_sha256: string;
+  /**
+   * When the manifest was written, as is `finished_at` by the store's clock.
+   */
   submitted_at?: string | null;
   finished_at: string;
+  /**
+   * The job's, given or derived from its id; null where it did not get that far.
+   */
   seed?: number | null;
   outputs?: Output[];
+  /**
+   * Whether it is a character sheet that lacks views, with at least `min_views` of them.
+   */
   partial?: boolean;
+  /**
+   * Views that a character sheet lacks.
+   */
   missing?: MissingView[];
+  /**
+   * Files that are no pictures of the job: of a character sheet, `sheet.json` and its contact
+   * sheet.
+   */
   files?: ResultFile[];
+  /**
+   * Of a character sheet: its views as a set.
+   */
   sheet?: SetVerdict | null;
   metrics?: Metrics | null;
   cost?: JobCost | null;
   provenance?: Provenance | null;
   error?: ErrorInfo | null;
+  /**
+   * Further errors of the same manifest.
+   */
   also?: ErrorInfo[];
   warnings?: string[];
   metadata?: {
     [k: string]: unknown;
   };
+  /**
+   * Where the end is told; null for one that may not be called.
+   */
   callback_url?: string | null;
   events?: StoredEvent[];
 }
 export interface Output {
   key: string;
   bytes: number;
+  /**
+   * In hex.
+   */
   sha256: string;
+  /**
+   * Pixels; null for a video, as is `height`.
+   */
   width: number | null;
   height: number | null;
   content_type: string;
+  /**
+   * That it was made with.
+   */
   seed: number;
+  /**
+   * Null where nothing was measured.
+   */
   face?: OutputFace | null;
+  /**
+   * Why not, for the kinds that measure: `no_face`, `face_models_missing`.
+   */
   face_reason?: string | null;
-  resampled?: Region | null;
+  /**
+   * What a face pass made anew. Outside it, the picture is as it was composed.
+   */
+  resampled?: Region1 | null;
+  /**
+   * The picture before its face pass, where it was to be kept.
+   */
   composition?: Output | null;
+  /**
+   * Where a view was asked for: in a character sheet, or by `head`.
+   */
   view?: OutputView | null;
 }
 /**
  * A face measured against the reference.
  */
 export interface OutputFace {
+  /**
+   * Cosine of the embeddings.
+   */
   similarity: number;
+  /**
+   * Null without a baseline.
+   */
   match?: number | null;
   baseline?: FaceBaseline | null;
+  /**
+   * Why there is no match, such as `baseline_unknown`. Beside a match `profile` says that it is
+   * to references from the same side: not calibrated, so it counts for no gate and no mean.
+   */
   reason?: string | null;
+  /**
+   * What was measured with; similarities of different ones do not compare.
+   */
   embedder: string;
+  /**
+   * Of the embedder's file; null in results from before it was noted.
+   */
   embedder_sha256?: string | null;
+  /**
+   * In the picture.
+   */
   faces_found: number;
   box: Region;
+  /**
+   * That it was made with.
+   */
   seed: number;
+  /**
+   * From 0: which of the tries this is.
+   */
   gate_try?: number;
+  /**
+   * How many were made.
+   */
   tries?: number;
 }
 /**
@@ -934,9 +1020,18 @@ export interface FaceBaseline {
   strangers_mean: number;
 }
 /**
- * Whole pixels, from the picture's top left corner.
+ * Where it is.
  */
 export interface Region {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}
+/**
+ * Whole pixels, from the picture's top left corner.
+ */
+export interface Region1 {
   x: number;
   y: number;
   width: number;
@@ -946,21 +1041,51 @@ export interface Region {
  * Which view a picture was to show, and how it came about.
  */
 export interface OutputView {
+  /**
+   * Its place in a character sheet, from 1: a missing one shifts no other.
+   */
   number?: number | null;
+  /**
+   * Of the sheet's view, or the picture's name.
+   */
   id: string;
   asked?: ViewAngles | null;
+  /**
+   * Null where nothing was measured.
+   */
   measured?: ViewAngles | null;
+  /**
+   * Null where it could not be judged.
+   */
   ok?: boolean | null;
+  /**
+   * Why not, such as `unmeasured` of a profile in which no face was found.
+   */
   reason?: string | null;
+  /**
+   * The job that made it, where this one reuses it; its picture lies in that job's folder.
+   */
   reused_from?: string | null;
+  /**
+   * Times that it was made.
+   */
   tries?: number;
+  /**
+   * That its graphs took, all tries together.
+   */
   seconds?: number;
+  /**
+   * Its share of the job's cost, by these seconds.
+   */
   usd?: number;
 }
 /**
  * Degrees, and how much of the figure is in the picture; null where there is no face.
  */
 export interface ViewAngles {
+  /**
+   * Above 0, the face turns to the picture's right.
+   */
   yaw?: number | null;
   pitch?: number | null;
   roll?: number | null;
@@ -972,8 +1097,15 @@ export interface ViewAngles {
 export interface MissingView {
   number: number;
   id: string;
+  /**
+   * What the best of its pictures lacks, such as `face_below_gate`, or why there was no further
+   * try: the code of the error that ended the job, `over_budget`, `cancelled`.
+   */
   reason: string;
   tries?: number;
+  /**
+   * Key of that picture.
+   */
   best?: string | null;
   seconds?: number;
   usd?: number;
@@ -982,6 +1114,9 @@ export interface MissingView {
  * A file beside the pictures.
  */
 export interface ResultFile {
+  /**
+   * Such as `sheet.json`.
+   */
   name: string;
   key: string;
   bytes: number;
@@ -992,18 +1127,42 @@ export interface ResultFile {
  * The set as a whole.
  */
 export interface SetVerdict {
+  /**
+   * Asked for.
+   */
   views: number;
   made: number;
+  /**
+   * Pictures whose match is known.
+   */
   compared: number;
+  /**
+   * Name of the view with the least match.
+   */
   worst?: string | null;
   worst_match?: number | null;
   mean_match?: number | null;
+  /**
+   * The two faces that are least alike.
+   */
   least_alike?: Pair | null;
+  /**
+   * Mean similarity of all pairs of faces.
+   */
   mean_alike?: number | null;
+  /**
+   * The same head and framing, and hardly another picture.
+   */
   too_alike?: Pair[];
   coverage: Coverage;
   trainable: boolean;
+  /**
+   * In one line.
+   */
   because: string;
+  /**
+   * What would make it trainable, such as `add 4 close-up`.
+   */
   wanting?: string[];
 }
 /**
@@ -1017,6 +1176,9 @@ export interface Pair {
   views: unknown[];
   similarity?: number | null;
   match?: number | null;
+  /**
+   * In which their pictures as a whole differ, of 64.
+   */
   bits?: number | null;
 }
 /**
@@ -1036,22 +1198,70 @@ export interface Coverage {
  * lazily count under the node that needed them (encode, sampling).
  */
 export interface Metrics {
+  /**
+   * Manifest written → claimed.
+   */
   queue: number;
+  /**
+   * Claimed → execution started, less `start`: validation, spawn, the wait for a worker.
+   */
   claim: number;
+  /**
+   * Container and ComfyUI start that this job waited for; 0 when warm.
+   */
   start: number;
+  /**
+   * Nodes that load models.
+   */
   load: number;
+  /**
+   * Nodes that encode texts and pictures.
+   */
   encode: number;
   sampling: number;
+  /**
+   * Nodes that make pixels of latents.
+   */
   decode: number;
+  /**
+   * Nodes of no named part, saving among them.
+   */
   other: number;
+  /**
+   * Checking, encoding and storing the outputs: of all but a job's last one while the next is
+   * made.
+   */
   upload: number;
+  /**
+   * Execution started → outputs stored.
+   */
   total: number;
+  /**
+   * As in gpus.toml; the device's own name where it has no row.
+   */
   gpu: string;
+  /**
+   * That are paid for: `total` and `start`.
+   */
   gpu_seconds: number;
   cold: boolean;
+  /**
+   * Null when warm.
+   */
   cold_parts?: ColdParts | null;
+  /**
+   * What the job was expected to take at least, warm, on the first GPU of its route; null where
+   * no estimate can be made.
+   */
   estimate_seconds?: number | null;
+  /**
+   * What it was expected to take at most, with all its tries.
+   */
   estimate_most_seconds?: number | null;
+  /**
+   * Weight files that were dropped to make room for this job's: whoever needs them next reads
+   * them again.
+   */
   evicted?: string[];
 }
 /**
@@ -1059,30 +1269,86 @@ export interface Metrics {
  * the others lie in the job's own parts, or beside it.
  */
 export interface ColdParts {
+  /**
+   * Process born → our code begins to load. What the platform did before is in `claim`.
+   */
   container: number;
+  /**
+   * → modules, tables and clients loaded.
+   */
   imports: number;
+  /**
+   * → ComfyUI answers and its device was looked at.
+   */
   comfyui: number;
+  /**
+   * Of `load`: what this job's loader nodes took.
+   */
   weights: number;
+  /**
+   * Of `sampling`: the first sampler step beyond the median of the others. Weights move to the
+   * GPU in it.
+   */
   first_step: number;
+  /**
+   * Reading weight files into memory, while ComfyUI started.
+   */
   read_ahead: number;
   read_ahead_bytes: number;
 }
+/**
+ * US dollars: the GPU with the route's cores and memory, by the second.
+ */
 export interface JobCost {
+  /**
+   * Of the attempt that made this result.
+   */
   usd: number;
+  /**
+   * The share of `usd` that paid for a cold start.
+   */
   cold_usd?: number;
+  /**
+   * With the attempts that were lost or failed before it.
+   */
   total_usd: number;
+  /**
+   * Whether `total_usd` counts a lost attempt until it was given up, not until it died.
+   */
   upper_bound?: boolean;
+  /**
+   * Made as `estimate_seconds` of the metrics.
+   */
   estimate_usd?: number | null;
+  /**
+   * Made as `estimate_most_seconds` of the metrics.
+   */
   estimate_most_usd?: number | null;
 }
 export interface Provenance {
+  /**
+   * What drew the pictures: `comfyui`, or `standin` where no model did. In events and settings
+   * the word means the platform, in code whatever starts workers on one (docs/glossary.md).
+   */
   engine: string;
   comfyui_version?: string | null;
+  /**
+   * Whether the graphs ran with our node pack in the place of ComfyUI's savers and attention.
+   */
   own_nodes?: boolean;
+  /**
+   * Of each graph that ran, in order; file names are left out of it.
+   */
   graph_sha256?: string[];
+  /**
+   * Weight file → its sha256 by models.toml. Empty on the stand-in, where no model ran.
+   */
   models?: {
     [k: string]: string | null;
   };
+  /**
+   * Set of weights that the graphs name → fingerprint of its version (`ryla models history`).
+   */
   model_sets?: {
     [k: string]: string;
   };
@@ -1097,12 +1363,24 @@ export interface UsedLora {
  * An error as it stands in results, leases and rejected/ entries.
  */
 export interface ErrorInfo {
+  /**
+   * Of a class of the tree.
+   */
   code: string;
   message: string;
+  /**
+   * Path of what is at fault, such as `input.width`.
+   */
   field?: string | null;
+  /**
+   * What it held, as text of at most 200 characters.
+   */
   value?: string | null;
   hint?: string | null;
   retryable?: boolean;
+  /**
+   * ComfyUI's last lines, at most 20 of 500 characters, the latest at the end.
+   */
   log_tail?: string[];
 }
 export interface StoredEvent {
