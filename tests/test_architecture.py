@@ -111,7 +111,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
         *("handlers", "config"),
     ),
     "pipeline/sheets": (
-        *("notify", "runtime", "contract", "store", "handlers", "events", "config"),
+        *("notify", "loras", "runtime", "contract", "store", "handlers", "events", "config"),
     ),
     "pipeline/reviews": ("contract", "store", "handlers", "config"),
     "pipeline/notify": (

@@ -8,6 +8,7 @@ import typer
 from pipeline.batches.batch import batch_names
 from pipeline.cli import (
     output,
+    sheets_compare,
     sheets_export,
     sheets_redo,
     sheets_review,
@@ -34,6 +35,7 @@ def register(app: typer.Typer) -> None:
     group.command("list", help=LIST_HELP)(_list)
     sheets_review.register(group)
     sheets_redo.register(group)
+    sheets_compare.register(group)
     sheets_export.register(group)
 
 
