@@ -22,7 +22,8 @@ from pipeline.api.concurrency import Threads
 from pipeline.api.dependencies import Timeouts
 from pipeline.api.lookup import Lookup, OwnedJob, finished, in_progress, result_or_lease
 from pipeline.contract.keys import INBOX, LEASES, lease_id
-from pipeline.store.base import Page
+from pipeline.contract.lease import says_ended
+from pipeline.store.base import Entry, Page
 from pipeline.store.conditional import SafeStore, listed
 
 EVERY = 3
@@ -208,18 +209,18 @@ class JobWatcher:
     async def _look_at_leases(self) -> None:
         tracks = self.open_tracks  # those that come meanwhile may be younger than the listing
         gone = {id for id, track in tracks.items() if track.leased or track.entry is None}
-        etags = await self.threads.run(_etags, self.store)
+        leases = await self.threads.run(_leases, self.store)
         wanted = [
             id
             for id, track in tracks.items()
-            if _worth_reading(track, etags.get(id), lagging=self.lagging)
+            if _worth_reading(track, leases.get(id), lagging=self.lagging)
         ]
-        wanted += [id for id in gone if id not in etags and _due(tracks[id])]
-        await asyncio.gather(*(self._read(id, tracks[id], etags.get(id)) for id in wanted))
+        wanted += [id for id in gone if id not in leases and _due(tracks[id])]
+        await asyncio.gather(*(self._read(id, tracks[id], leases.get(id)) for id in wanted))
 
-    async def _read(self, id: str, track: TrackedJob, etag: str | None) -> None:
+    async def _read(self, id: str, track: TrackedJob, lease: Entry | None) -> None:
         try:
-            found = await self.threads.run(self._where(track, etag), self.store, id)
+            found = await self.threads.run(self._where(track, lease), self.store, id)
         except RylaError:
             return  # and again at the next look
         if found is None:
@@ -227,36 +228,39 @@ class JobWatcher:
             track.pause = min(2**track.misses, LONGEST_PAUSE)
             track.leased = False
             return
-        if found.finished:
-            self.lagging = etag is not None
-        track.looks, track.etag = 0, etag or ""
+        if found.finished and (lease is None or not says_ended(lease.size)):
+            self.lagging = lease is not None
+        track.looks, track.etag = 0, lease.etag if lease else ""
         seen = replace(found, tenant=found.tenant or track.owned.tenant)
         track.tell(self.lookup.keep(seen))
 
     def _where(
-        self, track: TrackedJob, etag: str | None
+        self, track: TrackedJob, lease: Entry | None
     ) -> Callable[[SafeStore, str], OwnedJob | None]:
-        if etag is None:
+        if lease is None:
             return finished
+        if says_ended(lease.size):
+            return result_or_lease
         # A lease says that its job has ended only once the events were tried.
         return in_progress if track.curious and not self.lagging else result_or_lease
 
 
-def _etags(store: SafeStore) -> Mapping[str, str]:
-    """Lease → ETag."""
+def _leases(store: SafeStore) -> Mapping[str, Entry]:
+    """By id, as listed."""
     entries = listed(store, LEASES)
-    return {id: entry.etag for entry in entries if (id := lease_id(entry.key)) is not None}
+    return {id: entry for entry in entries if (id := lease_id(entry.key)) is not None}
 
 
-def _worth_reading(track: TrackedJob, etag: str | None, *, lagging: bool) -> bool:
+def _worth_reading(track: TrackedJob, lease: Entry | None, *, lagging: bool) -> bool:
     """Whether a listed lease is to be read now. Notes that it was seen."""
-    if etag is None:
+    if lease is None:
         return False
     track.leased, track.misses, track.pause = True, 0, 0
     track.looks += 1
     if lagging and track.looks > IMPATIENT_LOOKS:
         return True
-    return etag != track.etag and (track.curious > 0 or track.looks > PATIENT_LOOKS)
+    soon = track.curious > 0 or says_ended(lease.size) or track.looks > PATIENT_LOOKS
+    return soon and lease.etag != track.etag
 
 
 def _due(track: TrackedJob) -> bool:

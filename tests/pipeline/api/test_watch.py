@@ -163,6 +163,24 @@ async def test_a_result_whose_events_are_owed_ends_the_wait_though_the_lease_sta
     assert (await task).finished
 
 
+async def test_a_cancel_by_another_process_is_heard_at_the_next_look(waiters: Waiters) -> None:
+    ids = ("cancelled", "goes-on")
+    cancelled, _ = started(*(waiters.wait(waiters.submit(id)) for id in ids))
+    for id in ids:
+        waiters.lease(id, phase=Phase.RUNNING)
+        await waiters.seen(id)
+    before = waiters.raw.calls["LIST"]
+    waiters.commit("cancelled", lease_goes=False)
+    waiters.lease("cancelled", phase=Phase.RETRY, committed=True, seq=1)  # a callback is owed
+    waiters.lease("goes-on", phase=Phase.RUNNING, seq=1)  # renewed
+
+    assert (await cancelled).finished
+    # One that was under way, one that shows it, and one begun while the result was read.
+    assert waiters.raw.calls["LIST"] - before <= 3
+    assert waiters.raw.gets == [result_key("cancelled")]
+    assert not waiters.watcher.lagging
+
+
 async def test_only_the_first_waits_long_for_a_job_whose_events_nobody_takes(
     waiters: Waiters,
 ) -> None:

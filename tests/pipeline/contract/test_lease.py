@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.contract.lease import Lease, Phase, Progress, Spent
+from pipeline.contract.lease import Lease, Phase, Progress, Spent, says_ended
 from tests.pipeline.dispatcher.test_survey import lease
 from tests.support.pipeline_fixture import NOON
 
@@ -25,6 +25,16 @@ def started(base: Lease, **changes: Any) -> Lease:
 def test_a_lease_comes_back_from_its_bytes() -> None:
     whole = started(lease("a")).with_(progress=Progress(fraction=0.5, step="KSampler"))
     assert Lease.parse(whole.body()) == whole
+
+
+@pytest.mark.parametrize("worker", ["w", "w2"])
+@pytest.mark.parametrize("committed", [True, False])
+def test_its_length_says_in_a_listing_whether_its_job_has_ended(
+    worker: str, committed: bool
+) -> None:
+    body = lease("a", owner=worker, committed=committed).body()
+    assert says_ended(len(body)) == committed
+    assert Lease.parse(body) == lease("a", owner=worker, committed=committed)
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"\xff", b'{"id": "A"}'])
