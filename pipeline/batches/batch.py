@@ -18,9 +18,13 @@ MAX_BATCH_BYTES = 4 * 1024 * 1024
 _NAME = re.compile(BATCH_NAME[:-1] + r"\Z")
 
 
+def is_batch_name(value: str) -> bool:
+    return _NAME.match(value) is not None
+
+
 def check_batch_name(value: str) -> str:
     """`value` if it can name a batch. Raises BatchError."""
-    if _NAME.match(value):
+    if is_batch_name(value):
         return value
     raise BatchError(
         f"{clip(value)!r} is no name of a batch: it matches {BATCH_NAME}",

@@ -57,10 +57,10 @@ class BatchReader:
         """Raises StoreUnavailable or StoreDenied."""
         waiting = waiting_ids(self.store, self.batch)
         held = self._leases.look()
-        self._note_redos((*waiting, *held))
         with ThreadPoolExecutor(READERS, "batch") as pool:
             self._see(pool, self._own, waiting, held)
             self._ask_for_redos(pool)
+            self._note_redos((*waiting, *held))
             self._see(
                 pool, [id for own in self._redos for id in self._redos_of(own)], waiting, held
             )

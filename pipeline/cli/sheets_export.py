@@ -11,10 +11,9 @@ from rich.markup import escape
 
 from config.errors import DatasetError, RylaError
 from config.tables import ModelTable, load_models
-from pipeline.batches.batch import require_batch
+from pipeline.batches.named import sheets_named
 from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
-from pipeline.contract.keys import check_id
 from pipeline.datasets.export import Export, export_sheet
 from pipeline.datasets.wish import CLASS_WORD, Wish
 from pipeline.store.conditional import SafeStore
@@ -27,13 +26,15 @@ Pictures that a person rejected stay out. Without --out a zip goes to exports/ID
 bucket; the same sheet and review give the same bytes, and are stored once. docs/datasets.md says
 what is in it.
 
+A batch's name stands for all of its sheets that have ended, each by its newest redo that succeeded.
+
 Exit code 3 when all were made and a set cannot be trained on by its own verdict.
 
 Examples:
 
     ryla sheets export ann --out ann.zip --class woman
 
-    ryla sheets export --batch autumn --for flux-dev
+    ryla sheets export autumn --out sets --for flux-dev
 """
 NOT_TRAINABLE = 3
 """Exit code."""
@@ -76,10 +77,7 @@ def register(group: typer.Typer) -> None:
 
 @output.command
 def _export(
-    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID…]", help="Sheets.")] = None,
-    batch: Annotated[
-        str | None, typer.Option("--batch", metavar="NAME", help="All sheets of this batch.")
-    ] = None,
+    names: Annotated[list[str], typer.Argument(metavar="ID…", help="Sheets, or batches.")],
     out: Annotated[
         Path | None,
         typer.Option(
@@ -102,20 +100,21 @@ def _export(
     state_dir: StateDir = None,
     json: Json = False,
 ) -> None:
-    if bool(ids) == bool(batch):
-        raise typer.BadParameter("name sheets, or give --batch with the name of a batch")
     settings = bucket_settings(state_dir)
     store, models = open_store(settings), load_models(settings.models_file)
     wish = Wish(trigger, class_word, train_for.value if train_for else None)
-    rows = require_batch(store, batch).rows if batch else ()
-    wanted = [check_id(id) for id in ids] if ids else [row.id for row in rows]
-    if _is_file(out) and len(wanted) > 1:
+    named = sheets_named(store, names)
+    if _is_file(out) and (named.lines or len(named.ids) > 1):
         raise typer.BadParameter("--out names one file for several sheets: name a folder")
-    lines = list(_lines(store, wanted, models, out, wish))
+    lines = list(_lines(store, named.ids, models, out, wish))
+    unfinished = [line.standing.id for line in named.unfinished]
     if json:
-        output.print_json({"exports": [line.document() for line in lines]})
+        exports = [line.document() for line in lines]
+        output.print_json({"exports": exports, "unfinished": unfinished})
     else:
         _print(lines)
+        for id in unfinished:
+            output.err().print(f"{id} has not ended, and was left out", soft_wrap=True)
     _end(lines, as_json=json)
 
 

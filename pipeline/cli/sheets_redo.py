@@ -1,20 +1,24 @@
-"""`ryla sheets redo`: views of an ended sheet made again by a new job."""
+"""`ryla sheets redo`: views of ended sheets made again, by a new job for each sheet."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 
-from config.errors import InvalidInput
+from config.errors import InvalidInput, RylaError
 from handlers.character_sheet.plan import PlannedView
+from pipeline.batches.lines import RowLine
+from pipeline.batches.named import NamedSheets, sheets_named
 from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.cli.sheets_review import words
 from pipeline.contract.manifest import parse_manifest
+from pipeline.contract.result import Status
 from pipeline.jobs.quote import Quote, quote
 from pipeline.jobs.successors import find_successor, submit_successor
 from pipeline.reviews.review import read_review
-from pipeline.runtime import load_runtime
+from pipeline.runtime import RuntimeConfig, load_runtime
 from pipeline.sheets.ended_sheet import EndedSheet, require_ended_sheet
 from pipeline.sheets.redo import CHANGEABLE, redo_manifest, redo_root
 from pipeline.sheets.reuse import check_reuse
@@ -28,6 +32,9 @@ and so on; asking for the same again is the same job. Only the views that are ma
 Without --seed they get another seed; with the one of the first job (`ryla results ID --json`), hair
 and clothes stay like those of the others.
 
+A batch's name stands for all of its sheets that have ended. Those without such views are passed
+over, and a sheet that cannot be made again holds up no other.
+
 Examples:
 
     ryla sheets redo ann --view 4,7
@@ -35,9 +42,23 @@ Examples:
     ryla sheets redo ann --view front --set expression=smiling --seed 7
 
     ryla sheets redo ann --rejected --missing --dry-run
+
+    ryla sheets redo autumn --failed --dry-run
 """
 FIRST = 2
 """The number of the first redo: the sheet itself counts as 1."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be made again."""
+
+    views: Sequence[str]
+    rejected: bool
+    missing: bool
+    changes: Mapping[str, str]
+    seed: int | None
+    dry_run: bool
 
 
 def register(group: typer.Typer) -> None:
@@ -46,7 +67,7 @@ def register(group: typer.Typer) -> None:
 
 @output.command
 def _redo(
-    id: Annotated[str, typer.Argument(metavar="ID", help="The sheet's job.")],
+    name: Annotated[str, typer.Argument(metavar="ID", help="The sheet's job, or a batch.")],
     view: Annotated[
         list[str] | None, typer.Option("--view", metavar="VIEW,…", help="Views to make again.")
     ] = None,
@@ -55,6 +76,9 @@ def _redo(
     ] = False,
     missing: Annotated[
         bool, typer.Option("--missing", help="Make those again that it lacks.")
+    ] = False,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Of a batch, what the sheets lack that failed.")
     ] = False,
     changes: Annotated[
         list[str] | None,
@@ -71,60 +95,124 @@ def _redo(
     state_dir: StateDir = None,
     json: Json = False,
 ) -> None:
-    if not (view or rejected or missing):
-        raise typer.BadParameter("name views: --view, --rejected or --missing")
+    if not (view or rejected or missing or failed):
+        raise typer.BadParameter("name views: --view, --rejected, --missing or --failed")
+    asked = Asked(words(view), rejected, missing or failed, _changes(changes), seed, dry_run)
     settings = bucket_settings(state_dir)
     store, runtime = open_store(settings), load_runtime(settings, settings.engine)
-    sheet = require_ended_sheet(store, id)
-    views = _views(store, sheet, words(view), rejected=rejected, missing=missing)
-    document = redo_manifest(sheet, {each.id for each in views}, _changes(changes), seed)
+    named = sheets_named(store, [name])
+    if named.lines:
+        _redo_batch(store, runtime, named, asked, failed=failed, as_json=json)
+        return
+    if failed:
+        raise typer.BadParameter(f"--failed is for a batch, and {name} is none")
+    sheet = require_ended_sheet(store, named.ids[0])
+    views = _views(store, sheet, asked)
+    if not views:
+        raise _none_such(sheet.id, asked)
+    answer, told = _again(store, runtime, sheet, views, asked)
+    if json:
+        output.print_json(answer)
+    else:
+        _print(answer, told)
+        if not dry_run:
+            output.print_text(f"`ryla watch {answer['id']}` follows it.")
+
+
+def _redo_batch(
+    store: SafeStore,
+    runtime: RuntimeConfig,
+    named: NamedSheets,
+    asked: Asked,
+    *,
+    failed: bool,
+    as_json: bool,
+) -> None:
+    """One after the other: each takes a few requests, and a redo under way makes a sheet wait."""
+    answers, errors, under_way = list[dict[str, Any]](), dict[str, RylaError](), list[str]()
+    for line in named.lines:
+        if not line.standing.ended or (failed and not _has_failed(line)):
+            continue
+        if line.under_way is not None:
+            under_way.append(line.under_way.id)
+            continue
+        try:
+            sheet = require_ended_sheet(store, line.standing.id)
+            views = _views(store, sheet, asked)
+            if not views:
+                continue
+            answer, told = _again(store, runtime, sheet, views, asked)
+        except RylaError as error:
+            errors[line.standing.id] = error
+            continue
+        answers.append(answer)
+        if not as_json:
+            _print(answer, told)
+    if as_json:
+        output.print_json({"redos": answers, "under_way": under_way, "failed": [*errors]})
+    for id in () if as_json else under_way:
+        output.err().print(f"{id} has not ended: its row is left as it is", soft_wrap=True)
+    for id, why in errors.items():
+        output.print_error(why, as_json=as_json, about=id)
+    if not as_json:
+        output.print_text(f"{len(answers)} of {len(named.lines)} sheets are made again")
+    if errors:
+        raise typer.Exit(1)
+
+
+def _has_failed(line: RowLine) -> bool:
+    return line.standing.status in (Status.FAILED, Status.CANCELLED, Status.REJECTED)
+
+
+def _again(
+    store: SafeStore,
+    runtime: RuntimeConfig,
+    sheet: EndedSheet,
+    views: Sequence[PlannedView],
+    asked: Asked,
+) -> tuple[dict[str, Any], Quote | None]:
+    """What is answered, and the estimate. Sends the job unless it is a dry run."""
+    document = redo_manifest(sheet, {each.id for each in views}, asked.changes, asked.seed)
     root = redo_root(sheet)
     job, there = find_successor(store, root, "r", document, FIRST)
     manifest = parse_manifest(job.body)
     check_reuse(store, manifest, sheet.plan.lora.key if sheet.plan.lora else None)
-    told = quote(manifest, settings, runtime.routes, runtime.gpus, store.now())
-    answer: dict[str, Any] = {"id": job.id, "of": id, "sent": None, "state": None}
-    if not dry_run:
+    told = quote(manifest, runtime.settings, runtime.routes, runtime.gpus, store.now())
+    answer: dict[str, Any] = {"id": job.id, "of": sheet.id, "sent": None, "state": None}
+    if not asked.dry_run:
         receipt = submit_successor(store, root, "r", document, FIRST)
         answer |= {"id": receipt.id, "sent": receipt.sent, "state": receipt.state}
     elif there:
         answer["sent"] = "already_there"
-    kept = document["input"].get("reuse", {}).get("views", [])
     answer |= {
         "made": [each.id for each in views],
-        "reused": kept,
+        "reused": document["input"].get("reuse", {}).get("views", []),
         "estimate": told.document() if told else None,
         "warnings": list(told.warnings) if told else [],
         "manifest": document,
     }
-    if json:
-        output.print_json(answer)
-    else:
-        _print(answer, told, dry_run=dry_run)
+    return answer, told
 
 
-def _views(
-    store: SafeStore, sheet: EndedSheet, named: Sequence[str], *, rejected: bool, missing: bool
-) -> tuple[PlannedView, ...]:
-    """In the order of the sheet. Raises InvalidInput where there are none."""
-    wanted = {view.id for view in sheet.views_named(named, "--view")}
-    if rejected:
+def _views(store: SafeStore, sheet: EndedSheet, asked: Asked) -> tuple[PlannedView, ...]:
+    """In the order of the sheet. Raises InvalidInput for a view that it has not."""
+    wanted = {view.id for view in sheet.views_named(asked.views, "--view")}
+    if asked.rejected:
         review = read_review(store, sheet.id)
         wanted |= review.rejected if review else set()
-    if missing:
+    if asked.missing:
         wanted |= {view.id for view in sheet.plan.views} - sheet.made
-    found = tuple(view for view in sheet.plan.views if view.id in wanted)
-    if not found:
-        which = " or ".join(
-            word for word, asked in (("rejected", rejected), ("missing", missing)) if asked
-        )
-        raise InvalidInput(
-            f"no view of {sheet.id} is {which}",
-            field="--rejected" if rejected else "--missing",
-            value=sheet.id,
-            hint=f"`ryla sheets review {sheet.id}` shows its views.",
-        )
-    return found
+    return tuple(view for view in sheet.plan.views if view.id in wanted)
+
+
+def _none_such(id: str, asked: Asked) -> InvalidInput:
+    found = (("rejected", asked.rejected), ("missing", asked.missing))
+    return InvalidInput(
+        f"no view of {id} is {' or '.join(word for word, wanted in found if wanted)}",
+        field="--rejected" if asked.rejected else "--missing",
+        value=id,
+        hint=f"`ryla sheets review {id}` shows its views.",
+    )
 
 
 def _changes(given: Sequence[str] | None) -> dict[str, str]:
@@ -137,7 +225,7 @@ def _changes(given: Sequence[str] | None) -> dict[str, str]:
     return changes
 
 
-def _print(answer: dict[str, Any], told: Quote | None, *, dry_run: bool) -> None:
+def _print(answer: dict[str, Any], told: Quote | None) -> None:
     made, reused = len(answer["made"]), len(answer["reused"])
     sent = {"submitted": "is sent", "already_there": "is there already"}.get(
         str(answer["sent"]), "would be sent"
@@ -149,5 +237,3 @@ def _print(answer: dict[str, Any], told: Quote | None, *, dry_run: bool) -> None
         output.print_text(f"estimate: {output.usd(usd)} with one try of each")
     for warning in answer["warnings"]:
         output.err().print(warning, soft_wrap=True, markup=False)
-    if not dry_run:
-        output.print_text(f"`ryla watch {answer['id']}` follows it.")

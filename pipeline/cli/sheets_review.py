@@ -1,7 +1,9 @@
 """`ryla sheets review`: what a person says of a sheet's views."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -9,19 +11,24 @@ import typer
 from config.errors import InvalidInput
 from handlers.character_sheet.document import DocumentView
 from handlers.character_sheet.plan import PlannedView
+from handlers.character_sheet.progress import ViewState
+from pipeline.batches.lines import RowLine
+from pipeline.batches.named import sheets_named
+from pipeline.batches.reader import READERS
 from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.contract.result import Output
 from pipeline.datasets.selection import KEEPABLE
 from pipeline.reviews.review import Mark, Review, Verdict, change_review, read_review
 from pipeline.sheets.ended_sheet import EndedSheet, read_document, require_ended_sheet
+from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
 
 HELP = """Keep or reject views of a sheet that has ended, or show what was said of them.
 
 Views are named by number or name, several with commas between. What is rejected is exported to no
 training set, and `ryla sheets redo ID --rejected` makes it again. Two reviewers at once lose
-nothing.
+nothing. A batch's name shows how far the review of each of its sheets is.
 
 Examples:
 
@@ -30,6 +37,8 @@ Examples:
     ryla sheets review ann --keep front,three-quarter-left --reject 4 --note "six fingers"
 
     ryla sheets review ann --clear 4
+
+    ryla sheets review autumn
 """
 
 
@@ -78,7 +87,7 @@ def register(group: typer.Typer) -> None:
 
 @output.command
 def _review(
-    id: Annotated[str, typer.Argument(metavar="ID", help="The sheet's job.")],
+    name: Annotated[str, typer.Argument(metavar="ID", help="The sheet's job, or a batch.")],
     keep: Annotated[list[str] | None, typer.Option(metavar="VIEW,…", help="Views to keep.")] = None,
     reject: Annotated[
         list[str] | None, typer.Option(metavar="VIEW,…", help="Views to reject.")
@@ -96,6 +105,13 @@ def _review(
     if note is not None and not keep and not reject:
         raise typer.BadParameter("a note needs views: --keep or --reject")
     store = open_store(bucket_settings(state_dir))
+    named = sheets_named(store, [name])
+    if named.lines:
+        if keep or reject or clear:
+            raise typer.BadParameter(f"{name} is a batch: name one of its sheets")
+        _show_batch(store, named.lines, as_json=json)
+        return
+    id = named.ids[0]
     sheet = require_ended_sheet(store, id)
     marks = _marks(sheet, {"--keep": keep, "--reject": reject, "--clear": clear}, note)
     review = change_review(store, id, sheet.tenant, marks) if marks else read_review(store, id)
@@ -108,6 +124,45 @@ def _review(
     else:
         columns = (">view", "=name", "picture", ">match", ">similarity", "review", "note", "=at")
         output.out().print(output.table(None, columns, map(_cells, rows)))
+
+
+def _show_batch(store: SafeStore, lines: Sequence[RowLine], *, as_json: bool) -> None:
+    """How far the review of each sheet is that stands for a row and has ended."""
+    with ThreadPoolExecutor(READERS, "reviews") as pool:
+        ids = [line.standing.id for line in lines]
+        reviews = pool.map(partial(read_review, store), ids)
+        sheets = [
+            _sheet(*each) for each in zip(lines, reviews, strict=True) if each[0].standing.ended
+        ]
+    if as_json:
+        output.print_json({"sheets": sheets})
+        return
+    rows = [
+        (
+            sheet["id"],
+            sheet["character"],
+            len(sheet["kept"]),
+            ", ".join(sheet["rejected"]),
+            len(sheet["unreviewed"]),
+            len(sheet["missing"]),
+        )
+        for sheet in sheets
+    ]
+    columns = ("=sheet", "character", ">kept", "rejected", ">unreviewed", ">missing")
+    output.out().print(output.table(None, columns, rows))
+
+
+def _sheet(line: RowLine, review: Review | None) -> dict[str, Any]:
+    made = [view.id for view in line.standing.views if view.state == ViewState.MADE]
+    said = {id: review.verdict(id) if review else None for id in made}
+    return {
+        "id": line.standing.id,
+        "character": line.row.character,
+        "kept": [id for id in made if said[id] is Verdict.KEEP],
+        "rejected": [id for id in made if said[id] is Verdict.REJECT],
+        "unreviewed": [id for id in made if said[id] is None],
+        "missing": [view.id for view in line.standing.views if view.state == ViewState.MISSING],
+    }
 
 
 def words(given: Sequence[str] | None) -> list[str]:

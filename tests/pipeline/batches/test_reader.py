@@ -141,3 +141,12 @@ def test_a_redo_under_way_is_seen_at_the_next_look(store: SafeStore) -> None:
     reader.look()
     assert reader.lines[1].standing.id == redo_id(BOB, 2)
     assert reader.done
+
+
+def test_a_redo_that_waits_at_the_first_look_is_seen(store: SafeStore) -> None:
+    for id in (ANN, BOB, CLEO, DAN):
+        end_sheet(store, id)
+    wait(store, redo_id(BOB, 2))
+    run(store, redo_id(CLEO, 2))
+
+    assert [bool(line.under_way) for line in row_lines(store, BATCH)] == [False, True, True, False]

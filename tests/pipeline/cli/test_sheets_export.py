@@ -1,22 +1,20 @@
 import json
 import zipfile
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from pipeline.batches.batch import Batch, BatchRow
-from pipeline.contract.keys import batch_key
+from pipeline.contract.result import Status
 from pipeline.store.conditional import SafeStore, listed
 from tests.pipeline.cli.conftest import Ryla
+from tests.support.batches import a_batch, end_sheet, keep_batch
 from tests.support.datasets import MadeSheet
 from tests.support.pipeline_fixture import PipelineFixture
 from tests.support.sheet_pipeline import Sheets
 from tests.support.sheets import HEADS, face, sheet_manifest
 
 TWO = {"views": [{"id": "front", "framing": "close-up"}, {"id": "back", "back": True}]}
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -101,25 +99,29 @@ def test_a_view_that_was_made_again_is_exported_beside_those_that_were_reused(
 def test_a_whole_batch_is_exported_and_a_sheet_that_fails_spoils_no_other(
     ryla: Ryla, store: SafeStore, tmp_path: Path
 ) -> None:
-    MadeSheet().put(store)
-    rows = [
-        BatchRow(row=number, id=id, character=id, manifest_sha256="0" * 64)
-        for number, id in ((2, "nobody"), (3, "ann"))
-    ]
-    batch = Batch(name="autumn", tenant="acme", created_at=NOON, rows=tuple(rows))
-    store.create(batch_key("autumn"), batch.body())
-    answer = ryla("sheets", "export", "--batch", "autumn", "--out", "sets", "--json")
+    batch = a_batch("Ann", "Bob", "Cleo")
+    keep_batch(store, batch)
+    ann, bob, cleo = (row.id for row in batch.rows)
+    MadeSheet(id=ann).put(store)
+    MadeSheet(id=f"{ann}-r2").put(store)
+    end_sheet(store, bob, status=Status.REJECTED, outputs=())
+    answer = ryla("sheets", "export", "autumn", "--out", "sets", "--json")
+
     assert answer.code == 1
-    nobody, ann = answer.document["exports"]
-    assert nobody["error"]["code"] == "unknown_job"
-    assert (ann["pictures"], ann["place"]) == (10, "sets/ann.zip")
-    assert [path.name for path in (tmp_path / "sets").iterdir()] == ["ann.zip"]
-    assert ryla("sheets", "export", "--batch", "spring", "--json").error["code"] == "unknown_batch"
+    first, second = answer.document["exports"]
+    assert (first["pictures"], first["place"]) == (10, f"sets/{ann}-r2.zip")
+    assert (second["id"], second["error"]["code"]) == (bob, "invalid_input")
+    assert answer.document["unfinished"] == [cleo]
+    assert [path.name for path in (tmp_path / "sets").iterdir()] == [f"{ann}-r2.zip"]
+    said = ryla("sheets", "export", "autumn", "--out", "sets").err
+    assert f"{cleo} has not ended" in said
+    assert f"invalid_input: {bob}" in said
+    assert ryla("sheets", "export", "autumn", "--out", "all.zip").code == 2
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [(), ("ann", "--batch", "autumn"), ("ann", "bea", "--out", "one.zip"), ("ann", "--for", "sd")],
+    [(), ("ann", "bea", "--out", "one.zip"), ("ann", "--for", "sd")],
 )
 def test_what_cannot_be_meant_is_wrong_usage(ryla: Ryla, arguments: tuple[str, ...]) -> None:
     assert ryla("sheets", "export", *arguments).code == 2

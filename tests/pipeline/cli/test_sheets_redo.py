@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 
+from pipeline.batches.reader import row_lines
 from pipeline.contract.result import Status
 from pipeline.store.base import Always
 from pipeline.store.conditional import SafeStore
 from tests.pipeline.cli.conftest import Ryla
+from tests.support.batches import a_batch, end_sheet, keep_batch
 from tests.support.pipeline_fixture import PipelineFixture
 from tests.support.sheet_pipeline import Sheets
 from tests.support.sheets import sheet_manifest
@@ -73,3 +75,34 @@ def test_what_cannot_be_made_again_is_refused_before_anything_is_sent(
     other = ryla("sheets", "redo", "sheet", "--view", 1, "--json")
     assert "other bytes" in other.error["message"]
     assert not sheets.pipeline.keys("inbox/")
+
+
+def test_of_a_batch_what_its_sheets_lack_is_made_again(ryla: Ryla, sheets: Sheets) -> None:
+    store, batch = sheets.pipeline.store, a_batch("Ann", "Bob", "Cleo", "Dan", "Eve")
+    keep_batch(store, batch)
+    ann, bob, cleo, dan, eve = (row.id for row in batch.rows)
+    views = ["front", "left", "right"]
+    sheets.server.outcome = lambda name: [] if name.startswith("03") else None
+    sheets.finish(sheet_manifest(views, "sdxl", tenant="acme"), ann)
+    sheets.finish(sheet_manifest(views, "sdxl", tenant="acme", input={"min_views": 3}), bob)
+    sheets.server.outcome = lambda name: None
+    sheets.finish(sheet_manifest(views, "sdxl", tenant="acme"), cleo)
+    end_sheet(store, dan, status=Status.REJECTED, outputs=())  # before anything of it was made
+
+    dry = ryla("sheets", "redo", "autumn", "--missing", "--dry-run", "--json")
+    assert [each["id"] for each in dry.document["redos"]] == [f"{ann}-r2", f"{bob}-r2"]
+    assert dry.document["failed"] == [dan]
+    assert not sheets.pipeline.keys("inbox/")
+    answer = ryla("sheets", "redo", "autumn", "--failed", "--json")
+    assert answer.code == 1
+    assert [each["made"] for each in answer.document["redos"]] == [["right"]]
+    assert "before anything of it was made" in answer.error["message"]
+
+    said = ryla("sheets", "redo", "autumn", "--missing")
+    assert f"{bob}-r2 has not ended: its row is left as it is" in said.err
+    assert "1 of 5 sheets are made again" in said.out
+    sheets.tick()
+    lines = row_lines(store, batch)
+    assert [line.standing.id for line in lines] == [f"{ann}-r2", f"{bob}-r2", cleo, dan, eve]
+    assert [line.standing.made for line in lines] == [3, 3, 3, 0, 0]
+    assert ryla("sheets", "redo", "sheet", "--failed").code == 2

@@ -3,8 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.reviews.review import Mark, Verdict, change_review
 from pipeline.store.conditional import SafeStore
 from tests.pipeline.cli.conftest import Ryla
+from tests.support.batches import a_batch, end_sheet, keep_batch, missing_view
 from tests.support.pipeline_fixture import PipelineFixture
 from tests.support.sheet_pipeline import Sheets
 from tests.support.sheets import sheet_manifest
@@ -76,3 +78,22 @@ def test_a_sheet_that_goes_on_is_not_reviewed(ryla: Ryla, sheets: Sheets) -> Non
     sheets.pipeline.tick(holding)
     answer = ryla("sheets", "review", "sheet", "--keep", "1", "--json")
     assert "has not ended" in answer.error["message"]
+
+
+def test_a_batch_is_shown_by_how_far_the_review_of_each_sheet_is(
+    ryla: Ryla, store: SafeStore
+) -> None:
+    batch = a_batch("Ann", "Bob")
+    keep_batch(store, batch)
+    ann = batch.rows[0].id
+    end_sheet(store, ann)
+    end_sheet(store, f"{ann}-r2", missing=(missing_view(3, "left"),))
+    change_review(store, f"{ann}-r2", "acme", {"back": Mark(Verdict.REJECT)})
+    (sheet,) = ryla("sheets", "review", "autumn", "--json").document["sheets"]
+
+    assert (sheet["id"], sheet["kept"], sheet["rejected"]) == (f"{ann}-r2", [], ["back"])
+    assert (sheet["unreviewed"], sheet["missing"]) == (["front"], ["left"])
+    assert "back" in ryla("sheets", "review", "autumn").out
+    refused = ryla("sheets", "review", "autumn", "--keep", "front")
+    assert refused.code == 2
+    assert "name one of its sheets" in refused.err
