@@ -52,6 +52,44 @@ def test_a_sheet_outlives_a_kill_after_every_step(
         assert len(uuids) == len({*uuids})
 
 
+def test_views_that_a_sheet_reuses_outlive_a_kill_after_every_step(bucket: Settings) -> None:
+    settings = quick(bucket, max_attempts=20, job_timeout_seconds=60)
+    with running(settings) as stack:
+        stack.store.create("inputs/ann.png", png(astronaut()), "image/png")
+        stack.store.create("inbox/first.json", sheet_manifest(VIEWS, base="sdxl"))
+        first = stack.result("first", 60)
+        stack.wait_settled()
+        reused = {"job": "first", "views": ["front", "left"]}
+        redo = sheet_manifest(VIEWS, base="sdxl", input={"reuse": reused})
+        stack.store.create("inbox/sheet.json", redo)
+        kills = kill_after_each_record(stack)
+        result = stack.result("sheet", 60)
+        stack.wait_settled()
+        assert result.status is Status.SUCCEEDED
+        assert kills >= 1
+        assert [output.view and output.view.reused_from for output in result.outputs] == [
+            "first",
+            "first",
+            None,
+        ]
+        assert [output.key for output in result.outputs[:2]] == [
+            output.key for output in first.outputs[:2]
+        ]
+        records = [key.rpartition("/")[2] for key in stack.keys("jobs/sheet/cells/")]
+        assert sorted(records) == sorted(
+            [
+                *("01-front.t1.json", "01-front.json", "02-left.t1.json", "02-left.json"),
+                *("03-back.c1.json", "03-back.json"),
+            ]
+        )
+        made = {key.rpartition("/")[2] for key in stack.keys("jobs/sheet/out/")}
+        assert {name for name in made if name.endswith((".c1.png", ".t1.png"))} == {
+            "03-back.c1.png"
+        }
+        stack.check_outputs(result)
+        print(f"{kills} kills, {len(records)} records")  # noqa: T201
+
+
 def kill_after_each_record(stack: Stack) -> int:
     """Kill the worker as soon as there is one record more than at the last kill. How many kills."""
     kills = seen = 0

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from events.sink import MemorySink
 from handlers.character_sheet.document import SheetDocument
 from handlers.character_sheet.records import Choice, Try, parse_record
 from pipeline.contract.keys import cell_key, plan_key, result_key
 from pipeline.contract.result import Status
+from pipeline.jobs.cancel import Canceller
 from pipeline.store.base import Always, Condition, Written
 from tests.pipeline.conftest import MakePipeline
 from tests.support.audits import audited, found
@@ -311,6 +313,26 @@ class Killed(BaseException):
 
 PUTS = 1 + 2 * 2 + 2 + 1 + 1
 """The plan, two views reused, a picture with its record, a choice, metrics.json."""
+
+
+def test_a_redo_that_is_cancelled_names_what_it_reuses_and_tells_of_it_no_event(
+    sheets: MakeSheets,
+) -> None:
+    made = sheets()
+    run = made.server.drawing.run
+    canceller = Canceller(made.pipeline.store, made.pipeline.runtime, MemorySink(), "me")
+
+    def cancelled(*given: Any, **options: Any) -> Any:
+        canceller.cancel("sheet-r2")
+        return run(*given, **options)
+
+    made.server.drawing.run = cancelled  # type: ignore[method-assign]
+    result = made.finish(redo(), "sheet-r2")
+    assert result.status is Status.CANCELLED
+    assert [output.view.reused_from for output in result.outputs] == ["sheet", "sheet"]
+    assert [(missing.id, missing.reason) for missing in result.missing] == [("left", "cancelled")]
+    assert not [event for event in result.events if event.event.endswith("_measured")]
+    assert found(audited(made.pipeline, content=True)) == []
 
 
 IN_SHORT = {(1, False), (2, True), (3, True), (7, True)}
