@@ -9,7 +9,7 @@ import typer
 from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.report.formats import figure, percent, usd
-from pipeline.report.modal_billing import Billing, beside
+from pipeline.report.modal_bill import Billing, beside
 from pipeline.report.money import By
 from pipeline.report.page import shortened, write_page
 from pipeline.report.results_reader import ResultsReader

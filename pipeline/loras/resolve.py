@@ -1,8 +1,8 @@
 """Which file a job's LoRA is.
 
 lora_id X             loras/character-X.safetensors, else loras/flux-character-X.safetensors,
-                      else the newest under loras/flux-character-X/ (where training puts them;
-                      of equally old ones the last, not one that was saved on the way)
+                      else that of the newest training under loras/flux-character-X/ (where
+                      training puts them): its last file, not one that was saved on the way
 lora_id X, version V  loras/flux-character-X/V.safetensors
 lora_name N           loras/N.safetensors; N may have the ending already
 lora_name N, version  loras/N/V.safetensors
@@ -10,6 +10,7 @@ lora_name N, version  loras/N/V.safetensors
 
 import re
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 
 from config.errors import InvalidField, LoraNotFound, LoraUnreadable
 from config.nearest import nearest
@@ -26,11 +27,14 @@ _PATH = re.compile(rf"{_SEGMENT}(/{_SEGMENT}){{0,3}}\Z")
 _CHARACTER = re.compile(r"(?:flux-)?character-([^/]+)(?:/.*|\.safetensors)\Z")
 _STEP = re.compile(r"(?:_|-step|-)(\d{6,12})\.safetensors\Z")
 """How trainers end the names of what they save on the way: ai-toolkit, kohya by step and epoch."""
+TOGETHER = timedelta(hours=1)
+"""Files of one training that are no further apart came with one upload. A file that is older is of
+an earlier training under the same name."""
 _PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
 
 
 def places(ref: LoraRef, prefix: str = LORAS) -> Sequence[str]:
-    """Where to look, in order; a place that ends in / stands for the newest file under it.
+    """Where to look, in order; a place that ends in / stands for the newest training under it.
 
     Raises InvalidField for what cannot be in a key, LoraUnreadable for the name of a pickle.
     """
@@ -105,8 +109,24 @@ def _require(field: str, value: str, pattern: re.Pattern[str]) -> None:
 
 
 def _newest(files: Iterable[Found]) -> Found | None:
-    """Of files that are equally old, the one that its training ended with."""
-    return max(files, key=lambda each: (each.last_modified, *_progress(each.key)), default=None)
+    """The last file of the training that wrote last."""
+    trainings: dict[str, list[Found]] = {}
+    for each in files:
+        trainings.setdefault(_STEP.sub(ENDING, each.key), []).append(each)
+    lasts = {_wrote_last(each): _last(each) for each in trainings.values()}
+    return lasts[max(lasts)] if lasts else None
+
+
+def _wrote_last(training: Iterable[Found]) -> tuple[datetime, bool, int, str]:
+    """Of two that are equally old, the one with a last file."""
+    return max((each.last_modified, *_progress(each.key)) for each in training)
+
+
+def _last(training: Sequence[Found]) -> Found:
+    """A folder is uploaded in any order, so what was saved on the way may be the newer file."""
+    newest = max(each.last_modified for each in training)
+    together = (each for each in training if newest - each.last_modified <= TOGETHER)
+    return max(together, key=lambda each: _progress(each.key))
 
 
 def _progress(key: str) -> tuple[bool, int, str]:

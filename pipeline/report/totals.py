@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from pipeline.contract.result import Result
-from pipeline.report.modal_billing import Billing
+from pipeline.report.modal_bill import Billing
 from pipeline.report.money import Ledger
 from pipeline.report.results_reader import ResultsReader
 from pipeline.report.targets import Tally

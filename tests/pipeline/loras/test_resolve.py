@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 import pytest
 
 from config.errors import InvalidField, LoraNotFound, LoraUnreadable
@@ -48,6 +50,36 @@ def test_of_a_folder_that_was_uploaded_at_once_the_trainings_last_file_is_used(
         bucket.raw.put(f"loras/flux-character-ann/{name}.safetensors", b"x", Always())
 
     assert key_of(bucket, ById("ann")) == f"loras/flux-character-ann/{last}.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("names", "last"),
+    [
+        (("ann", "ann_000000500", "ann_000001500"), "ann"),
+        (("ann_000001500", "ann_000000500"), "ann_000001500"),
+        # Another training's file came last, or what its training saved on the way did.
+        (("ann", "ann_000000500", "job-7"), "job-7"),
+        (("job-7", "ann", "ann_000000500"), "ann"),
+        (("ann", "job-7", "ann_000000500"), "ann"),
+    ],
+)
+def test_whatever_the_order_of_an_upload_the_trainings_last_file_is_used(
+    names: tuple[str, ...], last: str
+) -> None:
+    bucket = Bucket()
+    for name in names:
+        bucket.upload(f"loras/flux-character-ann/{name}.safetensors")
+
+    assert key_of(bucket, ById("ann")) == f"loras/flux-character-ann/{last}.safetensors"
+
+
+def test_a_later_training_under_the_same_name_is_not_hidden_by_the_earlier_ones_last_file() -> None:
+    bucket = Bucket()
+    for name, hours in (("ann", 0), ("ann_000000500", 2), ("ann_000000250", 0)):
+        bucket.now += timedelta(hours=hours)
+        bucket.upload(f"loras/flux-character-ann/{name}.safetensors")
+
+    assert key_of(bucket, ById("ann")) == "loras/flux-character-ann/ann_000000500.safetensors"
 
 
 def test_the_newest_is_found_among_more_files_than_a_page_has() -> None:

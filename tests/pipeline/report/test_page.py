@@ -1,7 +1,7 @@
 from html.parser import HTMLParser
 
 from pipeline.contract.result import Result, Status
-from pipeline.report.modal_billing import Billing, Day
+from pipeline.report.modal_bill import Billing, Day
 from pipeline.report.money import By, Ledger
 from pipeline.report.page import MOST_ROWS, jobs_a_day, render, shortened
 from pipeline.report.results_reader import ResultsReader

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.report.modal_billing import NoBilling, beside, parse, whole_days
+from pipeline.report.modal_bill import NoBilling, beside, parse, whole_days
 from pipeline.report.money import Ledger
 from tests.support.report_results import result
 
