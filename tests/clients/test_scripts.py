@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from config.tables import load_gpus, load_routes
+from handlers.character_sheet.input import CharacterSheetInput
 from handlers.kinds.registry import KINDS
 from pipeline.api import paths
+from pipeline.costs import job_estimate
 from ryla_client import RylaError, _cli, _flags
 from ryla_client._cli import main, run
 from tests.clients.conftest import Api
@@ -127,6 +130,21 @@ def test_a_refusal_says_what_to_change(at: Path, capsys: pytest.CaptureFixture[s
     assert said.startswith("Error: width: Input should be ")
     assert "field: width" in said
     assert not list(at.iterdir())
+
+
+def test_what_a_budget_may_not_last_for_is_said_before_the_job_ends(
+    at: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Here it is refused after that, since nobody has the LoRA."""
+    given = CharacterSheetInput(name="Ann", lora_id="nobody")
+    gpus, kind = load_gpus(), KINDS["character-sheet"]
+    known = job_estimate(kind, given, gpus.gpu("L40S"), load_routes(gpus=gpus), gpus)
+    budget = f"{((known.usd or 0.0) + (known.most_usd or 0.0)) / 2:.6f}"
+    sheet = ["character-sheet", "--name", "Ann", "--lora-id", "nobody", "--max-cost-usd", budget]
+    assert main(sheet) == 1
+    first, second, *_ = capsys.readouterr().err.splitlines()
+    assert first.startswith("warning: it may end as a partial sheet")
+    assert second.startswith("Error: ")
 
 
 def test_errors_are_json_if_asked(at: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,16 @@ test("a job is submitted, waited for, and its picture fetched", async () => {
   assert.equal(picture.bytes.length, job.result!.outputs![0]!.bytes);
 });
 
+test("whoever submits is told what it is expected to take, and what a budget may not last for", async () => {
+  const sheet = { name: "Ann", lora_id: "nobody", views: "ten" } as const;
+  const { estimate, warnings } = await client().submit("character-sheet", sheet);
+  assert.deepEqual(warnings, []);
+  assert.ok(estimate!.usd! < estimate!.most_usd! && estimate!.seconds! < estimate!.most_seconds!);
+  const max_cost_usd = (estimate!.usd! + estimate!.most_usd!) / 2;
+  const within = await client().submit("character-sheet", { ...sheet, max_cost_usd });
+  assert.match(within.warnings![0]!, /may end as a partial sheet/);
+});
+
 test("the same key with the same body is the same job, another body is refused", async () => {
   const idempotencyKey = randomUUID();
   const body = { prompt: "a paper fox", ...SMALL };
