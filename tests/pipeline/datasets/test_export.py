@@ -305,6 +305,7 @@ def test_a_manifest_with_other_bytes_says_nothing_of_consent(
     ("changes", "why"),
     [
         ({"sizes": {"front": (500, 512)}}, "of 500x512 not both sides are multiples of 64"),
+        ({"sizes": {"front": (512, 500)}}, "of 512x500 not both sides are multiples of 64"),
         ({"bodies": {"front": b"GIF89a" + bytes(99)}}, "it is neither PNG nor JPEG"),
         ({"bodies": {"front": b"<html>"}}, "it is neither PNG nor JPEG"),
         ({"bodies": {"front": b"\x89PNG\r\n\x1a\n" + bytes(99)}}, "it is damaged or cut off"),

@@ -1,9 +1,12 @@
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from handlers.character_sheet.records import SheetRecords
+from handlers.character_sheet.verdict import judge_sheet
+from handlers.kinds.requirements import LoraFile
 from pipeline.datasets.selection import Selection, select
 from pipeline.reviews.review import Verdict
 from tests.support.datasets import MadeSheet
@@ -69,6 +72,30 @@ def test_a_face_that_the_base_made_up_stays_out_unless_a_person_keeps_it() -> No
     made: dict[str, Any] = {"input": {"base": "flux-dev"}, "base_faces": ["side"]}
     assert out(selected(**made)) == {"side": "base_face"}
     assert ids(selected({"side": KEEP}, **made)) == ["front", "side", "back"]
+
+
+def test_a_face_that_the_base_drew_with_the_persons_lora_passes() -> None:
+    both = {"base": "flux-dev", "lora_name": "a", "reference_images": ["inputs/ann.png"]}
+    lora = LoraFile("a.safetensors", "loras/a.safetensors", "0" * 64, "")
+    selection = selected(input=both, base_faces=["side"], lora=lora)
+    assert ids(selection) == ["front", "side", "back"]
+
+
+def test_scores_are_those_that_were_told_of_the_whole_sheet_where_there_are_any() -> None:
+    sheet = MadeSheet(input={"views": VIEWS})
+    plan, records = sheet.plan, SheetRecords.of(sheet.records())
+    told = judge_sheet(plan, records, {}, usd=0.1)
+    changed = [view.model_copy(update={"match": 0.42}) for view in told.views]
+    document = told.model_copy(update={"views": tuple(changed)})
+    result = sheet.ended(plan, records)
+    assert select(plan, result, records, document).picked[0].match == 0.42
+    assert select(plan, result, records).picked[0].match == 0.9
+
+
+def test_a_match_to_a_reference_from_the_side_counts_for_nothing() -> None:
+    [front, *_] = selected().picked
+    assert front.counted_match == front.match == 0.9
+    assert replace(front, match_reason="profile").counted_match is None
 
 
 def test_a_composition_whose_face_was_still_to_be_made_cannot_be_kept() -> None:
