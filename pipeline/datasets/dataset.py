@@ -128,7 +128,7 @@ def _document(
         base=plan.base,
         train_for=training.base,
         same_in_all=common_parts([one.view for one in picked]),
-        set=judge_dataset(picked, result.sheet, placeholders=placeholders),
+        set=judge_dataset(picked, plan, source.records, result.sheet, placeholders=placeholders),
         commercial_use=commercial_use(weights),
         weights=tuple(DatasetWeight.of(weight) for weight in weights),
         consent=source.consent,

@@ -1,8 +1,11 @@
 """Character sheets that have ended, as they stand in a bucket, made up without a worker."""
 
+import base64
 import hashlib
 import io
 import json
+import math
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,6 +24,7 @@ from handlers.character_sheet.records import (
     Choice,
     Composition,
     Picture,
+    RecordedLook,
     RecordedScore,
     SheetRecords,
     Try,
@@ -72,6 +76,9 @@ class MadeSheet:
     """Changes of it."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     lora: LoraFile | None = None
+    apart: Mapping[str, float] | None = None
+    """By a view's id, by how many degrees its face is turned from all others', whose similarities
+    are cosines; None where no face was recorded."""
 
     @property
     def plan(self) -> SheetPlan:
@@ -173,7 +180,23 @@ class MadeSheet:
             "seconds": 1.0,
             "fault": fault,
             "engine": "comfyui",
+            "look": self._look(view),
         }
+
+    def _look(self, view: PlannedView) -> RecordedLook | None:
+        if self.apart is None or view.head is None:
+            return None
+        turned = math.radians(self.apart.get(view.id, 0.0))
+        packed = base64.b64encode(struct.pack("<2f", math.cos(turned), math.sin(turned)))
+        return RecordedLook(
+            embedder="e",
+            embedder_sha256="0" * 64,
+            strangers_mean=0.0,
+            same_mean=1.0,
+            embedding=packed.decode(),
+            yaw=view.head.yaw,
+            side=90,
+        )
 
     def key(self, view: PlannedView) -> str:
         return f"jobs/{self.id}/out/a1/{view.name}.{self.format.lower()}"

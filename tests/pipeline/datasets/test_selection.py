@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from handlers.character_sheet.likeness import SheetLooks
 from handlers.character_sheet.records import SheetRecords
 from handlers.character_sheet.verdict import judge_sheet
 from handlers.kinds.requirements import LoraFile
@@ -84,7 +85,7 @@ def test_a_face_that_the_base_drew_with_the_persons_lora_passes() -> None:
 def test_scores_are_those_that_were_told_of_the_whole_sheet_where_there_are_any() -> None:
     sheet = MadeSheet(input={"views": VIEWS})
     plan, records = sheet.plan, SheetRecords.of(sheet.records())
-    told = judge_sheet(plan, records, {}, usd=0.1)
+    told = judge_sheet(plan, records, SheetLooks({}), usd=0.1)
     changed = [view.model_copy(update={"match": 0.42}) for view in told.views]
     document = told.model_copy(update={"views": tuple(changed)})
     result = sheet.ended(plan, records)
