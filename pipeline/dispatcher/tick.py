@@ -59,12 +59,13 @@ from pipeline.sheets.cells import read_sheet
 from pipeline.sheets.end_files import EndFilesWriter
 from pipeline.store.conditional import SafeStore
 
-SHEETS_A_TICK = 4
+SHEETS_A_TICK = 2
 """Sheets taken over in one tick after they were begun. Any of them may end there, and then its
-pictures are read and drawn, about two seconds a sheet of ten, while all other jobs wait for the
-next tick. The leases of those left stay as they are, and are due at the next."""
-SHEET_WAIT_S, SHEET_READ_S = 60.0, 15.0
-"""For the sheets of the same tick that come before, and for the pictures of one."""
+pictures are read and drawn, about a second a sheet of ten, while all other jobs wait for the next
+tick. The leases of those left stay as they are, and are due at the next."""
+SHEET_WAIT_S, SHEET_READ_S = 10.0, 3.5
+"""For the sheet of the same tick that comes before, and for the pictures of one, some 35: a tick
+that begins at the end of a scheduled run has 8 s until the platform ends it."""
 
 
 @dataclass(frozen=True)
