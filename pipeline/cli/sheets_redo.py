@@ -13,6 +13,7 @@ from pipeline.batches.named import NamedSheets, sheets_named
 from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.cli.sheets_review import words
+from pipeline.contract.keys import manifest_key
 from pipeline.contract.manifest import parse_manifest
 from pipeline.contract.result import Status
 from pipeline.jobs.quote import Quote, quote
@@ -155,7 +156,8 @@ def _redo_batch(
     for id, why in errors.items():
         output.print_error(why, as_json=as_json, about=id)
     if not as_json:
-        output.print_text(f"{len(answers)} of {len(named.lines)} sheets are made again")
+        would = "would be" if asked.dry_run else "are"
+        output.print_text(f"{len(answers)} of {len(named.lines)} sheets {would} made again")
     if errors:
         raise typer.Exit(1)
 
@@ -173,7 +175,7 @@ def _again(
 ) -> tuple[dict[str, Any], Quote | None]:
     """What is answered, and the estimate. Sends the job unless it is a dry run."""
     document = redo_manifest(sheet, {each.id for each in views}, asked.changes, asked.seed)
-    root = redo_root(sheet)
+    root = redo_root(sheet, lambda id: store.get(manifest_key(id), limit=1) is not None)
     job, there = find_successor(store, root, "r", document, FIRST)
     manifest = parse_manifest(job.body)
     check_reuse(store, manifest, sheet.plan.lora.key if sheet.plan.lora else None)

@@ -78,7 +78,7 @@ def _submit(
     if to_send:
         _tell(name, rows, to_send, whole, budget_usd)
         require_within_budget(whole, budget_usd)
-        _require_yes(len(to_send), yes=yes)
+        require_yes(len(to_send), yes=yes)
     batch = standing or begin_batch(
         store,
         Batch(
@@ -141,7 +141,7 @@ def _tell(
     output.err().print(f"Estimate: {whole.text}; budget: {budget}", soft_wrap=True, markup=False)
 
 
-def _require_yes(count: int, *, yes: bool) -> None:
+def require_yes(count: int, *, yes: bool) -> None:
     """Raises BatchError when nobody agrees or can be asked."""
     if yes or (sys.stdin.isatty() and typer.confirm(f"Send {count} sheets?", err=True)):
         return

@@ -1,6 +1,6 @@
 """The manifest that makes views of an ended sheet again and reuses the others. Pure."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from config.errors import InvalidInput
@@ -49,12 +49,17 @@ def redo_manifest(
     return {**document, "input": given}
 
 
-def redo_root(sheet: EndedSheet) -> str:
+def redo_root(sheet: EndedSheet, is_job: Callable[[str], bool]) -> str:
     """The id that a redo's own is derived from: of a sheet that is a redo itself, the one that its
-    own was derived from."""
+    own was derived from.
+
+    A redo reuses views, or has made all of them again. Then its id alone says it, and that
+    `is_job` there is a job of the id without its ending.
+    """
     base, dash, number = sheet.id.rpartition("-r")
-    is_redo = bool(dash) and bool(base) and number.isascii() and number.isdecimal()
-    return base if is_redo and _request(sheet).reuse is not None else sheet.id
+    if not (dash and base and number.isascii() and number.isdecimal()):
+        return sheet.id
+    return base if _request(sheet).reuse is not None or is_job(base) else sheet.id
 
 
 def _request(sheet: EndedSheet) -> CharacterSheetInput:

@@ -97,6 +97,12 @@ def test_a_redo_that_succeeded_stands_for_its_row(ryla: Ryla, store: SafeStore) 
     assert [redo["state"] for redo in row["redos"]] == ["succeeded", "failed"]
 
 
+def test_a_name_cannot_steer_the_terminal(ryla: Ryla, store: SafeStore) -> None:
+    keep_batch(store, a_batch("A\x1b[31mnn\u202e"))
+
+    assert "A�[31mnn�" in ryla("sheets", "status", "autumn").out
+
+
 def test_watch_ends_with_the_batch(ryla: Ryla, store: SafeStore) -> None:
     keep_batch(store, BATCH)
     for id in (ANN, BOB, CLEO):

@@ -1,12 +1,16 @@
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from config.errors import BatchError
 from pipeline.batches.batch import Batch
+from pipeline.cli.sheets_submit import require_yes
 from pipeline.store.conditional import SafeStore
 from tests.pipeline.cli.conftest import Ryla
 from tests.support.pictures import encoded
@@ -200,6 +204,23 @@ def test_without_a_terminal_it_needs_yes(ryla: Ryla, store: SafeStore, table: Ta
     assert answer.code == 1
     assert "--yes" in answer.err
     assert keys(store) == []
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("word", ["y", "n"])
+def test_a_person_at_a_terminal_is_asked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", Terminal(f"{word}\n"))
+    refusal = nullcontext() if word == "y" else pytest.raises(BatchError, match="nobody agreed")
+    with refusal:
+        require_yes(3, yes=False)
+
+    assert "Send 3 sheets?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from pipeline.sheets.redo import redo_manifest, redo_root
 from tests.pipeline.sheets.test_ended_sheet import result
 from tests.support.sheets import sheet_plan
 
+NOBODY = frozenset[str]().__contains__
+
 
 def sheet(id: str = "ann", **changes: Any) -> EndedSheet:
     given = {"name": "Ann", "reference_images": ["inputs/ann.png"], **changes.pop("input", {})}
@@ -72,6 +74,12 @@ def test_a_redo_of_a_redo_reuses_of_that_one_and_counts_on_from_the_first() -> N
     request = asked(redo_manifest(again, {"back"}))
     assert request.reuse is not None
     assert request.reuse.job == "ann-r2"
-    assert redo_root(again) == "ann"
-    assert redo_root(sheet("ann-r2")) == "ann-r2", "its name alone makes it no redo"
-    assert redo_root(sheet("ann")) == "ann"
+    assert redo_root(again, NOBODY) == "ann"
+    assert redo_root(sheet("ann-r2"), NOBODY) == "ann-r2", "its name alone makes it no redo"
+    assert redo_root(sheet("ann"), NOBODY) == "ann"
+
+
+def test_a_redo_that_made_all_views_again_is_told_by_the_job_that_it_is_named_after() -> None:
+    assert redo_root(sheet("ann-r3"), {"ann"}.__contains__) == "ann"
+    assert redo_root(sheet("ann-r"), {"ann"}.__contains__) == "ann-r"
+    assert redo_root(sheet("ann-rx2"), {"ann"}.__contains__) == "ann-rx2"
