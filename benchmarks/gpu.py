@@ -72,6 +72,21 @@ def pauses(bench: Bench, made: dict[str, Any], count: int) -> None:
     made["short_s"] = spread(times)
 
 
+def restarts(bench: Bench, made: dict[str, Any]) -> None:
+    """ComfyUI ended between two jobs: until it answers, and until the next picture is stored. With
+    `--forks` it is the imported process that the second counts from."""
+    answered, stored = [], []
+    for _ in range(3):
+        bench.end_comfyui()
+        began = time.perf_counter()
+        bench.revive_comfyui()
+        answered.append(time.perf_counter() - began)
+        bench.job("flux-dev", steps=STEPS)
+        stored.append(time.perf_counter() - began)
+    made["forked"] = bench.forked
+    made["restart_s"], made["restart_to_picture_s"] = spread(answered), spread(stored)
+
+
 def faces(bench: Bench, made: dict[str, Any]) -> None:
     made["first_face_job"] = vars(face_job(bench, steps=STEPS))
     runs = [face_job(bench, steps=STEPS) for _ in range(5)]
@@ -107,6 +122,7 @@ GOALS: Mapping[str, tuple[str, float]] = {
     "face_job_beyond_its_parts_s": ("flux-instantid beyond its two parts, s", 0.5),
     "flux_after_faces_beyond_warm_s": ("a picture after another kind, beyond warm, s", 0.5),
     "start_to_first_picture_s": ("process start to first picture, s", 20.0),
+    "restart_to_picture_s": ("restart of ComfyUI to the next picture, s", 8.0),
     "pause_over_median_s": ("longest pause over the median of 50, s", 0.05),
     "save_node_s": ("saving, s of ComfyUI's clock", 0.03),
     "worker_own_ms": ("the worker's own time, ms", 15.0),
@@ -180,6 +196,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(f"{group} …", flush=True)
             if group == "warm":
                 warm(bench, made, step)
+            elif group == "restarts":
+                restarts(bench, made)
             elif group == "faces":
                 faces(bench, made)
             elif group == "pauses":
@@ -209,9 +227,12 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--weights", type=Path, help="made here once; beside ComfyUI by default")
     parser.add_argument("--work", default="out/gpu", help="where outputs go")
     parser.add_argument("--json", type=Path, help="where the figures go too")
-    parser.add_argument("--groups", default="warm,faces,pauses,plain", help="in this order")
+    parser.add_argument(
+        "--groups", default="warm,faces,pauses,plain", help="in this order; restarts too"
+    )
     parser.add_argument("--pictures", type=int, default=50, help="whose pauses are looked at")
     parser.add_argument("--gpu", help="a row of gpus.toml, where none is recognised")
+    parser.add_argument("--forks", action="store_true", help="start ComfyUI by the launcher")
     parser.add_argument("--micro", action="store_true", help="take the micro models of the tests")
     parser.add_argument("--models-file", type=Path, default=None)
     parser.add_argument("--routes-file", type=Path, default=None)

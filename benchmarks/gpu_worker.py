@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from unittest import mock
 
 from config.settings import Settings
 from handlers.comfyui.client import ComfyClient
+from handlers.comfyui.process import ComfyProcess
 from handlers.faces.boxes import Box, Face
 from handlers.faces.match import Calibration
 from handlers.faces.measurement import FaceUse
@@ -120,6 +122,7 @@ class Bench:
             models_file=options.models_file,
             routes_file=options.routes_file,
             gpu=options.gpu,
+            comfyui_forks=options.forks,
             log_level="error",
         )
         self.safe.create(REFERENCE, SITTER)
@@ -186,6 +189,28 @@ class Bench:
         result = None if stored is None else Result.model_validate_json(stored.body)
         if result is None or result.status is not Status.SUCCEEDED:
             raise SystemExit(f"{id} did not succeed: {reply} {result and result.error}")
+
+    @property
+    def _comfyui(self) -> ComfyProcess:
+        context = self.worker._context
+        assert context is not None
+        process = context.server._process
+        assert process is not None
+        return process
+
+    @property
+    def forked(self) -> bool:
+        """Whether ComfyUI runs as a fork of the launcher."""
+        return self._comfyui._launcher is not None
+
+    def end_comfyui(self) -> None:
+        assert self._comfyui.pid is not None
+        os.kill(self._comfyui.pid, signal.SIGKILL)
+        while self._comfyui.running:
+            time.sleep(0.001)
+
+    def revive_comfyui(self) -> None:
+        self._comfyui.ensure_running()
 
     def close(self) -> None:
         self.worker.close()

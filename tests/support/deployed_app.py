@@ -40,7 +40,12 @@ LIFETIMES: dict[str, Any] = {
 ROUTES = """
 [routes.Flux]
 comfyui_flags = ["--allow-faults", "--step-seconds", "0"]
+
+[routes.ZImage]
+comfyui_flags = []
+snapshot = "cpu"
 """
+"""In containers alone: what was deployed has the packaged routes."""
 
 
 @dataclass(frozen=True)

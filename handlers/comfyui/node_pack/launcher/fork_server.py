@@ -22,7 +22,7 @@ from typing import Any
 
 from .attachment import Statement, Unlike, attach, statements
 from .hidden_gpu import HiddenGpu, traces
-from .startup import StartedUp, start_up
+from .startup import StartedUp, UnknownMain, start_up
 
 LOOK_S = 0.05
 """How often a fork is looked at."""
@@ -48,7 +48,8 @@ def main(arguments: Sequence[str] = sys.argv[1:]) -> None:
         if found := traces():
             raise RuntimeError("; ".join(found))
     except (Exception, SystemExit) as error:  # the edge: whatever it was, a plain start follows
-        logging.getLogger(__name__).exception("not imported")
+        unknown = isinstance(error, UnknownMain | Unlike)
+        logging.getLogger(__name__).error("not imported", exc_info=not unknown)
         told.write(json.dumps({"failed": f"{type(error).__name__}: {error}"}) + "\n")
         return
     told.write(json.dumps({"imported": time.monotonic() - began}) + "\n")
