@@ -57,7 +57,7 @@ def test_seeds_are_counted_where_something_is_asked_that_one_may_miss(gate: dict
 
 def test_a_composition_counts_as_often_as_it_may_be_made_again() -> None:
     """For want of a face; where none is needed, only a face is tried again."""
-    gate = {"max_tries": 3, "min_face_match": 0.8}
+    gate = LARGE | {"max_tries": 3, "min_face_match": 0.8}
     once, most = dollars(face("flux-instantid", **gate))
     assert most == pytest.approx(3 * once, rel=0.1)
     assert once < dollars(face("flux-instantid", **gate, allow_no_face=True))[1] < 0.95 * most
