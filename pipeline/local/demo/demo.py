@@ -41,7 +41,7 @@ from pipeline.runtime import load_runtime
 from pipeline.store.conditional import SafeStore, Won, listed
 
 LOOK_SECONDS = 0.2
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 180.0
 PATIENCE_WITH_MODELS_SECONDS = 3600.0
 """With a real ComfyUI, which loads weights and samples."""
 MARKER = ".ryla-demo"
