@@ -19,6 +19,7 @@ from handlers.kinds.base import (
     Work,
 )
 from handlers.kinds.seeds import MAX_SEED, output_seed
+from handlers.policy.disguises import shows_something
 from workflows.graph import Graph
 
 MAX_PIXELS = 2 * 1024 * 1024
@@ -60,6 +61,13 @@ class TextToImageInput(JobInput):
         default=False, description="Write the prompt into the delivered files' metadata."
     )
     nsfw: bool = Field(default=False, description="Use the uncensored checkpoint.")
+
+    @field_validator("prompt")
+    @classmethod
+    def _shows_something(cls, prompt: str) -> str:
+        if not shows_something(prompt):
+            raise ValueError("it has no character that can be seen")
+        return prompt
 
     @field_validator("height")
     @classmethod

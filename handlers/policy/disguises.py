@@ -28,9 +28,23 @@ _FIGURES = (str.maketrans(_SIGNS, "oieastbasiie"), str.maketrans(_SIGNS, "oleast
 _RANGES = ((0x1F1E6, 26), (0x1F150, 26), (0x1F170, 26))
 """Letters without a plain form in Unicode: regional, white on black in circles and in squares."""
 _BOXED = {start + n: chr(ord("a") + n) for start, count in _RANGES for n in range(count)}
+_PICTURES = {
+    0x1F476: " baby ",
+    0x1F466: " child ",
+    0x1F467: " child ",
+    0x1F9D2: " child ",
+    0x1F6B8: " children ",
+}
+"""Signs that models read as these words."""
+_PLAIN = _BOXED | _PICTURES
+_TAGS = {0xE0000 + code: chr(code) for code in range(0x20, 0x7F)}
+"""ASCII that shows nothing."""
+_WEIGHT = re.compile(r": ?[\d.]+ ?(?=[)\]])")
+"""ComfyUI's emphasis, as in `(word:1.2)`."""
 _BLANK_LETTERS = dict.fromkeys((0x115F, 0x1160, 0x3164, 0xFFA0, 0x2800))
 """Signs that count as letters and show nothing."""
 _INVISIBLE = ("Mn", "Me", "Cf")
+_UNSEEN = (*_INVISIBLE, "Cc", "Zs", "Zl", "Zp")
 _TURNED = ("\u202e", "\u2067")
 """What follows is shown from right to left."""
 
@@ -48,10 +62,15 @@ _LONGEST = 40
 def folded(text: str) -> str:
     """Without case, accents, invisible characters and letters' other forms."""
     # A capital in another form is one only after NFKC has told what it is.
-    plain = unicodedata.normalize("NFKC", text.translate(_BOXED)).casefold()
+    plain = unicodedata.normalize("NFKC", text.translate(_PLAIN)).casefold()
     parts = unicodedata.normalize("NFKD", plain.translate(_BLANK_LETTERS))
     visible = "".join(c for c in parts if unicodedata.category(c) not in _INVISIBLE)
     return unicodedata.normalize("NFKC", visible).casefold()
+
+
+def shows_something(text: str) -> bool:
+    """Whether any of it can be seen."""
+    return any(unicodedata.category(c) not in _UNSEEN for c in folded(text))
 
 
 @dataclass(frozen=True)
@@ -163,9 +182,10 @@ class Reader:
 
 
 def _shown(text: str) -> Iterator[str]:
-    """The text, with HTML's names for letters read, and as it is shown from right to left."""
+    """The text, with HTML's names for letters and tags read and without weights, and as it is shown
+    from right to left."""
     yield text
-    read = html.unescape(html.unescape(text))
+    read = _WEIGHT.sub("", html.unescape(html.unescape(text))).translate(_TAGS)
     if read != text:
         yield read
     if any(sign in read for sign in _TURNED):

@@ -23,6 +23,7 @@ _PERSON = (
     "|model|person|female|male|lady"
 )
 _BRACKETED = re.compile(rf"\b(?:[A-Z][a-z]+|{_PERSON}),? ?\( ?(\d{{1,2}}) ?\)")
+_MONTHS = re.compile(r"\b(\d{1,3}) ?(?:months?|weeks?|days?) ?old\b")
 REFUSED = "it combines minors with sexual content"
 
 
@@ -46,7 +47,7 @@ def _names_an_age_below(limit: int, text: str) -> bool:
         number = next(group for group in found.groups() if group)
         if (numbers.get(number) or int(number)) < limit:
             return True
-    return False
+    return any(int(found[1]) < 12 * limit for found in _MONTHS.finditer(text))
 
 
 def _age_in_brackets(text: str) -> bool:

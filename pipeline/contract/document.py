@@ -18,6 +18,9 @@ _PARTS = (b",", b'"', b"[", b"{")
 # First bytes of what is no UTF-8, and what it is.
 _OTHER_FORMS = (
     (b"\x1f\x8b", "compressed with gzip", "Unpack it first; nothing here is unpacked."),
+    (b"\x28\xb5\x2f\xfd", "compressed with zstd", "Unpack it first; nothing here is unpacked."),
+    (b"\xff\xfe\0\0", "UTF-32", "Save it as UTF-8."),
+    (b"{\0\0\0", "UTF-32", "Save it as UTF-8."),
     (b"\xff\xfe", "UTF-16", "Save it as UTF-8."),
     (b"\xfe\xff", "UTF-16", "Save it as UTF-8."),
     (b"{\0", "UTF-16", "Save it as UTF-8."),
@@ -25,6 +28,7 @@ _OTHER_FORMS = (
     (b"\0\0", "UTF-32", "Save it as UTF-8."),
     (b"PK\x03\x04", "a zip archive", "Unpack it first; nothing here is unpacked."),
 )
+_JSON_WORDS = {str: "a text", list: "a list", bool: "true or false", type(None): "null"}
 
 
 def other_form(body: bytes) -> ManifestNotJson | None:
@@ -46,6 +50,8 @@ def read_document(body: bytes, *, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
     other = other_form(body)
     if other is not None:
         raise other
+    if not body or body.isspace():
+        raise ManifestNotJson("the manifest is empty")
     body = body.removeprefix(BOM_UTF8)
     try:
         from_json(body)  # refuses half characters, and nesting that no later reader would take
@@ -60,7 +66,8 @@ def read_document(body: bytes, *, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ManifestNotJson(f"the manifest is not JSON: {clip(str(error))}") from None
     if not isinstance(document, dict):
-        raise ManifestNotJson(f"the manifest is a JSON {type(document).__name__}, not an object")
+        form = _JSON_WORDS.get(type(document), "a number")
+        raise ManifestNotJson(f"the manifest is {form}, not a JSON object")
     return document
 
 

@@ -190,3 +190,9 @@ def test_an_entry_that_was_never_written_can_be_written_later(store: SafeStore) 
 def _body(store: SafeStore, key: str) -> bytes | None:
     stored = store.get(key)
     return None if stored is None else stored.body
+
+
+def test_a_prompt_that_nobody_can_see_is_refused() -> None:
+    with pytest.raises(InvalidField, match="no character that can be seen") as caught:
+        submission({"prompt": "\u200b\u3164"})
+    assert caught.value.field == "prompt"
