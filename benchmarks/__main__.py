@@ -13,9 +13,22 @@ from benchmarks import (
     scale,
     throughput,
     validation,
+    worker_time,
 )
 
-ALL = (client, throughput, latency, delivery, order, scale, loras, validation, api, audit)
+ALL = (
+    client,
+    worker_time,
+    throughput,
+    latency,
+    delivery,
+    order,
+    scale,
+    loras,
+    validation,
+    api,
+    audit,
+)
 
 for benchmark in ALL:
     benchmark.main(sys.argv[1:])

@@ -1,7 +1,7 @@
 """The worker's own time for a warm job: run() less ComfyUI's execution and the store's calls, part
 by part, on any machine.
 
-    python -m benchmarks.worker_time [--jobs N] [--images N] [--png] [--profile]
+    python -m benchmarks.worker_time [--quick] [--jobs N] [--images N] [--png] [--profile]
 
 The worker is ours, over a store in memory; ComfyUI is the stand-in, or a real one with --comfyui.
 The stand-in saves PNG, as foreign graphs do. Unless --png is given, its file is made what our own
@@ -10,6 +10,7 @@ node saves, bare pixels, before the worker reads it, and that time is nobody's.
 
 import argparse
 import cProfile
+import logging
 import pstats
 import statistics
 import sys
@@ -24,6 +25,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from unittest import mock
+
+import structlog
 
 from benchmarks.gpu_worker import Bench, TimedStore
 from benchmarks.setting import goal, machine, row, title
@@ -147,6 +150,7 @@ def _bare(ref: OutputRef, folder: Path) -> OutputRef:
 
 
 def measure(options: argparse.Namespace) -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     title(f"The worker's own time for a job of {options.images}, in ms ({machine()})")
     parts = Parts()
     with ExitStack() as patched, tempfile.TemporaryDirectory(prefix="ryla-bench-") as folder:
@@ -201,7 +205,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--models-file", type=Path, default=None)
     parser.add_argument("--routes-file", type=Path, default=None)
     parser.add_argument("--gpu", help="a row of gpus.toml, where none is recognised")
-    measure(parser.parse_args(arguments))
+    parser.add_argument("--quick", action="store_true", help="fewer jobs")
+    options = parser.parse_args(arguments)
+    options.jobs = min(options.jobs, 10) if options.quick else options.jobs
+    measure(options)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The files that a prompt saved, read from ComfyUI's output folder or over /view."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -70,12 +71,13 @@ def _from_folder(ref: OutputRef, folder: Path) -> bytes:
                 value=f"{ref.subfolder}/{ref.filename}",
             )
         with path.open("rb") as file:
-            body = file.read(MAX_FILE_BYTES + 1)
+            # Asked for as many bytes as it may have, Python would make room for all of them.
+            size = os.fstat(file.fileno()).st_size
+            if size > MAX_FILE_BYTES:
+                raise ComfyProtocolError(f"{ref.filename} has more than {MAX_FILE_BYTES} bytes")
+            return file.read(size)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise _missing(ref, str(error)) from error
-    if len(body) > MAX_FILE_BYTES:
-        raise ComfyProtocolError(f"{ref.filename} has more than {MAX_FILE_BYTES} bytes")
-    return body
 
 
 def _from_view(ref: OutputRef, transport: Transport) -> bytes:

@@ -97,7 +97,7 @@ class PromptSession:
     @property
     def wire_is_good(self) -> bool:
         """Whether the prompt's end came over the socket, so that the next one's will."""
-        return self.tracker.ended and self.wire.is_open
+        return self.tracker.ended
 
     def take_back(self) -> None:
         """Nobody waits for the prompt any more, nor for the next one. The last comes first, or

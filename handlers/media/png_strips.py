@@ -17,6 +17,8 @@ from handlers.media import png
 
 STRIPS = 16
 """However many cores there are, so that a file does not depend on the machine."""
+THREADS = 8
+"""At most: starting one costs as much as it saves with more."""
 LEVEL = 1
 RGB = 3
 _SUB = 1
@@ -45,8 +47,8 @@ def chunks(
         raise ValueError(f"{len(pixels)} bytes are not {width} x {height} pixels of RGB")
     rows = import_module("numpy").frombuffer(pixels, "uint8").reshape(height, width * RGB)
     edges = [height * at // strips for at in range(strips + 1)]
-    parts = [rows[first:last] for first, last in pairwise(edges) if first < last]
-    with ThreadPoolExecutor(min(strips, os.cpu_count() or 1) + 1) as pool:
+    parts = [rows[first:last] for first, last in pairwise(edges)]
+    with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
         checked = pool.submit(require_digest, pixels, sha256)
         packed = list(pool.map(_packed, parts))
         checked.result()

@@ -5,7 +5,8 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
@@ -30,6 +31,8 @@ from pipeline.worker.residency import Residency, beside
 from workflows.graph import Graph
 from workflows.node_pack import CLASSES, EVICTS, Attention, with_own_nodes
 
+_PUT_AWAY = "put-away-"
+"""Begins the name of a folder that is being deleted."""
 LET_GO_SECONDS = 5.0
 """How long a prompt that was given up may still hold ComfyUI when the next job comes."""
 
@@ -75,7 +78,6 @@ class ComfyServer:
         self.broken = False
         """Whether it did not come up when a job last asked for it."""
         self._tidier = ThreadPoolExecutor(1, thread_name_prefix="clear")
-        self._clearing: Future[None] | None = None
 
     def prepare(self) -> None:
         """Import ComfyUI where there is no GPU yet, for `start` to fork it; nothing without
@@ -121,7 +123,6 @@ class ComfyServer:
         It is asked only where the last prompt's socket does not tell already that it is well.
         Raises ComfyDied or ComfyStartFailed.
         """
-        self._await_cleared()  # the job may upload the same pictures, or be the same job
         if self._process is None or self._is_well(self._process):
             return
         self.broken = True  # until it is seen to run
@@ -181,19 +182,22 @@ class ComfyServer:
         return self._client
 
     def clear(self, job_id: str, uploads: Iterable[str]) -> None:
-        """Remove a job's files, which nobody reads again, where the folders are ours: behind the
-        job, and before the next one.
+        """Remove a job's files, which nobody reads again, where the folders are ours.
 
-        A worker may live for days, and its disk is small.
+        A worker may live for days, and its disk is small. Outputs are put away at once, so that
+        another attempt finds none of them, and are deleted behind the job.
         """
-        if self._process is not None:
-            self._await_cleared()
-            self._clearing = self._tidier.submit(_clear, self._process, job_id, list(uploads))
-
-    def _await_cleared(self) -> None:
-        if self._clearing is not None:
-            self._clearing.result()
-            self._clearing = None
+        if self._process is None:
+            return
+        inputs = self._process.input_folder.resolve()
+        for name in uploads:
+            path = (inputs / name).resolve()
+            if path.is_relative_to(inputs):
+                path.unlink(missing_ok=True)
+        away = self._process.output_folder / f"{_PUT_AWAY}{uuid4().hex}"
+        with suppress(FileNotFoundError):
+            (self._process.output_folder / "ryla" / job_id).rename(away)
+            self._tidier.submit(shutil.rmtree, away, ignore_errors=True)
 
     def stop(self) -> None:
         self._tidier.shutdown()
@@ -203,18 +207,6 @@ class ComfyServer:
             self._probe.stop()
         if self._process is not None:
             self._process.stop()
-
-
-def _clear(process: ComfyProcess, job_id: str, uploads: Iterable[str]) -> None:
-    inputs = process.input_folder.resolve()
-    try:
-        for name in uploads:
-            path = (inputs / name).resolve()
-            if path.is_relative_to(inputs):
-                path.unlink(missing_ok=True)
-    except OSError as error:
-        structlog.get_logger(__name__).warning("not_cleared", job=job_id, error=str(error))
-    shutil.rmtree(process.output_folder / "ryla" / job_id, ignore_errors=True)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from config.errors import (
 )
 from handlers.comfyui.client import ComfyClient
 from handlers.comfyui.prompt import Prompt, Waits
-from handlers.comfyui.transport import Transport
+from handlers.comfyui.transport import MAX_FILE_BYTES, Transport
 from handlers.kinds.base import Pixels, PromptRun
 from tests.support.recordings import NAMES, Recording, http_probes, recording
 from tests.support.replay_server import Faults, ReplayServer
@@ -212,6 +212,17 @@ def test_outputs_are_read_from_the_output_folder_when_it_is_ours(tmp_path: Path)
             result = run(client, session)
         assert "GET /view" not in server.requests
     assert [file.body for file in result.files] == [b"mp4"]
+
+
+def test_a_file_that_is_larger_than_any_output_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "p_00001_.rgb").open("wb") as sparse:
+        sparse.truncate(MAX_FILE_BYTES + 1)
+    with (
+        ReplayServer(altered(bare(b"12"))) as server,
+        ComfyClient(server.url, waits=WAITS, output_folder=tmp_path) as client,
+        pytest.raises(ComfyProtocolError, match="more than"),
+    ):
+        run(client)
 
 
 def test_a_file_missing_from_the_output_folder_is_outputs_missing(tmp_path: Path) -> None:

@@ -62,3 +62,8 @@ def test_equal_pixels_give_equal_bytes() -> None:
 def test_pixels_of_another_size_are_refused(size: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="pixels of RGB"):
         encode(b"\0" * 9, *size)
+
+
+def test_no_pixels_are_no_picture() -> None:
+    with pytest.raises(ValueError, match="pixels of RGB"):
+        encode(b"", 0, 0)

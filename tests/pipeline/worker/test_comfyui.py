@@ -221,18 +221,16 @@ def test_a_job_leaves_no_files_behind(tmp_path: Path) -> None:
     assert (tmp_path / "outside.png").exists()
 
 
-def test_a_job_s_files_are_gone_before_the_next_job_begins(tmp_path: Path) -> None:
+def test_a_job_s_files_are_out_of_its_next_attempt_s_way_at_once(tmp_path: Path) -> None:
     server = ComfyServer(Settings(), work_dir=tmp_path, environ=os.environ)
-    server.start()
-    try:
-        outputs = tmp_path / "output/ryla"
-        for number in range(400):
-            (outputs / f"job-1/a{number}").mkdir(parents=True)
+    outputs = tmp_path / "output"
+    for attempt in (1, 2):
+        (outputs / f"ryla/job-1/a{attempt}").mkdir(parents=True)
         server.clear("job-1", [])
-        server.ensure_running()
-        assert list(outputs.iterdir()) == []
-    finally:
-        server.stop()
+        assert not (outputs / "ryla/job-1").exists()
+    server.clear("job-1", [])
+    server.stop()
+    assert [path.name for path in outputs.iterdir()] == ["ryla"]
     assert not [each for each in enumerate_threads() if each.name.startswith("clear")]
 
 
