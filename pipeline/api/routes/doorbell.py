@@ -121,7 +121,11 @@ async def _body(request: Request, within_s: float) -> bytes:
             async for part in request.stream():
                 size += len(part)
                 if size > MAX_BODY:
-                    raise BodyTooLarge(f"a message has at most {MAX_BODY} bytes", value=size)
+                    raise BodyTooLarge(
+                        f"a message has at most {MAX_BODY} bytes",
+                        value=size,
+                        hint="Send none: it only says that there is work.",
+                    )
                 parts.append(part)
     except TimeoutError:
         raise RequestTooSlow(f"the body did not arrive within {within_s:g} s") from None

@@ -83,6 +83,7 @@ def test_a_body_ends_somewhere(client: TestClient, rings: list[str | None]) -> N
     assert client.post(PATH, content=b"x" * MAX_BODY).status_code == 202
     reply = client.post(PATH, content=b"x" * (MAX_BODY + 1))
     assert (reply.status_code, reply.json()["code"]) == (413, "body_too_large")
+    assert "picture" not in reply.json()["hint"]
     assert rings == [None]
 
 
