@@ -1,4 +1,5 @@
-"""The child of intake_process.py: takes pictures in, one after the other, until its input ends.
+"""The child of intake_process.py: takes pictures in, one after the other, until its input ends. Its
+argument names what becomes of them.
 
 Both ways a message is its length in four bytes, then its bytes. An answer begins with one byte:
 "+" before the extension, a line break and the picture, "-" before what InvalidInput says, as JSON.
@@ -7,18 +8,24 @@ Both ways a message is its length in four bytes, then its bytes. An answer begin
 import json
 import resource
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 import pillow_heif
 
 from config.errors import InvalidInput
 from handlers.media.submitted import intake
+from handlers.media.thumbnails import thumbnail
 
 MEMORY_BYTES = 512 * 2**20
 """Of address space, beyond what the child begins with."""
 CPU_S = 10
 """For one picture."""
+TASKS: Mapping[str, Callable[[bytes], tuple[str, bytes]]] = MappingProxyType(
+    {"intake": intake, "thumbnail": thumbnail}
+)
 
 
 class Stream(Protocol):
@@ -44,7 +51,7 @@ def write_message(stream: Stream, *parts: bytes) -> None:
     stream.flush()
 
 
-def main() -> None:
+def main(task: str) -> None:
     pillow_heif.options.DECODE_THREADS = 1  # each of them would take memory of its own
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     most = pages * resource.getpagesize() + MEMORY_BYTES
@@ -52,7 +59,7 @@ def main() -> None:
     while (body := read_message(sys.stdin.buffer)) is not None:
         _allow_cpu(CPU_S)
         try:
-            extension, picture = intake(body)
+            extension, picture = TASKS[task](body)
         except InvalidInput as error:
             said = json.dumps({"message": error.message, "hint": error.hint})
             write_message(sys.stdout.buffer, b"-", said.encode())
@@ -70,4 +77,4 @@ def _allow_cpu(seconds: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])

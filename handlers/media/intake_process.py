@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from threading import Lock, Timer
 from typing import Protocol, cast
@@ -68,14 +69,22 @@ class Patience:
                 raise PictureAbandoned
 
 
+class Task(StrEnum):
+    """What becomes of a picture, as the child names it."""
+
+    INTAKE = "intake"
+    THUMBNAIL = "thumbnail"
+
+
 class _Child(SupervisedProcess):
-    def __init__(self) -> None:
+    def __init__(self, task: Task) -> None:
         # Nothing of this process's environment, in which secrets are.
         path = os.pathsep.join(str(Path(each).absolute()) for each in sys.path)
+        self._task = task
         super().__init__(log=deque(maxlen=20), grace_s=0.0, env={"PYTHONPATH": path})
 
     def start(self) -> None:
-        self.spawn((sys.executable, "-m", "handlers.media.intake_child"), dialogue=True)
+        self.spawn((sys.executable, "-m", "handlers.media.intake_child", self._task), dialogue=True)
 
     def ask(self, body: bytes) -> bytes | None:
         """None if it ended without an answer."""
@@ -104,8 +113,12 @@ class IntakeProcess:
     """Starts its child at the first picture. From any thread; to be closed."""
 
     wall_s: float = WALL_S
-    _child: _Child = field(default_factory=_Child)
+    task: Task = Task.INTAKE
+    _child: _Child = field(init=False)
     _turn: Lock = field(default_factory=Lock)
+
+    def __post_init__(self) -> None:
+        self._child = _Child(self.task)
 
     def intake(self, body: bytes, patience: Patience | None = None) -> tuple[str, bytes]:
         """Raises InvalidInput, or PictureAbandoned once the patience is over."""

@@ -36,6 +36,10 @@ _STRIP = 128
 """Rows that are scaled at a time."""
 
 
+Write = Callable[[FileFormat, Image.Image], tuple[str, bytes]]
+"""Extension and bytes of what becomes of a decoded picture, of which it knows the format."""
+
+
 class Source(Protocol):
     """A picture whose header was read. Anything else may raise one of UNREADABLE."""
 
@@ -111,6 +115,14 @@ def intake(body: bytes) -> tuple[str, bytes]:
     """Extension and bytes of a submitted picture, decoded, turned upright and written anew.
 
     Nothing but pixels survives: no EXIF, no colour profile, no second file behind the first.
+    Raises as `taken_in`.
+    """
+    return taken_in(body, _whole)
+
+
+def taken_in(body: bytes, write: Write) -> tuple[str, bytes]:
+    """What `write` makes of a picture that was decoded within bounds and turned upright.
+
     Raises InvalidInput: for too many bytes or pixels, an animation, a damaged picture, a format
     that is not read, and what is no picture.
     """
@@ -119,8 +131,7 @@ def intake(body: bytes) -> tuple[str, bytes]:
     try:
         upright = ImageOps.exif_transpose(_kept(_opened(body, found)))
         upright.info.pop("icc_profile", None)
-        fmt = _written_as(found, upright)
-        return EXTENSION[fmt], encode(upright, fmt, xmp=None)
+        return write(found, upright)
     except MemoryError:
         raise InvalidInput(
             f"the {found.name} picture takes more memory than a picture may",
@@ -132,6 +143,11 @@ def intake(body: bytes) -> tuple[str, bytes]:
             f"not a picture that can be read: a {found.name} that is damaged or cut off",
             hint="Open it, save it again as PNG or JPEG, and send that.",
         ) from None
+
+
+def _whole(found: FileFormat, image: Image.Image) -> tuple[str, bytes]:
+    fmt = _written_as(found, image)
+    return EXTENSION[fmt], encode(image, fmt, xmp=None)
 
 
 def require_bytes(body: bytes) -> None:

@@ -9,6 +9,7 @@
     intake/<tenant>/<sha256>                          who sent that picture over HTTP
     reviews/<id>.json                                 what a person says of a character sheet
     exports/<id>/<sha256>.zip                         what a LoRA can be trained on, made of it
+    thumbs/<sha256>.webp                              a small copy of the picture of that sha256
     outbox/<name>.json                                an event of rejected/<name>.json still owed
 
 Scheduling reads these keys, so what it needs stands in them, and LIST shows the highest priorities
@@ -32,6 +33,7 @@ DEPLOYS = "deploys/"
 BATCHES = "batches/"
 REVIEWS = "reviews/"
 EXPORTS = "exports/"
+THUMBS = "thumbs/"
 
 MAX_BYTES = 256 * 1024
 """Of a manifest. What is larger is not read."""
@@ -171,6 +173,11 @@ def cell_key(id: str, name: str) -> str:
 def export_key(id: str, sha256: str) -> str:
     """Of a dataset's zip that has this sha256, in hex."""
     return f"{EXPORTS}{id}/{sha256}.zip"
+
+
+def thumb_key(sha256: str) -> str:
+    """Of the small copy of the picture that has this sha256, in hex."""
+    return f"{THUMBS}{sha256}.webp"
 
 
 def review_key(id: str) -> str:

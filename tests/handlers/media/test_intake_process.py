@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from config.errors import InvalidInput
-from handlers.media.intake_process import IntakeProcess, Patience, PictureAbandoned
+from handlers.media.intake_process import IntakeProcess, Patience, PictureAbandoned, Task
 from handlers.media.submitted import MAX_INTAKE_BYTES, intake
+from handlers.media.thumbnails import thumbnail
 from tests.support.pictures import encoded, plain_webp
 
 HEAVY = plain_webp(4400, 4400)
@@ -26,6 +27,11 @@ def test_the_child_answers_as_the_function_does_and_stays(process: IntakeProcess
     child = process._child.pid
     assert process.intake(SMALL) == intake(SMALL)
     assert process._child.pid == child
+
+
+def test_a_child_of_another_task_makes_thumbnails() -> None:
+    with closing(IntakeProcess(task=Task.THUMBNAIL)) as process:
+        assert process.intake(SMALL) == thumbnail(SMALL)
 
 
 def test_a_refusal_comes_with_its_hint(process: IntakeProcess) -> None:
