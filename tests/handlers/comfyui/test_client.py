@@ -533,6 +533,16 @@ def test_prompts_share_one_socket_for_as_long_as_they_end_over_it() -> None:
         assert not [each for each in server.requests if each.startswith("GET /history/")]
 
 
+def test_a_client_that_is_closed_closes_the_socket_that_it_kept() -> None:
+    with replaying() as (_, client):
+        run(client)
+        wire = client._kept
+        assert wire is not None
+        assert wire.is_open
+        client.close()
+        assert not wire.is_open
+
+
 def test_a_socket_that_was_closed_between_prompts_is_replaced_before_the_next_post() -> None:
     with replaying() as (server, client):
         run(client, prompt_id="p0")
