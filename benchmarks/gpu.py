@@ -16,7 +16,7 @@ import pstats
 import statistics
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,9 @@ def start_and_first(bench: Bench, made: dict[str, Any]) -> None:
 
 
 def warm(bench: Bench, made: dict[str, Any], floor_s: float) -> None:
+    made["settled_s"] = bench.settle()
     runs = [bench.job("flux-dev", steps=STEPS) for _ in range(8)]
+    made["warm_sampled"] = bench.sampled
     made["warm_flux_s"] = spread(each.seconds for each in runs)
     made["warm_flux_execution_s"] = spread(each.execution for each in runs)
     made["warm_flux_over_floor"] = middle(each.seconds for each in runs) / (STEPS * floor_s)
@@ -110,6 +112,52 @@ def faces(bench: Bench, made: dict[str, Any]) -> None:
         made["flux_after_faces_beyond_warm_s"] = middle(after) - made["warm_flux_s"][1]
 
 
+def loras(bench: Bench, made: dict[str, Any]) -> None:
+    """A to B, B to A and off, each beyond the median of pictures whose LoRA stays."""
+    for name, body in gpu_weights.loras().items():
+        bench.safe.create(f"loras/{name}.safetensors", body)
+    bench.job("flux-lora", steps=STEPS, lora_name=gpu_weights.LORAS[0])
+    bench.job("flux-lora", steps=STEPS, lora_name=gpu_weights.LORAS[1])
+    stays = [
+        bench.job("flux-lora", steps=STEPS, lora_name=gpu_weights.LORAS[1]).seconds
+        for _ in range(4)
+    ]
+    switched = [
+        bench.job("flux-lora", steps=STEPS, lora_name=gpu_weights.LORAS[at % 2]).seconds
+        for at in range(8)
+    ]
+    off = [bench.job("flux-dev", steps=STEPS).seconds for _ in range(2)]
+    made["lora_stays_s"], made["lora_switched_s"] = spread(stays), spread(switched)
+    made["lora_off_s"] = off
+    made["lora_switch_beyond_warm_s"] = middle(switched) - middle(stays)
+
+
+SIZES = ((832, 1216), (1216, 832), (768, 1344), (1152, 896))
+
+
+def shapes(bench: Bench, made: dict[str, Any]) -> None:
+    """The first picture of each new size, beyond the second."""
+    beyond = []
+    for width, height in SIZES:
+        first, second = (
+            bench.job("flux-dev", steps=STEPS, width=width, height=height).seconds for _ in range(2)
+        )
+        beyond.append(first - second)
+    made["new_shape_beyond_second_s"] = beyond
+
+
+def few(bench: Bench, made: dict[str, Any]) -> None:
+    """Four steps, as Schnell takes: of dev, whose arithmetic is the same but for the guidance."""
+    made["four_steps_s"] = spread(bench.job("flux-dev", steps=4).seconds for _ in range(8))
+
+
+def z_image(bench: Bench, made: dict[str, Any]) -> None:
+    made["z_image_first_s"] = [bench.job("z-image-turbo", steps=8).seconds for _ in range(2)]
+    bench.settle()
+    made["z_image_s"] = spread(bench.job("z-image-turbo", steps=8).seconds for _ in range(8))
+    made["z_image_sampled"] = bench.sampled
+
+
 def sum_of(parts: Mapping[str, float]) -> float:
     return sum(value for name, value in parts.items() if name != "first_step")
 
@@ -118,6 +166,14 @@ def middle(values: Iterable[float]) -> float:
     return statistics.median(list(values))
 
 
+GROUPS: Mapping[str, Callable[[Bench, dict[str, Any]], None]] = {
+    "faces": faces,
+    "few": few,
+    "loras": loras,
+    "restarts": restarts,
+    "shapes": shapes,
+    "z-image": z_image,
+}
 GOALS: Mapping[str, tuple[str, float]] = {
     "face_job_beyond_its_parts_s": ("flux-instantid beyond its two parts, s", 0.5),
     "flux_after_faces_beyond_warm_s": ("a picture after another kind, beyond warm, s", 0.5),
@@ -167,7 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     groups: Sequence[str] = options.groups.split(",")
     if not options.micro:
         began = time.perf_counter()
-        size = gpu_weights.make(options.weights)
+        size = gpu_weights.make(options.weights, options.sets.split(","))
         print(f"{size / 1e9:.1f} GB of weights in {time.perf_counter() - began:.0f} s", flush=True)
         make_faces(options.comfyui)
     step = sustained_step_s()
@@ -181,7 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     def saved() -> None:
         _save(options.json, made)
 
-    bench = Bench(options, folder / "worker")
+    bench = Bench(options, folder / "worker", options.route)
     context = bench.worker._context
     assert context is not None
     made["comfyui"], made["device"] = context.comfy.comfyui_version, context.comfy.device
@@ -190,18 +246,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         context.server.attention,
     )
     try:
-        start_and_first(bench, made)
+        if options.route == "Flux":
+            start_and_first(bench, made)
         saved()
         for group in groups:
             print(f"{group} …", flush=True)
             if group == "warm":
                 warm(bench, made, step)
-            elif group == "restarts":
-                restarts(bench, made)
-            elif group == "faces":
-                faces(bench, made)
             elif group == "pauses":
                 pauses(bench, made, options.pictures)
+            elif group in GROUPS:
+                GROUPS[group](bench, made)
             saved()
     finally:
         bench.close()
@@ -225,6 +280,8 @@ def _options() -> argparse.ArgumentParser:
         "--python", type=Path, default=Path(sys.executable), help="ComfyUI's Python"
     )
     parser.add_argument("--weights", type=Path, help="made here once; beside ComfyUI by default")
+    parser.add_argument("--sets", default="flux,faces", help="which weights: flux, faces, z-image")
+    parser.add_argument("--route", default="Flux", help="whose worker")
     parser.add_argument("--work", default="out/gpu", help="where outputs go")
     parser.add_argument("--json", type=Path, help="where the figures go too")
     parser.add_argument(

@@ -7,15 +7,16 @@ good for timing as fresh ones and a hundred times quicker to make.
 import json
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import FileIO
+from itertools import accumulate, pairwise
 from pathlib import Path
 from random import Random
 
-from tests.comfyui.micro import flux, instantid, sdxl, text, vae
-from tests.comfyui.micro.shapes import Shapes, under
+from tests.comfyui.micro import flux, instantid, sdxl, text, vae, zimage
+from tests.comfyui.micro.shapes import Shapes, lora, under
 
 BLOCK = 1 << 26
 """Random halves that tensors are cut from."""
@@ -30,16 +31,27 @@ class MadeUp:
     bfloat16: bool = False
 
 
-def files() -> Mapping[str, MadeUp]:
-    """Path under models/ → what is in it: Flux dev, and SDXL with InstantID."""
-    clip, clip_g = text.clip_l(12, 768, inner=4), text.clip_g(32, 1280, inner=4)
+def files(sets: Collection[str] = ("flux", "faces")) -> Mapping[str, MadeUp]:
+    """Path under models/ → what is in it: Flux dev, SDXL with InstantID, or Z-Image-Turbo. The VAE
+    of Flux is Z-Image's too."""
+    made = {"flux": _flux, "faces": _faces, "z-image": _z_image}
+    return {path: file for name in sets for path, file in made[name]().items()}
+
+
+def _flux() -> Mapping[str, MadeUp]:
     return {
         "diffusion_models/flux1-dev.safetensors": MadeUp(
             flux.flux(guidance=True, sizes=flux.REAL), bfloat16=True
         ),
         "text_encoders/t5xxl_fp16.safetensors": MadeUp(text.t5(24, 4096, 64, 10240)),
-        "text_encoders/clip_l.safetensors": MadeUp(clip),
+        "text_encoders/clip_l.safetensors": MadeUp(text.clip_l(12, 768, inner=4)),
         "vae/ae.safetensors": MadeUp(vae.vae(flux.LATENT, 128)),
+    }
+
+
+def _faces() -> Mapping[str, MadeUp]:
+    clip, clip_g = text.clip_l(12, 768, inner=4), text.clip_g(32, 1280, inner=4)
+    return {
         "checkpoints/sd_xl_base_1.0.safetensors": MadeUp(
             {
                 **under("model.diffusion_model.", sdxl.unet(sdxl.REAL)),
@@ -53,13 +65,54 @@ def files() -> Mapping[str, MadeUp]:
     }
 
 
-def make(models: Path) -> int:
+def _z_image() -> Mapping[str, MadeUp]:
+    return {
+        "diffusion_models/z_image_turbo_bf16.safetensors": MadeUp(
+            zimage.z_image(zimage.REAL), bfloat16=True
+        ),
+        "text_encoders/qwen_3_4b.safetensors": MadeUp(text.qwen(text.QWEN_3_4B)),
+        "vae/z-image-ae.safetensors": MadeUp(vae.vae(flux.LATENT, 128)),
+    }
+
+
+LORA_RANK = 16
+LORAS = ("ann", "bea")
+
+
+def loras() -> Mapping[str, bytes]:
+    """Two LoRAs for each of Flux's 228 linears but those of modulation, as ai-toolkit writes them:
+    110 MB each."""
+    blocks = flux.flux(guidance=True, sizes=flux.REAL)
+    linears = {
+        name.removesuffix(".weight"): (shape[1], shape[0])
+        for name, shape in blocks.items()
+        if "_blocks." in name and name.endswith(".weight") and "mod" not in name
+    }
+    shapes = lora(linears, rank=LORA_RANK)
+    return {name: _file(shapes, at) for at, name in enumerate(LORAS)}
+
+
+def _file(shapes: Shapes, seed: int) -> bytes:
+    sizes = [2 * math.prod(shape) for shape in shapes.values()]
+    ends = [0, *accumulate(sizes)]
+    header = {
+        name: {"dtype": "BF16", "shape": shape, "data_offsets": (start, end)}
+        for (name, shape), (start, end) in zip(shapes.items(), pairwise(ends), strict=True)
+    }
+    told = json.dumps(header).encode()
+    told += b" " * (-len(told) % 8)
+    drawn = bytearray(Random(seed).randbytes(ends[-1]))
+    drawn[1::2] = drawn[1::2].translate(bytes(HIGH_BYTES[True][value % 4] for value in range(256)))
+    return struct.pack("<Q", len(told)) + told + bytes(drawn)
+
+
+def make(models: Path, sets: Collection[str] = ("flux", "faces")) -> int:
     """Write what is not there yet. Returns the bytes of all."""
     blocks = {bfloat16: _random_block(bfloat16) for bfloat16 in HIGH_BYTES}
     with ThreadPoolExecutor(WRITERS) as pool:
         written = [
             pool.submit(_write, models / name, made, blocks[made.bfloat16])
-            for name, made in files().items()
+            for name, made in files(sets).items()
         ]
         return sum(each.result() for each in written)
 

@@ -91,6 +91,8 @@ class Gpu(Row):
     bandwidth_gbps: Positive | None = None
     """Of its memory, in 10**9 bytes a second."""
     measured: Measured | None = None
+    speed: Literal["stock", "eager", "compiled"] = "stock"
+    """How routes that say `measured` are sampled on it."""
     aliases: tuple[str, ...] = ()
     """Other names that may be asked for in routes.toml."""
     reports: tuple[str, ...] = ()
@@ -181,6 +183,9 @@ class Route(Row):
     """How long a worker without work stays loaded."""
     comfyui_flags: tuple[str, ...] = ()
     """Further arguments of ComfyUI's main.py."""
+    speed: Literal["measured", "stock", "eager", "compiled"] = "measured"
+    """How models are kept and steps computed (workflows.node_pack.Speed), or `measured`: as
+    gpus.toml has it for the card."""
     snapshot: Literal["off", "cpu", "gpu"] = "off"
     """What a container's image of memory holds, from which the next one starts."""
 

@@ -1,15 +1,21 @@
 """Our own nodes in the place of ComfyUI's, where the server has them. handlers/comfyui/node_pack is
 what ComfyUI loads; a graph means the same with either."""
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
 
 from workflows.graph import Graph, Link, Node
 
+LOAD_CHECKPOINT = "RylaLoadCheckpoint"
+LOAD_DIFFUSION_MODEL = "RylaLoadDiffusionModel"
+LORA = "RylaLora"
 MODEL_OPTIONS = "RylaModelOptions"
 SAVE_PIXELS = "RylaSavePixels"
 EVICTS = "ryla_evicts"
 """In the extra data of a prompt: weights that ComfyUI holds are let go by it."""
-CLASSES = frozenset({MODEL_OPTIONS, SAVE_PIXELS})
+CLASSES = frozenset({LOAD_CHECKPOINT, LOAD_DIFFUSION_MODEL, LORA, MODEL_OPTIONS, SAVE_PIXELS})
 
 _FACE = "ApplyInstantIDAdvanced"
 
@@ -21,12 +27,66 @@ class Attention(StrEnum):
     TORCH = "torch"
 
 
-def with_own_nodes(graph: Graph, attention: Attention) -> Graph:
+class Speed(StrEnum):
+    """How steps are computed. The node pack has the same words."""
+
+    STOCK = "stock"
+    """Models are loaded, kept and patched by ComfyUI."""
+    EAGER = "eager"
+    """Models are read straight to the card and stay there, and LoRAs are merged where they lie;
+    the arithmetic is ComfyUI's."""
+    COMPILED = "compiled"
+    """The same, and blocks of transformers compiled, once that was done while nothing waited."""
+
+
+OWN_LOADERS: Mapping[str, str] = MappingProxyType(
+    {"UNETLoader": LOAD_DIFFUSION_MODEL, "CheckpointLoaderSimple": LOAD_CHECKPOINT}
+)
+READS_NO_WEIGHTS = frozenset(
+    {
+        "ApplyInstantIDAdvanced",
+        "CLIPLoader",
+        "CLIPTextEncode",
+        "CheckpointLoaderSimple",
+        "ConditioningZeroOut",
+        "ControlNetLoader",
+        "DualCLIPLoader",
+        "EmptyLatentImage",
+        "EmptySD3LatentImage",
+        "FeatherMask",
+        "FluxGuidance",
+        "ImageBatch",
+        "ImageCompositeMasked",
+        "ImageCrop",
+        "ImageScale",
+        "InstantIDFaceAnalysis",
+        "InstantIDModelLoader",
+        "KSampler",
+        "LoadImage",
+        "LoraLoaderModelOnly",
+        "ModelSamplingAuraFlow",
+        "SaveImage",
+        "SetLatentNoiseMask",
+        "SolidMask",
+        "UNETLoader",
+        "VAEDecode",
+        "VAEEncode",
+        "VAELoader",
+    }
+)
+"""Classes that leave a model's weights alone. Ours lie merged with the LoRA of the latest prompt
+until the next one is sampled; a node that reads them in between, to merge two models or to save
+one, must find ComfyUI's own."""
+
+
+def with_own_nodes(graph: Graph, attention: Attention, speed: Speed = Speed.STOCK) -> Graph:
     """The same graph with our nodes: pixels are saved bare, and each sampler's model gets the
     options of this card. Ids stay; what stands before a sampler has the sampler's and `-model`. A
-    picture that goes on from where it is saved, as ComfyUI 0.33 lets it, is saved by ComfyUI."""
+    picture that goes on from where it is saved, as ComfyUI 0.33 lets it, is saved by ComfyUI. At
+    any speed but the stock one models and LoRAs are loaded by our own nodes too."""
     own = Graph()
     own.extra_data = graph.extra_data
+    fast = speed is not Speed.STOCK and all(node.class_type in READS_NO_WEIGHTS for node in graph)
     linked = {
         value.node for node in graph for value in node.inputs.values() if isinstance(value, Link)
     }
@@ -43,8 +103,25 @@ def with_own_nodes(graph: Graph, attention: Attention) -> Graph:
             )
             own.add("KSampler", id=node.id, **{**node.inputs, "model": model.out()})
         else:
-            own.add(node.class_type, id=node.id, **node.inputs)
+            class_type, inputs = (
+                at_speed(node.class_type, node.inputs, speed)
+                if fast
+                else (node.class_type, node.inputs)
+            )
+            own.add(class_type, id=node.id, **inputs)
     return own
+
+
+def at_speed(
+    class_type: str, inputs: Mapping[str, Any], speed: Speed
+) -> tuple[str, Mapping[str, Any]]:
+    """The class and inputs of our node in the place of one that loads a model or a LoRA."""
+    if class_type == "LoraLoaderModelOnly":
+        return LORA, inputs
+    if class_type not in OWN_LOADERS or inputs.get("weight_dtype", "default") != "default":
+        return class_type, inputs
+    kept = {name: value for name, value in inputs.items() if name != "weight_dtype"}
+    return OWN_LOADERS[class_type], {**kept, "speed": speed.value}
 
 
 def _needs_options(graph: Graph, sampler: Node, attention: Attention) -> bool:

@@ -47,7 +47,8 @@ def _file(ref: OutputRef, body: bytes) -> OutputFile:
     if len(body) != 3 * told.width * told.height:
         raise _missing(ref, f"{len(body)} bytes are not {told.width} x {told.height} pixels")
     name = f"{ref.filename.removesuffix('.rgb')}.png"
-    return OutputFile(ref.node, name, Pixels(told.width, told.height, body, told.sha256))
+    pixels = Pixels(told.width, told.height, body, told.sha256, told.sampled)
+    return OutputFile(ref.node, name, pixels)
 
 
 def check_complete(classes: Mapping[str, str], files: Iterable[OutputFile]) -> None:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Final, Literal
 
@@ -64,6 +64,8 @@ class PixelsRef:
     height: int
     sha256: str
     """Of the file, in hex."""
+    sampled: Mapping[str, int] = field(default_factory=dict)
+    """Steps since the picture before it, by how they were computed."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +193,7 @@ def output_refs(outputs: Mapping[str, Any]) -> Sequence[OutputRef]:
     Files of type `temp` are previews that ComfyUI clears: not outputs.
     """
     return [
-        OutputRef(node, item["filename"], _text(item.get("subfolder")), _pixels(item.get("pixels")))
+        OutputRef(node, item["filename"], _text(item.get("subfolder")), _pixels(item))
         for node, shown in outputs.items()
         if isinstance(shown, dict)
         for items in shown.values()
@@ -203,13 +205,19 @@ def output_refs(outputs: Mapping[str, Any]) -> Sequence[OutputRef]:
     ]
 
 
-def _pixels(told: object) -> PixelsRef | None:
+def _pixels(item: Mapping[str, Any]) -> PixelsRef | None:
+    told = item.get("pixels")
     if not isinstance(told, dict):
         return None
     width, height, digest = told.get("width"), told.get("height"), told.get("sha256")
     if not (isinstance(width, int) and isinstance(height, int) and isinstance(digest, str)):
         return None
-    return PixelsRef(width, height, digest)
+    return PixelsRef(width, height, digest, _counts(item.get("sampled")))
+
+
+def _counts(told: object) -> Mapping[str, int]:
+    given = told.items() if isinstance(told, dict) else ()
+    return {str(name): count for name, count in given if isinstance(count, int)}
 
 
 def failure_error(failure: Failure) -> ComfyError:

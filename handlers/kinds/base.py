@@ -153,6 +153,8 @@ class Pixels:
     """Row by row, three bytes a pixel."""
     sha256: str | None = None
     """That `rgb` must have, in hex; looked at while it is encoded. None where none was told."""
+    sampled: Mapping[str, int] = field(default_factory=dict)
+    """Steps since the picture before it, by how they were computed (workflows.node_pack.Speed)."""
 
 
 @dataclass(frozen=True)

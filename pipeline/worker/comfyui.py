@@ -4,6 +4,7 @@ import math
 import shutil
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -29,7 +30,7 @@ from pipeline.models.face_packs import FaceModels
 from pipeline.worker.attention import AttentionProbe
 from pipeline.worker.residency import Residency, beside
 from workflows.graph import Graph
-from workflows.node_pack import CLASSES, EVICTS, Attention, with_own_nodes
+from workflows.node_pack import CLASSES, EVICTS, Attention, Speed, with_own_nodes
 
 _PUT_AWAY = "put-away-"
 """Begins the name of a folder that is being deleted."""
@@ -226,6 +227,10 @@ class ComfyGraphRunner:
     """Of the ComfyUI behind `client`."""
     attention: Attention | None = None
     """Of this card, where ComfyUI has our own nodes; None where it has not."""
+    speed: Speed = Speed.STOCK
+    """Of the route on this card; needs our own nodes."""
+    sampled: Counter[str] = field(default_factory=Counter)
+    """Steps so far, by how they were computed."""
     uploads: list[str] = field(default_factory=list)
     """What was put among ComfyUI's inputs."""
     evicted: list[str] = field(default_factory=list)
@@ -240,7 +245,7 @@ class ComfyGraphRunner:
         prompt = self._sent_ahead(part) or self._prompt(graph)
         if then is not None:
             self._next[part + 1] = self._prompt(then)
-        return self.client.run(
+        done = self.client.run(
             prompt.graph,
             prompt_id=prompt.id,
             deadline_s=max(0.0, self.until - self.monotonic()),
@@ -250,6 +255,9 @@ class ComfyGraphRunner:
             beside=prompt.beside,
             then=self._next.get(part + 1),
         )
+        for file in done.files:
+            self.sampled.update({} if file.pixels is None else file.pixels.sampled)
+        return done
 
     def _sent_ahead(self, part: int) -> Prompt | None:
         prompt = self._next.pop(part, None)
@@ -261,14 +269,19 @@ class ComfyGraphRunner:
     def _prompt(self, graph: Graph) -> Prompt:
         """To be asked for in the order in which ComfyUI runs them: each may let weights go."""
         choice = self.residency.choose(graph)
-        sent = graph if self.attention is None else with_own_nodes(graph, self.attention)
+        own = self.attention
+        sent = graph if own is None else with_own_nodes(graph, own, self.speed)
         self.evicted.extend(file for loader in choice.evicted for file in loader.files)
         return Prompt(
             sent.api(),
             str(uuid4()),
             extra_data={**graph.extra_data, **({EVICTS: True} if choice.evicted else {})},
-            beside=beside(choice, sent),
+            beside=beside(choice, sent, self._own_speed),
         )
+
+    @property
+    def _own_speed(self) -> Speed:
+        return Speed.STOCK if self.attention is None else self.speed
 
     def close(self) -> None:
         """Nobody waits for what ComfyUI was given ahead."""

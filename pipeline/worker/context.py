@@ -26,6 +26,7 @@ from pipeline.store.conditional import SafeStore
 from pipeline.worker.comfyui import ComfyServer
 from pipeline.worker.other_jobs import OtherJobs
 from pipeline.worker.residency import Residency
+from workflows.node_pack import Speed
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class WorkerContext:
     """Remembers which weights were loaded; None where no weights are."""
     residency: Residency = field(default_factory=Residency.of_nothing)
     """What ComfyUI keeps between this worker's jobs."""
+    speed: Speed = Speed.STOCK
+    """How this route is sampled on this card."""
     preload: Callable[[], PreloadReport] = PreloadReport
     """What was read ahead so far."""
     nonce: Callable[[], str] = lambda: uuid4().hex
@@ -83,6 +86,8 @@ class RenderState:
     lora: UsedLora | None = None
     own_nodes: bool = False
     """Whether ComfyUI has our node pack."""
+    sampled: dict[str, int] = field(default_factory=dict)
+    """Steps by how they were computed."""
     evicted: list[str] = field(default_factory=list)
     """Weight files that left the GPU's memory for this job's."""
     sheet: StoredSheet | None = None

@@ -7,6 +7,7 @@ import structlog
 
 from config.tables import Gpu, Route
 from pipeline.runtime import RuntimeConfig
+from workflows.node_pack import Speed
 
 SECONDS = 15.0
 """Longest that nvidia-smi may take: the driver's first answer in a fresh container takes a
@@ -30,6 +31,10 @@ def wants_gpu(runtime: RuntimeConfig) -> bool:
     return runtime.deployed or (
         named is not None and runtime.gpus.gpu(named).memory_gib is not None
     )
+
+
+def speed_of(route: Route, gpu: Gpu) -> Speed:
+    return Speed(gpu.speed if route.speed == "measured" else route.speed)
 
 
 def seen_gpu(runtime: RuntimeConfig, route: Route, device: str) -> Gpu:

@@ -65,6 +65,7 @@ def render_job(
         paid_until=context.monotonic() + _paid_seconds(manifest, lease),
         residency=context.residency,
         attention=context.server.attention,
+        speed=context.speed,
         monotonic=context.monotonic,
     )
     state.own_nodes = runner.attention is not None
@@ -77,6 +78,7 @@ def render_job(
     finally:
         runner.close()
         state.evicted += runner.evicted
+        state.sampled = dict(runner.sampled)
         context.server.clear(lease.id, runner.uploads)
 
 

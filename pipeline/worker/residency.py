@@ -14,6 +14,7 @@ from typing import Any
 
 from workflows.graph import Graph
 from workflows.loaders import Loader, loaders
+from workflows.node_pack import Speed, at_speed
 
 ROOM_BYTES = 3_000_000_000
 """Left on the card beside weights: 2.3 GB of activations of Flux at 1024 x 1024, 0.7 GB of context.
@@ -82,11 +83,19 @@ class Residency:
         return sum(known) if len(known) == len(sizes) else None
 
 
-def beside(choice: Choice, graph: Graph) -> dict[str, dict[str, Any]]:
+def beside(choice: Choice, graph: Graph, speed: Speed = Speed.STOCK) -> dict[str, dict[str, Any]]:
     """The kept loaders as nodes of ComfyUI's API format, under ids that the graph does not use."""
     taken = {node.id for node in graph}
     ids = (name for at in range(10_000) if (name := f"kept-{at}") not in taken)
-    return {name: loader.api() for name, loader in zip(ids, choice.kept, strict=False)}
+    return {name: _api(loader, speed) for name, loader in zip(ids, choice.kept, strict=False)}
+
+
+def _api(loader: Loader, speed: Speed) -> dict[str, Any]:
+    """As this route's own graphs name it."""
+    if speed is Speed.STOCK:
+        return loader.api()
+    class_type, inputs = at_speed(loader.class_type, dict(loader.inputs), speed)
+    return {"class_type": class_type, "inputs": dict(inputs)}
 
 
 def capacity(memory_bytes: int | None) -> int | None:

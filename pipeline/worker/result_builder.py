@@ -185,6 +185,7 @@ class ResultBuilder:
             engine=self.comfy.engine,
             comfyui_version=self.comfy.comfyui_version,
             own_nodes=self.state.own_nodes,
+            sampled=self.state.sampled,
             graph_sha256=tuple(self.state.graphs),
             models=self.state.models if self.comfy.is_comfyui else {},
             model_sets=self.runtime.models.fingerprints(self.state.models),

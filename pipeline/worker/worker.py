@@ -43,7 +43,7 @@ from pipeline.worker.cold_start import WARM, ColdStart
 from pipeline.worker.comfyui import ComfyServer
 from pipeline.worker.context import WorkerContext
 from pipeline.worker.execution import Ending, execute
-from pipeline.worker.gpu import seen_gpu
+from pipeline.worker.gpu import seen_gpu, speed_of
 from pipeline.worker.preemption import noticed
 from pipeline.worker.residency import Residency, capacity
 from pipeline.worker.setup import WorkerSetup, set_up
@@ -159,6 +159,7 @@ class Worker:
     ) -> WorkerContext:
         assert self._setup is not None
         preload = self._setup.preload
+        row = seen_gpu(runtime, route, comfy.device)
         return WorkerContext(
             store=store,
             delivery=ResultDelivery(store, sender, self._settings),
@@ -171,12 +172,13 @@ class Worker:
             ),
             faces=FaceModels(self._settings),
             comfy=comfy,
-            gpu=seen_gpu(runtime, route, comfy.device),
+            gpu=row,
             owner=f"{self._route}@{socket.gethostname()}:{os.getpid()}",
             stopping=self._stopping,
             preempted=self._preempted,
             loads=self._setup.loads if comfy.is_comfyui else None,
             residency=Residency(self._setup.sizes, capacity(comfy.memory_bytes)),
+            speed=speed_of(route, row),
             preload=lambda: preload.report,
         )
 

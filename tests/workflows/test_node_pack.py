@@ -4,7 +4,7 @@ from tests.workflows.test_loaders import SDXL, flux_graph
 from workflows import instantid
 from workflows.graph import Graph, Link
 from workflows.instantid import Identity, Sampling
-from workflows.node_pack import Attention, with_own_nodes
+from workflows.node_pack import READS_NO_WEIGHTS, Attention, Speed, with_own_nodes
 
 
 def face_graph() -> Graph:
@@ -32,7 +32,6 @@ def test_a_picture_that_goes_on_from_where_it_is_saved_is_saved_by_comfyui() -> 
     graph = flux_graph()
     turned = graph.add("ImageFlip", image=Link("save", 0), flip_method="x-axis: vertically")
     graph.add("SaveImage", id="again", images=turned.out(), filename_prefix="x")
-
     own = with_own_nodes(graph, Attention.COMFYUI)
 
     assert own["save"].class_type == "SaveImage"
@@ -70,3 +69,48 @@ def test_nothing_else_changes() -> None:
     assert {id: node for id, node in own.items() if id not in ours} == {
         id: node for id, node in graph.api().items() if id not in ours
     }
+
+
+def test_at_speed_models_and_loras_are_loaded_by_our_own_nodes() -> None:
+    graph = flux_graph()
+    own = with_own_nodes(graph, Attention.COMFYUI, Speed.COMPILED)
+
+    assert own["unet"].class_type == "RylaLoadDiffusionModel"
+    assert own["unet"].inputs == {
+        "unet_name": graph["unet"].inputs["unet_name"],
+        "speed": "compiled",
+    }
+    assert own["lora"].class_type == "RylaLora"
+    assert own["lora"].inputs == graph["lora"].inputs
+    assert own["clip"] == graph["clip"]
+
+
+def test_a_checkpoint_is_loaded_by_our_own_node_too() -> None:
+    own = with_own_nodes(face_graph(), Attention.COMFYUI, Speed.COMPILED)
+
+    assert own["checkpoint"].class_type == "RylaLoadCheckpoint"
+
+
+def test_a_model_that_is_to_be_cast_is_left_to_comfyui() -> None:
+    graph = Graph()
+    graph.add("UNETLoader", id="unet", unet_name="dev.safetensors", weight_dtype="fp8_e4m3fn")
+
+    assert (
+        with_own_nodes(graph, Attention.COMFYUI, Speed.COMPILED)["unet"].class_type == "UNETLoader"
+    )
+
+
+def test_a_graph_with_a_node_that_may_read_weights_is_loaded_by_comfyui() -> None:
+    """Ours may have the LoRA of another job merged into them."""
+    graph = flux_graph()
+    graph.add("ModelSave", model=graph["unet"].out(), filename_prefix="x")
+
+    assert (
+        with_own_nodes(graph, Attention.COMFYUI, Speed.COMPILED)["unet"].class_type == "UNETLoader"
+    )
+
+
+def test_every_class_of_our_own_graphs_leaves_weights_alone() -> None:
+    graphs = [flux_graph(), face_graph()]
+
+    assert {node.class_type for graph in graphs for node in graph} <= READS_NO_WEIGHTS

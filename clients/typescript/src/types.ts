@@ -1337,6 +1337,13 @@ export interface Provenance {
    */
   own_nodes?: boolean;
   /**
+   * Steps of all prompts by how they were computed: `eager` by ComfyUI's own arithmetic,
+   * `compiled` by blocks compiled for this card. Empty where ComfyUI loads its models itself.
+   */
+  sampled?: {
+    [k: string]: number;
+  };
+  /**
    * Of each graph that ran, in order; file names are left out of it.
    */
   graph_sha256?: string[];

@@ -7,9 +7,13 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 KEY = "ryla"
-SHAPES = frozenset({"skip_reshape", "skip_output_reshape", "attn_precision", "transformer_options"})
+KNOWN = frozenset(
+    {"skip_reshape", "skip_output_reshape", "attn_precision", "transformer_options"}
+    | {"_inside_attn_wrapper"}
+)
 """Options of ComfyUI's attention that torch_attention knows. `attn_precision` asks for more
-precision than the inputs have on old cards alone."""
+precision than the inputs have on old cards alone; the last one is ComfyUI's own note that it asked
+for an override already, and stands in every call."""
 SMALL = 1024 * 128
 """Elements of the queries below which ComfyUI's own choice is taken, as it takes torch's there."""
 
@@ -42,17 +46,18 @@ class RylaModelOptions:
         return (patched,)
 
 
-def torch_attention(comfyui: Any, q: Any, k: Any, v: Any, heads: int, **options: Any) -> Any:
+def torch_attention(
+    comfyui: Any, q: Any, k: Any, v: Any, heads: int, mask: Any = None, **options: Any
+) -> Any:
     """ComfyUI's attention by torch's own choice of kernel, which on Hopper is cuDNN.
 
     Shapes are (batch, tokens, heads x size), or (batch, heads, tokens, size) with `skip_reshape`.
     Whatever else is asked for, masks among it, is left to `comfyui`, the function that it replaces
     in this model.
     """
-    if q.nelement() < SMALL or any(
-        value is not None for name, value in options.items() if name not in SHAPES
-    ):
-        return comfyui(q, k, v, heads, **options)
+    unknown = (value for name, value in options.items() if name not in KNOWN)
+    if mask is not None or q.nelement() < SMALL or any(value is not None for value in unknown):
+        return comfyui(q, k, v, heads, mask=mask, **options)
     if not options.get("skip_reshape", False):
         q, k, v = (each.unflatten(-1, (heads, -1)).transpose(1, 2) for each in (q, k, v))
     out = scaled_dot_product_attention(q, k, v)

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import torch
 
 from .collection import COLLECTION, loaded_models
+from .sampled import SAMPLED
 
 
 class RylaSavePixels:
@@ -33,7 +34,7 @@ class RylaSavePixels:
         folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
             filename_prefix, folder_paths.get_output_directory(), width, height
         )
-        saved = []
+        saved, sampled = [], SAMPLED.take()
         for at, pixels in enumerate(eight_bit(images)):
             file = f"{name}_{counter + at:05}_.rgb"
             saved.append(
@@ -42,6 +43,7 @@ class RylaSavePixels:
                     "subfolder": subfolder,
                     "type": "output",
                     "pixels": {"width": width, "height": height, "sha256": _digest(pixels)},
+                    "sampled": sampled,
                 }
             )
             _write(Path(folder) / file, pixels)

@@ -33,7 +33,8 @@ def z_image(sizes: ZImageSizes = MICRO) -> Shapes:
         "cap_pad_token": (1, dim),
     }
     shapes |= linear("cap_embedder.1", sizes.text, dim)
-    shapes |= linear("t_embedder.mlp.0", 256, TIME) | linear("t_embedder.mlp.2", TIME, TIME)
+    middle = min(dim, 1024)
+    shapes |= linear("t_embedder.mlp.0", 256, middle) | linear("t_embedder.mlp.2", middle, TIME)
     for i in range(2):
         shapes |= _block(f"context_refiner.{i}.", sizes, modulated=False)
         shapes |= _block(f"noise_refiner.{i}.", sizes, modulated=True)

@@ -1,6 +1,7 @@
 import pytest
 
-from pipeline.worker.gpu import gpu_name
+from config.tables import load_gpus, load_routes
+from pipeline.worker.gpu import gpu_name, speed_of
 
 
 @pytest.mark.parametrize(
@@ -19,3 +20,20 @@ def test_the_driver_is_asked_for_the_first_gpu(script: str, name: str | None) ->
 
 def test_without_a_driver_there_is_no_gpu() -> None:
     assert gpu_name(("no-such-program",)) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "card", "speed"),
+    [
+        ("measured", "H200", "compiled"),
+        ("measured", "A10", "stock"),
+        ("compiled", "A10", "compiled"),
+        ("stock", "H200", "stock"),
+    ],
+)
+def test_a_route_is_sampled_as_it_says_or_as_was_measured_on_the_card(
+    asked: str, card: str, speed: str
+) -> None:
+    route = load_routes().route("Flux").model_copy(update={"speed": asked})
+
+    assert speed_of(route, load_gpus().gpu(card)) == speed

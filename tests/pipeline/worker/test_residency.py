@@ -9,6 +9,7 @@ from pipeline.worker.residency import Residency, beside, capacity, choose
 from tests.workflows.test_loaders import FLUX, flux_graph
 from workflows.graph import Graph
 from workflows.loaders import Loader, loaders
+from workflows.node_pack import Speed
 
 GB = 1_000_000_000
 CARDS = {"A10": 24.1, "L40S": 47.5, "80 GB": 85.0}
@@ -140,3 +141,14 @@ def test_a_real_graph_keeps_its_loaders_over_another_ones_prompt() -> None:
     residency.choose(made)
 
     assert set(residency.choose(graph("b")).kept) == set(loaders(made))
+
+
+def test_a_kept_loader_is_named_as_the_route_s_own_graphs_name_it() -> None:
+    residency = Residency({"a": 1, "b": 1}, capacity=10)
+    residency.choose(graph("a"))
+    choice = residency.choose(graph("b"))
+
+    (node,) = beside(choice, graph("b"), Speed.COMPILED).values()
+
+    assert node["class_type"] == "RylaLoadDiffusionModel"
+    assert node["inputs"] == {"unet_name": "a", "speed": "compiled"}

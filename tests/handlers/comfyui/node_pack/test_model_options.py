@@ -17,6 +17,12 @@ def comfyuis(*args: Any, **options: Any) -> str:
     return "ComfyUI's own"
 
 
+def asked_by_comfyui(q: Any, k: Any, v: Any, *more: Any, **options: Any) -> Any:
+    """As every attention of 0.33 comes: with its note of having asked, and a mask by place."""
+    options |= {"_inside_attn_wrapper": True, "transformer_options": {"block_index": 0}}
+    return torch_attention(comfyuis, q, k, v, HEADS, *more, **options)
+
+
 def by_hand(q: Any, k: Any, v: Any) -> Any:
     """softmax(q k / root of size) v, for each head. (batch, tokens, heads x size)."""
     q, k, v = (each.unflatten(-1, (HEADS, SIZE)).transpose(1, 2) for each in (q, k, v))
@@ -84,3 +90,16 @@ def test_options_without_sigmas_are_handed_on_as_they_are() -> None:
     with_sigmas_on_processor(lambda *given, **_: seen.append(given[-1]), 1, 2, 3, 4, 5, options)
 
     assert seen[0] is options
+
+
+@pytest.mark.parametrize("mask", [(), (None,)])
+def test_as_comfyui_asks_for_it_the_attention_is_ours(mask: tuple[None, ...]) -> None:
+    q, k, v = inputs()
+
+    torch.testing.assert_close(asked_by_comfyui(q, k, v, *mask), by_hand(q, k, v))
+
+
+def test_as_comfyui_asks_for_it_a_mask_by_place_is_left_to_comfyui() -> None:
+    q, k, v = inputs()
+
+    assert asked_by_comfyui(q, k, v, torch.ones(1)) == comfyuis()
