@@ -26,6 +26,7 @@ error becomes in the bucket is decided in pipeline/contract/errors.py.
     │   ├── StoreUnavailable, StoreDenied, StoreNotConditional
     │   └── Superseded              another execution owns the lease now: stop, write nothing
     ├── EngineUnavailable
+    ├── Stopped                     by an operator: it waits until that is lifted
     ├── InstallFailed               a step of `ryla comfyui install`
     ├── DeployFailed                `ryla deploy`
     ├── InvalidSetting
@@ -343,6 +344,15 @@ class EngineUnavailable(RylaError):
     code = "engine_unavailable"
     retryable = True
     http_status = 503
+
+
+class Stopped(RylaError):
+    """An operator has stopped jobs like it. It waits, and no attempt is counted."""
+
+    code = "stopped"
+    retryable = True
+    http_status = 503
+    default_hint = "It goes on when the stop is lifted: `ryla stop` shows which stand."
 
 
 class InstallFailed(RylaError):

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field, replace
 from pipeline.api.concurrency import Threads
 from pipeline.contract.keys import INBOX, LEASES, InboxName, lease_id, lease_key, parse_inbox_key
 from pipeline.contract.lease import Lease
+from pipeline.contract.stops import NO_STOPS, Stops
 from pipeline.contract.summary import subject
 from pipeline.jobs.status import inbox_id
+from pipeline.queue.stops import read_stops
 from pipeline.store.base import Entry
 from pipeline.store.conditional import SafeStore, listed
 
@@ -51,6 +53,8 @@ class Snapshot:
     """As far as they are known."""
     count: Mapping[str, int] = field(default_factory=dict)
     """Jobs by tenant."""
+    stops: Stops = NO_STOPS
+    """What an operator has stopped."""
     over: Set[str] = frozenset()
     """Ids of jobs that have ended since, or whose lease only owes what follows their end."""
 
@@ -103,6 +107,11 @@ class JobListing:
             return self._posted[id].name.key
         entry = self._last.waiting.get(id) if self._last else None
         return entry.key if entry else None
+
+    @property
+    def stops(self) -> Stops:
+        """As the last listing saw them: for a word to the sender, not for a decision."""
+        return self._last.stops if self._last else NO_STOPS
 
     async def jobs_of(self, tenant: str) -> int:
         """That wait or run. At most max_age_s old once there is a listing; then nobody waits for
@@ -197,7 +206,7 @@ def take_snapshot(store: SafeStore, begun: float, known: Mapping[str, Owner]) ->
         if owner is not None:
             owners[id] = owner
     count = Counter(owner.tenant for owner in owners.values() if owner.tenant is not None)
-    return Snapshot(begun, waiting, held, owners, count)
+    return Snapshot(begun, waiting, held, owners, count, read_stops(store))
 
 
 def read_ended(

@@ -25,6 +25,8 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
         "watch": "Watch the named jobs until all are finished, or everything in progress until"
         " Ctrl-C.",
         "cancel": "Cancel a job, waiting or running.",
+        "stop": "Stop all jobs, those of a tenant or those of a kind, and lift that again; without"
+        " a scope, show what is stopped.",
         "sheets": "Character sheets in batches: send, look, review, make again, export.",
         "report": "Sum the results of a time: cost by day, tenant, kind and GPU, and the metrics"
         " of the requirements against their targets.",

@@ -9,8 +9,10 @@ from config.errors import UnknownJob
 from pipeline.cli import output
 from pipeline.cli.follow import progress, rows_of
 from pipeline.cli.options import Json, StateDir, bucket_settings
+from pipeline.cli.stop import print_stops, stop_document
 from pipeline.contract.keys import check_id
 from pipeline.jobs.status import JobView, Overview, State, look_up, overview
+from pipeline.queue.stops import standing_stops
 from pipeline.store.open import open_store
 
 HELP = """Show all that waits or is in progress, or where the named jobs are.
@@ -35,11 +37,14 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         store = open_store(bucket_settings(state_dir))
         if not ids:
-            seen = overview(store)
+            seen, standing = overview(store), list(standing_stops(store))
             if json:
-                output.print_json(_overview_document(seen))
+                stops = {"stops": [stop_document(stop) for stop in standing]}
+                output.print_json(_overview_document(seen) | stops)
             else:
                 _print_overview(seen)
+                if standing:
+                    print_stops(standing)
             return
         views = list(look_up(store, [check_id(id) for id in ids]).values())
         if json:

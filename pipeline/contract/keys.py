@@ -10,6 +10,7 @@
     reviews/<id>.json                                 what a person says of a character sheet
     exports/<id>/<sha256>.zip                         what a LoRA can be trained on, made of it
     thumbs/<sha256>.webp                              a small copy of the picture of that sha256
+    stops/<scope>                                     what an operator has stopped (stops.py)
     outbox/<name>.json                                an event of rejected/<name>.json still owed
 
 Scheduling reads these keys, so what it needs stands in them, and LIST shows the highest priorities

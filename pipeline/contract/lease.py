@@ -18,6 +18,7 @@ every ETag, unique: A → B → A cannot happen.
     hand back      worker: the error may pass, attempts left, no preemption (worker/execution.py)
     yield          worker: RETRY with `yielded_at`; steps are left and others wait; no failure
     not spawned    dispatcher: the engine takes no job; costs no attempt (dispatcher/tick.py)
+    stopped        dispatcher, worker: an operator stops jobs like it; RETRY, and counts as nothing
     vacate         dispatcher: neither entry nor manifest; RETRY, `vacant` (queue/claim_steps.py)
     not delivered  whoever delivers or cancels: RETRY, `committed` (notify/delivery.py)
     take-over      dispatcher: `lease_state` is DUE (queue/expiry.py); the next attempt, CLAIMED
@@ -145,6 +146,8 @@ class Lease(BaseModel):
     small. None leaves it to the route."""
     lora: str | None = None
     """The key of the LoRA that the job uses, known from its spawn on."""
+    deadline: datetime | None = None
+    """Of the job, known from its first judgement on: at it even one that is stopped ends."""
     submitted_at: datetime
     """When the manifest was written, by the store's clock."""
     yielded_at: datetime | None = None

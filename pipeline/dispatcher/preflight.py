@@ -61,6 +61,11 @@ def _no_sheet(_: str) -> None:
     """For jobs of which nothing was made."""
 
 
+def _open(_: Lease) -> RylaError | None:
+    """For systems in which nothing is stopped."""
+    return None
+
+
 def preflight(
     ask: Preflight,
     runtime: RuntimeConfig,
@@ -69,6 +74,7 @@ def preflight(
     newer_is_deployed: Callable[[], bool] = _no_newer,
     find_sheet: Callable[[str], StoredSheet | None] = _no_sheet,
     write_files: WriteEndFiles = no_end_files,
+    why_waits: Callable[[Lease], RylaError | None] = _open,
 ) -> SpawnPayload | Result | Lease:
     """What to spawn, the result that refuses the job, or the lease to hand back.
 
@@ -76,12 +82,18 @@ def preflight(
     the job needs and the bucket does not have. `newer_is_deployed` is asked before a job is refused
     for what this version does not know. `find_sheet` reads what stands of a character sheet, which
     is neither judged for its price again nor lost when the job is refused; `write_files` then
-    stores what is said of it. Raises a StoreError, which says nothing of the job.
+    stores what is said of it. `why_waits` says why a job in which nothing is amiss is handed back
+    all the same, to wait; it is given the lease with all that the body says. Raises a StoreError,
+    which says nothing of the job.
     """
     lease = ask.lease
     sheet = _Begun(find_sheet, lease, ask.body)
     try:
         manifest = _acceptable(ask, runtime, now, sheet)
+        known = _as_read(lease, manifest)
+        held_back = why_waits(known)
+        if held_back is not None:
+            return known.waiting(not_before=now, error=error_info(held_back))
         lora = check_needs(manifest)
     except StoreError:
         raise  # says nothing of the job
@@ -89,10 +101,14 @@ def preflight(
         if _is_unknown_here(error) and newer_is_deployed():
             return _left_to_newer(lease, error, now)
         return _refusal(lease, ask.body, error, runtime, now, sheet.found, write_files)
-    known = lease.model_copy(
-        update={"model": manifest.model, "tenant": manifest.tenant, "lora": lora}
-    )
+    known = known.model_copy(update={"lora": lora})
     return make_payload(known, ask.etag, manifest.model, ask.body, now)
+
+
+def _as_read(lease: Lease, manifest: Manifest) -> Lease:
+    """With what the body says, so that nobody need read it again."""
+    said = {"model": manifest.model, "tenant": manifest.tenant, "deadline": manifest.deadline}
+    return lease.model_copy(update=said)
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,15 @@ from pipeline.contract.keys import (
     parse_inbox_key,
 )
 from pipeline.contract.lease import Lease, Phase
+from pipeline.contract.stops import NO_STOPS, Stops
 from pipeline.contract.summary import subject
 from pipeline.inputs.supplies import lora_places
 from pipeline.queue.admission import Contents, RouteOf, ServiceOrder, Share, Slots, Waiting
 from pipeline.queue.backlog import Backlog, Scan
 from pipeline.queue.expiry import LeaseState, Lifetimes, ListedLease, lease_state
 from pipeline.queue.lease_cache import LeaseCache
-from pipeline.queue.retries import as_waiting, is_due, is_retrying
+from pipeline.queue.retries import as_waiting, is_due, is_retrying, is_stopped
+from pipeline.queue.stops import read_stops
 from pipeline.runtime import RuntimeConfig
 from pipeline.store.base import Entry, Stored
 from pipeline.store.conditional import SafeStore
@@ -48,6 +50,26 @@ class Survey:
     """Leases read, and bodies of bare keys. A lease that this dispatcher wrote or read before costs
     nothing."""
 
+    @property
+    def stops(self) -> Stops:
+        """Those that stand; none where nothing was found that they could hold."""
+        return self.scan.stops or NO_STOPS
+
+    @property
+    def retrying(self) -> int:
+        """How many jobs wait for their retry, and not for a stop to be lifted."""
+        return sum(map(is_retrying, self._leases)) - self.stopped_retries
+
+    @property
+    def stopped_retries(self) -> int:
+        """How many jobs that have a lease wait for a stop to be lifted."""
+        retrying = (lease for lease in self._leases if is_retrying(lease))
+        return sum(is_stopped(lease, self.stops, self.date) for lease in retrying)
+
+    @property
+    def _leases(self) -> list[Lease]:
+        return [held.lease for held in self.held if held.lease is not None]
+
 
 @dataclass(frozen=True)
 class Surveyor:
@@ -63,7 +85,8 @@ class Surveyor:
     manifest: for whoever must know which route each job waits for."""
 
     def look(self, changed_keys: Collection[str] = ()) -> Survey:
-        """LIST leases/ and as much of inbox/ as a tick may. Two LISTs when idle.
+        """LIST leases/ and as much of inbox/ as a tick may, and stops/ where a job waits or is due.
+        Two LISTs when idle.
 
         With `changed_keys` of the inbox, only those are looked at, if they are there.
         """
@@ -75,14 +98,30 @@ class Surveyor:
         if not self._take_changed(scan, changed_keys):
             scan = self._scan_of(self.backlog, order, slots, ids)
             lists += self._list_inbox(scan)
+        if scan.backlog.known or self._any_due(entries, date):
+            lists += self._learn_stops(scan)
         if not slots.suffice(scan.waiting):
             # A full route may be full of jobs that ended: worth reading what changed.
             reads += self._read(held for held in self.lease_cache.held(entries) if _changed(held))
             in_flight, scan.slots, scan.order = self._shares(ids, date)
-        scan.retrying = self._retrying(entries, date)
+        scan.retrying = self._retrying(scan, entries, date)
         reads += self._read_bodies(scan)
         held_now = tuple(self.lease_cache.held(entries))
         return Survey(date, held_now, in_flight, scan.slots, scan.order, scan, lists, reads)
+
+    def _any_due(self, entries: Sequence[Entry], date: datetime) -> bool:
+        lifetimes = Lifetimes.of(self.runtime.settings)
+        return any(
+            lease_state(held, date, None, lifetimes) is LeaseState.DUE
+            for held in self.lease_cache.held(entries)
+        )
+
+    def _learn_stops(self, scan: Scan) -> int:
+        """How many LISTs it took."""
+        if scan.stops is not None:
+            return 0
+        scan.stops = read_stops(self.store)
+        return 1
 
     def _shares(
         self, ids: Collection[str], date: datetime
@@ -136,12 +175,15 @@ class Surveyor:
                 lease = lease.model_copy(update={"model": said.model, "tenant": said.tenant})
         return stored.etag, lease
 
-    def _retrying(self, entries: Sequence[Entry], date: datetime) -> Sequence[Waiting]:
+    def _retrying(self, scan: Scan, entries: Sequence[Entry], date: datetime) -> Sequence[Waiting]:
         leases = (held.lease for held in self.lease_cache.held(entries))
         return [
             as_waiting(lease)
             for lease in leases
-            if lease is not None and is_retrying(lease) and is_due(lease, date)
+            if lease is not None
+            and is_retrying(lease)
+            and is_due(lease, date)
+            and not is_stopped(lease, scan.stops or NO_STOPS, date)
         ]
 
     def _scan_of(
@@ -165,8 +207,11 @@ class Surveyor:
         after: str | None = scan.begin()
         pages = 0
         while after is not None:
-            after = scan.take(self.store.list(INBOX, start_after=after))
+            page = self.store.list(INBOX, start_after=after)
             pages += 1
+            if page.entries:  # what is stopped takes no place among what stays known
+                pages += self._learn_stops(scan)
+            after = scan.take(page)
         return pages
 
     def _read_bodies(self, scan: Scan) -> int:

@@ -26,6 +26,7 @@ from pipeline.contract.summary import subject
 from pipeline.dispatcher.deploy_event import DeployEventSender, newer_is_deployed
 from pipeline.dispatcher.due import begun_sheets, due_leases
 from pipeline.dispatcher.engine import Engine
+from pipeline.dispatcher.gate import Gate
 from pipeline.dispatcher.preflight import preflight
 from pipeline.dispatcher.reject import Rejector
 from pipeline.dispatcher.rejection_events import RejectionEvents
@@ -51,7 +52,6 @@ from pipeline.queue.protocol import (
     Spawn,
     Spawned,
 )
-from pipeline.queue.retries import is_retrying
 from pipeline.queue.runner import run
 from pipeline.queue.spawn import SpawnPayload
 from pipeline.runtime import RuntimeConfig
@@ -124,8 +124,10 @@ class TickReport:
     """Whether the inbox goes on behind its first page."""
     in_flight: int
     """Jobs that take a slot."""
+    stopped: int
+    """Jobs known to wait until a stop is lifted."""
     retrying: int
-    """Jobs that wait for their next attempt."""
+    """Jobs that wait for their next attempt, and not for a stop to be lifted."""
     taken_over: int
     """Leases that lapsed or whose retry was due, and those of finished jobs that owe something."""
     spawned: int
@@ -182,14 +184,16 @@ def tick(dispatcher: Dispatcher, changed_keys: Collection[str] = ()) -> TickRepo
         *map(taken, sheets),
         *map(taken, replays),
     ]
-    ends = list(d.pool.map(lambda step: _take(d, step), steps))
+    gate = Gate(survey.stops)
+    ends = list(d.pool.map(lambda step: _take(d, step, gate), steps))
     rejected = d.rejector.invalid_entries(survey.scan.invalid_entries)
     return TickReport(
         waiting=len(survey.scan.waiting),
         claimed=len(claims),
         more=survey.scan.more,
         in_flight=len(survey.in_flight),
-        retrying=sum(is_retrying(held.lease) for held in survey.held),
+        stopped=len(survey.scan.stopped) + survey.stopped_retries,
+        retrying=survey.retrying,
         taken_over=len(lapsed) + len(sheets) + len(replays),
         spawned=sum(isinstance(end, Spawned) for end in ends),
         committed=sum(isinstance(end, Committed) for end in ends),
@@ -206,10 +210,10 @@ def _claimant(d: Dispatcher) -> Claimant:
     return Claimant(d.nonce(), d.owner, d.runtime.settings.spawned_seconds)
 
 
-def _take(d: Dispatcher, step: Claim | TakeOver) -> End | None:
+def _take(d: Dispatcher, step: Claim | TakeOver, gate: Gate) -> End | None:
     """Take one job through to its end. Its failure touches no other job: its lease lapses."""
     performers = {
-        Preflight: lambda ask: _preflight(d, ask),
+        Preflight: lambda ask: _preflight(d, ask, gate),
         Spawn: lambda spawn: _spawn(d, spawn),
         RejectConflict: lambda conflict: d.rejector.conflict(conflict.key, conflict.body),
     }
@@ -227,7 +231,7 @@ def _take(d: Dispatcher, step: Claim | TakeOver) -> End | None:
     return end
 
 
-def _preflight(d: Dispatcher, ask: Preflight) -> SpawnPayload | Result | Lease:
+def _preflight(d: Dispatcher, ask: Preflight, gate: Gate) -> SpawnPayload | Result | Lease:
     version = d.runtime.settings.app_version
     return preflight(
         ask,
@@ -237,6 +241,7 @@ def _preflight(d: Dispatcher, ask: Preflight) -> SpawnPayload | Result | Lease:
         lambda: newer_is_deployed(d.store, version),
         lambda id: read_sheet(d.store, id),
         d.end_files.write,
+        gate.why_waits,
     )
 
 

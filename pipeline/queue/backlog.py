@@ -24,6 +24,7 @@ from itertools import takewhile
 
 from config.errors import InvalidId
 from pipeline.contract.keys import INBOX, parse_inbox_key
+from pipeline.contract.stops import Stops
 from pipeline.queue.admission import Contents, ServiceOrder, Slots, Waiting
 from pipeline.store.base import Entry, Page
 
@@ -99,6 +100,8 @@ class Scan:
     """Inbox entries of jobs that are held."""
     invalid_entries: list[Entry] = field(default_factory=list)
     """Entries whose name is no job's."""
+    stops: Stops | None = None
+    """Jobs under them are listed, and wait for no slot. None until they are known."""
     more: bool = False
     """Whether the inbox goes on behind its head."""
     _after: str = ""
@@ -107,8 +110,17 @@ class Scan:
 
     @property
     def waiting(self) -> Sequence[Waiting]:
-        """All jobs that are known to wait."""
-        return tuple(self.backlog.known.values())
+        """All jobs that are known to wait for a slot."""
+        known = self.backlog.known.values()
+        return tuple(job for job in known if not self._is_stopped(job))
+
+    @property
+    def stopped(self) -> Sequence[Waiting]:
+        """Those known to wait until a stop is lifted."""
+        return tuple(job for job in self.backlog.known.values() if self._is_stopped(job))
+
+    def _is_stopped(self, job: Waiting) -> bool:
+        return self.stops is not None and self.stops.over(job.tenant, job.model) is not None
 
     def begin(self) -> str:
         """The key to list after first: the head's, or where a single page a tick has come to."""
@@ -208,9 +220,11 @@ class Scan:
         return self._seek.draw_key(self.draw)
 
     def _trim(self) -> None:
-        """Keep what comes first of each route, and as much as it has free slots."""
+        """Keep what comes first of each route, and as much as it has free slots. What is stopped
+        must not take the places of what goes on: it is listed again in the sweep after the lift."""
         kept: Counter[tuple[bool, str | None]] = Counter()
-        for job in self.order.sort(self.backlog.known.values()):
+        self.backlog.forget(self.stopped)
+        for job in self.order.sort(self.waiting):
             route = (job.model is None, self.order.route_of(job.model))
             kept[route] += 1
             if kept[route] > max(self.kept, self.slots.free.get(route[1], 0)):

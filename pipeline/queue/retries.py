@@ -4,6 +4,7 @@ from datetime import datetime
 
 from pipeline.contract.keys import parse_inbox_key
 from pipeline.contract.lease import Lease, Phase
+from pipeline.contract.stops import Stops
 from pipeline.queue.admission import Contents, Waiting
 from pipeline.store.base import Entry
 
@@ -26,3 +27,10 @@ def is_retrying(lease: Lease | None) -> bool:
 def is_due(lease: Lease, date: datetime) -> bool:
     """Whether the time of its retry has come, by the store's clock."""
     return lease.not_before is None or date >= lease.not_before
+
+
+def is_stopped(lease: Lease, stops: Stops, date: datetime) -> bool:
+    """Whether it waits until a stop is lifted. Not past its deadline: then it is to end."""
+    if lease.deadline is not None and date >= lease.deadline:
+        return False
+    return stops.over(lease.tenant, lease.model) is not None

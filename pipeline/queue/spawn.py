@@ -30,6 +30,7 @@ class SpawnPayload(BaseModel):
     etag: str
     """Of the lease as claimed."""
     model: str
+    tenant: str | None = None
     gpu: Annotated[str, Field(min_length=1)] | None = None
     """The one GPU that will do, as in routes.toml; None leaves it to the route."""
     lease: Lease | None = None
@@ -55,6 +56,7 @@ def make_payload(
         claim=lease.claim,
         etag=etag,
         model=model,
+        tenant=lease.tenant,
         gpu=lease.gpu,
         claimed_at=claimed_at,
     )

@@ -4,7 +4,8 @@ start (fence) ─ render under the heartbeat ─ commit ─ deliver: metrics.jso
                     └ an error that may pass, attempts left: hand the lease back for a retry
                     └ a sheet whose worker others wait for: hand it back, and no failure
                     └ lease lost: write nothing more
-  └ no route of this worker's runs the job: hand the lease back
+                    └ an operator stops jobs like it: hand it back, and no failure
+  └ no route of this worker's runs the job, or an operator has stopped it: hand the lease back
 """
 
 from collections.abc import Callable
@@ -17,11 +18,12 @@ from config.errors import (
     ComfyDiskFull,
     InvalidSetting,
     RylaError,
+    Stopped,
     Superseded,
 )
 from pipeline.contract.errors import error_info, unforeseen
 from pipeline.contract.keys import lease_key, manifest_key, result_key
-from pipeline.contract.lease import Lease
+from pipeline.contract.lease import Lease, Spent
 from pipeline.contract.result import Result
 from pipeline.costs import usd_per_second
 from pipeline.notify.metrics_file import write_metrics
@@ -30,6 +32,7 @@ from pipeline.queue.protocol import Started
 from pipeline.queue.runner import run
 from pipeline.queue.spawn import SpawnPayload
 from pipeline.queue.start_steps import Execution, Start
+from pipeline.queue.stops import read_stops, stopped
 from pipeline.sheets.cells import SHEET
 from pipeline.store.conditional import SafeStore, Won
 from pipeline.worker.cold_start import WARM, ColdStart
@@ -37,7 +40,7 @@ from pipeline.worker.context import RenderState, WorkerContext
 from pipeline.worker.heartbeat import Heartbeat
 from pipeline.worker.render import render_job
 from pipeline.worker.result_builder import ResultBuilder, why_ended
-from pipeline.worker.retry import MakeRoom, Preempted, Retry, decide_next, route_of
+from pipeline.worker.retry import Halt, MakeRoom, Preempted, Retry, decide_next, route_of
 from pipeline.worker.sheet_end import end_sheet
 
 
@@ -50,6 +53,8 @@ class Ending(StrEnum):
     """Handed back for another attempt."""
     YIELDED = "yielded"
     """Between two steps, for other jobs; the sheet goes on in another execution."""
+    HALTED = "halted"
+    """An operator stops jobs like it. It waits until that is lifted; no attempt is counted."""
     STALE = "stale"
     """The lease had moved on, or was lost on the way."""
     PREEMPTED = "preempted"
@@ -75,7 +80,7 @@ def execute(
         return Ending.PREEMPTED
     try:
         started = _begin(payload, context, call_id, cold)
-    except InvalidSetting as error:
+    except (InvalidSetting, Stopped) as error:
         return _not_begun(payload, context, error)
     if started is None:
         return Ending.STALE
@@ -96,7 +101,7 @@ def _run_started(
             context.server.broken = True  # the next attempt goes elsewhere
         if heart.lost:
             return Ending.STALE
-        going_on = decide_next(error, lease, payload, context, state.stop)
+        going_on = decide_next(error, lease, payload, context, state.stop, heart.halted)
         if going_on is None and payload.model == SHEET:
             _try_to_end_sheet(state, error, lease, context, heart, began - cold.seconds)
         total_s, preload = context.monotonic() - began, context.preload()
@@ -143,7 +148,9 @@ def _claimed(payload: SpawnPayload, store: SafeStore) -> Lease | None:
     claimed = Lease.parse(stored.body) if stored else None
     if claimed is None or claimed.claim != payload.claim:
         return None
-    return claimed.model_copy(update={"model": payload.model})  # a bare claim lacks it
+    # A bare claim lacks both.
+    tenant = payload.tenant or claimed.tenant
+    return claimed.model_copy(update={"model": payload.model, "tenant": tenant})
 
 
 def _try_to_end_sheet(
@@ -169,10 +176,14 @@ def _try_to_end_sheet(
 def _begin(
     payload: SpawnPayload, context: WorkerContext, call_id: str | None, cold: ColdStart = WARM
 ) -> Started | None:
-    """Raises InvalidSetting where no route of this worker's runs the job."""
+    """Raises InvalidSetting where no route of this worker's runs the job, Stopped where an operator
+    has stopped it since the tick that claimed it looked."""
     claimed = _claimed(payload, context.store)
     if claimed is None:
         return None
+    scope = read_stops(context.store).over(claimed.tenant, payload.model)
+    if scope is not None:
+        raise stopped(scope)
     route = route_of(payload, context)
     execution = Execution(
         nonce=context.nonce(),
@@ -188,14 +199,19 @@ def _begin(
     return end if isinstance(end, Started) else None
 
 
-def _not_begun(payload: SpawnPayload, context: WorkerContext, error: InvalidSetting) -> Ending:
-    """A worker of another version than the dispatcher's may lack the job's route. That is no
-    failure of the job: it is handed back, and does not wait for its lease to lapse."""
+def _not_begun(
+    payload: SpawnPayload, context: WorkerContext, error: InvalidSetting | Stopped
+) -> Ending:
+    """A worker of another version than the dispatcher's may lack the job's route, or the job is
+    stopped. That is no failure of the job: it is handed back, and does not wait for its lease to
+    lapse."""
     claimed = _claimed(payload, context.store)
     if claimed is None:
         return Ending.STALE
     growing = backoff(context.runtime.settings)
     pause = timedelta(seconds=growing.jittered_s(claimed.attempt, context.jitter()))
+    if isinstance(error, Stopped):
+        pause = timedelta()  # it waits for the lift alone
     free = claimed.waiting(not_before=context.store.now() + pause, error=error_info(error))
     outcome = context.store.replace(lease_key(payload.id), free.body(), payload.etag)
     structlog.get_logger(__name__).warning("not_begun", job=payload.id, error=error.message)
@@ -223,7 +239,7 @@ def _commit(
 
 def _leave(
     builder: ResultBuilder,
-    going_on: Preempted | Retry | MakeRoom,
+    going_on: Preempted | Retry | MakeRoom | Halt,
     lease: Lease,
     etag: str,
     context: WorkerContext,
@@ -235,23 +251,36 @@ def _leave(
     if isinstance(going_on, Retry):
         _hand_back(builder, going_on, lease.model_copy(update={"events": events}), etag, context)
         return Ending.RETRY
+    now = context.store.now()
     if isinstance(going_on, MakeRoom):
-        now, cost = context.store.now(), builder.cost
-        spent = lease.spent.model_copy(
-            update={"usd": cost.total_usd, "upper_bound": cost.upper_bound}
-        )
-        yielded = lease.yielded(now, events=events, spent=spent)
+        yielded = lease.yielded(now, events=events, spent=_spent(builder, lease))
         context.store.replace(lease_key(lease.id), yielded.body(), etag)
         return Ending.YIELDED
+    if isinstance(going_on, Halt):
+        halted = lease.waiting(
+            not_before=now,
+            events=events,
+            spent=_spent(builder, lease),
+            started_at=None,
+            error=error_info(going_on.why),
+        )
+        context.store.replace(lease_key(lease.id), halted.body(), etag)
+        structlog.get_logger(__name__).warning("halted", job=lease.id, why=going_on.why.message)
+        return Ending.HALTED
     stopped = lease.stopped_in_good_order(events=events)
     context.store.replace(lease_key(lease.id), stopped.body(), etag)
     return Ending.PREEMPTED
 
 
+def _spent(builder: ResultBuilder, lease: Lease) -> Spent:
+    cost = builder.cost
+    return lease.spent.model_copy(update={"usd": cost.total_usd, "upper_bound": cost.upper_bound})
+
+
 def _hand_back(
     builder: ResultBuilder, retried: Retry, lease: Lease, etag: str, context: WorkerContext
 ) -> None:
-    error, now, cost = retried.error, context.store.now(), builder.cost
+    error, now = retried.error, context.store.now()
     lease = (
         lease.with_(failures=lease.failures + 1)
         if retried.failed
@@ -262,9 +291,7 @@ def _hand_back(
     waiting = lease.waiting(
         not_before=now + timedelta(seconds=pause),
         error=error_info(error),
-        spent=lease.spent.model_copy(
-            update={"usd": cost.total_usd, "upper_bound": cost.upper_bound}
-        ),
+        spent=_spent(builder, lease),
         started_at=None,
         gpu=retried.gpu,
     )

@@ -1,4 +1,5 @@
-"""Keeps a running job's lease: renews it in time with the progress, and says when it is lost."""
+"""Keeps a running job's lease: renews it in time with the progress, and says when it is lost, and
+when an operator has stopped its job."""
 
 import time
 from collections.abc import Callable
@@ -8,10 +9,11 @@ from typing import Self, TypeVar
 
 import structlog
 
-from config.errors import RylaError, StoreUnavailable, Superseded
+from config.errors import RylaError, Stopped, StoreUnavailable, Superseded
 from config.settings import Settings
 from pipeline.contract.keys import lease_key
 from pipeline.contract.lease import Lease, Progress
+from pipeline.queue.stops import read_stops, stopped
 from pipeline.store.conditional import SafeStore, Won
 
 T = TypeVar("T")
@@ -40,6 +42,7 @@ class Heartbeat:
         self._unclear: Lease | None = None
         """A renewal that may have been applied: only the same bytes can be known as ours."""
         self._lost = False
+        self._halted: Stopped | None = None
         self._over = Condition()
         self._ended = False
         self._thread = Thread(target=self._beat, name=f"lease-{lease.id}", daemon=True)
@@ -49,6 +52,11 @@ class Heartbeat:
         """Whether another execution has the job, or it could not be renewed for as long as it
         lives."""
         return self._lost
+
+    @property
+    def halted(self) -> Stopped | None:
+        """Set once a renewal has found that an operator stops jobs like this one."""
+        return self._halted
 
     @property
     def held(self) -> tuple[Lease, str]:
@@ -96,6 +104,7 @@ class Heartbeat:
         wait_s = self._settings.first_renew_seconds
         while not self._rest(wait_s) and not self._lost:
             self._renew()
+            self._look_for_stop()
             wait_s = self._settings.renew_seconds
 
     def _rest(self, seconds: float) -> bool:
@@ -120,3 +129,11 @@ class Heartbeat:
         else:
             self._lost = True
             log.warning("lease_lost")
+
+    def _look_for_stop(self) -> None:
+        try:
+            scope = read_stops(self._store).over(self._lease.tenant, self._lease.model)
+        except RylaError:
+            return  # the next renewal looks again
+        if scope is not None and self._halted is None:
+            self._halted = stopped(scope)

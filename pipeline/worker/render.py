@@ -60,7 +60,9 @@ def render_job(
         context.server.client,
         context.faces,
         report=heart.report,
-        should_stop=lambda: heart.lost or context.must_stop(),
+        should_stop=lambda: (
+            heart.lost or context.must_stop() or (heart.halted is not None and not is_sheet)
+        ),
         until=context.monotonic() + context.runtime.settings.job_timeout_seconds,
         paid_until=context.monotonic() + _paid_seconds(manifest, lease),
         residency=context.residency,

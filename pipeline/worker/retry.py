@@ -4,7 +4,7 @@ GPU after out of memory, or kept for the platform that takes the machine. Pure.
 
 from dataclasses import dataclass
 
-from config.errors import OutOfMemory, RylaError
+from config.errors import OutOfMemory, PromptInterrupted, RylaError, Stopped
 from config.tables import Gpu, GpuTable, Route
 from handlers.character_sheet.sheet import Stop
 from pipeline.contract.lease import Lease
@@ -29,6 +29,13 @@ class Retry:
 
 
 @dataclass(frozen=True)
+class Halt:
+    """The job is handed back because an operator has stopped it."""
+
+    why: Stopped
+
+
+@dataclass(frozen=True)
 class MakeRoom:
     """The job is handed back between two of its steps, because others wait or its time is up."""
 
@@ -39,15 +46,19 @@ def decide_next(
     payload: SpawnPayload,
     context: WorkerContext,
     stop: Stop | None = None,
-) -> Preempted | Retry | MakeRoom | None:
+    halted: Stopped | None = None,
+) -> Preempted | Retry | MakeRoom | Halt | None:
     """How a job goes on that this execution does not end; None when it ends here. `stop` is why a
-    character sheet stopped between two steps."""
+    character sheet ended between two steps, `halted` is set where an operator has stopped the job:
+    any other than a sheet is interrupted then."""
     if error is None and stop is Stop.YIELD:
-        return MakeRoom()
+        return MakeRoom() if halted is None else Halt(halted)
     if error is None or not error.retryable:
         return None
     if context.preempted.is_set():
         return Preempted()
+    if halted is not None and isinstance(error, PromptInterrupted):
+        return Halt(halted)
     if context.stopping.is_set():
         return Retry(error, lease.gpu, failed=False)
     if lease.failures + 1 >= context.runtime.settings.max_attempts:

@@ -61,7 +61,7 @@ def render_sheet(
         lora=None if lora is None else lora.file,
     )
     cells = _Cells(state, plan, lease, body, context, heart)
-    pace = _Pace(lease, context, runner)
+    pace = _Pace(lease, context, runner, heart)
     _, state.stop = make_sheet(plan, maker.make, cells, pace)
 
 
@@ -73,11 +73,13 @@ def ref_of(key: str, prefix: str) -> ByName:
 @dataclass
 class _Pace:
     """When an execution ends between two steps. It always takes one: a yield follows a step that
-    was kept, so no sheet is handed on for ever."""
+    was kept, so no sheet is handed on for ever. One that an operator stops takes none: it goes on
+    after the lift."""
 
     lease: Lease
     context: WorkerContext
     runner: ComfyGraphRunner
+    heart: Heartbeat
     steps: int = 0
     began: float = field(init=False)
 
@@ -85,6 +87,8 @@ class _Pace:
         self.began = self.context.monotonic()
 
     def __call__(self, step: Compose | MakeFace, records: SheetRecords) -> Stop | None:
+        if self.heart.halted is not None:
+            return Stop.YIELD
         now, needed = self.context.monotonic(), longest(step, records)
         if now + needed > self.runner.paid_until:
             return Stop.BUDGET

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from functools import cache, partial
 from typing import Annotated, Any
 
@@ -198,7 +199,13 @@ async def _take(
 
 def _quote(service: Service, submission: Submission) -> Quote | None:
     runtime, now = service.dependencies.runtime, service.dependencies.store.now()
-    return quote(submission.manifest, runtime.settings, runtime.routes, runtime.gpus, now)
+    terms = quote(submission.manifest, runtime.settings, runtime.routes, runtime.gpus, now)
+    manifest = submission.manifest
+    scope = service.job_listing.stops.over(manifest.tenant, manifest.model)
+    if terms is None or scope is None:
+        return terms
+    waits = f"it is taken in and waits: an operator has stopped {scope}"
+    return replace(terms, warnings=(*terms.warnings, waits))
 
 
 async def _answer(

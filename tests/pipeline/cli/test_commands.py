@@ -13,8 +13,8 @@ from pipeline.cli.commands import SUMMARIES, load
 from tests.pipeline.cli.conftest import Ryla
 
 ORDER = (
-    "demo up submit status watch cancel sheets report results dispatch serve events schema doctor"
-    " audit deploy accept keys faces loras models comfyui"
+    "demo up submit status watch cancel stop sheets report results dispatch serve events schema"
+    " doctor audit deploy accept keys faces loras models comfyui"
 )
 
 

@@ -61,6 +61,7 @@ def test_a_good_job_becomes_a_reference_that_needs_no_read() -> None:
         claim="claim-1",
         etag="etag",
         model="flux-dev",
+        tenant=lease.tenant,
         lease=lease,
         manifest=GOOD.decode(),
         claimed_at=NOW,

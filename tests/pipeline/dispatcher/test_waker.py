@@ -70,7 +70,7 @@ def _rests(one: DispatchThread) -> bool:
 def test_a_ring_finds_what_waits(holding: PipelineFixture) -> None:
     put(holding, "one")
     with dispatch_thread(holding) as one:
-        assert looked(holding, one) == 2
+        assert looked(holding, one) == 3
     assert [payload.id for payload in holding.held.payloads] == ["one"]
 
 
@@ -97,7 +97,7 @@ def test_an_entry_that_was_heard_of_saves_the_list_of_the_inbox(holding: Pipelin
     with dispatch_thread(holding) as one:
         looked(holding, one)
         other = put(holding, "other")
-        assert looked(holding, one, put(holding, "one")) == 1
+        assert looked(holding, one, put(holding, "one")) == 2
         assert [payload.id for payload in holding.held.payloads] == ["one"]
         looked(holding, one, other)
     assert [payload.id for payload in holding.held.payloads] == ["one", "other"]
@@ -106,10 +106,10 @@ def test_an_entry_that_was_heard_of_saves_the_list_of_the_inbox(holding: Pipelin
 def test_the_first_look_and_one_after_a_while_are_whole(holding: PipelineFixture) -> None:
     watch = Watch()
     with dispatch_thread(holding, watch) as one:
-        assert looked(holding, one, put(holding, "a")) == 2
-        assert looked(holding, one, put(holding, "b")) == 1
+        assert looked(holding, one, put(holding, "a")) == 3
+        assert looked(holding, one, put(holding, "b")) == 2
         watch.now += holding.settings.poll_idle_seconds
-        assert looked(holding, one, put(holding, "c")) == 2
+        assert looked(holding, one, put(holding, "c")) == 3
     assert len(holding.held.payloads) == 3
 
 
@@ -120,10 +120,10 @@ def test_who_comes_last_is_not_served_before_those_that_wait(make_pipeline: Make
         looked(pipeline, one, put(pipeline, "first"))
         looked(pipeline, one, put(pipeline, "urgent", priority=9))
         late = put(pipeline, "late", priority=1)
-        assert looked(pipeline, one, late) == 2
+        assert looked(pipeline, one, late) == 3
         assert [payload.id for payload in pipeline.held.payloads] == ["first"]
         pipeline.raw.delete("leases/first.json")
-        assert looked(pipeline, one, late) == 2
+        assert looked(pipeline, one, late) == 3
     assert [payload.id for payload in pipeline.held.payloads] == ["first", "urgent"]
 
 
@@ -134,7 +134,7 @@ def test_a_ring_for_an_entry_that_is_not_there_looks_at_all(
     with dispatch_thread(holding) as one:
         looked(holding, one)
         put(holding, "one")
-        assert looked(holding, one, key) == 2
+        assert looked(holding, one, key) == 3
     assert [payload.id for payload in holding.held.payloads] == ["one"]
 
 
@@ -153,7 +153,7 @@ def test_of_many_entries_a_list_tells_more_cheaply(holding: PipelineFixture) -> 
         before = lists(holding)
         let_go()
         assert wait_until(lambda: _rests(one), 5)
-        assert lists(holding) - before == 2
+        assert lists(holding) - before == 3
     assert len(holding.held.payloads) == holding.runtime.routes.route("Flux").max_in_flight
 
 
@@ -165,7 +165,7 @@ def test_rings_during_a_look_make_one_more_look_and_none_is_lost(holding: Pipeli
         before = lists(holding)
         let_go()
         assert wait_until(lambda: _rests(one), 5)
-        assert lists(holding) - before == 2
+        assert lists(holding) - before == 3
     assert "late" in [payload.id for payload in holding.held.payloads]
 
 
@@ -196,7 +196,7 @@ def test_a_look_that_fails_is_logged_and_the_next_ring_is_heard(
         holding.raw.fail = lambda call, key: error
         looked(holding, one)
         holding.raw.fail = lambda call, key: None
-        assert looked(holding, one, key_of("one")) == 2
+        assert looked(holding, one, key_of("one")) == 3
     assert len(holding.held.payloads) == 1
 
 

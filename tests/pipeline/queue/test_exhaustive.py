@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.dispatcher.gate import Gate
 from pipeline.notify.delivery import Pending
 from pipeline.queue import claim_steps, protocol
 from pipeline.queue.start_steps import Restart, Start
@@ -52,6 +53,9 @@ BRIEF = {
     "a sheet hands back": Scenario(ticks=(2, 0), steps=2, yields=1, crash=1),
     "a sheet is cancelled": Scenario(ticks=(1, 0), steps=2, cancel=True, crash=1),
     "a sheet with one attempt": Scenario(steps=2, crash=1, max_attempts=1),
+    "stopped and lifted": Scenario(stop=1, lift=1, renewals=1, crash=1),
+    "stopped with one attempt left": Scenario(ticks=(2, 0), stop=1, renewals=1, max_attempts=1),
+    "a sheet is stopped": Scenario(ticks=(2, 0), steps=2, stop=1, lift=1, renewals=1),
     "called back": Scenario(body=CALLING_BODY, undelivered=1, crash=1),
     "cancelled and called back": Scenario(
         ticks=(2, 0), body=CALLING_BODY, cancel=True, undelivered=1, crash=1
@@ -104,6 +108,9 @@ THOROUGH = {
         crash=1,
         submit=1,
     ),
+    "stopped": Scenario(ticks=(2, 1), stop=1, lift=1, renewals=1, crash=1, lost=1),
+    "stopped and run twice": Scenario(ticks=(2, 0), stop=1, lift=1, renewals=1, rerun=1, crash=1),
+    "stopped and cancelled": Scenario(stop=1, lift=1, cancel=True, crash=1, undelivered=1),
     # Not together with an input that is run twice: a claim that is applied after its job has ended
     # lets the second run start once more, and only its commit fails.
     "applied late": Scenario(ticks=(2, 1), late_write=1, crash=1, submit=1),
@@ -182,6 +189,10 @@ def _settles_before_delivery(self: Any, delivered: bool) -> Any:
     return procedures.DropOwn(self.lease)
 
 
+def _passes_a_stop(self: Any, lease: Any) -> None:
+    return None
+
+
 def _takes_events_for_the_callback(self: Any, arrived: Any) -> Any:
     if arrived == self.call.owed:
         return procedures.DropOwn(self.lease)
@@ -242,6 +253,7 @@ BROKEN: dict[str, tuple[Any, str, Any, Scenario]] = {
         _takes_events_for_the_callback,
         Scenario(body=CALLING_BODY, undelivered=1),
     ),
+    "a take-over passes a stop": (Gate, "why_waits", _passes_a_stop, Scenario(stop=1, crash=1)),
     "a step is not adopted": (
         procedures.KeepCell,
         "next",

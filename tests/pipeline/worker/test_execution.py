@@ -49,7 +49,7 @@ def test_a_job_is_executed_without_a_single_read(holding: PipelineFixture) -> No
     holding.raw.calls.clear()
     assert run(holding, payload) is Ending.COMMITTED
     outputs_and_metrics = 2
-    assert holding.raw.calls == {"PUT": 2 + outputs_and_metrics, "DELETE": 1}
+    assert holding.raw.calls == {"LIST": 1, "PUT": 2 + outputs_and_metrics, "DELETE": 1}
 
 
 def test_the_lease_says_who_runs_it_and_what_a_second_costs(holding: PipelineFixture) -> None:

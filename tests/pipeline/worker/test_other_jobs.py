@@ -42,7 +42,7 @@ def test_a_look_is_one_list_of_each_and_reads_nothing_twice(tmp_path: Path) -> N
     for reads in (2, 0):  # the own lease and a bare key's body
         raw.calls.clear()
         assert not others.wait_for(OWN, store, runtime)
-        assert (raw.calls["LIST"], raw.calls["GET"]) == (2, reads)
+        assert (raw.calls["LIST"], raw.calls["GET"]) == (3, reads)
 
 
 def test_who_waits_is_seen(tmp_path: Path) -> None:

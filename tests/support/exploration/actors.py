@@ -35,6 +35,7 @@ from pipeline.queue.protocol import (
     Spawn,
     Started,
 )
+from pipeline.queue.retries import is_retrying
 from pipeline.queue.start_steps import Execution, Start
 from pipeline.store.base import Entry, IfAbsent, IfMatch
 from pipeline.store.conditional import Attempted, Lost, Won, classify
@@ -66,11 +67,14 @@ from tests.support.exploration.procedures import (
     Delivering,
     Executing,
     GiveBack,
+    Halt,
     KeepCell,
+    LookBefore,
     MakeRoom,
     ReadCell,
     ReadCells,
     ReadLease,
+    ReadStops,
     Renew,
     Rules,
     after_cancelling,
@@ -136,9 +140,11 @@ class Actors:
             now=NOW,
             max_failures=self.scenario.max_attempts,
         )
-        return self.numbers.local(Local(actor, Start(execution, payload.lease, payload.etag)))
+        start = Start(execution, payload.lease, payload.etag)
+        step = LookBefore(start) if self.scenario.stop else start
+        return self.numbers.local(Local(actor, step))
 
-    def begin(self, id: int, lease: int, *entries: int) -> Iterator[Outcome]:
+    def begin(self, id: int, stopped: int, lease: int, *entries: int) -> Iterator[Outcome]:
         """A dispatcher acts on its listing; a canceller just begins."""
         local = self.numbers.locals[id]
         assert local is not None
@@ -147,6 +153,7 @@ class Actors:
             look = FindLease(Cancellation(ID, KEYS[0], result))
             yield Outcome(FREE, 0, self.numbers.local(replace(local, step=look)))
             return
+        local = replace(local, stopped=bool(stopped))
         for step in self._openings(local, lease, *entries):
             yield Outcome(FREE, 0, self.numbers.local(replace(local, step=step)))
 
@@ -155,9 +162,11 @@ class Actors:
         claimant = Claimant(f"d{local.actor}.{local.ticks}", "d", 900.0)
         waiting = [Entry(key, "", 1, NOW) for key, body in zip(KEYS, entries, strict=True) if body]
         if not lease:
-            yield from (claim(entry, claimant) for entry in waiting)
+            yield from (claim(entry, claimant) for entry in waiting if not local.stopped)
             return
         read = self.numbers.lease(lease)
+        if local.stopped and is_retrying(read):
+            return
         entry = Entry(lease_key(ID), etag_of(lease), 1, NOW)
         held = ListedLease(ID, entry, read, unreadable=read is None)
         besides: list[Entry | None] = [*waiting] or [None]
@@ -184,7 +193,9 @@ class Actors:
                 return self._write(local, value, result.body(), IfAbsent())
             case CreateCell(_, body):
                 return self._write(local, value, body, IfAbsent())
-            case ReadInbox() | ReadManifest() | ReadResult() | ReadLease() | ReadCell():
+            case (
+                ReadInbox() | ReadManifest() | ReadResult() | ReadLease() | ReadCell() | ReadStops()
+            ):
                 return self._read(local, value)
             case DropLease():
                 return self._drop(local, DROP_LEASE, 0)
@@ -201,6 +212,9 @@ class Actors:
                 room = MakeRoom(at.lease, at.etag)
                 yield Outcome(YIELD, 0, self.numbers.local(replace(local, step=room)))
         yield Outcome(FREE, 0, self.numbers.local(replace(local, step=following)))
+        if at.halted:
+            halt = Halt(at.lease, at.etag)
+            yield Outcome(FREE, 0, self.numbers.local(replace(local, step=halt)))
         if at.renewals:
             yield Outcome(FREE, 0, self.numbers.local(replace(local, step=Renew(at))))
         if at.lease.failures + 1 < self.scenario.max_attempts:
@@ -208,6 +222,9 @@ class Actors:
             yield Outcome(GIVE_BACK, 0, self.numbers.local(replace(local, step=back)))
 
     def _read(self, local: Local, value: int) -> Iterator[Outcome]:
+        if isinstance(local.step.call, ReadStops):
+            yield Outcome(FREE, value, self._reply(local, bool(value)))
+            return
         if isinstance(local.step.call, ReadInbox):
             local = replace(local, compared=value)
         yield Outcome(FREE, value, self._reply(local, self.numbers.stored(value)))
@@ -304,7 +321,12 @@ class Actors:
         """Where the actor stands after this reply."""
         step = local.step.next(reply)
         if local.actor >= WORKERS:
-            step = after_start(step, self.scenario.renewals, self.scenario.callback_url)
+            step = after_start(
+                step,
+                self.scenario.renewals,
+                self.scenario.callback_url,
+                looks=bool(self.scenario.stop),
+            )
         elif local.actor == CANCELLER:
             step = after_cancelling(step)
         else:
@@ -315,7 +337,8 @@ class Actors:
             return self.dispatcher(local.actor, local.ticks - 1) if local.ticks > 1 else 0
         if isinstance(step.call, Preflight):
             # Deciding touches nothing, so nothing can come between.
-            return self._reply(replace(local, step=step), self._rules.preflight(step.call))
+            decision = self._rules.preflight(step.call, stopped=local.stopped)
+            return self._reply(replace(local, step=step), decision)
         ends = isinstance(step, Commit | CommitCancel) and not isinstance(local.step, ReadCells)
         if ends and self.scenario.steps:
             step = ReadCells(self.scenario.steps, step)

@@ -49,6 +49,7 @@ from tests.support.exploration.scenario import (
     INBOX_2,
     LATE,
     LEASE,
+    LIFT,
     MANIFEST,
     MARKS,
     MAX_WORKERS,
@@ -57,6 +58,8 @@ from tests.support.exploration.scenario import (
     RESULT,
     SPAWNED,
     STARTED,
+    STOP,
+    STOPPED,
     SUBMIT,
     SWAPPED,
     TAKEN_OVER,
@@ -191,7 +194,8 @@ class Explorer:
         """The next call's outcomes; remembered, because few of them differ."""
         touches = self._numbers.touches[local]
         if touches == LISTING:
-            key: tuple[int, ...] = (local, state[LEASE], state[INBOX], state[INBOX_2])
+            listed = (state[STOPPED], state[LEASE], state[INBOX], state[INBOX_2])
+            key: tuple[int, ...] = (local, *listed)
         else:
             key = (local, state[touches] if touches >= 0 else 0)
         stays = self._stays(state, touches)
@@ -222,6 +226,9 @@ class Explorer:
                     yield self._with(state, SUBMIT, {place: self._numbers.body(body)})
             if state[place] and (budget >> 3 * WITHDRAW) & 7:
                 yield self._with(state, WITHDRAW, {place: 0, MARKS: state[MARKS] | WITHDRAWN})
+        operator = LIFT if state[STOPPED] else STOP
+        if (budget >> 3 * operator) & 7:
+            yield self._with(state, operator, {STOPPED: int(not state[STOPPED])})
         if (budget >> 3 * RERUN) & 7:
             last = REFS - 1
             forget = dict.fromkeys(range(REFS, REFS + MAX_WORKERS), 0)
@@ -264,6 +271,8 @@ class Explorer:
     def _spawn(self, ref_id: int, state: State, new: list[int], actor: int) -> None:
         payload = self._numbers.payloads[ref_id]
         assert payload is not None
+        local = self._numbers.locals[state[actor]]
+        _require(local is not None and not local.stopped, "spawned by a tick that saw the stop")
         claim = 1 << self._claims.setdefault(payload.claim, len(self._claims))
         _require(not state[SPAWNED] & claim, "one claim spawned twice")
         count = state[SPAWNED].bit_count()
@@ -312,17 +321,25 @@ class Explorer:
         start[: RESULT + 1] = state[: RESULT + 1]
         start[CELLS:ACTORS] = state[CELLS:ACTORS]
         start[MARKS] = (state[MARKS] & (DELIVERED | CALLED | WITHDRAWN)) | TAKEN_OVER
+        start[STOPPED] = state[STOPPED]
         core = tuple(start)
         if core not in self._recovered:
-            self._recovered[core] = self._wrong_at(self._recover(core))
+            self._recovered[core] = self._wrong_at(self._recover(self._held(core)))
         _require(not self._recovered[core], self._recovered[core])
+
+    def _held(self, state: State) -> State:
+        """While a stop stands a dispatcher may tidy up, and starts nothing. Then it is lifted."""
+        if state[STOPPED]:
+            state = self._recover(state)
+            _require(not state[SPAWNED], "spawned although it is stopped", state)
+            self._check(state)
+        return self._with(state, None, {STOPPED: 0})
 
     def _recover(self, state: State) -> State:
         # More ticks than any job needs; each under a nonce of its own.
         for ticks in range(40, 20, -1):
             fresh = {ACTORS: self._actors.dispatcher(ACTORS, ticks), SPAWNED: 0, STARTED: 0}
-            state = self._with(state, None, fresh)
-            following = next(self._successors(state), None)
+            following = next(self._successors(self._with(state, None, fresh)), None)
             if following is None:
                 break
             state = following

@@ -18,8 +18,24 @@ from pipeline.queue.protocol import (
 )
 from pipeline.queue.spawn import SpawnPayload
 from pipeline.store.base import Stored
-from tests.support.exploration.procedures import NOW, CreateCell, Executing, ReadCell, ReadLease
-from tests.support.exploration.scenario import CELLS, INBOX, INBOX_2, KEYS, LEASE, MANIFEST, RESULT
+from tests.support.exploration.procedures import (
+    NOW,
+    CreateCell,
+    Executing,
+    ReadCell,
+    ReadLease,
+    ReadStops,
+)
+from tests.support.exploration.scenario import (
+    CELLS,
+    INBOX,
+    INBOX_2,
+    KEYS,
+    LEASE,
+    MANIFEST,
+    RESULT,
+    STOPPED,
+)
 
 # Effects of an outcome beyond the object that its call touches.
 NOTHING, TAKE, SPAWN, START, WIN, DELIVER, DROP_LEASE, DROP_ENTRY, FILE, FLOAT = range(10)
@@ -43,6 +59,8 @@ class Local:
     ticks: int = 0
     compared: int = 0
     """The inbox body that it read last."""
+    stopped: bool = False
+    """Of a dispatcher: whether its tick saw the operator's stop."""
 
     @property
     def touches(self) -> int:
@@ -57,6 +75,8 @@ class Local:
                 return MANIFEST
             case CreateResult() | ReadResult():
                 return RESULT
+            case ReadStops():
+                return STOPPED
             case CreateCell(number, _) | ReadCell(number):
                 return CELLS + int(number)
             case ReadInbox(key) | DropInbox(key):

@@ -1,6 +1,6 @@
 """What comes before and after the procedures of pipeline/queue, as further steps.
 
-Worker:     Start ─ Executing ─┬─ Renew ─ Executing
+Worker:     LookBefore ─ Start ─ Executing ─┬─ Renew ─ LookAfter ─ Executing
                                ├─ KeepCell ─ Executing, for each step of a sheet
                                ├─ CommitWork ─ Deliver ─┬─ DropOwn
                                ├─ GiveBack              └─ Owe
@@ -21,6 +21,8 @@ from config.settings import Settings
 from events.sink import NotDelivered
 from pipeline.contract.lease import Lease, Phase, Progress
 from pipeline.contract.result import Result, Status
+from pipeline.contract.stops import NO_STOPS, ScopeKind, Stops, StopScope
+from pipeline.dispatcher.gate import Gate
 from pipeline.dispatcher.preflight import preflight
 from pipeline.notify.delivery import Pending, ResultDelivery, pending
 from pipeline.queue.cancel_steps import CommitCancel
@@ -39,6 +41,7 @@ from pipeline.queue.protocol import (
     Started,
     Step,
 )
+from pipeline.queue.start_steps import Start
 from pipeline.runtime import RuntimeConfig, load_runtime
 from pipeline.store.base import Stored
 from pipeline.store.conditional import Lost, Outcome, Won
@@ -49,6 +52,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 AWAY = NotDelivered("away")
+ALL_STOPPED = Stops(frozenset({StopScope(ScopeKind.ALL)}))
 
 
 class _StandingClock:
@@ -74,8 +78,9 @@ class Rules:
         delivery = ResultDelivery(clock, nobody, settings, jitter=lambda: 0.5)
         return cls(load_runtime(settings, "explorer"), delivery)
 
-    def preflight(self, ask: Preflight) -> Any:
-        return preflight(ask, self.runtime, NOW)
+    def preflight(self, ask: Preflight, *, stopped: bool) -> Any:
+        gate = Gate(ALL_STOPPED if stopped else NO_STOPS)
+        return preflight(ask, self.runtime, NOW, why_waits=gate.why_waits)
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,10 @@ class Executing(End):
     """Of a sheet: the records that this execution goes by, its own or adopted."""
     kept: int = 0
     """Steps that it has taken itself."""
+    looks: bool = False
+    """Whether each renewal looks for a stop."""
+    halted: bool = False
+    """Whether one has found it."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +115,56 @@ class Renew:
         if not isinstance(reply, Won):
             return Stale()
         left = self.before.renewals - 1
-        return replace(self.before, lease=self.call.lease, etag=reply.etag, renewals=left)
+        renewed = replace(self.before, lease=self.call.lease, etag=reply.etag, renewals=left)
+        return cast(Step, LookAfter(renewed)) if renewed.looks else renewed
+
+
+@dataclass(frozen=True)
+class ReadStops:
+    """Reply: bool, whether the job is stopped."""
+
+
+@dataclass(frozen=True)
+class LookBefore:
+    """As `execution._begin`, and `_not_begun` where the job is stopped."""
+
+    start: Start
+
+    @property
+    def call(self) -> ReadStops:
+        return ReadStops()
+
+    def next(self, reply: bool) -> Any:
+        return Halt(self.start.claimed, self.start.etag) if reply else self.start
+
+
+@dataclass(frozen=True)
+class LookAfter:
+    """What follows each renewal of a heartbeat."""
+
+    renewed: Executing
+
+    @property
+    def call(self) -> ReadStops:
+        return ReadStops()
+
+    def next(self, reply: bool) -> Any:
+        return replace(self.renewed, halted=reply)
+
+
+@dataclass(frozen=True)
+class Halt:
+    """A stopped job is handed back."""
+
+    lease: Lease
+    etag: str
+
+    @property
+    def call(self) -> ReplaceLease:
+        return ReplaceLease(self.lease.waiting(not_before=NOW, started_at=None), self.etag)
+
+    def next(self, reply: Outcome) -> Step | End:
+        return Stale()
 
 
 @dataclass(frozen=True)
@@ -373,7 +431,7 @@ def after_taking(end: End) -> Any:
     return end
 
 
-def after_start(end: End, renewals: int, callback_url: str | None) -> Any:
+def after_start(end: End, renewals: int, callback_url: str | None, *, looks: bool) -> Any:
     if not isinstance(end, Started):
         return end
-    return Executing(end.lease, end.etag, renewals, callback_url)
+    return Executing(end.lease, end.etag, renewals, callback_url, looks=looks)

@@ -15,9 +15,10 @@ CALLING_BODY = BODY.replace(b'"input"', f'"callback_url":"{CALLBACK_URL}","input
 
 State = tuple[int, ...]
 
-# Places in a state. The first five are the bucket, and so are the records of a sheet.
-INBOX, INBOX_2, LEASE, MANIFEST, RESULT, MARKS, BUDGET, SPAWNED, STARTED, LATE = range(10)
-CELLS = 10
+# Places in a state. The first five are the bucket, and so are the records of a sheet, and whether
+# an operator's stop stands.
+INBOX, INBOX_2, LEASE, MANIFEST, RESULT, MARKS, BUDGET, SPAWNED, STARTED, LATE, STOPPED = range(11)
+CELLS = 11
 """The records of a sheet's steps."""
 MAX_STEPS = 2
 ACTORS = CELLS + MAX_STEPS
@@ -33,6 +34,7 @@ TAKEN_OVER, DELIVERED, WITHDRAWN, WON, FILED, SWAPPED, CALLED = (1 << bit for bi
 
 # Faults, each with its own budget of 0 to 7.
 CRASH, LOST, LATE_WRITE, SUBMIT, WITHDRAW, RERUN, REFUSE, UNDELIVERED, GIVE_BACK, YIELD = range(10)
+STOP, LIFT = 10, 11
 FREE = -1
 """No fault: an outcome that costs nothing."""
 
@@ -66,6 +68,10 @@ class Scenario:
     """A worker meets an error that may pass."""
     yields: int = 0
     """A sheet's execution makes room for others between two of its steps."""
+    stop: int = 0
+    """An operator stops the job."""
+    lift: int = 0
+    """The operator lifts that."""
     steps: int = 0
     """Of the sheet that the job is; 0 for a job of one step."""
     renewals: int = 0
@@ -100,5 +106,7 @@ class Scenario:
             UNDELIVERED: self.undelivered,
             GIVE_BACK: self.give_back,
             YIELD: self.yields,
+            STOP: self.stop,
+            LIFT: self.lift,
         }
         return sum(amount * one(fault) for fault, amount in amounts.items())

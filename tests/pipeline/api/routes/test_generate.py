@@ -15,7 +15,9 @@ from PIL import Image
 from config.errors import NodeFailed
 from pipeline.api.dependencies import Timeouts
 from pipeline.api.paths import GONE
+from pipeline.contract.stops import ScopeKind, StopNote, StopScope
 from pipeline.inputs.remote import ImageFetcher
+from pipeline.queue.stops import put_stop
 from pipeline.store.base import Always, OutcomeUnknown
 from tests.pipeline.conftest import MakePipeline
 from tests.support.api_fixture import SMALL, ApiFixture, bearer, keys
@@ -105,6 +107,16 @@ async def test_a_job_below_its_estimate_is_told_that_it_will_be_refused(api: Api
     assert warning.startswith("it will be refused: the estimate of $")
     again = await api.ticks_until(asyncio.create_task(api.post(json=dear, prefer="wait=30")))
     assert again.json()["result"]["error"]["code"] == "over_budget"
+
+
+async def test_a_job_that_an_operator_has_stopped_is_taken_in_and_told_that_it_waits(
+    api: ApiFixture,
+) -> None:
+    put_stop(api.pipeline.store, StopScope(ScopeKind.KIND, "flux-dev"), StopNote())
+    answer = await api.post()
+    assert answer.status_code == 202
+    (warning,) = answer.json()["warnings"]
+    assert warning == "it is taken in and waits: an operator has stopped kind flux-dev"
 
 
 async def test_who_waits_gets_the_result(api: ApiFixture) -> None:
