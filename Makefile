@@ -15,7 +15,7 @@ ELSEWHERE := --no-emit-package onnxruntime --no-emit-package onnxruntime-gpu \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up deploy test thorough nodes lint check docs bench mutants lock clean
+.PHONY: help demo up deploy test thorough nodes runpod lint check docs bench mutants lock clean
 
 help:
 	@echo "make demo     run example manifests through the whole pipeline here; see $(OUT)/report.html"
@@ -24,6 +24,7 @@ help:
 	@echo "make test     all tests but the longest"
 	@echo "make thorough the longest tests"
 	@echo "make nodes    tests of the nodes that ComfyUI loads, with a torch of their own"
+	@echo "make runpod   tests of RunPod's workers, with the platform's own package"
 	@echo "make lint     format, lint, types"
 	@echo "make check    format, lint, types, and all tests"
 	@echo "make docs     write what is generated: pages, tables in pages, the clients' types"
@@ -58,6 +59,10 @@ thorough: $(VENV)/.dev $(VENV)/.node
 nodes: $(VENV)/.dev $(VENV)/.torch
 	PYTHONPATH=$(VENV)/torch $(PY) -m pytest -m nodes -n 0 tests/handlers/comfyui/node_pack
 
+# The package and its many dependencies lie beside the environment too.
+runpod: $(VENV)/.dev $(VENV)/.runpod
+	PYTHONPATH=$(VENV)/runpod $(PY) -m pytest -m runpod -n 0 tests/pipeline/runpod_app
+
 check: lint test thorough
 
 docs: $(VENV)/.dev
@@ -80,6 +85,11 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.local
 $(VENV)/.torch: requirements/nodes.in $(VENV)/.dev
 	@echo "Installing the torch that the nodes are tested with"
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --target $(VENV)/torch -r requirements/nodes.in
+	@touch $@
+
+$(VENV)/.runpod: requirements/runpod.txt $(VENV)/.dev
+	@echo "Installing the package that gives RunPod's workers their jobs"
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --target $(VENV)/runpod -r requirements/runpod.txt
 	@touch $@
 
 $(VENV)/.modal: requirements/modal.txt requirements/models.txt $(VENV)/.local
@@ -133,6 +143,8 @@ lock: $(VENV)/.python
 	$(COMPILE) $(UPGRADE) --extra gpu --extra face-model --extra faces requirements/faces.in \
 		--excludes requirements/gpu.excludes -c requirements/dev.txt -o requirements/gpu.txt
 
+	echo runpod | $(LOCK) - -c requirements/dev.txt -c requirements/gpu.txt $(UPGRADE) \
+		-o requirements/runpod.txt
 	echo comfy-cli | $(LOCK) - -c requirements/gpu.txt -o requirements/comfy_cli.txt
 	$(LOCK) requirements/comfyui.in $(ELSEWHERE) $(UPGRADE) -o $(LOCKS)/comfyui.txt
 	$(LOCK) requirements/comfyui.in requirements/seedvr2.in $(ELSEWHERE) $(UPGRADE) \

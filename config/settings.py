@@ -29,6 +29,7 @@ HOSTS = r"^([A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(\s*,\s*|$))*$"
 ORIGINS = r"^(https?://[^\s,/]+(\s*,\s*|$))*$"
 HOST = r"^[A-Za-z0-9.:-]+$"
 BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
+ENDPOINTS = r"^([A-Za-z0-9_.-]+(@[A-Za-z0-9_.-]+!?)?=[A-Za-z0-9_-]+(\s*,\s*|$))*$"
 
 
 def _setting(default: Any, description: str, **limits: Any) -> Any:
@@ -240,12 +241,29 @@ class Settings(BaseModel):
     callback_timeout_seconds: float = _seconds(10, 0.1, 60, "Longest that one callback may take.")
 
     # Modal
-    engine: Literal["local", "modal"] = _setting(
-        "local", "What runs the jobs of this bucket: workers of this machine, or the Modal app."
+    engine: Literal["local", "modal", "runpod"] = _setting(
+        "local",
+        "What runs the jobs of this bucket: workers of this machine, the Modal app, or RunPod's"
+        " endpoints.",
     )
     modal_app: Word = _setting("ryla", "Name of the deployed app that the Modal engine calls.")
     modal_environment: Word | None = _setting(
         None, "Modal environment that it is deployed in; unset means the workspace's default."
+    )
+
+    # RunPod
+    runpod_api_key: Secret | None = _setting(
+        None, "Key of the account, by which jobs are sent to its endpoints."
+    )
+    runpod_endpoints: str = _setting(
+        "",
+        "The endpoint of each route, `Flux=abc123`, and of a route's larger GPU where it has one of"
+        " its own, `Flux@H100=def456`.",
+        pattern=ENDPOINTS,
+    )
+    runpod_url: Url = _setting("https://api.runpod.ai/v2", "Where RunPod's endpoints are.")
+    runpod_route: Word | None = _setting(
+        None, "In the environment of an endpoint: the route whose jobs its workers run."
     )
 
     # This machine
@@ -316,6 +334,12 @@ def changed(settings: Settings, **values: Any) -> Settings:
 def listed(value: str) -> frozenset[str]:
     """The names in a setting that holds several, in lower case."""
     return frozenset(name.strip().lower() for name in value.split(",") if name.strip())
+
+
+def endpoints(settings: Settings) -> dict[str, str]:
+    """Route, or route@GPU → RunPod's endpoint of it."""
+    pairs = (each.strip() for each in settings.runpod_endpoints.split(","))
+    return dict(each.split("=", 1) for each in pairs if each)
 
 
 def webhook_key(settings: Settings) -> bytes:
@@ -409,5 +433,6 @@ _FORMS = {
     HOSTS: "host names, separated by commas",
     ORIGINS: "http(s) origins, separated by commas",
     HOST: "name or address",
+    ENDPOINTS: "`route=endpoint` or `route@GPU=endpoint`, separated by commas",
     BUCKET: "3 to 63 of `a-z`, `0-9`, `.`, `-`",
 }

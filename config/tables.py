@@ -111,6 +111,21 @@ class Gpu(Row):
         return self.bf16_tflops or self.fp16_tflops
 
 
+class PlatformPrices(Row):
+    """What another platform than Modal bills, where it differs."""
+
+    name: str
+    cpu_usd_per_core_second: Price
+    memory_usd_per_gib_second: Price
+    volume_usd_per_gib_month: Price
+    volume_free_gib: Price
+    usd_per_second: Mapping[str, Price]
+    """By row of the GPU. A row that is not among these is not to be had there."""
+    source: str
+    date: date
+    """When `source` was read."""
+
+
 class GpuTable(Row):
     cpu_usd_per_core_second: Price
     memory_usd_per_gib_second: Price
@@ -123,6 +138,30 @@ class GpuTable(Row):
     date: date
     """When `source` was read."""
     gpus: Rows[Gpu]
+    platforms: Rows[PlatformPrices] = {}
+
+    def on(self, platform: str) -> Self:
+        """The table with this platform's prices; itself for one that has no rows of its own. A GPU
+        that is not to be had there keeps its price, so that no budget takes it for free."""
+        prices = self.platforms.get(platform)
+        if prices is None:
+            return self
+        rows = {
+            name: row.model_copy(
+                update={"usd_per_second": prices.usd_per_second.get(name, row.usd_per_second)}
+            )
+            for name, row in self.gpus.items()
+        }
+        billed = prices.model_dump(exclude={"name", "usd_per_second"})
+        return self.model_copy(update={**billed, "gpus": rows})
+
+    @model_validator(mode="after")
+    def _prices_are_of_its_rows(self) -> Self:
+        for prices in self.platforms.values():
+            for name in prices.usd_per_second:
+                if name not in self.gpus:
+                    raise ValueError(f"[platforms.{prices.name}] has a price of no row, {name}")
+        return self
 
     @model_validator(mode="after")
     def _has_none(self) -> Self:
@@ -176,7 +215,7 @@ class Route(Row):
     """Jobs claimed and not yet finished, over all workers."""
     max_containers: int = Field(ge=1)
     timeout_s: int = Field(ge=10, le=86_400)
-    """Longest that one job may run."""
+    """Longest that one job may run. The worker ends it then, and says why."""
     startup_s: int = Field(default=300, ge=10, le=3600)
     """Longest that a worker may take to be ready for its first job."""
     idle_s: int = Field(ge=2, le=3600)
@@ -188,6 +227,12 @@ class Route(Row):
     gpus.toml has it for the card."""
     snapshot: Literal["off", "cpu", "gpu"] = "off"
     """What a container's image of memory holds, from which the next one starts."""
+
+    @property
+    def platform_timeout_s(self) -> int:
+        """Longest that a platform lets one job run: a minute above `timeout_s`, because a platform
+        that ends a job tells nobody why."""
+        return self.timeout_s + 60
 
 
 class RouteTable(Row):
@@ -379,6 +424,6 @@ def _invalid(source: Path, error: ValidationError) -> InvalidSetting:
 
 _KEYS = [
     field.alias or name
-    for row in (GpuTable, Gpu, Measured, RouteTable, Route, ModelTable, WeightFile)
+    for row in (GpuTable, PlatformPrices, Gpu, Measured, RouteTable, Route, ModelTable, WeightFile)
     for name, field in row.model_fields.items()
 ]

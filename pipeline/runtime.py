@@ -11,6 +11,9 @@ from pipeline.models.activation import models_in_use
 from workflows import interfaces
 from workflows.interfaces import Interfaces
 
+CLOUDS = ("modal", "runpod")
+"""Platforms whose workers are containers."""
+
 
 @dataclass(frozen=True)
 class RuntimeConfig:
@@ -22,14 +25,14 @@ class RuntimeConfig:
     models: ModelTable
     interfaces: Interfaces
     platform: str
-    """Where jobs run (`local`, `modal`), for events."""
+    """Where jobs run (`local`, `modal`, `runpod`): its prices count, and events name it."""
     prompt_check: PromptCheck = word_filter
 
     @property
     def deployed(self) -> bool:
         """Whether workers are containers of a platform, which gives each the GPU that is asked for,
         and weights from a volume. Anywhere else a worker takes the machine as it is."""
-        return self.platform == "modal"
+        return self.platform in CLOUDS
 
     @property
     def policy(self) -> Policy:
@@ -44,7 +47,7 @@ class RuntimeConfig:
 
 def load_runtime(settings: Settings, platform: str) -> RuntimeConfig:
     """Raises InvalidSetting when a table does not fit."""
-    gpus = load_gpus(settings.gpus_file)
+    gpus = load_gpus(settings.gpus_file).on(platform)
     return RuntimeConfig(
         settings=settings,
         gpus=gpus,

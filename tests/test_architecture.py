@@ -13,7 +13,17 @@ pytestmark = pytest.mark.xdist_group("architecture")  # one process parses the m
 
 MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "pipeline/cli": (
-        *("modal_app", "acceptance", "doctor", "local", "api", "report", "engines", "dispatcher"),
+        *(
+            "runpod_app",
+            "modal_app",
+            "acceptance",
+            "doctor",
+            "local",
+            "api",
+            "report",
+            "engines",
+            "dispatcher",
+        ),
         *("datasets", "batches", "sheets", "reviews"),
         *("jobs", "inputs", "notify", "loras", "comfyui_setup", "queue", "runtime"),
         *(
@@ -27,6 +37,9 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
             "config",
             "system",
         ),
+    ),
+    "pipeline/runpod_app": (
+        *("modal_app", "doctor", "engines", "worker", "loras", "contract", "config", "system"),
     ),
     "pipeline/modal_app": (
         *("doctor", "api", "engines", "worker", "dispatcher", "notify", "loras", "comfyui_setup"),
@@ -142,6 +155,7 @@ EVERYTHING = frozenset({"benchmarks", "tools", "pipeline"})
 
 ALONE: Mapping[str, tuple[str, ...]] = {
     "modal": ("comfyui_ryla.py", "pipeline/engines/modal.py"),
+    "runpod": ("pipeline/runpod_app/worker.py",),
     "torch": ("handlers/comfyui/node_pack/", "benchmarks/"),
     "boto3": ("pipeline/store/s3_client.py", "benchmarks/boto_store.py"),
     "dlib": ("handlers/faces/dlib_finder.py",),

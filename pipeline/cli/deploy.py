@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
+from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +15,7 @@ import typer
 import pipeline
 from config.errors import DeployFailed, ModelError
 from config.tables import load_gpus
-from pipeline.cli import output
+from pipeline.cli import deploy_runpod, output
 from pipeline.cli.options import Json, names_bucket
 from pipeline.doctor import Health, Row, bucket_rows
 from pipeline.modal_app import check, deployment, resources
@@ -30,27 +31,52 @@ and the bucket if RYLA_* settings name one here. It prints the command that make
 thing, and what the deployment costs in a month in which nobody uses it. Exit code 1 if something
 is missing.
 
+RunPod builds no image and takes no code: `ryla deploy runpod` prints the Dockerfile of its workers,
+or writes it to a folder with all files that `docker build` needs; with --check it asks the
+endpoints of RYLA_RUNPOD_ENDPOINTS how they are.
+
 Examples:
 
     ryla deploy --check
 
     ryla deploy
+
+    ryla deploy runpod --dockerfile
+
+    ryla deploy runpod --context image
 """
 NOT_INSTALLED = (
     "pip install --require-hashes --no-deps -r requirements/modal.txt -r requirements/models.txt"
 )
 
 
+class Platform(StrEnum):
+    MODAL = "modal"
+    RUNPOD = "runpod"
+
+
 def register(app: typer.Typer) -> None:
     @app.command("deploy", help=HELP)
     @output.command
     def command(
+        platform: Annotated[Platform, typer.Argument(help="Where to.")] = Platform.MODAL,
         check: Annotated[
             bool, typer.Option("--check", help="Deploy nothing; say what is missing.")
         ] = False,
+        dockerfile: Annotated[
+            bool, typer.Option("--dockerfile", help="Print it; of RunPod.")
+        ] = False,
+        context: Annotated[
+            Path | None,
+            typer.Option("--context", metavar="DIR", help="Write what is built from; of RunPod."),
+        ] = None,
         json: Json = False,
     ) -> None:
-        if check:
+        if platform is Platform.RUNPOD:
+            deploy_runpod.run(_root(), check=check, context=context, json=json)
+        elif dockerfile or context is not None:
+            raise typer.BadParameter("Modal builds its images itself; this is of RunPod")
+        elif check:
             _check(_root(), json=json)
         else:
             _deploy(Deployment.of(_root(), os.environ), json=json)

@@ -1,4 +1,4 @@
-"""`ryla dispatch`: a dispatcher with workers on this machine."""
+"""`ryla dispatch`: a dispatcher, with workers on this machine or on a platform."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ from pipeline.dispatcher.engine import Engine
 from pipeline.dispatcher.hand_back import hand_back
 from pipeline.dispatcher.loop import Wakeup, dispatch
 from pipeline.dispatcher.tick import Dispatcher, TickReport, tick
-from pipeline.engines.local import LocalEngine
+from pipeline.engines.engines import open_engine
 from pipeline.jobs.status import LeaseWatch, State
 from pipeline.notify.sinks import make_sink
 from pipeline.queue.spawn import SpawnPayload
@@ -32,7 +32,8 @@ from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_checked_store
 from system.backoff import Backoff
 
-HELP = """Take jobs from the inbox and run them in worker processes on this machine.
+HELP = """Take jobs from the inbox and run them, in worker processes on this machine or where
+RYLA_ENGINE says.
 
 --once looks once, --for goes on looking for so long; without either it goes on until Ctrl-C. Then
 it waits for the jobs that it has started, --drain seconds at most. What still runs after that, or
@@ -60,9 +61,10 @@ class Tally:
     engine: Engine
     ids: set[str] = field(default_factory=set)
 
-    def submit(self, route: str, payload: SpawnPayload) -> None:
-        self.engine.submit(route, payload)
+    def submit(self, route: str, payload: SpawnPayload) -> str | None:
+        call_id = self.engine.submit(route, payload)
         self.ids.add(payload.id)
+        return call_id
 
     def cancel(self, call_id: str) -> None:
         self.engine.cancel(call_id)
@@ -121,8 +123,8 @@ def _open_store(settings: Settings, wakeup: Wakeup, within_s: float | None) -> S
 
 @contextmanager
 def _dispatcher(settings: Settings, store: SafeStore) -> Iterator[tuple[Dispatcher, Tally]]:
-    runtime = load_runtime(settings, "local")
-    engine = LocalEngine(settings, runtime.routes, os.environ)
+    runtime = load_runtime(settings, settings.engine)
+    engine = open_engine(settings.engine, settings, runtime.routes, os.environ)
     try:
         with (
             Sender(make_sink(settings)) as sender,

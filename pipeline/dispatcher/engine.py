@@ -6,8 +6,9 @@ from pipeline.queue.spawn import SpawnPayload
 
 
 class Engine(Protocol):
-    def submit(self, route: str, payload: SpawnPayload) -> None:
-        """Have a worker of this route execute the job. Raises EngineUnavailable."""
+    def submit(self, route: str, payload: SpawnPayload) -> str | None:
+        """Have a worker of this route execute the job. What to `cancel` it by; None where nothing
+        cancels. Raises EngineUnavailable."""
 
     def cancel(self, call_id: str) -> None:
         """Stop an execution if that is easily done. The lost lease stops it anyway."""

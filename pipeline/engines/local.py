@@ -48,7 +48,7 @@ class LocalEngine:
         self._crews: dict[str, _Crew] = {}
         self._closed = False
 
-    def submit(self, route: str, payload: SpawnPayload) -> None:
+    def submit(self, route: str, payload: SpawnPayload) -> str:
         """Raises EngineUnavailable once it is closed, for a route that is not there, and while the
         starts of its workers fail."""
         if self._closed:
@@ -59,7 +59,9 @@ class LocalEngine:
             self._crews[route] = _Crew(
                 self._routes.route(route), self._settings, self._environ, self._loras
             )
-        self._crews[route].put(_Order(uuid4().hex, payload, time.monotonic()))
+        order = _Order(uuid4().hex, payload, time.monotonic())
+        self._crews[route].put(order)
+        return order.call_id
 
     def cancel(self, call_id: str) -> None:
         """Nothing to do: the worker finds its lease gone at its next renewal."""

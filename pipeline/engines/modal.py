@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from functools import cache
 from threading import Thread
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import modal
 import structlog
@@ -32,17 +32,18 @@ class ModalEngine:
         self._handle: Callable[[str, str | None], Any] = handle
         self._forget_handles = handle.cache_clear
 
-    def submit(self, route: str, payload: SpawnPayload) -> None:
+    def submit(self, route: str, payload: SpawnPayload) -> str:
         """Raises EngineUnavailable when Modal takes no call, or has not answered within
         `spawn_s`."""
 
-        def spawn() -> None:
-            given = payload.model_dump(mode="json", exclude_none=True)
-            self._handle(route, payload.gpu).run.spawn(given)
+        def spawn() -> str:
+            given = payload.model_dump(mode="json")
+            call: modal.FunctionCall[Any] = self._handle(route, payload.gpu).run.spawn(given)
+            return call.object_id
 
         try:
             # One that goes through later finds its lease handed back, and ends at once.
-            _within(self._spawn_s, spawn)
+            return _within(self._spawn_s, spawn)
         except (modal.exception.Error, OSError) as error:
             self._forget_handles()  # a deploy may have put another class in its place, or none
             raise self._unavailable(route, error) from error
@@ -52,8 +53,9 @@ class ModalEngine:
         with suppress(modal.exception.Error, OSError):
             modal.FunctionCall.from_id(call_id).cancel()
 
-    def close(self) -> None:
+    def close(self) -> Sequence[SpawnPayload]:
         """Nothing is held."""
+        return ()
 
     def _find(self, route: str, gpu: str | None) -> Any:
         found = modal.Cls.from_name(self._app, route, environment_name=self._environment)
@@ -68,20 +70,22 @@ class ModalEngine:
         )
 
 
-def _within(seconds: float, call: Callable[[], None]) -> None:
+T = TypeVar("T")
+
+
+def _within(seconds: float, call: Callable[[], T]) -> T:
     """Raises what the call raises, and TimeoutError while it goes on in a thread of its own."""
-    done: Future[None] = Future()
+    done: Future[T] = Future()
 
     def work() -> None:
         try:
-            call()
-            done.set_result(None)
+            done.set_result(call())
         except Exception as error:  # noqa: BLE001  whoever waits gets it
             done.set_exception(error)
 
     Thread(target=work, name="spawn", daemon=True).start()
     try:
-        done.result(seconds)
+        return done.result(seconds)
     except TimeoutError as error:
         raise TimeoutError(str(error) or f"no answer within {seconds:g} s") from None
 

@@ -47,7 +47,7 @@ def quote(
     except GraphRejected:
         return None
     limit = settings.job_timeout_seconds
-    if settings.engine == "modal":
+    if settings.engine != "local":
         limit = min(limit, route.timeout_s)
     bounds = _bounds(kind, manifest, limit, now)
     return Quote(estimate, tuple(costs.cautions(estimate, bounds, kind.stops_short)))

@@ -19,8 +19,11 @@ LEFT_OUT = (
     "pipeline/doctor.py",
     "pipeline/modal_app/check.py",
     "pipeline/modal_app/idle_cost.py",
+    "pipeline/runpod_app/check.py",
+    "pipeline/runpod_app/image.py",
     "pipeline/engines/local.py",
     "pipeline/engines/local_worker.py",
+    "pipeline/engines/engines.py",
     # Without it a container that lacks ComfyUI fails, where it would deliver made-up pictures.
     "handlers/comfyui/standin",
 )

@@ -26,9 +26,6 @@ SCHEDULE = "* * * * *"
 """Cron: each minute."""
 TIDY_SCHEDULE = "17 * * * *"
 """Cron: each hour, for the LoRAs that workers share."""
-ENDING_S = 60
-"""Added to a route's `timeout_s`: a worker's own limits end a job before the platform does, which
-would tell nobody why."""
 DOWNLOAD_S = 6 * 3600
 """Longest that one download of weights may take."""
 API_REQUESTS = 200
@@ -106,7 +103,7 @@ def worker_resources(route: Route) -> dict[str, Any]:
         "gpu": [name for name in route.gpus if name != NO_GPU] or None,
         "cpu": route.cpu_cores,
         "memory": round(route.memory_gib * 1024),
-        "timeout": route.timeout_s + ENDING_S,
+        "timeout": route.platform_timeout_s,
         "startup_timeout": route.startup_s,
         "max_containers": route.max_containers,
         "scaledown_window": route.idle_s,

@@ -44,6 +44,9 @@ class Recipe:
     """Folder of hash-pinned packages that the commands install."""
     commands: tuple[str, ...] = ()
     """Lines of shell."""
+    loop: str | None = None
+    """File of hash-pinned packages by which the platform gives a worker its jobs, installed last.
+    It agrees with `requirements` on every version."""
     check: str | None = None
     """A line of shell that fails the build, run where `container_files.CHECKED` lie."""
     python: str = PYTHON
@@ -113,6 +116,8 @@ def build(base: ImageT, recipe: Recipe, root: Path, settings: Settings) -> Image
     if recipe.commands:
         image = image.run_commands(*recipe.commands)
     image = _with_packages(image, root / recipe.requirements)
+    if recipe.loop is not None:
+        image = _with_packages(image, root / recipe.loop)
     if recipe.check is not None:
         for folder in CHECKED:
             image = _with_folder(image, root, folder, CHECK_CODE)

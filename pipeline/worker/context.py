@@ -12,6 +12,7 @@ from events.stored_event import StoredEvent
 from handlers.character_sheet.sheet import Stop
 from handlers.comfyui.info import ComfyInfo
 from handlers.kinds.base import Timings
+from pipeline.contract.lease import Lease
 from pipeline.contract.manifest import Manifest
 from pipeline.contract.result import Output, UsedLora
 from pipeline.inputs.supplies import InputFetcher
@@ -56,6 +57,8 @@ class WorkerContext:
     """How this route is sampled on this card."""
     preload: Callable[[], PreloadReport] = PreloadReport
     """What was read ahead so far."""
+    on_renewal: Callable[[Lease], None] = lambda _: None
+    """Hears of the running job's lease each time it was renewed, with its progress."""
     nonce: Callable[[], str] = lambda: uuid4().hex
     others: OtherJobs = field(default_factory=OtherJobs)
     """Whether other jobs wait for this worker."""

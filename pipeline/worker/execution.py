@@ -94,7 +94,12 @@ def _run_started(
     began, lease, settings = context.monotonic(), started.lease, context.runtime.settings
     body, state = _manifest(payload, context.store), RenderState()
     with Heartbeat(
-        context.store, lease, started.etag, settings, monotonic=context.monotonic
+        context.store,
+        lease,
+        started.etag,
+        settings,
+        monotonic=context.monotonic,
+        on_renewal=context.on_renewal,
     ) as heart:
         error = _try_to_render(state, lease, body, context, heart)
         if isinstance(error, ComfyDiskFull):

@@ -30,12 +30,15 @@ class Heartbeat:
         settings: Settings,
         *,
         monotonic: Callable[[], float] = time.monotonic,
+        on_renewal: Callable[[Lease], None] = lambda _: None,
     ) -> None:
+        """`on_renewal` hears of each lease that was written."""
         self._store = store
         self._lease = lease
         self._etag = etag
         self._settings = settings
         self._monotonic = monotonic
+        self._on_renewal = on_renewal
         self._progress = lease.progress
         self._views: dict[str, str] = {}
         self._renewed_at = monotonic()
@@ -126,6 +129,7 @@ class Heartbeat:
         if isinstance(outcome, Won):
             self._lease, self._etag, self._unclear = lease, outcome.etag, None
             self._renewed_at = self._monotonic()
+            self._on_renewal(lease)
         else:
             self._lost = True
             log.warning("lease_lost")

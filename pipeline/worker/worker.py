@@ -15,7 +15,7 @@ says that the worker takes no further job.
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -29,6 +29,7 @@ from config.tables import Route
 from events.sender import Sender
 from handlers.comfyui.info import ComfyInfo
 from pipeline.contract.errors import error_info
+from pipeline.contract.lease import Lease
 from pipeline.inputs.supplies import InputFetcher
 from pipeline.loras.cache import Volume, lora_cache
 from pipeline.models.face_packs import FaceModels
@@ -67,12 +68,14 @@ class Worker:
         loras: Volume | None = None,
         born: float | None = None,
         snapshot: bool = False,
+        on_renewal: Callable[[Lease], None] = lambda _: None,
     ) -> None:
         """`environ` is what ComfyUI's environment is chosen from, `work_dir` where it writes.
 
         `loras` is the folder of LoRAs where other machines share it. `born` is when the process was
         born (system.process_start.born_at), if it is this worker's own: its cold start began then.
         With `snapshot` others start from what load() leaves in memory: ComfyUI is imported in it.
+        `on_renewal` hears of the running job's lease, with its progress.
         """
         self.start_error: ComfyError | None = None
         self._settings = settings
@@ -82,6 +85,7 @@ class Worker:
         self._work_dir = work_dir
         self._loras = loras
         self._snapshot = snapshot
+        self._on_renewal = on_renewal
         now = time.monotonic()
         self._born, self._imported = (now, now) if born is None else (born, IMPORTED_AT)
         self._loaded = now
@@ -180,6 +184,7 @@ class Worker:
             residency=Residency(self._setup.sizes, capacity(comfy.memory_bytes)),
             speed=speed_of(route, row),
             preload=lambda: preload.report,
+            on_renewal=self._on_renewal,
         )
 
     def run(self, payload: Mapping[str, Any], call_id: str | None = None) -> dict[str, Any]:

@@ -293,3 +293,19 @@ def test_a_wrong_row_is_refused(tmp_path: Path, text: str, complaint: str) -> No
 @pytest.mark.parametrize("name", ["gpus.toml", "routes.toml", "models.toml"])
 def test_the_tables_are_packaged(name: str) -> None:
     assert tomllib.loads((resources.files("config") / name).read_text("utf-8"))
+
+
+def test_another_platform_has_prices_of_its_own() -> None:
+    there = load_gpus().on("runpod")
+    assert there.gpu("L40S").usd_per_second == 0.00053
+    assert (there.cpu_usd_per_core_second, there.memory_usd_per_gib_second) == (0, 0)
+    assert there.source == "docs.runpod.io/serverless/pricing"
+    assert there.gpu("T4") == load_gpus().gpu("T4"), "not to be had there, and so not for free"
+    assert load_gpus().on("local") == load_gpus()
+
+
+def test_a_price_of_no_row_is_refused(tmp_path: Path) -> None:
+    own = tmp_path / "gpus.toml"
+    own.write_text("[platforms.runpod.usd_per_second]\nL41 = 0.1\n")
+    with pytest.raises(InvalidSetting, match="L41"):
+        load_gpus(own)

@@ -9,7 +9,6 @@ from pathlib import PurePosixPath
 import pytest
 
 from config.tables import Route, RouteTable, load_gpus, load_routes
-from pipeline.modal_app.deployment import ENDING_S
 from tests.support.deployed_app import Deployed
 from tests.support.modal_plane.registered import RegisteredFunction, RegisteredVolume
 
@@ -45,7 +44,7 @@ def test_registered_what_each_route_asks_for(
     classes: dict[str, RegisteredFunction], routes: RouteTable
 ) -> None:
     def asked(route: Route) -> tuple[object, ...]:
-        memory_mib, limit_s = route.memory_gib * 1024, route.timeout_s + ENDING_S
+        memory_mib, limit_s = route.memory_gib * 1024, route.platform_timeout_s
         limits = (limit_s, route.startup_s, route.idle_s, route.max_containers)
         return (route.gpus, route.cpu_cores, memory_mib, *limits)
 

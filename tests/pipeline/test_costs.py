@@ -80,7 +80,7 @@ def table(bandwidth: float | None = 1000.0) -> GpuTable:
     found = {"seconds": 2.6, "sampling_s": 2.0, "decode_s": 0.4, "floor_step_s": 0.15, "start_s": 9}
     return GpuTable.model_validate(
         {
-            **GPUS.model_dump(exclude={"gpus"}),
+            **GPUS.model_dump(exclude={"gpus", "platforms"}),
             "gpus": {
                 "none": {**card, "usd_per_second": 0},
                 "A": {

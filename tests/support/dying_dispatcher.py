@@ -62,13 +62,14 @@ class DyingEngine(LocalEngine):
     point = ""
     bucket: Bucket
 
-    def submit(self, route: str, payload: SpawnPayload) -> None:
-        super().submit(route, payload)
+    def submit(self, route: str, payload: SpawnPayload) -> str:
+        call_id = super().submit(route, payload)
         if self.point == "executing":
             wait_until(lambda: self._runs(payload.id))
             die()
         if self.point == "spawned":
             die()
+        return call_id
 
     def _runs(self, id: str) -> bool:
         lease = self.bucket.lease(id)

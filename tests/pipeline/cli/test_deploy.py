@@ -12,6 +12,7 @@ from tests.pipeline.cli.conftest import Ryla
 from tests.support.commands import ryla as run
 from tests.support.modal_plane import ModalPlane
 from tests.support.modal_plane.sign_in import signed_in
+from tests.support.runpod_plane import KEY, RunpodPlane, runpod_plane
 
 pytestmark = pytest.mark.xdist_group("modal-engine")
 
@@ -144,3 +145,41 @@ def test_half_a_key_pair_is_told_and_the_rest_is_still_looked_at(
     found = {row["check"]: row["health"] for row in answer.document["checks"]}
     assert answer.code == 1
     assert (found["settings"], found["routes"]) == ("failed", "ok")
+
+
+@pytest.fixture
+def runpod() -> Iterator[RunpodPlane]:
+    with runpod_plane("abc123") as plane:
+        yield plane
+
+
+def test_runpods_dockerfile_is_printed_and_its_context_written(
+    bare_ryla: Ryla, tmp_path: Path
+) -> None:
+    printed = bare_ryla("deploy", "runpod", "--dockerfile")
+    assert (printed.code, printed.out[:12]) == (0, "FROM python:")
+    written = bare_ryla("deploy", "runpod", "--context", "image")
+    assert (written.code, "docker build" in written.out) == (0, True)
+    assert (tmp_path / "image/Dockerfile").read_text() == printed.out
+    assert (tmp_path / "image/files/root/pipeline/runpod_app/worker.py").is_file()
+    again = bare_ryla("deploy", "runpod", "--context", "image")
+    assert (again.code, "not empty" in again.err) == (1, True)
+
+
+def test_runpods_check_asks_the_endpoints(bare_ryla: Ryla, runpod: RunpodPlane) -> None:
+    said = bare_ryla(
+        *("deploy", "runpod", "--check", "--json"),
+        RYLA_RUNPOD_URL=runpod.url,
+        RYLA_RUNPOD_API_KEY=KEY,
+        RYLA_RUNPOD_ENDPOINTS="Flux=abc123,ZImage=gone",
+    )
+    found = {row["check"]: row["health"] for row in said.document["checks"]}
+    assert said.code == 1
+    assert found["endpoint Flux"] == "ok"
+    assert found["endpoint ZImage"] == "failed"
+    assert found["endpoint InstantId"] == "warning"
+
+
+def test_what_is_of_runpod_is_refused_for_modal(bare_ryla: Ryla) -> None:
+    refused = bare_ryla("deploy", "--dockerfile")
+    assert (refused.code, "RunPod" in refused.err) == (2, True)

@@ -3,6 +3,7 @@ one in test_local.py, of Modal's in tests/deployed."""
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from config.tables import load_routes
 from pipeline.dispatcher.engine import Engine
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.modal import ModalEngine
+from pipeline.engines.runpod import RunpodEngine
 from tests.pipeline.engines.conftest import Account, payload
 
 pytestmark = pytest.mark.xdist_group("modal-engine")
@@ -22,9 +24,18 @@ def local(state_dir: Path) -> LocalEngine:
     return LocalEngine(Settings(state_dir=state_dir), load_routes(), os.environ)
 
 
-@pytest.fixture(params=["local", "modal"])
+RUNPOD = Settings.model_validate(
+    {"runpod_url": "http://127.0.0.1:9", "runpod_api_key": "key", "runpod_endpoints": "Flux=abc123"}
+)
+"""Nobody listens there."""
+
+
+@pytest.fixture(params=["local", "modal", "runpod"])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    if request.param == "modal":
+    if request.param == "runpod":
+        with closing(RunpodEngine(RUNPOD, load_routes())) as made_there:
+            yield made_there
+    elif request.param == "modal":
         account: Account = request.getfixturevalue("account")
         yield account.engine
     else:
@@ -33,15 +44,19 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
         made.close()
 
 
-@pytest.fixture(params=["local", "modal"])
-def away(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
-    """One that can start nothing: it was closed, or its app is not deployed."""
-    if request.param == "modal":
+@pytest.fixture(params=["local", "modal", "runpod"])
+def away(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """One that can start nothing: it was closed, its app is not deployed, or nobody answers."""
+    if request.param == "runpod":
+        with closing(RunpodEngine(RUNPOD, load_routes())) as unheard:
+            yield unheard
+    elif request.param == "modal":
         request.getfixturevalue("account")
-        return ModalEngine(Settings(modal_app="elsewhere"))
-    made = local(tmp_path)
-    made.close()
-    return made
+        yield ModalEngine(Settings(modal_app="elsewhere"))
+    else:
+        made = local(tmp_path)
+        made.close()
+        yield made
 
 
 def test_an_engine_that_can_start_nothing_says_so_and_another_try_may_help(away: Engine) -> None:

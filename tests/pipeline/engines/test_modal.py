@@ -73,9 +73,10 @@ def test_after_a_failed_spawn_the_class_is_looked_up_anew(monkeypatch: pytest.Mo
     """A deploy may have put another one in its place, or none."""
     looked_up: list[str] = []
 
-    def spawn(_: object) -> None:
+    def spawn(_: object) -> object:
         if len(looked_up) == 1:
             raise modal.exception.NotFoundError("no such function")
+        return SimpleNamespace(object_id="fc-1")
 
     def from_name(app: str, name: str, **_: object) -> object:
         looked_up.append(name)

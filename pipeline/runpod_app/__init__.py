@@ -1,0 +1,1 @@
+"""What runs on RunPod: the worker behind its endpoints, the image, and what an account lacks."""

@@ -1,0 +1,42 @@
+from collections.abc import Mapping
+from typing import Any
+
+from config.errors import EngineUnavailable
+from config.settings import Settings
+from config.tables import load_gpus, load_routes
+from pipeline.doctor import Health
+from pipeline.runpod_app.check import of_endpoints, of_prices
+
+
+class Account:
+    def health(self, endpoint: str) -> Mapping[str, Any]:
+        if endpoint == "gone":
+            raise EngineUnavailable("RunPod answers 404", hint="look")
+        return {"workers": {"idle": 2, "running": 0}}
+
+
+def rows(named: str) -> dict[str, tuple[Health, str, str | None]]:
+    settings = Settings(runpod_endpoints=named)
+    found = of_endpoints(Account(), settings, load_routes())
+    return {row.check.removeprefix("endpoint "): (row.health, row.found, row.fix) for row in found}
+
+
+def test_each_route_wants_an_endpoint_that_answers() -> None:
+    found = rows("Flux=abc123,InstantId=gone")
+    assert found["Flux"][:2] == (Health.OK, "abc123: workers 2 idle")
+    assert found["InstantId"] == (Health.FAILED, "RunPod answers 404", "look")
+    assert found["ZImage"][:2] == (Health.WARNING, "none")
+
+
+def test_an_endpoint_of_no_route_is_a_mistake() -> None:
+    assert rows("Fluks=abc123,Flux@H100=def456")["Fluks"][0] is Health.FAILED
+    assert rows("Fluks=abc123,Flux@H100=def456")["Flux@H100"][0] is Health.OK
+
+
+def test_a_route_whose_gpus_are_not_to_be_had_there_is_named() -> None:
+    gpus, routes = load_gpus(), load_routes()
+    assert of_prices(routes, gpus, "runpod").health is Health.OK
+    flux = routes.route("Flux").model_copy(update={"gpus": ("T4",)})
+    table = routes.model_copy(update={"routes": {"Flux": flux}})
+    row = of_prices(table, gpus, "runpod")
+    assert (row.health, "Flux" in row.found) == (Health.WARNING, True)
