@@ -41,7 +41,8 @@ error becomes in the bucket is decided in pipeline/contract/errors.py.
     │   ├── ModelGated, ModelNotFound, ModelCorrupt, DiskFull
     │   ├── ModelsChanged           another version was activated meanwhile
     │   └── HubUnavailable
-    ├── UnknownJob, AlreadyFinished a job that cannot be shown or cancelled
+    ├── UnknownJob, JobForgotten    a job that cannot be shown
+    ├── AlreadyFinished             a job that cannot be cancelled
     ├── BatchError                  a batch of character sheets
     │   └── UnknownBatch, BatchConflict, InvalidRow
     ├── DatasetError                a sheet that no dataset can be made of
@@ -381,6 +382,14 @@ class UnknownJob(RylaError):
     code = "unknown_job"
     http_status = 404
     default_hint = "Check the id; entries that cannot become a job lie under rejected/."
+
+
+class JobForgotten(RylaError):
+    """Somebody has had it erased; its id stays used."""
+
+    code = "job_forgotten"
+    http_status = 410
+    default_hint = "Nothing of it is left. Send a new job under another id."
 
 
 class AlreadyFinished(RylaError):

@@ -88,6 +88,12 @@ class Settings(BaseModel):
     backoff_base_seconds: float = _seconds(5, 0, 3600, "Longest wait before the second attempt.")
     backoff_cap_seconds: float = _seconds(300, 0, 86_400, "Longest wait before any attempt.")
     job_timeout_seconds: float = _seconds(600, 1, 86_400, "Longest that one execution may take.")
+    retention_days: int | None = _setting(
+        None,
+        "`ryla forget --expired` forgets jobs that ended longer ago; unset means that none is.",
+        ge=1,
+        le=3660,
+    )
     slice_seconds: float = _seconds(
         300, 1, 86_400, "After it, a character sheet makes room for jobs that wait for its worker."
     )

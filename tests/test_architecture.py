@@ -24,7 +24,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
             "engines",
             "dispatcher",
         ),
-        *("datasets", "batches", "sheets", "reviews"),
+        *("erasure", "datasets", "batches", "sheets", "reviews"),
         *("jobs", "inputs", "notify", "loras", "comfyui_setup", "queue", "runtime"),
         *(
             "models",
@@ -85,6 +85,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
         ),
         *("store", "handlers", "workflows", "events", "config", "system"),
     ),
+    "pipeline/erasure": ("batches", "jobs", "sheets", "contract", "store", "config"),
     "pipeline/datasets": ("sheets", "reviews", "contract", "store", "handlers", "config"),
     "pipeline/batches": (
         *("dispatcher", "jobs", "inputs", "sheets", "loras", "costs", "runtime", "contract"),

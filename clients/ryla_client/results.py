@@ -33,6 +33,19 @@ class Coverage(TypedDict):
     framings: dict[str, int]
 
 
+class Erasure(TypedDict):
+    """How far a job is forgotten."""
+
+    begun_at: str
+    """By the store's clock, as are the others."""
+    quiet_at: str
+    """From then on nothing of the job can run, so that what is deleted stays deleted."""
+    ended_at: str | None
+    """Null as long as something of it may be left: `ryla forget` goes on where it was stopped."""
+    left: list[str]
+    """Keys outside the job's folder that go with it; none once it has ended."""
+
+
 class ErrorInfo(TypedDict):
     """An error as it stands in results, leases and rejected/ entries."""
 
@@ -295,7 +308,7 @@ class SetVerdict(TypedDict):
     """What would make it trainable, such as `add 4 close-up`."""
 
 
-Status: TypeAlias = Literal["succeeded", "failed", "rejected", "cancelled"]
+Status: TypeAlias = Literal["succeeded", "failed", "rejected", "cancelled", "forgotten"]
 
 
 class Result(TypedDict):
@@ -333,3 +346,5 @@ class Result(TypedDict):
     metadata: dict[str, Any]
     callback_url: str | None
     """Where the end is told; null for one that may not be called."""
+    erasure: Erasure | None
+    """Of a job that is forgotten, null of any other."""

@@ -4,17 +4,20 @@ from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from config.errors import InvalidId, UnknownJob
+from config.errors import InvalidId, JobForgotten, UnknownJob
 from pipeline.api.concurrency import Threads
 from pipeline.api.listing_cache import JobListing
 from pipeline.contract.keys import check_id, lease_key, manifest_key, parse_inbox_key
 from pipeline.contract.lease import Lease
+from pipeline.contract.result import Status
 from pipeline.contract.summary import subject
 from pipeline.jobs.status import JobView, State, leased, read_result
 from pipeline.store.conditional import SafeStore
 
 KEPT = 256
-"""Results kept in memory; they never change."""
+"""Results kept in memory."""
+KEPT_S = 60.0
+"""They never change, but that a job may be forgotten: after this they are read again."""
 _NEVER = datetime.fromtimestamp(0, UTC)
 
 
@@ -38,13 +41,14 @@ class Lookup:
     store: SafeStore
     job_listing: JobListing
     threads: Threads
-    _results: OrderedDict[str, OwnedJob] = field(default_factory=OrderedDict)
+    _results: OrderedDict[str, tuple[OwnedJob, float]] = field(default_factory=OrderedDict)
+    """By id, with when it was read, on the monotonic clock."""
 
     async def find(self, id: str, tenant: str) -> OwnedJob:
         """The tenant's job, wherever it is.
 
-        Raises UnknownJob, also for an id that is none or another tenant's; StoreUnavailable,
-        StoreDenied.
+        Raises UnknownJob, also for an id that is none or another tenant's; JobForgotten;
+        StoreUnavailable, StoreDenied.
         """
         try:
             owned = await self._find(check_id(id))
@@ -52,12 +56,14 @@ class Lookup:
             owned = None
         if owned is None or owned.tenant != tenant:
             raise UnknownJob(f"no job has the id {id}", field="id", value=id)
+        if owned.view.result is not None and owned.view.result.status is Status.FORGOTTEN:
+            raise JobForgotten(f"the job {id} is forgotten", field="id", value=id)
         return owned
 
     def keep(self, owned: OwnedJob) -> OwnedJob:
         """Remember a finished job."""
         if owned.finished:
-            self._results[owned.view.id] = owned
+            self._results[owned.view.id] = owned, self.job_listing.monotonic()
             self._results.move_to_end(owned.view.id)
             while len(self._results) > KEPT:
                 self._results.popitem(last=False)
@@ -68,8 +74,10 @@ class Lookup:
         return id in self._results
 
     async def _find(self, id: str) -> OwnedJob | None:
-        if id in self._results:
-            return self.keep(self._results[id])
+        kept, at = self._results.get(id, (None, 0.0))
+        if kept is not None and self.job_listing.monotonic() - at < KEPT_S:
+            self._results.move_to_end(id)
+            return kept
         owned = await self.threads.run(result_or_lease, self.store, id)
         if owned is None:
             owned = await self._waiting(id)

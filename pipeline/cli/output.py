@@ -29,6 +29,7 @@ COLOURS = {
     "failed": "red",
     "rejected": "red",
     "cancelled": "yellow",
+    "forgotten": "yellow",
     "running": "cyan",
     "retry": "yellow",
     "unknown": "red",

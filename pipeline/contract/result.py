@@ -1,4 +1,8 @@
-"""The result: the commit of a job, and the only index of its outputs. Written once."""
+"""The result: the commit of a job, and the only index of its outputs.
+
+Written once. The one thing that may take its place is the tombstone of a job that is forgotten
+(pipeline/contract/tombstone.py).
+"""
 
 from datetime import datetime
 from enum import StrEnum
@@ -18,7 +22,7 @@ Usd = Annotated[float, AfterValidator(lambda value: round(value, 8))]
 
 
 class _Part(BaseModel):
-    """Fields of a later version are passed over: a result is never rewritten."""
+    """Fields of a later version are passed over: a result is never changed."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, use_attribute_docstrings=True)
 
@@ -28,6 +32,8 @@ class Status(StrEnum):
     FAILED = "failed"
     REJECTED = "rejected"
     CANCELLED = "cancelled"
+    FORGOTTEN = "forgotten"
+    """It was erased after its end: a tombstone is left, so that its id stays used."""
 
 
 class Region(_Part):
@@ -265,6 +271,19 @@ class Provenance(_Part):
     app_version: str
 
 
+class Erasure(_Part):
+    """How far a job is forgotten."""
+
+    begun_at: datetime
+    """By the store's clock, as are the others."""
+    quiet_at: datetime
+    """From then on nothing of the job can run, so that what is deleted stays deleted."""
+    ended_at: datetime | None = None
+    """Null as long as something of it may be left: `ryla forget` goes on where it was stopped."""
+    left: tuple[str, ...] = ()
+    """Keys outside the job's folder that go with it; none once it has ended."""
+
+
 class Result(_Part):
     v: int = 1
     id: str
@@ -303,6 +322,8 @@ class Result(_Part):
     callback_url: str | None = None
     """Where the end is told; null for one that may not be called."""
     events: tuple[StoredEvent, ...] = ()
+    erasure: Erasure | None = None
+    """Of a job that is forgotten, null of any other."""
 
     @property
     def own_outputs(self) -> tuple[Output, ...]:

@@ -276,11 +276,12 @@ def _after(d: Dispatcher, end: End) -> None:
             d.delivery.deliver(result, lease, etag)
         case Finished(stored, lease, etag, first_claim):
             there = Result.parse(stored.body)
-            # A duplicate submission owes nothing. A cancel may have found no lease to leave its
-            # events with.
+            # A duplicate submission owes nothing, nor does a forgotten job. A cancel may have found
+            # no lease to leave its events with.
+            forgotten = there is not None and there.status is Status.FORGOTTEN
             if there is None:
                 d.delivery.unreadable(lease, etag)
-            elif first_claim and there.status is not Status.CANCELLED:
+            elif forgotten or (first_claim and there.status is not Status.CANCELLED):
                 d.store.delete(lease_key(lease.id))
             else:
                 d.delivery.deliver(there, lease, etag)

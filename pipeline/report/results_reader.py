@@ -24,7 +24,8 @@ class ResultsReader:
     """Iterate it once; the counts grow meanwhile.
 
     A result is written once, so its LastModified is when it was committed, and LIST alone tells
-    which to read. LIST goes through all of jobs/, a request for every 1,000 objects.
+    which to read. LIST goes through all of jobs/, a request for every 1,000 objects. The tombstone
+    of a forgotten job counts where the job ended, in spans that reach to its erasure.
     """
 
     store: SafeStore
@@ -67,7 +68,8 @@ class ResultsReader:
     def _given(self, key: str, answer: Future[Result | None]) -> Iterator[Result]:
         result = answer.result()
         if result is not None:
-            yield result
+            if result.erasure is None or result.finished_at >= self.since:
+                yield result
             return
         self.unreadable += 1
         if len(self.named) < NAMED:

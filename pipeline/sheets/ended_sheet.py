@@ -4,12 +4,12 @@ comparison begin with."""
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from config.errors import InvalidInput, UnknownJob
+from config.errors import InvalidInput, JobForgotten, UnknownJob
 from handlers.character_sheet.document import SheetDocument
 from handlers.character_sheet.files import DOCUMENT
 from handlers.character_sheet.plan import PlannedView, SheetPlan
 from pipeline.contract.keys import check_id, clip, lease_key, manifest_key, result_key
-from pipeline.contract.result import Result
+from pipeline.contract.result import Result, Status
 from pipeline.sheets.cells import SHEET, read_plan
 from pipeline.store.conditional import SafeStore
 
@@ -43,14 +43,16 @@ class EndedSheet:
 
 
 def require_ended_sheet(store: SafeStore, id: str) -> EndedSheet:
-    """Raises InvalidId, UnknownJob, and InvalidInput for a job that has not ended, is no sheet, or
-    of which nothing was begun."""
+    """Raises InvalidId, UnknownJob, JobForgotten, and InvalidInput for a job that has not ended, is
+    no sheet, or of which nothing was begun."""
     stored, manifest = store.get(result_key(check_id(id))), store.get(manifest_key(id))
     result = None if stored is None else Result.parse(stored.body)
     if stored is None and manifest is None and store.get(lease_key(id), limit=1) is None:
         raise UnknownJob(f"no job {id} has ended", field="id", value=id)
     if result is None or result.id != id or manifest is None:
         raise _unfit(id, "has not ended", f"`ryla watch {id}` shows how far it is.")
+    if result.status is Status.FORGOTTEN:
+        raise JobForgotten(f"the job {id} is forgotten", field="id", value=id)
     if result.model != SHEET:
         raise _unfit(id, f"is a job of the kind {clip(result.model)}, no {SHEET}", None)
     plan = read_plan(store, id)

@@ -24,7 +24,7 @@ from handlers.character_sheet.reused_views import (
 from handlers.character_sheet.steps import settled
 from pipeline.contract.keys import JOBS, result_key
 from pipeline.contract.manifest import Manifest
-from pipeline.contract.result import Output, Result
+from pipeline.contract.result import Output, Result, Status
 from pipeline.sheets.cells import SHEET, adopt_plan, keep_record, read_sheet
 from pipeline.store.conditional import SafeStore
 
@@ -122,7 +122,11 @@ def require_own_sheet(store: SafeStore, id: str, tenant: str) -> Result:
     somebody else as for one that is not there."""
     stored = store.get(result_key(id))
     result = None if stored is None else Result.parse(stored.body)
-    if result is None or (result.id, result.model, result.tenant) != (id, SHEET, tenant):
+    if (
+        result is None
+        or result.status is Status.FORGOTTEN
+        or (result.id, result.model, result.tenant) != (id, SHEET, tenant)
+    ):
         raise _refused(f"{tenant} has no character sheet {id} that has ended", id)
     return result
 

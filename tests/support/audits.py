@@ -5,6 +5,12 @@ from typing import Any
 
 from pipeline.contract.keys import cell_key, lease_key, manifest_key, result_key
 from pipeline.contract.lease import Phase
+from pipeline.contract.tombstone import (
+    MANIFEST,
+    begun_tombstone,
+    ended_tombstone,
+    tombstone_body,
+)
 from pipeline.jobs.audit.reader import Audit
 from pipeline.jobs.audit.rules import FaultKind
 from pipeline.queue.expiry import Lifetimes
@@ -141,6 +147,31 @@ def take_the_uuid_of_another_job(pipeline: PipelineFixture) -> None:
 def lose_a_rejected_entry(pipeline: PipelineFixture) -> None:
     put(pipeline, "outbox/NOTE-txt.0123456789ab.json", b"{}")
     put(pipeline, "rejected/NOTE-txt.0123456789ab.json.old", b"{}")
+
+
+def begin_to_forget(pipeline: PipelineFixture) -> None:
+    """And go no further."""
+    result = pipeline.result("good")
+    begun = begun_tombstone(
+        "good",
+        result,
+        tenant=None,
+        nonce="n",
+        now=pipeline.now,
+        quiet_at=pipeline.now,
+        left=(),
+    )
+    put(pipeline, result_key("good"), tombstone_body(begun))
+
+
+def write_what_is_forgotten(pipeline: PipelineFixture) -> None:
+    begin_to_forget(pipeline)
+    ended = ended_tombstone(pipeline.result("good"), pipeline.now)
+    put(pipeline, result_key("good"), tombstone_body(ended))
+    put(pipeline, manifest_key("good"), MANIFEST)
+    for key in pipeline.keys("jobs/good/out/"):
+        if key != PICTURE:
+            pipeline.raw._store.delete(key)
 
 
 def lose_the_plan(pipeline: PipelineFixture) -> None:

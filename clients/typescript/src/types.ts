@@ -864,7 +864,7 @@ export interface WorkflowInput {
   nsfw?: boolean;
 }
 
-export type Status = "succeeded" | "failed" | "rejected" | "cancelled";
+export type Status = "succeeded" | "failed" | "rejected" | "cancelled" | "forgotten";
 export type JsonValue = unknown;
 
 export interface Result {
@@ -929,6 +929,10 @@ export interface Result {
    */
   callback_url?: string | null;
   events?: StoredEvent[];
+  /**
+   * Of a job that is forgotten, null of any other.
+   */
+  erasure?: Erasure | null;
 }
 export interface Output {
   key: string;
@@ -1398,4 +1402,25 @@ export interface StoredEvent {
   properties: {
     [k: string]: JsonValue;
   };
+}
+/**
+ * How far a job is forgotten.
+ */
+export interface Erasure {
+  /**
+   * By the store's clock, as are the others.
+   */
+  begun_at: string;
+  /**
+   * From then on nothing of the job can run, so that what is deleted stays deleted.
+   */
+  quiet_at: string;
+  /**
+   * Null as long as something of it may be left: `ryla forget` goes on where it was stopped.
+   */
+  ended_at?: string | null;
+  /**
+   * Keys outside the job's folder that go with it; none once it has ended.
+   */
+  left?: string[];
 }

@@ -291,5 +291,5 @@ def _responses() -> dict[int | str, dict[str, Any]]:
             "description": "The picture will be there: only for those who take pictures.",
             "headers": headers("Location", "X-Warning"),
         },
-        **problems(400, 401, 402, 403, 404, 408, 409, 413, 415, 422, 429, 500, 501, 502, 503),
+        **problems(400, 401, 402, 403, 404, 408, 409, 410, 413, 415, 422, 429, 500, 501, 502, 503),
     }

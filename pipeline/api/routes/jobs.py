@@ -173,7 +173,7 @@ async def _find(request: Request, service: Service, id: str, tenant: str) -> Own
 def jobs_router() -> APIRouter:
     router = APIRouter(tags=["jobs"], default_response_class=Response)
     refused = problems(400, 401, 403, 429, 503)
-    of_one = {**refused, **problems(404)}
+    of_one = {**refused, **problems(404, 410)}
     a_job: dict[int | str, dict[str, Any]] = {200: {"description": "It.", "model": Job}}
     a_page: dict[int | str, dict[str, Any]] = {200: {"description": "A page.", "model": Jobs}}
     stream: dict[int | str, dict[str, Any]] = {

@@ -11,6 +11,7 @@ from enum import StrEnum
 from events.catalogue import STEMS, Event, Scope
 from events.moments import TABLE
 from events.stored_event import StoredEvent
+from pipeline.contract import tombstone
 from pipeline.contract.keys import (
     JOBS,
     cell_key,
@@ -22,7 +23,7 @@ from pipeline.contract.keys import (
     result_key,
 )
 from pipeline.contract.lease import Lease, Phase
-from pipeline.contract.result import Output, Result, ResultFile
+from pipeline.contract.result import Erasure, Output, Result, ResultFile
 from pipeline.jobs.status import leased
 from pipeline.notify.delivery import pending
 from pipeline.queue.expiry import LeaseState, Lifetimes, ListedLease, lease_state
@@ -64,6 +65,10 @@ class FaultKind(StrEnum):
     """Other than the result says."""
     OUTPUT_CONTENT = "output_content"
     """Of another sha256 than the result says; only where contents are read."""
+    ERASURE_UNFINISHED = "erasure_unfinished"
+    """A job that is to be forgotten, and whoever began it went no further."""
+    ERASURE_LEFT = "erasure_left"
+    """Of a job that is forgotten: something was written late."""
     EVENT_DIFFERS = "event_differs"
     """One uuid, two events: one of them is lost to analytics."""
     EVENT_TWICE = "event_twice"
@@ -234,6 +239,9 @@ def _of_result(job: Ended) -> Iterator[Fault]:
     if result is None:
         yield Fault(FaultKind.RESULT_UNREADABLE, result_key(id), "no result of this job")
         return
+    if result.erasure is not None:
+        yield from _of_forgotten(job, result, result.erasure)
+        return
     if job.manifest is not None:
         found = hashlib.sha256(job.manifest).hexdigest()
         if found != result.manifest_sha256:
@@ -243,6 +251,20 @@ def _of_result(job: Ended) -> Iterator[Fault]:
         yield Fault(FaultKind.PLAN_MISSING, plan_key(id), "its steps have records")
     for file in named_files(result):
         yield from _of_output(file, job.folder.sizes, job.digests)
+
+
+def _of_forgotten(job: Ended, result: Result, erasure: Erasure) -> Iterator[Fault]:
+    """Nothing but its two tombstones may be left, once that is said."""
+    again = f"`ryla forget --job {result.id}` goes on"
+    if erasure.ended_at is None:
+        key = result_key(result.id)
+        yield Fault(FaultKind.ERASURE_UNFINISHED, key, f"it is not forgotten yet: {again}")
+        return
+    left = job.folder.sizes.keys() - {result_key(result.id), manifest_key(result.id)}
+    if job.manifest is not None and job.manifest != tombstone.MANIFEST:
+        left = left | {manifest_key(result.id)}
+    for key in sorted(left):
+        yield Fault(FaultKind.ERASURE_LEFT, key, f"its job is forgotten: {again}")
 
 
 def _of_output(

@@ -14,7 +14,7 @@ from tests.pipeline.cli.conftest import Ryla
 
 ORDER = (
     "demo up submit status watch cancel stop sheets report results dispatch serve events schema"
-    " doctor audit deploy accept keys faces loras models comfyui"
+    " forget doctor audit deploy accept keys faces loras models comfyui"
 )
 
 

@@ -10,6 +10,7 @@ from pipeline.jobs.audit.rules import FaultKind
 from tests.support.audits import (
     PICTURE,
     audited,
+    begin_to_forget,
     break_the_result,
     change_the_manifest,
     change_the_output,
@@ -33,6 +34,7 @@ from tests.support.audits import (
     tell_another_event_under_its_uuid,
     tell_it_twice,
     tell_it_twice_in_the_lease,
+    write_what_is_forgotten,
 )
 from tests.support.pipeline_fixture import PipelineFixture
 
@@ -42,6 +44,8 @@ PLANTED: dict[Callable[[PipelineFixture], None], tuple[FaultKind, str]] = {
     change_the_manifest: (FaultKind.MANIFEST_DIFFERS, manifest_key("good")),
     break_the_result: (FaultKind.RESULT_UNREADABLE, result_key("good")),
     copy_another_result: (FaultKind.RESULT_UNREADABLE, result_key("good")),
+    begin_to_forget: (FaultKind.ERASURE_UNFINISHED, result_key("good")),
+    write_what_is_forgotten: (FaultKind.ERASURE_LEFT, PICTURE),
     lose_the_plan: (FaultKind.PLAN_MISSING, plan_key("good")),
     lose_the_output: (FaultKind.OUTPUT_MISSING, PICTURE),
     cut_the_output: (FaultKind.OUTPUT_SIZE, PICTURE),

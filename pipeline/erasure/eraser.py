@@ -1,0 +1,305 @@
+"""Has jobs forgotten, in an order that a kill at any point leaves resumable.
+
+    scan ─ cancel ─ tombstone begun ─ wait ─ delete ─┐     of each job that was found
+      └──────────────── again, until none is new ────┘
+    pictures sent ─ list and delete again ─ tombstone ended ─ manifest's tombstone ─ LoRAs
+
+The begun tombstone is the fence. From it on nobody reads the job's result, a redo of it is refused,
+and no execution can commit. Whoever read the result before has its own manifest in the bucket by
+then, so that the next scan finds it. It also keeps the keys outside the job's folder that go with
+it. The manifests go last, those of redos before those that they were made of: by them another run
+finds the jobs again.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from config.errors import AlreadyFinished, StoreUnavailable, UnknownJob
+from config.settings import Settings
+from pipeline.contract.keys import LEASES, lease_key, manifest_key, result_key
+from pipeline.contract.lease import Lease
+from pipeline.contract.result import Result
+from pipeline.contract.tombstone import MANIFEST, begun_tombstone, ended_tombstone, tombstone_body
+from pipeline.erasure.inventory import (
+    Group,
+    Holding,
+    Kept,
+    Wanted,
+    beside_objects,
+    entries_of,
+    keys_beside,
+    lora_objects,
+    own_objects,
+    picture_sha256s,
+    told_elsewhere,
+)
+from pipeline.erasure.scan import Scan, scan_jobs
+from pipeline.erasure.scope import ChosenJob, Wish, chosen_jobs
+from pipeline.jobs.cancel import Canceller
+from pipeline.jobs.status import find_entry
+from pipeline.store.conditional import SafeStore, Won
+
+LIVES = 2
+"""Of a running lease, that must pass after the last moment at which a job may have run."""
+TRIES = 5
+"""At a tombstone that others write at the same moment."""
+DELETERS = 16
+"""Objects deleted side by side."""
+WAIT_S = 5.0
+"""Between two looks at the store's clock."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would be forgotten, as it stands now."""
+
+    jobs: Sequence[ChosenJob]
+    holdings: Sequence[Holding]
+    kept: Sequence[Kept]
+    loras: Sequence[Holding]
+    """Trained on the person: only deleted when that is asked for too."""
+    scan: Scan
+
+
+@dataclass(frozen=True)
+class Erased:
+    """What was done."""
+
+    jobs: Sequence[ChosenJob]
+    deleted: int
+    """Objects."""
+    bytes: int
+    kept: Sequence[Kept]
+    loras: Sequence[Holding]
+    """That were left."""
+
+
+class Progress:
+    """What is told meanwhile; this one tells nothing."""
+
+    def waits(self, seconds: float) -> None:
+        """Until nothing of the jobs can run."""
+
+    def began(self, jobs: Sequence[ChosenJob]) -> None:
+        """They were cancelled, where they had not ended, and are being deleted."""
+
+
+@dataclass
+class _Deletion:
+    """Counts what goes."""
+
+    store: SafeStore
+    pool: ThreadPoolExecutor
+    deleted: int = 0
+    bytes: int = 0
+
+    def of(self, holdings: Iterable[Holding]) -> None:
+        going = [each for each in holdings if each.group is not Group.MANIFESTS]
+        list(self.pool.map(self._one, going))
+        self.deleted += len(going)
+        self.bytes += sum(each.bytes for each in going)
+
+    def _one(self, holding: Holding) -> None:
+        if holding.group is Group.WAITING:  # what was put there since is another message
+            self.store.delete_matching(holding.key, holding.etag)
+        else:
+            self.store.delete(holding.key)
+
+
+@dataclass(frozen=True)
+class Eraser:
+    """The ports of an erasure."""
+
+    store: SafeStore
+    settings: Settings
+    canceller: Canceller
+    sleep: Callable[[float], None]
+    progress: Progress = field(default_factory=Progress)
+
+    def plan(self, wish: Wish) -> Plan:
+        """What would go. Raises UnknownJob for a job of which nothing stands."""
+        scan = self._scan(wish)
+        jobs = self._chosen(scan, wish)
+        ids = [job.id for job in jobs]
+        beside = {key for id in ids for key in self._beside(id, scan, self._result(id)[0])}
+        wanted = self._wanted(ids, scan, wish)
+        own = [holding for id in ids for holding in own_objects(self.store, id)]
+        going, kept = beside_objects(self.store, wanted, beside)
+        entries = entries_of(self.store, wanted)
+        kept += told_elsewhere(self.store, wanted)
+        return Plan(jobs, [*own, *going, *entries], kept, self._loras(scan, ids, wish), scan)
+
+    def erase(self, wish: Wish, *, loras: bool = False) -> Erased:
+        """Until nothing is left. Raises UnknownJob, ManifestTooLarge of a job that a dispatcher is
+        about to refuse, StoreUnavailable and StoreDenied: run it again then, and it goes on."""
+        done: dict[str, ChosenJob] = {}
+        beside = set[str]()
+        with ThreadPoolExecutor(DELETERS, "erasure") as pool:
+            deletion = _Deletion(self.store, pool)
+            while True:
+                scan = self._scan(wish)
+                new = [job for job in self._chosen(scan, wish) if job.id not in done]
+                if not new:
+                    break
+                beside |= self._erase_jobs(new, scan, deletion)
+                done |= {job.id: job for job in new}
+            found = self._loras(scan, done, wish)
+            wanted = self._wanted([*done], scan, wish)
+            going, kept = beside_objects(self.store, wanted, beside)
+            kept += told_elsewhere(self.store, wanted)
+            deletion.of(going)
+            deletion.of(entries_of(self.store, wanted))
+            for id in reversed([*done]):
+                self._end(id, deletion)
+            deletion.of(found if loras else ())
+        left = () if loras else found
+        return Erased([*done.values()], deletion.deleted, deletion.bytes, kept, left)
+
+    def _scan(self, wish: Wish) -> Scan:
+        return scan_jobs(self.store, wish.ended_before)
+
+    def _chosen(self, scan: Scan, wish: Wish) -> list[ChosenJob]:
+        jobs = chosen_jobs(scan.traces, wish, scan.old)
+        if wish.job is not None:
+            self._require(wish.job, wish.tenant)
+        return jobs
+
+    def _require(self, id: str, tenant: str | None) -> None:
+        """Raises UnknownJob for one of which nothing stands, or of another tenant."""
+        result, stands = self._result(id)
+        known = stands or any(True for _ in own_objects(self.store, id))
+        if not known and find_entry(self.store, id) is None:
+            raise UnknownJob(f"no job has the id {id}", field="id", value=id)
+        if tenant is not None and result is not None and result.tenant not in (None, tenant):
+            raise UnknownJob(f"{tenant} has no job {id}", field="id", value=id)
+
+    def _result(self, id: str) -> tuple[Result | None, bool]:
+        """And whether anything stands there."""
+        stored = self.store.get(result_key(id))
+        return (None, False) if stored is None else (Result.parse(stored.body), True)
+
+    def _wanted(self, ids: Collection[str], scan: Scan, wish: Wish) -> Wanted:
+        tenants = {scan.traces[id].tenant for id in ids if id in scan.traces}
+        results = (self._result(id)[0] for id in ids if id not in scan.traces)
+        tenants |= {result.tenant for result in results if result and result.tenant}
+        tenants |= {wish.tenant} if wish.tenant else set()
+        return Wanted(frozenset(ids), scan, frozenset(tenants), wish.subject)
+
+    def _loras(self, scan: Scan, ids: Collection[str], wish: Wish) -> Sequence[Holding]:
+        if wish.ended_before is not None:  # a retention is of jobs
+            return []
+        names = {name for id in ids if id in scan.traces for name in scan.traces[id].loras}
+        names |= {wish.subject} if wish.subject else set()
+        return lora_objects(self.store, self.settings.lora_prefix, names)
+
+    def _beside(self, id: str, scan: Scan, result: Result | None) -> set[str]:
+        """Keys outside its folder that go with a job."""
+        begun = set(result.erasure.left) if result and result.erasure else set[str]()
+        trace = scan.traces.get(id)
+        tenant = trace.tenant if trace else result.tenant if result else None
+        inputs = trace.inputs if trace else frozenset[str]()
+        return begun | keys_beside(inputs, tenant, picture_sha256s(self.store, id, result))
+
+    def _erase_jobs(self, jobs: Sequence[ChosenJob], scan: Scan, deletion: _Deletion) -> set[str]:
+        """All but their tombstones and manifests. The keys beside them that are to go too."""
+        tombstones = [self._begin(job.id, scan) for job in jobs]
+        self.progress.began(jobs)
+        self._wait(max(map(self._stop, tombstones)))
+        for job in jobs:
+            deletion.of(own_objects(self.store, job.id))
+        erasures = [each.erasure for each in tombstones if each.erasure]
+        return {key for erasure in erasures for key in erasure.left}
+
+    def _begin(self, id: str, scan: Scan) -> Result:
+        """Cancel it, if it has not ended, and put the begun tombstone in its result's place."""
+        if self.store.get(result_key(id), limit=1) is None:
+            self._cancel(id)
+        for _ in range(TRIES):
+            stored = self.store.get(result_key(id))
+            result = None if stored is None else Result.parse(stored.body)
+            if result is not None and result.erasure is not None:
+                return result
+            trace, now = scan.traces.get(id), self.store.now()
+            tombstone = begun_tombstone(
+                id,
+                result,
+                tenant=trace.tenant if trace else None,
+                nonce=uuid4().hex,
+                now=now,
+                quiet_at=self._quiet_at(now if stored is None else stored.last_modified),
+                left=self._beside(id, scan, result),
+            )
+            key, body = result_key(id), tombstone_body(tombstone)
+            outcome = (
+                self.store.create(key, body)
+                if stored is None
+                else self.store.replace(key, body, stored.etag)
+            )
+            if isinstance(outcome, Won):
+                return tombstone
+        raise StoreUnavailable(f"{result_key(id)} was changed by others {TRIES} times in a row")
+
+    def _cancel(self, id: str) -> None:
+        try:
+            self.canceller.cancel(id)
+        except (AlreadyFinished, UnknownJob):
+            """It ended meanwhile, or nothing of it can run: loose objects are left alone."""
+
+    def _quiet_at(self, ended_at: datetime) -> datetime:
+        """When nothing of the job can run any more, whoever lost it and has not heard so yet."""
+        life = self.settings.running_seconds + self.settings.expiry_margin_seconds
+        return ended_at + LIVES * timedelta(seconds=life)
+
+    def _stop(self, tombstone: Result) -> datetime:
+        """Take the lease from whoever has it, who hears so at the next renewal. From when on
+        nothing of the job can run."""
+        assert tombstone.erasure is not None
+        stored = self.store.get(lease_key(tombstone.id))
+        lease = None if stored is None else Lease.parse(stored.body)
+        self.store.delete(lease_key(tombstone.id))
+        if stored is None or (lease is not None and lease.committed):
+            return tombstone.erasure.quiet_at
+        return max(tombstone.erasure.quiet_at, self._quiet_at(self.store.now()))
+
+    def _wait(self, until: datetime) -> None:
+        while True:
+            self.store.list(LEASES, limit=1)  # for the store's clock
+            seconds = (until - self.store.now()).total_seconds()
+            if seconds <= 0:
+                return
+            self.progress.waits(seconds)
+            self.sleep(min(WAIT_S, seconds))
+
+    def _end(self, id: str, deletion: _Deletion) -> None:
+        """List once more, for what was written late; then say so, and let the manifest go."""
+        deletion.of(own_objects(self.store, id))
+        stored = self.store.get(result_key(id))
+        begun = None if stored is None else Result.parse(stored.body)
+        if stored is None or begun is None or begun.erasure is None:
+            raise StoreUnavailable(
+                f"{result_key(id)} was written by somebody else",
+                hint="Nothing of the pipeline's does that. Run `ryla forget` again.",
+            )
+        if begun.erasure.ended_at is None:
+            deletion.of(
+                Holding(Group.THUMBNAILS, key, 0)
+                for key in begun.erasure.left
+                if key.startswith("thumbs/")
+            )
+            body = tombstone_body(ended_tombstone(begun, self.store.now()))
+            self.store.replace(result_key(id), body, stored.etag)
+        self._forget_manifest(id)
+
+    def _forget_manifest(self, id: str) -> None:
+        key = manifest_key(id)
+        for _ in range(TRIES):
+            stored = self.store.get(key)
+            if stored is not None and stored.body == MANIFEST:
+                return
+            if stored is None:
+                self.store.create(key, MANIFEST)
+            else:
+                self.store.replace(key, MANIFEST, stored.etag)
