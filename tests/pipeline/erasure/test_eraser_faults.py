@@ -4,32 +4,30 @@ import pytest
 
 from config.errors import StoreUnavailable
 from pipeline.erasure.scope import Wish
+from pipeline.store.base import Always
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
 from tests.pipeline.conftest import MakePipeline
 from tests.support.audits import audited, found
 from tests.support.erasures import (
-    INPUT,
     bodies,
     eraser,
     is_forgotten,
     make_everything,
+    manifest,
     put_face,
     tombstones,
 )
 from tests.support.faulty_store import Died, Fault, FaultyStore
-from tests.support.manifests import body
 from tests.support.pipeline_fixture import PipelineFixture
 from tests.support.sheet_pipeline import Sheets
 
 KILLS = (Fault.DIES_BEFORE, Fault.DIES_AFTER)
 
 
-def bucket(pipeline: PipelineFixture) -> dict[str, bytes]:
-    return bodies(pipeline)
-
-
-def process(pipeline: PipelineFixture, fault: Fault | None, at: int) -> tuple[SafeStore, FaultyStore]:
+def process(
+    pipeline: PipelineFixture, fault: Fault | None, at: int
+) -> tuple[SafeStore, FaultyStore]:
     """A process's way to the bucket, whose call number `at` goes wrong."""
     faulty = FaultyStore(pipeline.raw._store, lambda number: fault if number == at else None)
     safe = SafeStore(
@@ -47,8 +45,6 @@ def restore(pipeline: PipelineFixture, objects: dict[str, bytes]) -> None:
     assert isinstance(store, MemoryStore)
     for key in pipeline.keys(""):
         store.delete(key)
-    from pipeline.store.base import Always
-
     for key, content in objects.items():
         store.put(key, content, Always())
 
@@ -57,7 +53,7 @@ def check_all(
     pipeline: PipelineFixture, wish: Wish, ids: tuple[str, ...], faults: tuple[Fault, ...]
 ) -> int:
     """How many calls there were, each of which went wrong once in each of these ways."""
-    start = bucket(pipeline)
+    start = bodies(pipeline)
     noon = pipeline.now
     safe, counted = process(pipeline, None, -1)
     eraser(pipeline, safe).erase(wish)
@@ -83,10 +79,11 @@ def check_all(
 def running(make_pipeline: MakePipeline) -> PipelineFixture:
     """A job with a picture is on its way to a worker, and a duplicate of it waits."""
     pipeline = make_pipeline(holding=True)
-    put_face(pipeline, "default")
-    pipeline.submit("one", body(image=INPUT))
+    put_face(pipeline, "acme")
+    pipeline.submit("one", manifest())
     pipeline.tick()
-    pipeline.submit("one", body(image=INPUT))
+    assert pipeline.held.payloads
+    pipeline.submit("one", manifest())
     return pipeline
 
 
