@@ -15,7 +15,7 @@ ELSEWHERE := --no-emit-package onnxruntime --no-emit-package onnxruntime-gpu \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up deploy test thorough nodes runpod lint check docs bench mutants lock clean
+.PHONY: help demo up deploy test thorough nodes runpod browser lint check docs bench mutants lock clean
 
 help:
 	@echo "make demo     run example manifests through the whole pipeline here; see $(OUT)/report.html"
@@ -25,6 +25,7 @@ help:
 	@echo "make thorough the longest tests"
 	@echo "make nodes    tests of the nodes that ComfyUI loads, with a torch of their own"
 	@echo "make runpod   tests of RunPod's workers, with the platform's own package"
+	@echo "make browser  tests of a batch's page, in a Chromium that is installed already"
 	@echo "make lint     format, lint, types"
 	@echo "make check    format, lint, types, and all tests"
 	@echo "make docs     write what is generated: pages, tables in pages, the clients' types"
@@ -62,6 +63,10 @@ nodes: $(VENV)/.dev $(VENV)/.torch
 # The package and its many dependencies lie beside the environment too.
 runpod: $(VENV)/.dev $(VENV)/.runpod
 	PYTHONPATH=$(VENV)/runpod $(PY) -m pytest -m runpod -n 0 tests/pipeline/runpod_app
+
+# Driven by what the pipeline needs anyway; the browser is the system's own.
+browser: $(VENV)/.dev
+	$(PY) -m pytest -m browser -n 0 tests/pipeline/batches/page
 
 check: lint test thorough
 

@@ -86,11 +86,11 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
         *("store", "handlers", "workflows", "events", "config", "system"),
     ),
     "pipeline/erasure": ("batches", "jobs", "sheets", "contract", "store", "config"),
-    "pipeline/datasets": ("sheets", "reviews", "contract", "store", "handlers", "config"),
     "pipeline/batches": (
-        *("dispatcher", "jobs", "inputs", "sheets", "loras", "costs", "runtime", "contract"),
-        *("store", "handlers", "config"),
+        *("datasets", "dispatcher", "jobs", "inputs", "sheets", "reviews", "loras", "costs"),
+        *("runtime", "contract", "store", "handlers", "config", "pages"),
     ),
+    "pipeline/datasets": ("sheets", "reviews", "contract", "store", "handlers", "config"),
     "pipeline/dispatcher": (
         *(
             "inputs",

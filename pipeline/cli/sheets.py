@@ -10,6 +10,7 @@ from pipeline.cli import (
     output,
     sheets_compare,
     sheets_export,
+    sheets_page,
     sheets_redo,
     sheets_review,
     sheets_status,
@@ -33,6 +34,7 @@ def register(app: typer.Typer) -> None:
     sheets_submit.register(group)
     sheets_status.register(group)
     group.command("list", help=LIST_HELP)(_list)
+    sheets_page.register(group)
     sheets_review.register(group)
     sheets_redo.register(group)
     sheets_compare.register(group)

@@ -4,11 +4,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from config.errors import InvalidInput
+from config.errors import InvalidInput, UnknownBatch
 from handlers.character_sheet.document import DocumentView
 from handlers.character_sheet.plan import PlannedView
 from handlers.character_sheet.progress import ViewState
@@ -17,10 +18,12 @@ from pipeline.batches.named import sheets_named
 from pipeline.batches.reader import READERS
 from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
+from pipeline.cli.sheets_review_file import apply_file
 from pipeline.contract.result import Output
-from pipeline.datasets.selection import KEEPABLE
+from pipeline.datasets.reviewable import require_reviewable
 from pipeline.reviews.review import Mark, Review, Verdict, change_review, read_review
 from pipeline.sheets.ended_sheet import EndedSheet, read_document, require_ended_sheet
+from pipeline.sheets.scores import scores_of
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
 
@@ -39,6 +42,8 @@ Examples:
     ryla sheets review ann --clear 4
 
     ryla sheets review autumn
+
+    ryla sheets review autumn --from autumn-review.json
 """
 
 
@@ -53,7 +58,7 @@ class Row:
     review: Review | None
 
     def document(self) -> dict[str, Any]:
-        match, similarity, reason = self.scores
+        scores = scores_of(self.output, self.told)
         said = self.review.views.get(self.view.id) if self.review else None
         return {
             "number": self.view.nn,
@@ -61,24 +66,13 @@ class Row:
             "name": self.view.name,
             "missing": self.missing,
             "key": self.output.key if self.output else None,
-            "match": match,
-            "similarity": similarity,
-            "match_reason": reason,
+            "match": scores.match,
+            "similarity": scores.similarity,
+            "match_reason": scores.reason,
             "verdict": said.verdict if said else None,
             "note": said.note if said else None,
             "at": said.at if said else None,
         }
-
-    @property
-    def scores(self) -> tuple[float | None, float | None, str | None]:
-        """Match, similarity and why there is no match; as `sheet.json` says it, where there is
-        one."""
-        if self.told is not None:
-            return self.told.match, self.told.similarity, self.told.match_reason
-        face = self.output.face if self.output else None
-        if face is None:
-            return None, None, self.output.face_reason if self.output else None
-        return face.match, face.similarity, face.reason
 
 
 def register(group: typer.Typer) -> None:
@@ -96,6 +90,15 @@ def _review(
         list[str] | None,
         typer.Option(metavar="VIEW,…", help="Views to make unreviewed again."),
     ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            dir_okay=False,
+            help="Of a batch: apply the verdicts that its page gave out.",
+        ),
+    ] = None,
     note: Annotated[
         str | None, typer.Option(help="Why, for all views that are kept or rejected here.")
     ] = None,
@@ -104,8 +107,15 @@ def _review(
 ) -> None:
     if note is not None and not keep and not reject:
         raise typer.BadParameter("a note needs views: --keep or --reject")
+    if file is not None and (keep or reject or clear):
+        raise typer.BadParameter("--from has the verdicts: no --keep, --reject or --clear")
     store = open_store(bucket_settings(state_dir))
     named = sheets_named(store, [name])
+    if file is not None and not named.lines:
+        raise UnknownBatch(f"no batch is named {name}", field="name", value=name)
+    if file is not None:
+        apply_file(store, name, named.lines, file, as_json=json)
+        return
     if named.lines:
         if keep or reject or clear:
             raise typer.BadParameter(f"{name} is a batch: name one of its sheets")
@@ -173,24 +183,16 @@ def words(given: Sequence[str] | None) -> list[str]:
 def _marks(
     sheet: EndedSheet, asked: dict[str, list[str] | None], note: str | None
 ) -> dict[str, Mark | None]:
-    """By a view's id. Raises InvalidInput for a view that is named twice or has no picture. One
-    that was refused for its likeness alone has one, and may be kept."""
+    """By a view's id. Raises InvalidInput for a view that is named twice or cannot be reviewed."""
     marks: dict[str, Mark | None] = {}
-    refused = {each.id: each.reason for each in sheet.result.missing if each.best}
     meant = {"--keep": Mark(Verdict.KEEP, note), "--reject": Mark(Verdict.REJECT, note)}
     for option, given in asked.items():
+        mark = meant.get(option)
         for view in sheet.views_named(words(given), option):
             if view.id in marks:
                 raise InvalidInput(f"{view.name} is named twice", field=option, value=view.name)
-            keepable = option == "--keep" and refused.get(view.id) in KEEPABLE
-            if option in meant and view.id not in sheet.made and not keepable:
-                raise InvalidInput(
-                    f"{view.name} is missing: there is no picture of it to review",
-                    field=option,
-                    value=view.name,
-                    hint=f"`ryla sheets redo {sheet.id} --missing` makes it again.",
-                )
-            marks[view.id] = meant.get(option)
+            require_reviewable(sheet, view.id, mark.verdict if mark else None, option)
+            marks[view.id] = mark
     return marks
 
 
@@ -204,14 +206,14 @@ def _rows(sheet: EndedSheet, told: dict[int, DocumentView], review: Review | Non
 
 
 def _cells(row: Row) -> tuple[object, ...]:
-    match, similarity, reason = row.scores
+    scores = scores_of(row.output, row.told)
     said = row.review.views.get(row.view.id) if row.review else None
     return (
         row.view.nn,
         row.view.id,
         f"missing: {row.missing}" if row.missing else "made",
-        reason if match is None else f"{match:.2f}",
-        None if similarity is None else f"{similarity:.2f}",
+        scores.reason if scores.match is None else f"{scores.match:.2f}",
+        None if scores.similarity is None else f"{scores.similarity:.2f}",
         said.verdict if said else None,
         said.note if said else None,
         f"{said.at:%Y-%m-%d %H:%M}" if said else None,

@@ -10,7 +10,7 @@ from pipeline.modal_app.resources import TABLES
 
 APP_FILE = "comfyui_ryla.py"
 PACKAGES = ("system", "config", "events", "workflows", "handlers", "pipeline")
-SUFFIXES = frozenset({".py", ".toml", ".json", ".j2", ".txt"})
+SUFFIXES = frozenset({".py", ".toml", ".json", ".j2", ".css", ".js", ".txt"})
 LEFT_OUT = (
     "pipeline/cli",
     "pipeline/local",

@@ -1,9 +1,13 @@
 """Writes HTML from templates, with pictures inside."""
 
 import base64
+import hashlib
 import io
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from markupsafe import Markup
 
 from pipeline.pages.formats import percent, seconds, usd
 
@@ -26,6 +30,39 @@ def render(package: str, template: str, filters: Filters | None = None, **values
     )
     environment.filters |= {"percent": percent, "seconds": seconds, "usd": usd, **(filters or {})}
     return environment.get_template(template).render(values)
+
+
+def json_block(document: Any) -> Markup:
+    """A document as what stands between `<script type="application/json">` and its end.
+
+    Nothing in it can end the block or begin a comment: JSON writes those characters otherwise too.
+    Raises ValueError for what is no JSON, such as a number that is not finite.
+    """
+    text = json.dumps(document, separators=(",", ":"), allow_nan=False)  # in ASCII
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return Markup(text)
+
+
+def policy(style: str, script: str) -> str:
+    """A Content-Security-Policy for a file: its own style and script, pictures that are inside it,
+    and nothing else. Both texts are as they stand between their tags."""
+    return "; ".join(
+        (
+            "default-src 'none'",
+            "img-src data:",
+            f"style-src '{_digest(style)}'",
+            f"script-src '{_digest(script)}'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "require-trusted-types-for 'script'",
+            "trusted-types 'none'",
+        )
+    )
+
+
+def _digest(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 def thumbnail(picture: bytes, longest: int) -> str:

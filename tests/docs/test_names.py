@@ -26,7 +26,7 @@ VARIABLES = {variable(name) for name in Settings.model_fields}
 VARIABLES |= {_config.URL_VARIABLE, _config.KEY_VARIABLE}
 MISSPELT = {"RYLA_API_KEY"}
 """Named as such."""
-OF_TESTS = {"RYLA_COMFYUI_FLAGS"}
+OF_TESTS = {"RYLA_COMFYUI_FLAGS", "RYLA_SHOTS"}
 """Read by tests/comfyui alone."""
 
 

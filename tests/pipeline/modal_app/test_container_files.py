@@ -85,6 +85,7 @@ def the_platforms_own() -> set[str]:
         "pipeline/worker/worker.py",
         "events/x/y.py",
         "pipeline/api/docs_page.html.j2",
+        "pipeline/pages/page.css",
     ],
 )
 def test_code_tables_and_templates_are_shipped(path: str) -> None:

@@ -1,5 +1,7 @@
 import base64
+import hashlib
 import io
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +10,7 @@ import pytest
 from jinja2 import UndefinedError
 from PIL import Image
 
-from pipeline.pages.html import render, thumbnail
+from pipeline.pages.html import json_block, policy, render, thumbnail
 
 PAGE = """{% extends "page.html.j2" %}
 {% block title %}{{ name }}{% endblock %}
@@ -58,3 +60,20 @@ def test_importing_it_costs_neither_jinja_nor_pillow() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout == "set()\n"
+
+
+def test_json_in_a_page_holds_no_character_of_html_and_is_the_same_document() -> None:
+    document = {"</script>": ["<!--", "&amp;", "\u2028", "é"], "n": 1.5}
+    text = str(json_block(document))
+    assert text.isascii()
+    assert not set("<>&") & set(text)
+    assert json.loads(text) == document
+    with pytest.raises(ValueError, match="JSON"):
+        json_block(float("nan"))
+
+
+def test_a_policy_names_the_digests_of_the_style_and_the_script() -> None:
+    said = policy("body{}", "run()")
+    for text, name in (("body{}", "style-src"), ("run()", "script-src")):
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{name} 'sha256-{digest}'" in said

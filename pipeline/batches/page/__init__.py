@@ -1,0 +1,1 @@
+"""A batch as one HTML file, in which a person reviews its sheets."""

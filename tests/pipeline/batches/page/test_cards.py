@@ -1,0 +1,88 @@
+from math import inf, nan
+
+from handlers.character_sheet.progress import ViewState
+from pipeline.batches.lines import RowLine, sheet_line
+from pipeline.batches.page.cards import MAX_TEXT, Picture, ReadRow, SheetCard, sheet_card
+from pipeline.contract.result import MissingView
+from pipeline.jobs.status import JobView, State
+from pipeline.reviews.review import Mark, Review, Verdict, marked
+from tests.support.batches import a_batch, missing_view, view_output
+from tests.support.jobs import NOW, a_result
+
+[ROW] = a_batch("Ann").rows
+KEEP, REJECT = Verdict.KEEP, Verdict.REJECT
+
+
+def card_of(
+    review: Review | None = None, problem: str | None = None, **fields: object
+) -> SheetCard:
+    result = a_result(id=ROW.id, model="character-sheet", **fields)
+    line = RowLine(ROW, sheet_line(JobView(ROW.id, State.FINISHED, result=result)))
+    return sheet_card(ReadRow(line, result, review=review, problem=problem))
+
+
+def best(number: int, reason: str) -> MissingView:
+    return missing_view(number, f"v{number}", reason).model_copy(
+        update={"best": "jobs/x/out/a.png"}
+    )
+
+
+def test_views_stand_in_the_order_of_the_sheet_with_scores_and_what_was_said() -> None:
+    review = marked(Review(job=ROW.id, tenant="acme"), {"front": Mark(REJECT, "six fingers")}, NOW)
+    card = card_of(
+        review,
+        outputs=(view_output(3, "back", None), view_output(1, "front", 0.81, tries=2)),
+        missing=(missing_view(2, "left"),),
+    )
+    front, left, back = card.views
+    assert (front.id, front.scores.match, front.tries) == ("front", 0.81, 2)
+    assert front.picture == Picture("jobs/x/out/a1/01-front.png", "b" * 64)
+    assert (left.state, left.fault, left.picture) == (ViewState.MISSING, "face_below_gate", None)
+    assert (back.scores.match, back.said) == (None, None)
+    told = card.document()["views"][0]
+    assert (told["verdict"], told["note"], told["may"]) == (
+        "reject", "six fingers", ["keep", "reject"],
+    )  # fmt: skip
+
+
+def test_only_what_has_a_picture_can_be_reviewed() -> None:
+    card = card_of(
+        outputs=(view_output(1, "front"), view_output(2, "No view's name")),
+        missing=(
+            best(3, "face_below_gate"),
+            best(4, "no_face"),
+            missing_view(5, "v5"),
+        ),
+    )
+    assert [view.verdicts for view in card.views] == [(KEEP, REJECT), (), (KEEP,), (), ()]
+    assert card.views[2].picture == Picture("jobs/x/out/a.png", None)
+
+
+def test_nothing_is_said_of_a_sheet_whose_review_cannot_be_read() -> None:
+    card = card_of(problem="no review of this job", outputs=(view_output(1, "front"),))
+    assert card.views[0].verdicts == ()
+    assert card.document()["problem"] == "no review of this job"
+
+
+def test_a_picture_of_no_job_is_none() -> None:
+    output = view_output(1, "front").model_copy(update={"key": "inputs/secret.png"})
+    assert card_of(outputs=(output,)).views[0].picture is None
+
+
+def test_texts_are_cut_and_numbers_that_json_has_not_are_left_out() -> None:
+    card = card_of(
+        outputs=(view_output(1, "front", usd=inf), view_output(2, "w" * 10_000, usd=nan)),
+        missing=(missing_view(3, "left", "x" * 10_000),),
+    )
+    first, second, third = card.document()["views"]
+    assert "usd" not in first
+    assert "usd" not in second
+    assert len(second["id"]) == len(third["fault"]) == MAX_TEXT
+
+
+def test_a_sheet_on_its_way_shows_how_far_its_views_are() -> None:
+    line = RowLine(ROW, sheet_line(JobView(ROW.id, State.WAITING)))
+    card = sheet_card(ReadRow(line))
+    assert card.views == ()
+    assert card.document()["state"] == "waiting"
+    assert not card.document()["ended"]
