@@ -9,13 +9,16 @@ from typing import Any
 from workflows.graph import Graph, Link, Node
 
 LOAD_CHECKPOINT = "RylaLoadCheckpoint"
+LOAD_CONTROL_NET = "RylaLoadControlNet"
 LOAD_DIFFUSION_MODEL = "RylaLoadDiffusionModel"
 LORA = "RylaLora"
 MODEL_OPTIONS = "RylaModelOptions"
 SAVE_PIXELS = "RylaSavePixels"
 EVICTS = "ryla_evicts"
 """In the extra data of a prompt: weights that ComfyUI holds are let go by it."""
-CLASSES = frozenset({LOAD_CHECKPOINT, LOAD_DIFFUSION_MODEL, LORA, MODEL_OPTIONS, SAVE_PIXELS})
+CLASSES = frozenset(
+    {LOAD_CHECKPOINT, LOAD_CONTROL_NET, LOAD_DIFFUSION_MODEL, LORA, MODEL_OPTIONS, SAVE_PIXELS}
+)
 
 _FACE = "ApplyInstantIDAdvanced"
 
@@ -41,6 +44,9 @@ class Speed(StrEnum):
 
 OWN_LOADERS: Mapping[str, str] = MappingProxyType(
     {"UNETLoader": LOAD_DIFFUSION_MODEL, "CheckpointLoaderSimple": LOAD_CHECKPOINT}
+)
+SAME_INPUTS: Mapping[str, str] = MappingProxyType(
+    {"LoraLoaderModelOnly": LORA, "ControlNetLoader": LOAD_CONTROL_NET}
 )
 READS_NO_WEIGHTS = frozenset(
     {
@@ -100,6 +106,7 @@ def with_own_nodes(graph: Graph, attention: Attention, speed: Speed = Speed.STOC
                 model=node.inputs["model"],
                 attention=attention.value,
                 sigmas_on_processor=_looks_at_sigmas(graph, node),
+                recorded=fast and _patched_alike(graph, node),
             )
             own.add("KSampler", id=node.id, **{**node.inputs, "model": model.out()})
         else:
@@ -116,8 +123,8 @@ def at_speed(
     class_type: str, inputs: Mapping[str, Any], speed: Speed
 ) -> tuple[str, Mapping[str, Any]]:
     """The class and inputs of our node in the place of one that loads a model or a LoRA."""
-    if class_type == "LoraLoaderModelOnly":
-        return LORA, inputs
+    if class_type in SAME_INPUTS:
+        return SAME_INPUTS[class_type], inputs
     if class_type not in OWN_LOADERS or inputs.get("weight_dtype", "default") != "default":
         return class_type, inputs
     kept = {name: value for name, value in inputs.items() if name != "weight_dtype"}
@@ -126,6 +133,17 @@ def at_speed(
 
 def _needs_options(graph: Graph, sampler: Node, attention: Attention) -> bool:
     return attention is not Attention.COMFYUI or _looks_at_sigmas(graph, sampler)
+
+
+def _patched_alike(graph: Graph, sampler: Node) -> bool:
+    """Whether InstantID acts on the model in every step, so that each is as the others."""
+    model = sampler.inputs["model"]
+    face = graph[model.node] if isinstance(model, Link) else None
+    return (
+        face is not None
+        and face.class_type == _FACE
+        and (face.inputs.get("start_at"), face.inputs.get("end_at")) == (0.0, 1.0)
+    )
 
 
 def _looks_at_sigmas(graph: Graph, sampler: Node) -> bool:

@@ -7,14 +7,14 @@ from workflows.instantid import Identity, Sampling
 from workflows.node_pack import READS_NO_WEIGHTS, Attention, Speed, with_own_nodes
 
 
-def face_graph() -> Graph:
+def face_graph(end_at: float = 1.0) -> Graph:
     return instantid.text_to_image(
         SDXL,
         prompt="a face",
         negative_prompt="",
         width=64,
         height=64,
-        identity=Identity(reference="face.png", strength=1, controlnet_strength=1),
+        identity=Identity("face.png", strength=1, controlnet_strength=1, end_at=end_at),
         sampling=Sampling(seed=1, steps=1, cfg=1, sampler_name="euler", scheduler="normal"),
         filename_prefix="ryla/job/face",
     )
@@ -114,3 +114,20 @@ def test_every_class_of_our_own_graphs_leaves_weights_alone() -> None:
     graphs = [flux_graph(), face_graph()]
 
     assert {node.class_type for graph in graphs for node in graph} <= READS_NO_WEIGHTS
+
+
+@pytest.mark.parametrize(("end_at", "recorded"), [(1.0, True), (0.8, False)])
+def test_steps_are_recorded_where_each_is_as_the_others(end_at: float, recorded: bool) -> None:
+    graph = face_graph(end_at)
+
+    own = with_own_nodes(graph, Attention.COMFYUI, Speed.EAGER)
+
+    assert own["sampler-model"].inputs["recorded"] is recorded
+    assert own["controlnet"].class_type == "RylaLoadControlNet"
+    assert own["controlnet"].inputs == graph["controlnet"].inputs
+
+
+def test_nothing_is_recorded_of_weights_that_comfyui_moves() -> None:
+    options = with_own_nodes(face_graph(), Attention.COMFYUI)["sampler-model"]
+
+    assert options.inputs["recorded"] is False

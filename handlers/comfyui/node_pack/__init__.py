@@ -12,6 +12,7 @@ from typing import Any
 
 from .attention_order import ATTENTION_ORDER
 from .collection import COLLECTION
+from .control_loader import RylaLoadControlNet
 from .lora_loader import RylaLora
 from .model_loader import RylaLoadCheckpoint, RylaLoadDiffusionModel
 from .model_options import RylaModelOptions
@@ -19,6 +20,7 @@ from .pixels import RylaSavePixels
 
 NODE_CLASS_MAPPINGS = {
     "RylaLoadCheckpoint": RylaLoadCheckpoint,
+    "RylaLoadControlNet": RylaLoadControlNet,
     "RylaLoadDiffusionModel": RylaLoadDiffusionModel,
     "RylaLora": RylaLora,
     "RylaModelOptions": RylaModelOptions,
@@ -26,6 +28,7 @@ NODE_CLASS_MAPPINGS = {
 }
 NODE_DISPLAY_NAME_MAPPINGS = {
     "RylaLoadCheckpoint": "RYLA: load a checkpoint at a fixed place",
+    "RylaLoadControlNet": "RYLA: load a ControlNet at a fixed place",
     "RylaLoadDiffusionModel": "RYLA: load a diffusion model straight to the card",
     "RylaLora": "RYLA: LoRA merged where the model lies",
     "RylaModelOptions": "RYLA: model as this card samples it",

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from .sampled import SAMPLED, Speed
+from .step_graphs import RECORDING
 
 LISTS = ("double_blocks", "single_blocks", "noise_refiner", "context_refiner", "layers")
 """Attributes of Flux and of Z-Image that hold blocks; all of a list are of one kind."""
@@ -136,7 +137,7 @@ class CompiledBlocks:
                 for name, blocks in self._lists().items()
             }
             first = {id(blocks[0]): compiled[name][0] for name, blocks in self._lists().items()}
-            with torch.inference_mode():
+            with RECORDING, torch.inference_mode():
                 for call in calls:
                     first[id(call.block)](*call.arguments, **call.named)
                 if torch.cuda.is_available():

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
+from .step_graphs import diffusion, of_one_picture
+
 KEY = "ryla"
 KNOWN = frozenset(
     {"skip_reshape", "skip_output_reshape", "attn_precision", "transformer_options"}
@@ -32,10 +34,15 @@ class RylaModelOptions:
                 "model": ("MODEL",),
                 "attention": (["comfyui", "torch"],),
                 "sigmas_on_processor": ("BOOLEAN", {"default": False}),
+                "recorded": ("BOOLEAN", {"default": False}),
             }
         }
 
-    def apply(self, model: Any, attention: str, sigmas_on_processor: bool) -> tuple[Any]:
+    def apply(
+        self, model: Any, attention: str, sigmas_on_processor: bool, recorded: bool = False
+    ) -> tuple[Any]:
+        """`recorded`: steps are recorded on the card, of a UNet that stays where it lies and whose
+        patches act alike in each step."""
         patched = model.clone()
         if attention == "torch" and hasattr(patched, "set_model_optimized_attention"):
             chosen = patched.model_options["transformer_options"]
@@ -43,6 +50,10 @@ class RylaModelOptions:
         if sigmas_on_processor:
             kinds = import_module("comfy.patcher_extension").WrappersMP
             patched.add_wrapper_with_key(kinds.APPLY_MODEL, KEY, with_sigmas_on_processor)
+        if recorded and torch.cuda.is_available():
+            kinds = import_module("comfy.patcher_extension").WrappersMP
+            patched.add_wrapper_with_key(kinds.OUTER_SAMPLE, KEY, of_one_picture)
+            patched.add_wrapper_with_key(kinds.DIFFUSION_MODEL, KEY, diffusion)
         return (patched,)
 
 
