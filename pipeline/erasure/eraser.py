@@ -38,8 +38,10 @@ from pipeline.erasure.inventory import (
 )
 from pipeline.erasure.scan import Scan, scan_jobs
 from pipeline.erasure.scope import ChosenJob, Wish, chosen_jobs
+from pipeline.erasure.trace import trace_of
 from pipeline.jobs.cancel import Canceller
 from pipeline.jobs.status import find_entry
+from pipeline.store.base import Entry
 from pipeline.store.conditional import SafeStore, Won
 
 LIVES = 2
@@ -169,12 +171,23 @@ class Eraser:
 
     def _require(self, id: str, tenant: str | None) -> None:
         """Raises UnknownJob for one of which nothing stands, or of another tenant."""
-        result, stands = self._result(id)
-        known = stands or any(True for _ in own_objects(self.store, id))
-        if not known and find_entry(self.store, id) is None:
+        entry = None if self._stands(id) else find_entry(self.store, id)
+        if entry is None and not self._stands(id):  # it may have been adopted between those looks
             raise UnknownJob(f"no job has the id {id}", field="id", value=id)
-        if tenant is not None and result is not None and result.tenant not in (None, tenant):
+        if tenant is not None and self._tenant(id, entry) not in (None, tenant):
             raise UnknownJob(f"{tenant} has no job {id}", field="id", value=id)
+
+    def _tenant(self, id: str, entry: Entry | None) -> str | None:
+        """Whose a job is; None where nothing says it."""
+        result, _ = self._result(id)
+        if result is not None:
+            return result.tenant
+        stored = self.store.get(entry.key if entry else manifest_key(id))
+        return None if stored is None else trace_of(id, stored.body).tenant
+
+    def _stands(self, id: str) -> bool:
+        """Whether anything is there but an entry that waits."""
+        return self._result(id)[1] or any(True for _ in own_objects(self.store, id))
 
     def _result(self, id: str) -> tuple[Result | None, bool]:
         """And whether anything stands there."""

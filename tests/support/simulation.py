@@ -20,6 +20,8 @@ from events.sink import NotDelivered
 from events.stored_event import StoredEvent
 from pipeline.contract.keys import lease_key, manifest_key, result_key
 from pipeline.contract.lease import Lease, Phase
+from pipeline.contract.result import Result
+from pipeline.contract.tombstone import MANIFEST
 from pipeline.dispatcher.tick import Dispatcher, tick
 from pipeline.notify.delivery import ResultDelivery
 from pipeline.queue.spawn import SpawnPayload
@@ -62,7 +64,7 @@ class AuditedStore(MemoryStore):
     ) -> Written:
         before = self.get(key)
         written = super().put(key, body, condition, content_type)
-        if key.startswith("jobs/"):
+        if key.startswith("jobs/") and not _is_tombstone(key, body):
             assert before is None or before.body == body, f"{key} was overwritten"
         if key.startswith("inbox/"):
             self.jobs.add(_job_of(key))
@@ -101,6 +103,12 @@ class AuditedStore(MemoryStore):
         for id in self.jobs - waiting:
             held = self.has(lease_key(id)) and self.has(manifest_key(id))
             assert held or self.has(result_key(id)), f"{id} is lost"
+
+
+def _is_tombstone(key: str, body: bytes) -> bool:
+    """The one thing that may take the place of another."""
+    result = Result.parse(body) if key.endswith("/result.json") else None
+    return body == MANIFEST or (result is not None and result.erasure is not None)
 
 
 def _job_of(key: str) -> str:

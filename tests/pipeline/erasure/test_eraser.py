@@ -7,6 +7,7 @@ import pytest
 
 from config.errors import JobForgotten, UnknownJob
 from pipeline.contract.keys import lease_key, manifest_key, result_key
+from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status
 from pipeline.contract.tombstone import MANIFEST
 from pipeline.erasure.eraser import Progress
@@ -15,7 +16,7 @@ from pipeline.erasure.scope import Wish
 from pipeline.jobs.audit.rules import FaultKind
 from pipeline.sheets.ended_sheet import require_ended_sheet
 from tests.pipeline.conftest import MakePipeline
-from tests.support.audits import audited, found
+from tests.support.audits import audited, begin_to_forget, found, put_lease
 from tests.support.erasures import (
     INPUT,
     SHA256,
@@ -203,6 +204,44 @@ def test_a_picture_that_is_stored_while_it_waits_goes_too(sheets: Sheets) -> Non
     assert not pipeline.keys("reviews/")
 
 
+def test_what_is_written_after_everything_was_deleted_is_found_by_the_last_list(
+    sheets: Sheets,
+) -> None:
+    pipeline = sheets.pipeline
+    put_face(pipeline)
+    sheets.finish(manifest())
+
+    def late(call: str, key: str) -> None:
+        if (call, key) == ("LIST", "rejected/"):  # what was sent is looked at then
+            put(pipeline, "jobs/sheet/out/a1/zombie.png", b"late")
+
+    pipeline.raw.fail = late
+    eraser(pipeline).erase(SHEET)
+    assert pipeline.keys("jobs/") == tombstones("sheet")
+
+
+def test_who_runs_a_job_whose_erasure_was_killed_is_stopped_and_waited_for(
+    pipeline: PipelineFixture,
+) -> None:
+    pipeline.submit("good")
+    pipeline.tick()
+    pipeline.pass_time(3600)
+    begin_to_forget(pipeline)
+    put_lease(pipeline, "good", phase=Phase.RUNNING, ttl_s=60)
+    leases: list[list[str]] = []
+    before = pipeline.now
+
+    class Watching(Progress):
+        def waits(self, seconds: float) -> None:
+            leases.append(pipeline.keys("leases/"))
+
+    eraser(pipeline, progress=Watching()).erase(Wish(job="good"))
+    assert pipeline.now - before == timedelta(seconds=120)
+    assert leases
+    assert not any(leases)
+    assert pipeline.keys("jobs/") == tombstones("good")
+
+
 def test_a_redo_that_is_sent_before_and_starts_meanwhile_is_forgotten_too(
     sheets: Sheets,
 ) -> None:
@@ -298,8 +337,11 @@ def test_a_subject_of_another_tenant_is_left_alone(sheets: Sheets) -> None:
     pipeline = sheets.pipeline
     put_face(pipeline)
     sheets.finish(manifest())
+    sheets.submit(manifest(), "waits")
     before = bodies(pipeline)
     assert not eraser(pipeline).erase(Wish(tenant="other", subject="Ann")).jobs
+    with pytest.raises(UnknownJob):
+        eraser(pipeline).erase(Wish(tenant="other", job="waits"))
     with pytest.raises(UnknownJob):
         eraser(pipeline).erase(Wish(tenant="other", job="sheet"))
     with pytest.raises(UnknownJob):

@@ -23,6 +23,8 @@ from tests.support.pipeline_fixture import PipelineFixture
 from tests.support.sheet_pipeline import Sheets
 
 KILLS = (Fault.DIES_BEFORE, Fault.DIES_AFTER)
+BRIEF = (Fault.DIES_AFTER, Fault.REPLY_LOST)
+THOROUGH = pytest.mark.thorough
 
 
 def process(
@@ -87,7 +89,9 @@ def running(make_pipeline: MakePipeline) -> PipelineFixture:
     return pipeline
 
 
-@pytest.mark.parametrize("fault", Fault)
+@pytest.mark.parametrize(
+    "fault", [each if each in BRIEF else pytest.param(each, marks=THOROUGH) for each in Fault]
+)
 def test_each_call_may_go_wrong(running: PipelineFixture, fault: Fault) -> None:
     calls = check_all(running, Wish(job="one"), ("one",), (fault,))
     assert calls > 30
