@@ -125,6 +125,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
         *("handlers", "config"),
     ),
     "pipeline/sheets": (
+        "reviews",
         *("notify", "loras", "runtime", "contract", "store", "handlers", "events", "config"),
     ),
     "pipeline/reviews": ("contract", "store", "handlers", "config"),

@@ -18,11 +18,12 @@ from pipeline.contract.manifest import parse_manifest
 from pipeline.contract.result import Status
 from pipeline.jobs.quote import Quote, quote
 from pipeline.jobs.successors import find_successor, submit_successor
-from pipeline.reviews.review import read_review
+from pipeline.reviews.review import Verdict
 from pipeline.runtime import RuntimeConfig, load_runtime
 from pipeline.sheets.ended_sheet import EndedSheet, require_ended_sheet
 from pipeline.sheets.redo import CHANGEABLE, redo_manifest, redo_root
 from pipeline.sheets.reuse import check_reuse
+from pipeline.sheets.reviewed_views import reviewed_views
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
 
@@ -200,8 +201,8 @@ def _views(store: SafeStore, sheet: EndedSheet, asked: Asked) -> tuple[PlannedVi
     """In the order of the sheet. Raises InvalidInput for a view that it has not."""
     wanted = {view.id for view in sheet.views_named(asked.views, "--view")}
     if asked.rejected:
-        review = read_review(store, sheet.id)
-        wanted |= review.rejected if review else set()
+        said = reviewed_views(store, sheet.id)
+        wanted |= {id for id, each in said.items() if each.verdict is Verdict.REJECT}
     if asked.missing:
         wanted |= {view.id for view in sheet.plan.views} - sheet.made
     return tuple(view for view in sheet.plan.views if view.id in wanted)

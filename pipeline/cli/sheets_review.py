@@ -1,6 +1,6 @@
 """`ryla sheets review`: what a person says of a sheet's views."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from config.errors import InvalidInput, UnknownBatch
+from config.errors import InvalidInput, RylaError, UnknownBatch
 from handlers.character_sheet.document import DocumentView
 from handlers.character_sheet.plan import PlannedView
 from handlers.character_sheet.progress import ViewState
@@ -21,8 +21,9 @@ from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.cli.sheets_review_file import apply_file
 from pipeline.contract.result import Output
 from pipeline.datasets.reviewable import require_reviewable
-from pipeline.reviews.review import Mark, Review, Verdict, change_review, read_review
+from pipeline.reviews.review import Mark, Verdict, ViewReview, change_review, read_review
 from pipeline.sheets.ended_sheet import EndedSheet, read_document, require_ended_sheet
+from pipeline.sheets.reviewed_views import reviewed_views
 from pipeline.sheets.scores import scores_of
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
@@ -55,11 +56,11 @@ class Row:
     output: Output | None
     told: DocumentView | None
     missing: str | None
-    review: Review | None
+    said: ViewReview | None
 
     def document(self) -> dict[str, Any]:
         scores = scores_of(self.output, self.told)
-        said = self.review.views.get(self.view.id) if self.review else None
+        said = self.said
         return {
             "number": self.view.nn,
             "id": self.view.id,
@@ -127,7 +128,7 @@ def _review(
     review = change_review(store, id, sheet.tenant, marks) if marks else read_review(store, id)
     document = read_document(store, sheet.result)
     told = {} if document is None else {view.number: view for view in document.views}
-    rows = [*_rows(sheet, told, review)]
+    rows = [*_rows(sheet, told, reviewed_views(store, id))]
     if json:
         views = [row.document() for row in rows]
         output.print_json({"id": id, "tenant": sheet.tenant, "views": views, "review": review})
@@ -137,16 +138,31 @@ def _review(
 
 
 def _show_batch(store: SafeStore, lines: Sequence[RowLine], *, as_json: bool) -> None:
-    """How far the review of each sheet is that stands for a row and has ended."""
+    """How far the review of each sheet is that stands for a row and has ended. One whose review
+    cannot be read holds up no other."""
+    ended = [line for line in lines if line.standing.ended]
     with ThreadPoolExecutor(READERS, "reviews") as pool:
-        ids = [line.standing.id for line in lines]
-        reviews = pool.map(partial(read_review, store), ids)
-        sheets = [
-            _sheet(*each) for each in zip(lines, reviews, strict=True) if each[0].standing.ended
-        ]
+        read = [*zip(ended, pool.map(partial(_said, store), ended), strict=True)]
+    sheets = [_sheet(line, said) for line, said in read if not isinstance(said, RylaError)]
+    errors = {line.standing.id: why for line, why in read if isinstance(why, RylaError)}
     if as_json:
-        output.print_json({"sheets": sheets})
-        return
+        output.print_json({"sheets": sheets, "failed": [*errors]})
+    else:
+        _print_batch(sheets)
+    for id, why in errors.items():
+        output.print_error(why, as_json=as_json, about=id)
+    if errors:
+        raise typer.Exit(1)
+
+
+def _said(store: SafeStore, line: RowLine) -> Mapping[str, ViewReview] | RylaError:
+    try:
+        return reviewed_views(store, line.standing.id)
+    except RylaError as error:
+        return error
+
+
+def _print_batch(sheets: Sequence[dict[str, Any]]) -> None:
     rows = [
         (
             sheet["id"],
@@ -162,9 +178,9 @@ def _show_batch(store: SafeStore, lines: Sequence[RowLine], *, as_json: bool) ->
     output.out().print(output.table(None, columns, rows))
 
 
-def _sheet(line: RowLine, review: Review | None) -> dict[str, Any]:
+def _sheet(line: RowLine, reviewed: Mapping[str, ViewReview]) -> dict[str, Any]:
     made = [view.id for view in line.standing.views if view.state == ViewState.MADE]
-    said = {id: review.verdict(id) if review else None for id in made}
+    said = {id: reviewed[id].verdict if id in reviewed else None for id in made}
     return {
         "id": line.standing.id,
         "character": line.row.character,
@@ -196,18 +212,20 @@ def _marks(
     return marks
 
 
-def _rows(sheet: EndedSheet, told: dict[int, DocumentView], review: Review | None) -> Iterator[Row]:
+def _rows(
+    sheet: EndedSheet, told: Mapping[int, DocumentView], said: Mapping[str, ViewReview]
+) -> Iterator[Row]:
     outputs = {each.view.number: each for each in sheet.result.outputs if each.view}
     missing = {each.number: each.reason for each in sheet.result.missing}
     for view in sheet.plan.views:
         found = outputs.get(view.nn)
         why = None if found else missing.get(view.nn, "not made")
-        yield Row(view, found, told.get(view.nn), why, review)
+        yield Row(view, found, told.get(view.nn), why, said.get(view.id))
 
 
 def _cells(row: Row) -> tuple[object, ...]:
     scores = scores_of(row.output, row.told)
-    said = row.review.views.get(row.view.id) if row.review else None
+    said = row.said
     return (
         row.view.nn,
         row.view.id,

@@ -16,9 +16,9 @@ from pipeline.contract.keys import manifest_key
 from pipeline.contract.manifest import Consent
 from pipeline.contract.result import Result
 from pipeline.datasets.selection import Verdicts
-from pipeline.reviews.review import read_review
 from pipeline.sheets.cells import read_records
 from pipeline.sheets.ended_sheet import EndedSheet, require_ended_sheet
+from pipeline.sheets.reviewed_views import reviewed_views
 from pipeline.store.conditional import SafeStore
 
 MAX_DOCUMENT_BYTES = 16 * 2**20
@@ -44,13 +44,12 @@ def read_source(store: SafeStore, id: str) -> DatasetSource:
     for what is no review, OutputInvalid and OutputsMissing for objects that are not what the result
     says."""
     sheet = require_ended_sheet(store, id)
-    review = read_review(store, id)
     return DatasetSource(
         sheet,
         read_records(store, id),
         _consent(sheet),
         _document(store, sheet.result),
-        {} if review is None else {view: said.verdict for view, said in review.views.items()},
+        {view: said.verdict for view, said in reviewed_views(store, id).items()},
     )
 
 

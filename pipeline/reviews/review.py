@@ -62,11 +62,6 @@ class Review(_Part):
         found = self.views.get(view)
         return None if found is None else found.verdict
 
-    @property
-    def rejected(self) -> frozenset[str]:
-        """Ids of views."""
-        return frozenset(id for id, view in self.views.items() if view.verdict is Verdict.REJECT)
-
     def body(self) -> bytes:
         return self.model_dump_json(indent=1).encode()
 

@@ -5,8 +5,8 @@ no number becomes none. That texts are no HTML is the page's part.
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
@@ -17,7 +17,7 @@ from pipeline.batches.lines import RowLine, state_word
 from pipeline.contract.keys import JOBS, clip
 from pipeline.contract.result import MissingView, Output, Result
 from pipeline.datasets.reviewable import may_be_kept
-from pipeline.reviews.review import Review, Verdict, ViewReview
+from pipeline.reviews.review import Verdict, ViewReview
 from pipeline.sheets.scores import Scores, scores_of
 
 MAX_TEXT = 300
@@ -33,7 +33,8 @@ class ReadRow:
     line: RowLine
     result: Result | None = None
     document: SheetDocument | None = None
-    review: Review | None = None
+    said: Mapping[str, ViewReview] = field(default_factory=dict)
+    """By a view's id."""
     problem: str | None = None
     """Why its result or its review cannot be read: then nothing can be said of it either."""
 
@@ -127,13 +128,13 @@ def _ended(row: ReadRow, result: Result) -> Iterator[ViewCard]:
     open_ = row.problem is None
     for output in result.outputs:
         if output.view is not None and output.view.number is not None:
-            yield _made(output, told.get(output.view.number), row.review, may=open_)
+            yield _made(output, told.get(output.view.number), row.said, may=open_)
     for each in result.missing:
-        yield _missing(each, told.get(each.number), row.review, may=open_)
+        yield _missing(each, told.get(each.number), row.said, may=open_)
 
 
 def _made(
-    output: Output, told: DocumentView | None, review: Review | None, *, may: bool
+    output: Output, told: DocumentView | None, said: Mapping[str, ViewReview], *, may: bool
 ) -> ViewCard:
     view = output.view
     assert view is not None
@@ -149,12 +150,12 @@ def _made(
         usd=view.usd,
         reused_from=view.reused_from,
         verdicts=(Verdict.KEEP, Verdict.REJECT) if may and _VIEW.fullmatch(view.id) else (),
-        said=review.views.get(view.id) if review else None,
+        said=said.get(view.id),
     )
 
 
 def _missing(
-    view: MissingView, told: DocumentView | None, review: Review | None, *, may: bool
+    view: MissingView, told: DocumentView | None, said: Mapping[str, ViewReview], *, may: bool
 ) -> ViewCard:
     keepable = may and may_be_kept(view)
     return ViewCard(
@@ -167,7 +168,7 @@ def _missing(
         tries=view.tries,
         usd=view.usd,
         verdicts=(Verdict.KEEP,) if keepable and _VIEW.fullmatch(view.id) else (),
-        said=review.views.get(view.id) if review else None,
+        said=said.get(view.id),
     )
 
 

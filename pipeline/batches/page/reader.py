@@ -1,7 +1,8 @@
 """Reads what a batch's page shows: its own object and the jobs that it names, no others.
 
-Beyond what `ryla sheets status` reads, a page costs 3 GETs for each sheet that has ended (result,
-`sheet.json`, review) and one for each thumbnail; a picture is read only where it has none yet.
+Beyond what `ryla sheets status` reads, a page costs 4 GETs for each sheet that has ended (result,
+`sheet.json`, review, plan), 2 more for each sheet that it reuses views of (their reviews and
+plans), and one for each thumbnail; a picture is read only where it has none yet.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -22,7 +23,7 @@ from pipeline.batches.page.thumbnails import Thumbnail, thumbnail_of
 from pipeline.batches.reader import READERS, row_lines
 from pipeline.contract.keys import result_key
 from pipeline.contract.result import Result
-from pipeline.reviews.review import read_review
+from pipeline.sheets.reviewed_views import reviewed_views
 from pipeline.store.conditional import SafeStore
 
 T = TypeVar("T")
@@ -84,7 +85,7 @@ def _row(store: SafeStore, line: RowLine) -> ReadRow:
     if result is None:
         return ReadRow(line, problem="its result cannot be read")
     try:
-        return ReadRow(line, result, _document(store, result), read_review(store, id))
+        return ReadRow(line, result, _document(store, result), reviewed_views(store, id))
     except InvalidInput as error:
         return ReadRow(line, result, _document(store, result), problem=error.message)
 

@@ -62,6 +62,20 @@ def test_what_a_review_rejects_is_made_again(ryla: Ryla, sheets: Sheets) -> None
     assert (answer["made"], answer["reused"]) == (["front"], ["left", "right"])
 
 
+def test_what_was_rejected_before_another_view_was_made_again_is_made_again_and_exported_never(
+    ryla: Ryla, sheets: Sheets
+) -> None:
+    ryla("sheets", "review", "sheet", "--reject", 1)
+    ryla("sheets", "redo", "sheet", "--view", 2)
+    sheets.tick()
+    [export] = ryla("sheets", "export", "sheet-r2", "--json").document["exports"]
+    assert {"number": 1, "view": "front", "reason": "rejected"} in export["left_out"]
+    shown = ryla("sheets", "review", "sheet-r2", "--json").document["views"]
+    assert [view["verdict"] for view in shown] == ["reject", None, None]
+    answer = ryla("sheets", "redo", "sheet-r2", "--rejected", "--json").document
+    assert (answer["id"], answer["made"]) == ("sheet-r3", ["front"])
+
+
 def test_what_cannot_be_made_again_is_refused_before_anything_is_sent(
     ryla: Ryla, sheets: Sheets
 ) -> None:

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.contract.keys import review_key
 from pipeline.reviews.review import Mark, Verdict, change_review
 from pipeline.store.conditional import SafeStore
 from tests.pipeline.cli.conftest import Ryla
@@ -97,3 +98,18 @@ def test_a_batch_is_shown_by_how_far_the_review_of_each_sheet_is(
     refused = ryla("sheets", "review", "autumn", "--keep", "front")
     assert refused.code == 2
     assert "name one of its sheets" in refused.err
+
+
+def test_a_review_that_cannot_be_read_is_named_and_holds_up_no_other(
+    ryla: Ryla, store: SafeStore
+) -> None:
+    batch = a_batch("Ann", "Bob")
+    keep_batch(store, batch)
+    ann, bob = (row.id for row in batch.rows)
+    for id in (ann, bob):
+        end_sheet(store, id)
+    store.write(review_key(ann), b"[]", "application/json")
+    answer = ryla("sheets", "review", "autumn", "--json")
+    assert (answer.code, answer.document["failed"]) == (1, [ann])
+    assert [sheet["id"] for sheet in answer.document["sheets"]] == [bob]
+    assert "no review of this job" in answer.error["message"]

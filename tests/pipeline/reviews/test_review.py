@@ -55,8 +55,6 @@ def test_a_review_grows_by_each_change(store: SafeStore) -> None:
         "left": Verdict.REJECT,
     }
     assert (review.views["left"].note, review.views["left"].at) == ("six fingers", NOON)
-    assert review.rejected == {"left"}
-    assert review.verdict("back") is None
 
 
 def test_what_is_said_again_keeps_its_time_and_writes_nothing(store: SafeStore) -> None:

@@ -18,7 +18,7 @@ def card_of(
 ) -> SheetCard:
     result = a_result(id=ROW.id, model="character-sheet", **fields)
     line = RowLine(ROW, sheet_line(JobView(ROW.id, State.FINISHED, result=result)))
-    return sheet_card(ReadRow(line, result, review=review, problem=problem))
+    return sheet_card(ReadRow(line, result, said=review.views if review else {}, problem=problem))
 
 
 def best(number: int, reason: str) -> MissingView:
