@@ -19,7 +19,7 @@ from pipeline.cli import output
 from pipeline.cli.options import Json
 from pipeline.cli.signals import ends_on_signals
 from pipeline.jobs.status import JobView
-from pipeline.local.demo.batch import DemoBatch, load_batch
+from pipeline.local.demo.batch import PAGE, DemoBatch, load_batch
 from pipeline.local.demo.checks import check_run
 from pipeline.local.demo.demo import DemoRun, prepare, run_demo
 from pipeline.local.demo.manifests import EXAMPLES, Example, load_examples
@@ -147,6 +147,8 @@ def _print(report: Report, page: Path) -> None:
             console.print(f"      [red]{escape(fault)}[/]", soft_wrap=True)
     console.print()
     console.print(f"Report  {escape(str(page))}", soft_wrap=True)
+    if report.run.batch:
+        console.print(f"Batch   {escape(str(report.run.out / PAGE))}", soft_wrap=True)
     console.print(
         f"Files   {escape(str(report.run.out))}/jobs, batches, events.jsonl", soft_wrap=True
     )

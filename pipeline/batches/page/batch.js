@@ -6,6 +6,7 @@
   const batch = JSON.parse(document.getElementById("batch").textContent);
   const STORE = `ryla-review:${batch.name}:${batch.created_at}`;
   const FILE = `${batch.name}-review.json`;
+  const COMMAND = `ryla sheets review ${batch.name} --from ${FILE}`;
   const MAX_NOTE = 500;
 
   // ---------------------------------------------------------------- making elements
@@ -407,17 +408,17 @@
   const KEYS = [
     ["→ j", "next view"], ["← k", "previous view"], ["↓ ↑", "next and previous sheet"],
     ["y", "keep, and go on"], ["n", "reject, and go on"], ["u", "unreviewed again"],
-    ["m", "write a note"], ["o", "full size, where there is a link"], ["/", "search"], ["?", "this"],
+    ["m", "write a note"], ["o", "full size, where there is a link"], ["s", "save the verdicts"], ["/", "search"], ["?", "this"],
   ];
   const help = el("dialog", { id: "help" },
     el("h2", { text: "Keys" }),
     el("dl", { class: "keys" }, ...KEYS.flatMap(([keys, what]) => [el("dt", {}, ...keys.split(" ").map((key) => el("kbd", { text: key }))), el("dd", { text: what })])),
-    el("p", { class: "soft", text: "Verdicts stay in this browser until they are saved as a file, which the command applies to the bucket." }),
+    el("p", { class: "soft", text: "Verdicts stay in this browser until they are saved as a file. Then put them into the bucket:" }),
+    el("p", {}, el("code", { text: COMMAND })),
     el("div", { class: "actions" }, el("button", { type: "button", class: "action", onclick: () => help.close(), text: "Close" })));
 
   // ---------------------------------------------------------------- giving it out
 
-  const COMMAND = `ryla sheets review ${batch.name} --from ${FILE}`;
   const fresh = el("p", { id: "fresh", "aria-live": "polite" });
   const download = el("button", { type: "button", id: "download", class: "action main", text: "Save verdicts", onclick: () => {
     const url = URL.createObjectURL(new Blob([`${JSON.stringify(exported(), null, 1)}\n`], { type: "application/json" }));
@@ -485,6 +486,7 @@
     ArrowDown: () => leap(1), ArrowUp: () => leap(-1),
     y: () => judge("keep"), n: () => judge("reject"), u: clear, m: writeNote,
     o: () => document.getElementById("full")?.click(),
+    s: () => download.click(),
     "/": () => search.focus(), "?": () => help.showModal(),
   };
 

@@ -1,7 +1,7 @@
 """The batch of the demo: a file of characters beside the manifests, sent as `ryla sheets submit`
-sends one, and then once more."""
+sends one, and then once more. `ryla sheets page` would write its page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +10,12 @@ from pipeline.batches.character_file import FileRow, read_character_file
 from pipeline.batches.columns import document_of
 from pipeline.batches.estimate import BatchEstimate
 from pipeline.batches.lines import RowLine
+from pipeline.batches.page.html import render_page
+from pipeline.batches.page.links import links_beside
+from pipeline.batches.page.reader import read_page
+from pipeline.batches.page.thumbnails import shrinker
 from pipeline.batches.problems import Problems
-from pipeline.batches.reader import missing_jobs, row_lines
+from pipeline.batches.reader import missing_jobs
 from pipeline.batches.rows import RowChecker, SheetRow, job_id
 from pipeline.batches.submission import begin_batch, send_rows, standing_batch
 from pipeline.contract.document import canonical
@@ -20,6 +24,8 @@ from pipeline.runtime import RuntimeConfig
 from pipeline.store.conditional import SafeStore
 
 FILE = "characters.csv"
+PAGE = "batch.html"
+"""In the demo's folder, beside the `jobs/` that its pictures link to."""
 NAME = "demo"
 TENANT = "atelier"
 
@@ -43,6 +49,8 @@ class BatchRun:
     """Jobs that the second submission of the file sent."""
     lines: Sequence[RowLine]
     """As `ryla sheets status` shows them."""
+    unseen: Mapping[str, str]
+    """Key → why the page has no small copy of that picture."""
 
 
 def load_batch(folder: Path) -> DemoBatch | None:
@@ -106,5 +114,15 @@ def _checked(checker: RowChecker, found: Sequence[FileRow]) -> tuple[SheetRow, .
     return rows
 
 
-def look_at_batch(store: SafeStore, batch: Batch, sent_again: int) -> BatchRun:
-    return BatchRun(batch, sent_again, row_lines(store, batch))
+def look_at_batch(store: SafeStore, batch: Batch, sent_again: int, out: Path) -> BatchRun:
+    """Writes its page too. Links lead to what was copied out before."""
+    with shrinker() as shrink:
+        page = read_page(store, batch, shrink)
+    (out / PAGE).write_text(render_page(page, links_beside(out)), "utf-8")
+    small = page.thumbnails.items()
+    return BatchRun(
+        batch,
+        sent_again,
+        [card.row.line for card in page.cards],
+        {picture.key: made.problem for picture, made in small if made.problem},
+    )

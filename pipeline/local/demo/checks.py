@@ -17,6 +17,7 @@ from handlers.character_sheet.plan import SheetPlan
 from pipeline.batches.batch import Batch
 from pipeline.contract.keys import batch_key, cells_folder, metrics_key, plan_key
 from pipeline.contract.result import Output, Result, Status
+from pipeline.local.demo.batch import PAGE
 from pipeline.local.demo.demo import DemoRun
 from pipeline.local.demo.manifests import Example
 from pipeline.local.demo.sheet_checks import (
@@ -134,7 +135,8 @@ def _picture(run: DemoRun, example: Example, output: Output) -> Iterator[str]:
 def _batch_text(run: DemoRun) -> str:
     rows = run.batch.batch.rows if run.batch else ()
     names = ", ".join(row.character for row in rows)
-    return f"the batch names each row's job, sent twice it is one, and it has ended ({names})"
+    said = "the batch names each row's job, sent twice it is one, has ended and is shown on a page"
+    return f"{said} ({names})"
 
 
 def _batch(run: DemoRun) -> Iterator[str]:
@@ -146,6 +148,9 @@ def _batch(run: DemoRun) -> Iterator[str]:
         yield f"{file.name} is not the batch that was sent"
     if run.batch.sent_again:
         yield f"sent again, it sent {run.batch.sent_again} jobs"
+    if not (run.out / PAGE).exists():
+        yield f"{PAGE} is not there"
+    yield from (f"{PAGE} lacks {key}: {why}" for key, why in run.batch.unseen.items())
     for line in run.batch.lines:
         result = run.results.get(line.row.id)
         if result is None or result.manifest_sha256 != line.row.manifest_sha256:

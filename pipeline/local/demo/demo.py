@@ -4,6 +4,7 @@
 <out>/batches/...     its batches/ tree
 <out>/events.jsonl    each event once
 <out>/report.html     all of it on one page
+<out>/batch.html      the page of the batch, for review
 <out>/demo.log
 """
 
@@ -30,7 +31,7 @@ from pipeline.contract.keys import (
 from pipeline.contract.result import Result, Status
 from pipeline.jobs.follow import Follower
 from pipeline.jobs.status import JobView
-from pipeline.local.demo.batch import BatchRun, DemoBatch, look_at_batch, send_batch
+from pipeline.local.demo.batch import PAGE, BatchRun, DemoBatch, look_at_batch, send_batch
 from pipeline.local.demo.face import add_demo_people, with_faces_expected
 from pipeline.local.demo.lora import add_demo_lora
 from pipeline.local.demo.manifests import Example
@@ -46,7 +47,7 @@ PATIENCE_WITH_MODELS_SECONDS = 3600.0
 """With a real ComfyUI, which loads weights and samples."""
 MARKER = ".ryla-demo"
 """In a folder that this demo made, and may clear."""
-MADE = ("jobs", "batches", "state", "events.jsonl", "report.html", "demo.log")
+MADE = ("jobs", "batches", "state", "events.jsonl", "report.html", PAGE, "demo.log")
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def run_demo(
         rejected = [entry.key for entry in listed(stack.store, REJECTED)]
         files = copy_out(stack.store, JOBS, out)
         copy_out(stack.store, BATCHES, out)
-        made = look_at_batch(stack.store, *sent) if sent else None
+        made = look_at_batch(stack.store, *sent, out) if sent else None
     file = events_file(stack.settings)
     events = list(read_events(file))
     (out / "events.jsonl").write_text("".join(f"{each.model_dump_json()}\n" for each in events))

@@ -1,6 +1,9 @@
+import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -8,7 +11,7 @@ from config.errors import InvalidRow
 from config.settings import Settings
 from pipeline.contract.manifest import parse_manifest
 from pipeline.contract.result import Status
-from pipeline.local.demo.batch import FILE, load_batch, look_at_batch, send_batch
+from pipeline.local.demo.batch import FILE, PAGE, load_batch, look_at_batch, send_batch
 from pipeline.local.demo.checks import check_run
 from pipeline.local.demo.demo import DemoRun
 from pipeline.local.demo.face import add_demo_people
@@ -40,14 +43,14 @@ def test_its_three_characters_are_a_face_two_pictures_of_one_and_a_lora() -> Non
     ]
 
 
-def test_it_is_sent_as_its_rows_say_and_once_though_it_is_sent_twice() -> None:
+def test_it_is_sent_as_its_rows_say_and_once_though_it_is_sent_twice(tmp_path: Path) -> None:
     store, settings = SafeStore(MemoryStore()), Settings()
     demo = load_batch(EXAMPLES)
     assert demo is not None
     add_demo_people(store, demo.examples)
     add_demo_lora(store, settings, demo.examples)
     batch, sent_again = send_batch(store, load_runtime(settings, "local"), demo)
-    seen = look_at_batch(store, batch, sent_again)
+    seen = look_at_batch(store, batch, sent_again, tmp_path)
 
     assert sent_again == 0
     assert [line.standing.state for line in seen.lines] == ["waiting"] * 3
@@ -72,6 +75,24 @@ def test_the_demo_sends_it_and_shows_what_came_of_it(demo_run: DemoRun) -> None:
 
     assert [line.standing.made for line in lines] == [3, 2, 3]
     assert [line.standing.partial for line in lines] == [False, True, False]
+
+
+def test_its_page_shows_every_picture_and_links_to_it(demo_run: DemoRun, tmp_path: Path) -> None:
+    text = (demo_run.out / PAGE).read_text("utf-8")
+    blocks = re.findall(r'id="pictures-[0-9]+">(.*?)</script>', text)
+    made = [picture for each in blocks for picture in json.loads(each) if picture]
+    assert len(made) >= 8
+    assert all(picture["webp"] for picture in made)
+    assert all((demo_run.out / unquote(picture["link"])).is_file() for picture in made)
+
+    shutil.copytree(demo_run.out, tmp_path / "out")
+    (tmp_path / "out" / PAGE).unlink()
+    assert demo_run.batch is not None
+    unseen = replace(demo_run.batch, unseen={"jobs/x.png": "gone from the bucket"})
+    assert faults(replace(demo_run, out=tmp_path / "out", batch=unseen)) == [
+        f"{PAGE} is not there",
+        f"{PAGE} lacks jobs/x.png: gone from the bucket",
+    ]
 
 
 def test_a_batch_that_is_not_what_came_of_it_is_found(demo_run: DemoRun) -> None:
