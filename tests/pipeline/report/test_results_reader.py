@@ -2,6 +2,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from pipeline.contract.keys import manifest_key, result_key
+from pipeline.contract.tombstone import begun_tombstone, tombstone_body
 from pipeline.report.results_reader import AHEAD, ResultsReader
 from pipeline.store.base import Always
 from pipeline.store.conditional import SafeStore
@@ -42,6 +43,22 @@ def test_a_span_can_end() -> None:
     reading = Bucket(10).reading(NOON - timedelta(hours=3), until=NOON - timedelta(hours=1))
 
     assert [each.id for each in reading] == ["job-6", "job-7"]
+
+
+def test_a_forgotten_job_counts_where_it_ended() -> None:
+    bucket = Bucket(10)
+    for n in (2, 8):
+        bucket.now = NOON
+        ended = result(f"job-{n}", finished_at=NOON - timedelta(hours=9 - n))
+        forgotten = begun_tombstone(
+            ended.id, ended, tenant=None, nonce="n", now=NOON, quiet_at=NOON, left=()
+        )
+        bucket.memory.put(result_key(ended.id), tombstone_body(forgotten), Always())
+
+    found = {each.id: each.cost for each in bucket.reading(NOON - timedelta(hours=2))}
+
+    assert [*found] == ["job-7", "job-8", "job-9"]
+    assert found["job-8"] == result("job-8").cost
 
 
 def test_it_holds_a_few_results_at_a_time() -> None:

@@ -14,10 +14,12 @@ from pipeline.api.dependencies import Timeouts
 from pipeline.contract.keys import lease_key, result_key
 from pipeline.contract.lease import Phase, Progress
 from pipeline.contract.result import ResultFile
+from pipeline.erasure.scope import Wish
 from pipeline.store.base import Always
 from tests.pipeline.conftest import MakePipeline
 from tests.support.api_fixture import QUICK, SMALL, ApiFixture, bearer, keys
 from tests.support.begun_sheets import put_begun_sheet
+from tests.support.erasures import eraser
 from tests.support.manifests import body
 
 pytestmark = pytest.mark.anyio
@@ -471,3 +473,27 @@ async def test_whoever_hangs_up_is_waited_for_no_longer(idle_desk: ApiFixture) -
 
     assert idle_desk.followed(id) is None
     assert sent == []
+
+
+async def test_a_forgotten_job_is_gone_and_its_key_is_used(api: ApiFixture) -> None:
+    key = {"Idempotency-Key": "one"}
+    id = await finished(api, **key)
+    eraser(api.pipeline).erase(Wish(job=id))
+    for path in (f"/jobs/{id}", f"/jobs/{id}/outputs/0", f"/jobs/{id}/events"):
+        answer = await get(api, path)
+        assert (answer.status_code, answer.json()["code"]) == (410, "job_forgotten")
+    assert (await api.client.delete(f"/jobs/{id}")).status_code == 410
+    again = await api.post(**key)
+    assert (again.status_code, again.json()["code"]) == (409, "id_conflict")
+
+
+async def test_a_result_that_was_read_before_is_not_shown_for_long(
+    api: ApiFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = await finished(api)
+    assert (await get(api, f"/jobs/{id}")).status_code == 200
+    reads = api.pipeline.raw.gets.count(result_key(id))
+    eraser(api.pipeline, api.pipeline.safe()).erase(Wish(job=id))
+    monkeypatch.setattr("pipeline.api.lookup.KEPT_S", -1.0)
+    assert (await get(api, f"/jobs/{id}")).status_code == 410
+    assert reads
