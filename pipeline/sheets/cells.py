@@ -2,12 +2,20 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import structlog
 
 from handlers.character_sheet.plan import SheetPlan
-from handlers.character_sheet.records import AnyRecord, SheetRecords, parse_record, record_name
-from pipeline.contract.keys import cell_key, cells_folder, plan_key
+from handlers.character_sheet.records import (
+    AnyRecord,
+    Choice,
+    Picture,
+    SheetRecords,
+    parse_record,
+    record_name,
+)
+from pipeline.contract.keys import MAX_BYTES, cell_key, cells_folder, plan_key
 from pipeline.store.conditional import SafeStore, Won, listed
 
 SHEET = "character-sheet"
@@ -64,6 +72,17 @@ def read_sheet(store: SafeStore, id: str) -> StoredSheet | None:
     """What stands of a job's sheet; None where no execution has begun it."""
     plan = read_plan(store, id)
     return None if plan is None else StoredSheet(plan, read_records(store, id))
+
+
+def recorded_picture(store: SafeStore, id: str, key: str) -> Picture | None:
+    """The picture at this key, as the record of the step that made it has it; None where none does.
+    A sheet that reuses a view has its records too."""
+    name = PurePosixPath(key).stem
+    stored = store.get(cell_key(id, name), limit=MAX_BYTES)
+    record = None if stored is None else parse_record(name, stored.body)
+    if record is None or isinstance(record, Choice) or record.picture.key != key:
+        return None
+    return record.picture
 
 
 def keep_record(store: SafeStore, id: str, record: AnyRecord) -> AnyRecord:

@@ -14,7 +14,7 @@ from handlers.character_sheet.document import DocumentView, SheetDocument
 from handlers.character_sheet.progress import ViewState
 from handlers.character_sheet.views import VIEW_ID
 from pipeline.batches.lines import RowLine, state_word
-from pipeline.contract.keys import JOBS, clip
+from pipeline.contract.keys import clip
 from pipeline.contract.result import MissingView, Output, Result
 from pipeline.datasets.reviewable import may_be_kept
 from pipeline.reviews.review import Verdict, ViewReview
@@ -23,6 +23,8 @@ from pipeline.sheets.scores import Scores, scores_of
 MAX_TEXT = 300
 """Characters of a text that is shown."""
 _VIEW = re.compile(VIEW_ID)
+_OUTPUT = re.compile(r"jobs/[a-z0-9_-]{1,96}/out/[A-Za-z0-9_./-]{1,300}")
+_SHA256 = re.compile("[0-9a-f]{64}")
 _NO_SCORES = Scores()
 
 
@@ -35,6 +37,8 @@ class ReadRow:
     document: SheetDocument | None = None
     said: Mapping[str, ViewReview] = field(default_factory=dict)
     """By a view's id."""
+    best: Mapping[str, str] = field(default_factory=dict)
+    """Key → sha256 of the pictures that missing views have, by the records of the steps."""
     problem: str | None = None
     """Why its result or its review cannot be read: then nothing can be said of it either."""
 
@@ -42,8 +46,8 @@ class ReadRow:
 @dataclass(frozen=True)
 class Picture:
     key: str
-    sha256: str | None
-    """In hex; None for one of which only the key is known."""
+    sha256: str
+    """In hex."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,7 @@ def _ended(row: ReadRow, result: Result) -> Iterator[ViewCard]:
         if output.view is not None and output.view.number is not None:
             yield _made(output, told.get(output.view.number), row.said, may=open_)
     for each in result.missing:
-        yield _missing(each, told.get(each.number), row.said, may=open_)
+        yield _missing(each, told.get(each.number), row, may=open_)
 
 
 def _made(
@@ -154,27 +158,32 @@ def _made(
     )
 
 
-def _missing(
-    view: MissingView, told: DocumentView | None, said: Mapping[str, ViewReview], *, may: bool
-) -> ViewCard:
+def _missing(view: MissingView, told: DocumentView | None, row: ReadRow, *, may: bool) -> ViewCard:
+    best = view.best or ""
     keepable = may and may_be_kept(view)
     return ViewCard(
         view.number,
         view.id,
         ViewState.MISSING,
-        _picture(view.best, None) if view.best else None,
+        _picture(best, row.best.get(best, "")),
         scores_of(None, told),
         fault=view.reason,
         tries=view.tries,
         usd=view.usd,
         verdicts=(Verdict.KEEP,) if keepable and _VIEW.fullmatch(view.id) else (),
-        said=said.get(view.id),
+        said=row.said.get(view.id),
     )
 
 
-def _picture(key: str, sha256: str | None) -> Picture | None:
+def is_output(key: str) -> bool:
+    """Whether a key can be that of a file that a job made. A stranger's could be any text, which a
+    store would take ill."""
+    return _OUTPUT.fullmatch(key) is not None
+
+
+def _picture(key: str, sha256: str) -> Picture | None:
     """None for what is no picture of a job."""
-    return Picture(key, sha256) if key.startswith(JOBS) else None
+    return Picture(key, sha256) if is_output(key) and _SHA256.fullmatch(sha256) else None
 
 
 def _text(value: str | None) -> str | None:

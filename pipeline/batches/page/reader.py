@@ -7,7 +7,7 @@ plans), and one for each thumbnail; a picture is read only where it has none yet
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
@@ -18,11 +18,12 @@ from handlers.character_sheet.files import DOCUMENT
 from handlers.media.intake_process import Intake
 from pipeline.batches.batch import Batch
 from pipeline.batches.lines import RowLine
-from pipeline.batches.page.cards import Picture, ReadRow, SheetCard, sheet_card
+from pipeline.batches.page.cards import Picture, ReadRow, SheetCard, is_output, sheet_card
 from pipeline.batches.page.thumbnails import Thumbnail, thumbnail_of
 from pipeline.batches.reader import READERS, row_lines
 from pipeline.contract.keys import result_key
 from pipeline.contract.result import Result
+from pipeline.sheets.cells import recorded_picture
 from pipeline.sheets.reviewed_views import reviewed_views
 from pipeline.store.conditional import SafeStore
 
@@ -84,10 +85,17 @@ def _row(store: SafeStore, line: RowLine) -> ReadRow:
     result = _result(store, id)
     if result is None:
         return ReadRow(line, problem="its result cannot be read")
+    row = ReadRow(line, result, _document(store, result), best=_best(store, result))
     try:
-        return ReadRow(line, result, _document(store, result), reviewed_views(store, id))
+        return replace(row, said=reviewed_views(store, id))
     except InvalidInput as error:
-        return ReadRow(line, result, _document(store, result), problem=error.message)
+        return replace(row, problem=error.message)
+
+
+def _best(store: SafeStore, result: Result) -> dict[str, str]:
+    keys = {view.best for view in result.missing if view.best and is_output(view.best)}
+    found = {key: recorded_picture(store, result.id, key) for key in keys}
+    return {key: picture.sha256 for key, picture in found.items() if picture}
 
 
 def _result(store: SafeStore, id: str) -> Result | None:
@@ -98,5 +106,7 @@ def _result(store: SafeStore, id: str) -> Result | None:
 
 def _document(store: SafeStore, result: Result) -> SheetDocument | None:
     file = next((each for each in result.files if each.name == DOCUMENT), None)
-    stored = None if file is None else store.get(file.key, limit=MAX_RESULT_BYTES)
+    if file is None or not is_output(file.key):
+        return None
+    stored = store.get(file.key, limit=MAX_RESULT_BYTES)
     return None if stored is None else SheetDocument.parse(stored.body)

@@ -54,27 +54,18 @@ def shrinker() -> Iterator[Intake]:
 
 def thumbnail_of(store: SafeStore, picture: Picture, shrink: Intake) -> Thumbnail:
     """That of the bucket, else one that is made and kept there. Raises StoreUnavailable."""
-    if picture.sha256 is not None:
-        kept = _kept(store, picture.sha256)
-        if kept is not None:
-            return Thumbnail(kept)
+    kept = store.get(thumb_key(picture.sha256), limit=MAX_BYTES + 1)
+    if kept is not None and is_thumbnail(kept.body):
+        return Thumbnail(kept.body)
     stored = store.get(picture.key, limit=MAX_INTAKE_BYTES + 1)
     if stored is None:
         return Thumbnail(None, "gone from the bucket")
-    sha256 = hashlib.sha256(stored.body).hexdigest()
-    if picture.sha256 not in (None, sha256):
-        return Thumbnail(None, "other bytes than the result says")
-    if picture.sha256 is None and (kept := _kept(store, sha256)) is not None:
-        return Thumbnail(kept)
+    if hashlib.sha256(stored.body).hexdigest() != picture.sha256:
+        return Thumbnail(None, "other bytes than were recorded")
     try:
         _, body = shrink(stored.body)
     except InvalidInput:
         return Thumbnail(None, "no picture that can be read")
     with suppress(StoreDenied):  # whoever may only read makes a page too
-        store.create(thumb_key(sha256), body, CONTENT_TYPE)
+        store.create(thumb_key(picture.sha256), body, CONTENT_TYPE)
     return Thumbnail(body, fresh=True)
-
-
-def _kept(store: SafeStore, sha256: str) -> bytes | None:
-    stored = store.get(thumb_key(sha256), limit=MAX_BYTES + 1)
-    return stored.body if stored is not None and is_thumbnail(stored.body) else None

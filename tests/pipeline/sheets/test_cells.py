@@ -4,7 +4,14 @@ import pytest
 
 from handlers.character_sheet.records import Choice, Composition, Picture, Try
 from pipeline.contract.keys import cell_key, plan_key
-from pipeline.sheets.cells import adopt_plan, keep_record, read_plan, read_records, read_sheet
+from pipeline.sheets.cells import (
+    adopt_plan,
+    keep_record,
+    read_plan,
+    read_records,
+    read_sheet,
+    recorded_picture,
+)
 from pipeline.store.base import Always
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
@@ -58,3 +65,14 @@ def test_before_its_plan_stands_there_is_no_sheet(store: SafeStore) -> None:
     sheet = read_sheet(store, "sheet")
     assert sheet is not None
     assert sheet.records.views == {}
+
+
+def test_a_picture_is_found_by_its_key_in_the_record_of_its_step(store: SafeStore) -> None:
+    key = "jobs/sheet/out/a2/01-v1.t1.png"
+    assert recorded_picture(store, "sheet", key) is None
+    picture = PICTURE.model_copy(update={"key": key})
+    keep_record(store, "sheet", FACED.model_copy(update={"picture": picture}))
+    keep_record(store, "sheet", CHOSEN)
+    assert recorded_picture(store, "sheet", key) == picture
+    assert recorded_picture(store, "sheet", key.replace("a2", "a1")) is None
+    assert recorded_picture(store, "sheet", "jobs/sheet/out/a2/01-v1.png") is None

@@ -1,5 +1,7 @@
 from math import inf, nan
 
+import pytest
+
 from handlers.character_sheet.progress import ViewState
 from pipeline.batches.lines import RowLine, sheet_line
 from pipeline.batches.page.cards import MAX_TEXT, Picture, ReadRow, SheetCard, sheet_card
@@ -10,6 +12,7 @@ from tests.support.batches import a_batch, missing_view, view_output
 from tests.support.jobs import NOW, a_result
 
 [ROW] = a_batch("Ann").rows
+BEST = "jobs/x/out/a1/03-v3.t2.png"
 KEEP, REJECT = Verdict.KEEP, Verdict.REJECT
 
 
@@ -18,13 +21,12 @@ def card_of(
 ) -> SheetCard:
     result = a_result(id=ROW.id, model="character-sheet", **fields)
     line = RowLine(ROW, sheet_line(JobView(ROW.id, State.FINISHED, result=result)))
-    return sheet_card(ReadRow(line, result, said=review.views if review else {}, problem=problem))
+    said = review.views if review else {}
+    return sheet_card(ReadRow(line, result, said=said, best={BEST: "c" * 64}, problem=problem))
 
 
 def best(number: int, reason: str) -> MissingView:
-    return missing_view(number, f"v{number}", reason).model_copy(
-        update={"best": "jobs/x/out/a.png"}
-    )
+    return missing_view(number, f"v{number}", reason).model_copy(update={"best": BEST})
 
 
 def test_views_stand_in_the_order_of_the_sheet_with_scores_and_what_was_said() -> None:
@@ -55,7 +57,7 @@ def test_only_what_has_a_picture_can_be_reviewed() -> None:
         ),
     )
     assert [view.verdicts for view in card.views] == [(KEEP, REJECT), (), (KEEP,), (), ()]
-    assert card.views[2].picture == Picture("jobs/x/out/a.png", None)
+    assert card.views[2].picture == Picture(BEST, "c" * 64)
 
 
 def test_nothing_is_said_of_a_sheet_whose_review_cannot_be_read() -> None:
@@ -64,8 +66,17 @@ def test_nothing_is_said_of_a_sheet_whose_review_cannot_be_read() -> None:
     assert card.document()["problem"] == "no review of this job"
 
 
-def test_a_picture_of_no_job_is_none() -> None:
-    output = view_output(1, "front").model_copy(update={"key": "inputs/secret.png"})
+@pytest.mark.parametrize(
+    ("key", "sha256"),
+    [
+        ("inputs/secret.png", "b" * 64),
+        ("jobs/x/out/" + "w" * 400, "b" * 64),
+        ("jobs/x/out/a1/\0.png", "b" * 64),
+        ("jobs/x/out/a1/01-front.png", "../" + "b" * 61),
+    ],
+)
+def test_what_can_be_no_picture_of_a_job_is_none(key: str, sha256: str) -> None:
+    output = view_output(1, "front").model_copy(update={"key": key, "sha256": sha256})
     assert card_of(outputs=(output,)).views[0].picture is None
 
 

@@ -38,13 +38,6 @@ def test_one_is_made_once_and_then_read_without_its_picture(store: SafeStore) ->
     assert thumbnail_of(store, PICTURE, no_picture) == Thumbnail(first.body)
 
 
-def test_a_picture_of_which_only_the_key_is_known_is_read_and_finds_its_thumbnail(
-    store: SafeStore,
-) -> None:
-    made = thumbnail_of(store, PICTURE, thumbnail)
-    assert thumbnail_of(store, Picture(KEY, None), no_picture) == Thumbnail(made.body)
-
-
 def test_what_is_no_thumbnail_is_made_anew_and_left_where_it_is(store: SafeStore) -> None:
     hostile = plain_webp(4000, 4000)
     store.create(thumb_key(SHA256), hostile)
@@ -63,9 +56,11 @@ def test_a_picture_that_is_gone_was_overwritten_or_cannot_be_read_has_none(
         return thumbnail_of(store, picture, thumbnail).problem
 
     assert problem(Picture("jobs/x/out/gone.png", "a" * 64)) == "gone from the bucket"
-    assert problem(Picture(KEY, "a" * 64)) == "other bytes than the result says"
-    store.create("jobs/x/out/page.png", b"<script>")
-    assert problem(Picture("jobs/x/out/page.png", None)) == "no picture that can be read"
+    assert problem(Picture(KEY, "a" * 64)) == "other bytes than were recorded"
+    page = b"<script>"
+    store.create("jobs/x/out/page.png", page)
+    sha256 = hashlib.sha256(page).hexdigest()
+    assert problem(Picture("jobs/x/out/page.png", sha256)) == "no picture that can be read"
     assert not store.list(THUMBS).entries
 
 
