@@ -20,6 +20,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
             "doctor",
             "local",
             "api",
+            "forecast",
             "report",
             "engines",
             "dispatcher",
@@ -67,6 +68,10 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "pipeline/api": (
         *("jobs", "inputs", "sheets", "notify", "loras", "queue", "runtime", "contract", "store"),
         *("pages", "public_https", "handlers", "events", "config", "system"),
+    ),
+    "pipeline/forecast": (
+        *("report", "dispatcher", "queue", "runtime", "costs", "contract", "store"),
+        *("handlers", "config"),
     ),
     "pipeline/report": ("contract", "store", "pages", "handlers", "events", "config"),
     "pipeline/engines": ("worker", "loras", "queue", "contract", "config", "system"),

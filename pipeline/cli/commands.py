@@ -21,6 +21,8 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
         "up": "Run store, dispatcher, workers and the HTTP API here until Ctrl-C.",
         "submit": "Send manifests: .json files, a folder of them, or JSONL with one manifest a"
         " line.",
+        "plan": "Say what jobs will take: dollars, GPU seconds, time, cold starts. Nothing is"
+        " sent.",
         "status": "Show all that waits or is in progress, or where the named jobs are.",
         "watch": "Watch the named jobs until all are finished, or everything in progress until"
         " Ctrl-C.",
@@ -32,7 +34,8 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
         " of the requirements against their targets.",
         "results": "Show results; with --out, bring result.json, metrics.json and the outputs"
         " here.",
-        "dispatch": "Take jobs from the inbox and run them in worker processes on this machine.",
+        "dispatch": "Take jobs from the inbox and run them, in worker processes on this machine or"
+        " where RYLA_ENGINE says.",
         "serve": "Serve the HTTP API over the bucket, until Ctrl-C.",
         "events": "Print the events of runs without a PostHog key, from their local file.",
         "schema": "Print JSON Schemas: manifest, result, metrics, lease, event.",

@@ -109,10 +109,10 @@ def register(app: typer.Typer) -> None:
         options = Options(
             tenant=settings.tenant, id=id, bare=bare, check=check, fetch=fetcher.fetch
         )
-        lines = _prepare(read_sources(files), options)
+        lines = prepare_lines(read_sources(files), options)
         if id is not None and len(lines) != 1:
             raise typer.BadParameter(f"it names one job, and there are {len(lines)} manifests")
-        _report_errors(lines, json)
+        report_errors(lines, json)
         if any(line.error for line in lines) and not keep_going:
             if not json:
                 output.err().print("Nothing was sent. --keep-going sends the valid ones.")
@@ -120,7 +120,7 @@ def register(app: typer.Typer) -> None:
         store = open_store(settings)
         sent = [line for line in lines if line.job]
         _send(store, sent, settings.dispatch_threads)
-        _report_errors(sent, json)
+        report_errors(sent, json)
         _tell_repeats(lines)
         _quote(sent, settings, store.now())
         _report_warnings(sent, json)
@@ -130,7 +130,8 @@ def register(app: typer.Typer) -> None:
             raise typer.Exit(1)
 
 
-def _prepare(sources: Iterator[Source], options: Options) -> list[Line]:
+def prepare_lines(sources: Iterator[Source], options: Options) -> list[Line]:
+    """Each manifest checked, in its order; nothing is sent."""
     lines, twins = [], Twins()
     for source in sources:
         line = Line(source.name)
@@ -154,7 +155,7 @@ def _tell_repeats(lines: Sequence[Line]) -> None:
             line.receipt, line.error = sent[line.repeats.id].receipt, sent[line.repeats.id].error
 
 
-def _report_errors(lines: Sequence[Line], as_json: bool) -> None:
+def report_errors(lines: Sequence[Line], as_json: bool) -> None:
     for line in lines:
         if line.error:
             output.print_error(line.error, as_json=as_json, about=line.source)

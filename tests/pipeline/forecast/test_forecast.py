@@ -1,0 +1,64 @@
+import pytest
+
+from pipeline.forecast.expected_job import ExpectedJob
+from pipeline.forecast.forecast import forecast
+from pipeline.forecast.history import NO_HISTORY, History
+from pipeline.forecast.interval import Interval
+from pipeline.forecast.what_if import what_if
+from tests.support.forecasts import cloud, job
+from tests.support.report_results import NOON
+
+RUNTIME = cloud()
+PAST = History(
+    factors={("flux-dev", "L40S"): Interval(0.5, 1, 2)},
+    starts={("Flux", "L40S"): Interval(10, 20, 40)},
+)
+
+
+def some(number: int) -> list[ExpectedJob]:
+    return [job(f"job-{n:03}", RUNTIME) for n in range(number)]
+
+
+def test_dollars_are_all_seconds_that_workers_are_held() -> None:
+    found = forecast("plan", some(3), RUNTIME, RUNTIME, PAST, NOON)
+    route = found.routes[0]
+
+    assert (found.jobs, found.pictures) == (3, 3)
+    gpu_s = found.figure("working_s").expected + 3 * 20 + 3 * 60
+    assert found.figure("gpu_seconds").expected == pytest.approx(gpu_s)
+    assert found.usd.expected == pytest.approx(gpu_s * route.machine.usd_per_second)
+    assert route.idle_usd.expected == pytest.approx(180 * route.machine.usd_per_second)
+    assert route.cold_usd.expected == pytest.approx(60 * route.machine.usd_per_second)
+
+
+def test_every_figure_lies_within_its_interval() -> None:
+    found = forecast("plan", some(60), RUNTIME, RUNTIME, PAST, NOON)
+
+    assert found.finished.low < found.finished.expected < found.finished.high
+    assert found.usd.low < found.usd.expected < found.usd.high
+
+
+def test_fewer_containers_take_longer_and_are_paid_less_idle_time() -> None:
+    usual = forecast("usual", some(60), RUNTIME, RUNTIME, PAST, NOON)
+    narrow = what_if("max_containers=1,idle_s=10").apply(RUNTIME)
+    found = forecast("narrow", some(60), narrow, RUNTIME, PAST, NOON)
+
+    assert found.finished.expected > usual.finished.expected
+    assert found.usd.expected < usual.usd.expected
+    assert found.figure("cold_starts").expected == 1
+
+
+def test_a_job_above_its_budget_is_not_in_it() -> None:
+    jobs = [*some(2), job("dear", RUNTIME, max_cost_usd=0.000001)]
+    found = forecast("plan", jobs, RUNTIME, RUNTIME, PAST, NOON)
+
+    assert (found.jobs, found.refused, found.unknown) == (2, 1, 0)
+
+
+def test_a_job_without_an_estimate_is_counted_apart() -> None:
+    other = what_if("gpus=L4").apply(RUNTIME)
+    found = forecast("plan", some(2), other, RUNTIME, NO_HISTORY, NOON)
+
+    assert (found.jobs, found.unknown) == (0, 2)
+    assert found.document()["unknown"] == 2
+    assert found.finished.expected == 0
