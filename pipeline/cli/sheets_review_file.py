@@ -15,9 +15,10 @@ from pipeline.batches.reader import READERS
 from pipeline.cli import output
 from pipeline.contract.keys import clip
 from pipeline.datasets.reviewable import require_reviewable
-from pipeline.reviews.review import Marks, Verdict, change_review, read_review
+from pipeline.reviews.review import Marks, Verdict, change_review
 from pipeline.reviews.review_file import ReviewFile, read_review_file
 from pipeline.sheets.ended_sheet import EndedSheet, require_ended_sheet
+from pipeline.sheets.reviewed_views import reviewed_views
 from pipeline.store.conditional import SafeStore
 
 
@@ -97,7 +98,7 @@ def _checked(
                 hint=f"`ryla sheets status {read.batch} --json` names them.",
             )
         sheet = require_ended_sheet(store, id)
-        read_review(store, id)
+        reviewed_views(store, id)
         for view, mark in read.marks(id).items():
             field = f"reviews.{id}.{view}"
             require_reviewable(sheet, view, mark.verdict if mark else None, field)
@@ -108,8 +109,7 @@ def _checked(
 
 def _apply(store: SafeStore, read: ReviewFile, sheet: EndedSheet) -> Applied:
     marks = read.marks(sheet.id)
-    before = read_review(store, sheet.id)
+    said = reviewed_views(store, sheet.id)
     change_review(store, sheet.id, sheet.tenant, marks)
-    return Applied(
-        sheet.id, {view: before.verdict(view) if before else None for view in marks}, marks
-    )
+    before = {view: said[view].verdict if view in said else None for view in marks}
+    return Applied(sheet.id, before, marks)

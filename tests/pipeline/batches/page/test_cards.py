@@ -97,3 +97,23 @@ def test_a_sheet_on_its_way_shows_how_far_its_views_are() -> None:
     assert card.views == ()
     assert card.document()["state"] == "waiting"
     assert not card.document()["ended"]
+
+
+def test_a_row_whose_sheet_was_redone_shows_the_redo_and_where_it_comes_from() -> None:
+    redone, again = f"{ROW.id}-r2", f"{ROW.id}-r3"
+    own = sheet_line(JobView(ROW.id, State.FINISHED, result=a_result(id=ROW.id)))
+    result = a_result(
+        id=redone,
+        outputs=(view_output(1, "front", reused_from=ROW.id), view_output(2, "left")),
+    )
+    line = RowLine(
+        ROW,
+        own,
+        (
+            sheet_line(JobView(redone, State.FINISHED, result=result)),
+            sheet_line(JobView(again, State.WAITING)),
+        ),
+    )
+    told = sheet_card(ReadRow(line, result)).document()
+    assert (told["job"], told["own"], told["redo"]) == (redone, ROW.id, again)
+    assert [view.get("origin") for view in told["views"]] == [ROW.id, None]
