@@ -29,6 +29,7 @@ HOSTS = r"^([A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(\s*,\s*|$))*$"
 ORIGINS = r"^(https?://[^\s,/]+(\s*,\s*|$))*$"
 HOST = r"^[A-Za-z0-9.:-]+$"
 BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
+PLATFORMS = r"^((local|modal|runpod)(\s*,\s*|$))*$"
 ENDPOINTS = r"^([A-Za-z0-9_.-]+(@[A-Za-z0-9_.-]+!?)?=[A-Za-z0-9_-]+(\s*,\s*|$))*$"
 
 
@@ -252,6 +253,12 @@ class Settings(BaseModel):
         "What runs the jobs of this bucket: workers of this machine, the Modal app, or RunPod's"
         " endpoints.",
     )
+    platforms: str = _setting(
+        "",
+        "Platforms that this dispatcher can send jobs to, with commas, where routes name several;"
+        " unset means that of RYLA_ENGINE alone.",
+        pattern=PLATFORMS,
+    )
     modal_app: Word = _setting("ryla", "Name of the deployed app that the Modal engine calls.")
     modal_environment: Word | None = _setting(
         None, "Modal environment that it is deployed in; unset means the workspace's default."
@@ -439,6 +446,7 @@ _FORMS = {
     HOSTS: "host names, separated by commas",
     ORIGINS: "http(s) origins, separated by commas",
     HOST: "name or address",
+    PLATFORMS: "`local`, `modal`, `runpod`, separated by commas",
     ENDPOINTS: "`route=endpoint` or `route@GPU=endpoint`, separated by commas",
     BUCKET: "3 to 63 of `a-z`, `0-9`, `.`, `-`",
 }

@@ -220,6 +220,14 @@ class Route(Row):
     """Longest that a worker may take to be ready for its first job."""
     idle_s: int = Field(ge=2, le=3600)
     """How long a worker without work stays loaded."""
+    platforms: tuple[str, ...] = ()
+    """Where its jobs run, in order of preference, such as modal and runpod. None leaves it to each
+    dispatcher's RYLA_ENGINE."""
+    overflow_after_s: float = Field(default=180, ge=1, le=86_400)
+    """A job that no worker has started after this goes to another of its platforms, once."""
+    down_after_s: float = Field(default=300, ge=1, le=86_400)
+    """After a platform did not start a job, no other job goes there for so long; then a single one,
+    until that starts."""
     comfyui_flags: tuple[str, ...] = ()
     """Further arguments of ComfyUI's main.py."""
     speed: Literal["measured", "stock", "eager", "compiled"] = "measured"

@@ -20,6 +20,16 @@ def usd_per_second(gpu: Gpu, route: Route, table: GpuTable) -> float:
     return gpu.usd_per_second + cpu + memory
 
 
+def cold_start_usd(route: Route, table: GpuTable) -> float:
+    """What the start of a worker costs at most, on the route's first GPU: as long as one took on
+    that card, else the longest on any, else as long as a start may take."""
+    gpu = table.gpu(route.gpus[0])
+    known = [gpu] if gpu.measured else table.measured
+    seconds = max((each.measured.start_s for each in known if each.measured), default=None)
+    rate = usd_per_second(gpu, route, table)
+    return rate * (route.startup_s if seconds is None else seconds)
+
+
 @dataclass(frozen=True)
 class Transformer:
     """What decides the arithmetic of one sampler step."""

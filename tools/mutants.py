@@ -23,6 +23,7 @@ TESTS = {
     "pipeline.queue.backlog": [f"{QUEUE}backlog.py"],
     "pipeline.queue.bounds": [f"{QUEUE}bounds.py"],
     "pipeline.queue.expiry": [f"{QUEUE}expiry.py", EXHAUSTIVE],
+    "pipeline.queue.platforms": [f"{QUEUE}platforms.py"],
     "pipeline.queue.retries": [f"{QUEUE}retries.py"],
     "pipeline.queue.protocol": [f"{QUEUE}claim_steps.py"],
     "pipeline.queue.claim": [f"{QUEUE}claim.py", EXHAUSTIVE],

@@ -23,7 +23,7 @@ from pipeline.dispatcher.engine import Engine
 from pipeline.dispatcher.hand_back import hand_back
 from pipeline.dispatcher.loop import Wakeup, dispatch
 from pipeline.dispatcher.tick import Dispatcher, TickReport, tick
-from pipeline.engines.engines import open_engine
+from pipeline.engines.engines import open_engines
 from pipeline.jobs.status import LeaseWatch, State
 from pipeline.notify.sinks import make_sink
 from pipeline.queue.spawn import SpawnPayload
@@ -124,7 +124,7 @@ def _open_store(settings: Settings, wakeup: Wakeup, within_s: float | None) -> S
 @contextmanager
 def _dispatcher(settings: Settings, store: SafeStore) -> Iterator[tuple[Dispatcher, Tally]]:
     runtime = load_runtime(settings, settings.engine)
-    engine = open_engine(settings.engine, settings, runtime.routes, os.environ)
+    engine = open_engines(settings, runtime.routes, os.environ)
     try:
         with (
             Sender(make_sink(settings)) as sender,
@@ -134,7 +134,12 @@ def _dispatcher(settings: Settings, store: SafeStore) -> Iterator[tuple[Dispatch
             tally = Tally(engine)
             owner = f"cli@{socket.gethostname()}:{os.getpid()}"
             intake = pictures.intake
-            yield Dispatcher(store, tally, sender, runtime, pool, owner, intake=intake), tally
+            dispatcher = Dispatcher(
+                *(store, tally, sender, runtime, pool, owner),
+                intake=intake,
+                platforms=engine.platforms,
+            )
+            yield dispatcher, tally
     finally:
         hand_back(store, engine.close())
 

@@ -21,6 +21,7 @@ every ETag, unique: A → B → A cannot happen.
     stopped        dispatcher, worker: an operator stops jobs like it; RETRY, and counts as nothing
     vacate         dispatcher: neither entry nor manifest; RETRY, `vacant` (queue/claim_steps.py)
     not delivered  whoever delivers or cancels: RETRY, `committed` (notify/delivery.py)
+    overflow       dispatcher: a take-over by another platform of the route (queue/platforms.py)
     take-over      dispatcher: `lease_state` is DUE (queue/expiry.py); the next attempt, CLAIMED
                    where the entry may still stand, else SPAWNED
     deleted        whoever delivers: a result stands, and all has arrived or was given up
@@ -55,6 +56,29 @@ class Phase(StrEnum):
     """A worker executes it and renews the lease."""
     RETRY = "retry"
     """Nobody has it; to be taken over from `not_before` on."""
+
+
+class Overflow(StrEnum):
+    """Whether a job that no worker starts goes to another platform of its route, which it does
+    once."""
+
+    NONE = "none"
+    OPEN = "open"
+    """It waits for as long as its route's `overflow_after_s`, and then goes there."""
+    DONE = "done"
+    """It has gone."""
+
+
+class Outage(BaseModel):
+    """A platform did not start this job."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    platform: str
+    since: datetime
+    """When the job was given to it."""
+    until: datetime
+    """When it was known: at once if it refused the job."""
 
 
 class Progress(BaseModel):
@@ -141,6 +165,11 @@ class Lease(BaseModel):
     stands, and the next entry of this id is claimed over it."""
     call_id: str | None = None
     """The platform's name of the execution, to cancel it by; None where it has none."""
+    platform: str | None = None
+    """Where it is spawned, of its route's platforms; None where the route names none."""
+    overflow: Overflow = Overflow.NONE
+    outages: tuple[Outage, ...] = ()
+    """The last one of each platform that did not start it."""
     gpu: Annotated[str, Field(min_length=1)] | None = None
     """The GPU that the next attempt must have, as in routes.toml, because a smaller one was too
     small. None leaves it to the route."""
@@ -191,6 +220,11 @@ class Lease(BaseModel):
     def with_(self, **changes: Any) -> Self:
         """A copy with these fields changed and the write counted."""
         return self.model_copy(update={"seq": self.seq + 1, **changes})
+
+    def with_outage(self, outage: Outage) -> Self:
+        """A copy with this outage in place of an earlier one of the platform."""
+        others = (each for each in self.outages if each.platform != outage.platform)
+        return self.model_copy(update={"outages": (*others, outage)})
 
     def taken_over(self, nonce: str, owner: str, phase: Phase, ttl_s: float, now: datetime) -> Self:
         """The next attempt's lease, with a lost execution added to failures and cost.

@@ -1,7 +1,7 @@
 """What a tick sees: the leases, the inbox, and how many slots are free."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +22,7 @@ from pipeline.queue.admission import Contents, RouteOf, ServiceOrder, Share, Slo
 from pipeline.queue.backlog import Backlog, Scan
 from pipeline.queue.expiry import LeaseState, Lifetimes, ListedLease, lease_state
 from pipeline.queue.lease_cache import LeaseCache
+from pipeline.queue.platforms import UNSTARTED, Written
 from pipeline.queue.retries import as_waiting, is_due, is_retrying, is_stopped
 from pipeline.queue.stops import read_stops
 from pipeline.runtime import RuntimeConfig
@@ -39,6 +40,8 @@ class Survey:
     date: datetime
     """The store's clock at the first page of leases: later pages only make leases look younger."""
     held: Sequence[ListedLease]
+    known: Sequence[Written]
+    """Those that were ever read, as last read, which may not be what stands now."""
     in_flight: Sequence[Lease]
     """The jobs that take a slot."""
     slots: Slots
@@ -83,6 +86,9 @@ class Surveyor:
     reads_bare: bool = False
     """Whether bare keys are read although all may find a slot, and of what was claimed unread the
     manifest: for whoever must know which route each job waits for."""
+    reads_starts: bool = False
+    """Whether a lease is read when its job has been started: for whoever must know whether a
+    platform starts jobs. A GET a job."""
 
     def look(self, changed_keys: Collection[str] = ()) -> Survey:
         """LIST leases/ and as much of inbox/ as a tick may, and stops/ where a job waits or is due.
@@ -91,7 +97,7 @@ class Surveyor:
         With `changed_keys` of the inbox, only those are looked at, if they are there.
         """
         entries, date, lists = self._list_leases()
-        reads = self._read_needed(entries, date)
+        reads = self._read_needed(entries, date) + self._read_starts(entries)
         ids = frozenset(held.id for held in self.lease_cache.held(entries))
         in_flight, slots, order = self._shares(ids, date)
         scan = self._scan_of(self.backlog.apart(), order, slots, ids)
@@ -106,8 +112,8 @@ class Surveyor:
             in_flight, scan.slots, scan.order = self._shares(ids, date)
         scan.retrying = self._retrying(scan, entries, date)
         reads += self._read_bodies(scan)
-        held_now = tuple(self.lease_cache.held(entries))
-        return Survey(date, held_now, in_flight, scan.slots, scan.order, scan, lists, reads)
+        held_now, known = tuple(self.lease_cache.held(entries)), tuple(self._known(entries))
+        return Survey(date, held_now, known, in_flight, scan.slots, scan.order, scan, lists, reads)
 
     def _any_due(self, entries: Sequence[Entry], date: datetime) -> bool:
         lifetimes = Lifetimes.of(self.runtime.settings)
@@ -149,6 +155,22 @@ class Surveyor:
             for each in held
             if (_changed(each) and not self.lease_cache.is_known(each.id))
             or lease_state(each, date, None, lifetimes) is LeaseState.UNKNOWN
+        )
+
+    def _known(self, entries: Sequence[Entry]) -> Iterator[Written]:
+        for held in self.lease_cache.held(entries):
+            lease = self.lease_cache.last(held.id)
+            if lease is not None:
+                yield lease, held.entry.last_modified
+
+    def _read_starts(self, entries: Sequence[Entry]) -> int:
+        if not self.reads_starts:
+            return 0
+        last = self.lease_cache.last
+        return self._read(
+            held
+            for held in self.lease_cache.held(entries)
+            if _changed(held) and (lease := last(held.id)) and lease.phase in UNSTARTED
         )
 
     def _read(self, wanted: Iterable[ListedLease]) -> int:

@@ -27,21 +27,24 @@ from pipeline.dispatcher.deploy_event import DeployEventSender, newer_is_deploye
 from pipeline.dispatcher.due import begun_sheets, due_leases
 from pipeline.dispatcher.engine import Engine
 from pipeline.dispatcher.gate import Gate
+from pipeline.dispatcher.placements import Placements, route_platforms
 from pipeline.dispatcher.preflight import preflight
 from pipeline.dispatcher.reject import Rejector
 from pipeline.dispatcher.rejection_events import RejectionEvents
 from pipeline.dispatcher.replays import choose_replays
+from pipeline.dispatcher.spawned_calls import SpawnedCalls
 from pipeline.dispatcher.survey import Surveyor
 from pipeline.inputs.supplies import InputChecker
 from pipeline.notify.delivery import ResultDelivery
 from pipeline.notify.job_events import Origin, requested
 from pipeline.public_https import INTERNET, PublicHttps
-from pipeline.queue.admission import admit
+from pipeline.queue.admission import Waiting, admit
 from pipeline.queue.backlog import Backlog
-from pipeline.queue.claim import Claimant, claim, take_over
+from pipeline.queue.claim import claim, take_over
 from pipeline.queue.claim_steps import Claim, TakeOver
 from pipeline.queue.expiry import ListedLease, backoff
 from pipeline.queue.lease_cache import LeaseCache
+from pipeline.queue.platforms import goes_elsewhere, refused
 from pipeline.queue.protocol import (
     Committed,
     End,
@@ -92,6 +95,9 @@ class Dispatcher:
     """Where callbacks go out."""
     intake: Intake = images.intake
     """Decodes the pictures of jobs before a GPU starts."""
+    platforms: frozenset[str] = frozenset()
+    """Those that the engine can spawn on, where routes name some."""
+    calls: SpawnedCalls = field(default_factory=SpawnedCalls)
     turn: Lock = field(default_factory=Lock)
     """Of the job whose sheet is drawn: one at a time."""
 
@@ -160,7 +166,12 @@ def tick(dispatcher: Dispatcher, changed_keys: Collection[str] = ()) -> TickRepo
     Raises a StoreError when the bucket cannot be listed.
     """
     d = dispatcher
-    surveyor = Surveyor(d.store, d.lease_cache, d.backlog, d.runtime, d.pool, d.jitter)
+    chooses = _chooses(d)
+    surveyor = Surveyor(
+        *(d.store, d.lease_cache, d.backlog, d.runtime, d.pool, d.jitter),
+        reads_bare=chooses,
+        reads_starts=chooses,
+    )
     survey = surveyor.look(changed_keys)
     due = due_leases(survey, d.runtime.settings)
     replays, replays_left = choose_replays(due.pending, d.sender.room)
@@ -172,15 +183,21 @@ def tick(dispatcher: Dispatcher, changed_keys: Collection[str] = ()) -> TickRepo
     lapsed = [held for held in lapsed if held not in sheets]
     sheets = sheets[:SHEETS_A_TICK]
 
+    placements = Placements(d.runtime, d.platforms, survey)
+
     def taken(held: ListedLease) -> TakeOver:
         beside = survey.scan.beside_lease.get(held.id)
-        return take_over(held, beside, _claimant(d), survey.date)
+        claimant = placements.claimant(d.nonce(), d.owner, None, held, beside)
+        return take_over(held, beside, claimant, survey.date)
+
+    def claimed(job: Waiting) -> Claim:
+        return claim(job.entry, placements.claimant(d.nonce(), d.owner, job.model))
 
     # In the order in which they are begun: what may take seconds, or is owed of jobs that are over,
     # comes last.
     steps: list[Claim | TakeOver] = [
         *map(taken, lapsed),
-        *(claim(job.entry, _claimant(d)) for job in claims),
+        *map(claimed, claims),
         *map(taken, sheets),
         *map(taken, replays),
     ]
@@ -206,15 +223,16 @@ def tick(dispatcher: Dispatcher, changed_keys: Collection[str] = ()) -> TickRepo
     )
 
 
-def _claimant(d: Dispatcher) -> Claimant:
-    return Claimant(d.nonce(), d.owner, d.runtime.settings.spawned_seconds)
+def _chooses(d: Dispatcher) -> bool:
+    """Whether the route of a job decides where it goes, so that a bare key is read first."""
+    return any(len(route.platforms) > 1 for route in d.runtime.routes.routes.values())
 
 
 def _take(d: Dispatcher, step: Claim | TakeOver, gate: Gate) -> End | None:
     """Take one job through to its end. Its failure touches no other job: its lease lapses."""
     performers = {
         Preflight: lambda ask: _preflight(d, ask, gate),
-        Spawn: lambda spawn: _spawn(d, spawn),
+        Spawn: lambda spawn: _spawn(d, spawn, step),
         RejectConflict: lambda conflict: d.rejector.conflict(conflict.key, conflict.body),
     }
     log = structlog.get_logger(__name__).bind(job=step.task.lease.id)
@@ -245,20 +263,32 @@ def _preflight(d: Dispatcher, ask: Preflight, gate: Gate) -> SpawnPayload | Resu
     )
 
 
-def _spawn(d: Dispatcher, spawn: Spawn) -> Lease | None:
+def _spawn(d: Dispatcher, spawn: Spawn, step: Claim | TakeOver) -> Lease | None:
     """None, or the lease to hand back: an engine's outage is no failure of the job."""
     route = d.runtime.route_of(spawn.payload.model)
+    given_up = d.calls.take(step.unstarted) if isinstance(step, TakeOver) else None
+    if given_up is not None:  # only now that the take-over is won
+        d.engine.cancel(given_up)
     try:
         if route is None:
             raise EngineUnavailable(f"no route runs {spawn.payload.model} any more")
-        d.engine.submit(route, spawn.payload)
+        d.calls.note(spawn.payload.claim, d.engine.submit(route, spawn.payload))
     except EngineUnavailable as error:
-        lease = _as_spawned(spawn.payload, spawn.lease)
-        pause = backoff(d.runtime.settings).jittered_s(lease.attempt, d.jitter())
-        return lease.waiting(
-            not_before=d.store.now() + timedelta(seconds=pause), error=error_info(error)
-        )
+        return _not_spawned(d, _as_spawned(spawn.payload, spawn.lease), route, error)
     return None
+
+
+def _not_spawned(d: Dispatcher, lease: Lease, route: str | None, error: EngineUnavailable) -> Lease:
+    """Due at once where another platform of the route may take it."""
+    now = d.store.now()
+    lease = lease.model_copy(update={"outages": refused(lease, now)})
+    platforms = None if route is None else d.runtime.routes.route(route)
+    if platforms is not None and goes_elsewhere(
+        route_platforms(platforms, d.platforms), lease, now
+    ):
+        return lease.waiting(not_before=now, error=error_info(error))
+    pause = backoff(d.runtime.settings).jittered_s(lease.attempt, d.jitter())
+    return lease.waiting(not_before=now + timedelta(seconds=pause), error=error_info(error))
 
 
 def _as_spawned(payload: SpawnPayload, lease: Lease) -> Lease:

@@ -1,10 +1,13 @@
-"""Which engine a platform's name stands for. Each is imported when it is asked for: not every
-machine has what the others need."""
+"""Several platforms as one engine: each job goes to the platform that its payload names.
+
+An engine is imported when it is opened: not every machine has what the others need.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from config.settings import Settings
+from config.errors import EngineUnavailable, InvalidSetting
+from config.settings import Settings, listed, variable
 from config.tables import RouteTable
 from pipeline.queue.spawn import SpawnPayload
 
@@ -36,3 +39,54 @@ def open_engine(
     from pipeline.engines.local import LocalEngine
 
     return LocalEngine(settings, routes, environ)
+
+
+class Engines:
+    """What is spawned here, and where. A call's name has its platform in front."""
+
+    def __init__(self, engines: Mapping[str, OpenEngine], default: str) -> None:
+        """`default` takes the jobs whose payload names no platform."""
+        self._engines = engines
+        self._default = default
+
+    @property
+    def platforms(self) -> frozenset[str]:
+        return frozenset(self._engines)
+
+    def submit(self, route: str, payload: SpawnPayload) -> str | None:
+        """Raises EngineUnavailable, also for a platform that is none of these."""
+        platform = payload.platform or self._default
+        engine = self._engines.get(platform)
+        if engine is None:
+            raise EngineUnavailable(f"this dispatcher sends no jobs to {platform}")
+        call_id = engine.submit(route, payload)
+        return None if call_id is None else f"{platform}:{call_id}"
+
+    def cancel(self, call_id: str) -> None:
+        """A name without a platform is passed on to each: only one of them knows it."""
+        platform, _, name = call_id.partition(":")
+        if platform in self._engines:
+            self._engines[platform].cancel(name)
+        else:
+            for engine in self._engines.values():
+                engine.cancel(call_id)
+
+    def close(self) -> Sequence[SpawnPayload]:
+        return [payload for engine in self._engines.values() for payload in engine.close()]
+
+
+def open_engines(settings: Settings, routes: RouteTable, environ: Mapping[str, str]) -> Engines:
+    """Those of RYLA_PLATFORMS, and that of RYLA_ENGINE. Raises InvalidSetting for one that the
+    settings lack something for, and for a route that names none of them."""
+    names = {settings.engine, *listed(settings.platforms)}
+    for route in routes.routes.values():
+        if route.platforms and not names & set(route.platforms):
+            name = variable("platforms")
+            raise InvalidSetting(
+                f"the route {route.name} runs on {', '.join(route.platforms)}, and this dispatcher"
+                f" sends jobs to {', '.join(sorted(names))}",
+                field=name,
+                hint=f"Set {name}={','.join(route.platforms)}.",
+            )
+    opened = {name: open_engine(name, settings, routes, environ) for name in sorted(names)}
+    return Engines(opened, settings.engine)

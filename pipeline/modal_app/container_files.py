@@ -23,7 +23,6 @@ LEFT_OUT = (
     "pipeline/runpod_app/image.py",
     "pipeline/engines/local.py",
     "pipeline/engines/local_worker.py",
-    "pipeline/engines/engines.py",
     # Without it a container that lacks ComfyUI fails, where it would deliver made-up pictures.
     "handlers/comfyui/standin",
 )

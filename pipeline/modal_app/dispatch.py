@@ -10,14 +10,15 @@ from functools import lru_cache
 
 from config.errors import InvalidSetting
 from config.logs import configure_logs
-from config.settings import Settings, load_settings, variable
+from config.settings import Settings, changed, load_settings, variable
 from events.sender import Sender
 from handlers.media.intake_process import IntakeProcess
 from pipeline.dispatcher.deploy_event import DeployEventSender
 from pipeline.dispatcher.engine import Engine
 from pipeline.dispatcher.loop import Wakeup, dispatch
+from pipeline.dispatcher.spawned_calls import SpawnedCalls
 from pipeline.dispatcher.tick import Dispatcher, TickReport
-from pipeline.engines.modal import ModalEngine
+from pipeline.engines.engines import open_engines
 from pipeline.modal_app.deployment import PLATFORM, RUN_S
 from pipeline.modal_app.mounted import Handle, look_again
 from pipeline.models.versions import latest
@@ -37,9 +38,12 @@ class DispatchDependencies:
     runtime: RuntimeConfig
     store: SafeStore
     engine: Engine
+    platforms: frozenset[str] = frozenset()
+    """On which the engine can spawn."""
     lease_cache: LeaseCache = field(default_factory=LeaseCache)
     backlog: Backlog = field(default_factory=Backlog)
     deploy_event: DeployEventSender = field(default_factory=DeployEventSender)
+    calls: SpawnedCalls = field(default_factory=SpawnedCalls)
     pictures: IntakeProcess = field(default_factory=IntakeProcess)
 
     def dispatcher(self, sender: Sender, pool: ThreadPoolExecutor) -> Dispatcher:
@@ -56,6 +60,8 @@ class DispatchDependencies:
             backlog=self.backlog,
             deploy_event=self.deploy_event,
             intake=self.pictures.intake,
+            platforms=self.platforms,
+            calls=self.calls,
         )
 
 
@@ -70,11 +76,14 @@ def open_dependencies(
     settings = load_settings(environ)
     configure_logs(settings)
     _require_posthog(settings)
+    runtime = load_runtime(settings, PLATFORM)
+    engines = open_engines(changed(settings, engine=PLATFORM), runtime.routes, environ)
     return DispatchDependencies(
         settings,
-        load_runtime(settings, PLATFORM),
+        runtime,
         open_checked_store(settings, threads) if checked else open_store(settings, threads),
-        ModalEngine(settings),
+        engines,
+        engines.platforms,
     )
 
 

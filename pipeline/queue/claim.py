@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from pipeline.contract.keys import DEFAULT_PRIORITY, InboxName, parse_inbox_key
-from pipeline.contract.lease import Lease, Phase
+from pipeline.contract.lease import Lease, Outage, Overflow, Phase
 from pipeline.queue.claim_steps import Claim, ClaimTask, TakeOver
 from pipeline.queue.expiry import ListedLease
+from pipeline.queue.platforms import UNSTARTED, Placement
 from pipeline.store.base import Entry
 
 
@@ -17,8 +19,9 @@ class Claimant:
     nonce: str
     """Fresh for each take."""
     owner: str
-    ttl_s: float
-    """How long the job may then wait for a worker."""
+    placement: Placement
+    overflow_usd: float = 0.0
+    """What a job that overflows may cost where it was: a worker may be starting for it there."""
 
 
 def claim(waiting: Entry, claimant: Claimant) -> Claim:
@@ -33,7 +36,7 @@ def take_over(
     """A lease that is due. `waiting` is the job's inbox entry, if one was listed; `now` is the
     store's clock.
 
-    What a lapse counts as (a wait, a lost claim, a failure) is decided here.
+    What a lapse counts as (a wait, a lost claim, a failure, an overflow) is decided here.
     """
     lease = held.lease
     if lease is not None and not lease.vacant:
@@ -45,8 +48,10 @@ def take_over(
             or (lease.committed and waiting is not None)
         )
         phase = Phase.CLAIMED if entry_left else Phase.SPAWNED
-        counted = lease.with_(**_lapse(held, lease, waiting))
-        taken = counted.taken_over(claimant.nonce, claimant.owner, phase, claimant.ttl_s, now)
+        counted = _counted(held, lease, waiting, claimant, now)
+        taken = counted.taken_over(
+            claimant.nonce, claimant.owner, phase, claimant.placement.ttl_s, now
+        ).model_copy(update=_placed(claimant.placement))
     elif waiting is not None:
         taken = _claimed(parse_inbox_key(waiting.key), waiting.last_modified, claimant)
     elif lease is not None:
@@ -54,7 +59,38 @@ def take_over(
     else:  # A stranger overwrote it: nothing is known but the id.
         name = InboxName(DEFAULT_PRIORITY, None, None, held.id)
         taken = _claimed(name, held.entry.last_modified, claimant)
-    return TakeOver(ClaimTask(taken, first_claim=False), held.entry.etag)
+    unstarted = lease.claim if lease is not None and lease.phase in UNSTARTED else None
+    return TakeOver(ClaimTask(taken, first_claim=False), held.entry.etag, unstarted)
+
+
+def overflows(held: ListedLease, waiting: Entry | None) -> bool:
+    """Whether a lease that is due goes to another platform: it was spawned, its life there was that
+    of an overflow, and no worker has started it. `waiting` is the job's inbox entry, if listed."""
+    lease = held.lease
+    return (
+        lease is not None
+        and lease.overflow is Overflow.OPEN
+        and lease.phase in UNSTARTED
+        and not lease.committed
+        and not _stood_before(held, waiting)
+    )
+
+
+def _counted(
+    held: ListedLease, lease: Lease, waiting: Entry | None, claimant: Claimant, now: datetime
+) -> Lease:
+    """With what its lapse counts as."""
+    if not overflows(held, waiting):
+        return lease.with_(**_lapse(held, lease, waiting))
+    usd = lease.spent.usd + claimant.overflow_usd
+    spent = lease.spent.model_copy(update={"usd": usd, "upper_bound": True})
+    given = held.entry.last_modified
+    outage = Outage(platform=lease.platform or "", since=given, until=now)
+    return lease.with_(spent=spent).with_outage(outage)
+
+
+def _placed(placement: Placement) -> dict[str, Any]:
+    return {"platform": placement.platform, "overflow": placement.overflow}
 
 
 def _stood_before(held: ListedLease, waiting: Entry | None) -> bool:
@@ -84,6 +120,7 @@ def _claimed(name: InboxName, submitted_at: datetime, claimant: Claimant) -> Lea
         nonce=claimant.nonce,
         owner=claimant.owner,
         phase=Phase.CLAIMED,
-        ttl_s=claimant.ttl_s,
+        ttl_s=claimant.placement.ttl_s,
         submitted_at=submitted_at,
+        **_placed(claimant.placement),
     )

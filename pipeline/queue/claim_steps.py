@@ -74,6 +74,8 @@ class Claim:
 class TakeOver:
     task: ClaimTask
     listed_etag: str
+    unstarted: str | None = None
+    """The claim that it replaces, where no worker has started that: its call may be cancelled."""
 
     @property
     def call(self) -> ReplaceLease:

@@ -33,6 +33,8 @@ class SpawnPayload(BaseModel):
     tenant: str | None = None
     gpu: Annotated[str, Field(min_length=1)] | None = None
     """The one GPU that will do, as in routes.toml; None leaves it to the route."""
+    platform: str | None = None
+    """Where it is spawned; None leaves it to the dispatcher."""
     lease: Lease | None = None
     """None when carried events make it too big; then the worker reads it."""
     manifest: str | None = None
@@ -58,6 +60,7 @@ def make_payload(
         model=model,
         tenant=lease.tenant,
         gpu=lease.gpu,
+        platform=lease.platform,
         claimed_at=claimed_at,
     )
     full = bare.model_copy(update={"lease": lease})

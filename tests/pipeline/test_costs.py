@@ -12,6 +12,7 @@ from pipeline.costs import (
     Bounds,
     Estimate,
     cautions,
+    cold_start_usd,
     estimate,
     floor_seconds,
     over_budget,
@@ -22,6 +23,7 @@ from pipeline.costs import (
 )
 
 GPUS: GpuTable = load_gpus()
+ROUTES = load_routes(gpus=GPUS)
 ROUTE: Route = load_routes().route("Flux")
 ONE_IMAGE = Work(images=1, steps=20, width=1024, height=1024)
 
@@ -267,3 +269,19 @@ def test_a_deadline_in_the_past_is_now() -> None:
 def test_what_nobody_can_estimate_is_not_warned_of() -> None:
     unknown = estimate("flux-dev", ONE_IMAGE, gpu("L4"), ROUTE, GPUS)
     assert told(unknown, time_limit_s=1.0) == []
+
+
+def test_a_start_costs_what_it_took_on_the_card_or_on_any_that_was_measured() -> None:
+    flux = ROUTES.route("Flux")
+    measured = GPUS.measured[0]
+    assert measured.measured is not None
+    for name in (measured.name, "L40S"):
+        route = flux.model_copy(update={"gpus": (name,)})
+        rate = usd_per_second(GPUS.gpu(name), route, GPUS)
+        starts = [each.measured.start_s for each in GPUS.measured if each.measured]
+        seconds = measured.measured.start_s if name == measured.name else max(starts)
+        assert cold_start_usd(route, GPUS) == pytest.approx(rate * seconds)
+    bare = {name: row.model_copy(update={"measured": None}) for name, row in GPUS.gpus.items()}
+    unmeasured = GPUS.model_copy(update={"gpus": bare})
+    rate = usd_per_second(GPUS.gpu(flux.gpus[0]), flux, GPUS)
+    assert cold_start_usd(flux, unmeasured) == pytest.approx(rate * flux.startup_s)

@@ -10,7 +10,7 @@ The worker's side is what runpod 1.12 calls; the paths come from the variables o
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Condition, Thread
@@ -220,6 +220,7 @@ def _handler(plane: RunpodPlane) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content)
+            with suppress(ConnectionError):  # it has not waited
+                self.wfile.write(content)
 
     return Handler

@@ -1,11 +1,15 @@
+from datetime import timedelta
+from typing import Any
+
 import pytest
 
-from pipeline.contract.lease import Lease, Phase
-from pipeline.queue.claim import Claimant, claim, take_over
+from pipeline.contract.lease import Lease, Outage, Overflow, Phase, Spent
+from pipeline.queue.claim import Claimant, claim, overflows, take_over
 from pipeline.queue.claim_steps import Claim, ClaimTask, TakeOver
+from pipeline.queue.platforms import Placement
 from tests.support.jobs import ENTRY, NOW, a_lease, entry, held
 
-TAKER = Claimant("fresh", "me", 900.0)
+TAKER = Claimant("fresh", "me", Placement(900.0))
 
 
 def test_a_claim_knows_what_the_key_and_the_listing_say() -> None:
@@ -47,7 +51,8 @@ def test_a_bare_key_tells_neither_tenant_nor_model() -> None:
 def test_a_take_over_is_the_next_attempt_under_the_listed_etag(was: Phase, becomes: Phase) -> None:
     taken = take_over(held(a_lease(phase=was, attempt=2), 100), entry(ENTRY), TAKER, NOW)
     lease = taken.task.lease
-    assert taken == TakeOver(ClaimTask(lease, first_claim=False), "etag")
+    unstarted = "claim-1" if was in (Phase.CLAIMED, Phase.SPAWNED) else None
+    assert taken == TakeOver(ClaimTask(lease, first_claim=False), "etag", unstarted)
     assert (lease.attempt, lease.phase, lease.nonce, lease.claim) == (3, becomes, "fresh", "fresh")
     assert (lease.entry, lease.owner, lease.ttl_s) == (ENTRY, "me", 900.0)
 
@@ -128,3 +133,52 @@ def test_the_entry_of_a_job_cancelled_while_it_waited_goes_with_the_lease(
     owing = held(a_lease().waiting(not_before=NOW, committed=True, events_out=True), 100)
     lease = take_over(owing, entry(ENTRY) if beside else None, TAKER, NOW).task.lease
     assert (lease.phase, lease.committed, lease.events_out) == (phase, True, True)
+
+
+# ── to another platform ───────────────────────────────────────────────────────────────────────────
+
+WEST = Claimant("fresh", "me", Placement(900.0, "west", Overflow.DONE), overflow_usd=0.02)
+
+
+def in_the_east(**fields: Any) -> Lease:
+    return a_lease(**{"platform": "east", "overflow": Overflow.OPEN, "waits": 2, **fields})
+
+
+@pytest.mark.parametrize("phase", [Phase.CLAIMED, Phase.SPAWNED])
+def test_an_overflow_is_no_wait_and_pays_for_the_start_that_it_left(phase: Phase) -> None:
+    was = in_the_east(phase=phase, spent=Spent(usd=0.01))
+    lease = take_over(held(was, 200), None, WEST, NOW).task.lease
+    assert (lease.waits, lease.failures, lease.lost_claims) == (2, 0, 0)
+    assert lease.spent == Spent(usd=0.03, upper_bound=True)
+    assert (lease.platform, lease.overflow, lease.ttl_s) == ("west", Overflow.DONE, 900)
+    since = NOW - timedelta(seconds=200)
+    assert lease.outages == (Outage(platform="east", since=since, until=NOW),)
+
+
+@pytest.mark.parametrize(
+    ("changes", "entry_age_s"),
+    [
+        ({"overflow": Overflow.NONE}, None),
+        ({"overflow": Overflow.DONE}, None),
+        ({"phase": Phase.RUNNING}, None),
+        ({"phase": Phase.RETRY}, None),
+        ({"committed": True}, None),
+        ({}, 300),  # its dispatcher died before the spawn
+    ],
+)
+def test_any_other_lapse_is_no_overflow(changes: dict[str, Any], entry_age_s: float | None) -> None:
+    was = held(in_the_east(**changes), 200)
+    beside = None if entry_age_s is None else entry(ENTRY, entry_age_s)
+    assert not overflows(was, beside)
+    lease = take_over(was, beside, WEST, NOW).task.lease
+    assert (lease.outages, lease.spent) == ((), Spent())
+    assert lease.platform == "west"
+
+
+def test_what_cannot_be_read_overflows_nowhere() -> None:
+    assert not overflows(held(None, 1000, unreadable=True), None)
+
+
+def test_a_claim_says_where_its_job_goes() -> None:
+    lease = claim(entry(ENTRY, 7), WEST).task.lease
+    assert (lease.platform, lease.overflow, lease.ttl_s) == ("west", Overflow.DONE, 900)

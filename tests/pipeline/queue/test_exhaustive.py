@@ -24,10 +24,13 @@ from tests.support.exploration.scenario import (
     CALLING_BODY,
     DELIVERED,
     OTHER_BODY,
+    OVERFLOWED,
     SWAPPED,
     WON,
     Scenario,
 )
+
+TWO = ("east", "west")
 
 BRIEF = {
     "a dispatcher dies": Scenario(crash=1),
@@ -47,6 +50,7 @@ BRIEF = {
     "refused": Scenario(body=BAD_BODY, crash=1, undelivered=1),
     "engine away": Scenario(refuse=1, crash=1),
     "retried": Scenario(give_back=1, renewals=1, crash=1),
+    "on another platform": Scenario(platforms=TWO, crash=1, refuse=1),
     "events not taken": Scenario(undelivered=1, crash=1, submit=1),
     "applied late": Scenario(late_write=1, crash=1),
     "a sheet": Scenario(ticks=(1, 1), steps=2, crash=1),
@@ -94,6 +98,9 @@ THOROUGH = {
     ),
     "engine away": Scenario(ticks=(2, 1), refuse=1, crash=1, lost=1),
     "retried": Scenario(ticks=(2, 1), give_back=1, renewals=1, crash=1, lost=1),
+    "on another platform": Scenario(ticks=(2, 1), platforms=TWO, crash=1, lost=1),
+    "refused and on another platform": Scenario(ticks=(2, 1), platforms=TWO, refuse=1, crash=1),
+    "on another platform and run twice": Scenario(ticks=(2, 1), platforms=TWO, rerun=1, crash=1),
     "events not taken": Scenario(ticks=(2, 1), undelivered=1, crash=1, lost=1, submit=1),
     "a sheet": Scenario(ticks=(2, 1), steps=2, crash=1, lost=1, renewals=1),
     "a sheet hands back": Scenario(ticks=(2, 1), steps=2, yields=2, crash=1, lost=1),
@@ -125,6 +132,7 @@ def explore(scenario: Scenario, record: Callable[[str, object], None]) -> None:
     assert found.quiescent > 0
     assert found.marks & WON
     assert found.marks & DELIVERED
+    assert bool(found.marks & OVERFLOWED) == bool(scenario.platforms)
     assert bool(found.marks & CALLED) == (scenario.callback_url is not None)
     # Without a conditional DELETE this one stays possible: a conflicting body that is put between
     # another's compare and delete goes unfiled. The id has its result all the same.

@@ -12,12 +12,20 @@ from itertools import combinations
 from typing import Any
 
 from pipeline.contract.keys import lease_key
+from pipeline.contract.lease import Overflow
 from pipeline.contract.result import Result, Status
 from pipeline.notify.delivery import Pending
 from pipeline.queue.cancel_steps import Cancellation, CommitCancel, FindLease
-from pipeline.queue.claim import Claimant, claim, take_over
+from pipeline.queue.claim import Claimant, claim, overflows, take_over
 from pipeline.queue.claim_steps import Claim, Commit, DropEntry, TakeOver
 from pipeline.queue.expiry import LeaseState, Lifetimes, ListedLease, lease_state
+from pipeline.queue.platforms import (
+    Placement,
+    RoutePlatforms,
+    place,
+    platform_health,
+    refused,
+)
 from pipeline.queue.protocol import (
     Committed,
     CreateLease,
@@ -101,6 +109,7 @@ from tests.support.exploration.scenario import (
 LONG_AFTER = NOW + timedelta(days=2)
 """When a lease is judged, so that any may be due."""
 ARRIVED = {Pending.EVENTS: DELIVERED, Pending.CALLBACK: CALLED}
+DOWN_AFTER_S = 300.0
 LIFETIMES = Lifetimes(claim_s=60, unreadable_s=900, margin_s=5, look_after_s=25)
 
 
@@ -159,9 +168,10 @@ class Actors:
 
     def _openings(self, local: Local, lease: int, *entries: int) -> Iterator[Claim | TakeOver]:
         """What a tick may do about the job. A lease that is listed may be due, or not yet."""
-        claimant = Claimant(f"d{local.actor}.{local.ticks}", "d", 900.0)
+        nonce = f"d{local.actor}.{local.ticks}"
         waiting = [Entry(key, "", 1, NOW) for key, body in zip(KEYS, entries, strict=True) if body]
         if not lease:
+            claimant = Claimant(nonce, "d", self._placement(None, overflows=False))
             yield from (claim(entry, claimant) for entry in waiting if not local.stopped)
             return
         read = self.numbers.lease(lease)
@@ -172,7 +182,20 @@ class Actors:
         besides: list[Entry | None] = [*waiting] or [None]
         for beside in besides:
             if lease_state(held, LONG_AFTER, beside, LIFETIMES) is LeaseState.DUE:
-                yield take_over(held, beside, claimant, NOW)
+                placement = self._placement(held, overflows=overflows(held, beside))
+                yield take_over(held, beside, Claimant(nonce, "d", placement, 0.01), NOW)
+
+    def _placement(self, held: ListedLease | None, *, overflows: bool) -> Placement:
+        """As `Placements`, by this job's lease alone."""
+        names = self.scenario.platforms
+        if not names:
+            return Placement(900.0)
+        lease = None if held is None else held.lease
+        known = [(lease, NOW)] if lease else []
+        health = {name: platform_health(name, known, NOW, DOWN_AFTER_S) for name in names}
+        route = RoutePlatforms(names, 60.0, DOWN_AFTER_S)
+        left = lease.platform if lease and overflows else None
+        return place(route, health, 900.0, lease, left)
 
     # ── the next call ─────────────────────────────────────────────────────────────────────────
 
@@ -262,13 +285,21 @@ class Actors:
             return
         new = self.numbers.body(body)
         taken = TAKE if isinstance(local.step, TakeOver) else NOTHING
+        overflowed = int(bool(taken) and self._overflows(value, new))
         won = self._written(local, new, Won(etag_of(new), fresh=local.mode == FIRST))
-        yield replace(won, effect=won.effect or taken)
-        yield Outcome(LOST, new, unclear, taken)
+        yield replace(won, effect=won.effect or taken, argument=won.argument or overflowed)
+        yield Outcome(LOST, new, unclear, taken, overflowed)
         yield Outcome(LOST, value, unclear)
         yield Outcome(
             LATE_WRITE, value, unclear, FLOAT, self.numbers.late_write(local.touches, needed, new)
         )
+
+    def _overflows(self, before: int, after: int) -> bool:
+        was, becomes = self.numbers.lease(before), self.numbers.lease(after)
+        if was is None or becomes is None or becomes.overflow is not Overflow.DONE:
+            return False
+        assert becomes.waits == was.waits or was.overflow is Overflow.DONE
+        return was.overflow is Overflow.OPEN
 
     def _resolve(
         self, local: Local, value: int, body: bytes, condition: IfAbsent | IfMatch
@@ -299,8 +330,9 @@ class Actors:
             case RejectConflict(_, body):
                 yield Outcome(FREE, 0, self._reply(local, None), FILE, self.numbers.body(body))
             case Spawn(payload, lease):
-                refused = lease.waiting(not_before=NOW, model=payload.model)
-                said_no = self._reply(local, refused)
+                outages = refused(lease, NOW)
+                free = lease.waiting(not_before=NOW, model=payload.model, outages=outages)
+                said_no = self._reply(local, free)
                 spawned = self.numbers.payload(payload)
                 yield Outcome(FREE, 0, self._reply(local, None), SPAWN, spawned)
                 yield Outcome(REFUSE, 0, said_no)

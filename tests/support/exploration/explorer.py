@@ -53,6 +53,7 @@ from tests.support.exploration.scenario import (
     MANIFEST,
     MARKS,
     MAX_WORKERS,
+    OVERFLOWED,
     REFS,
     RERUN,
     RESULT,
@@ -266,6 +267,11 @@ class Explorer:
                 new[MARKS] |= TAKEN_OVER
         else:
             _require(effect != WIN or not state[MARKS] & WON, "two winners")
+            if effect == TAKE and argument:
+                # A claim of a job that has ended begins anew, and finds the result.
+                once = bool(state[RESULT]) or not state[MARKS] & OVERFLOWED
+                _require(once, "it overflowed twice")
+                new[MARKS] |= OVERFLOWED
             new[MARKS] |= {TAKE: TAKEN_OVER, WIN: WON, DELIVER: argument, FILE: FILED}[effect]
 
     def _spawn(self, ref_id: int, state: State, new: list[int], actor: int) -> None:
@@ -320,7 +326,7 @@ class Explorer:
         start = [0] * len(state)
         start[: RESULT + 1] = state[: RESULT + 1]
         start[CELLS:ACTORS] = state[CELLS:ACTORS]
-        start[MARKS] = (state[MARKS] & (DELIVERED | CALLED | WITHDRAWN)) | TAKEN_OVER
+        start[MARKS] = (state[MARKS] & (DELIVERED | CALLED | WITHDRAWN | OVERFLOWED)) | TAKEN_OVER
         start[STOPPED] = state[STOPPED]
         core = tuple(start)
         if core not in self._recovered:

@@ -30,7 +30,9 @@ REFS = WORKERS + MAX_WORKERS
 """What each worker was spawned with, as long as the platform may run it again."""
 
 # Marks.
-TAKEN_OVER, DELIVERED, WITHDRAWN, WON, FILED, SWAPPED, CALLED = (1 << bit for bit in range(7))
+TAKEN_OVER, DELIVERED, WITHDRAWN, WON, FILED, SWAPPED, CALLED, OVERFLOWED = (
+    1 << bit for bit in range(8)
+)
 
 # Faults, each with its own budget of 0 to 7.
 CRASH, LOST, LATE_WRITE, SUBMIT, WITHDRAW, RERUN, REFUSE, UNDELIVERED, GIVE_BACK, YIELD = range(10)
@@ -77,6 +79,8 @@ class Scenario:
     renewals: int = 0
     """Of each execution."""
     cancel: bool = False
+    platforms: tuple[str, ...] = ()
+    """Of the job's route, in order."""
     body: bytes = BODY
     resubmitted: tuple[bytes, ...] = (BODY,)
     conditional_delete: bool = False
