@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -30,11 +31,14 @@ def products() -> list[Product]:
     return [*double * DOUBLES, *single * SINGLES]
 
 
-def sustained_step_s() -> float:
-    """Seconds a step in bfloat16, over some seconds; not a number without a GPU."""
+def sustained_step_s(*, fp8: bool = False) -> float:
+    """Seconds a step in bfloat16, or with products in 8 bits with a scale a row, over some seconds;
+    not a number without a GPU for it."""
     if not torch.cuda.is_available():
         return math.nan
-    run = _step()
+    if fp8 and torch.cuda.get_device_capability() < (8, 9):
+        return math.nan
+    run = _step(_scaled_product if fp8 else _product)
     _for(run, WARM_UP_S)
     return _for(run, MEASURED_S)
 
@@ -48,21 +52,44 @@ def _for(run: Any, seconds: float) -> float:
     return (time.perf_counter() - began) / count
 
 
-def _step() -> Any:
-    shapes = set(products())
-    given = {shape: _tensor(shape[0], shape[1]) for shape in shapes}
-    weights = {shape: _tensor(shape[2], shape[1]) * 0.02 for shape in shapes}
+Run = Callable[[], Any]
+
+
+def _step(prepared: Callable[[Product], Run]) -> Run:
+    of_shape = {shape: prepared(shape) for shape in set(products())}
     q = torch.randn(
         (1, HEADS, PICTURE + TEXT, HIDDEN // HEADS), device="cuda", dtype=torch.bfloat16
     )
 
     def run() -> None:
         for shape in products():
-            torch.nn.functional.linear(given[shape], weights[shape])
+            of_shape[shape]()
         for _ in range(DOUBLES + SINGLES):
             scaled_dot_product_attention(q, q, q)
 
     return run
+
+
+def _product(shape: Product) -> Run:
+    given, weight = _tensor(shape[0], shape[1]), _tensor(shape[2], shape[1]) * 0.02
+    return lambda: torch.nn.functional.linear(given, weight)
+
+
+def _scaled_product(shape: Product) -> Run:
+    """Of inputs that are in 8 bits already."""
+    rows, inputs, outputs = shape
+    given, weight = (
+        _tensor(side, inputs).clamp(-448, 448).to(torch.float8_e4m3fn) for side in (rows, outputs)
+    )
+    scale_a, scale_b = (torch.full(side, 0.01, device="cuda") for side in ((rows, 1), (1, outputs)))
+    return lambda: torch._scaled_mm(
+        given,
+        weight.t(),
+        scale_a=scale_a,
+        scale_b=scale_b,
+        out_dtype=torch.bfloat16,
+        use_fast_accum=True,
+    )
 
 
 def _tensor(rows: int, columns: int) -> Any:

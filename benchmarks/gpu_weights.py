@@ -33,8 +33,8 @@ class MadeUp:
 
 def files(sets: Collection[str] = ("flux", "faces")) -> Mapping[str, MadeUp]:
     """Path under models/ → what is in it: Flux dev, SDXL with InstantID, or Z-Image-Turbo. The VAE
-    of Flux is Z-Image's too."""
-    made = {"flux": _flux, "faces": _faces, "z-image": _z_image}
+    of Flux is Z-Image's too. In "micro", Flux dev is as small as in the tests."""
+    made = {"flux": _flux, "faces": _faces, "z-image": _z_image, "micro": _micro}
     return {path: file for name in sets for path, file in made[name]().items()}
 
 
@@ -72,6 +72,12 @@ def _z_image() -> Mapping[str, MadeUp]:
         ),
         "text_encoders/qwen_3_4b.safetensors": MadeUp(text.qwen(text.QWEN_3_4B)),
         "vae/z-image-ae.safetensors": MadeUp(vae.vae(flux.LATENT, 128)),
+    }
+
+
+def _micro() -> Mapping[str, MadeUp]:
+    return {
+        "diffusion_models/flux1-dev.safetensors": MadeUp(flux.flux(guidance=True), bfloat16=True)
     }
 
 

@@ -230,9 +230,9 @@ class Route(Row):
     until that starts."""
     comfyui_flags: tuple[str, ...] = ()
     """Further arguments of ComfyUI's main.py."""
-    speed: Literal["measured", "stock", "eager", "compiled"] = "measured"
+    speed: Literal["measured", "stock", "eager", "compiled", "fp8"] = "measured"
     """How models are kept and steps computed (workflows.node_pack.Speed), or `measured`: as
-    gpus.toml has it for the card."""
+    gpus.toml has it for the card, which is never fp8."""
     snapshot: Literal["off", "cpu", "gpu"] = "off"
     """What a container's image of memory holds, from which the next one starts."""
 

@@ -40,6 +40,9 @@ class Speed(StrEnum):
     the arithmetic is ComfyUI's."""
     COMPILED = "compiled"
     """The same, and blocks of transformers compiled, once that was done while nothing waited."""
+    FP8 = "fp8"
+    """Compiled, with weights of blocks in 8 bits, where the card has units for it and the file is
+    in bfloat16 and no checkpoint: other pictures, to be asked for."""
 
 
 OWN_LOADERS: Mapping[str, str] = MappingProxyType(

@@ -260,7 +260,8 @@ class Provenance(TypedDict):
     """Whether the graphs ran with our node pack in the place of ComfyUI's savers and attention."""
     sampled: dict[str, int]
     """Steps of all prompts by how they were computed: `eager` by ComfyUI's own arithmetic,
-    `compiled` by blocks compiled for this card. Empty where ComfyUI loads its models itself."""
+    `compiled` by blocks compiled for this card, `fp8-eager` and `fp8` the same with weights in 8
+    bits. Empty where ComfyUI loads its models itself."""
     graph_sha256: list[str]
     """Of each graph that ran, in order; file names are left out of it."""
     models: dict[str, str | None]

@@ -10,6 +10,7 @@ earlier prompts too, as far as their weights fit on the card beside its own.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from workflows.graph import Graph
@@ -19,6 +20,15 @@ from workflows.node_pack import Speed, at_speed
 ROOM_BYTES = 3_000_000_000
 """Left on the card beside weights: 2.3 GB of activations of Flux at 1024 x 1024, 0.7 GB of context.
 Below it ComfyUI moves weights to and fro."""
+
+SHARE_IN_EIGHT_BITS = 15.2 / 23.8
+"""Of Flux's file that lies on the card: modulations, embeddings and biases are kept in 16 bits.
+Z-Image's share is smaller."""
+
+
+def shares(speed: Speed) -> Mapping[str, float]:
+    """By the class of a loader: the share of its file's bytes that lies on the card."""
+    return {"UNETLoader": SHARE_IN_EIGHT_BITS} if speed is Speed.FP8 else {}
 
 
 @dataclass(frozen=True)
@@ -56,9 +66,16 @@ def choose(
 class Residency:
     """What one ComfyUI was made to read, and what it still holds of that."""
 
-    def __init__(self, sizes: Mapping[str, int], capacity: int | None) -> None:
-        """`sizes` are bytes by file name, `capacity` is what weights may take on the card."""
+    def __init__(
+        self,
+        sizes: Mapping[str, int],
+        capacity: int | None,
+        shares: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
+        """`sizes` are bytes by file name, `capacity` is what weights may take on the card; what
+        `shares` names by class takes that share of its file."""
         self._sizes = sizes
+        self._shares = shares
         self._capacity = capacity
         self._held: tuple[Loader, ...] = ()
         """The latest used first; the largest first among those of one prompt."""
@@ -80,7 +97,9 @@ class Residency:
         """Bytes; None where one of its files is of unknown size."""
         sizes = [self._sizes.get(file) for file in loader.files]
         known = [size for size in sizes if size is not None]
-        return sum(known) if len(known) == len(sizes) else None
+        if len(known) < len(sizes):
+            return None
+        return round(sum(known) * self._shares.get(loader.class_type, 1.0))
 
 
 def beside(choice: Choice, graph: Graph, speed: Speed = Speed.STOCK) -> dict[str, dict[str, Any]]:

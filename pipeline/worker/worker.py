@@ -46,7 +46,7 @@ from pipeline.worker.context import WorkerContext
 from pipeline.worker.execution import Ending, execute
 from pipeline.worker.gpu import seen_gpu, speed_of
 from pipeline.worker.preemption import noticed
-from pipeline.worker.residency import Residency, capacity
+from pipeline.worker.residency import Residency, capacity, shares
 from pipeline.worker.setup import WorkerSetup, set_up
 from system.process_start import IMPORTED_AT
 
@@ -164,6 +164,7 @@ class Worker:
         assert self._setup is not None
         preload = self._setup.preload
         row = seen_gpu(runtime, route, comfy.device)
+        speed = speed_of(route, row)
         return WorkerContext(
             store=store,
             delivery=ResultDelivery(store, sender, self._settings),
@@ -181,8 +182,8 @@ class Worker:
             stopping=self._stopping,
             preempted=self._preempted,
             loads=self._setup.loads if comfy.is_comfyui else None,
-            residency=Residency(self._setup.sizes, capacity(comfy.memory_bytes)),
-            speed=speed_of(route, row),
+            residency=Residency(self._setup.sizes, capacity(comfy.memory_bytes), shares(speed)),
+            speed=speed,
             preload=lambda: preload.report,
             on_renewal=self._on_renewal,
         )

@@ -1342,7 +1342,8 @@ export interface Provenance {
   own_nodes?: boolean;
   /**
    * Steps of all prompts by how they were computed: `eager` by ComfyUI's own arithmetic,
-   * `compiled` by blocks compiled for this card. Empty where ComfyUI loads its models itself.
+   * `compiled` by blocks compiled for this card, `fp8-eager` and `fp8` the same with weights in 8
+   * bits. Empty where ComfyUI loads its models itself.
    */
   sampled?: {
     [k: string]: number;

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from .sampled import SAMPLED, Speed
+from .sampled import SAMPLED, Steps
 from .step_graphs import RECORDING
 
 LISTS = ("double_blocks", "single_blocks", "noise_refiner", "context_refiner", "layers")
@@ -23,6 +23,7 @@ LISTS = ("double_blocks", "single_blocks", "noise_refiner", "context_refiner", "
 PATCHES = ("patches", "patches_replace")
 OVERRIDE = "optimized_attention_override"
 IDLE_LOOK_SECONDS = 0.1
+COMPILE_THREAD = "compile"
 LOGGER = logging.getLogger(__name__)
 
 Compiler = Callable[[torch.nn.Module], Callable[..., Any]]
@@ -61,6 +62,9 @@ class CompiledBlocks:
     compiler: Compiler = by_inductor
     is_idle: Callable[[], bool] = lambda: True
     """Whether nothing waits, so that compiling may begin."""
+    eager: Steps = Steps.EAGER
+    """What steps are called that the blocks' own code makes, and those of the compiled ones."""
+    compiled: Steps = Steps.COMPILED
     _compiled: Mapping[str, Sequence[Callable[..., Any]]] = field(default_factory=dict)
     _attention: Any = None
     """The override of attention that was compiled."""
@@ -84,20 +88,23 @@ class CompiledBlocks:
         """A wrapper of APPLY_MODEL."""
         arguments = (x, t, c_concat, c_crossattn, control, transformer_options)
         if control is not None or any(transformer_options.get(name) for name in PATCHES):
-            SAMPLED.note(Speed.EAGER)
+            SAMPLED.note(self.eager)
             return executor(*arguments, **options)
         if self.stands_in(transformer_options):
-            SAMPLED.note(Speed.COMPILED)
+            SAMPLED.note(self.compiled)
             with self._in_place():
                 return executor(*arguments, **options)
-        SAMPLED.note(Speed.EAGER)
+        SAMPLED.note(self.eager)
         if self._begun:
             return executor(*arguments, **options)
         with self._listening() as calls:
             out = executor(*arguments, **options)
         self._begun = True
         self._attention = transformer_options.get(OVERRIDE)
-        threading.Thread(target=self._warm_up, args=(calls,), name="compile", daemon=True).start()
+        warm_up = threading.Thread(
+            target=self._warm_up, args=(calls,), name=COMPILE_THREAD, daemon=True
+        )
+        warm_up.start()
         return out
 
     def stands_in(self, transformer_options: Mapping[str, Any]) -> bool:

@@ -2,14 +2,17 @@
 
 ComfyUI adds in 32 bits tensor by tensor and moves originals through main memory: 0.4 to 25 s a
 switch. With the originals kept on the card, a switch is one matrix product a weight: 0.024 s for
-the 228 of Flux on an H200. Addresses stay, so that what was compiled stays valid.
+the 228 of Flux on an H200. Addresses stay, so that what was compiled stays valid. Where originals
+are, and how a weight is written, is the business of originals.py.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+
+from .originals import Originals
 
 Slice = tuple[int, int, int]
 """Dimension, start and length of the part of a fused weight that a factor belongs to."""
@@ -61,16 +64,12 @@ def factors(patches: Mapping[Any, Any]) -> list[Factors] | None:
 class MergedLoras:
     """Which LoRAs are in the weights of one model now, and what these were without."""
 
-    def __init__(self, weight_of: Callable[[str], torch.Tensor], room: Callable[[], int]) -> None:
-        """`weight_of` finds a weight by its key, `room` says how many bytes of the card originals
-        may take."""
-        self._weight_of = weight_of
-        self._room = room
+    def __init__(self, originals: Originals) -> None:
+        self._originals = originals
         self._applied: tuple[Lora, ...] | None = ()
         """None while, and after, a change that did not come to its end."""
         self._changed: set[str] = set()
         """Keys of the weights that may differ from their originals."""
-        self._originals: dict[str, torch.Tensor] = {}
         self._on_card: dict[Lora, dict[int, tuple[torch.Tensor, torch.Tensor]]] = {}
 
     def apply(self, loras: Sequence[Lora]) -> None:
@@ -87,8 +86,8 @@ class MergedLoras:
             for at, each in enumerate(lora.factors):
                 by_key.setdefault(each.key, []).append((lora, at, each))
         with torch.inference_mode():
-            for key in self._changed - by_key.keys():
-                self._weight_of(key).copy_(self._originals[key])
+            self._put_back(self._changed - by_key.keys())
+            self._originals.keep(by_key)
             for key, adding in by_key.items():
                 self._changed.add(key)
                 self._merge(key, adding)
@@ -99,25 +98,21 @@ class MergedLoras:
     def restore(self) -> None:
         """The weights as they were, and nothing kept: before others change or move them."""
         with torch.inference_mode():
-            for key in self._changed & self._originals.keys():
-                self._weight_of(key).copy_(self._originals[key])
-        self._applied, self._changed, self._originals, self._on_card = (), set(), {}, {}
+            self._put_back(self._changed)
+        self._originals.drop()
+        self._applied, self._changed, self._on_card = (), set(), {}
+
+    def _put_back(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self._originals.write(key, self._originals.copy(key))
 
     def _merge(self, key: str, adding: Iterable[tuple[Lora, int, Factors]]) -> None:
-        weight = self._weight_of(key)
-        if key not in self._originals:
-            self._originals[key] = self._kept(weight)
-        weight.copy_(self._originals[key], non_blocking=True)
+        weight = self._originals.copy(key)
         for lora, at, each in adding:
             up, down = self._factors_on_card(lora, at, each, weight)
             target = weight.flatten(1) if each.part is None else weight.narrow(*each.part)
             target.addmm_(up, down, alpha=lora.strength * each.scale)
-
-    def _kept(self, weight: torch.Tensor) -> torch.Tensor:
-        if weight.device.type != "cuda" or weight.nbytes <= self._room():
-            return weight.clone()
-        kept = torch.empty_like(weight, device="cpu", pin_memory=True)
-        return kept.copy_(weight)
+        self._originals.write(key, weight)
 
     def _factors_on_card(
         self, lora: Lora, at: int, each: Factors, weight: torch.Tensor

@@ -3,27 +3,31 @@ there, and what was compiled for it stays valid. ComfyUI's dynamic memory casts 
 layer instead.
 """
 
+import logging
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from . import weight_file
+from . import scaled_fp8, weight_file
 from .compiled_blocks import CompiledBlocks
 from .merged_loras import Lora, MergedLoras
-from .operations import taking_weights_over
-from .sampled import SAMPLED, Speed
+from .operations import taking_weights_over, with_scales
+from .originals import InPlace, OfFile, Originals, ScaledLayer
+from .sampled import SAMPLED, Speed, Steps
 
 KEY = "ryla"
 MERGED = "ryla_merged_loras"
 """Attachment of a model: what is merged into its weights. Clones share it."""
 WANTED = "ryla_loras"
 """Attachment of a model: the LoRAs that it is to be sampled with."""
-SPEEDS = [Speed.EAGER.value, Speed.COMPILED.value]
+SPEEDS = [Speed.EAGER.value, Speed.COMPILED.value, Speed.FP8.value]
 ROOM_BYTES = 3_000_000_000
 """Left on the card for activations: 2.3 GB of Flux at 1024 x 1024, and the rest of ComfyUI."""
+LOGGER = logging.getLogger(__name__)
 
 
 class RylaLoadDiffusionModel:
@@ -66,7 +70,7 @@ class RylaLoadCheckpoint:
             embedding_directory=paths.get_folder_paths("embeddings"),
             disable_dynamic=True,
         )
-        return prepared(model, Speed(speed)), clip, vae
+        return prepared(model, in_full(Speed(speed), "it is a checkpoint")), clip, vae
 
 
 def load(path: Path, speed: Speed, *, disable_dynamic: bool = True) -> Any:  # noqa: ARG001
@@ -75,21 +79,45 @@ def load(path: Path, speed: Speed, *, disable_dynamic: bool = True) -> Any:  # n
     management, sd = import_module("comfy.model_management"), import_module("comfy.sd")
     device = management.get_torch_device()
     head = weight_file.header(path)
+    if speed is Speed.FP8 and not scaled_fp8.has_units(device):
+        speed = in_full(speed, f"{device} has no units for 8 bits")
+    if speed is Speed.FP8 and not any(
+        scaled_fp8.is_scaled(each.name, each.shape, each.dtype) for each in head.entries
+    ):
+        speed = in_full(speed, f"{path.name} has no blocks in bfloat16")
     management.free_memory(head.size + ROOM_BYTES, device)
     if not _fits(head, management.get_free_memory(device)):
-        return prepared(sd.load_diffusion_model(str(path), disable_dynamic=True), speed)
+        model = sd.load_diffusion_model(str(path), disable_dynamic=True)
+        return prepared(model, in_full(speed, "it does not fit on the card as it is in the file"))
     state = weight_file.read(path, device)
+    own, operations = _operations(state, device)
+    options = {"custom_operations": operations}
+    made: dict[int, scaled_fp8.Scaled] = {}
+    if speed is Speed.FP8:
+        made = scaled_fp8.scaled(state)
+        options["custom_operations"] = with_scales(
+            operations, made, lambda name: weight_file.read(path, device, {name})[name]
+        )
+        options["dtype"] = own
     model = sd.load_diffusion_model_state_dict(
-        state,
-        model_options={"custom_operations": _operations(state, device)},
-        metadata=dict(head.metadata),
-        disable_dynamic=True,
+        state, model_options=options, metadata=dict(head.metadata), disable_dynamic=True
     )
     if model is None:
         raise ValueError(f"{path.name} is no diffusion model that ComfyUI knows")
+    if made:  # renamed and rebuilt by ComfyUI on their way
+        del model, state
+        return load(path, in_full(speed, f"{len(made)} weights found no layer"))
     model.cached_patcher_init = (load, (path, speed))
     model.patch_model(device_to=device)  # where it lies already, as ComfyUI's accounts now know
-    return prepared(model, speed)
+    return prepared(model, speed, path)
+
+
+def in_full(speed: Speed, reason: str) -> Speed:
+    """The speed for a model that cannot be computed in 8 bits; told in the log."""
+    if speed is not Speed.FP8:
+        return speed
+    LOGGER.warning("no fp8, but compiled as it is: %s", reason)
+    return Speed.COMPILED
 
 
 def _fits(head: weight_file.Header, free: int) -> bool:
@@ -99,26 +127,40 @@ def _fits(head: weight_file.Header, free: int) -> bool:
     )
 
 
-def _operations(state: dict[str, torch.Tensor], device: torch.device) -> Any:
-    """ComfyUI's layers for this card: with casts where it cannot compute in the weights' type."""
+def _operations(
+    state: dict[str, torch.Tensor], device: torch.device
+) -> tuple[torch.dtype | None, Any]:
+    """The type that weights are kept in, if it is known, and ComfyUI's layers for this card: with
+    casts where it cannot compute in that type."""
     ops, management = import_module("comfy.ops"), import_module("comfy.model_management")
     config = import_module("comfy.model_detection").model_config_from_unet(state, "")
     if config is None:
-        return ops.manual_cast
+        return None, ops.manual_cast
     kinds = list(config.supported_inference_dtypes)
     weights = import_module("comfy.utils").weight_dtype(state)
     own = management.unet_dtype(
         device=device, supported_dtypes=kinds, weight_dtype=weights, model_params=0
     )
     cast = management.unet_manual_cast(own, device, kinds)
-    return taking_weights_over(ops.disable_weight_init if cast is None else ops.manual_cast)
+    return own, taking_weights_over(ops.disable_weight_init if cast is None else ops.manual_cast)
 
 
-def prepared(model: Any, speed: Speed) -> Any:
-    """The model with LoRAs merged where it lies, and its blocks compiled."""
-    kinds = import_module("comfy.patcher_extension").WrappersMP
-    management = import_module("comfy.model_management")
-    utils = import_module("comfy.utils")
+def prepared(model: Any, speed: Speed, path: Path | None = None) -> Any:
+    """The model with LoRAs merged where it lies, and its blocks compiled. `path` is where the
+    originals of weights in 8 bits are."""
+    extension = import_module("comfy.patcher_extension")
+    kinds, callbacks = extension.WrappersMP, extension.CallbacksMP
+    merged = MergedLoras(_originals(model, path))
+    model.weight_inplace_update = True  # also where ComfyUI merges: addresses stay
+    model.set_attachments(MERGED, merged)
+    model.add_wrapper_with_key(kinds.PREPARE_SAMPLING, KEY, with_loras_merged)
+    model.add_callback_with_key(callbacks.ON_DETACH, KEY, lambda *_: merged.restore())
+    model.add_wrapper_with_key(kinds.APPLY_MODEL, KEY, _sampled(model, speed))
+    return model
+
+
+def _originals(model: Any, path: Path | None) -> Originals:
+    management, utils = import_module("comfy.model_management"), import_module("comfy.utils")
     device = model.load_device
 
     def weight_of(key: str) -> torch.Tensor:
@@ -128,22 +170,28 @@ def prepared(model: Any, speed: Speed) -> Any:
     def room() -> int:
         return int(management.get_free_memory(device)) - ROOM_BYTES
 
-    merged = MergedLoras(weight_of, room)
-    model.weight_inplace_update = True  # also where ComfyUI merges: addresses stay
-    model.set_attachments(MERGED, merged)
-    model.add_wrapper_with_key(kinds.PREPARE_SAMPLING, KEY, with_loras_merged)
-    callbacks = import_module("comfy.patcher_extension").CallbacksMP
-    model.add_callback_with_key(callbacks.ON_DETACH, KEY, lambda *_: merged.restore())
-    sample = CompiledBlocks(model.model, is_idle=_nothing_waits).sample
-    model.add_wrapper_with_key(
-        kinds.APPLY_MODEL, KEY, sample if speed is Speed.COMPILED else as_it_is
-    )
-    return model
+    in_place = InPlace(weight_of, room)
+    scaled: dict[str, ScaledLayer] = {
+        f"{name}.weight": layer
+        for name, layer in model.model.named_modules()
+        if getattr(layer, "source", None) is not None
+    }
+    return in_place if path is None or not scaled else OfFile(path, scaled, in_place, room)
+
+
+def _sampled(model: Any, speed: Speed) -> Callable[..., Any]:
+    """The wrapper of APPLY_MODEL that makes the steps."""
+    if speed is Speed.EAGER:
+        return as_it_is
+    blocks = CompiledBlocks(model.model, is_idle=_nothing_waits)
+    if speed is Speed.FP8:
+        blocks.eager, blocks.compiled = Steps.FP8_EAGER, Steps.FP8
+    return blocks.sample
 
 
 def as_it_is(executor: Any, *arguments: Any, **options: Any) -> Any:
     """A wrapper of APPLY_MODEL: a step by ComfyUI's own arithmetic."""
-    SAMPLED.note(Speed.EAGER)
+    SAMPLED.note(Steps.EAGER)
     return executor(*arguments, **options)
 
 

@@ -1,8 +1,12 @@
-"""ComfyUI's layers, whose weights may stay where they were read to."""
+"""ComfyUI's layers, whose weights may stay where they were read to, or lie there in 8 bits."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch.nn.functional import linear
+
+from .scaled_fp8 import Scaled, in_full, product, rounded
 
 
 def taking_weights_over(base: Any) -> Any:
@@ -23,3 +27,71 @@ def taking_weights_over(base: Any) -> Any:
 
 def same_kind(own: torch.Tensor, given: torch.Tensor) -> bool:
     return bool(own.shape == given.shape and own.dtype == given.dtype)
+
+
+def with_scales(base: Any, made: dict[int, Scaled], original: Callable[[str], torch.Tensor]) -> Any:
+    """The same, where a Linear that is given one of the weights of `made` (by address) computes
+    with it in 8 bits, and takes it out of `made`. `original` reads one from the file."""
+    operations: Any = taking_weights_over(base)
+
+    class Linear(operations.Linear):  # type: ignore[misc]
+        weight: Any
+        source: str | None = None
+        """The name of its original in the file, where it is in 8 bits."""
+
+        def _load_from_state_dict(self, state: Any, prefix: str, *others: Any) -> None:
+            given = state.get(prefix + "weight")
+            found = None if given is None else made.get(given.data_ptr())
+            if found is not None and self.weight.shape == found.weight.shape:
+                del made[found.weight.data_ptr()]
+                self.source = found.name
+                self.weight = torch.nn.Parameter(found.weight, requires_grad=False)
+                self.register_buffer("scale", found.scale, persistent=False)
+            super()._load_from_state_dict(state, prefix, *others)
+
+        def forward(self, x: torch.Tensor, *others: Any, **named: Any) -> Any:
+            if self.source is None:
+                return super().forward(x, *others, **named)
+            if self.weight.device == x.device and not getattr(self, "weight_function", ()):
+                return product(x, self.weight, self.scale, self.bias)
+            return self._moved(x)
+
+        def _moved(self, x: torch.Tensor) -> torch.Tensor:
+            """Where ComfyUI had no room for this layer on the card, or patches it as it goes."""
+            weight = in_full(self.weight.to(x.device), self.scale.to(x.device), x.dtype)
+            for function in getattr(self, "weight_function", ()):
+                weight = function(weight)
+            bias = None if self.bias is None else self.bias.to(x.device, x.dtype)
+            for function in getattr(self, "bias_function", ()):
+                bias = function(bias)
+            return linear(x, weight, bias)
+
+        def convert_weight(self, weight: torch.Tensor, **_: Any) -> torch.Tensor:
+            """What ComfyUI patches: rounded twice, most of a usual LoRA would be lost."""
+            if self.source is None:
+                return weight
+            return original(self.source).to(weight.device, weight.dtype)
+
+        def set_weight(
+            self,
+            weight: torch.Tensor,
+            *,
+            inplace_update: bool = False,
+            return_weight: bool = False,
+            **_: Any,
+        ) -> torch.Tensor | None:
+            """What ComfyUI patched, in this layer's own type."""
+            own = (
+                weight.to(self.weight.dtype)
+                if self.source is None
+                else rounded(weight, self.scale.to(weight.device))
+            )
+            if return_weight:
+                return own
+            if inplace_update:
+                self.weight.data.copy_(own)
+            else:
+                self.weight = torch.nn.Parameter(own, requires_grad=False)
+            return None
+
+    return type("Operations", (operations,), {"Linear": Linear})

@@ -11,21 +11,33 @@ class Speed(StrEnum):
     EAGER = "eager"
     """ComfyUI's own arithmetic, on a model that stays where it was read to."""
     COMPILED = "compiled"
+    FP8 = "fp8"
+    """Blocks in 8 bits, and compiled."""
+
+
+class Steps(StrEnum):
+    """How steps were computed."""
+
+    EAGER = "eager"
+    COMPILED = "compiled"
+    FP8_EAGER = "fp8-eager"
+    """In 8 bits, before blocks were compiled."""
+    FP8 = "fp8"
 
 
 class Sampled:
     """ComfyUI runs one prompt after the other."""
 
     def __init__(self) -> None:
-        self._steps: dict[Speed, int] = {}
+        self._steps: dict[Steps, int] = {}
 
-    def note(self, speed: Speed) -> None:
-        self._steps[speed] = self._steps.get(speed, 0) + 1
+    def note(self, steps: Steps) -> None:
+        self._steps[steps] = self._steps.get(steps, 0) + 1
 
     def take(self) -> dict[str, int]:
-        """Steps by speed since it was last asked."""
-        steps, self._steps = self._steps, {}
-        return {speed.value: count for speed, count in steps.items()}
+        """Steps by how they were computed, since it was last asked."""
+        taken, self._steps = self._steps, {}
+        return {steps.value: count for steps, count in taken.items()}
 
 
 SAMPLED = Sampled()

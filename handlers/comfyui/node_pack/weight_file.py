@@ -7,7 +7,7 @@ in 1.2 s, where mapping the file and moving the model took 4.7 to 7.4.
 import json
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -98,9 +98,14 @@ def _entry(name: str, told: Mapping[str, Any], base: int) -> Entry:
     return Entry(name, dtype, shape, base + start, end - start)
 
 
-def read(path: Path, device: torch.device) -> dict[str, torch.Tensor]:
-    """Every tensor, on `device`, by name. Raises OSError, and ValueError as header() does."""
+def read(
+    path: Path, device: torch.device, names: Collection[str] | None = None
+) -> dict[str, torch.Tensor]:
+    """Every tensor, or those named, on `device`, by name. Raises OSError, and ValueError as
+    header() does."""
     entries = header(path).entries
+    if names is not None:
+        entries = tuple(entry for entry in entries if entry.name in names)
     flat = {
         entry.name: torch.empty(entry.size, dtype=torch.uint8, device=device) for entry in entries
     }

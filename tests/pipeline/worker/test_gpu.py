@@ -29,6 +29,7 @@ def test_without_a_driver_there_is_no_gpu() -> None:
         ("measured", "A10", "stock"),
         ("compiled", "A10", "compiled"),
         ("stock", "H200", "stock"),
+        ("fp8", "L40S", "fp8"),
     ],
 )
 def test_a_route_is_sampled_as_it_says_or_as_was_measured_on_the_card(

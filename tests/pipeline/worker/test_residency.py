@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.tables import load_models
-from pipeline.worker.residency import Residency, beside, capacity, choose
+from pipeline.worker.residency import Residency, beside, capacity, choose, shares
 from tests.workflows.test_loaders import FLUX, flux_graph
 from workflows.graph import Graph
 from workflows.loaders import Loader, loaders
@@ -152,3 +152,14 @@ def test_a_kept_loader_is_named_as_the_route_s_own_graphs_name_it() -> None:
 
     assert node["class_type"] == "RylaLoadDiffusionModel"
     assert node["inputs"] == {"unet_name": "a", "speed": "compiled"}
+
+
+def test_flux_in_eight_bits_leaves_room_for_what_would_not_fit_beside_it() -> None:
+    sizes = {"flux": 23_800_000_000, "sdxl": 11_100_000_000}
+    kept = {}
+    for speed in (Speed.COMPILED, Speed.FP8):
+        residency = Residency(sizes, 30_000_000_000, shares(speed))
+        residency.choose(graph("sdxl"))
+        kept[speed] = files_beside(residency, graph("flux"))
+
+    assert kept == {Speed.COMPILED: [], Speed.FP8: ["sdxl"]}

@@ -11,7 +11,7 @@ from handlers.comfyui.node_pack.compiled_blocks import (  # noqa: E402
     CompiledBlocks,
     by_inductor,
 )
-from handlers.comfyui.node_pack.sampled import SAMPLED  # noqa: E402
+from handlers.comfyui.node_pack.sampled import SAMPLED, Steps  # noqa: E402
 
 pytestmark = pytest.mark.nodes
 
@@ -106,6 +106,14 @@ def test_the_first_step_is_made_as_ever_and_further_ones_once_compiled() -> None
     assert made_by(lambda: step(blocks)) == ["eager"]
     settle()
     assert made_by(lambda: step(blocks)) == ["compiled"]
+
+
+def test_steps_in_eight_bits_are_told_as_such_before_and_after() -> None:
+    blocks = CompiledBlocks(Model(), Compiled, eager=Steps.FP8_EAGER, compiled=Steps.FP8)
+
+    assert made_by(lambda: step(blocks)) == ["fp8-eager"]
+    settle()
+    assert made_by(lambda: step(blocks)) == ["fp8"]
 
 
 def test_no_step_waits_while_something_else_does() -> None:

@@ -13,6 +13,7 @@ from handlers.comfyui.node_pack.merged_loras import (  # noqa: E402
     MergedLoras,
     factors,
 )
+from handlers.comfyui.node_pack.originals import InPlace  # noqa: E402
 
 pytestmark = pytest.mark.nodes
 ROOM = 1 << 30
@@ -46,7 +47,7 @@ B = lora("bea", ["b.weight", "c.weight"], strength=0.7)
 
 
 def merging(held: dict[str, Any], room: Callable[[], int] = lambda: ROOM) -> MergedLoras:
-    return MergedLoras(held.__getitem__, room)
+    return MergedLoras(InPlace(held.__getitem__, room))
 
 
 def with_lora(weight: Any, given: Lora, key: str) -> Any:
