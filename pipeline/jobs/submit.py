@@ -10,6 +10,7 @@ from typing import Any
 
 from config.errors import BadManifest, IdConflict
 from handlers.kinds.registry import KINDS
+from pipeline.contract import tombstone
 from pipeline.contract.document import canonical, read_document
 from pipeline.contract.keys import DEFAULT_PRIORITY, check_id, inbox_key, is_name, manifest_key
 from pipeline.contract.manifest import Manifest, parse_manifest
@@ -181,6 +182,13 @@ def submit(store: SafeStore, job: Prepared) -> Receipt:
 def _adopted(store: SafeStore, job: Prepared) -> bool:
     """Whether this very manifest was taken before."""
     there = store.get(manifest_key(job.id))
+    if there is not None and there.body == tombstone.MANIFEST:
+        raise IdConflict(
+            f"the id {job.id} was used by a job that is forgotten",
+            field="id",
+            value=job.id,
+            hint="Send it under another id.",
+        )
     if there is not None and there.body != job.body:
         raise _conflict(job)
     return there is not None

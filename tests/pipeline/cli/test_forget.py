@@ -38,6 +38,7 @@ def test_a_job_is_shown_and_forgotten_and_its_id_stays_used(
     again = ryla("submit", manifest, "--json")
     assert again.code == 1
     assert again.error["code"] == "id_conflict"
+    assert "forgotten" in again.error["message"]
     assert ryla("cancel", "a", "--json").error["code"] == "already_finished"
 
 
