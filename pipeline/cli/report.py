@@ -6,9 +6,12 @@ from typing import Annotated
 
 import typer
 
+from config.settings import Settings
+from config.tables import RouteTable, load_gpus, load_routes
 from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.report.formats import figure, percent, usd
+from pipeline.report.idle import idle_windows
 from pipeline.report.modal_bill import Billing, beside
 from pipeline.report.money import By
 from pipeline.report.page import shortened, write_page
@@ -56,7 +59,7 @@ def register(app: typer.Typer) -> None:
         until = store.now()
         begin = since_when(since, until)
         reading = ResultsReader(store, begin)
-        totals = sum_results(reading)
+        totals = sum_results(reading, idle_windows(_routes(settings)))
         billing = (
             beside(totals.real.ledger, begin, until, settings.modal_app, os.environ)
             if modal
@@ -69,6 +72,10 @@ def register(app: typer.Typer) -> None:
             output.print_json(report.document())
         else:
             _print(report, page)
+
+
+def _routes(settings: Settings) -> RouteTable:
+    return load_routes(settings.routes_file, gpus=load_gpus(settings.gpus_file))
 
 
 def _print(report: Report, page: Path | None) -> None:
@@ -106,6 +113,7 @@ def _print_money(account: Account, dimension: By) -> None:
         ">cold",
         ">lost",
         ">in all",
+        ">idle",
     )
     rows = [
         (
@@ -117,6 +125,7 @@ def _print_money(account: Account, dimension: By) -> None:
             percent(money.cold_share),
             usd(money.lost_usd),
             usd(money.total_usd),
+            usd(money.idle_usd),
         )
         for name, money in shortened(account.ledger.rows(dimension))
     ]
@@ -139,7 +148,8 @@ def _notes(report: Report) -> list[str]:
         "Faces": f"no match, and not in the share: {', '.join(faces)}"
         if tally.faces.without_baseline or tally.faces.unmeasured
         else "",
-        "All in": f"{usd(report.totals.all_in_usd)} a picture, with failed jobs and lost attempts"
+        "All in": f"{usd(report.totals.all_in_usd)} a picture, with failed jobs and lost attempts;"
+        f" {usd(report.totals.with_idle_usd)} with the idle windows that are expected"
         if report.totals.all_in_usd
         else "",
         "Lost": f"an upper bound of {total.upper_bounds} jobs: until their attempts were given up"

@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
 from pipeline.contract.result import Result, Status
+from pipeline.report.idle import IdleShares
 
 NOBODY = "(none)"
 """Of a job that names no tenant or kind, or that reached no GPU."""
@@ -34,6 +35,8 @@ class Money:
     """The share of `usd` that paid for cold starts."""
     lost_usd: float = 0.0
     """Of attempts that were lost or failed before those."""
+    idle_usd: float = 0.0
+    """The share of idle windows that is expected beside all that (pipeline.report.idle)."""
     upper_bounds: int = 0
     """Jobs whose lost attempts are counted until they were given up, not until they died."""
     ends: Counter[Status] = field(default_factory=Counter)
@@ -76,6 +79,7 @@ class Money:
             "cold_usd": round(self.cold_usd, 6),
             "cold_share": None if self.cold_share is None else round(self.cold_share, 4),
             "lost_usd": round(self.lost_usd, 6),
+            "idle_usd": round(self.idle_usd, 6),
             "upper_bounds": self.upper_bounds,
             "total_usd": round(self.total_usd, 6),
         }
@@ -87,15 +91,23 @@ class Ledger:
 
     total: Money = field(default_factory=Money)
     by: Mapping[By, dict[str, Money]] = field(default_factory=lambda: {each: {} for each in By})
+    """Without idle windows, whose shares are known at the end."""
+    idle: IdleShares = field(default_factory=IdleShares)
 
     def add(self, result: Result) -> None:
         self.total.add(result)
-        for dimension, name in _names(result).items():
+        names = _names(result)
+        self.idle.add(result, names.items())
+        self.total.idle_usd = self.idle.total_usd
+        for dimension, name in names.items():
             self.by[dimension].setdefault(name, Money()).add(result)
 
     def rows(self, dimension: By) -> list[tuple[str, Money]]:
         """Days in order, everything else by what it cost."""
-        rows = self.by[dimension].items()
+        rows = [
+            (name, replace(money, idle_usd=self.idle.usd(dimension, name)))
+            for name, money in self.by[dimension].items()
+        ]
         if dimension is By.DAY:
             return sorted(rows)
         return sorted(rows, key=lambda row: (-row[1].total_usd, -row[1].jobs, row[0]))

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from pipeline.contract.result import Result
+from pipeline.report.idle import NO_WINDOWS, IdleShares, IdleWindows
 from pipeline.report.modal_bill import Billing
 from pipeline.report.money import Ledger
 from pipeline.report.results_reader import ResultsReader
@@ -46,6 +47,14 @@ class Totals:
         total = self.real.ledger.total
         return total.total_usd / total.pictures if total.pictures and total.total_usd else None
 
+    @property
+    def with_idle_usd(self) -> float | None:
+        """The same with the idle windows that are expected beside it."""
+        total = self.real.ledger.total
+        if self.all_in_usd is None:
+            return None
+        return (total.total_usd + total.idle_usd) / total.pictures
+
 
 @dataclass(frozen=True)
 class Report:
@@ -66,6 +75,7 @@ class Report:
             "until": self.until.isoformat(),
             **self.totals.real.document(),
             "all_in_usd_a_picture": self.totals.all_in_usd,
+            "with_idle_usd_a_picture": self.totals.with_idle_usd,
             "standin": self.totals.standin.document() if self.totals.standin.jobs else None,
             "read": {
                 "objects": self.reading.objects,
@@ -77,8 +87,9 @@ class Report:
         }
 
 
-def sum_results(results: Iterable[Result]) -> Totals:
-    totals = Totals()
+def sum_results(results: Iterable[Result], windows: IdleWindows = NO_WINDOWS) -> Totals:
+    """`windows` are those of the routes' workers; without them nothing is said of idle time."""
+    totals = Totals(real=Account(ledger=Ledger(idle=IdleShares(windows))))
     for result in results:
         engine = result.provenance.engine if result.provenance else None
         (totals.standin if engine == STANDIN else totals.real).add(result)
