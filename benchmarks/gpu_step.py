@@ -109,6 +109,9 @@ def measured(model: Any, setting: Setting, right: Any) -> dict[str, Any]:
     run()
     compiled(setting.wait_s)
     warm_up = time.perf_counter() - began
+    began = time.perf_counter()
+    run()
+    first = time.perf_counter() - began
     SAMPLED.take()
     out = [run() for _ in range(3)][-1].float()
     times = []
@@ -121,6 +124,7 @@ def measured(model: Any, setting: Setting, right: Any) -> dict[str, Any]:
         "ms_least_and_most": [1e3 * min(times), 1e3 * max(times)],
         "error": float((out - right).norm() / right.norm()),
         "warm_up_s": warm_up,
+        "first_step_after_s": first,
         "sampled": SAMPLED.take(),
     }
 

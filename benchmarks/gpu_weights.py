@@ -9,7 +9,7 @@ import math
 import struct
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import FileIO
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -76,8 +76,11 @@ def _z_image() -> Mapping[str, MadeUp]:
 
 
 def _micro() -> Mapping[str, MadeUp]:
+    sizes = replace(flux.MICRO, doubles=3, singles=3)
     return {
-        "diffusion_models/flux1-dev.safetensors": MadeUp(flux.flux(guidance=True), bfloat16=True)
+        "diffusion_models/flux1-dev.safetensors": MadeUp(
+            flux.flux(guidance=True, sizes=sizes), bfloat16=True
+        )
     }
 
 

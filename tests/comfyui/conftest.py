@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -138,14 +138,16 @@ def _standin(folder: Path, files: set[str]) -> Iterator[str]:
         yield url
 
 
-def own_nodes(work_dir: Path, *, with_pack: bool = True) -> Path:
+def own_nodes(
+    work_dir: Path, *, with_pack: bool = True, models: Mapping[str, Sequence[Path]] | None = None
+) -> Path:
     """A file of model paths that has ComfyUI load the nodes that tests look with, and our node pack
-    as a worker does."""
+    as a worker does. `models` are further folders."""
     nodes = link_nodes(work_dir, node_pack_folder()) if with_pack else work_dir / "custom_nodes"
     nodes.mkdir(exist_ok=True)
     for node in (CONTROL_IMAGE, FUNCTION_TABLE):
         shutil.copy(node, nodes)
-    return write_paths(work_dir, {"custom_nodes": [nodes.absolute()]})
+    return write_paths(work_dir, {"custom_nodes": [nodes.absolute()], **(models or {})})
 
 
 @contextmanager

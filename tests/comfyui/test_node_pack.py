@@ -3,6 +3,7 @@ pixels, nothing replaced, and weights that stay."""
 
 import json
 import os
+import struct
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ from types import ModuleType
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -30,6 +32,7 @@ from workflows.node_pack import Attention, Speed
 pytestmark = pytest.mark.xdist_group("faces")
 
 COMFYUI_DIR = os.environ.get("RYLA_COMFYUI_DIR")
+BFLOAT16 = "micro-flux-in-bfloat16.safetensors"
 FLUX = {role: weight.file for role, weight in MODELS.weights("flux-dev").items()}
 SIZES = {weight.file: 1 for weight in MODELS.weights_by_name.values()}
 FLAGS = {"of a route": worker_flags(), "as it chooses": comfyui_flags()}
@@ -58,13 +61,30 @@ def started(folder: Path, *, with_pack: bool = True, flags: Sequence[str] = ()) 
         environ=os.environ,
         python=os.environ.get("RYLA_COMFYUI_PYTHON", sys.executable),
         flags=flags or worker_flags(),
-        extra_model_paths=own_nodes(folder, with_pack=with_pack),
+        extra_model_paths=own_nodes(
+            folder, with_pack=with_pack, models={"diffusion_models": [folder / "bfloat16"]}
+        ),
+    )
+    in_bfloat16(
+        Path(str(COMFYUI_DIR)) / "models/diffusion_models" / FLUX["unet"],
+        folder / "bfloat16" / BFLOAT16,
     )
     process.start()
     try:
         yield Worker(Server("comfyui", process.url, FLUX, ""), process.output_folder)
     finally:
         process.stop()
+
+
+def in_bfloat16(source: Path, target: Path) -> None:
+    """A safetensors file of halves written again."""
+    body = source.read_bytes()
+    (length,) = struct.unpack("<Q", body[:8])
+    header = body[8 : 8 + length].replace(b'"F16"', b'"BF16"')
+    values = np.frombuffer(body[8 + length :], np.float16).astype(np.float32)
+    target.parent.mkdir(exist_ok=True)
+    cut = (values.view(np.uint32) >> 16).astype(np.uint16)
+    target.write_bytes(struct.pack("<Q", len(header)) + header + cut.tobytes())
 
 
 @pytest.fixture(scope="module", params=[pytest.param("comfyui", marks=on_comfyui)])
@@ -147,6 +167,31 @@ def test_pictures_go_on_while_blocks_are_compiled_and_are_the_same_but_for_round
     assert max(apart) <= 3
 
 
+def test_in_eight_bits_pictures_are_close_and_a_lora_leaves_no_trace(worker: Worker) -> None:
+    def made(speed: str, strength: float) -> tuple[bytes, dict[str, int]]:
+        graph = with_own_nodes(flux_graph(worker.server, seed=7))
+        graph["1"]["inputs"] = {"unet_name": BFLOAT16, "speed": speed}
+        graph["lora"]["inputs"]["strength_model"] = strength
+        if strength == 0:
+            graph["options"]["inputs"]["model"] = ["1", 0]
+        with ComfyClient(worker.server.url, output_folder=worker.output_folder) as client:
+            done = client.run(graph, prompt_id=str(uuid4()), deadline_s=60)
+        (pixels,) = [file.pixels for file in done.files if file.node == "bare"]
+        assert pixels is not None
+        return pixels.rgb, dict(pixels.sampled)
+
+    exact, sampled = made("eager", 0)
+    assert set(sampled) == {"eager"}
+    close, sampled = made("fp8", 0)
+    assert set(sampled) <= {"fp8-eager", "fp8"}
+    apart = [abs(a - b) for a, b in zip(exact, close, strict=True)]
+    assert 0 < sum(apart) / len(apart) < 3
+
+    with_lora, _ = made("fp8", 1)
+    assert with_lora != close
+    assert made("fp8", 0)[0] == close
+
+
 @pytest.mark.parametrize("flags", [pytest.param(each, marks=on_comfyui) for each in FLAGS])
 def test_two_kinds_in_turn_load_nothing_again(flags: str, tmp_path: Path, packs: Path) -> None:
     with started(tmp_path, flags=FLAGS[flags]) as worker:
@@ -199,6 +244,7 @@ def with_own_nodes(graph: Graph) -> Graph:
     lora = {"model": ["1", 0], "lora_name": CASES["flux-lora"].lora, "strength_model": 1.0}
     graph["lora"] = {"class_type": "RylaLora", "inputs": lora}
     options = {"model": ["lora", 0], "attention": "torch", "sigmas_on_processor": True}
+    options["recorded"] = False
     graph["options"] = {"class_type": "RylaModelOptions", "inputs": options}
     graph["9"]["inputs"]["model"] = ["options", 0]
     bare = {"images": ["10", 0], "filename_prefix": "ryla/bare"}

@@ -92,21 +92,21 @@ def load(path: Path, speed: Speed, *, disable_dynamic: bool = True) -> Any:  # n
     state = weight_file.read(path, device)
     own, operations = _operations(state, device)
     options = {"custom_operations": operations}
-    made: dict[int, scaled_fp8.Scaled] = {}
+    names: frozenset[str] = frozenset()
     if speed is Speed.FP8:
-        made = scaled_fp8.scaled(state)
-        options["custom_operations"] = with_scales(
-            operations, made, lambda name: weight_file.read(path, device, {name})[name]
+        names = scaled_fp8.put_in_eight_bits(
+            state, lambda name: weight_file.read(path, device, {name})[name]
         )
-        options["dtype"] = own
+        options = {"custom_operations": with_scales(operations), "dtype": own}
     model = sd.load_diffusion_model_state_dict(
         state, model_options=options, metadata=dict(head.metadata), disable_dynamic=True
     )
     if model is None:
         raise ValueError(f"{path.name} is no diffusion model that ComfyUI knows")
-    if made:  # renamed and rebuilt by ComfyUI on their way
+    lost = names - {layer.source for layer in scaled_layers(model).values()}
+    if lost:  # rebuilt by ComfyUI on their way
         del model, state
-        return load(path, in_full(speed, f"{len(made)} weights found no layer"))
+        return load(path, in_full(speed, f"{len(lost)} weights found no layer"))
     model.cached_patcher_init = (load, (path, speed))
     model.patch_model(device_to=device)  # where it lies already, as ComfyUI's accounts now know
     return prepared(model, speed, path)
@@ -171,12 +171,17 @@ def _originals(model: Any, path: Path | None) -> Originals:
         return int(management.get_free_memory(device)) - ROOM_BYTES
 
     in_place = InPlace(weight_of, room)
-    scaled: dict[str, ScaledLayer] = {
+    scaled = scaled_layers(model)
+    return in_place if path is None or not scaled else OfFile(path, scaled, in_place, room)
+
+
+def scaled_layers(model: Any) -> dict[str, ScaledLayer]:
+    """The layers in 8 bits, by the keys of their weights."""
+    return {
         f"{name}.weight": layer
         for name, layer in model.model.named_modules()
         if getattr(layer, "source", None) is not None
     }
-    return in_place if path is None or not scaled else OfFile(path, scaled, in_place, room)
 
 
 def _sampled(model: Any, speed: Speed) -> Callable[..., Any]:

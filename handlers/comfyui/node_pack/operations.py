@@ -1,14 +1,15 @@
 """ComfyUI's layers, whose weights may stay where they were read to, or lie there in 8 bits."""
 
-from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
 from torch.nn.functional import linear
 
-from .scaled_fp8 import Scaled, in_full, product, rounded
+from .scaled_fp8 import DTYPE, NOTE, Scaled, in_full, product, rounded
 
 
+@cache  # what is compiled for a model holds for the next one of the same classes
 def taking_weights_over(base: Any) -> Any:
     """`base`, one of ComfyUI's sets of layers, with a Linear that takes tensors of its own shape
     and type from a state dict as they are, on whichever device. ComfyUI would copy them to main
@@ -29,28 +30,29 @@ def same_kind(own: torch.Tensor, given: torch.Tensor) -> bool:
     return bool(own.shape == given.shape and own.dtype == given.dtype)
 
 
-def with_scales(base: Any, made: dict[int, Scaled], original: Callable[[str], torch.Tensor]) -> Any:
-    """The same, where a Linear that is given one of the weights of `made` (by address) computes
-    with it in 8 bits, and takes it out of `made`. `original` reads one from the file."""
+@cache
+def with_scales(base: Any) -> Any:
+    """The same, where a Linear that is given a weight in 8 bits computes with it."""
     operations: Any = taking_weights_over(base)
 
     class Linear(operations.Linear):  # type: ignore[misc]
         weight: Any
+        original: Any
         source: str | None = None
-        """The name of its original in the file, where it is in 8 bits."""
+        """The name of its original in the file, where it is in 8 bits. A forward does not look at
+        it: what it looked at would have to be equal for layers to share what was compiled."""
 
         def _load_from_state_dict(self, state: Any, prefix: str, *others: Any) -> None:
             given = state.get(prefix + "weight")
-            found = None if given is None else made.get(given.data_ptr())
-            if found is not None and self.weight.shape == found.weight.shape:
-                del made[found.weight.data_ptr()]
-                self.source = found.name
-                self.weight = torch.nn.Parameter(found.weight, requires_grad=False)
+            found: Scaled | None = getattr(given, NOTE, None)
+            if found is not None and self.weight.shape == given.shape:
+                self.source, self.original = found.name, found.original
+                self.weight = torch.nn.Parameter(given, requires_grad=False)
                 self.register_buffer("scale", found.scale, persistent=False)
             super()._load_from_state_dict(state, prefix, *others)
 
         def forward(self, x: torch.Tensor, *others: Any, **named: Any) -> Any:
-            if self.source is None:
+            if self.weight.dtype is not DTYPE:
                 return super().forward(x, *others, **named)
             if self.weight.device == x.device and not getattr(self, "weight_function", ()):
                 return product(x, self.weight, self.scale, self.bias)
@@ -70,7 +72,7 @@ def with_scales(base: Any, made: dict[int, Scaled], original: Callable[[str], to
             """What ComfyUI patches: rounded twice, most of a usual LoRA would be lost."""
             if self.source is None:
                 return weight
-            return original(self.source).to(weight.device, weight.dtype)
+            return self.original().to(weight.device, weight.dtype)
 
         def set_weight(
             self,

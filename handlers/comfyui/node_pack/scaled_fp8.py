@@ -10,7 +10,9 @@ room under the scale that stands.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch.nn.functional import linear
@@ -36,11 +38,19 @@ KEEPS_ITS_TYPE = re.compile("mod|adaLN")
 
 @dataclass(frozen=True)
 class Scaled:
-    """A weight in 8 bits: (out, in), its scale (out, 1) in 32 bits, and its name in the file."""
+    """Of a weight in 8 bits, (out, in)."""
 
     name: str
-    weight: torch.Tensor
+    """Of its original in the file."""
     scale: torch.Tensor
+    """(out, 1), in 32 bits."""
+    original: Callable[[], torch.Tensor]
+    """Reads it."""
+
+
+NOTE = "ryla_scaled"
+"""Attribute of a weight's tensor: its Scaled, on the way through ComfyUI, which gives tensors other
+names."""
 
 
 def has_units(device: torch.device) -> bool:
@@ -63,17 +73,19 @@ def is_scaled(name: str, shape: tuple[int, ...], dtype: torch.dtype) -> bool:
     )
 
 
-def scaled(state: dict[str, torch.Tensor]) -> dict[int, Scaled]:
+def put_in_eight_bits(
+    state: dict[str, torch.Tensor], read: Callable[[str], torch.Tensor]
+) -> frozenset[str]:
     """Puts weights of blocks in 8 bits into `state`, one after the other, so that no more than one
-    lies there twice. Scales by the addresses of the weights, since names are ComfyUI's to change.
-    """
-    made = {}
-    for name, weight in state.items():
-        if is_scaled(name, tuple(weight.shape), weight.dtype):
-            scale = scale_of(weight)
-            state[name] = rounded(weight, scale)
-            made[state[name].data_ptr()] = Scaled(name, state[name], scale)
-    return made
+    lies there twice. Returns their names; `read` reads an original by its name."""
+    names = frozenset(
+        name for name, each in state.items() if is_scaled(name, tuple(each.shape), each.dtype)
+    )
+    for name in names:
+        scale = scale_of(state[name])
+        state[name] = rounded(state[name], scale)
+        setattr(state[name], NOTE, Scaled(name, scale, partial(read, name)))
+    return names
 
 
 def scale_of(weight: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ from handlers.comfyui.node_pack.operations import (  # noqa: E402
     taking_weights_over,
     with_scales,
 )
-from handlers.comfyui.node_pack.scaled_fp8 import in_full, scaled  # noqa: E402
+from handlers.comfyui.node_pack.scaled_fp8 import in_full, put_in_eight_bits  # noqa: E402
 
 pytestmark = pytest.mark.nodes
 
@@ -62,15 +62,25 @@ def small(dtype: Any = torch.bfloat16, bias: bool = True) -> tuple[Any, Any]:
     """A layer in 8 bits, and its original."""
     state = {NAME: torch.randn(32, 16, generator=torch.Generator().manual_seed(1)).bfloat16()}
     original = state[NAME]
-    made = scaled(state)
-    layer = with_scales(Stock, made, {NAME: original}.__getitem__).Linear(
-        16, 32, dtype=dtype, bias=bias
-    )
+    put_in_eight_bits(state, {NAME: original}.__getitem__)
+    layer = with_scales(Stock).Linear(16, 32, dtype=dtype, bias=bias)
     biases = {"bias": torch.ones(32, dtype=dtype)} if bias else {}
     layer.load_state_dict({"weight": state[NAME], **biases})
-    assert made == {}
+    assert layer.source == NAME
     assert layer.weight.data_ptr() == state[NAME].data_ptr()
     return layer, original
+
+
+def model() -> Any:
+    """Three blocks of two layers in 8 bits."""
+    names = [f"layers.{block}.{layer}.weight" for block in range(3) for layer in range(2)]
+    state = {name: torch.randn(32, 32).bfloat16() for name in names}
+    put_in_eight_bits(state, state.__getitem__)
+    layers = [with_scales(Stock).Linear(32, 32, bias=False, dtype=torch.bfloat16) for _ in names]
+    blocks = [torch.nn.Sequential(*layers[at : at + 2]) for at in range(0, len(layers), 2)]
+    made = torch.nn.ModuleDict({"layers": torch.nn.ModuleList(blocks)})
+    made.load_state_dict(state)
+    return made
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
@@ -88,7 +98,7 @@ def test_a_layer_in_eight_bits_computes_next_to_the_same(dtype: Any, bias: bool)
 
 
 def test_a_layer_that_was_given_its_weight_in_full_is_as_ever() -> None:
-    linear = with_scales(Stock, {}, lambda _: None).Linear(4, 3)
+    linear = with_scales(Stock).Linear(4, 3)
     linear.load_state_dict({"weight": torch.randn(3, 4), "bias": torch.randn(3)})
     x = torch.randn(2, 4)
 
@@ -123,19 +133,18 @@ def test_comfyui_patches_from_the_original_and_gets_the_same_bytes_back() -> Non
     assert layer.set_weight(original, return_weight=True).dtype is torch.float8_e4m3fn
 
 
-def test_a_layer_in_eight_bits_is_compiled_whole_for_any_number_of_rows() -> None:
-    layer, _ = small()
+def test_blocks_in_eight_bits_share_one_graph_for_any_number_of_rows() -> None:
     graphs = []
 
     def noted(graph: Any, _: Any) -> Any:
         graphs.append(graph)
         return graph
 
-    compiled = torch.compile(layer, backend=noted, dynamic=True, fullgraph=True)
-
-    with torch.inference_mode():
-        for rows in (7, 9, 30):
-            x = torch.randn(2, rows, 16).bfloat16()
-            assert torch.equal(compiled(x), layer(x))
+    for own in [*model()["layers"], *model()["layers"]]:  # of a model that is loaded again too
+        compiled = torch.compile(own, backend=noted, dynamic=True, fullgraph=True)
+        with torch.inference_mode():
+            for rows in (7, 9, 30):
+                x = torch.randn(2, rows, 32).bfloat16()
+                assert torch.equal(compiled(x), own(x))
 
     assert len(graphs) == 1

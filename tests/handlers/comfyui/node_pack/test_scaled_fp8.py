@@ -6,13 +6,14 @@ torch = pytest.importorskip("torch", reason="`make nodes` brings it")
 
 from handlers.comfyui.node_pack.scaled_fp8 import (  # noqa: E402
     LARGEST,
+    NOTE,
     has_units,
     in_full,
     is_scaled,
     product,
+    put_in_eight_bits,
     rounded,
     scale_of,
-    scaled,
 )
 
 pytestmark = pytest.mark.nodes
@@ -107,18 +108,19 @@ def test_all_else_keeps_its_type(name: str, shape: tuple[int, ...], dtype: Any) 
     assert not is_scaled(name, shape, dtype)
 
 
-def test_a_state_is_put_into_eight_bits_and_scales_are_found_by_address() -> None:
-    state = {"layers.0.w.weight": drawn(32, 16), "img_in.weight": drawn(32, 16, seed=2)}
+def test_a_state_is_put_into_eight_bits_and_each_weight_knows_its_scale_and_original() -> None:
+    name = "layers.0.w.weight"
+    state = {name: drawn(32, 16), "img_in.weight": drawn(32, 16, seed=2)}
     before = dict(state)
 
-    (found,) = (made := scaled(state)).values()
+    assert put_in_eight_bits(state, before.__getitem__) == {name}
 
+    told = getattr(state[name], NOTE)
     assert state["img_in.weight"] is before["img_in.weight"]
-    assert made[state["layers.0.w.weight"].data_ptr()].name == "layers.0.w.weight"
-    assert state["layers.0.w.weight"].nbytes == 32 * 16
-    assert (
-        error(in_full(found.weight, found.scale, torch.float32), before["layers.0.w.weight"]) < 0.03
-    )
+    assert state[name].nbytes == 32 * 16
+    assert error(in_full(state[name], told.scale, torch.float32), before[name]) < 0.03
+    assert told.name == name
+    assert told.original() is before[name]
 
 
 @pytest.mark.parametrize(("capability", "has"), [((8, 6), False), ((8, 9), True), ((9, 0), True)])
