@@ -6,10 +6,12 @@ from typing import Annotated
 
 import typer
 
-from config.settings import Settings
+from config.settings import Settings, endpoints
 from config.tables import RouteTable, load_gpus, load_routes
 from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
+from pipeline.report.bill import ALL, BillComparison, OwnSums, platform_names, whole_day
+from pipeline.report.bill_file import read_bill
 from pipeline.report.formats import figure, percent, usd
 from pipeline.report.idle import idle_windows
 from pipeline.report.modal_bill import Billing, beside
@@ -34,6 +36,8 @@ Examples:
     ryla report --since 2026-11-01 --page report.html
 
     ryla report --since 7d --modal --json
+
+    ryla report --since 2026-11-01 --bill modal.csv --bill runpod.json
 """
 
 
@@ -51,21 +55,37 @@ def register(app: typer.Typer) -> None:
         modal: Annotated[
             bool, typer.Option("--modal", help="Set it beside Modal's billing report.")
         ] = False,
+        bill: Annotated[
+            list[Path] | None,
+            typer.Option(
+                "--bill",
+                metavar="FILE",
+                exists=True,
+                dir_okay=False,
+                help="Set it beside an exported bill of Modal or RunPod, CSV or JSON. May be"
+                " repeated.",
+            ),
+        ] = None,
         state_dir: StateDir = None,
         json: Json = False,
     ) -> None:
+        bills = [row for file in bill or () for row in read_bill(file)]
         settings = bucket_settings(state_dir)
         store = open_store(settings)
         until = store.now()
         begin = since_when(since, until)
         reading = ResultsReader(store, begin)
-        totals = sum_results(reading, idle_windows(_routes(settings)))
+        windows = idle_windows(_routes(settings))
+        own = OwnSums(windows)
+        totals = sum_results(own.noting(reading), windows)
         billing = (
             beside(totals.real.ledger, begin, until, settings.modal_app, os.environ)
             if modal
             else None
         )
-        report = Report(settings.bucket, begin, until, totals, reading, billing)
+        names = platform_names(settings.modal_app, endpoints(settings))
+        compared = own.beside(bills, whole_day(begin, until), names) if bill else None
+        report = Report(settings.bucket, begin, until, totals, reading, billing, compared)
         if page is not None:
             write_page(report, page)
         if json:
@@ -88,7 +108,9 @@ def _print(report: Report, page: Path | None) -> None:
     _print_metrics(account)
     for dimension in By:
         _print_money(account, dimension)
-    lines = [*_notes(report), *_billing(report.billing)]
+    if report.bills is not None:
+        _print_bills(report.bills)
+    lines = [*_notes(report), *_billing(report.billing), *_bill_notes(report.bills)]
     if page is not None:
         lines.append(f"Page     {page}")
     output.print_text("\n".join(lines))
@@ -132,6 +154,50 @@ def _print_money(account: Account, dimension: By) -> None:
     if rows:
         output.out().print()
         output.out().print(output.table(None, columns, rows))
+
+
+def _print_bills(bills: BillComparison) -> None:
+    columns = ("=bill", "=day", "=app or endpoint", ">ours", ">billed", ">drift", ">idle", ">rest")
+    rows = [
+        (
+            line.platform,
+            line.day,
+            line.name,
+            usd(line.sums.ours_usd),
+            usd(line.sums.billed_usd),
+            percent(line.sums.drift),
+            usd(line.sums.idle_usd),
+            usd(line.sums.rest_usd),
+        )
+        for line in bills.lines
+    ]
+    output.out().print()
+    output.out().print(output.table(None, columns, rows))
+
+
+def _bill_notes(bills: BillComparison | None) -> list[str]:
+    if bills is None:
+        return []
+    cold = sum(line.sums.cold_usd for line in bills.lines if line.day != ALL)
+    notes = [
+        f"Bill     of ours {usd(cold)} paid for cold starts; idle is what is expected of idle"
+        " workers; rest is billed and neither"
+    ]
+    if bills.others:
+        others = ", ".join(f"{name or 'unnamed'} {usd(paid)}" for _, name, paid in bills.others[:8])
+        notes.append(f"Bill     in no line, because it is none of ours: {others}")
+    if bills.outside:
+        days = ", ".join(bills.outside[:4]) + (" …" if len(bills.outside) > 4 else "")
+        notes.append(
+            f"Bill     {len(bills.outside)} days are not compared, because the report does not hold"
+            f" them from end to end (--since): {days}"
+        )
+    if bills.unplaced_usd:
+        notes.append(
+            f"Bill     {usd(bills.unplaced_usd)} of ours in no line: those jobs do not say where"
+            " they ran"
+        )
+    return notes
 
 
 def _notes(report: Report) -> list[str]:

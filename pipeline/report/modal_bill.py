@@ -11,10 +11,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
+from config.errors import InvalidInput
+from pipeline.report.bill_file import Billed, billed, json_rows
 from pipeline.report.money import By, Ledger
 
 TIMEOUT_S = 120.0
@@ -118,42 +119,26 @@ def ask(begin: datetime, end: datetime, environ: Mapping[str, str]) -> str:
     return done.stdout
 
 
-@dataclass(frozen=True)
-class Billed:
-    day: str
-    """YYYY-MM-DD, UTC."""
-    name: str
-    """Of the app, as Modal describes it."""
-    usd: float
-
-
 def parse(text: str) -> list[Billed]:
     """The rows that it printed as JSON. Raises NoBilling for anything else."""
+    source = "`modal billing report`"
     try:
-        rows = json.loads(text or "[]")
-        return [_row(row) for row in rows]
-    except (ValueError, KeyError, TypeError, InvalidOperation) as error:
-        raise NoBilling(
-            f"`modal billing report` answered something unknown ({type(error).__name__}: {error})"
-        ) from None
+        return billed([*json_rows(json.loads(text or "[]"), source)], source)
+    except (ValueError, InvalidInput) as error:
+        raise NoBilling(f"{source} answered something unknown ({error})") from None
 
 
 def compared(
-    ledger: Ledger, billed: Sequence[Billed], begin: datetime, end: datetime, app: str
+    ledger: Ledger, bill: Sequence[Billed], begin: datetime, end: datetime, app: str
 ) -> Billing:
     """Day by day, our sums beside what was billed for the app; `end` is excluded."""
     ours = ledger.by[By.DAY]
     days = [begin + timedelta(days=n) for n in range((end - begin).days)]
     rows = []
     for name in (day.strftime(WHOLE_DAYS) for day in days):
-        modal = sum(each.usd for each in billed if each.day == name and each.name == app)
+        modal = sum(each.usd for each in bill if each.day == name and each.name == app)
         rows.append(Day(name, ours[name].total_usd if name in ours else 0.0, modal))
-    return Billing(app, rows, sum(each.usd for each in billed if each.name != app))
-
-
-def _row(row: Mapping[str, Any]) -> Billed:
-    day = datetime.fromisoformat(row["interval_start"]).strftime(WHOLE_DAYS)
-    return Billed(day, str(row["description"]), float(Decimal(row["cost"])))
+    return Billing(app, rows, sum(each.usd for each in bill if each.name != app))
 
 
 def _shown(day: Day) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from pipeline.contract.result import Result
+from pipeline.report.bill import BillComparison
 from pipeline.report.idle import NO_WINDOWS, IdleShares, IdleWindows
 from pipeline.report.modal_bill import Billing
 from pipeline.report.money import Ledger
@@ -67,6 +68,8 @@ class Report:
     reading: ResultsReader
     billing: Billing | None = None
     """None when it was not asked for."""
+    bills: BillComparison | None = None
+    """None without bills."""
 
     def document(self) -> dict[str, Any]:
         return {
@@ -84,6 +87,7 @@ class Report:
                 "unreadable_keys": self.reading.named,
             },
             "modal": self.billing.document() if self.billing else None,
+            "bills": self.bills.document() if self.bills else None,
         }
 
 

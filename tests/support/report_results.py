@@ -127,5 +127,11 @@ def lora_event(loaded: bool) -> StoredEvent:
     return stored(event, common, subject="job", at=NOON, distinct_id=None)
 
 
+def event_of(platform: str) -> StoredEvent:
+    """One that says where the job ran; empty for nothing of that."""
+    said: dict[str, Any] = {"engine": platform} if platform else {}
+    return StoredEvent(event="e", uuid="u", distinct_id="d", timestamp="t", properties=said)
+
+
 def days_ago(days: float) -> datetime:
     return NOON - timedelta(days=days)

@@ -1,4 +1,5 @@
 import os
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,7 @@ import pytest
 from pipeline.contract.keys import result_key
 from pipeline.store.conditional import SafeStore
 from tests.pipeline.cli.conftest import Ryla
-from tests.support.report_results import refused, result
+from tests.support.report_results import event_of, refused, result
 
 
 @pytest.fixture
@@ -53,12 +54,39 @@ def test_the_commands_of_its_page_run(
     (tmp_path / "modal").write_text("#!/bin/sh\necho '[]'\n")
     (tmp_path / "modal").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    (tmp_path / "modal.csv").write_text("Description,Interval Start,Cost\n")
+    (tmp_path / "runpod.json").write_text("[]")
     page = (Path(__file__).parents[3] / "docs/report.md").read_text()
     commands = [line.split()[1:] for line in page.splitlines() if line.startswith("    ryla ")]
 
-    assert len(commands) == 3
+    assert len(commands) == 4
     answers = [ryla(*command) for command in commands]
 
-    assert [answer.code for answer in answers] == [0, 0, 0]
+    assert [answer.code for answer in answers] == [0, 0, 0, 0]
     assert (tmp_path / "this-year.html").exists()
     assert len(answers[2].document["modal"]["days"]) >= 6
+
+
+def test_a_bill_stands_beside_our_sums(ryla: Ryla, store: SafeStore, tmp_path: Path) -> None:
+    now = store.now()
+    ours = result(usd=0.25, finished_at=now - timedelta(days=1), events=(event_of("modal"),))
+    store.create(result_key(ours.id), ours.body())
+    rows = [f"ap-1,ryla,main,{now - timedelta(days=age):%Y-%m-%d},0.5" for age in (1, 0)]
+    header = "Object ID,Description,Environment,Interval Start,Cost"
+    (tmp_path / "modal.csv").write_text("\n".join([header, *rows]))
+    answer = ryla("report", "--since", "3d", "--bill", "modal.csv")
+
+    assert answer.code == 0, answer.err
+    said = " ".join(answer.out.split())
+    assert "ryla $0.2500 $0.5000 -50.0 %" in said
+    assert "1 days are not compared" in said
+    document = ryla("report", "--since", "3d", "--bill", "modal.csv", "--json").document
+    assert document["bills"]["lines"][-1]["billed_usd"] == 0.5
+
+
+def test_a_foreign_bill_is_an_error_before_anything_is_read(ryla: Ryla, tmp_path: Path) -> None:
+    (tmp_path / "bill.csv").write_text("date,price\n2026-11-19,1\n")
+    answer = ryla("report", "--bill", "bill.csv", "--json")
+
+    assert (answer.code, answer.error["field"]) == (1, "--bill")
+    assert "bill.csv" in answer.error["message"]
