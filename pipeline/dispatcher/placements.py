@@ -6,7 +6,7 @@ from config.tables import Route
 from pipeline.contract.lease import Lease
 from pipeline.costs import cold_start_usd
 from pipeline.dispatcher.survey import Survey
-from pipeline.queue.claim import Claimant, overflows
+from pipeline.queue.claim import Claimant, left_platform
 from pipeline.queue.expiry import ListedLease
 from pipeline.queue.platforms import (
     Placement,
@@ -46,23 +46,27 @@ class Placements:
     ) -> Claimant:
         """Who claims a job of this model. `held` is its lease, if it has one; `beside` its inbox
         entry, if there is one beside the lease."""
-        spawned_s = self.runtime.settings.spawned_seconds
         lease = None if held is None else held.lease
         name = self.runtime.route_of(model if lease is None else lease.model or model)
         route = None if name is None else self.runtime.routes.route(name)
         platforms = None if route is None else route_platforms(route, self.available)
         if route is None or platforms is None or not platforms.names:
-            return Claimant(nonce, owner, Placement(spawned_s))
-        goes = held is not None and overflows(held, beside)
-        usd = cold_start_usd(route, self.runtime.gpus) if goes else 0.0
-        return Claimant(nonce, owner, self._place(route, platforms, lease, goes), usd)
+            return Claimant(nonce, owner, self._unknown(lease))
+        left = None if held is None else left_platform(held, beside)
+        usd = 0.0 if left is None else cold_start_usd(route, self.runtime.gpus)
+        return Claimant(nonce, owner, self._place(route, platforms, lease, left), usd)
+
+    def _unknown(self, lease: Lease | None) -> Placement:
+        """Of a job whose route is not known yet: where its claim before was to go, if anywhere."""
+        if lease is None or lease.platform not in self.available:
+            return Placement(self.runtime.settings.spawned_seconds)
+        return Placement(lease.ttl_s, lease.platform, lease.overflow)
 
     def _place(
-        self, route: Route, platforms: RoutePlatforms, lease: Lease | None, goes: bool
+        self, route: Route, platforms: RoutePlatforms, lease: Lease | None, left: str | None
     ) -> Placement:
         health = self._health_of(route, platforms)
         spawned_s = self.runtime.settings.spawned_seconds
-        left = lease.platform if goes and lease is not None else None
         placement = place(platforms, health, spawned_s, lease, left)
         chosen = health[placement.platform or ""]
         if chosen.state is PlatformState.SUSPECT:  # this job is the probe

@@ -86,9 +86,9 @@ class Surveyor:
     reads_bare: bool = False
     """Whether bare keys are read although all may find a slot, and of what was claimed unread the
     manifest: for whoever must know which route each job waits for."""
-    reads_starts: bool = False
-    """Whether a lease is read when its job has been started: for whoever must know whether a
-    platform starts jobs. A GET a job."""
+    chooses_platforms: bool = False
+    """Whether all is read that the choice of a platform goes by: bare keys, manifests of what was
+    claimed unread, and, a GET a job, leases of jobs that have been started."""
 
     def look(self, changed_keys: Collection[str] = ()) -> Survey:
         """LIST leases/ and as much of inbox/ as a tick may, and stops/ where a job waits or is due.
@@ -114,6 +114,10 @@ class Surveyor:
         reads += self._read_bodies(scan)
         held_now, known = tuple(self.lease_cache.held(entries)), tuple(self._known(entries))
         return Survey(date, held_now, known, in_flight, scan.slots, scan.order, scan, lists, reads)
+
+    @property
+    def _reads_all(self) -> bool:
+        return self.reads_bare or self.chooses_platforms
 
     def _any_due(self, entries: Sequence[Entry], date: datetime) -> bool:
         lifetimes = Lifetimes.of(self.runtime.settings)
@@ -164,7 +168,7 @@ class Surveyor:
                 yield lease, held.entry.last_modified
 
     def _read_starts(self, entries: Sequence[Entry]) -> int:
-        if not self.reads_starts:
+        if not self.chooses_platforms:
             return 0
         last = self.lease_cache.last
         return self._read(
@@ -187,7 +191,7 @@ class Surveyor:
         if stored is None:
             return None
         lease = Lease.parse(stored.body)
-        asked = self.reads_bare or (lease is not None and lease.phase is Phase.RETRY)
+        asked = self._reads_all or (lease is not None and lease.phase is Phase.RETRY)
         if lease is not None and lease.model is None and asked:
             manifest = self.store.get(manifest_key(id))
             if manifest is None and self.reads_bare:
@@ -238,7 +242,7 @@ class Surveyor:
 
     def _read_bodies(self, scan: Scan) -> int:
         """Read what bare keys do not say. How many were read."""
-        unread = scan.bare() if self.reads_bare else scan.unread()
+        unread = scan.bare() if self._reads_all else scan.unread()
         bodies = self.pool.map(self._get_body, [job.entry.key for job in unread])
         for job, stored in zip(unread, bodies, strict=True):
             if stored is None:

@@ -166,11 +166,9 @@ def tick(dispatcher: Dispatcher, changed_keys: Collection[str] = ()) -> TickRepo
     Raises a StoreError when the bucket cannot be listed.
     """
     d = dispatcher
-    chooses = _chooses(d)
     surveyor = Surveyor(
         *(d.store, d.lease_cache, d.backlog, d.runtime, d.pool, d.jitter),
-        reads_bare=chooses,
-        reads_starts=chooses,
+        chooses_platforms=_chooses(d),
     )
     survey = surveyor.look(changed_keys)
     due = due_leases(survey, d.runtime.settings)
@@ -224,7 +222,7 @@ def tick(dispatcher: Dispatcher, changed_keys: Collection[str] = ()) -> TickRepo
 
 
 def _chooses(d: Dispatcher) -> bool:
-    """Whether the route of a job decides where it goes, so that a bare key is read first."""
+    """Whether a job may go to one platform or another, as its route says."""
     return any(len(route.platforms) > 1 for route in d.runtime.routes.routes.values())
 
 

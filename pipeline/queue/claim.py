@@ -63,29 +63,26 @@ def take_over(
     return TakeOver(ClaimTask(taken, first_claim=False), held.entry.etag, unstarted)
 
 
-def overflows(held: ListedLease, waiting: Entry | None) -> bool:
-    """Whether a lease that is due goes to another platform: it was spawned, its life there was that
-    of an overflow, and no worker has started it. `waiting` is the job's inbox entry, if listed."""
+def left_platform(held: ListedLease, waiting: Entry | None) -> str | None:
+    """The platform that the job of a lease that is due leaves for another one: it was spawned
+    there, its life there was that of an overflow, and no worker has started it. None where it does
+    not overflow. `waiting` is the job's inbox entry, if listed."""
     lease = held.lease
-    return (
-        lease is not None
-        and lease.overflow is Overflow.OPEN
-        and lease.phase in UNSTARTED
-        and not lease.committed
-        and not _stood_before(held, waiting)
-    )
+    if lease is None or lease.overflow is not Overflow.OPEN or lease.phase not in UNSTARTED:
+        return None
+    return None if lease.committed or _stood_before(held, waiting) else lease.platform
 
 
 def _counted(
     held: ListedLease, lease: Lease, waiting: Entry | None, claimant: Claimant, now: datetime
 ) -> Lease:
     """With what its lapse counts as."""
-    if not overflows(held, waiting):
+    left = left_platform(held, waiting)
+    if left is None:
         return lease.with_(**_lapse(held, lease, waiting))
     usd = lease.spent.usd + claimant.overflow_usd
     spent = lease.spent.model_copy(update={"usd": usd, "upper_bound": True})
-    given = held.entry.last_modified
-    outage = Outage(platform=lease.platform or "", since=given, until=now)
+    outage = Outage(platform=left, since=held.entry.last_modified, until=now)
     return lease.with_(spent=spent).with_outage(outage)
 
 

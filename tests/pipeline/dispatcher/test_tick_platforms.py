@@ -14,6 +14,8 @@ from config.errors import EngineUnavailable
 from pipeline.contract.lease import Lease, Overflow, Phase
 from pipeline.contract.result import Status
 from pipeline.dispatcher.tick import Dispatcher
+from pipeline.queue.claim import Claimant, claim
+from pipeline.queue.platforms import Placement
 from pipeline.queue.protocol import Started
 from pipeline.queue.runner import run
 from pipeline.queue.spawn import SpawnPayload
@@ -245,6 +247,25 @@ def test_a_bare_key_is_read_first_because_its_route_decides(
     pipeline.submit("job-1", key="inbox/job-1.json")
     pipeline.tick(dispatcher())
     assert pipeline.lease("job-1").platform == "east"
+
+
+def test_a_claim_whose_dispatcher_died_before_it_read_the_job_is_taken_over(
+    pipeline: PipelineFixture, engine: TwoPlatforms, dispatcher: Dispatchers
+) -> None:
+    pipeline.submit("job-1")
+    claimant = Claimant("dead", "dead", Placement(60, "east", Overflow.OPEN))
+    entry = pipeline.store.list("inbox/").entries[0]
+    pipeline.store.create("leases/job-1.json", claim(entry, claimant).task.lease.body())
+    one = dispatcher()
+    pipeline.tick(one)
+    pipeline.pass_time(61)
+    assert pipeline.tick(one).spawned == 1
+    lease = pipeline.lease("job-1")
+    assert (lease.lost_claims, lease.outages) == (1, ())
+    assert (lease.platform, lease.overflow) == ("east", Overflow.OPEN)
+    pipeline.pass_time(61)
+    pipeline.tick(one)
+    assert engine.ids("west") == ["job-1"]
 
 
 def test_a_dispatcher_sends_only_where_it_can(

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from pipeline.contract.lease import Lease, Outage, Overflow, Phase, Spent
-from pipeline.queue.claim import Claimant, claim, overflows, take_over
+from pipeline.queue.claim import Claimant, claim, left_platform, take_over
 from pipeline.queue.claim_steps import Claim, ClaimTask, TakeOver
 from pipeline.queue.platforms import Placement
 from tests.support.jobs import ENTRY, NOW, a_lease, entry, held
@@ -169,14 +169,14 @@ def test_an_overflow_is_no_wait_and_pays_for_the_start_that_it_left(phase: Phase
 def test_any_other_lapse_is_no_overflow(changes: dict[str, Any], entry_age_s: float | None) -> None:
     was = held(in_the_east(**changes), 200)
     beside = None if entry_age_s is None else entry(ENTRY, entry_age_s)
-    assert not overflows(was, beside)
+    assert left_platform(was, beside) is None
     lease = take_over(was, beside, WEST, NOW).task.lease
     assert (lease.outages, lease.spent) == ((), Spent())
     assert lease.platform == "west"
 
 
 def test_what_cannot_be_read_overflows_nowhere() -> None:
-    assert not overflows(held(None, 1000, unreadable=True), None)
+    assert left_platform(held(None, 1000, unreadable=True), None) is None
 
 
 def test_a_claim_says_where_its_job_goes() -> None:

@@ -12,11 +12,11 @@ from itertools import combinations
 from typing import Any
 
 from pipeline.contract.keys import lease_key
-from pipeline.contract.lease import Overflow
+from pipeline.contract.lease import Lease, Overflow
 from pipeline.contract.result import Result, Status
 from pipeline.notify.delivery import Pending
 from pipeline.queue.cancel_steps import Cancellation, CommitCancel, FindLease
-from pipeline.queue.claim import Claimant, claim, overflows, take_over
+from pipeline.queue.claim import Claimant, claim, left_platform, take_over
 from pipeline.queue.claim_steps import Claim, Commit, DropEntry, TakeOver
 from pipeline.queue.expiry import LeaseState, Lifetimes, ListedLease, lease_state
 from pipeline.queue.platforms import (
@@ -171,7 +171,7 @@ class Actors:
         nonce = f"d{local.actor}.{local.ticks}"
         waiting = [Entry(key, "", 1, NOW) for key, body in zip(KEYS, entries, strict=True) if body]
         if not lease:
-            claimant = Claimant(nonce, "d", self._placement(None, overflows=False))
+            claimant = Claimant(nonce, "d", self._placement(None, None))
             yield from (claim(entry, claimant) for entry in waiting if not local.stopped)
             return
         read = self.numbers.lease(lease)
@@ -182,20 +182,17 @@ class Actors:
         besides: list[Entry | None] = [*waiting] or [None]
         for beside in besides:
             if lease_state(held, LONG_AFTER, beside, LIFETIMES) is LeaseState.DUE:
-                placement = self._placement(held, overflows=overflows(held, beside))
+                placement = self._placement(read, left_platform(held, beside))
                 yield take_over(held, beside, Claimant(nonce, "d", placement, 0.01), NOW)
 
-    def _placement(self, held: ListedLease | None, *, overflows: bool) -> Placement:
+    def _placement(self, lease: Lease | None, left: str | None) -> Placement:
         """As `Placements`, by this job's lease alone."""
         names = self.scenario.platforms
         if not names:
             return Placement(900.0)
-        lease = None if held is None else held.lease
         known = [(lease, NOW)] if lease else []
         health = {name: platform_health(name, known, NOW, DOWN_AFTER_S) for name in names}
-        route = RoutePlatforms(names, 60.0, DOWN_AFTER_S)
-        left = lease.platform if lease and overflows else None
-        return place(route, health, 900.0, lease, left)
+        return place(RoutePlatforms(names, 60.0, DOWN_AFTER_S), health, 900.0, lease, left)
 
     # ── the next call ─────────────────────────────────────────────────────────────────────────
 
