@@ -16,7 +16,8 @@ from config.settings import Settings, variable
 from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.contract.keys import check_id
-from pipeline.erasure.eraser import DELETERS, Erased, Eraser, Plan, Progress
+from pipeline.erasure.eraser import DELETERS, Erased, Eraser, Progress
+from pipeline.erasure.finder import JOBS_AT_ONCE, Plan
 from pipeline.erasure.inventory import Holding, Kept
 from pipeline.erasure.scope import ChosenJob, Wish
 from pipeline.jobs.cancel import Canceller
@@ -85,7 +86,7 @@ def register(app: typer.Typer) -> None:
         json: Json = False,
     ) -> None:
         settings = bucket_settings(state_dir)
-        store = open_store(settings, DELETERS)
+        store = open_store(settings, DELETERS + JOBS_AT_ONCE)
         wish = _wish(settings, store, subject, tenant, job, older_than, expired=expired)
         eraser = _eraser(settings, store, quiet=json)
         plan = eraser.plan(wish)

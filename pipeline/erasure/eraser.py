@@ -11,37 +11,33 @@ it. The manifests go last, those of redos before those that they were made of: b
 finds the jobs again.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from threading import Lock
 from uuid import uuid4
 
 from config.errors import AlreadyFinished, StoreUnavailable, UnknownJob
 from config.settings import Settings
-from pipeline.contract.keys import LEASES, lease_key, manifest_key, result_key
+from pipeline.contract.keys import LEASES, THUMBS, lease_key, manifest_key, result_key
 from pipeline.contract.lease import Lease
 from pipeline.contract.result import Result
 from pipeline.contract.tombstone import MANIFEST, begun_tombstone, ended_tombstone, tombstone_body
+from pipeline.erasure.finder import Finder, Plan, side_by_side
 from pipeline.erasure.inventory import (
     Group,
     Holding,
     Kept,
-    Wanted,
     beside_objects,
     entries_of,
-    keys_beside,
-    lora_objects,
     own_objects,
-    picture_sha256s,
     told_elsewhere,
 )
-from pipeline.erasure.scan import Scan, scan_jobs
-from pipeline.erasure.scope import ChosenJob, Wish, chosen_jobs
-from pipeline.erasure.trace import trace_of
+from pipeline.erasure.scan import Scan
+from pipeline.erasure.scope import ChosenJob, Wish
 from pipeline.jobs.cancel import Canceller
-from pipeline.jobs.status import find_entry
-from pipeline.store.base import Entry
 from pipeline.store.conditional import SafeStore, Won
 
 LIVES = 2
@@ -52,18 +48,6 @@ DELETERS = 16
 """Objects deleted side by side."""
 WAIT_S = 5.0
 """Between two looks at the store's clock."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What would be forgotten, as it stands now."""
-
-    jobs: Sequence[ChosenJob]
-    holdings: Sequence[Holding]
-    kept: Sequence[Kept]
-    loras: Sequence[Holding]
-    """Trained on the person: only deleted when that is asked for too."""
-    scan: Scan
 
 
 @dataclass(frozen=True)
@@ -97,12 +81,15 @@ class _Deletion:
     pool: ThreadPoolExecutor
     deleted: int = 0
     bytes: int = 0
+    turn: Lock = field(default_factory=Lock)
+    """Of whoever counts."""
 
     def of(self, holdings: Iterable[Holding]) -> None:
         going = [each for each in holdings if each.group is not Group.MANIFESTS]
         list(self.pool.map(self._one, going))
-        self.deleted += len(going)
-        self.bytes += sum(each.bytes for each in going)
+        with self.turn:
+            self.deleted += len(going)
+            self.bytes += sum(each.bytes for each in going)
 
     def _one(self, holding: Holding) -> None:
         if holding.group is Group.WAITING:  # what was put there since is another message
@@ -120,109 +107,68 @@ class Eraser:
     canceller: Canceller
     sleep: Callable[[float], None]
     progress: Progress = field(default_factory=Progress)
+    turn: Lock = field(default_factory=Lock)
+    """Of whoever cancels: an event sink need not be safe for several."""
+
+    @property
+    def finder(self) -> Finder:
+        return Finder(self.store, self.settings.lora_prefix)
 
     def plan(self, wish: Wish) -> Plan:
         """What would go. Raises UnknownJob for a job of which nothing stands."""
-        scan = self._scan(wish)
-        jobs = self._chosen(scan, wish)
-        ids = [job.id for job in jobs]
-        beside = {key for id in ids for key in self._beside(id, scan, self._result(id)[0])}
-        wanted = self._wanted(ids, scan, wish)
-        own = [holding for id in ids for holding in own_objects(self.store, id)]
-        going, kept = beside_objects(self.store, wanted, beside)
-        entries = entries_of(self.store, wanted)
-        kept += told_elsewhere(self.store, wanted)
-        return Plan(jobs, [*own, *going, *entries], kept, self._loras(scan, ids, wish), scan)
+        return self.finder.plan(wish)
 
     def erase(self, wish: Wish, *, loras: bool = False) -> Erased:
         """Until nothing is left. Raises UnknownJob, ManifestTooLarge of a job that a dispatcher is
         about to refuse, StoreUnavailable and StoreDenied: run it again then, and it goes on."""
+        erased = self._erase(wish, loras=loras)
+        part = erased
+        while wish.ended_before is not None and part.jobs:  # by parts, however many are old
+            part = self._erase(wish, loras=False)
+            erased = Erased(
+                [*erased.jobs, *part.jobs],
+                erased.deleted + part.deleted,
+                erased.bytes + part.bytes,
+                [*erased.kept, *part.kept],
+                (),
+            )
+        return erased
+
+    def _erase(self, wish: Wish, *, loras: bool) -> Erased:
         done: dict[str, ChosenJob] = {}
         beside = set[str]()
         with ThreadPoolExecutor(DELETERS, "erasure") as pool:
             deletion = _Deletion(self.store, pool)
             while True:
-                scan = self._scan(wish)
-                new = [job for job in self._chosen(scan, wish) if job.id not in done]
+                scan = self.finder.scan(wish)
+                new = [job for job in self.finder.chosen(scan, wish) if job.id not in done]
                 if not new:
                     break
                 beside |= self._erase_jobs(new, scan, deletion)
                 done |= {job.id: job for job in new}
-            found = self._loras(scan, done, wish)
-            wanted = self._wanted([*done], scan, wish)
+            found = self.finder.loras(scan, done, wish)
+            wanted = self.finder.wanted([*done], scan, wish)
             going, kept = beside_objects(self.store, wanted, beside)
             kept += told_elsewhere(self.store, wanted)
             deletion.of(going)
             deletion.of(entries_of(self.store, wanted))
-            for id in reversed([*done]):
-                self._end(id, deletion)
+            last = [*reversed([*done])]
+            if wish.ended_before is None:
+                for id in last:
+                    self._end(id, deletion)
+            else:  # found again without their manifests, so in any order
+                side_by_side(lambda id: self._end(id, deletion), last)
             deletion.of(found if loras else ())
         left = () if loras else found
         return Erased([*done.values()], deletion.deleted, deletion.bytes, kept, left)
 
-    def _scan(self, wish: Wish) -> Scan:
-        return scan_jobs(self.store, wish.ended_before)
-
-    def _chosen(self, scan: Scan, wish: Wish) -> list[ChosenJob]:
-        jobs = chosen_jobs(scan.traces, wish, scan.old)
-        if wish.job is not None:
-            self._require(wish.job, wish.tenant)
-        return jobs
-
-    def _require(self, id: str, tenant: str | None) -> None:
-        """Raises UnknownJob for one of which nothing stands, or of another tenant."""
-        entry = None if self._stands(id) else find_entry(self.store, id)
-        if entry is None and not self._stands(id):  # it may have been adopted between those looks
-            raise UnknownJob(f"no job has the id {id}", field="id", value=id)
-        if tenant is not None and self._tenant(id, entry) not in (None, tenant):
-            raise UnknownJob(f"{tenant} has no job {id}", field="id", value=id)
-
-    def _tenant(self, id: str, entry: Entry | None) -> str | None:
-        """Whose a job is; None where nothing says it."""
-        result, _ = self._result(id)
-        if result is not None:
-            return result.tenant
-        stored = self.store.get(entry.key if entry else manifest_key(id))
-        return None if stored is None else trace_of(id, stored.body).tenant
-
-    def _stands(self, id: str) -> bool:
-        """Whether anything is there but an entry that waits."""
-        return self._result(id)[1] or any(True for _ in own_objects(self.store, id))
-
-    def _result(self, id: str) -> tuple[Result | None, bool]:
-        """And whether anything stands there."""
-        stored = self.store.get(result_key(id))
-        return (None, False) if stored is None else (Result.parse(stored.body), True)
-
-    def _wanted(self, ids: Collection[str], scan: Scan, wish: Wish) -> Wanted:
-        tenants = {scan.traces[id].tenant for id in ids if id in scan.traces}
-        results = (self._result(id)[0] for id in ids if id not in scan.traces)
-        tenants |= {result.tenant for result in results if result and result.tenant}
-        tenants |= {wish.tenant} if wish.tenant else set()
-        return Wanted(frozenset(ids), scan, frozenset(tenants), wish.subject)
-
-    def _loras(self, scan: Scan, ids: Collection[str], wish: Wish) -> Sequence[Holding]:
-        if wish.ended_before is not None:  # a retention is of jobs
-            return []
-        names = {name for id in ids if id in scan.traces for name in scan.traces[id].loras}
-        names |= {wish.subject} if wish.subject else set()
-        return lora_objects(self.store, self.settings.lora_prefix, names)
-
-    def _beside(self, id: str, scan: Scan, result: Result | None) -> set[str]:
-        """Keys outside its folder that go with a job."""
-        begun = set(result.erasure.left) if result and result.erasure else set[str]()
-        trace = scan.traces.get(id)
-        tenant = trace.tenant if trace else result.tenant if result else None
-        inputs = trace.inputs if trace else frozenset[str]()
-        return begun | keys_beside(inputs, tenant, picture_sha256s(self.store, id, result))
-
     def _erase_jobs(self, jobs: Sequence[ChosenJob], scan: Scan, deletion: _Deletion) -> set[str]:
         """All but their tombstones and manifests. The keys beside them that are to go too."""
-        tombstones = [self._begin(job.id, scan) for job in jobs]
+        ids = [job.id for job in jobs]
+        tombstones = side_by_side(lambda id: self._begin(id, scan), ids)
         self.progress.began(jobs)
-        self._wait(max(map(self._stop, tombstones)))
-        for job in jobs:
-            deletion.of(own_objects(self.store, job.id))
+        self._wait(max(side_by_side(self._stop, tombstones)))
+        side_by_side(lambda id: deletion.of(own_objects(self.store, id)), ids)
         erasures = [each.erasure for each in tombstones if each.erasure]
         return {key for erasure in erasures for key in erasure.left}
 
@@ -243,7 +189,7 @@ class Eraser:
                 nonce=uuid4().hex,
                 now=now,
                 quiet_at=self._quiet_at(now if stored is None else stored.last_modified),
-                left=self._beside(id, scan, result),
+                left=self.finder.beside(id, scan, result),
             )
             key, body = result_key(id), tombstone_body(tombstone)
             outcome = (
@@ -256,10 +202,9 @@ class Eraser:
         raise StoreUnavailable(f"{result_key(id)} was changed by others {TRIES} times in a row")
 
     def _cancel(self, id: str) -> None:
-        try:
+        # It may have ended meanwhile, or have nothing that could run: loose objects alone.
+        with self.turn, suppress(AlreadyFinished, UnknownJob):
             self.canceller.cancel(id)
-        except (AlreadyFinished, UnknownJob):
-            """It ended meanwhile, or nothing of it can run: loose objects are left alone."""
 
     def _quiet_at(self, ended_at: datetime) -> datetime:
         """When nothing of the job can run any more, whoever lost it and has not heard so yet."""
@@ -300,7 +245,7 @@ class Eraser:
             deletion.of(
                 Holding(Group.THUMBNAILS, key, 0)
                 for key in begun.erasure.left
-                if key.startswith("thumbs/")
+                if key.startswith(THUMBS)
             )
             body = tombstone_body(ended_tombstone(begun, self.store.now()))
             self.store.replace(result_key(id), body, stored.etag)
@@ -316,3 +261,4 @@ class Eraser:
                 self.store.create(key, MANIFEST)
             else:
                 self.store.replace(key, MANIFEST, stored.etag)
+        raise StoreUnavailable(f"{key} was changed by others {TRIES} times in a row")

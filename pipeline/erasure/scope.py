@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pipeline.erasure.trace import JobTrace
 
-AT_ONCE = 1000
+AT_ONCE = 10_000
 """Old jobs that are taken together; those behind them come after them."""
 
 

@@ -372,3 +372,17 @@ def test_what_ended_long_ago_is_forgotten_but_what_a_younger_job_reuses(sheets: 
     assert {job.id for job in eraser(pipeline).erase(retention).jobs} == {"sheet", "young"}
     assert not eraser(pipeline).erase(retention).jobs
     assert result_key("sheet") in pipeline.keys("jobs/")
+
+
+def test_however_many_are_old_all_are_forgotten(
+    pipeline: PipelineFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.erasure.scope.AT_ONCE", 2)
+    ids = [f"job-{n}" for n in range(5)]
+    for id in ids:
+        pipeline.submit(id, b"{}")
+    pipeline.tick()
+    pipeline.pass_time(3600)
+    erased = eraser(pipeline).erase(Wish(ended_before=pipeline.now))
+    assert [job.id for job in erased.jobs] == ids
+    assert pipeline.keys("") == tombstones(*ids)

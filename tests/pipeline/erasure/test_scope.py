@@ -42,7 +42,7 @@ def test_an_old_job_waits_for_the_younger_ones_that_reuse_it() -> None:
     assert chosen(OLD, *jobs, old=("first", "third")) == ["third"]
 
 
-def test_old_jobs_are_taken_by_the_thousand() -> None:
+def test_old_jobs_are_taken_by_the_ten_thousand() -> None:
     ids = tuple(f"job-{n:05}" for n in range(AT_ONCE + 1))
     assert chosen(OLD, old=ids) == [*ids[:AT_ONCE]]
 
