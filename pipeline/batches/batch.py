@@ -4,7 +4,7 @@ import re
 from datetime import datetime
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat
 
 from config.errors import BatchConflict, BatchError, UnknownBatch
 from pipeline.contract.keys import BATCHES, NAME_PATTERN, batch_key, clip, is_id
@@ -53,7 +53,7 @@ class BatchRow(_Part):
     """Of the row's job. A view that was made again later is in a job of its own."""
     character: Annotated[str, Field(max_length=200)]
     manifest_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    estimate_usd: float | None = None
+    estimate_usd: FiniteFloat | None = None
     """With one try of each view; null where no estimate could be made."""
 
 
@@ -64,12 +64,12 @@ class Batch(_Part):
     created_at: datetime
     """By the store's clock, UTC."""
     rows: Annotated[tuple[BatchRow, ...], Field(min_length=1, max_length=MAX_ROWS)]
-    estimate_usd: float | None = None
+    estimate_usd: FiniteFloat | None = None
     """Of all rows with one try of each view, as it was shown before they were sent; null where none
     could be made."""
-    most_usd: float | None = None
+    most_usd: FiniteFloat | None = None
     """Likewise, with all tries."""
-    budget_usd: float | None = None
+    budget_usd: FiniteFloat | None = None
 
     def body(self) -> bytes:
         """As it stands in the bucket: JSON, UTF-8."""

@@ -2,6 +2,7 @@
 
 import json as jsonlib
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import wraps
@@ -14,6 +15,7 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from config.errors import BadManifest, RylaError, StoreUnavailable
 from pipeline.cli.options import stack_in_use
@@ -45,6 +47,8 @@ COLOURS = {
 }
 
 
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Characters that steer a terminal, turn its text around, or are none."""
 PIPED_COLUMNS = 200
 """Width of what no terminal shows: ids and keys stay on their line."""
 
@@ -58,10 +62,17 @@ def err() -> Console:
 
 
 def _console(*, stderr: bool) -> Console:
-    console = Console(stderr=stderr, highlight=False)
+    console = _PlainConsole(stderr=stderr, highlight=False)
     if not console.is_terminal:
         console.width = PIPED_COLUMNS
     return console
+
+
+class _PlainConsole(Console):
+    """Anybody may have written what stands in the bucket: nothing in it steers the terminal."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(_STEERING.sub("�", text), **options)
 
 
 def command(function: Callable[P, None]) -> Callable[P, None]:
@@ -103,7 +114,7 @@ def print_error(error: RylaError, *, as_json: bool, about: str | None = None) ->
     if as_json:
         found = [fields_of(each) for each in (error, *others)]
         document = {"error": found[0], **({"about": about} if about else {})}
-        text = jsonlib.dumps({**document, "also": found[1:]}, ensure_ascii=False)
+        text = _json_text({**document, "also": found[1:]})
         err().print(text, soft_wrap=True, markup=False, emoji=False)
         return
     for each in (error, *others):
@@ -129,7 +140,12 @@ def fields_of(error: RylaError) -> dict[str, Any]:
 def print_json(document: Any, *, line: bool = False) -> None:
     """One document, as one line when programs read it. `line` keeps it so for people too."""
     indent = 2 if out().is_terminal and not line else None
-    print_text(jsonlib.dumps(document, default=_plain, indent=indent, ensure_ascii=False))
+    print_text(_json_text(document, indent))
+
+
+def _json_text(document: Any, indent: int | None = None) -> str:
+    text = jsonlib.dumps(document, default=_plain, indent=indent, ensure_ascii=False)
+    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _plain(value: object) -> Any:

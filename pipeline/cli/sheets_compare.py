@@ -19,6 +19,7 @@ from handlers.media.images import pixels
 from pipeline.cli import output
 from pipeline.cli.follow import follow
 from pipeline.cli.options import Json, StateDir, bucket_settings
+from pipeline.cli.out_file import write_out
 from pipeline.contract.document import canonical
 from pipeline.contract.manifest import parse_manifest
 from pipeline.jobs.follow import Follower
@@ -84,7 +85,7 @@ def _compare(
         return
     comparison = compare_sheets(_read(store, sheet), _read(store, _ended(store, receipt.id)))
     if out is not None:
-        out.write_bytes(_picture(store, comparison))
+        write_out(out, _picture(store, comparison))
     if json:
         output.print_json(_document(comparison))
     else:

@@ -8,7 +8,6 @@ import typer
 from rich.markup import escape
 from rich.progress import Progress
 
-from config.errors import InvalidInput
 from pipeline.batches.batch import require_batch
 from pipeline.batches.page.html import render_page
 from pipeline.batches.page.links import MOST_HOURS, links_beside, signed_links
@@ -16,7 +15,7 @@ from pipeline.batches.page.reader import BatchPage, read_page
 from pipeline.batches.page.thumbnails import shrinker
 from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
-from pipeline.datasets.delivery import whole_file
+from pipeline.cli.out_file import write_out
 from pipeline.store.open import open_store
 
 HELP = """Write one HTML file of a batch: its sheets with small pictures, scores and verdicts.
@@ -67,12 +66,7 @@ def _page(
     with shrinker() as shrink, _Bars(shown=not json) as bars:
         page = read_page(store, batch, shrink, bars.show)
     body = render_page(page, link).encode()
-    try:
-        with whole_file(path) as file:
-            file.write(body)
-    except OSError as error:
-        why = f"{path} cannot be written: {error.strerror}"
-        raise InvalidInput(why, field="--out", value=str(path)) from None
+    write_out(path, body)
     _tell(page, path, len(body), as_json=json)
     if open_:
         typer.launch(path.absolute().as_uri())

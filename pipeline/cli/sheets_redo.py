@@ -97,9 +97,10 @@ def _redo(
     state_dir: StateDir = None,
     json: Json = False,
 ) -> None:
-    if not (view or rejected or missing or failed):
+    named_views = words(view)
+    if not (named_views or rejected or missing or failed):
         raise typer.BadParameter("name views: --view, --rejected, --missing or --failed")
-    asked = Asked(words(view), rejected, missing or failed, _changes(changes), seed, dry_run)
+    asked = Asked(named_views, rejected, missing or failed, _changes(changes), seed, dry_run)
     settings = bucket_settings(state_dir)
     store, runtime = open_store(settings), load_runtime(settings, settings.engine)
     named = sheets_named(store, [name])

@@ -117,14 +117,10 @@ def table(lines: Sequence[RowLine], width: int) -> Table:
         row = () if narrow else (str(line.row.row),)
         figures = () if narrow else (_match(sheet.worst_match), str(sheet.tries or ""), _usd(line))
         state = output.cell(state_word(sheet))
-        said = escape(_printable("; ".join(_wrong(line))))
-        made.add_row(*row, escape(_printable(line.row.character)), state, *cells, *figures, said)
+        said = escape("; ".join(_wrong(line)))
+        character = escape(" ".join(line.row.character.split()))
+        made.add_row(*row, character, state, *cells, *figures, said)
     return made
-
-
-def _printable(text: str) -> str:
-    """Anybody may have written a batch and its results: nothing in them steers the terminal."""
-    return "".join(each if each.isprintable() else "�" for each in text)
 
 
 def _cell(view: ViewLine | None) -> str:

@@ -122,7 +122,9 @@ def _rows(checker: RowChecker, as_json: bool) -> tuple[SheetRow, ...]:
         return rows
     if not as_json:
         more = f" {problems.untold} more are not shown." if problems.untold else ""
-        output.err().print(f"{len(problems.found)} problems.{more} Nothing was sent.")
+        count = len(problems.found)
+        many = "1 problem" if count == 1 else f"{count} problems"
+        output.err().print(f"{many}.{more} Nothing was sent.")
     raise typer.Exit(1)
 
 

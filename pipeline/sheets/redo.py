@@ -63,9 +63,15 @@ def redo_root(sheet: EndedSheet, is_job: Callable[[str], bool]) -> str:
 
 
 def _request(sheet: EndedSheet) -> CharacterSheetInput:
-    request = parse_manifest(sheet.manifest).input
-    assert isinstance(request, CharacterSheetInput)  # its result is of that kind
-    return request
+    manifest = parse_manifest(sheet.manifest)
+    if isinstance(manifest.input, CharacterSheetInput):
+        return manifest.input
+    raise InvalidInput(
+        f"the manifest of {sheet.id} is of the kind {manifest.model}, its result of a sheet",
+        field="id",
+        value=sheet.id,
+        hint="Somebody has overwritten one of them.",
+    )
 
 
 def _written(view: View) -> dict[str, Any]:

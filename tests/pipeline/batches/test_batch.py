@@ -1,4 +1,5 @@
 import json
+import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -49,9 +50,10 @@ def test_a_batch_that_is_not_there_is_none_or_an_error(store: SafeStore) -> None
         {"rows": []},
         {"rows": [{"row": 2, "id": "../x", "character": "", "manifest_sha256": "a" * 64}]},
         {"rows": [{"row": 0, "id": "x", "character": "", "manifest_sha256": "a" * 64}]},
+        {"budget_usd": math.inf},
         {"padding": "x" * MAX_BATCH_BYTES},
     ],
-    ids=["another_name", "no_rows", "a_path_for_an_id", "row_0", "too_large"],
+    ids=["another_name", "no_rows", "a_path_for_an_id", "row_0", "infinite", "too_large"],
 )
 def test_what_a_stranger_wrote_is_no_batch(store: SafeStore, change: dict[str, Any]) -> None:
     store.create("batches/autumn.json", json.dumps({**json.loads(BATCH.body()), **change}).encode())

@@ -46,6 +46,24 @@ def test_cells_are_text_and_never_markup() -> None:
     assert output.cell("failed") == "[red]failed[/]"
 
 
+HOSTILE = "a\x1b[2J\u202eb\x9b\ud800\n"
+
+
+def test_nothing_that_is_shown_steers_the_terminal() -> None:
+    def act() -> None:
+        output.print_text(HOSTILE)
+        output.out().print(output.table(HOSTILE, (HOSTILE,), [(HOSTILE,)]))
+        output.print_json({"name": HOSTILE})
+        raise InvalidField(HOSTILE, value=HOSTILE)
+
+    code, out, err = run(act)
+    assert code == 1
+    assert not {*"\x1b\u202e\x9b\ud800"} & {*out, *err}
+    assert out.count("a�[2J�b��") == 4
+    assert json.loads(out.splitlines()[-1]) == {"name": HOSTILE}
+    assert json.loads(run(act, "--json")[2])["error"]["message"] == HOSTILE
+
+
 def run(act: Callable[[], None], *words: str) -> tuple[int, str, str]:
     app = typer.Typer()
 

@@ -50,6 +50,9 @@ def test_the_same_views_with_the_lora_are_set_beside_the_sheet(
     sheets.tick()
     assert "01-front.c1" in sheets.server.steps
 
+    (tmp_path / "file").touch()
+    refused = ryla(*COMPARE, "--out", tmp_path / "file" / "x.png", "--json")
+    assert (refused.code, refused.error["field"]) == (1, "--out")
     out = tmp_path / "compared.png"
     found = ryla(*COMPARE, "--out", out, "--json").document
     alike = BEFORE * AFTER + math.sqrt((1 - BEFORE**2) * (1 - AFTER**2))

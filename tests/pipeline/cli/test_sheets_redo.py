@@ -80,6 +80,7 @@ def test_what_cannot_be_made_again_is_refused_before_anything_is_sent(
     ryla: Ryla, sheets: Sheets
 ) -> None:
     assert ryla("sheets", "redo", "sheet").code == 2
+    assert ryla("sheets", "redo", "sheet", "--view", ",").code == 2
     assert ryla("sheets", "redo", "sheet", "--view", 1, "--set", "light").code == 2
     unknown = ryla("sheets", "redo", "sheet", "--view", 9, "--json")
     assert "01-front, 02-left, 03-right" in unknown.error["hint"]

@@ -163,7 +163,7 @@ def test_every_bad_row_is_named_at_once_and_nothing_is_sent(
     assert "reference_images, lora_id or lora_name is required" in told[4][0]
     assert "not in the bucket" in told[5][0]
     said = ryla("sheets", "submit", table("Ann;;;20;front"), "--name", "autumn").err
-    assert "problems. Nothing was sent." in said
+    assert "\n1 problem. Nothing was sent." in said
 
 
 def test_a_lora_that_is_not_there_is_named_by_its_row(
