@@ -9,7 +9,7 @@ error becomes in the bucket is decided in pipeline/contract/errors.py.
     │   ├── UnknownField, MissingField, InvalidField, InvalidId, KeyMismatch, IdConflict
     │   └── NotAvailable            a kind or field of the contract that is not built yet
     ├── Refused                     well-formed, and still not run; permanent
-    │   ├── DeadlineExceeded, OverBudget
+    │   ├── DeadlineExceeded, OverBudget, BudgetSpent
     │   ├── TooFewViews             of a character sheet
     │   ├── AttemptsExhausted       a bound of pipeline/queue/bounds.py
     │   │   └── NeverStarted, ClaimsLost, PreemptedTooOften
@@ -159,6 +159,14 @@ class OverBudget(Refused):
 
     code = "over_budget"
     http_status = 402
+
+
+class BudgetSpent(Refused):
+    """A budget of the operator's has no room: it waits, or is refused, as the budget says."""
+
+    code = "budget_spent"
+    http_status = 402
+    default_hint = "`ryla spend` shows the sums; budgets.toml holds the budgets."
 
 
 class TooFewViews(Refused):

@@ -193,6 +193,9 @@ class Settings(BaseModel):
     # Tables
     models_file: Path | None = _setting(None, "TOML laid over the packaged models.toml.")
     routes_file: Path | None = _setting(None, "TOML laid over the packaged routes.toml.")
+    budgets_file: Path | None = _setting(
+        None, "TOML laid over the packaged budgets.toml, which bounds nothing."
+    )
     gpus_file: Path | None = _setting(None, "TOML laid over the packaged gpus.toml.")
 
     # Events

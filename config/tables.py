@@ -358,12 +358,12 @@ T = TypeVar("T", bound=Row)
 
 def load_gpus(path: Path | None = None) -> GpuTable:
     """gpus.toml, with gpus_measured.toml and then `path` laid over it. Raises InvalidSetting."""
-    return _load("gpus.toml", path, GpuTable, measured="gpus_measured.toml")
+    return load_table("gpus.toml", path, GpuTable, measured="gpus_measured.toml")
 
 
 def load_routes(path: Path | None = None, *, gpus: GpuTable | None = None) -> RouteTable:
     """routes.toml, with `path` laid over it. Raises InvalidSetting, also for a GPU of no row."""
-    table = _load("routes.toml", path, RouteTable)
+    table = load_table("routes.toml", path, RouteTable)
     known = gpus or load_gpus()
     for route in table.routes.values():
         for name in route.gpus:
@@ -381,10 +381,11 @@ def load_routes(path: Path | None = None, *, gpus: GpuTable | None = None) -> Ro
 
 def load_models(path: Path | None = None) -> ModelTable:
     """models.toml, with `path` laid over it. Raises InvalidSetting."""
-    return _load("models.toml", path, ModelTable)
+    return load_table("models.toml", path, ModelTable)
 
 
-def _load(packaged: str, path: Path | None, table: type[T], measured: str | None = None) -> T:
+def load_table(packaged: str, path: Path | None, table: type[T], measured: str | None = None) -> T:
+    """A table of this folder, with `measured`, then `path` laid over it. Raises InvalidSetting."""
     content = _packaged(packaged)
     if measured is not None:
         content = _laid_over(content, _packaged(measured))

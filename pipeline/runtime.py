@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from config.budgets import NO_BUDGETS, BudgetTable, load_budgets
 from config.settings import Settings, listed
 from config.tables import GpuTable, ModelTable, RouteTable, load_gpus, load_routes
 from handlers.kinds.registry import KINDS
@@ -27,6 +28,7 @@ class RuntimeConfig:
     platform: str
     """Where jobs run (`local`, `modal`, `runpod`): its prices count, and events name it."""
     prompt_check: PromptCheck = word_filter
+    budgets: BudgetTable = NO_BUDGETS
 
     @property
     def deployed(self) -> bool:
@@ -55,4 +57,5 @@ def load_runtime(settings: Settings, platform: str) -> RuntimeConfig:
         models=models_in_use(settings),
         interfaces=interfaces.committed(),
         platform=platform,
+        budgets=load_budgets(settings.budgets_file),
     )

@@ -90,7 +90,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
         ),
         *("store", "handlers", "workflows", "events", "config", "system"),
     ),
-    "pipeline/erasure": ("batches", "jobs", "sheets", "contract", "store", "config"),
+    "pipeline/erasure": ("batches", "jobs", "sheets", "notify", "contract", "store", "config"),
     "pipeline/batches": (
         *("datasets", "dispatcher", "jobs", "inputs", "sheets", "reviews", "loras", "costs"),
         *("runtime", "contract", "store", "handlers", "config", "pages"),

@@ -21,6 +21,7 @@ class Common(TypedDict, total=False):
     deadline: str | None
     max_cost_usd: Annotated[float | None, "Above 0 to 1000."]
     consent: Consent | None
+    batch: str | None
     metadata: dict[str, Any]
     callback_url: str | None
 

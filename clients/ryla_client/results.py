@@ -318,6 +318,11 @@ class Result(TypedDict):
     status: Status
     model: str | None
     tenant: str | None
+    platform: str | None
+    """Where it ran, or where it was refused or cancelled, such as `modal`; null in results from
+    before it was noted."""
+    batch: str | None
+    """The batch that it was sent in."""
     attempt: int
     """0 when no execution or dispatcher had the job (a cancel while it waited)."""
     manifest_sha256: str

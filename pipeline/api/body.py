@@ -27,6 +27,7 @@ MANIFEST_WORDS = {
     "deadline": "With its time zone; a job that has not started by then fails.",
     "max_cost_usd": "Refused when the lower estimate is above it, before any GPU starts.",
     "consent": "Of the person shown; needed for nsfw with a face or a LoRA.",
+    "batch": "A name for jobs that belong together: sums and budgets go by it.",
     "metadata": "Yours, at most 16 KiB; repeated in the result.",
     "callback_url": "https, of a host that the operator lists; gets one signed POST at the end.",
 }

@@ -7,15 +7,14 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat
 
 from config.errors import BatchConflict, BatchError, UnknownBatch
-from pipeline.contract.keys import BATCHES, NAME_PATTERN, batch_key, clip, is_id
+from pipeline.contract.keys import BATCH_PATTERN, BATCHES, NAME_PATTERN, batch_key, clip, is_id
 from pipeline.store.base import Stored
 from pipeline.store.conditional import SafeStore, listed
 
-BATCH_NAME = r"^[a-z0-9][a-z0-9-]{0,47}$"
 MAX_ROWS = 5000
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 """Of the object. No more is read: a stranger may have put anything there."""
-_NAME = re.compile(BATCH_NAME[:-1] + r"\Z")
+_NAME = re.compile(BATCH_PATTERN[:-1] + r"\Z")
 
 
 def is_batch_name(value: str) -> bool:
@@ -27,7 +26,7 @@ def check_batch_name(value: str) -> str:
     if is_batch_name(value):
         return value
     raise BatchError(
-        f"{clip(value)!r} is no name of a batch: it matches {BATCH_NAME}",
+        f"{clip(value)!r} is no name of a batch: it matches {BATCH_PATTERN}",
         field="name",
         value=clip(value),
         hint="Use small letters, digits and hyphens, such as autumn-2.",
@@ -59,7 +58,7 @@ class BatchRow(_Part):
 
 class Batch(_Part):
     version: int = 1
-    name: Annotated[str, Field(pattern=BATCH_NAME)]
+    name: Annotated[str, Field(pattern=BATCH_PATTERN)]
     tenant: Annotated[str, Field(pattern=NAME_PATTERN)]
     created_at: datetime
     """By the store's clock, UTC."""

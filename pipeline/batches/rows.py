@@ -111,7 +111,8 @@ class RowChecker:
     ) -> SheetRow | list[InvalidRow]:
         character = str(document["input"].get("name", ""))
         id = job_id(self.batch, row, character)
-        source = Source(f"row {row}", self.path.parent, canonical(document), id)
+        body = canonical({**document, "batch": self.batch})
+        source = Source(f"row {row}", self.path.parent, body, id)
         try:
             job = self.prepare(source)
             manifest = parse_manifest(job.body)

@@ -32,6 +32,8 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
         "sheets": "Character sheets in batches: send, look, review, make again, export.",
         "report": "Sum the results of a time: cost by day, tenant, kind and GPU, and the metrics"
         " of the requirements against their targets.",
+        "spend": "What ended jobs have cost today, by tenant, platform, kind and batch, against the"
+        " budgets.",
         "results": "Show results; with --out, bring result.json, metrics.json and the outputs"
         " here.",
         "dispatch": "Take jobs from the inbox and run them, in worker processes on this machine or"

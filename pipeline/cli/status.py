@@ -9,7 +9,7 @@ from config.errors import UnknownJob
 from pipeline.cli import output
 from pipeline.cli.follow import progress, rows_of
 from pipeline.cli.options import Json, StateDir, bucket_settings
-from pipeline.cli.stop import print_stops, stop_document
+from pipeline.cli.stops_table import print_stops, stop_document
 from pipeline.contract.keys import check_id
 from pipeline.jobs.status import JobView, Overview, State, look_up, overview
 from pipeline.queue.stops import standing_stops

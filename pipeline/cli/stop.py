@@ -2,7 +2,6 @@
 
 import getpass
 import socket
-from collections.abc import Iterable
 from typing import Annotated
 
 import typer
@@ -11,9 +10,10 @@ from config.errors import InvalidSetting
 from handlers.kinds.registry import KINDS
 from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
+from pipeline.cli.stops_table import print_stops, stop_document
 from pipeline.contract.keys import NAME_PATTERN, is_name
 from pipeline.contract.stops import MAX_REASON, ScopeKind, StopNote, StopScope
-from pipeline.queue.stops import StandingStop, lift_stop, put_stop, standing_stops
+from pipeline.queue.stops import lift_stop, put_stop, standing_stops
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
 
@@ -93,23 +93,3 @@ def _lift(store: SafeStore, scope: StopScope) -> None:
         raise InvalidSetting(
             f"{scope} is not stopped", field="scope", hint="`ryla stop` shows the stops."
         )
-
-
-def stop_document(stop: StandingStop) -> dict[str, object]:
-    note = stop.note
-    return {
-        "of": stop.scope.of,
-        "name": stop.scope.name or None,
-        "reason": note.reason,
-        "by": note.by,
-        "at": note.at,
-    }
-
-
-def print_stops(standing: Iterable[StandingStop]) -> None:
-    rows = [(stop.scope, stop.note.at, stop.note.by, stop.note.reason) for stop in standing]
-    if rows:
-        columns = ("stopped", "=since", "by", "=reason")
-        output.out().print(output.table(f"Stopped: {len(rows)}", columns, rows))
-    else:
-        output.out().print("Nothing is stopped")

@@ -10,6 +10,7 @@
     reviews/<id>.json                                 what a person says of a character sheet
     exports/<id>/<sha256>.zip                         what a LoRA can be trained on, made of it
     thumbs/<sha256>.webp                              a small copy of the picture of that sha256
+    spend/<day>/<tenant>/<what an ended job cost>     one object a job (spend.py)
     stops/<scope>                                     what an operator has stopped (stops.py)
     outbox/<name>.json                                an event of rejected/<name>.json still owed
 
@@ -45,6 +46,9 @@ ID_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,95}$"
 """Of a job's id: what every store takes in a key, and no more than 96 characters."""
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 """Of a tenant and a model: as an id, and of at most 63 characters."""
+
+BATCH_PATTERN = r"^[a-z0-9][a-z0-9-]{0,47}$"
+"""Of a batch's name."""
 
 _ID = re.compile(ID_PATTERN[:-1] + r"\Z")
 _NAME = re.compile(NAME_PATTERN[:-1] + r"\Z")

@@ -175,8 +175,12 @@ class Lease(BaseModel):
     small. None leaves it to the route."""
     lora: str | None = None
     """The key of the LoRA that the job uses, known from its spawn on."""
+    batch: str | None = None
+    """The batch that it was sent in; known from its first judgement on, as are the next two."""
+    estimate_usd: Annotated[float, Field(ge=0)] | None = None
+    """What it may cost yet, with all its tries; None where no estimate can be made."""
     deadline: datetime | None = None
-    """Of the job, known from its first judgement on: at it even one that is stopped ends."""
+    """Of the job: at it even one that is stopped ends."""
     submitted_at: datetime
     """When the manifest was written, by the store's clock."""
     yielded_at: datetime | None = None

@@ -36,7 +36,13 @@ from handlers.kinds.base import ONE_IS_REQUIRED, TAG, JobInput
 from handlers.kinds.registry import KINDS, lookup
 from handlers.policy.disguises import folded
 from pipeline.contract.document import canonical, read_document, without_nulls
-from pipeline.contract.keys import DEFAULT_PRIORITY, NAME_PATTERN, InboxName, clip
+from pipeline.contract.keys import (
+    BATCH_PATTERN,
+    DEFAULT_PRIORITY,
+    NAME_PATTERN,
+    InboxName,
+    clip,
+)
 from pipeline.public_https import BadUrl, destination_of
 
 _NUMBER = re.compile(r"\s*[+-]?[\d.]+\s*")
@@ -80,6 +86,8 @@ class Manifest(BaseModel):
     max_cost_usd: Annotated[float, Field(gt=0, le=1000)] | None = None
     """Refused when the lower estimate is above it, before any GPU starts."""
     consent: Consent | None = None
+    batch: Annotated[str, Field(pattern=BATCH_PATTERN)] | None = None
+    """The batch that it is sent in, as `ryla sheets submit` writes it; budgets go by it."""
     metadata: dict[str, Any] = {}
     """Yours; at most 16 KiB; repeated in the result."""
     callback_url: Annotated[str, Field(min_length=1, max_length=2048)] | None = None

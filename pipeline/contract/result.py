@@ -291,6 +291,11 @@ class Result(_Part):
     status: Status
     model: str | None
     tenant: str | None
+    platform: str | None = None
+    """Where it ran, or where it was refused or cancelled, such as `modal`; null in results from
+    before it was noted."""
+    batch: str | None = None
+    """The batch that it was sent in."""
     attempt: Annotated[int, Field(ge=0)]
     """0 when no execution or dispatcher had the job (a cancel while it waited)."""
     nonce: str

@@ -22,6 +22,7 @@ class Subject:
     kind: str | None = None
     tenant: str | None = None
     distinct_id: str | None = None
+    batch: str | None = None
     input: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -41,6 +42,7 @@ def subject(id: str, entry: str, submitted_at: datetime, body: bytes) -> Subject
         kind=short_text(document.get("model")),
         tenant=short_text("default" if tenant is None else tenant),
         distinct_id=short_text(document.get("distinct_id")),
+        batch=short_text(document.get("batch")),
         input=given if isinstance(given, dict) else {},
     )
 

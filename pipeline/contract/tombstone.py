@@ -41,6 +41,8 @@ def begun_tombstone(
         status=Status.FORGOTTEN,
         model=ended.model if ended else None,
         tenant=ended.tenant if ended else tenant,
+        platform=ended.platform if ended else None,
+        batch=ended.batch if ended else None,
         attempt=ended.attempt if ended else 0,
         nonce=nonce,
         manifest_sha256=_SHA256,

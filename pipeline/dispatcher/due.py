@@ -8,7 +8,7 @@ from pipeline.dispatcher.replays import is_pending
 from pipeline.dispatcher.survey import Survey
 from pipeline.queue.admission import Waiting
 from pipeline.queue.expiry import LeaseState, Lifetimes, ListedLease, lease_state
-from pipeline.queue.retries import as_waiting, is_retrying, is_stopped
+from pipeline.queue.retries import as_waiting, is_retrying
 from pipeline.sheets.cells import SHEET
 
 
@@ -34,7 +34,7 @@ def due_leases(survey: Survey, settings: Settings) -> Due:
         if is_pending(lease) and entry is None:  # an entry left beside it has to go, whatever
             due.pending.append(held)
         elif lease is not None and is_retrying(lease):
-            if not is_stopped(lease, survey.stops, survey.date):
+            if not survey.gate.holds_retry(lease, survey.date):
                 due.retries[as_waiting(lease, held.entry.etag)] = held
         else:
             due.lapsed.append(held)

@@ -28,6 +28,7 @@ from pipeline.contract.lease import Lease
 from pipeline.contract.manifest import Manifest, check_key, deadline_passed, parse_manifest
 from pipeline.contract.result import Result, Status
 from pipeline.contract.summary import subject
+from pipeline.dispatcher.judged_lease import judged
 from pipeline.inputs.graph_limits import require_within_limits
 from pipeline.inputs.supplies import job_request
 from pipeline.notify.callbacks import require_callback
@@ -89,8 +90,8 @@ def preflight(
     lease = ask.lease
     sheet = _Begun(find_sheet, lease, ask.body)
     try:
-        manifest = _acceptable(ask, runtime, now, sheet)
-        known = _as_read(lease, manifest)
+        manifest, estimate = _acceptable(ask, runtime, now, sheet)
+        known = judged(lease, manifest, estimate)
         held_back = why_waits(known)
         if held_back is not None:
             return known.waiting(not_before=now, error=error_info(held_back))
@@ -103,12 +104,6 @@ def preflight(
         return _refusal(lease, ask.body, error, runtime, now, sheet.found, write_files)
     known = known.model_copy(update={"lora": lora})
     return make_payload(known, ask.etag, manifest.model, ask.body, now)
-
-
-def _as_read(lease: Lease, manifest: Manifest) -> Lease:
-    """With what the body says, so that nobody need read it again."""
-    said = {"model": manifest.model, "tenant": manifest.tenant, "deadline": manifest.deadline}
-    return lease.model_copy(update=said)
 
 
 @dataclass(frozen=True)
@@ -147,7 +142,9 @@ def _left_to_newer(lease: Lease, error: RylaError, now: datetime) -> Lease:
     return lease.waiting(not_before=later, error=error_info(error))
 
 
-def _acceptable(ask: Preflight, runtime: RuntimeConfig, now: datetime, sheet: _Begun) -> Manifest:
+def _acceptable(
+    ask: Preflight, runtime: RuntimeConfig, now: datetime, sheet: _Begun
+) -> tuple[Manifest, costs.Estimate]:
     lease = ask.lease
     used_up = exhausted(lease, runtime.settings.max_attempts)
     if used_up is not None:
@@ -157,8 +154,7 @@ def _acceptable(ask: Preflight, runtime: RuntimeConfig, now: datetime, sheet: _B
     check_key(parse_inbox_key(lease.entry), manifest)
     require_wanted(manifest, runtime, now)
     priced = manifest.max_cost_usd is not None and sheet.found is None
-    check_work(lease.id, manifest, runtime, priced=priced)
-    return manifest
+    return manifest, check_work(lease.id, manifest, runtime, priced=priced)
 
 
 def require_wanted(manifest: Manifest, runtime: RuntimeConfig, now: datetime) -> None:
@@ -253,6 +249,7 @@ def _refusal(
         body,
         Status.FAILED if failed else Status.REJECTED,
         settings=runtime.settings,
+        platform=runtime.platform,
         now=now,
         events=(*before, end),
         error=error,

@@ -15,16 +15,17 @@ from pipeline.contract.keys import (
     parse_inbox_key,
 )
 from pipeline.contract.lease import Lease, Phase
-from pipeline.contract.stops import NO_STOPS, Stops
 from pipeline.contract.summary import subject
+from pipeline.dispatcher.gate import Gate
+from pipeline.dispatcher.gate_reader import GateReader
+from pipeline.dispatcher.judged_lease import judged_by_body
 from pipeline.inputs.supplies import lora_places
 from pipeline.queue.admission import Contents, RouteOf, ServiceOrder, Share, Slots, Waiting
 from pipeline.queue.backlog import Backlog, Scan
 from pipeline.queue.expiry import LeaseState, Lifetimes, ListedLease, lease_state
 from pipeline.queue.lease_cache import LeaseCache
 from pipeline.queue.platforms import UNSTARTED, Written
-from pipeline.queue.retries import as_waiting, is_due, is_retrying, is_stopped
-from pipeline.queue.stops import read_stops
+from pipeline.queue.retries import as_waiting, is_due, is_retrying
 from pipeline.runtime import RuntimeConfig
 from pipeline.store.base import Entry, Stored
 from pipeline.store.conditional import SafeStore
@@ -47,6 +48,8 @@ class Survey:
     slots: Slots
     order: ServiceOrder
     scan: Scan
+    gate: Gate
+    """Open where nothing was found that it could hold."""
     lists: int
     """LIST requests made."""
     reads: int
@@ -54,20 +57,15 @@ class Survey:
     nothing."""
 
     @property
-    def stops(self) -> Stops:
-        """Those that stand; none where nothing was found that they could hold."""
-        return self.scan.stops or NO_STOPS
-
-    @property
     def retrying(self) -> int:
-        """How many jobs wait for their retry, and not for a stop to be lifted."""
-        return sum(map(is_retrying, self._leases)) - self.stopped_retries
+        """How many jobs wait for their retry, and for nothing else."""
+        return sum(map(is_retrying, self._leases)) - self.held_up_retries
 
     @property
-    def stopped_retries(self) -> int:
-        """How many jobs that have a lease wait for a stop to be lifted."""
+    def held_up_retries(self) -> int:
+        """How many jobs that have a lease wait for a stop to be lifted, or for a budget."""
         retrying = (lease for lease in self._leases if is_retrying(lease))
-        return sum(is_stopped(lease, self.stops, self.date) for lease in retrying)
+        return sum(self.gate.holds_retry(lease, self.date) for lease in retrying)
 
     @property
     def _leases(self) -> list[Lease]:
@@ -100,20 +98,32 @@ class Surveyor:
         reads = self._read_needed(entries, date) + self._read_starts(entries)
         ids = frozenset(held.id for held in self.lease_cache.held(entries))
         in_flight, slots, order = self._shares(ids, date)
+        gate = GateReader(self.store, self.runtime, self.lease_cache, entries, date)
         scan = self._scan_of(self.backlog.apart(), order, slots, ids)
         if not self._take_changed(scan, changed_keys):
             scan = self._scan_of(self.backlog, order, slots, ids)
-            lists += self._list_inbox(scan)
+            lists += self._list_inbox(scan, gate)
         if scan.backlog.known or self._any_due(entries, date):
-            lists += self._learn_stops(scan)
+            gate.learn(scan)
         if not slots.suffice(scan.waiting):
             # A full route may be full of jobs that ended: worth reading what changed.
             reads += self._read(held for held in self.lease_cache.held(entries) if _changed(held))
             in_flight, scan.slots, scan.order = self._shares(ids, date)
-        scan.retrying = self._retrying(scan, entries, date)
+        scan.retrying = self._retrying(gate.gate, entries, date)
         reads += self._read_bodies(scan)
         held_now, known = tuple(self.lease_cache.held(entries)), tuple(self._known(entries))
-        return Survey(date, held_now, known, in_flight, scan.slots, scan.order, scan, lists, reads)
+        return Survey(
+            date,
+            held_now,
+            known,
+            in_flight,
+            scan.slots,
+            scan.order,
+            scan,
+            gate.gate,
+            lists + gate.lists,
+            reads,
+        )
 
     @property
     def _reads_all(self) -> bool:
@@ -125,13 +135,6 @@ class Surveyor:
             lease_state(held, date, None, lifetimes) is LeaseState.DUE
             for held in self.lease_cache.held(entries)
         )
-
-    def _learn_stops(self, scan: Scan) -> int:
-        """How many LISTs it took."""
-        if scan.stops is not None:
-            return 0
-        scan.stops = read_stops(self.store)
-        return 1
 
     def _shares(
         self, ids: Collection[str], date: datetime
@@ -192,6 +195,11 @@ class Surveyor:
             return None
         lease = Lease.parse(stored.body)
         asked = self._reads_all or (lease is not None and lease.phase is Phase.RETRY)
+        unpriced = lease is not None and lease.estimate_usd is None and not lease.committed
+        if lease is not None and unpriced and self.runtime.budgets.budgets:
+            manifest = self.store.get(manifest_key(id))
+            if manifest is not None:
+                return stored.etag, judged_by_body(lease, manifest.body, self.runtime)
         if lease is not None and lease.model is None and asked:
             manifest = self.store.get(manifest_key(id))
             if manifest is None and self.reads_bare:
@@ -201,7 +209,7 @@ class Surveyor:
                 lease = lease.model_copy(update={"model": said.model, "tenant": said.tenant})
         return stored.etag, lease
 
-    def _retrying(self, scan: Scan, entries: Sequence[Entry], date: datetime) -> Sequence[Waiting]:
+    def _retrying(self, gate: Gate, entries: Sequence[Entry], date: datetime) -> Sequence[Waiting]:
         leases = (held.lease for held in self.lease_cache.held(entries))
         return [
             as_waiting(lease)
@@ -209,7 +217,7 @@ class Surveyor:
             if lease is not None
             and is_retrying(lease)
             and is_due(lease, date)
-            and not is_stopped(lease, scan.stops or NO_STOPS, date)
+            and not gate.holds_retry(lease, date)
         ]
 
     def _scan_of(
@@ -228,7 +236,7 @@ class Surveyor:
                 self._take_body(scan, key, each)
         return True
 
-    def _list_inbox(self, scan: Scan) -> int:
+    def _list_inbox(self, scan: Scan, gate: GateReader) -> int:
         """How many LISTs it took."""
         after: str | None = scan.begin()
         pages = 0
@@ -236,7 +244,7 @@ class Surveyor:
             page = self.store.list(INBOX, start_after=after)
             pages += 1
             if page.entries:  # what is stopped takes no place among what stays known
-                pages += self._learn_stops(scan)
+                gate.learn(scan)
             after = scan.take(page)
         return pages
 

@@ -130,10 +130,10 @@ class TickReport:
     """Whether the inbox goes on behind its first page."""
     in_flight: int
     """Jobs that take a slot."""
-    stopped: int
-    """Jobs known to wait until a stop is lifted."""
+    held_up: int
+    """Jobs known to wait until a stop is lifted, or for a budget."""
     retrying: int
-    """Jobs that wait for their next attempt, and not for a stop to be lifted."""
+    """Jobs that wait for their next attempt, and for nothing else."""
     taken_over: int
     """Leases that lapsed or whose retry was due, and those of finished jobs that owe something."""
     spawned: int
@@ -199,15 +199,14 @@ def tick(dispatcher: Dispatcher, changed_keys: Collection[str] = ()) -> TickRepo
         *map(taken, sheets),
         *map(taken, replays),
     ]
-    gate = Gate(survey.stops)
-    ends = list(d.pool.map(lambda step: _take(d, step, gate), steps))
+    ends = list(d.pool.map(lambda step: _take(d, step, survey.gate), steps))
     rejected = d.rejector.invalid_entries(survey.scan.invalid_entries)
     return TickReport(
         waiting=len(survey.scan.waiting),
         claimed=len(claims),
         more=survey.scan.more,
         in_flight=len(survey.in_flight),
-        stopped=len(survey.scan.stopped) + survey.stopped_retries,
+        held_up=len(survey.scan.held_up) + survey.held_up_retries,
         retrying=survey.retrying,
         taken_over=len(lapsed) + len(sheets) + len(replays),
         spawned=sum(isinstance(end, Spawned) for end in ends),

@@ -38,6 +38,7 @@ from pipeline.erasure.inventory import (
 from pipeline.erasure.scan import Scan
 from pipeline.erasure.scope import ChosenJob, Wish
 from pipeline.jobs.cancel import Canceller
+from pipeline.notify.spend import note_spend
 from pipeline.store.conditional import SafeStore, Won
 
 LIVES = 2
@@ -181,6 +182,8 @@ class Eraser:
             result = None if stored is None else Result.parse(stored.body)
             if result is not None and result.erasure is not None:
                 return result
+            if result is not None:  # its lease goes too, so nobody would do it later
+                note_spend(self.store, result)
             trace, now = scan.traces.get(id), self.store.now()
             tombstone = begun_tombstone(
                 id,

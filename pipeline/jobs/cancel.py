@@ -24,6 +24,7 @@ from pipeline.jobs.status import bare_key, find_entry, read_result
 from pipeline.notify.delivery import pending_lease
 from pipeline.notify.job_events import Origin, ended, requested
 from pipeline.notify.results import job_result
+from pipeline.notify.spend import note_spend
 from pipeline.queue.cancel_steps import Cancellation, FindLease
 from pipeline.queue.protocol import Committed
 from pipeline.queue.runner import run
@@ -66,6 +67,7 @@ class Canceller:
         end = run(FindLease(cancellation), self.store)
         if not isinstance(end, Committed):
             raise self._why_not(id, lease.entry)
+        note_spend(self.store, end.result)
         settings = self.runtime.settings
         own_s = settings.posthog_timeout_seconds + settings.backoff_base_seconds
         calls_back = end.result.callback_url is not None
@@ -130,6 +132,7 @@ class Canceller:
             body,
             Status.CANCELLED,
             settings=self.runtime.settings,
+            platform=self.runtime.platform,
             now=now,
             events=(*told, end),
         )

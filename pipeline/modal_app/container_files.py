@@ -57,6 +57,7 @@ def overlays(settings: Settings) -> Mapping[str, tuple[Path, PurePosixPath]]:
         "routes_file": settings.routes_file,
         "gpus_file": settings.gpus_file,
         "models_file": settings.models_file,
+        "budgets_file": settings.budgets_file,
     }
     return MappingProxyType(
         {

@@ -3,7 +3,7 @@
 The lease says that they are owed. It is deleted only when the other sides have confirmed them.
 
     result.json created
-      │   metrics.json, by the first delivery
+      │   spend/…, what it cost; metrics.json, by the first delivery
       ├─ callback ─┐  Each goes to the queue of its target, and neither waits for the other.
       └─ events ───┴─► all have answered soon
                          ├─ all arrived, or their tries are used up ──► lease deleted
@@ -34,6 +34,7 @@ from pipeline.contract.lease import Lease
 from pipeline.contract.result import Result
 from pipeline.notify.callbacks import Caller, target_of
 from pipeline.notify.metrics_file import write_metrics
+from pipeline.notify.spend import note_spend
 from pipeline.public_https import INTERNET, PublicHttps
 from pipeline.store.conditional import SafeStore, Won
 from system.backoff import Backoff
@@ -100,6 +101,8 @@ class ResultDelivery:
         Raises StoreUnavailable or StoreDenied, where nothing is owed and the lease cannot be
         deleted.
         """
+        if not lease.deliveries:  # from here on nobody counts the job by its lease
+            note_spend(self.store, result)
         if result.metrics is not None and not lease.committed:
             write_metrics(self.store, result.id, result.attempt, result.metrics)
         owed = pending(result, lease)

@@ -23,6 +23,7 @@ def job_result(
     status: Status,
     *,
     settings: Settings,
+    platform: str,
     now: datetime,
     events: Sequence[StoredEvent],
     cost: JobCost | None = None,
@@ -32,7 +33,8 @@ def job_result(
     """The result of the job that has this lease and this manifest, valid or not.
 
     `body` is the manifest's bytes, `now` the store's clock. Without a `cost` it did not run, and
-    has cost what its earlier attempts did. `more` are further fields of Result.
+    has cost what its earlier attempts did. `platform` is that of whoever ends it: where no lease
+    says another, it ran there. `more` are further fields of Result.
     """
     spent, told = lease.spent, reporting(body, settings)
     others = error.others if isinstance(error, BadManifest) else ()
@@ -41,6 +43,8 @@ def job_result(
         "status": status,
         "model": about.kind,
         "tenant": about.tenant,
+        "platform": lease.platform or platform,
+        "batch": about.batch,
         "attempt": lease.attempt,
         "nonce": lease.nonce,
         "manifest_sha256": hashlib.sha256(body).hexdigest(),

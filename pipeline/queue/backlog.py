@@ -24,7 +24,6 @@ from itertools import takewhile
 
 from config.errors import InvalidId
 from pipeline.contract.keys import INBOX, parse_inbox_key
-from pipeline.contract.stops import Stops
 from pipeline.queue.admission import Contents, ServiceOrder, Slots, Waiting
 from pipeline.store.base import Entry, Page
 
@@ -100,8 +99,9 @@ class Scan:
     """Inbox entries of jobs that are held."""
     invalid_entries: list[Entry] = field(default_factory=list)
     """Entries whose name is no job's."""
-    stops: Stops | None = None
-    """Jobs under them are listed, and wait for no slot. None until they are known."""
+    holds: Callable[[Waiting], bool] | None = None
+    """Whether a job that is listed waits for no slot now: an operator has stopped it, or a budget
+    has no room. None until that is known."""
     more: bool = False
     """Whether the inbox goes on behind its head."""
     _after: str = ""
@@ -112,15 +112,15 @@ class Scan:
     def waiting(self) -> Sequence[Waiting]:
         """All jobs that are known to wait for a slot."""
         known = self.backlog.known.values()
-        return tuple(job for job in known if not self._is_stopped(job))
+        return tuple(job for job in known if not self._is_held_up(job))
 
     @property
-    def stopped(self) -> Sequence[Waiting]:
-        """Those known to wait until a stop is lifted."""
-        return tuple(job for job in self.backlog.known.values() if self._is_stopped(job))
+    def held_up(self) -> Sequence[Waiting]:
+        """Those known to wait for something else than a slot."""
+        return tuple(job for job in self.backlog.known.values() if self._is_held_up(job))
 
-    def _is_stopped(self, job: Waiting) -> bool:
-        return self.stops is not None and self.stops.over(job.tenant, job.model) is not None
+    def _is_held_up(self, job: Waiting) -> bool:
+        return self.holds is not None and self.holds(job)
 
     def begin(self) -> str:
         """The key to list after first: the head's, or where a single page a tick has come to."""
@@ -223,7 +223,7 @@ class Scan:
         """Keep what comes first of each route, and as much as it has free slots. What is stopped
         must not take the places of what goes on: it is listed again in the sweep after the lift."""
         kept: Counter[tuple[bool, str | None]] = Counter()
-        self.backlog.forget(self.stopped)
+        self.backlog.forget(self.held_up)
         for job in self.order.sort(self.waiting):
             route = (job.model is None, self.order.route_of(job.model))
             kept[route] += 1

@@ -29,8 +29,6 @@ def is_due(lease: Lease, date: datetime) -> bool:
     return lease.not_before is None or date >= lease.not_before
 
 
-def is_stopped(lease: Lease, stops: Stops, date: datetime) -> bool:
-    """Whether it waits until a stop is lifted. Not past its deadline: then it is to end."""
-    if lease.deadline is not None and date >= lease.deadline:
-        return False
+def is_stopped(lease: Lease, stops: Stops) -> bool:
+    """Whether it waits until a stop is lifted."""
     return stops.over(lease.tenant, lease.model) is not None

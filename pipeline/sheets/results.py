@@ -71,6 +71,7 @@ def sheet_result(
         body,
         Status.SUCCEEDED if succeeds else status,
         settings=runtime.settings,
+        platform=runtime.platform,
         now=now,
         events=(*before, *end.events(about, origin, now), told),
         cost=cost,

@@ -168,6 +168,7 @@ class ResultBuilder:
             self.body,
             status,
             settings=self.runtime.settings,
+            platform=self.runtime.platform,
             now=now,
             events=(*asked, *lease.events, *state.events, end),
             cost=self.cost,

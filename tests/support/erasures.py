@@ -14,6 +14,7 @@ from pipeline.contract.keys import (
     review_key,
     thumb_key,
 )
+from pipeline.contract.spend import SPEND
 from pipeline.contract.tombstone import MANIFEST
 from pipeline.erasure.eraser import Eraser, Progress
 from pipeline.jobs.cancel import Canceller
@@ -105,6 +106,11 @@ def traces(pipeline: PipelineFixture, faces: set[bytes]) -> list[str]:
         for key, body in bodies(pipeline).items()
         if any(sign in body or sign in key.encode() for sign in signs)
     ]
+
+
+def keys_but_spend(pipeline: PipelineFixture) -> list[str]:
+    """What a job has cost stays known."""
+    return [key for key in pipeline.keys("") if not key.startswith(SPEND)]
 
 
 def tombstones(*ids: str) -> list[str]:

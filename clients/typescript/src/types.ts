@@ -21,6 +21,7 @@ export interface FluxDevManifest {
   deadline?: string | null;
   max_cost_usd?: number | null;
   consent?: Consent | null;
+  batch?: string | null;
   metadata?: {
     [k: string]: unknown;
   };
@@ -90,6 +91,7 @@ export interface FluxSchnellManifest {
   deadline?: string | null;
   max_cost_usd?: number | null;
   consent?: Consent | null;
+  batch?: string | null;
   metadata?: {
     [k: string]: unknown;
   };
@@ -148,6 +150,7 @@ export interface FluxLoraManifest {
   deadline?: string | null;
   max_cost_usd?: number | null;
   consent?: Consent | null;
+  batch?: string | null;
   metadata?: {
     [k: string]: unknown;
   };
@@ -230,6 +233,7 @@ export interface FluxInstantidManifest {
   deadline?: string | null;
   max_cost_usd?: number | null;
   consent?: Consent | null;
+  batch?: string | null;
   metadata?: {
     [k: string]: unknown;
   };
@@ -406,6 +410,7 @@ export interface SdxlInstantidManifest {
   deadline?: string | null;
   max_cost_usd?: number | null;
   consent?: Consent | null;
+  batch?: string | null;
   metadata?: {
     [k: string]: unknown;
   };
@@ -529,6 +534,7 @@ export interface ZImageTurboManifest {
   deadline?: string | null;
   max_cost_usd?: number | null;
   consent?: Consent | null;
+  batch?: string | null;
   metadata?: {
     [k: string]: unknown;
   };
@@ -607,6 +613,7 @@ export interface CharacterSheetManifest {
   deadline?: string | null;
   max_cost_usd?: number | null;
   consent?: Consent | null;
+  batch?: string | null;
   metadata?: {
     [k: string]: unknown;
   };
@@ -828,6 +835,7 @@ export interface WorkflowManifest {
   deadline?: string | null;
   max_cost_usd?: number | null;
   consent?: Consent | null;
+  batch?: string | null;
   metadata?: {
     [k: string]: unknown;
   };
@@ -873,6 +881,15 @@ export interface Result {
   status: Status;
   model: string | null;
   tenant: string | null;
+  /**
+   * Where it ran, or where it was refused or cancelled, such as `modal`; null in results from
+   * before it was noted.
+   */
+  platform?: string | null;
+  /**
+   * The batch that it was sent in.
+   */
+  batch?: string | null;
   /**
    * 0 when no execution or dispatcher had the job (a cancel while it waited).
    */

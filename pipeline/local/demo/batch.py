@@ -71,7 +71,7 @@ def _examples(row: FileRow, problems: Problems) -> list[Example]:
     if document is None:
         return []
     id = job_id(NAME, row.row, document["input"]["name"])
-    return [read_example(id, canonical({**document, "tenant": TENANT}))]
+    return [read_example(id, canonical({**document, "tenant": TENANT, "batch": NAME}))]
 
 
 def send_batch(store: SafeStore, runtime: RuntimeConfig, demo: DemoBatch) -> tuple[Batch, int]:

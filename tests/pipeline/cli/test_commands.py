@@ -13,8 +13,8 @@ from pipeline.cli.commands import SUMMARIES, load
 from tests.pipeline.cli.conftest import Ryla
 
 ORDER = (
-    "demo up submit plan status watch cancel stop sheets report results dispatch serve events"
-    " schema forget doctor audit deploy accept keys faces loras models comfyui"
+    "demo up submit plan status watch cancel stop sheets report spend results dispatch serve"
+    " events schema forget doctor audit deploy accept keys faces loras models comfyui"
 )
 
 

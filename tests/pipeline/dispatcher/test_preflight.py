@@ -55,7 +55,13 @@ def code(result: Result) -> str:
 
 
 def test_a_good_job_becomes_a_reference_that_needs_no_read() -> None:
-    lease = a_lease()
+    decision = decide()
+    assert isinstance(decision, SpawnPayload)
+    assert decision.lease is not None
+    estimate = decision.lease.estimate_usd
+    assert estimate is not None
+    assert estimate > 0
+    lease = a_lease(estimate_usd=estimate)
     expected = SpawnPayload(
         id="job",
         claim="claim-1",
@@ -66,7 +72,7 @@ def test_a_good_job_becomes_a_reference_that_needs_no_read() -> None:
         manifest=GOOD.decode(),
         claimed_at=NOW,
     )
-    assert decide() == expected
+    assert decision == expected
 
 
 def test_what_a_bare_key_did_not_say_is_known_from_now_on() -> None:

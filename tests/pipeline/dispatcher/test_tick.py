@@ -19,6 +19,7 @@ def test_a_job_goes_from_manifest_to_result(pipeline: PipelineFixture) -> None:
         "jobs/job-1/out/a1/image-0.png",
         "jobs/job-1/out/a1/metrics.json",
         "jobs/job-1/result.json",
+        "spend/2026-03-01/default/local.flux-dev.0.-.job-1",
     ]
     assert pipeline.event_names() == [
         "modal_flux_dev_generation_requested",
@@ -26,13 +27,13 @@ def test_a_job_goes_from_manifest_to_result(pipeline: PipelineFixture) -> None:
     ]
 
 
-def test_a_job_costs_five_puts_one_get_and_two_deletes(pipeline: PipelineFixture) -> None:
+def test_a_job_costs_six_puts_one_get_and_two_deletes(pipeline: PipelineFixture) -> None:
     pipeline.tick()
     pipeline.raw.calls.clear()
     pipeline.submit("job-1")
     pipeline.tick()
     outputs_and_metrics, by_the_producer = 2, 1
-    assert pipeline.raw.calls["PUT"] - outputs_and_metrics + by_the_producer == 5
+    assert pipeline.raw.calls["PUT"] - outputs_and_metrics + by_the_producer == 6
     assert pipeline.raw.calls["GET"] == 1
     assert pipeline.raw.calls["DELETE"] == 2
 

@@ -41,7 +41,7 @@ def test_a_stopped_job_stays_in_the_inbox_and_runs_after_the_lift(
     put_stop(pipeline.store, scope, StopNote())
     put(pipeline, "job-1")
     report = pipeline.tick()
-    assert (report.claimed, report.waiting, report.stopped, report.active) == (0, 0, 1, False)
+    assert (report.claimed, report.waiting, report.held_up, report.active) == (0, 0, 1, False)
     assert pipeline.keys("leases/") == []
     lift_stop(pipeline.store, scope)
     assert pipeline.tick().spawned == 1
@@ -77,7 +77,7 @@ def test_a_bare_key_is_judged_by_its_body_and_handed_back(holding: PipelineFixtu
     assert lease.error is not None
     assert lease.error.code == "stopped"
     report = holding.tick()
-    assert (report.taken_over, report.retrying, report.stopped, report.active) == (0, 0, 1, False)
+    assert (report.taken_over, report.retrying, report.held_up, report.active) == (0, 0, 1, False)
     lift_stop(holding.store, ACME)
     assert holding.tick().spawned == 1
 

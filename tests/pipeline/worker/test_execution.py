@@ -49,7 +49,7 @@ def test_a_job_is_executed_without_a_single_read(holding: PipelineFixture) -> No
     holding.raw.calls.clear()
     assert run(holding, payload) is Ending.COMMITTED
     outputs_and_metrics = 2
-    assert holding.raw.calls == {"LIST": 1, "PUT": 2 + outputs_and_metrics, "DELETE": 1}
+    assert holding.raw.calls == {"LIST": 1, "PUT": 3 + outputs_and_metrics, "DELETE": 1}
 
 
 def test_the_lease_says_who_runs_it_and_what_a_second_costs(holding: PipelineFixture) -> None:
@@ -328,7 +328,9 @@ def test_metrics_are_stored_behind_the_commit_and_not_by_whoever_loses_it(
     puts: list[str] = []
     holding.raw.fail = lambda call, key: puts.append(key) if call == "PUT" else None
     assert run(holding, payload) is Ending.COMMITTED
-    assert puts[-2:] == ["jobs/job-1/result.json", "jobs/job-1/out/a1/metrics.json"]
+    result, spent, metrics = puts[-3:]
+    assert (result, metrics) == ("jobs/job-1/result.json", "jobs/job-1/out/a1/metrics.json")
+    assert spent.startswith("spend/")
     holding.store.delete("jobs/job-1/out/a1/metrics.json")
     assert run(holding, payload, never) is Ending.STALE
     assert "jobs/job-1/out/a1/metrics.json" not in holding.keys("jobs/")

@@ -1,0 +1,96 @@
+"""What each ended job cost, in the key of an object of its own, so that a LIST is a sum.
+
+    spend/<day>/<tenant>/<platform>.<kind>.<units>.<batch>.<id>
+
+`day` is the UTC day on which the job ended, `units` its whole cost in hundredths of a cent, rounded
+up. What is not known is `-`. It is created by whoever commits the result or finds it, from the
+result alone, so whoever does makes the same key.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date
+from math import ceil
+from typing import Self
+
+from pipeline.contract.keys import is_id, is_name
+from pipeline.contract.result import Result
+
+SPEND = "spend/"
+BODY = b"{}"
+"""The same for all: two writers of a key have written the same."""
+UNITS = 10_000
+"""Of a dollar."""
+UNKNOWN = "-"
+_KEY = re.compile(
+    rf"{SPEND}(\d{{4}}-\d\d-\d\d)/([^/]+)/([^./]+)\.([^./]+)\.(\d+)\.([^./]+)\.([^./]+)"
+)
+
+
+def spend_day(day: date) -> str:
+    """Where all of a day lies."""
+    return f"{SPEND}{day.isoformat()}/"
+
+
+def spend_prefix(day: date, tenant: str) -> str:
+    """Where a tenant's jobs of a day lie."""
+    return f"{spend_day(day)}{tenant}/"
+
+
+@dataclass(frozen=True)
+class SpendEntry:
+    """One ended job."""
+
+    day: date
+    id: str
+    units: int
+    """Hundredths of a cent."""
+    tenant: str | None = None
+    platform: str | None = None
+    kind: str | None = None
+    batch: str | None = None
+
+    @property
+    def usd(self) -> float:
+        return self.units / UNITS
+
+    @property
+    def key(self) -> str:
+        parts = (self.platform, self.kind, str(self.units), self.batch, self.id)
+        folder = spend_prefix(self.day, self.tenant or UNKNOWN)
+        return folder + ".".join(part or UNKNOWN for part in parts)
+
+    @classmethod
+    def of(cls, result: Result) -> Self:
+        """Of a result. What can stand in no key counts as unknown."""
+        cost = 0.0 if result.cost is None else result.cost.total_usd
+        return cls(
+            day=result.finished_at.astimezone(UTC).date(),
+            id=result.id,
+            units=max(0, ceil(cost * UNITS - 1e-6)),
+            tenant=_named(result.tenant),
+            platform=_named(result.platform),
+            kind=_named(result.model),
+            batch=_named(result.batch),
+        )
+
+    @classmethod
+    def parse(cls, key: str) -> Self | None:
+        """The entry of a key, or None for a stranger's object under spend/."""
+        match = _KEY.fullmatch(key)
+        if match is None or not is_id(match[7]):
+            return None
+        try:
+            day = date.fromisoformat(match[1])
+        except ValueError:
+            return None
+        tenant, platform, kind, batch = (_known(match[n]) for n in (2, 3, 4, 6))
+        return cls(day, match[7], int(match[5]), tenant, platform, kind, batch)
+
+
+def _named(value: str | None) -> str | None:
+    return value if value is not None and is_name(value) else None
+
+
+def _known(value: str) -> str | None:
+    return None if value == UNKNOWN else value

@@ -1,0 +1,64 @@
+"""Reads what a tick's gate goes by: stops/, and spend/ where there are budgets. Once a look, and
+only where a job waits or is due."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from pipeline.contract.lease import Lease
+from pipeline.dispatcher.gate import OPEN, Gate
+from pipeline.queue.backlog import Scan
+from pipeline.queue.budgets import Ledger, reserved
+from pipeline.queue.lease_cache import LeaseCache
+from pipeline.queue.retries import is_retrying
+from pipeline.queue.spend import read_spend
+from pipeline.queue.stops import read_stops
+from pipeline.runtime import RuntimeConfig
+from pipeline.store.base import Entry
+from pipeline.store.conditional import SafeStore
+
+PAGE = 1000
+
+
+@dataclass
+class GateReader:
+    store: SafeStore
+    runtime: RuntimeConfig
+    lease_cache: LeaseCache
+    entries: Sequence[Entry]
+    """The leases, as they were listed before."""
+    date: datetime
+    """The store's clock then."""
+    gate: Gate = OPEN
+    lists: int = 0
+    """LIST requests made."""
+    _known: bool = field(default=False)
+
+    def learn(self, scan: Scan) -> None:
+        """Have the scan pass over what is held up. Raises a StoreError."""
+        if not self._known:
+            self._known, self.lists = True, self.lists + 1
+            self.gate = Gate(read_stops(self.store), self._ledger())
+        scan.holds = self.gate.holds_waiting
+
+    def _ledger(self) -> Ledger | None:
+        table, today = self.runtime.budgets, self.date.astimezone(UTC).date()
+        if not table.budgets:
+            return None
+        ledger = Ledger(table, today, self.runtime.platform)
+        self._add_leases(ledger)
+        for day, tenant in table.prefixes(today):
+            entries = list(read_spend(self.store, day, tenant))
+            self.lists += 1 + len(entries) // PAGE
+            ledger.add_ended(entries)
+        return ledger
+
+    def _add_leases(self, ledger: Ledger) -> None:
+        found, waiting = {}, list[Lease]()
+        for held in self.lease_cache.held(self.entries):
+            counted = reserved(held, self.lease_cache.last(held.id), self.date)
+            if counted is not None:
+                found[held.id] = counted
+            if held.lease is not None and is_retrying(held.lease):
+                waiting.append(held.lease)
+        ledger.add_leases(found, waiting)

@@ -1,0 +1,198 @@
+"""What is left of each budget. Pure.
+
+A job counts under every row of budgets.toml that it falls under: with what it has cost, once it has
+ended, by its object under spend/; before that by its lease, with what its attempts have cost and
+what it may cost yet. Whoever looks lists the leases first and spend/ after, so a job that ends
+meanwhile is in one of them at least; one that is in both has ended.
+
+A job that waits for its retry counts what it has cost: its take-over is judged like a claim. One
+whose lease has changed since it was last read may run again, and counts as if it did.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from threading import Lock
+
+from config.budgets import EACH, Budget, BudgetTable, OnExceeded
+from config.errors import BudgetSpent
+from pipeline.contract.lease import Lease, Phase
+from pipeline.contract.spend import SpendEntry
+from pipeline.queue.expiry import ListedLease
+
+
+@dataclass(frozen=True)
+class Payer:
+    """Whom a job counts for."""
+
+    tenant: str | None
+    platform: str | None
+    """None where the job's route names none: then it is the dispatcher's own."""
+    batch: str | None = None
+
+
+@dataclass(frozen=True, order=True)
+class Account:
+    """A row of budgets.toml, or what it means for one tenant."""
+
+    row: str
+    tenant: str | None = None
+    """Where the row is for each tenant for itself."""
+
+    def __str__(self) -> str:
+        return self.row if self.tenant is None else f"{self.row} of {self.tenant}"
+
+
+@dataclass(frozen=True)
+class Reserved:
+    """What a job that has not ended counts for."""
+
+    payer: Payer
+    usd: float
+
+
+def reserved(held: ListedLease, last: Lease | None, now: datetime) -> Reserved | None:
+    """Of a lease as listed; `last` is what was read of it last, whatever stands there now. None for
+    one that counts nothing. `now` is the store's clock."""
+    lease = held.lease or last
+    if lease is None or lease.committed or lease.vacant:
+        return None
+    usd = lease.spent.usd
+    waits = lease.phase is Phase.RETRY and held.lease is not None
+    if not waits:
+        usd += max(lease.estimate_usd or 0.0, running_usd(lease, now))
+    return Reserved(Payer(lease.tenant, lease.platform, lease.batch), usd)
+
+
+def running_usd(lease: Lease, now: datetime) -> float:
+    """What the execution that runs has cost so far."""
+    if lease.phase is not Phase.RUNNING or lease.started_at is None:
+        return 0.0
+    seconds = lease.cold_s + max(0.0, (now - lease.started_at).total_seconds())
+    return seconds * lease.rate_usd_per_s
+
+
+@dataclass
+class Ledger:
+    """The accounts at one tick. Jobs are judged side by side, and one after the other here."""
+
+    table: BudgetTable
+    today: date
+    """UTC."""
+    platform: str
+    """Where this dispatcher runs jobs."""
+    spent: defaultdict[Account, float] = field(default_factory=lambda: defaultdict(float))
+    """US dollars of ended jobs."""
+    _held: defaultdict[Account, float] = field(default_factory=lambda: defaultdict(float))
+    """US dollars of those that have not ended."""
+    _reserved: dict[str, Reserved] = field(default_factory=dict)
+    _parked: set[Account] = field(default_factory=set)
+    """Accounts that jobs wait for which were read already: they come first."""
+    _lock: Lock = field(default_factory=Lock)
+
+    def add_ended(self, entries: Iterable[SpendEntry]) -> None:
+        """Of today, and for batches of the days since their rows begin."""
+        for entry in {each.id: each for each in entries}.values():
+            self._reserve(entry.id, None)
+            payer = Payer(entry.tenant, entry.platform, entry.batch)
+            for budget, account in self._of(payer):
+                if entry.day >= (budget.since or self.today):
+                    self.spent[account] += entry.usd
+
+    def add_leases(self, found: Mapping[str, Reserved], waiting: Iterable[Lease]) -> None:
+        """Before `add_ended`. `waiting` are those of jobs that wait for a retry."""
+        for id, each in found.items():
+            self._reserve(id, each)
+        for lease in waiting:
+            if lease.error is not None and lease.error.code == BudgetSpent.code:
+                payer = Payer(lease.tenant, lease.platform, lease.batch)
+                of_job = (account for _, account in self._of(payer))
+                self._parked |= {each for each in of_job if each.row == lease.error.value}
+
+    def used(self, account: Account) -> float:
+        """US dollars, with what may be spent yet."""
+        return self.spent.get(account, 0.0) + self._held.get(account, 0.0)
+
+    def accounts(self) -> list[Account]:
+        """All that something counts under, and those of rows that are not by tenant."""
+        rows = {Account(name) for name, row in self.table.budgets.items() if row.tenant != EACH}
+        return sorted(
+            {*rows, *self.spent, *self._held}, key=lambda each: (each.row, each.tenant or "")
+        )
+
+    def limit(self, account: Account) -> float:
+        return self.table.budgets[account.row].usd
+
+    def is_closed(self, tenant: str | None) -> bool:
+        """Whether no job of the inbox is to be claimed for this tenant, None for one unknown: a
+        budget that lets jobs wait is used up, or others that were read wait for it already."""
+        return any(
+            budget.on_exceeded is OnExceeded.WAIT
+            and (account in self._parked or self.used(account) >= budget.usd)
+            for budget, account in self._of(Payer(tenant, self.platform))
+        )
+
+    def is_short_for(self, lease: Lease) -> bool:
+        """Whether a job that was read waits for a budget still."""
+        short = self._short(lease)
+        return short is not None and short[0].on_exceeded is OnExceeded.WAIT
+
+    def take(self, lease: Lease) -> BudgetSpent | None:
+        """Count the job as one that runs, or say why it waits. Raises BudgetSpent where it is to be
+        refused."""
+        with self._lock:
+            short = self._short(lease)
+            if short is None:
+                payer = Payer(lease.tenant, lease.platform, lease.batch)
+                usd = lease.spent.usd + (lease.estimate_usd or 0.0)
+                self._reserve(lease.id, Reserved(payer, usd))
+                return None
+            budget, account = short
+            error = self._error(lease, budget, account)
+            fits_never = lease.spent.usd + (lease.estimate_usd or 0.0) > budget.usd
+            if budget.on_exceeded is OnExceeded.REFUSE or fits_never:
+                raise error
+            return error
+
+    def _reserve(self, id: str, what: Reserved | None) -> None:
+        before = self._reserved.pop(id, None)
+        for sign, each in ((-1, before), (1, what)):
+            for _, account in () if each is None else self._of(each.payer):
+                self._held[account] += sign * (each.usd if each else 0.0)
+        if what is not None:
+            self._reserved[id] = what
+
+    def _short(self, lease: Lease) -> tuple[Budget, Account] | None:
+        """The first budget that this job would pass."""
+        needs = lease.spent.usd + (lease.estimate_usd or 0.0)
+        for budget, account in self._of(Payer(lease.tenant, lease.platform, lease.batch)):
+            own = self._reserved.get(lease.id)
+            used = self.used(account) - (0.0 if own is None else own.usd)
+            if used >= budget.usd or used + needs > budget.usd:
+                return budget, account
+        return None
+
+    def _error(self, lease: Lease, budget: Budget, account: Account) -> BudgetSpent:
+        used, needs = self.used(account), lease.estimate_usd or 0.0
+        period = "today" if budget.since is None else f"since {budget.since}"
+        return BudgetSpent(
+            f"the budget {account} has ${budget.usd:g}, ${used:.4f} of it are spent or reserved"
+            f" {period}, and this job may cost ${needs:.4f}",
+            field="budget",
+            value=budget.name,
+        )
+
+    def _of(self, payer: Payer) -> Iterator[tuple[Budget, Account]]:
+        for name, budget in self.table.budgets.items():
+            if budget.tenant not in (None, EACH, payer.tenant):
+                continue
+            if budget.platform not in (None, payer.platform or self.platform):
+                continue
+            if budget.batch not in (None, payer.batch):
+                continue
+            if budget.tenant == EACH:
+                if payer.tenant is not None:
+                    yield budget, Account(name, payer.tenant)
+            else:
+                yield budget, Account(name)

@@ -1,0 +1,56 @@
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from config.budgets import OnExceeded, load_budgets
+from config.errors import InvalidSetting
+
+TODAY = date(2026, 11, 3)
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "budgets.toml"
+    path.write_text(text)
+    return path
+
+
+def test_nothing_is_bounded_as_it_comes() -> None:
+    table = load_budgets()
+    assert table.budgets == {}
+    assert list(table.prefixes(TODAY)) == []
+
+
+def test_a_row_says_whom_it_bounds_and_lets_jobs_wait(tmp_path: Path) -> None:
+    table = load_budgets(written(tmp_path, '[budgets.acme]\ntenant = "acme"\nusd = 5\n'))
+    row = table.budgets["acme"]
+    assert (row.tenant, row.usd, row.on_exceeded) == ("acme", 5, OnExceeded.WAIT)
+    assert list(table.prefixes(TODAY)) == [(TODAY, "acme")]
+
+
+def test_a_row_for_all_lists_the_whole_day_once(tmp_path: Path) -> None:
+    rows = '[budgets.a]\nusd = 5\n[budgets.b]\ntenant = "acme"\nusd = 1\n'
+    assert list(load_budgets(written(tmp_path, rows)).prefixes(TODAY)) == [(TODAY, None)]
+
+
+def test_a_batch_is_listed_from_its_first_day_on(tmp_path: Path) -> None:
+    row = '[budgets.b]\ntenant = "acme"\nbatch = "autumn"\nsince = 2026-11-02\nusd = 1\n'
+    days = list(load_budgets(written(tmp_path, row)).prefixes(TODAY))
+    assert days == [(date(2026, 11, 2), "acme"), (TODAY, "acme")]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "usd = 0",
+        "usd = inf",
+        'usd = 1\ntenant = "A b"',
+        'usd = 1\non_exceeded = "stop"',
+        'usd = 1\nbatch = "autumn"\ntenant = "acme"',
+        'usd = 1\nbatch = "autumn"\nsince = 2026-11-01',
+        "usd = 1\nper_day = true",
+    ],
+)
+def test_a_row_that_does_not_fit_is_named(tmp_path: Path, row: str) -> None:
+    with pytest.raises(InvalidSetting, match=r"budgets\.toml"):
+        load_budgets(written(tmp_path, f"[budgets.x]\n{row}\n"))

@@ -1,0 +1,48 @@
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipeline.contract.keys import result_key
+from pipeline.contract.result import JobCost
+from pipeline.contract.spend import BODY, SpendEntry
+from pipeline.store.base import Always
+from pipeline.store.conditional import SafeStore
+from tests.pipeline.cli.conftest import Ryla
+from tests.support.jobs import a_result
+
+
+def test_the_sums_of_today_stand_against_the_budgets(
+    ryla: Ryla, store: SafeStore, tmp_path: Path
+) -> None:
+    now = datetime.now(UTC)
+    for id, usd, tenant in (("a", 0.25, "acme"), ("b", 0.5, "zoo")):
+        cost = JobCost(usd=usd, total_usd=usd)
+        result = a_result(id=id, tenant=tenant, cost=cost, finished_at=now, platform="modal")
+        store.raw.put(SpendEntry.of(result).key, BODY, Always())
+    budgets = tmp_path / "budgets.toml"
+    budgets.write_text('[budgets.each]\ntenant = "*"\nusd = 1\n')
+
+    told = ryla("spend", "--json", RYLA_BUDGETS_FILE=str(budgets)).document
+    shown = ryla("spend", RYLA_BUDGETS_FILE=str(budgets)).out
+
+    assert told["sums"]["total"] == [{"name": "all", "jobs": 2, "usd": 0.75}]
+    assert [row["name"] for row in told["sums"]["tenant"]] == ["zoo", "acme"]
+    assert [(row["tenant"], row["spent_usd"]) for row in told["budgets"]] == [
+        ("acme", 0.25),
+        ("zoo", 0.5),
+    ]
+    assert "each of acme" in shown
+    assert "25%" in shown
+
+
+def test_what_is_missing_is_written_again_from_the_results(ryla: Ryla, store: SafeStore) -> None:
+    now = datetime.now(UTC)
+    result = a_result(finished_at=now, cost=JobCost(usd=0.1, total_usd=0.1))
+    store.raw.put(result_key("job"), result.body(), Always())
+    day = now.date().isoformat()
+
+    assert ryla("spend", "--json").document["sums"]["total"][0]["jobs"] == 0
+    first = ryla("spend", "--day", day, "--rebuild", "--json").document
+    again = ryla("spend", "--day", day, "--rebuild", "--json").document
+
+    assert (first["written"], first["sums"]["total"][0]["usd"]) == (1, 0.1)
+    assert again["written"] == 0
