@@ -7,6 +7,7 @@ from pipeline.batches.batch import is_batch_name, read_batch
 from pipeline.batches.lines import RowLine
 from pipeline.batches.reader import row_lines
 from pipeline.contract.keys import check_id
+from pipeline.contract.result import Status
 from pipeline.store.conditional import SafeStore
 
 
@@ -15,7 +16,7 @@ class NamedSheets:
     ids: tuple[str, ...]
     """Of jobs that were named, and of those that stand for a batch's rows and have ended."""
     lines: tuple[RowLine, ...] = ()
-    """Of the batches that were named."""
+    """Of the batches that were named, without rows whose jobs are forgotten."""
 
     @property
     def unfinished(self) -> tuple[RowLine, ...]:
@@ -32,7 +33,8 @@ def sheets_named(store: SafeStore, words: Sequence[str]) -> NamedSheets:
         if batch is None:
             ids.append(check_id(word))
             continue
-        of_batch = row_lines(store, batch)
+        rows = row_lines(store, batch)
+        of_batch = [line for line in rows if line.standing.status is not Status.FORGOTTEN]
         lines += of_batch
         ids += [line.standing.id for line in of_batch if line.standing.ended]
     return NamedSheets(tuple(dict.fromkeys(ids)), tuple(lines))

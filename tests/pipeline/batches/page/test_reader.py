@@ -1,5 +1,7 @@
 from pipeline.batches.page.reader import MAX_RESULT_BYTES, read_page
 from pipeline.contract.keys import batch_key, result_key, review_key
+from pipeline.contract.result import Result
+from pipeline.contract.tombstone import begun_tombstone, tombstone_body
 from pipeline.reviews.review import Mark, Verdict, change_review
 from pipeline.store.base import Stored
 from pipeline.store.conditional import SafeStore
@@ -54,3 +56,18 @@ def test_what_cannot_be_read_of_a_sheet_is_said_on_its_card() -> None:
     assert "no review of this job" in str(bob.document()["problem"])
     assert cleo.document()["problem"] == "its result cannot be read"
     assert [(view.picture, view.verdicts) for view in cleo.views] == [(None, ())] * 2
+
+
+def test_of_a_forgotten_sheet_nothing_is_shown_but_that_it_is() -> None:
+    store = SafeStore(MemoryStore())
+    fill_batch(store, BATCH)
+    stored = store.get(result_key(ANN))
+    assert stored is not None
+    now = store.now()
+    forgotten = begun_tombstone(
+        ANN, Result.parse(stored.body), tenant=None, nonce="n", now=now, quiet_at=now, left=()
+    )
+    store.replace(result_key(ANN), tombstone_body(forgotten), stored.etag)
+    ann, *others = read_page(store, BATCH, no_picture).cards
+    assert (ann.views, ann.document()["state"]) == ((), "forgotten")
+    assert [len(card.views) for card in others] == [10, 10]
