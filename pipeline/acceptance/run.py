@@ -25,6 +25,7 @@ from pipeline.acceptance.jobs import (
     spent_usd,
 )
 from pipeline.acceptance.plan import PlanFile
+from pipeline.acceptance.precision import earlier, with_seeds
 from pipeline.acceptance.upload_loras import upload
 from pipeline.contract.keys import deploy_key
 from pipeline.contract.result import Result
@@ -172,6 +173,8 @@ class RunOptions:
     """Where the page goes, and what a later start of the run must know."""
     gpus: Sequence[str] = ()
     bound_usd: float | None = None
+    beside: str | None = None
+    """The run whose pictures are set beside this one's, made with the same seeds."""
 
 
 @dataclass(frozen=True)
@@ -190,6 +193,8 @@ class Findings:
     gpus: Sequence[OnGpu] = ()
     stopped: str | None = None
     """Why not everything was sent or seen to its end."""
+    beside: Mapping[str, Result] = field(default_factory=dict)
+    """By the ids of jobs: what the run beside made of the same."""
 
 
 @dataclass
@@ -206,6 +211,7 @@ class Run:
     on_gpus: Progress = field(init=False)
     over_http: Sequence[PricedJob] = field(init=False)
     forecast: Forecast = field(init=False)
+    beside: Mapping[str, Result] = field(init=False, default_factory=dict)
 
     @property
     def store(self) -> SafeStore:
@@ -215,15 +221,19 @@ class Run:
         """Raises what is wrong with the plan. Nothing is sent."""
         plan, run, gpus = self.file.plan, self.options.run, self.options.gpus
         check_gpus(gpus, self.runtime)
-        self.through_bucket = self.driver.found(self._priced(bucket_jobs(plan, run)))
+        jobs = bucket_jobs(plan, run)
+        if self.options.beside is not None:
+            self.beside = earlier(self.store, jobs, run, self.options.beside)
+            jobs = with_seeds(jobs, self.beside)
+        self.through_bucket = self.driver.found(self._priced(jobs))
         self.on_gpus = self.driver.found(self._priced(gpu_jobs(plan, run, gpus)))
         self.over_http = self._priced(http_jobs(plan, run)) if self.web else []
         both = self.through_bucket, self.on_gpus
-        jobs = sum(len(each.priced_jobs) for each in both) + len(self.over_http)
+        count = sum(len(each.priced_jobs) for each in both) + len(self.over_http)
         unsent = [*both[0].unsent, *both[1].unsent, *self.over_http]
         coming = [*unsent, *both[0].under_way, *both[1].under_way]
         spent, bound = sum(each.spent_usd for each in both), self.options.bound_usd
-        self.forecast = Forecast(jobs, jobs - len(unsent), spent, coming, bound)
+        self.forecast = Forecast(count, count - len(unsent), spent, coming, bound)
         return self.forecast
 
     def _priced(self, jobs: Iterable[Job]) -> list[PricedJob]:
@@ -261,7 +271,8 @@ class Run:
         )
         facts = Facts(outcomes, self.driver.at_once, health, answers, self._deploys(outcomes))
         compared = on_gpus(self.on_gpus.outcomes, self.on_gpus.priced_jobs, self.runtime.gpus)
-        return Findings(facts, compared, self.through_bucket.stopped or self.on_gpus.stopped)
+        stopped = self.through_bucket.stopped or self.on_gpus.stopped
+        return Findings(facts, compared, stopped, self.beside)
 
     def _ask(self, web: Web) -> list[Answer]:
         """A job of each kind over HTTP, one after the other."""

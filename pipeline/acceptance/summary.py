@@ -11,6 +11,7 @@ from pipeline.acceptance.criteria.deployment import deployment_criteria
 from pipeline.acceptance.criteria.figures import figure_criteria
 from pipeline.acceptance.criteria.pictures import picture_criteria
 from pipeline.acceptance.jobs import Forecast, Stage, spent_usd
+from pipeline.acceptance.precision import Pair, pairs
 from pipeline.acceptance.run import Findings
 from pipeline.contract.result import Output
 from pipeline.pages.html import render as render_page
@@ -64,6 +65,8 @@ class Acceptance:
     criteria: Sequence[Criterion]
     pictures: Mapping[str, Sequence[Thumbnail]] = field(default_factory=dict)
     """Criterion → those that show it."""
+    precision: Sequence[Pair] = ()
+    """This run's pictures beside another one's."""
 
     @property
     def ok(self) -> bool:
@@ -94,6 +97,7 @@ class Acceptance:
             "verdicts": {verdict.value: count for verdict, count in self.counts.items()},
             "criteria": [each.document() for each in self.criteria],
             "gpus": [each.document() for each in self.findings.gpus],
+            "precision": [each.document() for each in self.precision],
             "forecast": self.forecast.document(),
             "usd": round(self.usd, 6),
             "stopped": self.findings.stopped,
@@ -116,7 +120,8 @@ def account(
     shown = {
         each.name: _pictures(each, findings.facts.outcomes, store, folder) for each in criteria
     }
-    return Acceptance(run, bucket, store.now(), forecast, findings, criteria, shown)
+    compared = pairs(findings.facts.outcomes, findings.beside, store)
+    return Acceptance(run, bucket, store.now(), forecast, findings, criteria, shown, compared)
 
 
 def _pictures(

@@ -3,6 +3,7 @@
 import json as jsonlib
 import re
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -37,6 +38,8 @@ Examples:
     ryla accept --plan plan.toml --run second-try --url https://example.modal.run --max-cost-usd 5
 
     ryla accept --plan plan.toml --gpus L40S,A100-80GB,H100
+
+    ryla accept --plan plan.toml --run in-fp8 --compare-precision in-bf16
 """
 PAGE, DOCUMENT = "report.html", "report.json"
 
@@ -103,6 +106,14 @@ def _accept(
     gpus: Annotated[
         str, typer.Option("--gpus", metavar="A,B", help="Compare a kind on these GPUs.")
     ] = "",
+    compare_precision: Annotated[
+        str | None,
+        typer.Option(
+            "--compare-precision",
+            metavar="NAME",
+            help="Set beside an earlier run at another speed, with its seeds.",
+        ),
+    ] = None,
     max_cost_usd: Annotated[
         float | None,
         typer.Option("--max-cost-usd", min=0, help="Stop before it costs more [the plan's]."),
@@ -124,7 +135,7 @@ def _accept(
     json: Json = False,
 ) -> None:
     file = read_plan(plan)
-    options = _options(file.plan, run, gpus, max_cost_usd, out)
+    options = replace(_options(file.plan, run, gpus, max_cost_usd, out), beside=compare_precision)
     settings = bucket_settings(state_dir)
     with JobsShown(quiet=json) as shown, Web.at(url, key) if url else nullcontext() as web:
         going = Run(
@@ -213,6 +224,7 @@ def _answer(acceptance: Acceptance, out: Path, *, json: bool) -> None:
         return
     _print_criteria(acceptance)
     _print_gpus(acceptance)
+    _print_precision(acceptance)
     lines = [
         "",
         "Stand-in: this is no evidence of quality. No model made these pictures."
@@ -249,3 +261,28 @@ def _print_gpus(acceptance: Acceptance) -> None:
         columns = ("=GPU", ">pictures", ">warm", ">dollars", ">cold job", ">dollars", "")
         output.out().print()
         output.out().print(output.table(None, columns, rows))
+
+
+def _print_precision(acceptance: Acceptance) -> None:
+    rows = [
+        (
+            each.after.job,
+            "" if each.psnr is None else f"{each.psnr:.1f}",
+            output.span(each.before.seconds),
+            output.span(each.after.seconds),
+            usd(each.before.usd),
+            usd(each.after.usd),
+            _match(each.before.match),
+            _match(each.after.match),
+            each.after.sampled,
+        )
+        for each in acceptance.precision
+    ]
+    if rows:
+        sides = (">before", ">after", ">before", ">after", ">match", ">match")
+        output.out().print()
+        output.out().print(output.table(None, ("job", ">dB", *sides, "steps"), rows))
+
+
+def _match(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
