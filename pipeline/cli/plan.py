@@ -25,7 +25,7 @@ from pipeline.cli.plan_table import forecast_tables
 from pipeline.cli.submit import prepare_lines, report_errors
 from pipeline.forecast.expected_job import ExpectedJob, sent_job
 from pipeline.forecast.forecast import Forecast, forecast
-from pipeline.forecast.history import NO_HISTORY, History, history_of
+from pipeline.forecast.history import LOCAL, NO_HISTORY, History, history_of
 from pipeline.forecast.waiting_jobs import waiting_jobs
 from pipeline.forecast.what_if import check_platform, what_if
 from pipeline.inputs.remote import ImageFetcher
@@ -118,7 +118,8 @@ def register(app: typer.Typer) -> None:
         load = _load(store if bucket else None, files or (), usual, now, over, json)
         past = NO_HISTORY
         if history and store is not None:
-            past = history_of(ResultsReader(store, since_when(since, now)))
+            results = ResultsReader(store, since_when(since, now))
+            past = history_of(results, standin=usual.platform == LOCAL)
         found = [forecast(USUAL, load.jobs, usual, usual, past, now)]
         for each in others:
             other = usual if each.platform is None else load_runtime(settings, each.platform)
@@ -162,7 +163,7 @@ def _load(
     sent = [
         sent_job(job.key, job.body, job.manifest, runtime, now, over_s * place / len(prepared))
         for place, job in enumerate(prepared)
-        if job.manifest is not None and runtime.route_of(job.manifest.model) is not None
+        if job.manifest is not None
     ]
     if store is None:
         return _Load(sent)
@@ -188,7 +189,8 @@ def _print(found: Sequence[Forecast], load: _Load, past: History) -> None:
 
 def _notes(usual: Forecast, load: _Load, past: History) -> list[str]:
     notes = {
-        f"{usual.refused} jobs are not in it: their estimate exceeds max_cost_usd": usual.refused,
+        f"{usual.refused} jobs are not in it, because they will be refused: above their"
+        " max_cost_usd, or of a kind that no route runs": usual.refused,
         f"{usual.unknown} jobs are not in it: no estimate can be made of them": usual.unknown,
         f"{load.begun} jobs are claimed or run already, and count whole": load.begun,
         f"{load.unreadable} entries of the inbox cannot become jobs, or went": load.unreadable,

@@ -79,7 +79,8 @@ class Forecast:
     routes: Sequence[RouteForecast]
     """Those that have jobs."""
     refused: int
-    """Jobs whose estimate exceeds their `max_cost_usd`: no GPU starts for them."""
+    """Jobs that no GPU starts for: their estimate exceeds their `max_cost_usd`, or no route runs
+    their kind."""
     unknown: int
     """Jobs that no estimate can be made of; they are in none of the figures."""
 
@@ -138,7 +139,7 @@ def forecast(
     history: History,
     now: datetime,
 ) -> Forecast:
-    """`runtime` is that of the what-if, `usual` the one without. Every job has a route."""
+    """`runtime` is that of the what-if, `usual` the one without."""
     wanted = [job for job in jobs if not _is_refused(job, usual)]
     machines = {
         name: machine_of(runtime.routes.route(name), runtime, history)
@@ -177,10 +178,11 @@ def _run(
 
 def _is_refused(job: ExpectedJob, runtime: RuntimeConfig) -> bool:
     """As the preflight judges it, by the first GPU of the route."""
-    most = job.manifest.max_cost_usd
+    kind, most = KINDS[job.kind], job.manifest.max_cost_usd
+    if runtime.route_of(job.kind) is None:
+        return True
     if most is None:
         return False
-    kind = KINDS[job.kind]
     gpu = runtime.gpus.gpu(runtime.routes.route(kind.route).gpus[0])
     try:
         found = costs.job_estimate(kind, job.manifest.input, gpu, runtime.routes, runtime.gpus)

@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from handlers.kinds.registry import KINDS
 from pipeline.contract.result import Metrics, Result, Status
 from pipeline.forecast.interval import Interval
+from pipeline.report.platform import STANDIN, is_standin, platform_of
 from pipeline.report.series import Series
 
 LEAST = 5
 """Results of a kind on a GPU, or starts of a route's workers on it, from which they count."""
 LOW, HIGH = 10, 90
 """Percentiles that bound an interval."""
+
+LOCAL = "local"
 
 Place = tuple[str, str]
 """A kind or a route, and a GPU by the name in a result."""
@@ -27,20 +30,23 @@ class History:
     starts: Mapping[Place, Interval] = field(default_factory=dict)
     results: int = 0
     """That say something of either."""
-    usual_gpu: str | None = None
-    """That most of them ran on."""
+    own_gpu: str | None = None
+    """What most jobs of own machines ran on."""
 
 
 NO_HISTORY = History()
 
 
-def history_of(results: Iterable[Result]) -> History:
+def history_of(results: Iterable[Result], *, standin: bool = False) -> History:
     """Of jobs that succeeded at their first attempt: only those were made by one worker from end to
-    end."""
+    end. What no model made counts with `standin` alone."""
     factors, starts = defaultdict[Place, _Sample](_Sample), defaultdict[Place, _Sample](_Sample)
-    gpus = Counter[str]()
-    for kind, metrics in _clean(results):
-        gpus[metrics.gpu] += 1
+    own, number = Counter[str](), 0
+    for result, kind, metrics in _clean(results):
+        if is_standin(result) and not standin:
+            continue
+        number += 1
+        own[metrics.gpu] += platform_of(result) in (LOCAL, STANDIN)
         if metrics.cold:
             starts[(KINDS[kind].route, metrics.gpu)].add(_cold_seconds(metrics), 1)
         if metrics.estimate_seconds:
@@ -49,17 +55,17 @@ def history_of(results: Iterable[Result]) -> History:
     return History(
         {place: each.interval for place, each in factors.items() if len(each.shares) >= LEAST},
         {place: each.interval for place, each in starts.items()},
-        gpus.total(),
-        gpus.most_common(1)[0][0] if gpus else None,
+        number,
+        max(+own, key=own.__getitem__, default=None),
     )
 
 
-def _clean(results: Iterable[Result]) -> Iterator[tuple[str, Metrics]]:
+def _clean(results: Iterable[Result]) -> Iterator[tuple[Result, str, Metrics]]:
     for result in results:
         if result.metrics is None or result.attempt != 1 or result.model not in KINDS:
             continue
         if result.status is Status.SUCCEEDED:
-            yield result.model or "", result.metrics
+            yield result, result.model or "", result.metrics
 
 
 def _cold_seconds(metrics: Metrics) -> float:

@@ -33,9 +33,9 @@ class Machine:
 
 def machine_of(route: Route, runtime: RuntimeConfig, history: History) -> Machine:
     """On a platform the first GPU of the route; on this machine what RYLA_GPU names, or what most
-    results ran on."""
+    results of own machines ran on."""
     gpu = _gpu_of(route, runtime, history)
-    known = runtime.deployed or runtime.settings.gpu or history.usual_gpu
+    known = runtime.deployed or runtime.settings.gpu or history.own_gpu
     return Machine(
         gpu,
         costs.usd_per_second(gpu, route, runtime.gpus) if known else 0.0,
@@ -46,7 +46,7 @@ def machine_of(route: Route, runtime: RuntimeConfig, history: History) -> Machin
 
 
 def _gpu_of(route: Route, runtime: RuntimeConfig, history: History) -> Gpu:
-    name = runtime.settings.gpu or history.usual_gpu
+    name = runtime.settings.gpu or history.own_gpu
     if runtime.deployed or name is None:
         return runtime.gpus.gpu(route.gpus[0])
     return runtime.gpus.identify(name)

@@ -15,6 +15,7 @@ from handlers.kinds.registry import KINDS
 from pipeline.contract.result import Result
 from pipeline.report.bill_file import Billed
 from pipeline.report.idle import IdleWindows, window_usd
+from pipeline.report.platform import is_standin, platform_of
 
 ALL = "all"
 """Of a line that sums up."""
@@ -139,10 +140,10 @@ class OwnSums:
 
     def add(self, result: Result) -> None:
         kind, cost = KINDS.get(result.model or ""), result.cost
-        if cost is None or _platform_of(result) == "standin":
+        if cost is None or is_standin(result):
             return
         route = "" if kind is None else kind.route
-        place = (_platform_of(result), f"{result.finished_at:%Y-%m-%d}", route)
+        place = (platform_of(result), f"{result.finished_at:%Y-%m-%d}", route)
         idle = window_usd(result, self.windows)
         self._by[place] += Sums(cost.total_usd, cost.cold_usd, idle)
 
@@ -196,11 +197,3 @@ def _lines(by: Mapping[Place, Sums]) -> Iterator[BillLine]:
             whole += by[place]
             yield BillLine(*place, by[place])
         yield BillLine(platform, ALL, ALL, whole)
-
-
-def _platform_of(result: Result) -> str:
-    """That its last event names: a job may have gone from one to another. Empty where none does."""
-    if result.provenance is not None and result.provenance.engine == "standin":
-        return "standin"
-    found = (event.properties.get("engine") for event in reversed(result.events))
-    return next((str(name) for name in found if name), "")

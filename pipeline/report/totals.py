@@ -10,10 +10,9 @@ from pipeline.report.bill import BillComparison
 from pipeline.report.idle import NO_WINDOWS, IdleShares, IdleWindows
 from pipeline.report.modal_bill import Billing
 from pipeline.report.money import Ledger
+from pipeline.report.platform import is_standin
 from pipeline.report.results_reader import ResultsReader
 from pipeline.report.targets import Tally
-
-STANDIN = "standin"
 
 
 @dataclass
@@ -95,6 +94,5 @@ def sum_results(results: Iterable[Result], windows: IdleWindows = NO_WINDOWS) ->
     """`windows` are those of the routes' workers; without them nothing is said of idle time."""
     totals = Totals(real=Account(ledger=Ledger(idle=IdleShares(windows))))
     for result in results:
-        engine = result.provenance.engine if result.provenance else None
-        (totals.standin if engine == STANDIN else totals.real).add(result)
+        (totals.standin if is_standin(result) else totals.real).add(result)
     return totals

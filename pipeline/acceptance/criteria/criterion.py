@@ -11,8 +11,8 @@ from pipeline.acceptance.http import Answer, Health
 from pipeline.acceptance.jobs import Job, Stage
 from pipeline.contract.result import Result, Status
 from pipeline.pages.formats import NOTHING
+from pipeline.report.platform import STANDIN
 from pipeline.report.series import rounded
-from pipeline.report.totals import STANDIN
 
 
 class Verdict(StrEnum):

@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 import pytest
 
+from config.tables import RouteTable
 from pipeline.forecast.expected_job import ExpectedJob
 from pipeline.forecast.forecast import forecast
 from pipeline.forecast.history import NO_HISTORY, History
@@ -53,6 +56,15 @@ def test_a_job_above_its_budget_is_not_in_it() -> None:
     found = forecast("plan", jobs, RUNTIME, RUNTIME, PAST, NOON)
 
     assert (found.jobs, found.refused, found.unknown) == (2, 1, 0)
+
+
+def test_a_kind_that_no_route_runs_will_be_refused() -> None:
+    routes = {"Flux": RUNTIME.routes.route("Flux")}
+    narrow = replace(RUNTIME, routes=RouteTable(routes=routes))
+    jobs = [*some(1), job("z", RUNTIME, model="z-image-turbo")]
+
+    found = forecast("plan", jobs, narrow, narrow, PAST, NOON)
+    assert (found.jobs, found.refused) == (1, 1)
 
 
 def test_a_job_without_an_estimate_is_counted_apart() -> None:

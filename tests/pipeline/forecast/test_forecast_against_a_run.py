@@ -111,7 +111,7 @@ def test_a_plan_is_within_a_tenth_of_the_run(tmp_path: Path) -> None:
     estimated = forecast("estimates", jobs, runtime, runtime, history_of([]), now)
     scale = WORK_S * JOBS / estimated.figure("working_s").expected
 
-    past = history_of(Run(runtime, scale, load(80, "past")).results)
+    past = history_of(Run(runtime, scale, load(80, "past")).results, standin=True)
     plan = forecast("plan", jobs, runtime, runtime, past, now)
     run = Run(runtime, scale, sent)
 

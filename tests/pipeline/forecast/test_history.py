@@ -5,7 +5,7 @@ import pytest
 from pipeline.contract.result import ColdParts, Result, Status
 from pipeline.forecast.history import history_of
 from pipeline.forecast.interval import Interval
-from tests.support.report_results import refused, result
+from tests.support.report_results import event_of, refused, result
 
 
 def took(seconds: float, *, cold: float = 0.0, estimate: float = 10.0, **more: Any) -> Result:
@@ -25,7 +25,7 @@ def test_a_factor_is_what_all_took_over_what_was_estimated_for_all() -> None:
     history = history_of([took(each) for each in (8, 8, 8, 8, 48)])
 
     assert history.factors == {("flux-dev", "L40S"): Interval(0.8, 1.6, 4.8)}
-    assert (history.results, history.usual_gpu) == (5, "L40S")
+    assert (history.results, history.own_gpu) == (5, None)
 
 
 def test_a_few_results_say_nothing_of_a_kind() -> None:
@@ -58,3 +58,18 @@ def test_only_what_one_worker_made_from_end_to_end_counts() -> None:
         took(8, model="no-such-kind"),
     ]
     assert history_of(odd).results == 0
+
+
+def test_what_the_stand_in_made_counts_where_it_is_planned_for() -> None:
+    drawn = [took(8, engine="standin", gpu="none")] * 5
+
+    assert history_of(drawn).results == 0
+    assert history_of(drawn, standin=True).factors.keys() == {("flux-dev", "none")}
+    assert history_of(drawn, standin=True).own_gpu == "none"
+
+
+def test_the_gpu_of_own_machines_is_told_from_what_ran_there() -> None:
+    there = [took(8, gpu="L40S", events=(event_of("modal"),))] * 9
+    here = [took(8, gpu="RTX 4090", events=(event_of("local"),))] * 2
+
+    assert history_of([*there, *here]).own_gpu == "RTX 4090"

@@ -42,7 +42,7 @@ def test_a_start_is_what_results_say_of_it() -> None:
 
 def test_this_machine_is_what_most_results_ran_on() -> None:
     assert flux(local()).usd_per_second == 0
-    assert flux(local(), History(usual_gpu="none")).usd_per_second == 0
+    assert flux(local(), History(own_gpu="none")).usd_per_second == 0
     found = flux(local(gpu="H100"))
     assert (found.gpu.name, found.most) == ("H100", 3)
     assert found.usd_per_second > 0
