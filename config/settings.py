@@ -29,6 +29,7 @@ HOSTS = r"^([A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(\s*,\s*|$))*$"
 ORIGINS = r"^(https?://[^\s,/]+(\s*,\s*|$))*$"
 HOST = r"^[A-Za-z0-9.:-]+$"
 BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
+DEVICES = r"^([A-Za-z0-9/-]+(\s*,\s*|$))*$"
 PLATFORMS = r"^((local|modal|runpod)(\s*,\s*|$))*$"
 ENDPOINTS = r"^([A-Za-z0-9_.-]+(@[A-Za-z0-9_.-]+!?)?=[A-Za-z0-9_-]+(\s*,\s*|$))*$"
 
@@ -111,7 +112,17 @@ class Settings(BaseModel):
     )
 
     local_workers: int = _setting(
-        1, "Worker processes for each route when they run on this machine.", ge=1, le=64
+        1,
+        "Worker processes for each route when they run on this machine; with RYLA_GPUS, for each"
+        " of them.",
+        ge=1,
+        le=64,
+    )
+    gpus: str = _setting(
+        "",
+        "GPUs of this machine that workers run on, as CUDA counts or names them: `0,1`. Each route"
+        " has its workers on each. Unset leaves it to ComfyUI, which takes the first.",
+        pattern=DEVICES,
     )
 
     # ComfyUI
@@ -358,6 +369,11 @@ def endpoints(settings: Settings) -> dict[str, str]:
     return dict(each.split("=", 1) for each in pairs if each)
 
 
+def devices(settings: Settings) -> tuple[str, ...]:
+    """The GPUs of this machine that workers run on, in order; none where CUDA is left as it is."""
+    return tuple(each.strip() for each in settings.gpus.split(",") if each.strip())
+
+
 def webhook_key(settings: Settings) -> bytes:
     """What callbacks are signed with. Empty without RYLA_CALLBACK_SECRET."""
     secret = settings.callback_secret
@@ -449,6 +465,7 @@ _FORMS = {
     HOSTS: "host names, separated by commas",
     ORIGINS: "http(s) origins, separated by commas",
     HOST: "name or address",
+    DEVICES: "numbers or UUIDs of GPUs, separated by commas",
     PLATFORMS: "`local`, `modal`, `runpod`, separated by commas",
     ENDPOINTS: "`route=endpoint` or `route@GPU=endpoint`, separated by commas",
     BUCKET: "3 to 63 of `a-z`, `0-9`, `.`, `-`",

@@ -14,7 +14,7 @@ from uuid import uuid4
 import structlog
 
 from config.errors import EngineUnavailable
-from config.settings import PREFIX, Settings
+from config.settings import PREFIX, Settings, devices
 from config.tables import Route, RouteTable
 from pipeline.contract.keys import DEFAULT_PRIORITY, parse_inbox_key
 from pipeline.loras.eviction import LoraEviction
@@ -23,6 +23,8 @@ from pipeline.queue.spawn import SpawnPayload
 from system.backoff import Backoff
 from system.supervised_process import SupervisedProcess
 
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+"""What CUDA shows a process of the machine's GPUs."""
 CLOSE_SECONDS = 30
 """How long a worker may take to hand its job back and let its events out."""
 FAILURES = 3
@@ -32,7 +34,7 @@ BACKOFF = Backoff(first_s=0.5, longest_s=30.0)
 
 
 class LocalEngine:
-    """Starts workers when jobs come, up to `local_workers` a route, and unloads idle ones.
+    """Starts workers when jobs come, up to `local_workers` a route and GPU, and unloads idle ones.
 
     A worker that dies takes one job with it; the job's lease brings it back.
     """
@@ -102,7 +104,8 @@ class _Crew:
         self._environ = environ
         self._loras = loras
         self._folder = settings.state_dir.absolute() / "workers"
-        self._most = settings.local_workers
+        self._devices = devices(settings)
+        self._most = settings.local_workers * max(1, len(self._devices))
         self._aging_s = settings.aging_seconds
         self._changed = Condition()
         self._orders: list[_Order] = []
@@ -201,7 +204,8 @@ class _Crew:
             return first
 
     def _start(self, slot: int) -> "_Child | None":
-        child = _Child(self._route.name, self._folder / f"{self._route.name}-{slot}", self._environ)
+        folder = self._folder / f"{self._route.name}-{slot}"
+        child = _Child(self._route.name, folder, self._environ_of(slot))
         child.start()
         with self._changed:
             self._workers[slot] = child
@@ -222,6 +226,12 @@ class _Crew:
     def _complain(self, event: str, child: "_Child", **more: object) -> None:
         log = structlog.get_logger(__name__)
         log.error(event, route=self._route.name, log=str(child.log), **more)
+
+    def _environ_of(self, slot: int) -> Mapping[str, str]:
+        """Neighbouring slots have different GPUs, so that each has a worker before one has two."""
+        if not self._devices:
+            return self._environ
+        return {**self._environ, VISIBLE: self._devices[slot % len(self._devices)]}
 
     def _put_back(self, order: _Order) -> None:
         """The order was never seen by a worker, so it waits here for the next one."""

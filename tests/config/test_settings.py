@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from config.errors import InvalidSetting
-from config.settings import Settings, allowed, changed, load_settings, variable
+from config.settings import Settings, allowed, changed, devices, endpoints, load_settings, variable
 
 KEYS = {"RYLA_ACCESS_KEY_ID": "AKIA1", "RYLA_SECRET_ACCESS_KEY": "hush-hush"}
 
@@ -211,3 +211,18 @@ def test_a_bucket_at_the_end_of_the_endpoint_is_dropped(url: str, known: str) ->
 def test_another_bucket_at_the_end_of_an_endpoint_of_r2_is_refused() -> None:
     with pytest.raises(ValidationError, match="'other', which is not RYLA_BUCKET"):
         Settings(endpoint_url="https://acc.r2.cloudflarestorage.com/other")
+
+
+@pytest.mark.parametrize(
+    ("given", "found"), [("", ()), ("0", ("0",)), ("0, 1 ,GPU-4f", ("0", "1", "GPU-4f"))]
+)
+def test_gpus_are_named_in_order(given: str, found: tuple[str, ...]) -> None:
+    assert devices(Settings(gpus=given)) == found
+
+
+def test_an_endpoint_is_named_for_a_route_or_for_a_larger_gpu_of_it() -> None:
+    named = Settings(runpod_endpoints="Flux=abc123, Flux@H100=def456")
+    assert endpoints(named) == {"Flux": "abc123", "Flux@H100": "def456"}
+    for wrong in ("Flux", "=abc", "Flux=abc=def"):
+        with pytest.raises(ValidationError):
+            Settings(runpod_endpoints=wrong)
