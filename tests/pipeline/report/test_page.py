@@ -1,6 +1,7 @@
 from html.parser import HTMLParser
 
 from pipeline.contract.result import Result, Status
+from pipeline.report.bill import BillComparison, BillLine, Sums
 from pipeline.report.modal_bill import Billing, Day
 from pipeline.report.money import By, Ledger
 from pipeline.report.page import MOST_ROWS, jobs_a_day, render, shortened
@@ -11,9 +12,11 @@ from pipeline.store.memory import MemoryStore
 from tests.support.report_results import NOON, days_ago, output, refused, result
 
 
-def page(*results: Result, billing: Billing | None = None) -> str:
+def page(
+    *results: Result, billing: Billing | None = None, bills: BillComparison | None = None
+) -> str:
     reading = ResultsReader(SafeStore(MemoryStore()), days_ago(7))
-    return render(Report("ryla", days_ago(7), NOON, sum_results(results), reading, billing))
+    return render(Report("ryla", days_ago(7), NOON, sum_results(results), reading, billing, bills))
 
 
 class Links(HTMLParser):
@@ -66,6 +69,19 @@ def test_the_bill_or_why_there_is_none_is_on_it() -> None:
 
     assert "75.0 %" in billed
     assert "Not compared: no Team plan." in not_billed
+
+
+def test_exported_bills_are_on_it() -> None:
+    lines = [BillLine("runpod", "2026-11-19", "Flux", Sums(ours_usd=3, idle_usd=0.5, billed_usd=4))]
+    shown = page(
+        result(),
+        bills=BillComparison(lines, [("runpod", "", 0.25)], ["2026-11-18"], 0.0),
+    )
+
+    assert "-25.0 %" in shown
+    assert "unnamed $0.2500." in shown
+    assert "1 days of the bills" in shown
+    assert "Beside exported bills" not in page(result())
 
 
 def test_jobs_are_drawn_by_how_they_ended() -> None:
