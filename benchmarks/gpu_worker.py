@@ -193,7 +193,8 @@ class Bench:
         context = self.worker._context
         assert context is not None
         began = time.perf_counter()
-        while context.speed is Speed.COMPILED and Speed.COMPILED.value not in self.sampled:
+        compiled = context.speed in (Speed.COMPILED, Speed.FP8)
+        while compiled and context.speed.value not in self.sampled:
             if time.perf_counter() - began > SETTLE_SECONDS:
                 break
             time.sleep(2.0)

@@ -213,4 +213,5 @@ def with_loras_merged(executor: Any, model: Any, *arguments: Any, **options: Any
 
 def _nothing_waits() -> bool:
     server: Any = sys.modules.get("server")
-    return server is None or server.PromptServer.instance.prompt_queue.get_tasks_remaining() == 0
+    running: Any = getattr(getattr(server, "PromptServer", None), "instance", None)
+    return running is None or running.prompt_queue.get_tasks_remaining() == 0
