@@ -96,7 +96,7 @@ def register(app: typer.Typer) -> None:
             _print_plan(plan, loras=loras)
         if dry_run or not (json or plan.jobs or plan.holdings or plan.loras):
             return
-        _require_consent(plan, yes=yes)
+        require_yes(plan, yes=yes)
         erased = eraser.erase(wish, loras=loras)
         if json:
             output.print_json(_erased_document(erased))
@@ -154,7 +154,8 @@ class _Told(Progress):
         output.err().print(f"waiting {seconds:.0f} s, until nothing of them can run")
 
 
-def _require_consent(plan: Plan, *, yes: bool) -> None:
+def require_yes(plan: Plan, *, yes: bool) -> None:
+    """Raises BadParameter where nobody can be asked, Abort where somebody says no."""
     if yes:
         return
     if not sys.stdin.isatty():

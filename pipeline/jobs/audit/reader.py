@@ -17,10 +17,12 @@ from functools import partial
 from itertools import groupby
 
 from pipeline.contract.keys import (
+    EXPORTS,
     INBOX,
     JOBS,
     LEASES,
     OUTBOX,
+    REVIEWS,
     lease_id,
     lease_key,
     manifest_key,
@@ -28,7 +30,7 @@ from pipeline.contract.keys import (
     result_key,
 )
 from pipeline.contract.lease import Lease
-from pipeline.contract.result import Output, Result, ResultFile
+from pipeline.contract.result import Output, Result, ResultFile, Status
 from pipeline.jobs.audit.rules import (
     GRACE_S,
     Ended,
@@ -43,6 +45,7 @@ from pipeline.jobs.audit.rules import (
     judge_held,
     judge_missing,
     judge_waste,
+    left_of_forgotten,
     named_files,
     no_lease,
     shared_uuid,
@@ -120,6 +123,8 @@ class Audit:
     """Ids that waited, and whose jobs have ended."""
     _unclear: set[str] = field(default_factory=set)
     """Ids that were found nowhere but in jobs/."""
+    _forgotten: set[str] = field(default_factory=set)
+    """Ids of jobs that are."""
     _uuids: set[int] = field(default_factory=set)
     """Of events, hashed to 64 bits: of a million, two are equal by chance in one bucket of 30
     million."""
@@ -146,6 +151,7 @@ class Audit:
             self._look_again()
             again = (partial(self._again, id) for id in sorted(self._unclear))
             self._judge(pool, again, progress)
+        self._look_beside()
         return self.tally
 
     def _counted(self, prefix: str) -> Iterator[Entry]:
@@ -197,6 +203,8 @@ class Audit:
         if verdict.status is not None and verdict.id in self._waiting:
             self._waiting.remove(verdict.id)
             self._ended.add(verdict.id)
+        if verdict.status == Status.FORGOTTEN:
+            self._forgotten.add(verdict.id)
         for uuid in verdict.uuids:
             hashed = hash(uuid)
             if hashed in self._uuids:
@@ -255,6 +263,14 @@ class Audit:
             # One that came later than a job that still waits may wait for its turn.
             if entry.last_modified < oldest and self._is_left(entry):
                 self.tally.blame(entry_left(entry))
+
+    def _look_beside(self) -> None:
+        """For a review or a dataset of a forgotten job, which somebody wrote late."""
+        for prefix in (REVIEWS, EXPORTS) if self._forgotten else ():
+            for entry in self._counted(prefix):
+                id = entry.key.removeprefix(prefix).partition("/")[0].removesuffix(".json")
+                if id in self._forgotten:
+                    self.tally.blame(left_of_forgotten(id, entry.key))
 
     def _is_left(self, entry: Entry) -> bool:
         """Whether it stands for longer than a job may wait for a worker."""

@@ -255,16 +255,14 @@ def _of_result(job: Ended) -> Iterator[Fault]:
 
 def _of_forgotten(job: Ended, result: Result, erasure: Erasure) -> Iterator[Fault]:
     """Nothing but its two tombstones may be left, once that is said."""
-    again = f"`ryla forget --job {result.id}` goes on"
     if erasure.ended_at is None:
-        key = result_key(result.id)
-        yield Fault(FaultKind.ERASURE_UNFINISHED, key, f"it is not forgotten yet: {again}")
+        found = f"it is not forgotten yet: `ryla forget --job {result.id}` goes on"
+        yield Fault(FaultKind.ERASURE_UNFINISHED, result_key(result.id), found)
         return
     left = job.folder.sizes.keys() - {result_key(result.id), manifest_key(result.id)}
     if job.manifest is not None and job.manifest != tombstone.MANIFEST:
         left = left | {manifest_key(result.id)}
-    for key in sorted(left):
-        yield Fault(FaultKind.ERASURE_LEFT, key, f"its job is forgotten: {again}")
+    yield from (left_of_forgotten(result.id, key) for key in sorted(left))
 
 
 def _of_output(
@@ -321,6 +319,11 @@ def event_faults(events: Iterable[StoredEvent], key: str) -> Iterator[Fault]:
         if uuid != event.uuid:
             found = f"{event.event} has the uuids {uuid} and {event.uuid}"
             yield Fault(FaultKind.EVENT_TWICE, key, found)
+
+
+def left_of_forgotten(id: str, key: str) -> Fault:
+    found = f"its job is forgotten: `ryla forget --job {id}` deletes it"
+    return Fault(FaultKind.ERASURE_LEFT, key, found)
 
 
 def shared_uuid(uuid: str, id: str) -> Fault:

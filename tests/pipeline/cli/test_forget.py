@@ -1,11 +1,18 @@
 """`ryla forget`. What it does is told by tests/pipeline/erasure."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
+from io import StringIO
 from pathlib import Path
 
 import pytest
+import typer
 
+from pipeline.cli.forget import require_yes
 from pipeline.contract.tombstone import MANIFEST
+from pipeline.erasure.finder import Plan
+from pipeline.erasure.scan import Scan
+from pipeline.erasure.scope import ChosenJob
 from pipeline.store.conditional import SafeStore, listed
 from tests.pipeline.cli.conftest import Ryla
 
@@ -107,3 +114,20 @@ def test_without_a_setting_nothing_expires(ryla: Ryla) -> None:
 
 def test_a_job_that_is_not_there_is_an_error(ryla: Ryla) -> None:
     assert ryla("forget", "--job", "none", "--yes", "--json").error["code"] == "unknown_job"
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("word", ["y", "n"])
+def test_a_person_at_a_terminal_is_asked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    plan = Plan([ChosenJob("a", "asked for")], [], [], [], Scan({}, frozenset(), 0, 0))
+    monkeypatch.setattr("sys.stdin", Terminal(f"{word}\n"))
+    with nullcontext() if word == "y" else pytest.raises(typer.Abort):
+        require_yes(plan, yes=False)
+
+    assert "Forget 1 job for good?" in capsys.readouterr().err

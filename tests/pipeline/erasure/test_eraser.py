@@ -221,6 +221,21 @@ def test_what_is_written_after_everything_was_deleted_is_found_by_the_last_list(
     assert pipeline.keys("jobs/") == tombstones("sheet")
 
 
+def test_a_review_and_a_dataset_that_come_after_the_end_are_named_by_the_audit(
+    sheets: Sheets,
+) -> None:
+    pipeline = sheets.pipeline
+    put_face(pipeline)
+    sheets.finish(manifest())
+    eraser(pipeline).erase(SHEET)
+    late = ["reviews/sheet.json", "exports/sheet/0.zip"]
+    for key in (*late, "reviews/other.json", "exports/other/0.zip"):
+        put(pipeline, key)
+    assert found(audited(pipeline)) == [(FaultKind.ERASURE_LEFT, key) for key in late]
+    eraser(pipeline).erase(SHEET)
+    assert found(audited(pipeline)) == []
+
+
 def test_who_runs_a_job_whose_erasure_was_killed_is_stopped_and_waited_for(
     pipeline: PipelineFixture,
 ) -> None:
