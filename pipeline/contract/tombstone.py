@@ -2,8 +2,9 @@
 
 Its result and its manifest are each written over once the rest is deleted, under the ETag that was
 read. With a manifest in its place, whoever sends the id again is told that it was used, by every
-part and version of the pipeline that compares the bytes. Of the result stay what the queue, the
-audit and the reports go by: whose job it was, of which kind, when it ended and what it cost.
+part and version of the pipeline that compares the bytes. Of the result stays what the queue, the
+audit, the books and the reports go by: whose job it was, of which kind and batch, where it ran,
+when it ended and what it cost.
 """
 
 import hashlib

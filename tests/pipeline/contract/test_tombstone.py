@@ -5,6 +5,7 @@ import pytest
 from config.errors import BadManifest
 from pipeline.contract.manifest import parse_manifest
 from pipeline.contract.result import Result, Status
+from pipeline.contract.spend import SpendEntry
 from pipeline.contract.tombstone import (
     MANIFEST,
     begun_tombstone,
@@ -29,11 +30,11 @@ def begun(ended: Result | None) -> Result:
 
 
 def test_it_keeps_whose_job_it_was_when_it_ended_and_what_it_cost() -> None:
-    before = result("one")
+    before = result("one", platform="modal", batch="autumn")
     after = begun(before)
     assert (after.tenant, after.model) == (before.tenant, before.model)
     assert (after.finished_at, after.submitted_at) == (before.finished_at, before.submitted_at)
-    assert after.cost == before.cost
+    assert SpendEntry.of(after) == SpendEntry.of(before)
     assert after.status is Status.FORGOTTEN
 
 
