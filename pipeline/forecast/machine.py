@@ -32,7 +32,7 @@ class Machine:
 
 
 def machine_of(route: Route, runtime: RuntimeConfig, history: History) -> Machine:
-    """On a platform the first GPU of the route; on this machine what RYLA_GPU names, or what most
+    """On a platform the first GPU of the route that it has; on this machine what RYLA_GPU names, or what most
     results of own machines ran on."""
     gpu = _gpu_of(route, runtime, history)
     known = runtime.deployed or runtime.settings.gpu or history.own_gpu
@@ -48,8 +48,16 @@ def machine_of(route: Route, runtime: RuntimeConfig, history: History) -> Machin
 def _gpu_of(route: Route, runtime: RuntimeConfig, history: History) -> Gpu:
     name = runtime.settings.gpu or history.own_gpu
     if runtime.deployed or name is None:
-        return runtime.gpus.gpu(route.gpus[0])
+        return _first_to_be_had(route, runtime)
     return runtime.gpus.identify(name)
+
+
+def _first_to_be_had(route: Route, runtime: RuntimeConfig) -> Gpu:
+    """The first of the route where the platform has a price of none of them."""
+    asked = [runtime.gpus.gpu(name) for name in route.gpus]
+    prices = runtime.gpus.platforms.get(runtime.platform)
+    had = () if prices is None else prices.usd_per_second
+    return next((gpu for gpu in asked if gpu.name in had), asked[0])
 
 
 def _reckoned_start(gpu: Gpu, runtime: RuntimeConfig) -> Interval:

@@ -29,6 +29,15 @@ def test_a_platform_gives_the_first_gpu_of_the_route_at_its_own_price() -> None:
     assert found.usd_per_second > elsewhere.usd_per_second > 0
 
 
+def test_a_gpu_that_the_platform_does_not_have_is_passed_over() -> None:
+    """RunPod has no A10, which is the first of this route."""
+    elsewhere = cloud("runpod")
+    found = machine_of(elsewhere.routes.route("InstantId"), elsewhere, NO_HISTORY)
+    assert found.gpu.name == "L40S"
+    only = what_if("InstantId.gpus=A10").apply(elsewhere)
+    assert machine_of(only.routes.route("InstantId"), only, NO_HISTORY).gpu.name == "A10"
+
+
 def test_a_start_is_reckoned_from_the_one_that_was_measured() -> None:
     measured = CLOUD.gpus.gpu("H200").measured
     assert measured is not None
