@@ -32,8 +32,8 @@ class Machine:
 
 
 def machine_of(route: Route, runtime: RuntimeConfig, history: History) -> Machine:
-    """On a platform the first GPU of the route that it has; on this machine what RYLA_GPU names, or what most
-    results of own machines ran on."""
+    """On a platform the first GPU of the route that it has; on this machine what RYLA_GPU names, or
+    what most results of own machines ran on."""
     gpu = _gpu_of(route, runtime, history)
     known = runtime.deployed or runtime.settings.gpu or history.own_gpu
     return Machine(
@@ -53,7 +53,7 @@ def _gpu_of(route: Route, runtime: RuntimeConfig, history: History) -> Gpu:
 
 
 def _first_to_be_had(route: Route, runtime: RuntimeConfig) -> Gpu:
-    """The first of the route where the platform has a price of none of them."""
+    """The route's first one, too, where the platform has none of them."""
     asked = [runtime.gpus.gpu(name) for name in route.gpus]
     prices = runtime.gpus.platforms.get(runtime.platform)
     had = () if prices is None else prices.usd_per_second
