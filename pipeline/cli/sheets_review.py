@@ -22,7 +22,7 @@ from pipeline.cli.sheets_review_file import apply_file
 from pipeline.contract.result import Output
 from pipeline.datasets.reviewable import require_reviewable
 from pipeline.reviews.review import Mark, Verdict, ViewReview, change_review, read_review
-from pipeline.sheets.ended_sheet import EndedSheet, read_document, require_ended_sheet
+from pipeline.sheets.ended_sheet import EndedSheet, read_sheet_document, require_ended_sheet
 from pipeline.sheets.reviewed_views import reviewed_views
 from pipeline.sheets.scores import scores_of
 from pipeline.store.conditional import SafeStore
@@ -126,7 +126,7 @@ def _review(
     sheet = require_ended_sheet(store, id)
     marks = _marks(sheet, {"--keep": keep, "--reject": reject, "--clear": clear}, note)
     review = change_review(store, id, sheet.tenant, marks) if marks else read_review(store, id)
-    document = read_document(store, sheet.result)
+    document = read_sheet_document(store, sheet.result)
     told = {} if document is None else {view.number: view for view in document.views}
     rows = [*_rows(sheet, told, reviewed_views(store, id))]
     if json:

@@ -50,6 +50,7 @@ NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 BATCH_PATTERN = r"^[a-z0-9][a-z0-9-]{0,47}$"
 """Of a batch's name."""
 
+_OUTPUT = re.compile(r"jobs/[a-z0-9_-]{1,96}/out/[A-Za-z0-9_./-]{1,300}")
 _ID = re.compile(ID_PATTERN[:-1] + r"\Z")
 _NAME = re.compile(NAME_PATTERN[:-1] + r"\Z")
 _SUFFIX = ".json"
@@ -153,6 +154,12 @@ def result_key(id: str) -> str:
 def attempt_folder(id: str, attempt: int) -> str:
     """Ends in a slash."""
     return f"{JOBS}{id}/out/a{attempt}/"
+
+
+def is_output_key(key: str) -> bool:
+    """Whether a key can be that of a file that a job made. A stranger's could be any text, which a
+    store would take ill."""
+    return _OUTPUT.fullmatch(key) is not None
 
 
 def metrics_key(id: str, attempt: int) -> str:

@@ -17,12 +17,10 @@ from pipeline.contract.manifest import Consent
 from pipeline.contract.result import Result
 from pipeline.datasets.selection import Verdicts
 from pipeline.sheets.cells import read_records
-from pipeline.sheets.ended_sheet import EndedSheet, require_ended_sheet
+from pipeline.sheets.ended_sheet import MAX_DOCUMENT_BYTES, EndedSheet, require_ended_sheet
 from pipeline.sheets.reviewed_views import reviewed_views
 from pipeline.store.conditional import SafeStore
 
-MAX_DOCUMENT_BYTES = 16 * 2**20
-"""Of sheet.json."""
 MAX_PICTURE_BYTES = 64 * 2**20
 """Ten times what a PNG of the largest view takes."""
 

@@ -8,10 +8,20 @@ from config.errors import InvalidInput, JobForgotten, UnknownJob
 from handlers.character_sheet.document import SheetDocument
 from handlers.character_sheet.files import DOCUMENT
 from handlers.character_sheet.plan import PlannedView, SheetPlan
-from pipeline.contract.keys import check_id, clip, lease_key, manifest_key, result_key
+from pipeline.contract.keys import (
+    check_id,
+    clip,
+    is_output_key,
+    lease_key,
+    manifest_key,
+    result_key,
+)
 from pipeline.contract.result import Result, Status
 from pipeline.sheets.cells import SHEET, read_plan
 from pipeline.store.conditional import SafeStore
+
+MAX_DOCUMENT_BYTES = 16 * 2**20
+"""Of `sheet.json`. No more is read: a stranger may have put anything there."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +71,16 @@ def require_ended_sheet(store: SafeStore, id: str) -> EndedSheet:
     return EndedSheet(manifest.body, result, plan)
 
 
-def read_document(store: SafeStore, result: Result) -> SheetDocument | None:
-    """`sheet.json` of an ended sheet; None where nobody looked at its pictures."""
+def read_sheet_document(store: SafeStore, result: Result) -> SheetDocument | None:
+    """`sheet.json` of an ended sheet; None where nobody looked at its pictures, and for one that
+    can be none by its key or its size."""
     file = next((each for each in result.files if each.name == DOCUMENT), None)
-    stored = None if file is None else store.get(file.key)
-    return None if stored is None else SheetDocument.parse(stored.body)
+    if file is None or not is_output_key(file.key):
+        return None
+    stored = store.get(file.key, limit=MAX_DOCUMENT_BYTES)
+    if stored is None or stored.size > MAX_DOCUMENT_BYTES:
+        return None
+    return SheetDocument.parse(stored.body)
 
 
 def _named(plan: SheetPlan, words: Sequence[str], field: str) -> Iterator[PlannedView]:

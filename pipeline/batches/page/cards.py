@@ -14,7 +14,7 @@ from handlers.character_sheet.document import DocumentView, SheetDocument
 from handlers.character_sheet.progress import ViewState
 from handlers.character_sheet.views import VIEW_ID
 from pipeline.batches.lines import RowLine, state_word
-from pipeline.contract.keys import clip
+from pipeline.contract.keys import clip, is_output_key
 from pipeline.contract.result import MissingView, Output, Result
 from pipeline.datasets.reviewable import may_be_kept
 from pipeline.reviews.review import Verdict, ViewReview
@@ -23,7 +23,6 @@ from pipeline.sheets.scores import Scores, scores_of
 MAX_TEXT = 300
 """Characters of a text that is shown."""
 _VIEW = re.compile(VIEW_ID)
-_OUTPUT = re.compile(r"jobs/[a-z0-9_-]{1,96}/out/[A-Za-z0-9_./-]{1,300}")
 _SHA256 = re.compile("[0-9a-f]{64}")
 _NO_SCORES = Scores()
 
@@ -175,15 +174,9 @@ def _missing(view: MissingView, told: DocumentView | None, row: ReadRow, *, may:
     )
 
 
-def is_output(key: str) -> bool:
-    """Whether a key can be that of a file that a job made. A stranger's could be any text, which a
-    store would take ill."""
-    return _OUTPUT.fullmatch(key) is not None
-
-
 def _picture(key: str, sha256: str) -> Picture | None:
     """None for what is no picture of a job."""
-    return Picture(key, sha256) if is_output(key) and _SHA256.fullmatch(sha256) else None
+    return Picture(key, sha256) if is_output_key(key) and _SHA256.fullmatch(sha256) else None
 
 
 def _text(value: str | None) -> str | None:

@@ -13,24 +13,23 @@ from functools import partial
 from typing import TypeVar
 
 from config.errors import InvalidInput
-from handlers.character_sheet.document import SheetDocument
-from handlers.character_sheet.files import DOCUMENT
 from handlers.media.intake_process import Intake
 from pipeline.batches.batch import Batch
 from pipeline.batches.lines import RowLine
-from pipeline.batches.page.cards import Picture, ReadRow, SheetCard, is_output, sheet_card
+from pipeline.batches.page.cards import Picture, ReadRow, SheetCard, sheet_card
 from pipeline.batches.page.thumbnails import Thumbnail, thumbnail_of
 from pipeline.batches.reader import READERS, row_lines
-from pipeline.contract.keys import result_key
+from pipeline.contract.keys import is_output_key, result_key
 from pipeline.contract.result import Result
 from pipeline.sheets.cells import recorded_picture
+from pipeline.sheets.ended_sheet import read_sheet_document
 from pipeline.sheets.reviewed_views import reviewed_views
 from pipeline.store.conditional import SafeStore
 
 T = TypeVar("T")
 
 MAX_RESULT_BYTES = 8 * 2**20
-"""Of a result, and of a `sheet.json`. No more is read."""
+"""Of a result. No more is read."""
 
 OnProgress = Callable[[str, int, int], None]
 """What is read, how many of it were, and how many there are."""
@@ -85,7 +84,7 @@ def _row(store: SafeStore, line: RowLine) -> ReadRow:
     result = _result(store, id)
     if result is None:
         return ReadRow(line, problem="its result cannot be read")
-    row = ReadRow(line, result, _document(store, result), best=_best(store, result))
+    row = ReadRow(line, result, read_sheet_document(store, result), best=_best(store, result))
     try:
         return replace(row, said=reviewed_views(store, id))
     except InvalidInput as error:
@@ -93,7 +92,7 @@ def _row(store: SafeStore, line: RowLine) -> ReadRow:
 
 
 def _best(store: SafeStore, result: Result) -> dict[str, str]:
-    keys = {view.best for view in result.missing if view.best and is_output(view.best)}
+    keys = {view.best for view in result.missing if view.best and is_output_key(view.best)}
     found = {key: recorded_picture(store, result.id, key) for key in keys}
     return {key: picture.sha256 for key, picture in found.items() if picture}
 
@@ -102,11 +101,3 @@ def _result(store: SafeStore, id: str) -> Result | None:
     stored = store.get(result_key(id), limit=MAX_RESULT_BYTES)
     result = None if stored is None else Result.parse(stored.body)
     return result if result is not None and result.id == id else None
-
-
-def _document(store: SafeStore, result: Result) -> SheetDocument | None:
-    file = next((each for each in result.files if each.name == DOCUMENT), None)
-    if file is None or not is_output(file.key):
-        return None
-    stored = store.get(file.key, limit=MAX_RESULT_BYTES)
-    return None if stored is None else SheetDocument.parse(stored.body)

@@ -5,8 +5,13 @@ import pytest
 
 from config.errors import InvalidInput, RylaError, UnknownJob
 from pipeline.contract.keys import lease_key, manifest_key, plan_key, result_key
-from pipeline.contract.result import Result, Status
-from pipeline.sheets.ended_sheet import EndedSheet, require_ended_sheet
+from pipeline.contract.result import Result, ResultFile, Status
+from pipeline.sheets.ended_sheet import (
+    MAX_DOCUMENT_BYTES,
+    EndedSheet,
+    read_sheet_document,
+    require_ended_sheet,
+)
 from pipeline.store.base import Always
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
@@ -90,3 +95,12 @@ def test_views_are_named_by_number_name_or_both_and_told_in_the_order_of_the_she
         with pytest.raises(InvalidInput) as refused:
             sheet.views_named([unknown], "--view")
         assert "01-front, 02-1, 03-back" in (refused.value.hint or "")
+
+
+def test_of_a_document_no_more_is_read_than_any_sheet_has(store: SafeStore) -> None:
+    key = "jobs/sheet/out/a1/sheet.json"
+    file = ResultFile(name="sheet.json", key=key, bytes=1, sha256="0" * 64, content_type="x")
+    assert read_sheet_document(store, result(files=(file,))) is None
+    put(store, key, b" " * (MAX_DOCUMENT_BYTES + 1))
+    assert read_sheet_document(store, result(files=(file,))) is None
+    assert read_sheet_document(store, result()) is None
