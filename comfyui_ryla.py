@@ -88,14 +88,17 @@ def dispatch() -> Mapping[str, int]:
     env=ENV,
     secrets=[BUCKET, POSTHOG, _secret(resources.API_KEYS)],
     volumes=READ_WEIGHTS,
+    min_containers=DEPLOYED.settings.modal_api_min_containers or None,
     max_containers=4,
     scaledown_window=120,
     timeout=400,  # an old client may wait 300 s in all
-    cpu=1.0,  # a container starts in seconds of CPU, and nobody pays for one that is not there
-    memory=640,  # idle 120, and a large picture in its child (docs/security.md)
+    cpu=deployment.API_CORES,
+    memory=deployment.API_MIB,
 )
 @modal.concurrent(max_inputs=deployment.API_REQUESTS)
-@modal.asgi_app(requires_proxy_auth=False)  # the app asks for keys itself
+@modal.asgi_app(
+    custom_domains=DEPLOYED.domains, requires_proxy_auth=False
+)  # the app asks for keys itself
 def api() -> Any:
     from pipeline.modal_app.api import make_asgi
 

@@ -278,6 +278,16 @@ class Settings(BaseModel):
         None, "Modal environment that it is deployed in; unset means the workspace's default."
     )
 
+    modal_domains: str = _setting(
+        "",
+        "Domains of your own at which the API on Modal answers; they need a Team plan, and records"
+        " in DNS.",
+        pattern=HOSTS,
+    )
+    modal_api_min_containers: int = _setting(
+        0, "Containers of the API on Modal that are kept, and paid for, all the time.", ge=0, le=4
+    )
+
     # RunPod
     runpod_api_key: Secret | None = _setting(
         None, "Key of the account, by which jobs are sent to its endpoints."

@@ -132,6 +132,10 @@ class GpuTable(Row):
     volume_usd_per_gib_month: Price
     volume_free_gib: Price
     """Of a workspace, for all of its volumes together."""
+    broad_region_factor: Annotated[float, Field(ge=1)] = 1.0
+    """What a second costs more where a route names regions such as eu."""
+    narrow_region_factor: Annotated[float, Field(ge=1)] = 1.0
+    """The same of regions such as eu-west."""
     list_usd_per_1000: Price
     """LIST requests to the bucket, which somebody else bills."""
     source: str
@@ -153,7 +157,13 @@ class GpuTable(Row):
             for name, row in self.gpus.items()
         }
         billed = prices.model_dump(exclude={"name", "usd_per_second"})
-        return self.model_copy(update={**billed, "gpus": rows})
+        of_modal = {"broad_region_factor": 1.0, "narrow_region_factor": 1.0}
+        return self.model_copy(update={**billed, **of_modal, "gpus": rows})
+
+    def region_factor(self, regions: Iterable[str]) -> float:
+        """What a second costs more in the dearest of these regions; 1 without any."""
+        broad, narrow = self.broad_region_factor, self.narrow_region_factor
+        return max((narrow if "-" in name else broad for name in regions), default=1.0)
 
     @model_validator(mode="after")
     def _prices_are_of_its_rows(self) -> Self:
@@ -220,6 +230,12 @@ class Route(Row):
     """Longest that a worker may take to be ready for its first job."""
     idle_s: int = Field(ge=2, le=3600)
     """How long a worker without work stays loaded."""
+    min_containers: int = Field(default=0, ge=0, le=1000)
+    """On Modal: containers that are kept, and paid for, whether jobs come or not."""
+    buffer_containers: int = Field(default=0, ge=0, le=1000)
+    """On Modal: containers that are kept ready beside those at work, while any is."""
+    regions: tuple[str, ...] = ()
+    """On Modal: where its containers may be, such as eu or us-east. Any of them costs more."""
     platforms: tuple[str, ...] = ()
     """Where its jobs run, in order of preference, such as modal and runpod. None leaves it to each
     dispatcher's RYLA_ENGINE."""
@@ -235,6 +251,15 @@ class Route(Row):
     gpus.toml has it for the card, which is never fp8."""
     snapshot: Literal["off", "cpu", "gpu"] = "off"
     """What a container's image of memory holds, from which the next one starts."""
+
+    @model_validator(mode="after")
+    def _keeps_no_more_than_it_may_have(self) -> Self:
+        if self.min_containers > self.max_containers:
+            raise ValueError(
+                f"min_containers {self.min_containers} is more than max_containers"
+                f" {self.max_containers}"
+            )
+        return self
 
     @property
     def platform_timeout_s(self) -> int:

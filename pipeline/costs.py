@@ -17,7 +17,7 @@ def usd_per_second(gpu: Gpu, route: Route, table: GpuTable) -> float:
         return 0.0
     cpu = table.cpu_usd_per_core_second * route.cpu_cores
     memory = table.memory_usd_per_gib_second * route.memory_gib
-    return gpu.usd_per_second + cpu + memory
+    return (gpu.usd_per_second + cpu + memory) * table.region_factor(route.regions)
 
 
 def cold_start_usd(route: Route, table: GpuTable) -> float:

@@ -44,7 +44,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     ),
     "pipeline/modal_app": (
         *("doctor", "api", "engines", "worker", "dispatcher", "notify", "loras", "comfyui_setup"),
-        *("queue", "runtime", "models", "store", "handlers", "events", "config", "system"),
+        *("queue", "runtime", "costs", "models", "store", "handlers", "events", "config", "system"),
     ),
     "pipeline/acceptance": (
         *("report", "dispatcher", "jobs", "loras", "costs", "runtime", "models", "contract"),

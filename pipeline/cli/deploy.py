@@ -21,7 +21,7 @@ from pipeline.doctor import Health, Row, bucket_rows
 from pipeline.modal_app import check, deployment, resources
 from pipeline.modal_app.container_files import APP_FILE
 from pipeline.modal_app.deployment import Deployment
-from pipeline.modal_app.idle_cost import IdleBill, idle_bill
+from pipeline.modal_app.idle_cost import IdleBill, KeptContainers, idle_bill, kept_containers
 from pipeline.models.hub import Hub, HuggingFace
 
 HELP = """Deploy the app on Modal; with --check, say what is missing for that and deploy nothing.
@@ -134,9 +134,17 @@ def _check(root: Path, *, json: bool) -> None:
     given = {name: value for name, value in os.environ.items() if name not in check.KEY_PAIR}
     deployed = Deployment.of(root, given if half else os.environ)
     rows = [*([half] if half else []), *_rows(deployed)]
+    prices = load_gpus(deployed.settings.gpus_file)
+    kept = list(
+        kept_containers(
+            *(deployed.settings, deployed.routes, prices),
+            api_cores=deployment.API_CORES,
+            api_mib=deployment.API_MIB,
+        )
+    )
     bill = idle_bill(
         deployed.settings,
-        load_gpus(deployed.settings.gpus_file),
+        prices,
         run_s=deployment.RUN_S,
         cpu_cores=deployment.DISPATCHER_CORES,
         memory_mib=deployment.DISPATCHER_MIB,
@@ -147,12 +155,20 @@ def _check(root: Path, *, json: bool) -> None:
         idle = {**asdict(bill), "usd": bill.usd}
         checks = [asdict(row) for row in rows]
         output.print_json(
-            {"ready": ready, "version": deployed.version, "checks": checks, "idle_month": idle}
+            {
+                "ready": ready,
+                "version": deployed.version,
+                "checks": checks,
+                "idle_month": idle,
+                "kept_month": [asdict(each) for each in kept],
+            }
         )
     else:
         cells = [(row.check, row.health, output.found_and_fix(row.found, row.fix)) for row in rows]
         output.out().print(output.table(None, ("check", "", "found"), cells))
         output.print_text(_told(bill))
+        if kept:
+            output.print_text(_told_kept(kept))
     if not ready:
         raise typer.Exit(1)
 
@@ -192,6 +208,15 @@ def _bucket(deployed: Deployment) -> Iterator[Row]:
             "not asked: no RYLA_* settings name one here",
             f"Set here what the secret {secret.name} holds, and check again.",
         )
+
+
+def _told_kept(kept: list[KeptContainers]) -> str:
+    lines = (
+        f"  ${each.usd:.2f}  {each.name}, {each.option}"
+        + (f"; up to ${each.most_usd:.2f} with work all month" if each.most_usd > each.usd else "")
+        for each in kept
+    )
+    return "\n".join(("", "What is kept or pinned costs a month beside that:", *lines))
 
 
 def _told(bill: IdleBill) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from config.errors import InvalidSetting
-from config.settings import Settings, changed, load_settings, variable
+from config.settings import Settings, changed, listed, load_settings, variable
 from config.tables import NO_GPU, ModelTable, Route, RouteTable, load_gpus, load_models, load_routes
 from pipeline.modal_app.container_files import app_version
 
@@ -28,6 +28,10 @@ TIDY_SCHEDULE = "17 * * * *"
 """Cron: each hour, for the LoRAs that workers share."""
 DOWNLOAD_S = 6 * 3600
 """Longest that one download of weights may take."""
+API_CORES = 1.0
+"""A container starts in seconds of CPU, and nobody pays for one that is not there."""
+API_MIB = 640
+"""Idle 120, and a large picture in its child (docs/security.md)."""
 API_REQUESTS = 200
 """Side by side in one container; most of them wait."""
 
@@ -73,6 +77,11 @@ class Deployment:
         return found if where is None else {**found, variable("modal_environment"): where}
 
     @property
+    def domains(self) -> list[str] | None:
+        """At which the API answers beside the platform's own."""
+        return sorted(listed(self.settings.modal_domains)) or None
+
+    @property
     def tags(self) -> dict[str, str]:
         """By these the platform's bill is told apart."""
         return {"project": "ryla", "app": self.settings.modal_app}
@@ -106,6 +115,9 @@ def worker_resources(route: Route) -> dict[str, Any]:
         "timeout": route.platform_timeout_s,
         "startup_timeout": route.startup_s,
         "max_containers": route.max_containers,
+        "min_containers": route.min_containers or None,
+        "buffer_containers": route.buffer_containers or None,
+        "region": list(route.regions) or None,
         "scaledown_window": route.idle_s,
         "retries": 0,
         "enable_memory_snapshot": takes_snapshot(route),

@@ -309,3 +309,19 @@ def test_a_price_of_no_row_is_refused(tmp_path: Path) -> None:
     own.write_text("[platforms.runpod.usd_per_second]\nL41 = 0.1\n")
     with pytest.raises(InvalidSetting, match="L41"):
         load_gpus(own)
+
+
+def test_a_route_keeps_no_more_containers_than_it_may_have(tmp_path: Path) -> None:
+    own = tmp_path / "routes.toml"
+    own.write_text("[routes.Flux]\nmin_containers = 9\n")
+    with pytest.raises(InvalidSetting, match="min_containers 9 is more than max_containers 8"):
+        load_routes(own)
+
+
+@pytest.mark.parametrize(
+    ("regions", "factor"),
+    [((), 1.0), (("eu",), 1.5), (("eu-west",), 1.75), (("eu", "us-east"), 1.75)],
+)
+def test_a_region_costs_more_on_modal_alone(regions: tuple[str, ...], factor: float) -> None:
+    assert load_gpus().region_factor(regions) == factor
+    assert load_gpus().on("runpod").region_factor(regions) == 1.0

@@ -68,13 +68,17 @@ def test_it_deploys_once_nothing_is_missing_and_the_check_agrees(
     assert json.loads(err.splitlines()[-1])["error"]["code"] == "deploy_failed"
 
     plane.secrets.update(taken)
-    (tmp_path / "own.toml").write_text("[routes.Flux]\nmax_containers = 3\n")
+    (tmp_path / "own.toml").write_text(
+        "[routes.Flux]\nmax_containers = 3\nmin_containers = 1\nbuffer_containers = 2\n"
+        'regions = ["eu"]\n'
+    )
     own = {**plane.environ, "RYLA_ROUTES_FILE": "own.toml"}
     code, out, err = run("deploy", "--json", cwd=tmp_path, environ=own)
     assert code == 0, err
     flux = plane.app("ryla").functions["Flux"]
     assert json.loads(out) == {"app": "ryla", "version": flux.env["RYLA_APP_VERSION"]}
-    assert flux.max_containers == 3
+    assert (flux.max_containers, flux.min_containers, flux.buffer_containers) == (3, 1, 2)
+    assert flux.regions == ("eu",)
     assert "/opt/ryla/tables/routes.toml" in flux.files
     weights = {f"{each.folder}/{each.file}": each.bytes or 0 for each in check.in_use(MODELS)}
     plane.fill("ryla-models", weights)
@@ -95,6 +99,7 @@ def test_it_deploys_once_nothing_is_missing_and_the_check_agrees(
         "bucket": "warning",
     }
     assert document["idle_month"]["usd"] == pytest.approx(7.15, abs=0.01)
+    assert document["kept_month"] == []
 
 
 def test_for_people_the_check_is_a_table_and_the_idle_bill(
