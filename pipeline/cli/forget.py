@@ -94,7 +94,7 @@ def register(app: typer.Typer) -> None:
             output.print_json(_plan_document(plan))
         elif not json:
             _print_plan(plan, loras=loras)
-        if dry_run or not (json or plan.jobs or plan.holdings or plan.loras):
+        if dry_run or not (json or plan.holdings or (loras and plan.loras)):
             return
         require_yes(plan, yes=yes)
         erased = eraser.erase(wish, loras=loras)
@@ -164,8 +164,8 @@ def require_yes(plan: Plan, *, yes: bool) -> None:
 
 
 def _print_plan(plan: Plan, *, loras: bool) -> None:
-    if not plan.jobs and not plan.holdings:
-        output.print_text("Nothing is found.")
+    if not plan.holdings:
+        output.print_text("Nothing is found that could be deleted.")
     rows = [(job.id, job.why) for job in plan.jobs[:SHOWN]]
     if rows:
         output.out().print(output.table(None, ("=job", "why"), rows))

@@ -62,12 +62,19 @@ class Finder:
         found = side_by_side(lambda id: self.beside(id, scan, self.result(id)[0]), ids)
         beside = set[str]().union(*found)
         wanted = self.wanted(ids, scan, wish)
-        each = side_by_side(lambda id: list(own_objects(self.store, id)), ids)
+        each = side_by_side(self._own, ids)
         own = [holding for holdings in each for holding in holdings]
         going, kept = beside_objects(self.store, wanted, beside)
         entries = entries_of(self.store, wanted)
         kept += told_elsewhere(self.store, wanted)
         return Plan(jobs, [*own, *going, *entries], kept, self.loras(scan, ids, wish), scan)
+
+    def _own(self, id: str) -> list[Holding]:
+        """Without the tombstone of a job that is forgotten already."""
+        result, _ = self.result(id)
+        forgotten = result is not None and result.erasure and result.erasure.ended_at
+        own = own_objects(self.store, id)
+        return [each for each in own if not forgotten or each.key != result_key(id)]
 
     def scan(self, wish: Wish) -> Scan:
         return scan_jobs(self.store, wish.ended_before)
