@@ -195,11 +195,11 @@ class Surveyor:
             return None
         lease = Lease.parse(stored.body)
         asked = self._reads_all or (lease is not None and lease.phase is Phase.RETRY)
-        unpriced = lease is not None and lease.estimate_usd is None and not lease.committed
-        if lease is not None and unpriced and self.runtime.budgets.budgets:
+        if lease is not None and self._is_unpriced(lease):
             manifest = self.store.get(manifest_key(id))
-            if manifest is not None:
-                return stored.etag, judged_by_body(lease, manifest.body, self.runtime)
+            if manifest is None:
+                return None  # about to be written: the next look tells
+            return stored.etag, judged_by_body(lease, manifest.body, self.runtime)
         if lease is not None and lease.model is None and asked:
             manifest = self.store.get(manifest_key(id))
             if manifest is None and self.reads_bare:
@@ -208,6 +208,12 @@ class Surveyor:
                 said = contents(lease.entry, stored.last_modified, manifest.body, self.runtime)
                 lease = lease.model_copy(update={"model": said.model, "tenant": said.tenant})
         return stored.etag, lease
+
+    def _is_unpriced(self, lease: Lease) -> bool:
+        """Whether another dispatcher has claimed it, so that its budgets are told by its manifest
+        alone."""
+        over = lease.committed or lease.vacant
+        return bool(self.runtime.budgets.budgets) and lease.estimate_usd is None and not over
 
     def _retrying(self, gate: Gate, entries: Sequence[Entry], date: datetime) -> Sequence[Waiting]:
         leases = (held.lease for held in self.lease_cache.held(entries))

@@ -86,6 +86,8 @@ class AuditedStore(MemoryStore):
         if stored is not None and key.startswith("leases/"):
             id = key.removeprefix("leases/").removesuffix(".json")
             assert self.has(result_key(id)), f"{key} was deleted before a result stood"
+            noted = [entry.key for entry in self.list("spend/").entries]
+            assert any(each.endswith(f".{id}") for each in noted), f"{id} counts nowhere"
         super().delete(key, condition)
         self._check_nothing_is_lost()
 
@@ -182,9 +184,13 @@ class Simulation:
         at: int = -1,
         before: Callable[["Simulation", SpawnPayload], None] | None = None,
         sink_failures: int = 0,
+        runtime: RuntimeConfig = RUNTIME,
+        gpu: str = "none",
     ) -> None:
         """The fault comes at call number `at`, counted over all processes. `before` is called in
-        the middle of each execution, and may execute something else, or raise."""
+        the middle of each execution, and may execute something else, or raise. `gpu` is what the
+        workers have, and are billed for."""
+        self.runtime, self.gpu = runtime, gpu
         self.now = NOON
         self.bucket = AuditedStore(lambda: self.now)
         self.sink = StrictSink(sink_failures)
@@ -225,7 +231,7 @@ class Simulation:
             self.process(),
             self.engine,
             self.sender,
-            RUNTIME,
+            self.runtime,
             self._pool,
             "dispatcher",
             nonce=self.nonce,
@@ -258,8 +264,9 @@ class Simulation:
         context = worker_context(
             store,
             ResultDelivery(store, self.sender, SETTINGS, lambda: 1.0),
-            RUNTIME,
+            self.runtime,
             InstantServer(before),
+            gpu=self.gpu,
             nonce=self.nonce,
             jitter=lambda: 1.0,
             monotonic=self._seconds,
