@@ -1,6 +1,7 @@
 """`ryla sheets redo`: views of ended sheets made again, by a new job for each sheet."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -17,6 +18,8 @@ from pipeline.contract.keys import manifest_key
 from pipeline.contract.manifest import parse_manifest
 from pipeline.contract.result import Status
 from pipeline.jobs.quote import Quote, quote
+from pipeline.jobs.status import State
+from pipeline.jobs.submit import Prepared
 from pipeline.jobs.successors import find_successor, submit_successor
 from pipeline.reviews.review import Verdict
 from pipeline.runtime import RuntimeConfig, load_runtime
@@ -140,7 +143,7 @@ def _redo_batch(
             under_way.append(line.under_way.id)
             continue
         try:
-            sheet = require_ended_sheet(store, line.standing.id)
+            sheet = _asked_of(store, line, asked)
             views = _views(store, sheet, asked)
             if not views:
                 continue
@@ -159,9 +162,40 @@ def _redo_batch(
         output.print_error(why, as_json=as_json, about=id)
     if not as_json:
         would = "would be" if asked.dry_run else "are"
-        output.print_text(f"{len(answers)} of {len(named.lines)} sheets {would} made again")
+        count = sum(answer["sent"] != "already_there" for answer in answers)
+        output.print_text(f"{count} of {len(named.lines)} sheets {would} made again")
     if errors:
         raise typer.Exit(1)
+
+
+def _asked_of(store: SafeStore, line: RowLine, asked: Asked) -> EndedSheet:
+    """The sheet of a row that is meant: the one that stands for it, but where that came of the same
+    views being asked for, the one before. So a run that broke off is continued by the same command,
+    and pays for none of its views twice."""
+    for before in (line.own, *line.redos) if asked.views else ():
+        if before.id == line.standing.id:
+            break
+        with suppress(RylaError):
+            sheet = require_ended_sheet(store, before.id)
+            job, there = _successor(store, sheet, _document(store, sheet, asked))
+            if there and job.id == line.standing.id:
+                return sheet
+    return require_ended_sheet(store, line.standing.id)
+
+
+def _document(store: SafeStore, sheet: EndedSheet, asked: Asked) -> dict[str, Any]:
+    views = {each.id for each in _views(store, sheet, asked)}
+    return redo_manifest(sheet, views, asked.changes, asked.seed)
+
+
+def _root(store: SafeStore, sheet: EndedSheet) -> str:
+    return redo_root(sheet, lambda id: store.get(manifest_key(id), limit=1) is not None)
+
+
+def _successor(
+    store: SafeStore, sheet: EndedSheet, document: Mapping[str, Any]
+) -> tuple[Prepared, bool]:
+    return find_successor(store, _root(store, sheet), "r", document, FIRST)
 
 
 def _has_failed(line: RowLine) -> bool:
@@ -177,14 +211,13 @@ def _again(
 ) -> tuple[dict[str, Any], Quote | None]:
     """What is answered, and the estimate. Sends the job unless it is a dry run."""
     document = redo_manifest(sheet, {each.id for each in views}, asked.changes, asked.seed)
-    root = redo_root(sheet, lambda id: store.get(manifest_key(id), limit=1) is not None)
-    job, there = find_successor(store, root, "r", document, FIRST)
+    job, there = _successor(store, sheet, document)
     manifest = parse_manifest(job.body)
     check_reuse(store, manifest, sheet.plan.lora.key if sheet.plan.lora else None)
     told = quote(manifest, runtime.settings, runtime.routes, runtime.gpus, store.now())
     answer: dict[str, Any] = {"id": job.id, "of": sheet.id, "sent": None, "state": None}
     if not asked.dry_run:
-        receipt = submit_successor(store, root, "r", document, FIRST)
+        receipt = submit_successor(store, _root(store, sheet), "r", document, FIRST)
         answer |= {"id": receipt.id, "sent": receipt.sent, "state": receipt.state}
     elif there:
         answer["sent"] = "already_there"
@@ -231,11 +264,15 @@ def _changes(given: Sequence[str] | None) -> dict[str, str]:
 
 def _print(answer: dict[str, Any], told: Quote | None) -> None:
     made, reused = len(answer["made"]), len(answer["reused"])
-    sent = {"submitted": "is sent", "already_there": "is there already"}.get(
+    there = "has ended already" if answer["state"] == State.FINISHED else "is there already"
+    sent = {"submitted": "is sent", "already_there": there}.get(
         str(answer["sent"]), "would be sent"
     )
     what = f"{made} made ({', '.join(answer['made'])}), {reused} reused"
     output.print_text(f"{answer['id']} {sent}: {what}")
+    if answer["sent"] == "already_there":
+        output.print_text("With another --seed the same views are made once more.")
+        return
     usd = told.estimate.usd if told else None
     if usd is not None:
         output.print_text(f"estimate: {output.usd(usd)} with one try of each")

@@ -121,3 +121,24 @@ def test_of_a_batch_what_its_sheets_lack_is_made_again(ryla: Ryla, sheets: Sheet
     assert [line.standing.id for line in lines] == [f"{ann}-r2", f"{bob}-r2", cleo, dan, eve]
     assert [line.standing.made for line in lines] == [3, 3, 3, 0, 0]
     assert ryla("sheets", "redo", "sheet", "--failed").code == 2
+
+
+def test_of_a_batch_views_by_name_are_made_once_however_often_they_are_asked_for(
+    ryla: Ryla, sheets: Sheets
+) -> None:
+    store, batch = sheets.pipeline.store, a_batch("Ann", "Bob")
+    keep_batch(store, batch)
+    ann, bob = (row.id for row in batch.rows)
+    for id in (ann, bob):
+        sheets.finish(sheet_manifest(["front", "left"], "sdxl", tenant="acme"), id)
+    for views in ("left", "front,left"):
+        asked = ("sheets", "redo", "autumn", "--view", views)
+        assert "2 of 2 sheets are made again" in ryla(*asked).out
+        sheets.tick()
+        again = ryla(*asked)
+        assert "0 of 2 sheets are made again" in again.out
+        assert again.out.count("has ended already") == 2
+        assert "0 of 2 sheets would be made again" in ryla(*asked, "--dry-run").out
+    assert [line.standing.id for line in row_lines(store, batch)] == [f"{ann}-r3", f"{bob}-r3"]
+    seeded = ryla("sheets", "redo", "autumn", "--view", "left", "--seed", 5, "--json").document
+    assert [each["id"] for each in seeded["redos"]] == [f"{ann}-r4", f"{bob}-r4"]
