@@ -168,9 +168,12 @@ def test_pictures_go_on_while_blocks_are_compiled_and_are_the_same_but_for_round
 
 
 def test_in_eight_bits_pictures_are_close_and_a_lora_leaves_no_trace(worker: Worker) -> None:
-    def made(speed: str, strength: float) -> tuple[bytes, dict[str, int]]:
+    def made(
+        speed: str, strength: float, file: str = BFLOAT16, lora: str = "RylaLora"
+    ) -> tuple[bytes, dict[str, int]]:
         graph = with_own_nodes(flux_graph(worker.server, seed=7))
-        graph["1"]["inputs"] = {"unet_name": BFLOAT16, "speed": speed}
+        graph["1"]["inputs"] = {"unet_name": file, "speed": speed}
+        graph["lora"]["class_type"] = lora
         graph["lora"]["inputs"]["strength_model"] = strength
         if strength == 0:
             graph["options"]["inputs"]["model"] = ["1", 0]
@@ -184,12 +187,22 @@ def test_in_eight_bits_pictures_are_close_and_a_lora_leaves_no_trace(worker: Wor
     assert set(sampled) == {"eager"}
     close, sampled = made("fp8", 0)
     assert set(sampled) <= {"fp8-eager", "fp8"}
-    apart = [abs(a - b) for a, b in zip(exact, close, strict=True)]
-    assert 0 < sum(apart) / len(apart) < 3
+    assert 0 < mean_apart(exact, close) < 3
 
     with_lora, _ = made("fp8", 1)
     assert with_lora != close
     assert made("fp8", 0)[0] == close
+
+    by_comfyui, _ = made("fp8", 1, lora="LoraLoaderModelOnly")  # as DoRA and the like go
+    assert mean_apart(by_comfyui, with_lora) < mean_apart(close, with_lora) / 2
+    assert made("fp8", 0)[0] == close
+
+    _, sampled = made("fp8", 0, file=FLUX["unet"])  # in halves
+    assert set(sampled) <= {"eager", "compiled"}
+
+
+def mean_apart(one: bytes, other: bytes) -> float:
+    return sum(abs(a - b) for a, b in zip(one, other, strict=True)) / len(one)
 
 
 @pytest.mark.parametrize("flags", [pytest.param(each, marks=on_comfyui) for each in FLAGS])
