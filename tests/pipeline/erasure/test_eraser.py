@@ -293,14 +293,13 @@ def test_a_sheet_is_forgotten_while_others_take_it_over(make_pipeline: MakePipel
     assert is_forgotten(pipeline, "sheet")
 
 
-def test_a_redo_of_a_redo_and_a_comparison_go_with_it(sheets: Sheets) -> None:
-    pipeline = sheets.pipeline
+def test_a_redo_of_a_redo_and_a_comparison_go_with_it(pipeline: PipelineFixture) -> None:
     put_face(pipeline)
-    sheets.finish(manifest())
-    sheets.finish(redo_manifest(), "second")
-    sheets.finish(redo_manifest("second"), "third")
-    sheets.finish(manifest(), "sheet-r2")
-    sheets.finish(manifest(), "stranger")
+    others = {"second": redo_manifest(), "third": redo_manifest("second")}
+    for id in ("sheet", "sheet-r2", "stranger"):
+        others[id] = manifest()
+    for id, document in others.items():
+        put(pipeline, manifest_key(id), document)
     plan = eraser(pipeline).plan(SHEET)
     assert {job.id: job.why for job in plan.jobs} == {
         "sheet": "asked for",
@@ -327,7 +326,7 @@ def test_a_picture_stays_with_its_note_for_another_job_until_that_is_forgotten(
     pipeline = sheets.pipeline
     put_face(pipeline, "acme")
     sheets.finish(manifest())
-    sheets.finish(manifest(), "stranger")
+    put(pipeline, manifest_key("stranger"), manifest())
     eraser(pipeline).erase(SHEET)
     assert INPUT in pipeline.keys("inputs/")
     assert pipeline.keys("intake/") == [f"intake/acme/{SHA256}"]
