@@ -163,7 +163,7 @@ def report_errors(lines: Sequence[Line], as_json: bool) -> None:
 
 def _quote(lines: Sequence[Line], settings: Settings, now: datetime) -> None:
     """`now` is the store's clock."""
-    gpus = load_gpus(settings.gpus_file)
+    gpus = load_gpus(settings.gpus_file).on(settings.engine)
     routes = load_routes(settings.routes_file, gpus=gpus)
     for line in lines:
         if line.job and line.job.manifest and line.receipt:

@@ -3,12 +3,14 @@
 from dataclasses import dataclass, field
 
 from config.tables import Route
+from pipeline.contract.keys import parse_inbox_key
 from pipeline.contract.lease import Lease
 from pipeline.costs import cold_start_usd
 from pipeline.dispatcher.survey import Survey
 from pipeline.queue.claim import Claimant, left_platform
 from pipeline.queue.expiry import ListedLease
 from pipeline.queue.platforms import (
+    UNSTARTED,
     Placement,
     PlatformHealth,
     PlatformState,
@@ -47,7 +49,11 @@ class Placements:
         """Who claims a job of this model. `held` is its lease, if it has one; `beside` its inbox
         entry, if there is one beside the lease."""
         lease = None if held is None else held.lease
-        name = self.runtime.route_of(model if lease is None else lease.model or model)
+        if lease is not None and not lease.vacant:
+            model = lease.model
+        elif beside is not None:
+            model = parse_inbox_key(beside.key).model
+        name = self.runtime.route_of(model)
         route = None if name is None else self.runtime.routes.route(name)
         platforms = None if route is None else route_platforms(route, self.available)
         if route is None or platforms is None or not platforms.names:
@@ -58,7 +64,8 @@ class Placements:
 
     def _unknown(self, lease: Lease | None) -> Placement:
         """Of a job whose route is not known yet: where its claim before was to go, if anywhere."""
-        if lease is None or lease.platform not in self.available:
+        waits = lease is not None and lease.phase in UNSTARTED
+        if lease is None or not waits or lease.platform not in self.available:
             return Placement(self.runtime.settings.spawned_seconds)
         return Placement(lease.ttl_s, lease.platform, lease.overflow)
 

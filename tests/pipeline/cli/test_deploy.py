@@ -110,6 +110,18 @@ def test_for_people_the_check_is_a_table_and_the_idle_bill(
     assert answer.code == 1
     assert "pip install --require-hashes --no-deps -r requirements/modal.txt" in answer.out
     assert "A month in which nobody asks costs $7.15" in answer.out
+    assert "What is kept" not in answer.out
+
+
+def test_what_is_kept_is_told_with_its_price(
+    bare_ryla: Ryla, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("pipeline.cli.deploy.find_spec", lambda name: None)
+    own = tmp_path / "routes.toml"
+    own.write_text("[routes.Flux]\nmin_containers = 1\nbuffer_containers = 1\n")
+    told = bare_ryla("deploy", "--check", RYLA_ROUTES_FILE=str(own)).out
+    assert "$1842.12  Flux, min_containers = 1" in told
+    assert "$0.00  Flux, buffer_containers = 1; up to $1842.12 with work all month" in told
 
 
 def test_a_bucket_that_is_named_here_is_looked_at(

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.errors import EngineUnavailable
+from pipeline.contract.keys import inbox_key
 from pipeline.contract.lease import Lease, Overflow, Phase
 from pipeline.contract.result import Status
 from pipeline.dispatcher.tick import Dispatcher
@@ -20,9 +21,11 @@ from pipeline.queue.protocol import Started
 from pipeline.queue.runner import run
 from pipeline.queue.spawn import SpawnPayload
 from pipeline.queue.start_steps import Execution, Start
+from pipeline.store.base import Entry
 from pipeline.worker.execution import execute
 from tests.pipeline.conftest import MakePipeline
-from tests.support.pipeline_fixture import PipelineFixture
+from tests.support.manifests import body
+from tests.support.pipeline_fixture import NOON, PipelineFixture
 
 ROUTES = """
 [routes.Flux]
@@ -31,6 +34,9 @@ overflow_after_s = 60
 down_after_s = 300
 max_in_flight = 100
 """
+
+
+LONG_KEY = inbox_key("job-1", priority=5, tenant="acme", model="flux-dev")
 
 
 @dataclass
@@ -44,11 +50,11 @@ class TwoPlatforms:
     """By claim."""
 
     def submit(self, route: str, payload: SpawnPayload) -> str:
-        assert payload.platform is not None
         self.spawned[payload.claim] += 1
-        if payload.platform in self.refusing:
-            raise EngineUnavailable(f"{payload.platform} takes no job")
-        self.given[payload.platform].append(payload)
+        platform = payload.platform or "east"
+        if platform in self.refusing:
+            raise EngineUnavailable(f"{platform} takes no job")
+        self.given[platform].append(payload)
         return f"{payload.platform}/{payload.claim}"
 
     def cancel(self, call_id: str) -> None:
@@ -266,6 +272,25 @@ def test_a_claim_whose_dispatcher_died_before_it_read_the_job_is_taken_over(
     pipeline.pass_time(61)
     pipeline.tick(one)
     assert engine.ids("west") == ["job-1"]
+
+
+@pytest.mark.parametrize("key", ["inbox/job-1.json", LONG_KEY])
+def test_an_entry_beside_a_vacant_lease_begins_anew(
+    pipeline: PipelineFixture, engine: TwoPlatforms, dispatcher: Dispatchers, key: str
+) -> None:
+    claimant = Claimant("dead", "dead", Placement(60, "east", Overflow.OPEN))
+    vacant = claim(Entry(key, "e", 1, NOON), claimant).task.lease.vacated()
+    pipeline.store.create("leases/job-1.json", vacant.body())
+    one = dispatcher()
+    pipeline.tick(one)
+    pipeline.pass_time(10)
+    pipeline.submit("job-1", body(tenant="acme"), key=key)
+    assert pipeline.tick(one).spawned == 1
+    lease = pipeline.lease("job-1")
+    if key == LONG_KEY:
+        assert (lease.platform, lease.ttl_s) == ("east", 60)
+    else:
+        assert (lease.platform, lease.ttl_s) == (None, 900)
 
 
 def test_a_dispatcher_sends_only_where_it_can(
