@@ -303,3 +303,20 @@ class AppDeployed(Event):
     about = "deploy"
     kinds: tuple[Text, ...] = ()
     """The job kinds that this version runs."""
+
+
+class BudgetReached(Event):
+    """A share of a budget has been spent, by jobs that have ended."""
+
+    pattern = "modal_budget_reached"
+    scope = Scope.END
+    about = "alarm"
+    budget: Text
+    """Its name in budgets.toml."""
+    percent: int
+    """50, 80 or 100: what was reached."""
+    budget_usd: float
+    spent_usd: float
+    """When it was noticed."""
+    on_exceeded: Text
+    """`wait` or `refuse`: what becomes of jobs that it has no room for."""

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from events.catalogue import (
     STEMS,
     AppDeployed,
+    BudgetReached,
     Event,
     FaceConsistencyMeasured,
     GenerationCancelled,
@@ -34,6 +35,7 @@ class Moment(StrEnum):
     MODEL_LOADED = "model_loaded"
     REJECTED = "rejected"
     DEPLOYED = "deployed"
+    BUDGET_REACHED = "budget_reached"
 
 
 TABLE: Mapping[Moment, type[Event]] = MappingProxyType(
@@ -49,6 +51,7 @@ TABLE: Mapping[Moment, type[Event]] = MappingProxyType(
         Moment.MODEL_LOADED: ModelLoaded,
         Moment.REJECTED: ManifestRejected,
         Moment.DEPLOYED: AppDeployed,
+        Moment.BUDGET_REACHED: BudgetReached,
     }
 )
 """Moment → event, for a job of a known kind."""

@@ -30,7 +30,8 @@ An entry that went to `rejected/` has no job. Its event stands in the object the
 until it has arrived. Its uuid is made of that object's key, so that one entry with two bodies has
 two; its distinct id is what its body says, as above, else `manifest:rejected/<name>.<hash>.json`;
 `entry` is its name in the inbox, and it has no `attempt`. A deployment's distinct id is
-`deploy:<version>`.
+`deploy:<version>`. That of a budget's alarm is the tenant where the budget is one tenant's, else
+`alarm:<key>`; it stands in `alarms/`, and is sent once, by whoever put it there.
 
 Prompts are never sent, only their length.
 """
@@ -44,6 +45,7 @@ WHEN = {
     Moment.MODEL_LOADED: "a worker loaded a model's weights",
     Moment.REJECTED: "an entry of the inbox went to `rejected/`, or names no known kind",
     Moment.DEPLOYED: "the first tick of a version",
+    Moment.BUDGET_REACHED: "jobs that have ended have cost 50, 80 or 100 % of a budget",
 }
 
 ONCE = {

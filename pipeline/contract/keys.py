@@ -10,6 +10,7 @@
     reviews/<id>.json                                 what a person says of a character sheet
     exports/<id>/<sha256>.zip                         what a LoRA can be trained on, made of it
     thumbs/<sha256>.webp                              a small copy of the picture of that sha256
+    alarms/<day>/<budget>[.<tenant>].<percent>.json   that a budget has been used up so far
     spend/<day>/<tenant>/<what an ended job cost>     one object a job (spend.py)
     stops/<scope>                                     what an operator has stopped (stops.py)
     outbox/<name>.json                                an event of rejected/<name>.json still owed
@@ -34,6 +35,7 @@ INTAKE = "intake/"
 DEPLOYS = "deploys/"
 BATCHES = "batches/"
 REVIEWS = "reviews/"
+ALARMS = "alarms/"
 EXPORTS = "exports/"
 THUMBS = "thumbs/"
 
@@ -213,6 +215,11 @@ def outbox_key(rejected: str) -> str:
 def rejected_of(outbox: str) -> str:
     """The object under rejected/ whose event lies at that key of outbox/."""
     return REJECTED + outbox.removeprefix(OUTBOX)
+
+
+def alarm_key(day: str, account: str, percent: int) -> str:
+    """`day` is one of UTC, as 2026-11-01, `account` a budget with the tenant that it is of."""
+    return f"{ALARMS}{day}/{account}.{percent}{_SUFFIX}"
 
 
 def deploy_key(version: str) -> str:

@@ -23,6 +23,7 @@ from pipeline.contract.keys import lease_key
 from pipeline.contract.lease import Lease
 from pipeline.contract.result import Result, Status
 from pipeline.contract.summary import subject
+from pipeline.dispatcher.budget_alarms import BudgetAlarms
 from pipeline.dispatcher.deploy_event import DeployEventSender, newer_is_deployed
 from pipeline.dispatcher.due import begun_sheets, due_leases
 from pipeline.dispatcher.engine import Engine
@@ -86,6 +87,7 @@ class Dispatcher:
     lease_cache: LeaseCache = field(default_factory=LeaseCache)
     backlog: Backlog = field(default_factory=Backlog)
     deploy_event: DeployEventSender = field(default_factory=DeployEventSender)
+    budget_alarms: BudgetAlarms = field(default_factory=BudgetAlarms)
     rejection_events: RejectionEvents = field(default_factory=RejectionEvents)
     nonce: Callable[[], str] = lambda: uuid4().hex
     """A fresh one for each claim."""
@@ -200,6 +202,9 @@ def tick(dispatcher: Dispatcher, changed_keys: Collection[str] = ()) -> TickRepo
         *map(taken, replays),
     ]
     ends = list(d.pool.map(lambda step: _take(d, step, survey.gate), steps))
+    ledger = survey.gate.ledger
+    if ledger is not None:
+        d.budget_alarms.tell(ledger, d.store, d.sender, Origin.of(d.runtime), survey.date)
     rejected = d.rejector.invalid_entries(survey.scan.invalid_entries)
     return TickReport(
         waiting=len(survey.scan.waiting),

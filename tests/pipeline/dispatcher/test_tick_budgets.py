@@ -120,3 +120,15 @@ def test_the_lease_of_another_dispatcher_counts_what_its_manifest_may_cost(
     known = other.lease_cache.last("a")
     assert known is not None
     assert known.estimate_usd is not None
+
+
+def test_a_tick_that_counts_tells_what_has_been_reached(bounded: Bounded) -> None:
+    pipeline = bounded("[budgets.total]\nusd = 1\n")
+    spend(pipeline, "old", 0.9)
+    put(pipeline, "a")
+    pipeline.tick()
+    assert pipeline.keys("alarms/") == [
+        "alarms/2026-03-01/total.50.json",
+        "alarms/2026-03-01/total.80.json",
+    ]
+    assert pipeline.event_names().count("modal_budget_reached") == 2
