@@ -70,8 +70,8 @@ def entry(id: str) -> str:
 def test_what_a_killed_submission_began_is_one_batch_in_the_end(
     bucket: Settings, file: Path
 ) -> None:
-    assert send(bucket, file, 1, 5) == [0, 1]
-    require_whole(bucket, 1, 5)
+    assert send(bucket, file, 5) == [1]
+    require_whole(bucket, 5)
 
 
 @pytest.mark.thorough

@@ -102,10 +102,14 @@ def test_the_commands_of_its_page_are_understood(
     lines = [line.split() for line in page.splitlines() if line.startswith("    ")]
     commands = [line[line.index("ryla") + 1 :] for line in lines if "ryla" in line]
 
-    assert len(commands) == 4
+    assert len(commands) == 6
     for command in commands:
         dry = [*command, *(["--dry-run"] if "--dry-run" not in command else []), "--json"]
         said = ryla(*dry, RYLA_ENGINE="modal")
+        if "--compare-precision" in command:
+            assert (said.error["field"], said.error["value"]) == (command[-2], command[-1])
+            assert "Run the plan under that name first" in said.error["hint"]
+            continue
         assert said.code == 0, said.err
         assert said.document["forecast"]["jobs"] >= 19
     assert store.list("").entries == ()

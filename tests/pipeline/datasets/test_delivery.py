@@ -135,7 +135,7 @@ def killed(bucket: Settings, stride: int, target: Path, *arguments: str) -> list
     return [json.loads(line) for line in process.stdout.splitlines()]
 
 
-@pytest.mark.parametrize("stride", [31, pytest.param(1, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("stride", [59, pytest.param(1, marks=pytest.mark.thorough)])
 def test_a_process_that_is_killed_anywhere_leaves_no_half_file_and_the_next_makes_the_same(
     bucket: Settings, tmp_path: Path, stride: int
 ) -> None:

@@ -72,21 +72,22 @@ def test_a_route_whose_workers_do_not_start_takes_no_more_jobs(
         assert "workers" in (lease.error.hint or "")
 
 
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.thorough)])
 def test_jobs_end_with_the_reason_where_comfyui_cannot_start(
-    tmp_path: Path, bucket: Settings
+    tmp_path: Path, bucket: Settings, jobs: int
 ) -> None:
     broken = tmp_path / "comfyui"
     broken.mkdir()
     (broken / "main.py").write_text("raise SystemExit('no weights here')")
     settings = quick(bucket, comfyui_dir=broken, max_attempts=1)
     with running(settings) as stack, capture_logs() as logs:
-        stack.submit("job-1")
-        stack.submit("job-2")
-        stack.result("job-1", 60)
-        result = stack.result("job-2", 60)
-    assert result.error is not None
-    assert result.error.code == "comfyui_died"
-    assert "no weights here" in "".join(result.error.log_tail)
+        for number in range(jobs):
+            stack.submit(f"job-{number}")
+        errors = [stack.result(f"job-{number}", 60).error for number in range(jobs)]
+    for error in errors:
+        assert error is not None
+        assert error.code == "comfyui_died"
+        assert "no weights here" in "".join(error.log_tail)
     told = [each for each in logs if each["event"] == "comfyui_not_started"]
     assert told, "whoever looks at the console is told at once"
 
