@@ -2,9 +2,9 @@
 
 A face pass of InstantID is bound by the processor: some seven thousand kernels a step, each sent by
 Python, take 0.15 to 0.3 s, and the card is done with them in 0.03. A CUDA graph sends them at once.
-It holds the addresses of weights and of the face's embedding, so it lives for one picture: the
-first step is made as ever, the second is recorded, the others are played, and at the end it is
-dropped.
+It holds the addresses of weights and of the face's embedding, so it lives for one picture: a step
+is recorded, the others are played, and at the end it is dropped. The first step of a size is made
+as ever, since libraries choose their kernels in it, once for this process.
 """
 
 import logging
@@ -48,6 +48,7 @@ class StepGraphs:
     def __init__(self, recorder: Recorder = on_card) -> None:
         self._recorder = recorder
         self._seen: set[Hashable] = set()
+        """What was called before, in whichever picture."""
         self._recorded: dict[Hashable, _Recorded] = {}
         self._on = False
         self._broken = False
@@ -60,7 +61,7 @@ class StepGraphs:
             yield
         finally:
             self._on = False
-            self._seen, self._recorded = set(), {}
+            self._recorded = {}
 
     def call(self, name: Hashable, function: Callable[..., Any], given: dict[str, Any]) -> Any:
         """`function(**given)`. Equal names and shapes must mean the same work: whatever is no
@@ -79,7 +80,7 @@ class StepGraphs:
         return _with_tensors(recorded.out, iter([t.clone() for t in _tensors(recorded.out)]))
 
     def _may_record(self, key: Hashable) -> bool:
-        """From the second call on: the first one settles what kernels choose once."""
+        """From the second call in this process on."""
         if not self._on or self._broken:
             return False
         known = key in self._seen

@@ -83,16 +83,16 @@ def test_a_result_stays_when_the_next_step_is_played() -> None:
     assert [float(out["y"][0][0]) for out in outs] == [2.0, 4.0, 6.0]
 
 
-def test_the_next_picture_is_recorded_anew() -> None:
+def test_the_next_picture_is_recorded_anew_from_its_first_step_on() -> None:
     recorder, work = Recorder(), Work()
     graphs = StepGraphs(recorder)
 
     for _ in range(2):
         with graphs.of_one_picture():
-            for value in (1.0, 2.0, 3.0):
-                step(graphs, work, value)
+            results = [step(graphs, work, value) for value in (1.0, 2.0, 3.0)]
 
-    assert recorder.recorded == 2
+    assert results == [2.0, 4.0, 6.0]
+    assert (recorder.recorded, recorder.played) == (2, 2 + 3)
 
 
 def test_other_shapes_and_other_options_are_other_work() -> None:
