@@ -22,6 +22,7 @@ from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.cli.out_file import write_out
 from pipeline.contract.document import canonical
 from pipeline.contract.manifest import parse_manifest
+from pipeline.dispatcher.preflight import check_work
 from pipeline.jobs.follow import Follower
 from pipeline.jobs.quote import quote
 from pipeline.jobs.status import State
@@ -62,6 +63,12 @@ def _compare(
     version: Annotated[
         str | None, typer.Option("--version", help="One training's file, as lora_version.")
     ] = None,
+    max_cost_usd: Annotated[
+        float | None,
+        typer.Option(
+            "--max-cost-usd", metavar="USD", min=0, help="Of the new job; the sheet's unless given."
+        ),
+    ] = None,
     wait: Annotated[
         float | None,
         typer.Option("--wait", metavar="SECONDS", min=0, help="Follow the job to its end."),
@@ -78,7 +85,8 @@ def _compare(
     sheet = require_ended_sheet(store, id)
     ref = ById(lora, version)
     trained = find_trained(store, ref, sheet.tenant, runtime.models, settings.lora_prefix)
-    document = comparison_manifest(sheet, trained)
+    document = comparison_manifest(sheet, trained, max_cost_usd)
+    check_work(id, parse_manifest(canonical(document)), runtime)
     receipt = submit_successor(store, id, "c", document)
     if not _is_over(store, receipt, wait, quiet=json):
         _tell_sent(receipt, _quoted(document, settings, runtime, store), as_json=json)

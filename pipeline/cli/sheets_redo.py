@@ -17,6 +17,7 @@ from pipeline.cli.sheets_review import words
 from pipeline.contract.keys import manifest_key
 from pipeline.contract.manifest import parse_manifest
 from pipeline.contract.result import Status
+from pipeline.dispatcher.preflight import check_work
 from pipeline.jobs.quote import Quote, quote
 from pipeline.jobs.status import State
 from pipeline.jobs.submit import Prepared
@@ -213,6 +214,7 @@ def _again(
     document = redo_manifest(sheet, {each.id for each in views}, asked.changes, asked.seed)
     job, there = _successor(store, sheet, document)
     manifest = parse_manifest(job.body)
+    check_work(job.id, manifest, runtime)
     check_reuse(store, manifest, sheet.plan.lora.key if sheet.plan.lora else None)
     told = quote(manifest, runtime.settings, runtime.routes, runtime.gpus, store.now())
     answer: dict[str, Any] = {"id": job.id, "of": sheet.id, "sent": None, "state": None}

@@ -14,7 +14,6 @@ from handlers.kinds.seeds import seed_from_id
 from handlers.loras.bases import Base
 from handlers.loras.refs import LoraRef
 from pipeline.contract.document import read_document
-from pipeline.contract.manifest import parse_manifest
 from pipeline.loras.bucket import ENDING, BucketRanges, read_sidecar
 from pipeline.loras.library import fitting, read_lora
 from pipeline.loras.resolve import not_found, resolve
@@ -56,14 +55,18 @@ def find_trained(
     return TrainedLora(found.key, found.key.removeprefix(prefix).removesuffix(ENDING), base)
 
 
-def comparison_manifest(sheet: EndedSheet, lora: TrainedLora) -> dict[str, Any]:
+def comparison_manifest(
+    sheet: EndedSheet, lora: TrainedLora, max_cost_usd: float | None = None
+) -> dict[str, Any]:
     """The sheet's own manifest, but that the LoRA alone says who is seen: the same views and seeds
-    on its base. Nobody is called back for it, and it has no deadline.
+    on its base. Nobody is called back for it, and it has no deadline. `max_cost_usd` stands for
+    that of the sheet.
 
-    Raises a BadManifest where this version no longer reads the sheet's manifest.
+    Raises as `EndedSheet.request` does.
     """
-    document, request = read_document(sheet.manifest), parse_manifest(sheet.manifest).input
-    assert isinstance(request, CharacterSheetInput)  # its result is of that kind
+    document, request = read_document(sheet.manifest), sheet.request
+    if max_cost_usd is not None:
+        document["max_cost_usd"] = max_cost_usd
     given: dict[str, Any] = {**document["input"]}
     dropped = [*_OF_REFERENCES, *_OF_THE_LORA]
     if lora.base != request.base:

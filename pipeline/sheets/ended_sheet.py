@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from config.errors import InvalidInput, JobForgotten, UnknownJob
 from handlers.character_sheet.document import SheetDocument
 from handlers.character_sheet.files import DOCUMENT
+from handlers.character_sheet.input import CharacterSheetInput
 from handlers.character_sheet.plan import PlannedView, SheetPlan
 from pipeline.contract.keys import (
     check_id,
@@ -16,6 +17,7 @@ from pipeline.contract.keys import (
     manifest_key,
     result_key,
 )
+from pipeline.contract.manifest import parse_manifest
 from pipeline.contract.result import Result, Status
 from pipeline.sheets.cells import SHEET, read_plan
 from pipeline.store.conditional import SafeStore
@@ -37,6 +39,20 @@ class EndedSheet:
     @property
     def tenant(self) -> str:
         return self.result.tenant or "default"
+
+    @property
+    def request(self) -> CharacterSheetInput:
+        """What its manifest asks for. Raises a BadManifest where this version no longer reads it,
+        and InvalidInput for one of another kind."""
+        manifest = parse_manifest(self.manifest)
+        if isinstance(manifest.input, CharacterSheetInput):
+            return manifest.input
+        raise InvalidInput(
+            f"the manifest of {self.id} is of the kind {manifest.model}, its result of a sheet",
+            field="id",
+            value=self.id,
+            hint="Somebody has overwritten one of them.",
+        )
 
     def view(self, number: int) -> PlannedView:
         return self.plan.views[number - 1]

@@ -5,11 +5,9 @@ from typing import Any
 
 from config.errors import InvalidInput
 from config.nearest import nearest
-from handlers.character_sheet.input import CharacterSheetInput
 from handlers.character_sheet.views import View
 from pipeline.contract.document import read_document
 from pipeline.contract.keys import clip
-from pipeline.contract.manifest import parse_manifest
 from pipeline.sheets.ended_sheet import EndedSheet
 
 CHANGEABLE = ("head", "framing", "pose", "expression", "outfit", "light", "background")
@@ -29,7 +27,7 @@ def redo_manifest(
     others. A deadline is left out, as it may be over. Raises InvalidInput, and a BadManifest where
     this version no longer reads the sheet's manifest.
     """
-    document, request = read_document(sheet.manifest), _request(sheet)
+    document, request = read_document(sheet.manifest), sheet.request
     given: dict[str, Any] = {**document["input"]}
     kept = [view.id for view in request.chosen_views if view.id not in views]
     document.pop("deadline", None)
@@ -59,19 +57,7 @@ def redo_root(sheet: EndedSheet, is_job: Callable[[str], bool]) -> str:
     base, dash, number = sheet.id.rpartition("-r")
     if not (dash and base and number.isascii() and number.isdecimal()):
         return sheet.id
-    return base if _request(sheet).reuse is not None or is_job(base) else sheet.id
-
-
-def _request(sheet: EndedSheet) -> CharacterSheetInput:
-    manifest = parse_manifest(sheet.manifest)
-    if isinstance(manifest.input, CharacterSheetInput):
-        return manifest.input
-    raise InvalidInput(
-        f"the manifest of {sheet.id} is of the kind {manifest.model}, its result of a sheet",
-        field="id",
-        value=sheet.id,
-        hint="Somebody has overwritten one of them.",
-    )
+    return base if sheet.request.reuse is not None or is_job(base) else sheet.id
 
 
 def _written(view: View) -> dict[str, Any]:

@@ -100,3 +100,14 @@ def test_a_comparison_that_failed_and_a_lora_that_is_not_there_are_told(
     failed = ryla(*COMPARE, "--json")
     assert failed.code == 1
     assert "sheet-c1" in failed.error["hint"]
+
+
+def test_a_job_that_its_budget_does_not_pay_for_is_not_sent(ryla: Ryla, sheets: Sheets) -> None:
+    cheap = sheet_manifest(["front"], "sdxl", tenant="acme", max_cost_usd=0.002)
+    sheets.server.outcome = lambda name: None
+    sheets.finish(cheap, "cheap")
+    asked = ("sheets", "compare", "cheap", "--lora", "ann", "--json")
+    refused = ryla(*asked)
+    assert (refused.code, refused.error["code"]) == (1, "over_budget")
+    assert not sheets.pipeline.keys("inbox/")
+    assert ryla(*asked, "--max-cost-usd", 1).document["id"] == "cheap-c1"

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -104,3 +105,10 @@ def test_of_a_document_no_more_is_read_than_any_sheet_has(store: SafeStore) -> N
     put(store, key, b" " * (MAX_DOCUMENT_BYTES + 1))
     assert read_sheet_document(store, result(files=(file,))) is None
     assert read_sheet_document(store, result()) is None
+
+
+def test_a_manifest_that_somebody_has_overwritten_is_refused(store: SafeStore) -> None:
+    sheet = require_ended_sheet(store, "sheet")
+    other = b'{"version": 1, "model": "flux-dev", "input": {"prompt": "a fox"}}'
+    with pytest.raises(InvalidInput, match="the kind flux-dev"):
+        _ = replace(sheet, manifest=other).request

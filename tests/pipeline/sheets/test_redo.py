@@ -1,5 +1,4 @@
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -57,12 +56,6 @@ def test_changes_are_of_the_views_that_are_made_alone() -> None:
     unchanged = {view.id: view for view in asked(redo_manifest(first, {"front"})).chosen_views}
     for id in ("back", "side-left"):
         assert by_id[id] == unchanged[id]
-
-
-def test_a_manifest_that_somebody_has_overwritten_is_refused() -> None:
-    other = b'{"version": 1, "model": "flux-dev", "input": {"prompt": "a fox"}}'
-    with pytest.raises(InvalidInput, match="the kind flux-dev"):
-        redo_manifest(replace(sheet(), manifest=other), ["v1"])
 
 
 def test_what_cannot_be_set_is_named_with_what_can() -> None:
