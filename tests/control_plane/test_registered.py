@@ -152,7 +152,8 @@ def test_registered_only_code_and_tables_are_shipped(
     folders = {path.parts[0] for path in paths if len(path.parts) > 1}
     assert {path.name for path in paths if len(path.parts) == 1} == {"comfyui_ryla.py"}
     assert folders == {"system", "config", "events", "workflows", "handlers", "pipeline"}
-    assert {path.suffix for path in paths} <= {".py", ".toml", ".json", ".j2", ".txt"}
+    of_pages = {".css", ".js"}
+    assert {path.suffix for path in paths} <= {".py", ".toml", ".json", ".j2", ".txt"} | of_pages
     assert {PurePosixPath("config/routes.toml"), PurePosixPath("config/models.toml")} <= paths
     for left_out in ("pipeline/cli", "pipeline/local", "handlers/comfyui/standin"):
         inside = [path.name for path in paths if path.is_relative_to(left_out)]

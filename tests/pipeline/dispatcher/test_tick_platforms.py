@@ -33,6 +33,9 @@ platforms = ["east", "west"]
 overflow_after_s = 60
 down_after_s = 300
 max_in_flight = 100
+
+[routes.ZImage]
+platforms = ["east", "west"]
 """
 
 
@@ -140,6 +143,21 @@ def test_a_refused_job_goes_to_the_other_in_the_next_tick_under_another_claim(
     pipeline.tick(one)
     assert engine.ids("west")[3:] == ["job-3"], "nobody asks the east meanwhile"
     assert set(engine.spawned.values()) == {1}
+
+
+def test_each_route_is_judged_by_its_own_jobs(
+    pipeline: PipelineFixture, engine: TwoPlatforms, dispatcher: Dispatchers
+) -> None:
+    engine.refusing.add("east")
+    one = dispatcher()
+    pipeline.submit("flux")
+    pipeline.tick(one)
+    pipeline.tick(one)
+    engine.refusing.clear()
+    pipeline.submit("z-image", body(model="z-image-turbo", input={"steps": 8}))
+    pipeline.submit("another")
+    pipeline.tick(one)
+    assert (engine.ids("west"), engine.ids("east")) == (["flux", "another"], ["z-image"])
 
 
 def test_another_dispatcher_learns_it_from_the_leases(
@@ -272,6 +290,21 @@ def test_a_claim_whose_dispatcher_died_before_it_read_the_job_is_taken_over(
     pipeline.pass_time(61)
     pipeline.tick(one)
     assert engine.ids("west") == ["job-1"]
+
+
+def test_an_unread_claim_is_not_spawned_where_this_dispatcher_cannot(
+    pipeline: PipelineFixture, engine: TwoPlatforms, dispatcher: Dispatchers
+) -> None:
+    pipeline.submit("job-1")
+    claimant = Claimant("dead", "dead", Placement(60, "north", Overflow.OPEN))
+    entry = pipeline.store.list("inbox/").entries[0]
+    pipeline.store.create("leases/job-1.json", claim(entry, claimant).task.lease.body())
+    one = dispatcher()
+    pipeline.tick(one)
+    pipeline.pass_time(61)
+    assert pipeline.tick(one).spawned == 1
+    lease = pipeline.lease("job-1")
+    assert (lease.platform, lease.ttl_s) == (None, 900)
 
 
 @pytest.mark.parametrize("key", ["inbox/job-1.json", LONG_KEY])
