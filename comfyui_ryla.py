@@ -22,7 +22,7 @@ from modal.config import config as modal_config
 from system import process_start  # noqa: F401  first of ours: a cold start is measured from here
 
 # isort: split
-from config.tables import Route
+from config.routes import Route
 from pipeline.modal_app import deployment, image, resources
 from pipeline.modal_app.deployment import Deployment, takes_snapshot, worker_resources
 

@@ -12,7 +12,7 @@ from uuid import uuid4
 import httpx
 
 from benchmarks.setting import goal, machine, percentile, title
-from config.tables import load_models
+from config.models import load_models
 from handlers.comfyui.client import ComfyClient
 from handlers.comfyui.process import ComfyProcess
 from handlers.comfyui.standin import standin_folder

@@ -14,7 +14,7 @@ from uuid import uuid4
 from PIL import Image
 
 from benchmarks.gpu_worker import SIDE, SITTER
-from config.tables import load_models
+from config.models import load_models
 from handlers.comfyui.client import ComfyClient
 from handlers.comfyui.process import ComfyProcess
 from workflows import flux, instantid

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from config.tables import load_models
+from config.models import load_models
 from handlers.kinds.base import JobRequest
 from handlers.kinds.registry import KINDS
 from workflows.interfaces import committed

@@ -7,7 +7,8 @@ from types import MappingProxyType
 from typing import Any
 
 from config.errors import OverBudget
-from config.tables import Gpu, GpuTable, Route, RouteTable
+from config.gpus import Gpu, GpuTable
+from config.routes import Route, RouteTable
 from handlers.kinds.base import Kind, Work
 
 

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 from config.budgets import NO_BUDGETS, BudgetTable, load_budgets
+from config.gpus import GpuTable, load_gpus
+from config.models import ModelTable
+from config.routes import RouteTable, load_routes
 from config.settings import Settings, listed
-from config.tables import GpuTable, ModelTable, RouteTable, load_gpus, load_routes
 from handlers.kinds.registry import KINDS
 from handlers.policy.prompt_words import word_filter
 from handlers.policy.rules import Policy, PromptCheck

@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from config.tables import GpuTable, ModelTable, RouteTable, load_gpus, load_models, load_routes
+from config.gpus import GpuTable, load_gpus
+from config.models import ModelTable, load_models
+from config.routes import RouteTable, load_routes
 from handlers.kinds.base import Work
 from handlers.kinds.registry import KINDS, NOT_YET
 from pipeline import costs

@@ -6,7 +6,9 @@ from itertools import product
 from types import MappingProxyType
 from typing import get_args
 
-from config.tables import Gpu, GpuTable, ModelTable, RouteTable
+from config.gpus import Gpu, GpuTable
+from config.models import ModelTable
+from config.routes import RouteTable
 from handlers.character_sheet.input import CharacterSheetInput, PresetName
 from handlers.character_sheet.kind import CharacterSheet
 from handlers.character_sheet.person import BaseName

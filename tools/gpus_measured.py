@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from config.tables import NO_GPU, Gpu, GpuTable, Measured, load_gpus
+from config.gpus import NO_GPU, Gpu, GpuTable, Measured, load_gpus
 from tools import gpus_doc
 
 ROOT = Path(__file__).parent.parent

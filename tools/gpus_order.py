@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
 
-from config.tables import Gpu, GpuTable, ModelTable, Route
+from config.gpus import Gpu, GpuTable
+from config.models import ModelTable
+from config.routes import Route
 from handlers.kinds.registry import KINDS
 from pipeline import costs
 from tools.gpus_figures import PICTURES, default_work, fits

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from config.tables import ModelTable, WeightFile, load_gpus, load_models
+from config.gpus import load_gpus
+from config.models import ModelTable, WeightFile, load_models
 from handlers.faces import dlib_finder
 from handlers.kinds import compatibility
 from handlers.kinds.compatibility import LORAS, Adapter, Cell, Row

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from config.errors import NotAvailable
-from config.tables import ModelTable
+from config.models import ModelTable
 from handlers.character_sheet.combinations import Making, combination
 from handlers.character_sheet.graphs import judged
 from handlers.character_sheet.input import CharacterSheetInput

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from config.tables import ModelTable, WeightFile
+from config.models import ModelTable, WeightFile
 from handlers.character_sheet import prompts
 from handlers.character_sheet.combinations import Making, combination, scored_against
 from handlers.character_sheet.input import CharacterSheetInput

@@ -10,7 +10,7 @@ from typing import Generic, Literal, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from config.errors import NotAvailable, OutputInvalid
-from config.tables import ModelTable
+from config.models import ModelTable
 from handlers.faces.boxes import FaceFinder
 from handlers.faces.match import Calibration
 from handlers.faces.measurement import FaceMeasurement, FaceUse

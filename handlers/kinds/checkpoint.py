@@ -7,7 +7,7 @@ it as a set of models.toml with a suffix.
 from collections.abc import Mapping
 
 from config.errors import MissingModel
-from config.tables import ModelTable, WeightFile
+from config.models import ModelTable, WeightFile
 
 UNCENSORED_SUFFIX = "-uncensored"
 UNCENSORED_SET = f"flux-dev{UNCENSORED_SUFFIX}"

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from pydantic import Field
 
-from config.tables import ModelTable, WeightFile
+from config.models import ModelTable, WeightFile
 from handlers.kinds.base import JobRequest
 from handlers.kinds.checkpoint import checkpoint
 from handlers.kinds.text_to_image import TextToImage, TextToImageInput

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from config.tables import ModelTable
+from config.models import ModelTable
 from handlers.faces.boxes import Box
 from handlers.kinds.base import GraphRunner, JobRequest, Rendered, Work
 from handlers.kinds.flux_instantid_input import FluxInstantIdInput

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from pydantic import Field
 
 from config.errors import NodeFailed, NoFace, OutputsMissing
-from config.tables import ModelTable
+from config.models import ModelTable
 from handlers.faces.match import require_above_strangers
 from handlers.faces.measurement import FaceMeasurement, FaceUse, Scorer, kept
 from handlers.faces.references import Reference

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from config.errors import InvalidSetting
-from config.tables import ModelTable, WeightFile
+from config.models import ModelTable, WeightFile
 from handlers.kinds.base import ONE_IS_REQUIRED, JobInput, JobRequest
 from handlers.kinds.requirements import LoraRequest, RequiredInputs
 from handlers.kinds.text_to_image import TextToImage, TextToImageInput

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from config.errors import MissingModel
-from config.tables import ModelTable, WeightFile
+from config.models import ModelTable, WeightFile
 
 WEIGHT_SET = "sdxl-instantid"
 

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
 from config.errors import NotAvailable, OutputsMissing
-from config.tables import ModelTable, WeightFile
+from config.models import ModelTable, WeightFile
 from handlers.kinds.base import (
     GraphRunner,
     JobInput,

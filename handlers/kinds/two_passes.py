@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from config.errors import NoFace
-from config.tables import ModelTable, WeightFile
+from config.models import ModelTable, WeightFile
 from handlers.faces.boxes import Box, Face, FaceFinder, choose, crop_box
 from handlers.faces.measurement import FaceMeasurement, FaceTry, FaceUse, Scorer, kept
 from handlers.faces.references import faces_of

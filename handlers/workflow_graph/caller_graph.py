@@ -6,8 +6,8 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from config.errors import GraphRejected, MissingModel, NsfwNotAllowed
+from config.models import ModelTable, WeightFile
 from config.nearest import nearest
-from config.tables import ModelTable, WeightFile
 from handlers.kinds.checkpoint import uncensored_alone
 from handlers.workflow_graph.allow_list import allow_list
 from workflows.graph import Graph, Link, Node

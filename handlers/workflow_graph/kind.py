@@ -7,7 +7,7 @@ from typing import Any, Self
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from config.errors import OutputsMissing
-from config.tables import ModelTable
+from config.models import ModelTable
 from handlers.kinds.base import (
     IMAGE,
     GraphRunner,

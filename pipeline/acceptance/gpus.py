@@ -17,7 +17,7 @@ from uuid import uuid4
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from config.errors import IdConflict, InvalidInput, InvalidSetting
-from config.tables import NO_GPU, GpuTable
+from config.gpus import NO_GPU, GpuTable
 from pipeline.acceptance.criteria.criterion import Outcome, ids, several
 from pipeline.acceptance.jobs import PricedJob
 from pipeline.contract.keys import lease_key, manifest_key, parse_inbox_key, result_key

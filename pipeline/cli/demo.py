@@ -12,9 +12,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from config.gpus import load_gpus
 from config.logs import logs_into
+from config.routes import load_routes
 from config.settings import Settings, load_settings
-from config.tables import load_gpus, load_routes
 from pipeline.cli import output
 from pipeline.cli.options import Json
 from pipeline.cli.signals import ends_on_signals

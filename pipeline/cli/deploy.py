@@ -14,7 +14,7 @@ import typer
 
 import pipeline
 from config.errors import DeployFailed, ModelError
-from config.tables import load_gpus
+from config.gpus import load_gpus
 from pipeline.cli import deploy_runpod, output
 from pipeline.cli.options import Json, names_bucket
 from pipeline.doctor import Health, Row, bucket_rows

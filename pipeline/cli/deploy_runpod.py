@@ -9,8 +9,9 @@ from pathlib import Path
 import typer
 
 from config.errors import DeployFailed, InvalidSetting
+from config.gpus import load_gpus
+from config.routes import load_routes
 from config.settings import Settings, load_settings
-from config.tables import load_gpus, load_routes
 from pipeline.cli import output
 from pipeline.cli.options import names_bucket
 from pipeline.doctor import Health, Row, bucket_rows

@@ -4,7 +4,8 @@ from typing import Any
 
 import typer
 
-from config.tables import WeightFile, load_gpus
+from config.gpus import load_gpus
+from config.models import WeightFile
 from pipeline.cli import models_files, models_versions, output
 from pipeline.cli.models_options import Dir, Sets, gb, select
 from pipeline.cli.options import Json

@@ -10,8 +10,8 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from config.errors import InvalidInput, ModelError
+from config.models import WeightFile
 from config.settings import Settings
-from config.tables import WeightFile
 from pipeline.cli import output
 from pipeline.cli.models_options import Dir, Sets, gb, select
 from pipeline.cli.options import Json

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from config.models import ModelTable, WeightFile
 from config.settings import Settings, load_settings
-from config.tables import ModelTable, WeightFile
 from pipeline.models.activation import candidate
 from pipeline.models.files import models_folder
 from pipeline.models.sets import active_sets

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from config.models import ModelTable, WeightFile
 from config.settings import load_settings
-from config.tables import ModelTable, WeightFile
 from pipeline.cli import output
 from pipeline.cli.models_options import Dir, Sets, gb
 from pipeline.cli.options import Json

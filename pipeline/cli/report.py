@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from config.gpus import load_gpus
+from config.routes import RouteTable, load_routes
 from config.settings import Settings, endpoints
-from config.tables import RouteTable, load_gpus, load_routes
 from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.report.bill import ALL, BillComparison, OwnSums, platform_names, whole_day

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from config.errors import DatasetError, RylaError
-from config.tables import ModelTable, load_models
+from config.models import ModelTable, load_models
 from pipeline.batches.named import sheets_named
 from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings

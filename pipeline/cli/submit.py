@@ -14,8 +14,9 @@ from rich.progress import BarColumn as Bar
 from rich.progress import MofNCompleteColumn, Progress, TextColumn
 
 from config.errors import IdConflict, RylaError
+from config.gpus import load_gpus
+from config.routes import load_routes
 from config.settings import Settings, listed
-from config.tables import load_gpus, load_routes
 from pipeline.cli import output
 from pipeline.cli.follow import follow, rows_of
 from pipeline.cli.options import Json, StateDir, bucket_settings

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from config.errors import DatasetError
-from config.tables import ModelTable
+from config.models import ModelTable
 from handlers.character_sheet.combinations import Making
 from pipeline.datasets.captions import captions, common_parts
 from pipeline.datasets.document import (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from config.tables import ModelTable
+from config.models import ModelTable
 from pipeline.contract.keys import export_key
 from pipeline.datasets.dataset import Dataset
 from pipeline.datasets.delivery import sha256_of, store_zip, whole_file

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from config.tables import ModelTable, WeightFile
+from config.models import ModelTable, WeightFile
 from handlers.kinds.compatibility import FACE_PASS
 from pipeline.contract.result import Provenance
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from config.tables import Route
+from config.routes import Route
 from pipeline.contract.keys import parse_inbox_key
 from pipeline.contract.lease import Lease
 from pipeline.costs import cold_start_usd

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from config.errors import EngineUnavailable, InvalidSetting
+from config.routes import RouteTable
 from config.settings import Settings, listed, variable
-from config.tables import RouteTable
 from pipeline.queue.spawn import SpawnPayload
 
 

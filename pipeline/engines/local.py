@@ -14,8 +14,8 @@ from uuid import uuid4
 import structlog
 
 from config.errors import EngineUnavailable
+from config.routes import Route, RouteTable
 from config.settings import PREFIX, Settings, devices
-from config.tables import Route, RouteTable
 from pipeline.contract.keys import DEFAULT_PRIORITY, parse_inbox_key
 from pipeline.loras.eviction import LoraEviction
 from pipeline.queue.admission import aged

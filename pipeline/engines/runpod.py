@@ -14,8 +14,8 @@ import httpx
 import structlog
 
 from config.errors import EngineUnavailable, InvalidSetting
+from config.routes import RouteTable
 from config.settings import Settings, endpoints, variable
-from config.tables import RouteTable
 from pipeline.queue.spawn import SpawnPayload
 
 ANSWER_S = 10.0

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from config.errors import GraphRejected
-from config.tables import Gpu, Route
+from config.gpus import Gpu
+from config.routes import Route
 from handlers.kinds.registry import KINDS
 from pipeline import costs
 from pipeline.forecast.expected_job import ExpectedJob

@@ -7,8 +7,8 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from config.errors import InvalidInput, InvalidSetting
+from config.routes import Route, RouteTable
 from config.settings import Settings
-from config.tables import Route, RouteTable
 from pipeline.runtime import RuntimeConfig
 
 FLAG = "--what-if"

@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from config.errors import GraphRejected
+from config.gpus import GpuTable
+from config.routes import RouteTable
 from config.settings import Settings
-from config.tables import GpuTable, RouteTable
 from handlers.kinds.base import Kind
 from handlers.kinds.registry import KINDS
 from pipeline import costs

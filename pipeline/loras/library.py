@@ -13,7 +13,7 @@ from config.errors import (
     LoraNotFound,
     LoraUnreadable,
 )
-from config.tables import ModelTable
+from config.models import ModelTable
 from handlers.kinds.lora_fields import TakesLora, lora_base
 from handlers.kinds.registry import KINDS
 from handlers.loras.bases import Base

@@ -5,8 +5,10 @@ from functools import partial
 from typing import Protocol
 
 from config.errors import EngineUnavailable, InvalidSetting, ModelError, ModelGated
+from config.gpus import NO_GPU
+from config.models import ModelTable, WeightFile
+from config.routes import RouteTable
 from config.settings import Settings
-from config.tables import NO_GPU, ModelTable, RouteTable, WeightFile
 from pipeline.api.auth import Authenticator
 from pipeline.doctor import Health, Row
 from pipeline.modal_app import resources

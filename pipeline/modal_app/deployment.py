@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from config.errors import InvalidSetting
+from config.gpus import NO_GPU, load_gpus
+from config.models import ModelTable, load_models
+from config.routes import Route, RouteTable, load_routes
 from config.settings import Settings, changed, listed, load_settings, variable
-from config.tables import NO_GPU, ModelTable, Route, RouteTable, load_gpus, load_models, load_routes
 from pipeline.modal_app.container_files import app_version
 
 PLATFORM = "modal"

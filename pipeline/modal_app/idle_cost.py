@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from config.gpus import GpuTable
+from config.routes import Route, RouteTable
 from config.settings import Settings
-from config.tables import GpuTable, Route, RouteTable
 from pipeline.costs import usd_per_second
 
 MONTH_S = 730 * 3600

@@ -12,8 +12,8 @@ import structlog
 
 from config.errors import InvalidInput, RylaError
 from config.logs import configure_logs
+from config.models import ModelTable, WeightFile
 from config.settings import Settings, load_settings
-from config.tables import ModelTable, WeightFile
 from pipeline.loras.cache import evict, lora_folder
 from pipeline.modal_app.mounted import Handle, MountedVolume
 from pipeline.models.activation import (

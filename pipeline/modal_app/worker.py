@@ -5,8 +5,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from config.logs import configure_logs
+from config.routes import Route, load_routes
 from config.settings import Settings, load_settings
-from config.tables import Route, load_routes
 from pipeline.loras.cache import lora_folder
 from pipeline.modal_app.deployment import PLATFORM, takes_snapshot
 from pipeline.modal_app.mounted import Handle, MountedVolume

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from config.errors import ModelError, ModelNotFound
+from config.models import ModelTable, WeightFile, load_models
 from config.settings import Settings
-from config.tables import ModelTable, WeightFile, load_models
 from pipeline.models.files import Local, State, glance, models_folder
 from pipeline.models.versions import (
     Sets,

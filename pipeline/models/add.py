@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config.errors import DiskFull, InvalidInput, LoraUnreadable
-from config.tables import ModelTable, WeightFile
+from config.models import ModelTable, WeightFile
 from handlers.kinds.checkpoint import UNCENSORED_SUFFIX
 from handlers.loras.header import FileRanges, read_header
 from pipeline.models.files import CHUNK, OnBytes, path_of

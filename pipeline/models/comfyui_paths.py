@@ -6,8 +6,8 @@ from pathlib import Path
 
 import structlog
 
+from config.models import ModelTable
 from config.settings import Settings
-from config.tables import ModelTable
 
 FACES = "insightface"
 """The node pack of InstantID looks for it in ComfyUI's own models folder and nowhere else."""

@@ -7,8 +7,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from config.errors import InvalidSetting
+from config.models import WeightFile
 from config.settings import Settings
-from config.tables import WeightFile
 
 CHUNK = 4 * 2**20
 """Bytes that are read at a time."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from config.errors import HubUnavailable, ModelError, ModelGated, ModelNotFound
-from config.tables import WeightFile
+from config.models import WeightFile
 from pipeline.models.files import OnBytes
 
 MAIN = "main"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from config.tables import ModelTable, WeightFile
+from config.models import ModelTable, WeightFile
 from pipeline.models.preload import PreloadReport
 
 

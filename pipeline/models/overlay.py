@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from config.errors import InvalidSetting
-from config.tables import load_models
+from config.models import load_models
 
 Value = str | int | bool
 Changes = Mapping[tuple[str, str], Mapping[str, Value]]

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from config.errors import DiskFull, ModelCorrupt, ModelError, ModelGated, ModelNotFound
-from config.tables import WeightFile
+from config.models import WeightFile
 from pipeline.models.files import State, glance, path_of, sha256_of
 from pipeline.models.hub import Hub, Remote, page
 from pipeline.models.part_file import begun, collected, part_of, remove_left, size_of

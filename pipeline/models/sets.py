@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from config.tables import GpuTable, ModelTable, WeightFile
+from config.gpus import GpuTable
+from config.models import ModelTable, WeightFile
 from handlers.faces.match import SCORING_PACK
 from handlers.kinds.checkpoint import UNCENSORED_SUFFIX
 from handlers.kinds.compatibility import Adapter, rows, sets_of

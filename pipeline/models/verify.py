@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from config.errors import HubUnavailable, ModelError
-from config.tables import WeightFile
+from config.models import WeightFile
 from pipeline.models.files import Local, State, check_file
 from pipeline.models.hub import Hub
 from pipeline.models.overlay import Value

@@ -18,7 +18,8 @@ from uuid import uuid4
 from pydantic import ValidationError
 
 from config.errors import InvalidSetting, ModelError, ModelsChanged
-from config.tables import ModelTable, Row, WeightFile, fingerprint
+from config.models import ModelTable, WeightFile, fingerprint
+from config.tables import Row
 
 FOLDER = "versions"
 ID_DIGITS = 12

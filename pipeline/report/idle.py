@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from config.tables import RouteTable
+from config.routes import RouteTable
 from handlers.kinds.registry import KINDS
 from pipeline.contract.result import Result
 

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from config.errors import EngineUnavailable
+from config.gpus import GpuTable
+from config.routes import RouteTable
 from config.settings import Settings, endpoints, variable
-from config.tables import GpuTable, RouteTable
 from pipeline.doctor import Health, Row
 
 ENDPOINTS = variable("runpod_endpoints")

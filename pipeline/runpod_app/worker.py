@@ -23,8 +23,8 @@ from system.process_start import born_at  # first of ours: a cold start is measu
 # isort: split
 from config.errors import InvalidSetting
 from config.logs import configure_logs
+from config.routes import load_routes
 from config.settings import Settings, load_settings, variable
-from config.tables import load_routes
 from pipeline.contract.lease import Lease
 from pipeline.engines.runpod import call_id
 from pipeline.loras.eviction import LoraEviction

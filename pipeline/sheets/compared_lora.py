@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from config.errors import LoraNotFound
-from config.tables import ModelTable
+from config.models import ModelTable
 from handlers.character_sheet.input import STEPS, CharacterSheetInput
 from handlers.character_sheet.person import BaseName
 from handlers.character_sheet.planner import composition_weights

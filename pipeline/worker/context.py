@@ -7,7 +7,7 @@ from random import random
 from threading import Event
 from uuid import uuid4
 
-from config.tables import Gpu
+from config.gpus import Gpu
 from events.stored_event import StoredEvent
 from handlers.character_sheet.sheet import Stop
 from handlers.comfyui.info import ComfyInfo

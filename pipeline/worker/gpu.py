@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import structlog
 
-from config.tables import Gpu, Route
+from config.gpus import Gpu
+from config.routes import Route
 from pipeline.runtime import RuntimeConfig
 from workflows.node_pack import Speed
 

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from config.errors import RylaError, TooFewViews
-from config.tables import Gpu
+from config.gpus import Gpu
 from events.moments import Moment
 from events.stored_event import StoredEvent
 from handlers.character_sheet.sheet import Stop

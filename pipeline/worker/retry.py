@@ -5,7 +5,8 @@ GPU after out of memory, or kept for the platform that takes the machine. Pure.
 from dataclasses import dataclass
 
 from config.errors import OutOfMemory, PromptInterrupted, RylaError, Stopped
-from config.tables import Gpu, GpuTable, Route
+from config.gpus import Gpu, GpuTable
+from config.routes import Route
 from handlers.character_sheet.sheet import Stop
 from pipeline.contract.lease import Lease
 from pipeline.queue.spawn import SpawnPayload

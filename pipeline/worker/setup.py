@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from config.models import ModelTable, WeightFile
+from config.routes import Route
 from config.settings import Settings
-from config.tables import ModelTable, Route, WeightFile
 from handlers.comfyui.node_folder import node_pack_folder
 from handlers.kinds.checkpoint import UNCENSORED_SUFFIX
 from handlers.kinds.compatibility import sets_of

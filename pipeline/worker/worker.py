@@ -24,8 +24,8 @@ import structlog
 from pydantic import ValidationError
 
 from config.errors import ComfyError, RylaError
+from config.routes import Route
 from config.settings import Settings
-from config.tables import Route
 from events.sender import Sender
 from handlers.comfyui.info import ComfyInfo
 from pipeline.contract.errors import error_info

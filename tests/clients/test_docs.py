@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from config.tables import load_models
+from config.models import load_models
 from handlers.faces.boxes import Box
 from pipeline.local.demo.lora import make_lora
 from pipeline.loras import library

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from config.tables import load_gpus, load_routes
+from config.gpus import load_gpus
+from config.routes import load_routes
 from handlers.character_sheet.input import CharacterSheetInput
 from handlers.kinds.registry import KINDS
 from pipeline.api import paths

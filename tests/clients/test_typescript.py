@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 from pydantic_core import to_json
 
-from config.tables import load_models
+from config.models import load_models
 from pipeline.api.auth import hashed
 from pipeline.contract.schemas import SCHEMAS
 from pipeline.contract.schemas import schema as json_schema

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from config.models import load_models
+from config.routes import load_routes
 from config.settings import Settings
-from config.tables import load_models, load_routes
 from handlers.comfyui.node_folder import node_pack_folder
 from handlers.comfyui.process import ComfyProcess
 from handlers.comfyui.standin.options import Options

@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image
 
-from config.tables import load_models
+from config.models import load_models
 from handlers.comfyui.client import ComfyClient
 from handlers.faces.boxes import Box, Face, FaceFinder
 from handlers.faces.measurement import FaceUse

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from config.errors import ComfyTimeout, GraphRejected, NodeFailed, PromptInterrupted
-from config.tables import load_models
+from config.models import load_models
 from handlers.comfyui.client import ComfyClient
 from handlers.comfyui.prompt import Prompt
 from handlers.kinds.base import JobRequest, Kind, PromptRun

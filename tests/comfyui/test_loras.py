@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from config.models import load_models
 from config.settings import Settings
-from config.tables import load_models
 from handlers.kinds.lora_fields import lora_base
 from handlers.loras.check import check
 from handlers.loras.header import BytesRanges

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from config.tables import load_models
+from config.models import load_models
 from handlers.kinds.lora_fields import lora_base
 from handlers.loras.check import check
 from handlers.loras.header import BytesRanges

@@ -8,8 +8,8 @@ from typing import Any
 
 from PIL import Image
 
+from config.models import load_models
 from config.settings import Settings
-from config.tables import load_models
 from handlers.comfyui.client import ComfyClient
 from handlers.kinds.base import JobRequest, Rendered
 from handlers.kinds.requirements import Supplies

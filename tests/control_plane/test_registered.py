@@ -8,7 +8,8 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from config.tables import Route, RouteTable, load_gpus, load_routes
+from config.gpus import load_gpus
+from config.routes import Route, RouteTable, load_routes
 from tests.support.deployed_app import Deployed
 from tests.support.modal_plane.registered import RegisteredFunction, RegisteredVolume
 

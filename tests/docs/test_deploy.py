@@ -2,8 +2,10 @@ from pathlib import Path
 
 import pytest
 
+from config.gpus import load_gpus
+from config.models import load_models
+from config.routes import load_routes
 from config.settings import Settings
-from config.tables import load_gpus, load_models, load_routes
 from pipeline.modal_app import check, deployment, resources
 from pipeline.modal_app.idle_cost import idle_bill
 

@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from config.tables import Gpu, GpuTable, Route, load_gpus, load_routes
+from config.gpus import Gpu, GpuTable, load_gpus
+from config.routes import Route, load_routes
 from handlers.kinds.base import Work
 from pipeline.costs import (
     FLUX,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from config.models import load_models
 from config.settings import Settings
-from config.tables import load_models
 from handlers.comfyui.standin.options import Options
 from handlers.comfyui.standin.server import running
 from pipeline.doctor import Health, Row, run_bucket_suite, run_checks

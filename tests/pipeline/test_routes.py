@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from config.errors import EngineUnavailable
-from config.tables import RouteTable
+from config.routes import RouteTable
 from handlers.kinds.flux import FluxDev
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status

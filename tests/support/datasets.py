@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image
 
-from config.tables import load_models
+from config.models import load_models
 from handlers.character_sheet.combinations import Making
 from handlers.character_sheet.input import CharacterSheetInput
 from handlers.character_sheet.plan import PlannedView, SheetPlan

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from threading import Thread
 from typing import Any
 
+from config.routes import RouteTable
 from config.settings import Settings
-from config.tables import RouteTable
 from events.sender import Sender
 from pipeline.contract.keys import lease_key, result_key
 from pipeline.contract.lease import Lease, Phase

@@ -3,7 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from config.tables import Gpu, load_gpus, load_models, load_routes
+from config.gpus import Gpu, load_gpus
+from config.models import load_models
+from config.routes import load_routes
 from handlers.kinds.registry import KINDS
 from tools.gpus_doc import FORCE, PATH, render
 from tools.gpus_figures import ASKED, PICTURES, SHEET_GPUS, Line, lines, reason, sheet_lines

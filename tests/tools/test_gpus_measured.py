@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from config.tables import load_gpus
+from config.gpus import load_gpus
 from tools.gpus_measured import PATH, NotMeasured, add, committed, main, measured, render
 
 GPUS = load_gpus()

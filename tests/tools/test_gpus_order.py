@@ -1,6 +1,8 @@
 import pytest
 
-from config.tables import Route, load_gpus, load_models, load_routes
+from config.gpus import load_gpus
+from config.models import load_models
+from config.routes import Route, load_routes
 from tools.gpus_order import PICTURES_A_START, Cost, computed_order, costs_of
 
 GPUS, MODELS = load_gpus(), load_models()

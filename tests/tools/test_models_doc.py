@@ -1,6 +1,6 @@
 import tomllib
 
-from config.tables import load_models
+from config.models import load_models
 from tools.models_doc import PATH, RUNS, render
 
 

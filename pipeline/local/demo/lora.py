@@ -6,8 +6,8 @@ import struct
 from collections.abc import Sequence
 from random import Random
 
+from config.models import load_models
 from config.settings import Settings
-from config.tables import load_models
 from handlers.loras.bases import Base
 from handlers.loras.header import BytesRanges
 from handlers.loras.refs import ById

@@ -13,7 +13,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from config.tables import GpuTable, RouteTable
+from config.gpus import GpuTable
+from config.routes import RouteTable
 from handlers.kinds.registry import KINDS
 from pipeline.contract.keys import INBOX
 from pipeline.contract.result import JobCost, Metrics, Output, Result, Status

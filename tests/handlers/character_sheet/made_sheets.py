@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from config.tables import load_models
+from config.models import load_models
 from handlers.character_sheet.combinations import Making
 from handlers.character_sheet.document import SheetDocument
 from handlers.character_sheet.input import CharacterSheetInput

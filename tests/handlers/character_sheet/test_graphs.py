@@ -1,6 +1,6 @@
 import pytest
 
-from config.tables import load_models
+from config.models import load_models
 from handlers.character_sheet.graphs import composition, judged, one_pass
 from handlers.character_sheet.plan import SheetPlan
 from handlers.character_sheet.planner import plan_sheet

@@ -5,7 +5,7 @@ from io import BytesIO
 
 import pytest
 
-from config.tables import load_models
+from config.models import load_models
 from handlers.character_sheet.maker import Made, SheetMaker
 from handlers.character_sheet.plan import PlannedHead, SheetPlan
 from handlers.character_sheet.planner import plan_sheet

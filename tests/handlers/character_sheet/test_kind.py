@@ -4,7 +4,9 @@ from typing import Any
 import pytest
 
 from config.errors import ConsentMissing, NsfwNotAllowed, PromptRefused
-from config.tables import load_gpus, load_models, load_routes
+from config.gpus import load_gpus
+from config.models import load_models
+from config.routes import load_routes
 from handlers.character_sheet.input import CharacterSheetInput
 from handlers.character_sheet.kind import CharacterSheet
 from handlers.kinds.base import JobRequest, Work

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from config.tables import load_models
+from config.models import load_models
 from handlers.character_sheet.input import CharacterSheetInput
 from handlers.character_sheet.plan import SheetPlan
 from handlers.character_sheet.planner import plan_sheet

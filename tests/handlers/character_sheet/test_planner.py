@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from config.errors import MissingModel
-from config.tables import load_models
+from config.models import load_models
 from handlers.character_sheet.combinations import Making, ScoredAgainst
 from handlers.character_sheet.input import CharacterSheetInput
 from handlers.character_sheet.plan import SheetPlan

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from config.tables import load_models
+from config.models import load_models
 from handlers.comfyui.client import ComfyClient
 from handlers.comfyui.standin.options import Options
 from handlers.comfyui.standin.people import drawn_person

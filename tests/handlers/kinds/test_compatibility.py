@@ -7,8 +7,8 @@ from typing import Any, get_args
 import pytest
 
 from config.errors import BadManifest, RylaError
+from config.models import load_models
 from config.settings import Settings
-from config.tables import load_models
 from handlers.kinds import compatibility
 from handlers.kinds.base import image_fields
 from handlers.kinds.compatibility import FAMILIES, LORAS, ROWS, Adapter, Base, Cell

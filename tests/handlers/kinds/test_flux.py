@@ -6,7 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from config.errors import MissingModel, NotAvailable, OutputsMissing
-from config.tables import ModelTable, load_models, load_routes
+from config.models import ModelTable, load_models
+from config.routes import load_routes
 from handlers.kinds.base import JobRequest, OutputFile, PromptRun, Timings, Work
 from handlers.kinds.checkpoint import UNCENSORED_SET
 from handlers.kinds.flux import FluxDev, FluxDevInput, FluxSchnell, FluxSchnellInput

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image, ImageChops
 
 from config.errors import FaceModelsMissing, InvalidInput, NodeFailed, NoFace
-from config.tables import load_models, load_routes
+from config.models import load_models
+from config.routes import load_routes
 from handlers.comfyui.client import ComfyClient
 from handlers.comfyui.standin.options import Options
 from handlers.comfyui.standin.server import running

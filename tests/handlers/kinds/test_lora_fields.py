@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from config.errors import InvalidSetting, MissingModel
-from config.tables import ModelTable, WeightFile, load_models
+from config.models import ModelTable, WeightFile, load_models
 from handlers.kinds.base import JobRequest
 from handlers.kinds.flux_lora import FluxLora, FluxLoraInput
 from handlers.kinds.lora_fields import TakesLora, lora_base, with_trigger

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from config.errors import MissingModel
-from config.tables import load_models
+from config.models import load_models
 from handlers.kinds.sdxl_weights import names, sdxl_weights, sha256s
 
 MODELS = load_models()

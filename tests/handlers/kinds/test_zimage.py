@@ -3,7 +3,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from config.tables import load_models, load_routes
+from config.models import load_models
+from config.routes import load_routes
 from handlers.kinds.base import JobRequest, Work
 from handlers.kinds.zimage import ZImageTurbo, ZImageTurboInput
 from workflows.interfaces import committed

@@ -17,8 +17,8 @@ from config.errors import (
     PromptRefused,
     RylaError,
 )
+from config.models import ModelTable, load_models
 from config.settings import Settings
-from config.tables import ModelTable, load_models
 from handlers.kinds.base import JobRequest, OutputFile, PromptRun, Timings
 from handlers.kinds.checkpoint import UNCENSORED_SET
 from handlers.kinds.requirements import Supplies

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from config.tables import load_models
+from config.models import load_models
 from pipeline.modal_app import check, deployment
 from tests.pipeline.cli.conftest import Ryla
 from tests.support.commands import ryla as run

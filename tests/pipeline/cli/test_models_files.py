@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from config.tables import load_models
+from config.models import load_models
 from tests.pipeline.cli.conftest import MODELS_TABLE, Ryla
 from tests.support.model_hub import COMMIT, HubFile, ModelHub, model_hub
 from tests.support.safetensors_files import Spec, safetensors

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from config.tables import ModelTable
+from config.models import ModelTable
 from pipeline.contract.result import Provenance
 from pipeline.datasets.licences import UsedWeight, commercial_use, used_weights
 from tests.support.datasets import MODELS

@@ -15,8 +15,8 @@ from config.errors import (
     StoreError,
     StoreUnavailable,
 )
+from config.routes import RouteTable
 from config.settings import Settings
-from config.tables import RouteTable
 from events.stored_event import StoredEvent
 from handlers.kinds.seeds import seed_from_id
 from pipeline.contract.errors import ErrorInfo

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from config.errors import EngineUnavailable
+from config.routes import load_routes
 from config.settings import Settings
-from config.tables import load_routes
 from pipeline.dispatcher.engine import Engine
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.modal import ModalEngine

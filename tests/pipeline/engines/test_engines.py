@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from config.errors import EngineUnavailable, InvalidSetting
+from config.routes import RouteTable, load_routes
 from config.settings import Settings
-from config.tables import RouteTable, load_routes
 from pipeline.engines.engines import Engines, open_engines
 from pipeline.queue.spawn import SpawnPayload
 from tests.pipeline.engines.conftest import payload

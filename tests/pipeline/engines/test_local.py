@@ -8,8 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from config.errors import EngineUnavailable
+from config.routes import load_routes
 from config.settings import Settings
-from config.tables import load_routes
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status
 from pipeline.dispatcher.hand_back import hand_back

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from config.errors import EngineUnavailable, InvalidSetting
+from config.routes import load_routes
 from config.settings import Settings
-from config.tables import load_routes
 from pipeline.engines.runpod import EndpointApi, RunpodEngine
 from pipeline.queue.spawn import SpawnPayload
 from tests.pipeline.engines.conftest import payload

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from config.tables import RouteTable
+from config.routes import RouteTable
 from pipeline.forecast.expected_job import ExpectedJob
 from pipeline.forecast.forecast import forecast
 from pipeline.forecast.history import NO_HISTORY, History

@@ -3,8 +3,9 @@ from typing import Any
 
 import pytest
 
+from config.gpus import load_gpus
+from config.routes import load_routes
 from config.settings import Settings
-from config.tables import load_gpus, load_routes
 from pipeline.contract.manifest import parse_manifest
 from pipeline.jobs.quote import Quote, quote
 from tests.support.jobs import NOW

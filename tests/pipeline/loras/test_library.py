@@ -4,7 +4,7 @@ import json
 import pytest
 
 from config.errors import InvalidInput, LoraMismatch, LoraNotFound, LoraUnreadable
-from config.tables import load_models
+from config.models import load_models
 from handlers.loras.family import Family
 from handlers.loras.header import BytesRanges
 from handlers.loras.refs import ById, ByName

@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from config.errors import EngineUnavailable
+from config.models import ModelTable, load_models
+from config.routes import Route, RouteTable, load_routes
 from config.settings import Settings
-from config.tables import ModelTable, Route, RouteTable, load_models, load_routes
 from pipeline.doctor import Health, Row
 from pipeline.modal_app import check, resources
 from pipeline.modal_app.resources import VolumeVersion

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from config.errors import InvalidSetting
-from config.tables import Route, load_routes
+from config.routes import Route, load_routes
 from pipeline.modal_app.deployment import RUN_S, RUN_TIMEOUT_S, Deployment, worker_resources
 
 ROOT = Path(__file__).parents[3]

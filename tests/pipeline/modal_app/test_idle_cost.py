@@ -1,7 +1,8 @@
 import pytest
 
+from config.gpus import GpuTable, load_gpus
+from config.routes import Route, load_routes
 from config.settings import Settings
-from config.tables import GpuTable, Route, load_gpus, load_routes
 from pipeline.modal_app.idle_cost import (
     IdleBill,
     KeptContainers,

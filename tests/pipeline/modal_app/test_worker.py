@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from config.routes import load_routes
 from config.settings import Settings
-from config.tables import load_routes
 from pipeline.modal_app.deployment import worker_resources
 from pipeline.modal_app.worker import limited, make_worker
 

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from config.tables import WeightFile
+from config.models import WeightFile
 from pipeline.models.hub import HuggingFace
 from tests.support.model_hub import COMMIT, HubFile, ModelHub, model_hub
 

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from config.errors import ModelError, ModelNotFound, ModelsChanged
+from config.models import ModelTable, WeightFile, load_models
 from config.settings import Settings
-from config.tables import ModelTable, WeightFile, load_models
 from pipeline.models.activation import activate, candidate, changes, models_in_use, roll_back
 from pipeline.models.add import add
 from pipeline.models.files import State

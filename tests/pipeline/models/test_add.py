@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from config.errors import DiskFull, InvalidInput
-from config.tables import load_models
+from config.models import load_models
 from pipeline.models import overlay
 from pipeline.models.add import Added, add
 from pipeline.models.sets import active_sets

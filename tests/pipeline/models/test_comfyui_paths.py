@@ -1,8 +1,8 @@
 import json
 from pathlib import Path
 
+from config.models import load_models
 from config.settings import Settings
-from config.tables import load_models
 from pipeline.models.comfyui_paths import foreign_models, link_faces, search_paths, write_paths
 
 MODELS = load_models()

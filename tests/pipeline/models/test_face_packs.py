@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from config.errors import FaceModelsMissing, InvalidSetting
+from config.models import load_models
 from config.settings import Settings, changed
-from config.tables import load_models
 from handlers.faces.arcface_finder import ArcFaceFinder
 from handlers.faces.match import Calibration
 from handlers.faces.measurement import FaceUse

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from config.tables import load_models
+from config.models import load_models
 from pipeline.models.loads import LoadedModel, ModelLoads, Source, used_models
 from pipeline.models.preload import PreloadReport
 

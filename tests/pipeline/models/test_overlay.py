@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from config.errors import InvalidSetting
-from config.tables import load_models
+from config.models import load_models
 from pipeline.models import overlay
 
 OWN = """\

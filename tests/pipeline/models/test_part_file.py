@@ -15,7 +15,7 @@ from tests.pipeline.models.conftest import BODY
 DOWNLOAD = """
 import json, sys, time
 from pathlib import Path
-from config.tables import WeightFile
+from config.models import WeightFile
 from pipeline.models.hub import Remote
 from pipeline.models.pull import prepare, pull
 

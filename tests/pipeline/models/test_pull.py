@@ -13,7 +13,7 @@ from config.errors import (
     ModelGated,
     ModelNotFound,
 )
-from config.tables import WeightFile
+from config.models import WeightFile
 from pipeline.models.hub import HuggingFace
 from pipeline.models.pull import (
     ALONE_S,

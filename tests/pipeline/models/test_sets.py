@@ -1,6 +1,7 @@
 import pytest
 
-from config.tables import load_gpus, load_models
+from config.gpus import load_gpus
+from config.models import load_models
 from handlers.kinds.compatibility import rows
 from handlers.kinds.registry import KINDS
 from pipeline.models.sets import GIB, active_sets, forbidden, plan

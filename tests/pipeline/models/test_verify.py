@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from config.tables import WeightFile
+from config.models import WeightFile
 from pipeline.models.files import State
 from pipeline.models.hub import Hub, HuggingFace
 from pipeline.models.verify import VerifiedFile, verify

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from config.errors import InvalidSetting, ModelError, ModelsChanged
-from config.tables import ModelTable, WeightFile, load_models
+from config.models import ModelTable, WeightFile, load_models
 from pipeline.models.versions import (
     Version,
     append,

@@ -1,6 +1,6 @@
 import pytest
 
-from config.tables import load_routes
+from config.routes import load_routes
 from pipeline.report.idle import IdleShares, IdleWindow, idle_windows, window_usd
 from pipeline.report.money import By, Ledger
 from tests.support.report_results import days_ago, refused, result

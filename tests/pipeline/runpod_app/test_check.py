@@ -2,8 +2,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from config.errors import EngineUnavailable
+from config.gpus import load_gpus
+from config.routes import load_routes
 from config.settings import Settings
-from config.tables import load_gpus, load_routes
 from pipeline.doctor import Health
 from pipeline.runpod_app.check import of_endpoints, of_prices
 

@@ -12,8 +12,8 @@ import pytest
 
 pytest.importorskip("runpod", reason="`make runpod` brings it")
 
+from config.routes import load_routes
 from config.settings import Settings, changed
-from config.tables import load_routes
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status
 from pipeline.engines.runpod import RunpodEngine

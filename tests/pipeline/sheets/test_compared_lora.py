@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from config.errors import LoraMismatch, LoraNotFound
-from config.tables import load_models
+from config.models import load_models
 from handlers.character_sheet.input import CharacterSheetInput
 from handlers.kinds.seeds import seed_from_id
 from handlers.loras.refs import ById

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from config.errors import ComfyDiskFull, NodeFailed, OutOfMemory, PromptInterrupted, StoreDenied
-from config.tables import RouteTable
+from config.routes import RouteTable
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status
 from pipeline.queue.spawn import SpawnPayload

@@ -1,6 +1,7 @@
 import pytest
 
-from config.tables import load_gpus, load_routes
+from config.gpus import load_gpus
+from config.routes import load_routes
 from pipeline.worker.gpu import gpu_name, speed_of
 
 

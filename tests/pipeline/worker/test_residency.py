@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.tables import load_models
+from config.models import load_models
 from pipeline.worker.residency import Residency, beside, capacity, choose, shares
 from tests.workflows.test_loaders import FLUX, flux_graph
 from workflows.graph import Graph

@@ -1,6 +1,8 @@
 import pytest
 
-from config.tables import Route, load_gpus, load_models, load_routes
+from config.gpus import load_gpus
+from config.models import load_models
+from config.routes import Route, load_routes
 from pipeline.worker.retry import next_gpu
 
 GPUS, ROUTES, MODELS = load_gpus(), load_routes(), load_models()

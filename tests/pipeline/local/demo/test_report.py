@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from config.tables import load_gpus, load_routes
+from config.gpus import load_gpus
+from config.routes import load_routes
 from pipeline.contract.result import Metrics, Status
 from pipeline.local.demo.checks import Check, check_run
 from pipeline.local.demo.demo import DemoRun

@@ -1,0 +1,100 @@
+"""routes.toml: which weights run on which GPU, and how many at a time."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from config.errors import InvalidSetting
+from config.gpus import GpuTable, load_gpus
+from config.tables import Positive, Row, Rows, load_table
+
+
+class Route(Row):
+    """A set of weights on a GPU; several kinds may share one."""
+
+    name: str
+    gpus: tuple[str, ...] = Field(min_length=1)
+    """In order of preference; names of gpus.toml."""
+    cpu_cores: float = Field(ge=0.125)
+    """Physical cores, two vCPUs each. Asked for and billed, as is `memory_gib`."""
+    memory_gib: Positive
+    max_in_flight: int = Field(ge=1)
+    """Jobs claimed and not yet finished, over all workers."""
+    max_containers: int = Field(ge=1)
+    timeout_s: int = Field(ge=10, le=86_400)
+    """Longest that one job may run. The worker ends it then, and says why."""
+    startup_s: int = Field(default=300, ge=10, le=3600)
+    """Longest that a worker may take to be ready for its first job."""
+    idle_s: int = Field(ge=2, le=3600)
+    """How long a worker without work stays loaded."""
+    min_containers: int = Field(default=0, ge=0, le=1000)
+    """On Modal: containers that are kept, and paid for, whether jobs come or not."""
+    buffer_containers: int = Field(default=0, ge=0, le=1000)
+    """On Modal: containers that are kept ready beside those at work, while any is."""
+    regions: tuple[str, ...] = ()
+    """On Modal: where its containers may be, such as eu or us-east. Any of them costs more."""
+    platforms: tuple[str, ...] = ()
+    """Where its jobs run, in order of preference, such as modal and runpod. None leaves it to each
+    dispatcher's RYLA_ENGINE."""
+    overflow_after_s: float = Field(default=180, ge=1, le=86_400)
+    """A job that no worker has started after this goes to another of its platforms, once."""
+    down_after_s: float = Field(default=300, ge=1, le=86_400)
+    """After a platform did not start a job, no other job goes there for so long; then a single one,
+    until that starts."""
+    comfyui_flags: tuple[str, ...] = ()
+    """Further arguments of ComfyUI's main.py."""
+    speed: Literal["measured", "stock", "eager", "compiled", "fp8"] = "measured"
+    """How models are kept and steps computed (workflows.node_pack.Speed), or `measured`: as
+    gpus.toml has it for the card, which is never fp8."""
+    snapshot: Literal["off", "cpu", "gpu"] = "off"
+    """What a container's image of memory holds, from which the next one starts."""
+
+    @model_validator(mode="after")
+    def _keeps_no_more_than_it_may_have(self) -> Self:
+        if self.min_containers > self.max_containers:
+            raise ValueError(
+                f"min_containers {self.min_containers} is more than max_containers"
+                f" {self.max_containers}"
+            )
+        return self
+
+    @property
+    def platform_timeout_s(self) -> int:
+        """Longest that a platform lets one job run: a minute above `timeout_s`, because a platform
+        that ends a job tells nobody why."""
+        return self.timeout_s + 60
+
+
+class RouteTable(Row):
+    routes: Rows[Route]
+
+    def route(self, name: str) -> Route:
+        """Raises InvalidSetting for a name of no row."""
+        try:
+            return self.routes[name]
+        except KeyError:
+            raise InvalidSetting(
+                f"no route named {name!r} in routes.toml",
+                field="route",
+                value=name,
+                hint=f"Known: {', '.join(self.routes)}.",
+            ) from None
+
+
+def load_routes(path: Path | None = None, *, gpus: GpuTable | None = None) -> RouteTable:
+    """routes.toml, with `path` laid over it. Raises InvalidSetting, also for a GPU of no row."""
+    table = load_table("routes.toml", path, RouteTable)
+    known = gpus or load_gpus()
+    for route in table.routes.values():
+        for name in route.gpus:
+            try:
+                known.gpu(name)
+            except InvalidSetting as error:
+                raise InvalidSetting(
+                    f"{path or 'routes.toml'}: routes.{route.name}.gpus: {error.message}",
+                    field=f"routes.{route.name}.gpus",
+                    value=name,
+                    hint=error.hint,
+                ) from None
+    return table
