@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from benchmarks.setting import goal, ground, machine
 from handlers.loras.bases import flux
-from handlers.loras.check import check
+from handlers.loras.fit import check
 from handlers.loras.header import FileRanges
 from handlers.loras.refs import ByName
 from pipeline.loras.cache import lora_cache

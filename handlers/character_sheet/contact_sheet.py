@@ -10,8 +10,16 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-from handlers.character_sheet.document import DocumentView, SheetDocument
-from handlers.character_sheet.lettering import broken, drawable, fitted, font, is_drawn, plain, step
+from handlers.character_sheet.picture_text import (
+    broken,
+    drawable,
+    fitted,
+    font,
+    is_drawn,
+    plain,
+    step,
+)
+from handlers.character_sheet.sheet_document import DocumentView, SheetDocument
 from handlers.character_sheet.trainable import MEAN_MATCH, WORST_MATCH
 
 GROUND, CELL = (24, 26, 32), (40, 43, 52)

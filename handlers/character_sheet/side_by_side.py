@@ -17,7 +17,7 @@ from handlers.character_sheet.contact_sheet import (
     SMALL,
     WIDTH,
 )
-from handlers.character_sheet.lettering import broken, fitted, font, step
+from handlers.character_sheet.picture_text import broken, fitted, font, step
 
 NAMES = 220
 """Pixels for the name of a view, to the left of its pictures."""

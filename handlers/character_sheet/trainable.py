@@ -6,7 +6,7 @@ The bounds are chosen, from what trainers' guides ask of a set; none was measure
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from handlers.character_sheet.document import Pair
+from handlers.character_sheet.sheet_document import Pair
 from handlers.faces.view import Framing
 
 LEAST_PICTURES = 8

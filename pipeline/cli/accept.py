@@ -21,7 +21,7 @@ from pipeline.acceptance.summary import Acceptance, account, write_page
 from pipeline.cli import output
 from pipeline.cli.follow import progress
 from pipeline.cli.options import Json, StateDir, bucket_settings
-from pipeline.pages.formats import usd
+from pipeline.pages.figure_text import usd
 from pipeline.runtime import load_runtime
 from pipeline.store.open import open_store
 

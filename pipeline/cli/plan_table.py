@@ -7,7 +7,7 @@ from rich.table import Table
 from pipeline.cli import output
 from pipeline.forecast.forecast import Forecast, RouteForecast
 from pipeline.forecast.interval import Interval
-from pipeline.pages.formats import usd
+from pipeline.pages.figure_text import usd
 
 FIGURES: Sequence[tuple[str, Callable[[Forecast], str]]] = (
     ("platform", lambda each: each.platform),

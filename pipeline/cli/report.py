@@ -13,8 +13,8 @@ from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.report.bill import ALL, BillComparison, OwnSums, platform_names, whole_day
 from pipeline.report.bill_file import read_bill
-from pipeline.report.formats import figure, percent, usd
 from pipeline.report.idle import idle_windows
+from pipeline.report.metric_text import figure, percent, usd
 from pipeline.report.modal_bill import Billing, beside
 from pipeline.report.money import By
 from pipeline.report.page import shortened, write_page

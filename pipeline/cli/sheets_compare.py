@@ -12,7 +12,7 @@ import typer
 from config.errors import InvalidInput
 from config.settings import Settings
 from handlers.character_sheet.contact_sheet import reason_words, thumbnail
-from handlers.character_sheet.document import SetVerdict
+from handlers.character_sheet.sheet_document import SetVerdict
 from handlers.character_sheet.side_by_side import PictureRow, side_by_side
 from handlers.loras.refs import ById
 from handlers.media.images import pixels

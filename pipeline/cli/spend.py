@@ -8,11 +8,11 @@ import typer
 
 from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
-from pipeline.contract.spend import BODY, SpendEntry
+from pipeline.contract.spend_entry import BODY, SpendEntry
 from pipeline.queue.budgets import Account, Ledger
-from pipeline.queue.spend import read_spend
+from pipeline.queue.spend_reader import read_spend
 from pipeline.report.results_reader import ResultsReader
-from pipeline.report.spend import Sums, sum_spend
+from pipeline.report.spend_sums import Sums, sum_spend
 from pipeline.runtime import load_runtime
 from pipeline.store.conditional import SafeStore, Won
 from pipeline.store.open import open_store

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from events.stored_event import StoredEvent
-from handlers.character_sheet.document import SetVerdict
+from handlers.character_sheet.sheet_document import SetVerdict
 from handlers.faces.match import Reason
 from pipeline.contract.errors import ErrorInfo
 

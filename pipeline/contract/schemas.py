@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 from events.stored_event import StoredEvent
-from handlers.character_sheet.document import SheetDocument
+from handlers.character_sheet.sheet_document import SheetDocument
 from pipeline.contract.lease import Lease
 from pipeline.contract.manifest import manifest_schema
 from pipeline.contract.result import Metrics, Result

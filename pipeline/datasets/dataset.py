@@ -12,7 +12,7 @@ from config.errors import DatasetError
 from config.models import ModelTable
 from handlers.character_sheet.combinations import Making
 from pipeline.datasets.captions import captions, common_parts
-from pipeline.datasets.document import (
+from pipeline.datasets.dataset_document import (
     DatasetDocument,
     DatasetLeftOut,
     DatasetPicture,
@@ -25,7 +25,13 @@ from pipeline.datasets.readme import DOCUMENT, LICENCES, README, licences, readm
 from pipeline.datasets.selection import Picked, Selection, select
 from pipeline.datasets.set_verdict import judge_dataset
 from pipeline.datasets.source import DatasetSource, read_picture
-from pipeline.datasets.training import AI_TOOLKIT, KOHYA, Training, ai_toolkit_yaml, kohya_toml
+from pipeline.datasets.trainer_configs import (
+    AI_TOOLKIT,
+    KOHYA,
+    Training,
+    ai_toolkit_yaml,
+    kohya_toml,
+)
 from pipeline.datasets.training_picture import TrainingPicture, training_picture
 from pipeline.datasets.wish import Wish
 from pipeline.datasets.zip_file import write_zip

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from pipeline.datasets.captions import one_line
-from pipeline.datasets.document import DatasetDocument, DatasetWeight
-from pipeline.datasets.training import (
+from pipeline.datasets.dataset_document import DatasetDocument, DatasetWeight
+from pipeline.datasets.trainer_configs import (
     AI_TOOLKIT,
     KOHYA,
     Training,

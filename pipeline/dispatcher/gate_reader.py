@@ -11,7 +11,7 @@ from pipeline.queue.backlog import Scan
 from pipeline.queue.budgets import Ledger, reserved
 from pipeline.queue.lease_cache import LeaseCache
 from pipeline.queue.retries import is_retrying
-from pipeline.queue.spend import read_spend
+from pipeline.queue.spend_reader import read_spend
 from pipeline.queue.stops import read_stops
 from pipeline.runtime import RuntimeConfig
 from pipeline.store.base import Entry

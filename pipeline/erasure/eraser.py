@@ -38,7 +38,7 @@ from pipeline.erasure.inventory import (
 from pipeline.erasure.scan import Scan
 from pipeline.erasure.scope import ChosenJob, Wish
 from pipeline.jobs.cancel import Canceller
-from pipeline.notify.spend import note_spend
+from pipeline.notify.spend_note import note_spend
 from pipeline.store.conditional import SafeStore, Won
 
 LIVES = 2

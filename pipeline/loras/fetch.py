@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from config.errors import LoraError, LoraMismatch, LoraUnreadable
 from handlers.loras.bases import Base
-from handlers.loras.check import check
 from handlers.loras.description import Lora
+from handlers.loras.fit import check
 from handlers.loras.header import FileRanges
 from handlers.loras.refs import LoraRef
 from pipeline.loras.bucket import BucketRanges, Found, Replaced, Sidecar, download, read_sidecar

@@ -17,8 +17,8 @@ from config.models import ModelTable
 from handlers.kinds.lora_fields import TakesLora, lora_base
 from handlers.kinds.registry import KINDS
 from handlers.loras.bases import Base
-from handlers.loras.check import require_fit
 from handlers.loras.description import Lora, describe, read_alpha
+from handlers.loras.fit import require_fit
 from handlers.loras.header import Ranges, read_header
 from handlers.loras.refs import LoraRef
 from pipeline.loras.bucket import ENDING, BucketRanges, Found, Replaced, Sidecar, find, read_sidecar

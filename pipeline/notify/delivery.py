@@ -34,7 +34,7 @@ from pipeline.contract.lease import Lease
 from pipeline.contract.result import Result
 from pipeline.notify.callbacks import Caller, target_of
 from pipeline.notify.metrics_file import write_metrics
-from pipeline.notify.spend import note_spend
+from pipeline.notify.spend_note import note_spend
 from pipeline.public_https import INTERNET, PublicHttps
 from pipeline.store.conditional import SafeStore, Won
 from system.backoff import Backoff

@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pipeline.pages.formats import percent, seconds, usd
+from pipeline.pages.figure_text import percent, seconds, usd
 
 Filters = Mapping[str, Callable[..., Any]]
 

@@ -18,7 +18,7 @@ from threading import Lock
 from config.budgets import EACH, Budget, BudgetTable, OnExceeded
 from config.errors import BudgetSpent
 from pipeline.contract.lease import Lease, Phase
-from pipeline.contract.spend import SpendEntry
+from pipeline.contract.spend_entry import SpendEntry
 from pipeline.queue.expiry import ListedLease
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.contract.result import Status
 from pipeline.pages.chart import Chart, columns
 from pipeline.pages.html import render as render_page
-from pipeline.report.formats import figure
+from pipeline.report.metric_text import figure
 from pipeline.report.money import By, Ledger, Money
 from pipeline.report.totals import Report
 

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import structlog
 
 from config.errors import StoreUnavailable, Superseded
-from handlers.character_sheet.document import SetVerdict
 from handlers.character_sheet.records import Picture
+from handlers.character_sheet.sheet_document import SetVerdict
 from pipeline.contract.keys import attempt_folder
 from pipeline.contract.lease import Lease
 from pipeline.contract.result import ResultFile

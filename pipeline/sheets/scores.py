@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from handlers.character_sheet.document import DocumentView
+from handlers.character_sheet.sheet_document import DocumentView
 from pipeline.contract.result import Output
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 from config.models import load_models
 from config.settings import Settings
 from handlers.kinds.lora_fields import lora_base
-from handlers.loras.check import check
+from handlers.loras.fit import check
 from handlers.loras.header import BytesRanges
 from pipeline.contract.result import Status
 from pipeline.local.seaweed import SeaweedServer

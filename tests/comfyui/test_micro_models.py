@@ -10,7 +10,7 @@ import pytest
 
 from config.models import load_models
 from handlers.kinds.lora_fields import lora_base
-from handlers.loras.check import check
+from handlers.loras.fit import check
 from handlers.loras.header import BytesRanges
 from tests.comfyui.micro import make_models
 from tests.comfyui.micro.table import SETS

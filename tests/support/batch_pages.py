@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFilter
 
-from handlers.character_sheet.document import Coverage, SetVerdict
+from handlers.character_sheet.sheet_document import Coverage, SetVerdict
 from handlers.media.thumbnails import thumbnail
 from pipeline.batches.batch import Batch
 from pipeline.batches.page.html import render_page

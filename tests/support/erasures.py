@@ -14,7 +14,7 @@ from pipeline.contract.keys import (
     review_key,
     thumb_key,
 )
-from pipeline.contract.spend import SPEND
+from pipeline.contract.spend_entry import SPEND
 from pipeline.contract.tombstone import MANIFEST
 from pipeline.erasure.eraser import Eraser, Progress
 from pipeline.jobs.cancel import Canceller

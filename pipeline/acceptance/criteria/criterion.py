@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.acceptance.http import Answer, Health
 from pipeline.acceptance.jobs import Job, Stage
 from pipeline.contract.result import Result, Status
-from pipeline.pages.formats import NOTHING
+from pipeline.pages.figure_text import NOTHING
 from pipeline.report.platform import STANDIN
 from pipeline.report.series import rounded
 

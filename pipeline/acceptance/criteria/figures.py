@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from pipeline.acceptance.criteria.criterion import Criterion, Facts, Verdict, not_run, several
 from pipeline.contract.result import Status
-from pipeline.pages.formats import percent, seconds, usd
+from pipeline.pages.figure_text import percent, seconds, usd
 from pipeline.report.money import NOBODY
 from pipeline.report.series import Series
 from pipeline.report.targets import SECONDS, SUCCESS, USD, Tally

@@ -20,7 +20,7 @@ from pipeline.acceptance.criteria.criterion import (
 from pipeline.acceptance.jobs import Stage
 from pipeline.acceptance.plan import BASES, TARGETS
 from pipeline.contract.result import OutputFace
-from pipeline.report.formats import figure
+from pipeline.report.metric_text import figure
 from pipeline.report.targets import MATCH, Metric, Unit
 
 PICTURES = 10

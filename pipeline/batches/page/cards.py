@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
-from handlers.character_sheet.document import DocumentView, SheetDocument
 from handlers.character_sheet.progress import ViewState
+from handlers.character_sheet.sheet_document import DocumentView, SheetDocument
 from handlers.character_sheet.views import VIEW_ID
 from pipeline.batches.lines import RowLine, state_word
 from pipeline.contract.keys import clip, is_output_key

@@ -23,7 +23,7 @@ from pipeline.local.demo.demo import DemoRun
 from pipeline.local.demo.manifests import Example
 from pipeline.local.demo.sheet_rows import SheetRow, sheet_rows
 from pipeline.pages.chart import Chart, bars
-from pipeline.pages.formats import NOTHING
+from pipeline.pages.figure_text import NOTHING
 from pipeline.pages.html import render, thumbnail
 
 STANDIN = "standin"

@@ -6,7 +6,6 @@ from typing import Any
 
 from config.models import load_models
 from handlers.character_sheet.combinations import Making
-from handlers.character_sheet.document import SheetDocument
 from handlers.character_sheet.input import CharacterSheetInput
 from handlers.character_sheet.likeness import Look, SheetLooks
 from handlers.character_sheet.plan import PlannedView, SheetPlan
@@ -20,6 +19,7 @@ from handlers.character_sheet.records import (
     SheetRecords,
     Try,
 )
+from handlers.character_sheet.sheet_document import SheetDocument
 from handlers.character_sheet.verdict import judge_sheet
 from handlers.faces.match import Baseline
 

@@ -21,7 +21,7 @@ from handlers.character_sheet.contact_sheet import (
     title,
     view_lines,
 )
-from handlers.character_sheet.document import SheetDocument
+from handlers.character_sheet.sheet_document import SheetDocument
 from tests.handlers.character_sheet.made_sheets import judged, looks, made, planned
 from tests.handlers.character_sheet.sheets import lora_sheet, sheet
 from tests.support.portraits import portrait

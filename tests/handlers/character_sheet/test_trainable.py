@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from handlers.character_sheet.document import Pair
+from handlers.character_sheet.sheet_document import Pair
 from handlers.character_sheet.trainable import Facts, reasons_against, summary, wanting
 
 GOOD = Facts(

@@ -6,9 +6,9 @@ import pytest
 
 from config.errors import LoraMismatch
 from handlers.loras.bases import flux
-from handlers.loras.check import require_fit
 from handlers.loras.description import describe
 from handlers.loras.family import Family
+from handlers.loras.fit import require_fit
 from handlers.loras.header import Header, Tensor
 from tests.support.safetensors_files import (
     KOHYA,

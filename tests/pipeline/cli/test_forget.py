@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from pipeline.cli.forget import require_yes
-from pipeline.contract.spend import SPEND
+from pipeline.contract.spend_entry import SPEND
 from pipeline.contract.tombstone import MANIFEST
 from pipeline.erasure.finder import Plan
 from pipeline.erasure.scan import Scan

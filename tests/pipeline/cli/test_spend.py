@@ -3,7 +3,7 @@ from pathlib import Path
 
 from pipeline.contract.keys import result_key
 from pipeline.contract.result import JobCost
-from pipeline.contract.spend import BODY, SpendEntry
+from pipeline.contract.spend_entry import BODY, SpendEntry
 from pipeline.store.base import Always
 from pipeline.store.conditional import SafeStore
 from tests.pipeline.cli.conftest import Ryla

@@ -5,7 +5,7 @@ import pytest
 from config.errors import BadManifest
 from pipeline.contract.manifest import parse_manifest
 from pipeline.contract.result import Result, Status
-from pipeline.contract.spend import SpendEntry
+from pipeline.contract.spend_entry import SpendEntry
 from pipeline.contract.tombstone import (
     MANIFEST,
     begun_tombstone,

@@ -1,8 +1,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from handlers.character_sheet.document import Coverage, Pair, SetVerdict
 from handlers.character_sheet.records import SheetRecords
+from handlers.character_sheet.sheet_document import Coverage, Pair, SetVerdict
 from pipeline.datasets.selection import select
 from pipeline.datasets.set_verdict import judge_dataset
 from pipeline.reviews.review import Verdict

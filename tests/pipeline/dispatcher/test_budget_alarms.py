@@ -4,7 +4,7 @@ from datetime import date
 import pytest
 
 from config.budgets import BudgetTable
-from pipeline.contract.spend import SpendEntry
+from pipeline.contract.spend_entry import SpendEntry
 from pipeline.dispatcher.budget_alarms import BudgetAlarms
 from pipeline.notify.job_events import Origin
 from pipeline.queue.budgets import Ledger

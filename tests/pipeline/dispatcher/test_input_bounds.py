@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from config.errors import LoraError, RylaError
 from config.settings import Settings
 from handlers.loras.bases import flux
-from handlers.loras.check import check
+from handlers.loras.fit import check
 from handlers.loras.header import BytesRanges
 from pipeline.api.errors import BadRequest
 from pipeline.api.routes import sns

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import JobCost, Status
-from pipeline.contract.spend import BODY, SpendEntry
+from pipeline.contract.spend_entry import BODY, SpendEntry
 from pipeline.store.base import Always
 from tests.pipeline.conftest import MakePipeline
 from tests.support.jobs import a_result

@@ -10,7 +10,7 @@ import pytest
 
 from config.settings import Settings
 from pipeline.contract.keys import export_key, review_key
-from pipeline.contract.spend import SPEND
+from pipeline.contract.spend_entry import SPEND
 from pipeline.jobs.audit.reader import Audit
 from pipeline.queue.expiry import Lifetimes
 from pipeline.store.conditional import listed

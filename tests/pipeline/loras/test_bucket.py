@@ -3,8 +3,8 @@ import json
 import pytest
 
 from config.errors import LoraUnreadable
-from handlers.loras.check import check
 from handlers.loras.family import Family
+from handlers.loras.fit import check
 from pipeline.loras.bucket import BucketRanges, Replaced, Sidecar, download, every, read_sidecar
 from tests.pipeline.loras.support import TINY, Bucket, tiny_lora
 

@@ -8,7 +8,7 @@ from config.budgets import BudgetTable
 from config.errors import BudgetSpent
 from pipeline.contract.errors import error_info
 from pipeline.contract.lease import Lease, Phase, Spent
-from pipeline.contract.spend import SpendEntry
+from pipeline.contract.spend_entry import SpendEntry
 from pipeline.queue.budgets import Account, Ledger, Payer, Reserved, reserved
 from pipeline.queue.expiry import ListedLease
 from tests.support.jobs import NOW, a_lease, entry

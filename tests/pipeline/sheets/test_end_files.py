@@ -10,8 +10,8 @@ from PIL import Image
 
 from config.errors import StoreDenied, StoreUnavailable
 from handlers.character_sheet import files
-from handlers.character_sheet.document import SheetDocument
 from handlers.character_sheet.records import SheetRecords
+from handlers.character_sheet.sheet_document import SheetDocument
 from pipeline.sheets.cells import StoredSheet, read_sheet
 from pipeline.sheets.end_files import (
     MAX_PICTURE_BYTES,

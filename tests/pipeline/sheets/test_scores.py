@@ -1,4 +1,4 @@
-from handlers.character_sheet.document import DocumentView
+from handlers.character_sheet.sheet_document import DocumentView
 from handlers.faces.view import Framing
 from pipeline.sheets.scores import Scores, scores_of
 from tests.support.batches import view_output

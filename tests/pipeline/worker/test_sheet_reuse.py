@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from events.sink import MemorySink
-from handlers.character_sheet.document import SheetDocument
 from handlers.character_sheet.records import Choice, Try, parse_record
+from handlers.character_sheet.sheet_document import SheetDocument
 from pipeline.contract.keys import cell_key, plan_key, result_key
 from pipeline.contract.result import Status
 from pipeline.jobs.cancel import Canceller

@@ -3,7 +3,7 @@ import json
 
 from config.settings import Settings
 from handlers.loras.bases import FluxSizes, flux
-from handlers.loras.check import check
+from handlers.loras.fit import check
 from handlers.loras.header import BytesRanges
 from pipeline.local.demo.lora import LORA_ID, TRIGGER_WORD, add_demo_lora, make_lora
 from pipeline.local.demo.manifests import EXAMPLES, load_examples, read_example

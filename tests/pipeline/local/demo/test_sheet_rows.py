@@ -2,7 +2,7 @@ import pytest
 
 from pipeline.local.demo.demo import DemoRun
 from pipeline.local.demo.sheet_rows import SheetRow, sheet_rows
-from pipeline.pages.formats import NOTHING
+from pipeline.pages.figure_text import NOTHING
 
 pytestmark = pytest.mark.xdist_group("demo")
 

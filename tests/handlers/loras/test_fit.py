@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from config.errors import LoraMismatch, LoraUnreadable
 from handlers.loras.bases import Base, FluxSizes, ZImageSizes, flux, sdxl, z_image
-from handlers.loras.check import check
+from handlers.loras.fit import check
 from handlers.loras.header import BytesRanges, FileRanges
 from tests.handlers.loras.examples import FLUX, OTHERS, SDXL, Z_IMAGE, Example
 from tests.support.safetensors_files import (

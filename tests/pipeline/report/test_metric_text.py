@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.report.formats import figure
+from pipeline.report.metric_text import figure
 from pipeline.report.targets import Metric, Unit
 
 

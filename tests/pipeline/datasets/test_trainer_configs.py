@@ -11,7 +11,7 @@ import yaml  # type: ignore[import-untyped]
 
 from handlers.character_sheet.person import BaseName
 from pipeline.datasets.captions import Subject
-from pipeline.datasets.training import (
+from pipeline.datasets.trainer_configs import (
     TARGETS,
     Training,
     ai_toolkit_command,

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.contract.spend import SpendEntry
+from pipeline.contract.spend_entry import SpendEntry
 from pipeline.report.money import NOBODY
 
 ALL = "all"

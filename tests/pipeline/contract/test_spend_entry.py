@@ -3,7 +3,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import pytest
 
 from pipeline.contract.result import JobCost
-from pipeline.contract.spend import SpendEntry, spend_prefix
+from pipeline.contract.spend_entry import SpendEntry, spend_prefix
 from tests.support.jobs import a_result
 
 DAY = date(2026, 1, 1)

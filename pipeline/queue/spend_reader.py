@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import date
 
-from pipeline.contract.spend import SpendEntry, spend_day, spend_prefix
+from pipeline.contract.spend_entry import SpendEntry, spend_day, spend_prefix
 from pipeline.store.conditional import SafeStore, listed
 
 

@@ -1,4 +1,4 @@
-from pipeline.pages.formats import NOTHING, percent, seconds, usd
+from pipeline.pages.figure_text import NOTHING, percent, seconds, usd
 
 
 def test_a_share_is_never_rounded_up_to_all() -> None:

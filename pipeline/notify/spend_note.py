@@ -1,7 +1,7 @@
 """Notes what a job has cost when its result stands."""
 
 from pipeline.contract.result import Result
-from pipeline.contract.spend import BODY, SpendEntry
+from pipeline.contract.spend_entry import BODY, SpendEntry
 from pipeline.store.conditional import SafeStore
 
 

@@ -1,6 +1,6 @@
 """A metric's figure as text."""
 
-from pipeline.pages.formats import NOTHING, cut, percent, seconds, usd
+from pipeline.pages.figure_text import NOTHING, cut, percent, seconds, usd
 from pipeline.report.targets import Metric, Unit
 
 __all__ = ["figure", "percent", "usd"]
