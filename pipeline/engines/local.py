@@ -157,6 +157,10 @@ class _Crew:
         while not self._left(slot):
             child: _Child | None = None
             while (order := self._next(idle_s=self._route.idle_s)) is not None:
+                if child is not None and not child.running:  # else the order would be lost in it
+                    self._complain("idle_worker_died", child)
+                    self._forget(slot)
+                    child = None
                 if child is None:
                     child = self._start(slot)
                 if child is None:

@@ -1,4 +1,6 @@
+import os
 import shutil
+import signal
 import sys
 import time
 from datetime import timedelta
@@ -19,6 +21,7 @@ from pipeline.loras.eviction import LoraEviction
 from pipeline.queue.spawn import make_payload
 from tests.support.jobs import a_lease
 from tests.support.pipeline_fixture import NOON
+from tests.support.processes import is_alive
 from tests.support.stack import Stack, quick, running, wait_until
 
 
@@ -48,6 +51,24 @@ def test_an_idle_worker_is_unloaded_and_the_next_job_gets_a_new_one(bucket: Sett
             assert result.metrics.cold
             assert result.metrics.start > 0
         assert wait_until(lambda: stack.engine.pids() == ())
+
+
+@pytest.mark.thorough
+def test_the_job_that_comes_after_an_idle_worker_was_killed_gets_a_new_one(
+    bucket: Settings,
+) -> None:
+    with running(quick(bucket)) as stack:
+        stack.submit("first")
+        stack.result("first")
+        (worker,) = stack.engine.pids()
+        (crew,) = stack.engine._crews.values()
+        assert wait_until(lambda: not crew._given)  # it has answered, and is idle
+        os.kill(worker, signal.SIGKILL)
+        assert wait_until(lambda: not is_alive(worker))
+        stack.submit("second")
+        result = stack.result("second")
+        assert (result.status, result.attempt) == (Status.SUCCEEDED, 1)
+        assert stack.engine.pids() != (worker,)
 
 
 @pytest.mark.thorough
