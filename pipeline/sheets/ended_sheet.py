@@ -74,7 +74,12 @@ def require_ended_sheet(store: SafeStore, id: str) -> EndedSheet:
     stored, manifest = store.get(result_key(check_id(id))), store.get(manifest_key(id))
     result = None if stored is None else Result.parse(stored.body)
     if stored is None and manifest is None and store.get(lease_key(id), limit=1) is None:
-        raise UnknownJob(f"no job {id} has ended", field="id", value=id)
+        raise UnknownJob(
+            f"no job {id} has ended",
+            field="id",
+            value=id,
+            hint=f"Check the id; `ryla status {id}` says whether it waits.",
+        )
     if result is None or result.id != id or manifest is None:
         raise _unfit(id, "has not ended", f"`ryla watch {id}` shows how far it is.")
     if result.status is Status.FORGOTTEN:

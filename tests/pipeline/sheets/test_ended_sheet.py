@@ -78,8 +78,9 @@ def test_what_is_no_ended_sheet_is_told_by_what_it_is(
 
 
 def test_a_job_that_nobody_knows_is_told_from_one_that_goes_on(store: SafeStore) -> None:
-    with pytest.raises(UnknownJob):
+    with pytest.raises(UnknownJob) as unknown:
         require_ended_sheet(store, "nobody")
+    assert "`ryla status nobody`" in str(unknown.value.hint)
     put(store, lease_key("nobody"), b"{}")
     with pytest.raises(InvalidInput, match="has not ended"):
         require_ended_sheet(store, "nobody")
