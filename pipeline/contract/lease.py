@@ -36,12 +36,24 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
 
 from config.errors import InvalidId
 from events.stored_event import StoredEvent
 from pipeline.contract.errors import ErrorInfo
 from pipeline.contract.keys import ID_PATTERN, parse_inbox_key
+
+MOST = 1e9
+"""Seconds and dollars beyond which no clock and no sum goes on."""
+Finite = Annotated[float, Field(ge=-MOST, le=MOST)]
+Amount = Annotated[float, Field(ge=0, le=MOST)]
 
 VACANT_S = 86_400.0
 """A vacant lease is looked into again after this: a dispatcher that lost it may have adopted."""
@@ -75,9 +87,9 @@ class Outage(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     platform: str
-    since: datetime
+    since: AwareDatetime
     """When the job was given to it."""
-    until: datetime
+    until: AwareDatetime
     """When it was known: at once if it refused the job."""
 
 
@@ -96,7 +108,7 @@ class Spent(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    usd: float = 0.0
+    usd: Amount = 0.0
     """Of all earlier attempts together."""
     upper_bound: bool = False
     """Whether a lost attempt is among them, counted until it was given up."""
@@ -140,9 +152,9 @@ class Lease(BaseModel):
     owner: str
     """Who wrote it, for people, such as `Flux@host:4711`: route, machine and process."""
     phase: Phase
-    ttl_s: float
+    ttl_s: Amount
     """How long this phase may last without a write."""
-    not_before: datetime | None = None
+    not_before: AwareDatetime | None = None
     """By the store's clock; only in RETRY."""
     committed: bool = False
     """The result stands; only its events or its callback are owed: a take-over needs no worker."""
@@ -177,20 +189,20 @@ class Lease(BaseModel):
     """The key of the LoRA that the job uses, known from its spawn on."""
     batch: str | None = None
     """The batch that it was sent in; known from its first judgement on, as are the next two."""
-    estimate_usd: Annotated[float, Field(ge=0)] | None = None
+    estimate_usd: Amount | None = None
     """What it may cost yet, with all its tries; None where no estimate can be made."""
-    deadline: datetime | None = None
+    deadline: AwareDatetime | None = None
     """Of the job: at it even one that is stopped ends."""
-    submitted_at: datetime
+    submitted_at: AwareDatetime
     """When the manifest was written, by the store's clock."""
-    yielded_at: datetime | None = None
+    yielded_at: AwareDatetime | None = None
     """When its execution made room for other jobs, with steps left to do: from then on it waits
     like one that came then. Its next start ends that."""
-    started_at: datetime | None = None
+    started_at: AwareDatetime | None = None
     """By the store's clock; None until a worker starts."""
-    rate_usd_per_s: float = 0.0
+    rate_usd_per_s: Amount = 0.0
     """Of the worker that runs it, so that a lost attempt can be priced."""
-    cold_s: float = 0.0
+    cold_s: Finite = 0.0
     """What that worker's start took, where this job waited for it and pays for it."""
     spent: Spent = Spent()
     progress: Progress | None = None
@@ -322,6 +334,7 @@ class Lease(BaseModel):
         if self.phase is not Phase.RUNNING or self.started_at is None:
             return self.spent
         seconds = self.cold_s + max(now - self.started_at, timedelta()).total_seconds()
+        seconds = max(0.0, seconds)
         usd = self.spent.usd + seconds * self.rate_usd_per_s
         return self.spent.model_copy(update={"usd": usd, "upper_bound": True})
 

@@ -23,7 +23,7 @@ UNITS = 10_000
 """Of a dollar."""
 UNKNOWN = "-"
 _KEY = re.compile(
-    rf"{SPEND}(\d{{4}}-\d\d-\d\d)/([^/]+)/([^./]+)\.([^./]+)\.(\d+)\.([^./]+)\.([^./]+)"
+    rf"{SPEND}(\d{{4}}-\d\d-\d\d)/([^/]+)/([^./]+)\.([^./]+)\.(\d{{1,12}})\.([^./]+)\.([^./]+)"
 )
 
 
@@ -84,7 +84,10 @@ class SpendEntry:
             day = date.fromisoformat(match[1])
         except ValueError:
             return None
-        tenant, platform, kind, batch = (_known(match[n]) for n in (2, 3, 4, 6))
+        names = [match[n] for n in (2, 3, 4, 6)]
+        if not all(name == UNKNOWN or is_name(name) for name in names):
+            return None
+        tenant, platform, kind, batch = map(_known, names)
         return cls(day, match[7], int(match[5]), tenant, platform, kind, batch)
 
 

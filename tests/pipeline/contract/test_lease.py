@@ -161,3 +161,24 @@ def test_a_lost_execution_is_a_failure_and_one_that_stopped_in_good_order_is_non
 def test_a_first_start_is_no_failure_and_ends_the_waits() -> None:
     begun = started(lease("a", waits=4, failures=1))
     assert (begun.waits, begun.failures) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"not_before": "2026-01-01T12:00:00"},
+        {"submitted_at": "2026-01-01T12:00:00"},
+        {"outages": [{"platform": "modal", "since": "2026-01-01", "until": "2026-01-01"}]},
+        {"ttl_s": float("inf")},
+        {"ttl_s": 1e30},
+        {"spent": {"usd": float("nan")}},
+        {"spent": {"usd": -5}},
+        {"estimate_usd": float("inf")},
+        {"rate_usd_per_s": -1},
+        {"cold_s": float("nan")},
+    ],
+)
+def test_numbers_and_times_that_nobody_can_reckon_with_make_no_lease(field: dict[str, Any]) -> None:
+    document = json.loads(lease("a").body())
+    assert Lease.parse(json.dumps(document).encode()) is not None
+    assert Lease.parse(json.dumps(document | field).encode()) is None

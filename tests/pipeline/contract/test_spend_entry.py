@@ -47,6 +47,10 @@ def test_the_day_is_that_of_utc() -> None:
         "spend/2026-13-01/acme/modal.flux-dev.1.-.job",
         "spend/2026-01-01/acme/modal.flux-dev.1.-.JOB",
         "spend/2026-01-01/acme/modal.flux-dev.1.-.job.json",
+        "spend/2026-01-01/acme/modal.flux-dev.-1.-.job",
+        f"spend/2026-01-01/acme/modal.flux-dev.{'9' * 400}.-.job",
+        "spend/2026-01-01/\x1b[31m/modal.flux-dev.1.-.job",
+        "spend/2026-01-01/acme/modal.FLUX dev.1.-.job",
     ],
 )
 def test_a_stranger_s_object_is_none(key: str) -> None:

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.contract.lease import Phase
+from pipeline.contract.lease import Phase, Spent
 from pipeline.contract.result import JobCost, Status
 from pipeline.contract.spend_entry import BODY, SpendEntry
 from pipeline.store.base import Always
 from tests.pipeline.conftest import MakePipeline
+from tests.pipeline.dispatcher.test_survey import lease
 from tests.support.jobs import a_result
 from tests.support.manifests import body
 from tests.support.pipeline_fixture import NOON, PipelineFixture
@@ -132,3 +133,22 @@ def test_a_tick_that_counts_tells_what_has_been_reached(bounded: Bounded) -> Non
         "alarms/2026-03-01/total.80.json",
     ]
     assert pipeline.event_names().count("modal_budget_reached") == 2
+
+
+def test_what_a_stranger_wrote_under_spend_counts_nothing(bounded: Bounded) -> None:
+    pipeline = bounded("[budgets.total]\nusd = 1\n")
+    day = f"spend/{NOON.date()}/acme/local.flux-dev"
+    for units in ("9" * 400, "-20000", "1e9", "nan"):
+        pipeline.raw.put(f"{day}.{units}.-.x", b"?", Always())
+    put(pipeline, "a")
+    assert pipeline.tick().spawned == 1
+
+
+@pytest.mark.parametrize("usd", ["NaN ", "-1e6"])
+def test_a_lease_that_a_stranger_wrote_gives_no_budget_room(bounded: Bounded, usd: str) -> None:
+    pipeline = bounded("[budgets.total]\nusd = 1\n")
+    spend(pipeline, "old", 1.0)
+    put(pipeline, "b")
+    held = lease("x", spent=Spent(usd=7.25), estimate_usd=0.5).body().replace(b"7.25", usd.encode())
+    pipeline.raw.put("leases/x.json", held, Always())
+    assert [pipeline.tick().spawned for _ in range(3)] == [0, 0, 0]
