@@ -39,6 +39,8 @@ ALARMS = "alarms/"
 EXPORTS = "exports/"
 THUMBS = "thumbs/"
 
+MAX_KEY = 1024
+"""Bytes of UTF-8 in a key: S3 takes no more."""
 MAX_BYTES = 256 * 1024
 """Of a manifest. What is larger is not read."""
 
@@ -234,6 +236,19 @@ def batch_key(name: str) -> str:
 def intake_key(tenant: str, sha256: str) -> str:
     """Stands beside `inputs/<sha256>.<ext>` for each tenant that sent that picture over HTTP."""
     return f"{INTAKE}{tenant}/{sha256}"
+
+
+def is_beside_jobs(key: str) -> bool:
+    """Whether it is a key of what lies outside the folders of jobs and may go with one: pictures
+    that were sent, who sent them, thumbnails. None that a store or a proxy may read as another."""
+    top, *parts = key.split("/")
+    return (
+        f"{top}/" in (INPUTS, INTAKE, THUMBS)
+        and key.isprintable()
+        and bool(parts)
+        and not {"", ".", ".."}.intersection(parts)
+        and len(key.encode()) <= MAX_KEY
+    )
 
 
 def input_sha256(key: str) -> str | None:

@@ -4,20 +4,22 @@ Written once. The one thing that may take its place is the tombstone of a job th
 (pipeline/contract/tombstone.py).
 """
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from events.stored_event import StoredEvent
 from handlers.character_sheet.sheet_document import SetVerdict
 from handlers.faces.match import Reason
 from pipeline.contract.errors import ErrorInfo
+from pipeline.contract.keys import clip, is_beside_jobs
 
-Seconds = Annotated[float, AfterValidator(lambda value: round(value, 4))]
+Seconds = Annotated[
+    float, Field(allow_inf_nan=False), AfterValidator(lambda value: round(value, 4))
+]
 """Rounded to a tenth of a millisecond."""
-Usd = Annotated[float, AfterValidator(lambda value: round(value, 8))]
+Usd = Annotated[float, Field(allow_inf_nan=False), AfterValidator(lambda value: round(value, 8))]
 """Rounded to a hundred-millionth of a dollar."""
 
 
@@ -272,16 +274,22 @@ class Provenance(_Part):
     app_version: str
 
 
+def _beside_jobs(key: str) -> str:
+    if not is_beside_jobs(key):
+        raise ValueError(f"{clip(key)} does not go with a job")
+    return key
+
+
 class Erasure(_Part):
     """How far a job is forgotten."""
 
-    begun_at: datetime
+    begun_at: AwareDatetime
     """By the store's clock, as are the others."""
-    quiet_at: datetime
+    quiet_at: AwareDatetime
     """From then on nothing of the job can run, so that what is deleted stays deleted."""
-    ended_at: datetime | None = None
+    ended_at: AwareDatetime | None = None
     """Null as long as something of it may be left: `ryla forget` goes on where it was stopped."""
-    left: tuple[str, ...] = ()
+    left: tuple[Annotated[str, AfterValidator(_beside_jobs)], ...] = ()
     """Keys outside the job's folder that go with it; none once it has ended."""
 
 
@@ -302,9 +310,9 @@ class Result(_Part):
     """Of whoever wrote it."""
     manifest_sha256: str
     """Of the bytes of `jobs/<id>/manifest.json`."""
-    submitted_at: datetime | None = None
+    submitted_at: AwareDatetime | None = None
     """When the manifest was written, as is `finished_at` by the store's clock."""
-    finished_at: datetime
+    finished_at: AwareDatetime
     seed: int | None = None
     """The job's, given or derived from its id; null where it did not get that far."""
     outputs: tuple[Output, ...] = ()

@@ -21,6 +21,8 @@ BODY = b"{}"
 """The same for all: two writers of a key have written the same."""
 UNITS = 10_000
 """Of a dollar."""
+MOST = 10**12 - 1
+"""Units that a key may say: a hundred million dollars."""
 UNKNOWN = "-"
 _KEY = re.compile(
     rf"{SPEND}(\d{{4}}-\d\d-\d\d)/([^/]+)/([^./]+)\.([^./]+)\.(\d{{1,12}})\.([^./]+)\.([^./]+)"
@@ -67,7 +69,7 @@ class SpendEntry:
         return cls(
             day=result.finished_at.astimezone(UTC).date(),
             id=result.id,
-            units=max(0, ceil(cost * UNITS - 1e-6)),
+            units=min(max(0, ceil(cost * UNITS - 1e-6)), MOST),
             tenant=_named(result.tenant),
             platform=_named(result.platform),
             kind=_named(result.model),

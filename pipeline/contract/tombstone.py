@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterable
 from datetime import datetime
 
+from pipeline.contract.keys import is_beside_jobs
 from pipeline.contract.result import Erasure, Provenance, Result, Status
 
 MANIFEST = b'{"forgotten": true}\n'
@@ -51,7 +52,9 @@ def begun_tombstone(
         finished_at=ended.finished_at if ended else now,
         cost=ended.cost if ended else None,
         provenance=made and Provenance(engine=made.engine, app_version=made.app_version),
-        erasure=Erasure(begun_at=now, quiet_at=quiet_at, left=tuple(sorted(set(left)))),
+        erasure=Erasure(
+            begun_at=now, quiet_at=quiet_at, left=tuple(sorted(filter(is_beside_jobs, set(left))))
+        ),
     )
 
 

@@ -167,11 +167,11 @@ class Eraser:
         """All but their tombstones and manifests. The keys beside them that are to go too."""
         ids = [job.id for job in jobs]
         tombstones = side_by_side(lambda id: self._begin(id, scan), ids)
+        beside = side_by_side(lambda each: self._beside(each, scan), tombstones)
         self.progress.began(jobs)
         self._wait(max(side_by_side(self._stop, tombstones)))
         side_by_side(lambda id: deletion.of(own_objects(self.store, id)), ids)
-        erasures = [each.erasure for each in tombstones if each.erasure]
-        return {key for erasure in erasures for key in erasure.left}
+        return set[str]().union(*beside)
 
     def _begin(self, id: str, scan: Scan) -> Result:
         """Cancel it, if it has not ended, and put the begun tombstone in its result's place."""
@@ -203,6 +203,14 @@ class Eraser:
             if isinstance(outcome, Won):
                 return tombstone
         raise StoreUnavailable(f"{result_key(id)} was changed by others {TRIES} times in a row")
+
+    def _beside(self, tombstone: Result, scan: Scan) -> set[str]:
+        """The keys outside its folder that go with it. Whoever may write in the bucket may have
+        written a tombstone that has ended and names none, beside a manifest that does."""
+        erasure = tombstone.erasure
+        if erasure is None or erasure.ended_at is None or tombstone.id not in scan.traces:
+            return set() if erasure is None else {*erasure.left}
+        return self.finder.beside(tombstone.id, scan, tombstone)
 
     def _cancel(self, id: str) -> None:
         # It may have ended meanwhile, or have nothing that could run: loose objects alone.

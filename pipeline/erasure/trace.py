@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from pipeline.contract.keys import INPUTS
+from pipeline.contract.keys import INPUTS, is_beside_jobs
 from pipeline.jobs.successors import LONGEST
 
 DEFAULT_TENANT = "default"
@@ -73,7 +73,9 @@ def trace_of(id: str, body: bytes) -> JobTrace:
         tenant if isinstance(tenant, str) else DEFAULT_TENANT,
         frozenset(name for name in named if isinstance(name, str) and name),
         frozenset({lora} if isinstance(lora, str) and lora else ()),
-        frozenset(text for text in _texts(given) if text.startswith(INPUTS)),
+        frozenset(
+            text for text in _texts(given) if text.startswith(INPUTS) and is_beside_jobs(text)
+        ),
         reused if isinstance(reused, str) else None,
     )
 

@@ -1,15 +1,16 @@
 """Jobs are forgotten, whatever else goes on in the bucket."""
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
 from config.errors import JobForgotten, UnknownJob
-from pipeline.contract.keys import lease_key, manifest_key, result_key
+from pipeline.contract.keys import lease_key, manifest_key, result_key, thumb_key
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status
-from pipeline.contract.tombstone import MANIFEST
+from pipeline.contract.tombstone import MANIFEST, begun_tombstone
 from pipeline.erasure.eraser import Progress
 from pipeline.erasure.inventory import Group
 from pipeline.erasure.scope import Wish
@@ -35,7 +36,7 @@ from tests.support.erasures import (
 )
 from tests.support.instant_comfyui import InstantEngine
 from tests.support.manifests import body
-from tests.support.pipeline_fixture import PipelineFixture
+from tests.support.pipeline_fixture import NOON, PipelineFixture
 from tests.support.sheet_pipeline import Sheets
 
 ANN = Wish(tenant="acme", subject="Ann")
@@ -401,3 +402,40 @@ def test_however_many_are_old_all_are_forgotten(
     erased = eraser(pipeline).erase(Wish(ended_before=pipeline.now))
     assert [job.id for job in erased.jobs] == ids
     assert keys_but_spend(pipeline) == tombstones(*ids)
+
+
+def forged(**erasure: object) -> bytes:
+    """What somebody who may write in the bucket puts in a result's place."""
+    tombstone = begun_tombstone(
+        "sheet", None, tenant="acme", nonce="n", now=NOON, quiet_at=NOON, left=()
+    )
+    document = json.loads(tombstone.body())
+    document["erasure"] |= erasure
+    return json.dumps(document).encode()
+
+
+@pytest.mark.parametrize("key", ["jobs/other/result.json", "stops/all", "thumbs/../stops/all"])
+def test_a_tombstone_that_somebody_else_wrote_takes_no_other_object_along(
+    sheets: Sheets, key: str
+) -> None:
+    pipeline = sheets.pipeline
+    put_face(pipeline)
+    sheets.finish(manifest())
+    put(pipeline, key)
+    put(pipeline, result_key("sheet"), forged(left=[key]))
+    eraser(pipeline).erase(SHEET)
+    assert key in pipeline.keys("")
+    assert is_forgotten(pipeline, "sheet")
+
+
+def test_with_a_tombstone_that_says_falsely_that_it_has_ended_its_pictures_go_too(
+    sheets: Sheets,
+) -> None:
+    pipeline = sheets.pipeline
+    put_face(pipeline, "acme")
+    sheets.finish(manifest())
+    put(pipeline, thumb_key(SHA256), b"small")
+    put(pipeline, result_key("sheet"), forged(ended_at=NOON.isoformat()))
+    eraser(pipeline).erase(SHEET)
+    assert keys_but_spend(pipeline) == sorted([*tombstones("sheet"), "inputs/ann.png"])
+    assert found(audited(pipeline, content=True)) == []

@@ -33,6 +33,13 @@ def test_pictures_are_found_wherever_the_input_names_them() -> None:
     assert trace.inputs == {"inputs/a.png", "inputs/b.png"}
 
 
+@pytest.mark.parametrize("text", ["inputs/../jobs/other/result.json", "inputs/" + "a" * 1025])
+def test_a_text_that_is_no_key_is_no_picture(text: str) -> None:
+    assert traced(input={"prompt": text, "reference_images": ["inputs/b.png"]}).inputs == {
+        "inputs/b.png"
+    }
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"input": 7, "metadata": []}', b"\xff\xfe"])
 def test_what_cannot_be_read_shows_nobody(body: bytes) -> None:
     trace = trace_of("one", body)
