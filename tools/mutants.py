@@ -31,6 +31,7 @@ TESTS = {
     "pipeline.queue.start_steps": [f"{QUEUE}start_steps.py", EXHAUSTIVE],
     "pipeline.queue.cancel_steps": [f"{QUEUE}cancel_steps.py", EXHAUSTIVE],
     "pipeline.queue.spawn": [f"{QUEUE}spawn.py"],
+    "pipeline.dispatcher.gate": ["tests/pipeline/dispatcher/test_gate.py"],
     "pipeline.queue.lease_cache": [f"{QUEUE}lease_cache.py"],
     "pipeline.queue.runner": [f"{QUEUE}runner.py"],
     "pipeline.notify.delivery": [

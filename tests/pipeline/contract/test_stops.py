@@ -45,3 +45,14 @@ def test_a_note_that_cannot_be_read_is_an_empty_one(body: bytes) -> None:
 def test_a_note_says_who_and_why() -> None:
     note = StopNote(reason="the bill", by="ann@desk")
     assert StopNote.parse(note.body()) == note
+
+
+@pytest.mark.parametrize(
+    ("scope", "said"), [(ALL, "all jobs"), (ACME, "tenant acme"), (FLUX, "kind flux-dev")]
+)
+def test_a_scope_is_said_in_words(scope: StopScope, said: str) -> None:
+    assert str(scope) == said
+
+
+def test_what_stands_is_scopes_alone() -> None:
+    assert Stops.of_keys([ALL.key, "stops/x", "stops/route.flux"]).scopes == {ALL}

@@ -463,3 +463,29 @@ def test_the_simulation_is_no_kinder_than_the_bucket() -> None:
         simulation.submit(id)
     simulation.tick()
     assert simulation.waiting == 2
+
+
+# What waits for something else than a slot
+
+
+def test_a_job_that_is_held_up_waits_for_no_slot() -> None:
+    at = scan(Backlog())
+    at.holds = lambda job: job.name.id in "bd"
+    pages(FIVE, 5, at)
+    assert names(at.waiting) == ["a", "c", "e"]
+    assert names(at.held_up) == ["b", "d"]
+
+
+def test_what_is_held_up_takes_no_place_among_what_stays_known() -> None:
+    at = scan(begun())
+    at.holds = lambda job: job.name.id < "d"
+    pages(FIVE, 2, at)
+    assert not at.held_up
+    assert names(at.waiting) == ["d"]
+
+
+def test_until_it_is_known_what_is_held_up_everything_waits() -> None:
+    at = scan(Backlog())
+    pages(FIVE, 5, at)
+    assert len(at.waiting) == 5
+    assert not at.held_up

@@ -59,6 +59,7 @@ BRIEF = {
     "a sheet with one attempt": Scenario(steps=2, crash=1, max_attempts=1),
     "stopped and lifted": Scenario(stop=1, lift=1, renewals=1, crash=1),
     "stopped with one attempt left": Scenario(ticks=(2, 0), stop=1, renewals=1, max_attempts=1),
+    "a budget without room": Scenario(stop=1, stop_is_budget=True, lift=1, crash=1),
     "a sheet is stopped": Scenario(ticks=(2, 0), steps=2, stop=1, lift=1, renewals=1),
     "called back": Scenario(body=CALLING_BODY, undelivered=1, crash=1),
     "cancelled and called back": Scenario(
@@ -118,6 +119,9 @@ THOROUGH = {
     "stopped": Scenario(ticks=(2, 1), stop=1, lift=1, renewals=1, crash=1, lost=1),
     "stopped and run twice": Scenario(ticks=(2, 0), stop=1, lift=1, renewals=1, rerun=1, crash=1),
     "stopped and cancelled": Scenario(stop=1, lift=1, cancel=True, crash=1, undelivered=1),
+    "a budget without room": Scenario(
+        ticks=(2, 1), stop=1, stop_is_budget=True, lift=1, crash=1, lost=1, give_back=1
+    ),
     # Not together with an input that is run twice: a claim that is applied after its job has ended
     # lets the second run start once more, and only its commit fails.
     "applied late": Scenario(ticks=(2, 1), late_write=1, crash=1, submit=1),
@@ -262,6 +266,12 @@ BROKEN: dict[str, tuple[Any, str, Any, Scenario]] = {
         Scenario(body=CALLING_BODY, undelivered=1),
     ),
     "a take-over passes a stop": (Gate, "why_waits", _passes_a_stop, Scenario(stop=1, crash=1)),
+    "a take-over passes a budget": (
+        Gate,
+        "why_waits",
+        _passes_a_stop,
+        Scenario(stop=1, stop_is_budget=True, crash=1),
+    ),
     "a step is not adopted": (
         procedures.KeepCell,
         "next",

@@ -3,7 +3,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pipeline.contract.lease import Lease, Phase
-from pipeline.queue.retries import as_waiting, is_due, is_retrying
+from pipeline.contract.stops import Stops
+from pipeline.queue.retries import as_waiting, is_due, is_retrying, is_stopped
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RETRY = Lease(
@@ -65,3 +66,9 @@ def test_it_is_due_from_its_time_on() -> None:
     assert not is_due(RETRY, NOON + timedelta(seconds=59))
     assert is_due(RETRY, NOON + timedelta(seconds=60))
     assert is_due(RETRY.model_copy(update={"not_before": None}), NOON)
+
+
+def test_one_is_stopped_by_its_tenant_or_its_kind() -> None:
+    assert is_stopped(RETRY, Stops.of_keys(["stops/tenant.acme"]))
+    assert is_stopped(RETRY, Stops.of_keys(["stops/kind.flux-dev"]))
+    assert not is_stopped(RETRY, Stops.of_keys(["stops/tenant.zoo"]))

@@ -68,6 +68,8 @@ from tests.support.exploration.numbers import (
     etag_of,
 )
 from tests.support.exploration.procedures import (
+    ALL_STOPPED,
+    FULL,
     NOW,
     CommitWork,
     CreateCell,
@@ -121,7 +123,8 @@ class Actors:
     _workers: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._rules = Rules.of(self.scenario.max_attempts)
+        gate = FULL if self.scenario.stop_is_budget else ALL_STOPPED
+        self._rules = Rules.of(self.scenario.max_attempts, gate)
 
     # ── beginnings ────────────────────────────────────────────────────────────────────────────
 
@@ -150,7 +153,7 @@ class Actors:
             max_failures=self.scenario.max_attempts,
         )
         start = Start(execution, payload.lease, payload.etag)
-        step = LookBefore(start) if self.scenario.stop else start
+        step = LookBefore(start) if self.scenario.worker_looks else start
         return self.numbers.local(Local(actor, step))
 
     def begin(self, id: int, stopped: int, lease: int, *entries: int) -> Iterator[Outcome]:
@@ -354,7 +357,7 @@ class Actors:
                 step,
                 self.scenario.renewals,
                 self.scenario.callback_url,
-                looks=bool(self.scenario.stop),
+                looks=self.scenario.worker_looks,
             )
         elif local.actor == CANCELLER:
             step = after_cancelling(step)

@@ -17,14 +17,17 @@ from typing import Any, cast
 
 from pydantic import SecretStr
 
+from config.budgets import BudgetTable
 from config.settings import Settings
 from events.sink import NotDelivered
 from pipeline.contract.lease import Lease, Phase, Progress
 from pipeline.contract.result import Result, Status
-from pipeline.contract.stops import NO_STOPS, ScopeKind, Stops, StopScope
-from pipeline.dispatcher.gate import Gate
+from pipeline.contract.spend import SpendEntry
+from pipeline.contract.stops import ScopeKind, Stops, StopScope
+from pipeline.dispatcher.gate import OPEN, Gate
 from pipeline.dispatcher.preflight import preflight
 from pipeline.notify.delivery import Pending, ResultDelivery, pending
+from pipeline.queue.budgets import Ledger
 from pipeline.queue.cancel_steps import CommitCancel
 from pipeline.queue.claim_steps import Commit
 from pipeline.queue.protocol import (
@@ -52,7 +55,12 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 AWAY = NotDelivered("away")
-ALL_STOPPED = Stops(frozenset({StopScope(ScopeKind.ALL)}))
+ALL_STOPPED = Gate(Stops(frozenset({StopScope(ScopeKind.ALL)})))
+BUDGETS = BudgetTable.model_validate({"budgets": {"total": {"usd": 1.0}}})
+FULL = Gate(ledger=Ledger(BUDGETS, NOW.date(), "explorer"))
+"""What a tick sees when nothing is left of the one budget."""
+assert FULL.ledger is not None
+FULL.ledger.add_ended([SpendEntry(NOW.date(), "another", 10_000)])
 
 
 class _StandingClock:
@@ -66,9 +74,11 @@ class Rules:
 
     runtime: RuntimeConfig
     delivery: ResultDelivery
+    gate: Gate
+    """Where the job is stopped."""
 
     @classmethod
-    def of(cls, max_attempts: int) -> "Rules":
+    def of(cls, max_attempts: int, gate: Gate = OPEN) -> "Rules":
         settings = Settings(
             max_attempts=max_attempts,
             callback_hosts=HOST,
@@ -76,10 +86,10 @@ class Rules:
         )
         clock, nobody = cast(Any, _StandingClock()), cast(Any, None)
         delivery = ResultDelivery(clock, nobody, settings, jitter=lambda: 0.5)
-        return cls(load_runtime(settings, "explorer"), delivery)
+        return cls(load_runtime(settings, "explorer"), delivery, gate)
 
     def preflight(self, ask: Preflight, *, stopped: bool) -> Any:
-        gate = Gate(ALL_STOPPED if stopped else NO_STOPS)
+        gate = self.gate if stopped else OPEN
         return preflight(ask, self.runtime, NOW, why_waits=gate.why_waits)
 
 

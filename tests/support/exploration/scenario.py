@@ -72,6 +72,8 @@ class Scenario:
     """A sheet's execution makes room for others between two of its steps."""
     stop: int = 0
     """An operator stops the job."""
+    stop_is_budget: bool = False
+    """Whether it is a budget without room instead: it ends no execution, and no worker asks."""
     lift: int = 0
     """The operator lifts that."""
     steps: int = 0
@@ -93,6 +95,10 @@ class Scenario:
     spawns: int = 2
     """At most; a dispatcher that would spawn one more dies."""
     max_attempts: int = 3
+
+    @property
+    def worker_looks(self) -> bool:
+        return bool(self.stop) and not self.stop_is_budget
 
     @property
     def callback_url(self) -> str | None:
