@@ -11,7 +11,7 @@
     exports/<id>/<sha256>.zip                         what a LoRA can be trained on, made of it
     thumbs/<sha256>.webp                              a small copy of the picture of that sha256
     alarms/<day>/<budget>[.<tenant>].<percent>.json   that a budget has been used up so far
-    spend/<day>/<tenant>/<what an ended job cost>     one object a job (spend.py)
+    spend/<day>/<tenant>/<what an ended job cost>     one object a job (spend_entry.py)
     stops/<scope>                                     what an operator has stopped (stops.py)
     outbox/<name>.json                                an event of rejected/<name>.json still owed
 

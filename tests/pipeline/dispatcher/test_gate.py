@@ -6,7 +6,7 @@ from config.budgets import BudgetTable
 from config.errors import BudgetSpent
 from pipeline.contract.keys import parse_inbox_key
 from pipeline.contract.lease import Lease
-from pipeline.contract.spend import SpendEntry
+from pipeline.contract.spend_entry import SpendEntry
 from pipeline.contract.stops import Stops
 from pipeline.dispatcher.gate import Gate
 from pipeline.queue.admission import Waiting

@@ -11,6 +11,7 @@ from config.errors import (
     LoraNotFound,
     LoraUnreadable,
     RylaError,
+    Stopped,
     StoreDenied,
     StoreError,
     StoreUnavailable,
@@ -438,3 +439,14 @@ def test_what_only_a_newer_version_may_know_is_left_to_it(manifest: bytes, unkno
 def test_without_a_newer_version_it_is_refused() -> None:
     ask = Preflight(a_lease(), "etag", body(tenant="acme", model="hologram"))
     assert isinstance(preflight(ask, RUNTIME, NOW, newer_is_deployed=lambda: False), Result)
+
+
+def test_a_job_that_has_to_wait_is_handed_back_with_what_its_body_said() -> None:
+    why = Stopped("an operator has stopped all jobs")
+    ask = Preflight(a_lease(tenant=None, model=None), "etag", GOOD)
+    decision = preflight(ask, RUNTIME, NOW, why_waits=lambda lease: why)
+    assert isinstance(decision, Lease)
+    assert (decision.phase, decision.not_before) == (Phase.RETRY, NOW)
+    assert (decision.tenant, decision.model) == ("acme", "flux-dev")
+    assert decision.error is not None
+    assert decision.error.code == "stopped"

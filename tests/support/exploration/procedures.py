@@ -22,7 +22,7 @@ from config.settings import Settings
 from events.sink import NotDelivered
 from pipeline.contract.lease import Lease, Phase, Progress
 from pipeline.contract.result import Result, Status
-from pipeline.contract.spend import SpendEntry
+from pipeline.contract.spend_entry import SpendEntry
 from pipeline.contract.stops import ScopeKind, Stops, StopScope
 from pipeline.dispatcher.gate import OPEN, Gate
 from pipeline.dispatcher.preflight import preflight
