@@ -12,9 +12,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from config.errors import InvalidInput
+from config.settings import Settings
 from pipeline.acceptance.http import Web
 from pipeline.acceptance.jobs import Forecast
-from pipeline.acceptance.plan import RUN, Plan, read_plan
+from pipeline.acceptance.plan import RUN, Plan, PlanFile, read_plan
 from pipeline.acceptance.run import Driver, Run, RunObserver, RunOptions
 from pipeline.acceptance.run import Progress as Jobs
 from pipeline.acceptance.summary import Acceptance, account, write_page
@@ -138,20 +139,31 @@ def _accept(
     options = replace(_options(file.plan, run, gpus, max_cost_usd, out), beside=compare_precision)
     settings = bucket_settings(state_dir)
     with JobsShown(quiet=json) as shown, Web.at(url, key) if url else nullcontext() as web:
-        going = Run(
-            file,
-            options,
-            load_runtime(settings, settings.engine),
-            Driver(open_store(settings), file.plan.at_once, options.bound_usd, patience),
-            web,
-            RunObserver(shown.progress, shown.said),
-        )
+        going = _run(file, options, settings, web, shown, patience)
         if not _looked_ahead(going, dry_run=dry_run, json=json):
             return
         acceptance = _went(going, shown)
     _answer(acceptance, options.out, json=json)
     if not acceptance.ok or acceptance.findings.stopped:
         raise typer.Exit(1)
+
+
+def _run(
+    file: PlanFile,
+    options: RunOptions,
+    settings: Settings,
+    web: Web | None,
+    shown: JobsShown,
+    patience_s: float,
+) -> Run:
+    return Run(
+        file,
+        options,
+        load_runtime(settings, settings.engine),
+        Driver(open_store(settings), file.plan.at_once, options.bound_usd, patience_s),
+        web,
+        RunObserver(shown.progress, shown.said),
+    )
 
 
 def _options(

@@ -27,7 +27,7 @@ from pipeline.forecast.expected_job import ExpectedJob, sent_job
 from pipeline.forecast.forecast import Forecast, forecast
 from pipeline.forecast.history import LOCAL, NO_HISTORY, History, history_of
 from pipeline.forecast.waiting_jobs import waiting_jobs
-from pipeline.forecast.what_if import check_platform, what_if
+from pipeline.forecast.what_if import WhatIf, check_platform, what_if
 from pipeline.inputs.remote import ImageFetcher
 from pipeline.jobs.manifest_files import read_sources
 from pipeline.jobs.submit import Options
@@ -66,69 +66,78 @@ class _Load:
 
 
 def register(app: typer.Typer) -> None:
-    @app.command("plan", help=HELP)
-    @output.command
-    def command(
-        files: Annotated[
-            list[Path] | None,
-            typer.Argument(metavar="[FILE…]", help="Files or folders.", exists=True),
-        ] = None,
-        bucket: Annotated[
-            bool, typer.Option("--bucket", help="What waits in the bucket, too.")
-        ] = False,
-        platform: Annotated[
-            str | None,
-            typer.Option("--platform", help="Where they run: local, modal, runpod (RYLA_ENGINE)."),
-        ] = None,
-        over: Annotated[
-            float,
-            typer.Option(
-                "--over",
-                metavar="SECONDS",
-                min=0,
-                help="FILES come evenly in this time, not all at once.",
-            ),
-        ] = 0.0,
-        changes: Annotated[
-            list[str] | None,
-            typer.Option(
-                "--what-if",
-                metavar="CHANGES",
-                help="Beside it, as it would be with gpus=H100,idle_s=30,max_containers=4,"
-                "max_in_flight=8 or platform=runpod; of one route: Flux.idle_s=30. May be"
-                " repeated.",
-            ),
-        ] = None,
-        since: Annotated[
-            str, typer.Option("--since", metavar="TIME", help="Results since then count.")
-        ] = "7d",
-        history: Annotated[
-            bool, typer.Option("--history/--no-history", help="Whether results are read.")
-        ] = True,
-        state_dir: StateDir = None,
-        json: Json = False,
-    ) -> None:
-        if not files and not bucket:
-            raise typer.BadParameter("name manifests, or --bucket")
-        others = [what_if(text) for text in changes or ()]
-        settings = _settings(state_dir, needed=bucket)
-        usual = load_runtime(settings, check_platform(platform or settings.engine, "--platform"))
-        store = open_store(settings) if bucket or (history and _has_bucket(state_dir)) else None
-        now = datetime.now(UTC) if store is None else store.now()
-        load = _load(store if bucket else None, files or (), usual, now, over, json)
-        past = NO_HISTORY
-        if history and store is not None:
-            results = ResultsReader(store, since_when(since, now))
-            past = history_of(results, standin=usual.platform == LOCAL)
-        found = [forecast(USUAL, load.jobs, usual, usual, past, now)]
-        for each in others:
-            other = usual if each.platform is None else load_runtime(settings, each.platform)
-            runtime = each.apply(other)
-            found.append(forecast(each.text, load.jobs, runtime, usual, past, now))
-        if json:
-            output.print_json(_document(found, load, past))
-        else:
-            _print(found, load, past)
+    app.command("plan", help=HELP)(_plan)
+
+
+@output.command
+def _plan(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[FILE…]", help="Files or folders.", exists=True),
+    ] = None,
+    bucket: Annotated[
+        bool, typer.Option("--bucket", help="What waits in the bucket, too.")
+    ] = False,
+    platform: Annotated[
+        str | None,
+        typer.Option("--platform", help="Where they run: local, modal, runpod (RYLA_ENGINE)."),
+    ] = None,
+    over: Annotated[
+        float,
+        typer.Option(
+            "--over",
+            metavar="SECONDS",
+            min=0,
+            help="FILES come evenly in this time, not all at once.",
+        ),
+    ] = 0.0,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--what-if",
+            metavar="CHANGES",
+            help="Beside it, as it would be with gpus=H100,idle_s=30,max_containers=4,"
+            "max_in_flight=8 or platform=runpod; of one route: Flux.idle_s=30. May be"
+            " repeated.",
+        ),
+    ] = None,
+    since: Annotated[
+        str, typer.Option("--since", metavar="TIME", help="Results since then count.")
+    ] = "7d",
+    history: Annotated[
+        bool, typer.Option("--history/--no-history", help="Whether results are read.")
+    ] = True,
+    state_dir: StateDir = None,
+    json: Json = False,
+) -> None:
+    if not files and not bucket:
+        raise typer.BadParameter("name manifests, or --bucket")
+    others = [what_if(text) for text in changes or ()]
+    settings = _settings(state_dir, needed=bucket)
+    usual = load_runtime(settings, check_platform(platform or settings.engine, "--platform"))
+    store = open_store(settings) if bucket or (history and _has_bucket(state_dir)) else None
+    now = datetime.now(UTC) if store is None else store.now()
+    load = _load(store if bucket else None, files or (), usual, now, over, json)
+    past = NO_HISTORY
+    if history and store is not None:
+        results = ResultsReader(store, since_when(since, now))
+        past = history_of(results, standin=usual.platform == LOCAL)
+    found = _forecasts(load, usual, others, past, now)
+    if json:
+        output.print_json(_document(found, load, past))
+    else:
+        _print(found, load, past)
+
+
+def _forecasts(
+    load: _Load, usual: RuntimeConfig, others: Sequence[WhatIf], past: History, now: datetime
+) -> list[Forecast]:
+    """As it is, and then as it would be with each of the changes."""
+    found = [forecast(USUAL, load.jobs, usual, usual, past, now)]
+    for each in others:
+        other = usual if each.platform is None else load_runtime(usual.settings, each.platform)
+        found.append(forecast(each.text, load.jobs, each.apply(other), usual, past, now))
+    return found
 
 
 def _has_bucket(state_dir: Path | None) -> bool:

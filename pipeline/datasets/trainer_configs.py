@@ -131,7 +131,6 @@ batch_size = 1
 def ai_toolkit_yaml(training: Training) -> str:
     """A whole job. Left for whoever trains: rank, rate and steps."""
     target = TARGETS[training.base]
-    lead = training.subject.lead
     return f"""\
 # For ai-toolkit, run in this folder: README.txt has the command.
 job: extension
@@ -174,6 +173,16 @@ config:
         quantize: {_yaml(target.quantize)}
         quantize_te: {_yaml(target.quantize)}
 {target.more}\
+{_samples(target, training.subject.lead)}\
+meta:
+  name: "[name]"
+  version: "1.0"
+"""
+
+
+def _samples(target: Target, lead: str) -> str:
+    """Pictures that ai-toolkit makes on its way, to see how far it is."""
+    return f"""\
       sample:
         sampler: {target.scheduler}
         sample_every: 250
@@ -187,9 +196,6 @@ config:
         walk_seed: true
         guidance_scale: {target.guidance:g}
         sample_steps: {target.sample_steps}
-meta:
-  name: "[name]"
-  version: "1.0"
 """
 
 

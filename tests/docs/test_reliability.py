@@ -6,7 +6,7 @@ from functools import cache
 
 import pytest
 
-from pipeline.jobs.audit.rules import FaultKind
+from pipeline.jobs.audit.faults import FaultKind
 from tests.support.doc_blocks import ROOT
 
 PAGE = (ROOT / "docs/reliability.md").read_text("utf-8")

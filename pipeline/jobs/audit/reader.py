@@ -31,25 +31,27 @@ from pipeline.contract.keys import (
 )
 from pipeline.contract.lease import Lease
 from pipeline.contract.result import Output, Result, ResultFile, Status
+from pipeline.jobs.audit.faults import (
+    entry_left,
+    entry_stuck,
+    event_of_nothing,
+    left_of_forgotten,
+    no_lease,
+    shared_uuid,
+)
 from pipeline.jobs.audit.rules import (
     GRACE_S,
     Ended,
     HeldLease,
     JobFolder,
-    Tally,
     Verdict,
-    entry_left,
-    entry_stuck,
-    event_of_nothing,
     judge_ended,
     judge_held,
     judge_missing,
     judge_waste,
-    left_of_forgotten,
     named_files,
-    no_lease,
-    shared_uuid,
 )
+from pipeline.jobs.audit.tally import Tally
 from pipeline.jobs.status import inbox_id
 from pipeline.queue.expiry import Lifetimes, ListedLease
 from pipeline.store.base import Entry

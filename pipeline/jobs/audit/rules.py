@@ -1,15 +1,10 @@
 """What is a fault, given what was listed and read. Pure."""
 
 import hashlib
-import json
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from enum import StrEnum
 
-from events.catalogue import STEMS, Event, Scope
-from events.moments import TABLE
 from events.stored_event import StoredEvent
 from pipeline.contract import tombstone
 from pipeline.contract.keys import (
@@ -24,66 +19,17 @@ from pipeline.contract.keys import (
 )
 from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.result import Erasure, Output, Result, ResultFile
+from pipeline.jobs.audit.event_faults import event_faults
+from pipeline.jobs.audit.faults import Fault, FaultKind, left_of_forgotten, no_lease
 from pipeline.jobs.status import leased
 from pipeline.notify.delivery import pending
 from pipeline.queue.expiry import LeaseState, Lifetimes, ListedLease, lease_state
-from pipeline.store.base import Entry
 
 GRACE_S = 60.0
 """Beyond its life, until a lease is one that nobody takes over: a dispatcher that idles looks only
 every quarter of a minute. A manifest this young may be one that is being submitted."""
 VACANT = "vacant"
 """A lease whose claim found nothing to claim: it stays until its id is used."""
-
-
-class FaultKind(StrEnum):
-    LOST = "lost"
-    """A manifest, and nobody who would run it."""
-    LEASE_LAPSED = "lease_lapsed"
-    """Past its life, and nobody takes it over."""
-    LEASE_UNREADABLE = "lease_unreadable"
-    """Bytes that are no lease, or are another job's."""
-    LEASE_OF_NOTHING = "lease_of_nothing"
-    """Past its life, of a job that has neither manifest nor entry."""
-    LEASE_LEFT = "lease_left"
-    """Of a job that has ended and owes nothing."""
-    ENTRY_LEFT = "entry_left"
-    """Of a job that has ended, and no dispatcher removes it."""
-    ENTRY_STUCK = "entry_stuck"
-    """Its name is no job's, and no dispatcher files it."""
-    RESULT_UNREADABLE = "result_unreadable"
-    """Or another job's."""
-    MANIFEST_MISSING = "manifest_missing"
-    """Of a job that has a result."""
-    MANIFEST_DIFFERS = "manifest_differs"
-    """From the one that its result was made of."""
-    PLAN_MISSING = "plan_missing"
-    """Of a character sheet that has records of its steps."""
-    OUTPUT_MISSING = "output_missing"
-    """That a result names."""
-    OUTPUT_SIZE = "output_size"
-    """Other than the result says."""
-    OUTPUT_CONTENT = "output_content"
-    """Of another sha256 than the result says; only where contents are read."""
-    ERASURE_UNFINISHED = "erasure_unfinished"
-    """A job that is to be forgotten, and whoever began it went no further."""
-    ERASURE_LEFT = "erasure_left"
-    """Of a job that is forgotten: something was written late."""
-    EVENT_DIFFERS = "event_differs"
-    """One uuid, two events: one of them is lost to analytics."""
-    EVENT_TWICE = "event_twice"
-    """One thing that happened under two uuids: counted twice."""
-    EVENT_OF_NOTHING = "event_of_nothing"
-    """Under outbox/, of an entry that does not stand under rejected/."""
-
-
-@dataclass(frozen=True)
-class Fault:
-    kind: FaultKind
-    key: str
-    """Of the object at fault."""
-    found: str
-    """In words."""
 
 
 @dataclass(frozen=True)
@@ -304,109 +250,5 @@ def _lapsed(held: HeldLease, lease: Lease, lifetimes: Lifetimes) -> bool:
     return lease_state(held.listed, held.date, None, patient) is LeaseState.DUE
 
 
-def event_faults(events: Iterable[StoredEvent], key: str) -> Iterator[Fault]:
-    """Of one job's events: `key` is where they stand."""
-    by_uuid: dict[str, StoredEvent] = {}
-    by_meaning: dict[str, str] = {}
-    for event in events:
-        first = by_uuid.setdefault(event.uuid, event)
-        if first.wire() != event.wire():
-            found = f"{event.uuid} stands for {first.event} and for {event.event}, and they differ"
-            yield Fault(FaultKind.EVENT_DIFFERS, key, found)
-            continue
-        meaning = _meaning(event)
-        uuid = event.uuid if meaning is None else by_meaning.setdefault(meaning, event.uuid)
-        if uuid != event.uuid:
-            found = f"{event.event} has the uuids {uuid} and {event.uuid}"
-            yield Fault(FaultKind.EVENT_TWICE, key, found)
-
-
-def left_of_forgotten(id: str, key: str) -> Fault:
-    found = f"its job is forgotten: `ryla forget --job {id}` deletes it"
-    return Fault(FaultKind.ERASURE_LEFT, key, found)
-
-
-def shared_uuid(uuid: str, id: str) -> Fault:
-    found = f"{uuid} stands for an event of another job too"
-    return Fault(FaultKind.EVENT_DIFFERS, result_key(id), found)
-
-
-def entry_left(entry: Entry) -> Fault:
-    return Fault(FaultKind.ENTRY_LEFT, entry.key, "its job has ended, and nobody removes it")
-
-
-def entry_stuck(entry: Entry) -> Fault:
-    found = "its name is no job's, and nobody files it under rejected/"
-    return Fault(FaultKind.ENTRY_STUCK, entry.key, found)
-
-
-def event_of_nothing(key: str, rejected: str) -> Fault:
-    found = f"it tells of {rejected}, and nothing stands there"
-    return Fault(FaultKind.EVENT_OF_NOTHING, key, found)
-
-
-def no_lease(key: str) -> Fault:
-    return Fault(FaultKind.LEASE_UNREADABLE, key, "what stands there is no lease of this job")
-
-
-def _meaning(event: StoredEvent) -> str | None:
-    """What happened, in the terms of its job. None for an event that this version does not know."""
-    known = _KNOWN.get(event.event)
-    if known is None:
-        return None
-    when = event.properties.get("attempt") if known.scope is Scope.ATTEMPT else "final"
-    ordinal = [event.properties.get(name) for name in known.told_apart_by]
-    return json.dumps([event.event, when, ordinal])
-
-
 def _uuids(events: Iterable[StoredEvent]) -> tuple[str, ...]:
     return tuple({event.uuid: None for event in events})
-
-
-def _known() -> Iterator[tuple[str, type[Event]]]:
-    for event in TABLE.values():
-        for kind in STEMS:
-            yield event.name_for(kind), event
-
-
-_KNOWN: Mapping[str, type[Event]] = dict(_known())
-"""By the name of the event."""
-
-
-@dataclass
-class Tally:
-    """The sum of all verdicts."""
-
-    named_most: int = 1000
-    """Faults that are named; beyond, they are only counted."""
-    results: Counter[str] = field(default_factory=Counter)
-    """By status."""
-    held: Counter[str] = field(default_factory=Counter)
-    """Leases, by their state."""
-    outputs: int = 0
-    """Files that results name."""
-    output_bytes: int = 0
-    events: int = 0
-    waste: int = 0
-    """Objects that no result names."""
-    waste_bytes: int = 0
-    faults: Counter[FaultKind] = field(default_factory=Counter)
-    named: list[Fault] = field(default_factory=list)
-
-    def add(self, verdict: Verdict) -> None:
-        if verdict.status is not None:
-            self.results[verdict.status] += 1
-        if verdict.state is not None:
-            self.held[verdict.state] += 1
-        self.outputs += verdict.outputs
-        self.output_bytes += verdict.output_bytes
-        self.events += len(verdict.uuids)
-        self.waste += verdict.waste
-        self.waste_bytes += verdict.waste_bytes
-        for fault in verdict.faults:
-            self.blame(fault)
-
-    def blame(self, fault: Fault) -> None:
-        self.faults[fault.kind] += 1
-        if len(self.named) < self.named_most:
-            self.named.append(fault)

@@ -14,7 +14,7 @@ from pipeline.contract.tombstone import MANIFEST, begun_tombstone
 from pipeline.erasure.eraser import Progress
 from pipeline.erasure.inventory import Group
 from pipeline.erasure.scope import Wish
-from pipeline.jobs.audit.rules import FaultKind
+from pipeline.jobs.audit.faults import FaultKind
 from pipeline.sheets.ended_sheet import require_ended_sheet
 from tests.pipeline.conftest import MakePipeline
 from tests.support.audits import audited, begin_to_forget, found, put_lease

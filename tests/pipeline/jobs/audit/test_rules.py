@@ -8,14 +8,13 @@ from events.stored_event import StoredEvent
 from pipeline.contract.keys import manifest_key, result_key
 from pipeline.contract.lease import VACANT_S, Lease, Phase
 from pipeline.contract.result import Output, Result
+from pipeline.jobs.audit.faults import FaultKind
 from pipeline.jobs.audit.rules import (
     GRACE_S,
     Ended,
-    FaultKind,
     HeldLease,
     JobFolder,
     Verdict,
-    event_faults,
     judge_ended,
     judge_held,
     judge_missing,
@@ -30,63 +29,6 @@ def kinds(verdict: Verdict) -> list[FaultKind]:
     return [fault.kind for fault in verdict.faults]
 
 
-def event(name: str, uuid: str, **properties: Any) -> StoredEvent:
-    return StoredEvent(
-        event=name, uuid=uuid, distinct_id="acme", timestamp="t", properties=properties
-    )
-
-
-def told(*events: StoredEvent) -> list[FaultKind]:
-    return [fault.kind for fault in event_faults(events, "key")]
-
-
-# ── events ────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_an_event_may_be_told_again_under_its_uuid() -> None:
-    once = event("modal_lora_loaded", "u1", attempt=1, lora_file="a")
-
-    assert told(once, once) == []
-    assert told(once, once.model_copy(update={"timestamp": "later"})) == [FaultKind.EVENT_DIFFERS]
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "same"),
-    [
-        ({"attempt": 1, "lora_file": "a"}, {"attempt": 1, "lora_file": "a", "cached": True}, True),
-        ({"attempt": 1, "lora_file": "a"}, {"attempt": 2, "lora_file": "a"}, False),
-        ({"attempt": 1, "lora_file": "a"}, {"attempt": 1, "lora_file": "b"}, False),
-    ],
-)
-def test_what_happens_in_an_execution_is_told_once_for_each_attempt_and_ordinal(
-    first: dict[str, Any], second: dict[str, Any], same: bool
-) -> None:
-    name = "modal_lora_loaded"
-    found = told(event(name, "u1", **first), event(name, "u2", **second))
-
-    assert found == [FaultKind.EVENT_TWICE] * same
-
-
-@pytest.mark.parametrize("moment", ["requested", "completed", "failed", "cancelled"])
-def test_a_job_is_asked_for_and_ends_once_whatever_the_attempt(moment: str) -> None:
-    name = f"modal_flux_dev_generation_{moment}"
-
-    assert told(event(name, "u1", attempt=1), event(name, "u2", attempt=2)) == [
-        FaultKind.EVENT_TWICE
-    ]
-
-
-def test_of_an_event_of_a_later_version_only_the_uuid_is_judged() -> None:
-    assert told(event("modal_new", "u1"), event("modal_new", "u2")) == []
-    assert told(event("modal_new", "u1"), event("modal_new", "u1", n=1)) == [
-        FaultKind.EVENT_DIFFERS
-    ]
-
-
-def test_properties_of_any_kind_are_no_error() -> None:
-    assert told(event("modal_lora_loaded", "u1", attempt=[1], lora_file={"a": None})) == []
-
-
 # ── leases ────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -95,7 +37,10 @@ def a_held(lease: Lease | None, age_s: float) -> HeldLease:
 
 
 def test_the_events_of_a_held_job_are_judged_and_counted() -> None:
-    first, second = event("modal_new", "u1"), event("modal_new", "u1", n=1)
+    first = StoredEvent(
+        event="modal_new", uuid="u1", distinct_id="acme", timestamp="t", properties={}
+    )
+    second = first.model_copy(update={"properties": {"n": 1}})
     verdict = judge_held(a_held(a_lease(events=(first, second)), 0), LIFETIMES, job=True)
 
     assert kinds(verdict) == [FaultKind.EVENT_DIFFERS]
