@@ -18,9 +18,17 @@ def stop_document(stop: StandingStop) -> dict[str, object]:
 
 
 def print_stops(standing: Iterable[StandingStop]) -> None:
-    rows = [(stop.scope, stop.note.at, stop.note.by, stop.note.reason) for stop in standing]
+    rows = [
+        (
+            stop.scope,
+            None if stop.note.at is None else f"{stop.note.at:%Y-%m-%d %H:%M}",
+            stop.note.by,
+            stop.note.reason,
+        )
+        for stop in standing
+    ]
     if rows:
-        columns = ("stopped", "=since", "by", "=reason")
+        columns = ("stopped", "=since, UTC", "by", "=reason")
         output.out().print(output.table(f"Stopped: {len(rows)}", columns, rows))
     else:
         output.out().print("Nothing is stopped")
