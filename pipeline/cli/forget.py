@@ -130,7 +130,7 @@ def _wish(
             )
         return Wish(ended_before=since(f"{settings.retention_days}d", store.now()))
     if older_than is not None:
-        return Wish(ended_before=since(older_than, store.now()))
+        return Wish(ended_before=since(older_than, store.now(), "--older-than"))
     return Wish(tenant, subject, None if job is None else check_id(job))
 
 

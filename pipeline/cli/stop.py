@@ -53,7 +53,7 @@ def register(app: typer.Typer) -> None:
         state_dir: StateDir = None,
         json: Json = False,
     ) -> None:
-        scope = _scope(everything, tenant, kind)
+        scope = _scope(everything, tenant, kind, lift=lift)
         if scope is None and (lift or reason is not None):
             raise typer.BadParameter("say what: --all, --tenant TENANT or --kind KIND")
         store = open_store(bucket_settings(state_dir))
@@ -68,7 +68,9 @@ def register(app: typer.Typer) -> None:
             print_stops(standing)
 
 
-def _scope(everything: bool, tenant: str | None, kind: str | None) -> StopScope | None:
+def _scope(
+    everything: bool, tenant: str | None, kind: str | None, *, lift: bool
+) -> StopScope | None:
     if everything + (tenant is not None) + (kind is not None) > 1:
         raise typer.BadParameter("one of --all, --tenant and --kind at a time")
     if tenant is not None:
@@ -76,7 +78,7 @@ def _scope(everything: bool, tenant: str | None, kind: str | None) -> StopScope 
             raise typer.BadParameter(f"a tenant matches {NAME_PATTERN}", param_hint="--tenant")
         return StopScope(ScopeKind.TENANT, tenant)
     if kind is not None:
-        if kind not in KINDS:
+        if kind not in KINDS and not (lift and is_name(kind)):  # one of an earlier version
             raise typer.BadParameter(f"a kind is one of {', '.join(KINDS)}", param_hint="--kind")
         return StopScope(ScopeKind.KIND, kind)
     return StopScope(ScopeKind.ALL) if everything else None

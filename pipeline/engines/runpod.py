@@ -148,7 +148,7 @@ HINTS = {
 def _json(reply: httpx.Response) -> Mapping[str, Any]:
     try:
         found = reply.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise EngineUnavailable(f"RunPod answers no JSON object: {reply.text[:200]}")

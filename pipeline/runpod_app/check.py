@@ -36,6 +36,8 @@ def _endpoint(account: Account, name: str, endpoint: str) -> Row:
         workers = account.health(endpoint).get("workers", {})
     except EngineUnavailable as error:
         return Row(f"endpoint {name}", Health.FAILED, error.message, error.hint)
+    if not isinstance(workers, Mapping):
+        return Row(f"endpoint {name}", Health.FAILED, f"{endpoint}: it tells of no workers")
     said = ", ".join(f"{count} {state}" for state, count in workers.items() if count)
     return Row(f"endpoint {name}", Health.OK, f"{endpoint}: workers {said or 'none'}")
 

@@ -50,6 +50,8 @@ class RunpodPlane:
         """Worker, and the jobs that it names."""
         self.refuses: int | None = None
         """A status with which each `run` is answered."""
+        self.garbled: bytes | None = None
+        """What stands in place of an answer to `run`."""
         self.silent = False
         """Takes a `run`, and does not answer it."""
         self.mute = False
@@ -189,6 +191,12 @@ def _handler(plane: RunpodPlane) -> type[BaseHTTPRequestHandler]:
                 self._say(plane.refuses, {"error": "not now"})
                 return
             answer = plane.run(endpoint, body)
+            if plane.garbled is not None:
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(plane.garbled)))
+                self.end_headers()
+                self.wfile.write(plane.garbled)
+                return
             if plane.silent:
                 time.sleep(POLL_S)
             self._say(200, answer)

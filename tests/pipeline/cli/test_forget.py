@@ -115,6 +115,11 @@ def test_without_a_setting_nothing_expires(ryla: Ryla) -> None:
     assert ryla("forget", "--expired", "--yes", RYLA_RETENTION_DAYS="30").code == 0
 
 
+def test_an_age_that_is_none_is_named_by_its_option(ryla: Ryla) -> None:
+    error = ryla("forget", "--older-than", "90x", "--yes", "--json").error
+    assert (error["field"], error["value"]) == ("--older-than", "90x")
+
+
 def test_a_job_that_is_not_there_is_an_error(ryla: Ryla) -> None:
     assert ryla("forget", "--job", "none", "--yes", "--json").error["code"] == "unknown_job"
 

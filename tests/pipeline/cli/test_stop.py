@@ -49,3 +49,10 @@ def test_the_status_shows_what_is_stopped(
     store.raw.put("stops/all", b"by hand", Always())
     assert "Stopped: 1" in ryla("status").out
     assert ryla("status", "--json").document["stops"][0]["of"] == "all"
+
+
+def test_a_stop_of_a_kind_that_there_is_no_more_can_be_lifted(ryla: Ryla, store: SafeStore) -> None:
+    store.raw.put("stops/kind.flux-old", b"", Always())
+    assert ryla("stop", "--lift", "--kind", "flux-old").code == 0
+    assert not store.list("stops/").entries
+    assert ryla("stop", "--lift", "--kind", "Flux Old").code == 2

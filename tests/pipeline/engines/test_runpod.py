@@ -24,7 +24,7 @@ def server() -> Iterator[RunpodPlane]:
 
 @pytest.fixture
 def plane(server: RunpodPlane) -> RunpodPlane:
-    server.refuses, server.silent = None, False
+    server.refuses, server.silent, server.garbled = None, False, None
     server.sent.clear()
     return server
 
@@ -149,6 +149,16 @@ def test_many_threads_may_submit_at_once(engine: Engines, plane: RunpodPlane) ->
 def test_health_tells_of_workers(plane: RunpodPlane) -> None:
     with closing(EndpointApi(settings(plane))) as api:
         assert api.health("abc123")["workers"] == {"idle": 1, "running": 0}
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"<html>", b"[" * 100_000, b"\xff"])
+def test_an_answer_that_is_none_is_an_engine_that_is_away(
+    engine: Engines, plane: RunpodPlane, body: bytes
+) -> None:
+    plane.garbled = body
+    with pytest.raises(EngineUnavailable, match="no JSON object"):
+        engine(plane).submit("Flux", payload("job-1"))
+    assert len(plane.sent) == 1
 
 
 @pytest.mark.parametrize("missing", ["runpod_api_key", "runpod_endpoints"])

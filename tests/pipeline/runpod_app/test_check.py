@@ -13,6 +13,8 @@ class Account:
     def health(self, endpoint: str) -> Mapping[str, Any]:
         if endpoint == "gone":
             raise EngineUnavailable("RunPod answers 404", hint="look")
+        if endpoint == "odd":
+            return {"workers": ["?"]}
         return {"workers": {"idle": 2, "running": 0}}
 
 
@@ -27,6 +29,10 @@ def test_each_route_wants_an_endpoint_that_answers() -> None:
     assert found["Flux"][:2] == (Health.OK, "abc123: workers 2 idle")
     assert found["InstantId"] == (Health.FAILED, "RunPod answers 404", "look")
     assert found["ZImage"][:2] == (Health.WARNING, "none")
+
+
+def test_an_endpoint_whose_answer_says_no_workers_is_not_well() -> None:
+    assert rows("Flux=odd")["Flux"][0] is Health.FAILED
 
 
 def test_an_endpoint_of_no_route_is_a_mistake() -> None:
