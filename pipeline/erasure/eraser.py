@@ -230,8 +230,9 @@ class Eraser:
         lease = None if stored is None else Lease.parse(stored.body)
         self.store.delete(lease_key(tombstone.id))
         if stored is None or (lease is not None and lease.committed):
-            return tombstone.erasure.quiet_at
-        return max(tombstone.erasure.quiet_at, self._quiet_at(self.store.now()))
+            # No tombstone of ours waits for longer from now on; a stranger's might, and for ever.
+            return min(tombstone.erasure.quiet_at, self._quiet_at(self.store.now()))
+        return self._quiet_at(self.store.now())
 
     def _wait(self, until: datetime) -> None:
         while True:

@@ -439,3 +439,18 @@ def test_with_a_tombstone_that_says_falsely_that_it_has_ended_its_pictures_go_to
     eraser(pipeline).erase(SHEET)
     assert keys_but_spend(pipeline) == sorted([*tombstones("sheet"), "inputs/ann.png"])
     assert found(audited(pipeline, content=True)) == []
+
+
+@pytest.mark.parametrize("ended_at", [None, NOON.isoformat()])
+def test_a_tombstone_that_would_have_it_wait_for_ever_has_it_wait_for_two_lives(
+    sheets: Sheets, ended_at: str | None
+) -> None:
+    pipeline = sheets.pipeline
+    put_face(pipeline)
+    sheets.finish(manifest())
+    never = "9999-12-31T00:00:00Z"
+    put(pipeline, result_key("sheet"), forged(quiet_at=never, ended_at=ended_at))
+    began = pipeline.store.now()
+    eraser(pipeline).erase(SHEET)
+    assert pipeline.store.now() - began < timedelta(minutes=5)
+    assert is_forgotten(pipeline, "sheet")
