@@ -61,8 +61,8 @@ def reserved(held: ListedLease, last: Lease | None, now: datetime) -> Reserved |
     usd = lease.spent.usd
     waits = lease.phase is Phase.RETRY and held.lease is not None
     if not waits:
-        usd += max(lease.estimate_usd or 0.0, running_usd(lease, now))
-    return Reserved(Payer(lease.tenant, lease.platform, lease.batch), usd)
+        usd += max(_estimate(lease), running_usd(lease, now))
+    return Reserved(_payer(lease), usd)
 
 
 def running_usd(lease: Lease, now: datetime) -> float:
@@ -71,6 +71,15 @@ def running_usd(lease: Lease, now: datetime) -> float:
         return 0.0
     seconds = lease.cold_s + max(0.0, (now - lease.started_at).total_seconds())
     return seconds * lease.rate_usd_per_s
+
+
+def _estimate(lease: Lease) -> float:
+    """What it may cost yet; nothing where no estimate can be made."""
+    return 0.0 if lease.estimate_usd is None else lease.estimate_usd
+
+
+def _payer(lease: Lease) -> Payer:
+    return Payer(lease.tenant, lease.platform, lease.batch)
 
 
 @dataclass
@@ -106,8 +115,7 @@ class Ledger:
             self._reserve(id, each)
         for lease in waiting:
             if lease.error is not None and lease.error.code == BudgetSpent.code:
-                payer = Payer(lease.tenant, lease.platform, lease.batch)
-                of_job = (account for _, account in self._of(payer))
+                of_job = (account for _, account in self._of(_payer(lease)))
                 self._parked |= {each for each in of_job if each.row == lease.error.value}
 
     def used(self, account: Account) -> float:
@@ -117,9 +125,7 @@ class Ledger:
     def accounts(self) -> list[Account]:
         """All that something counts under, and those of rows that are not by tenant."""
         rows = {Account(name) for name, row in self.table.budgets.items() if row.tenant != EACH}
-        return sorted(
-            {*rows, *self.spent, *self._held}, key=lambda each: (each.row, each.tenant or "")
-        )
+        return sorted({*rows, *self.spent, *self._held})
 
     def limit(self, account: Account) -> float:
         return self.table.budgets[account.row].usd
@@ -141,32 +147,35 @@ class Ledger:
     def take(self, lease: Lease) -> BudgetSpent | None:
         """Count the job as one that runs, or say why it waits. Raises BudgetSpent where it is to be
         refused."""
+        needs = lease.spent.usd + _estimate(lease)
         with self._lock:
             short = self._short(lease)
             if short is None:
-                payer = Payer(lease.tenant, lease.platform, lease.batch)
-                usd = lease.spent.usd + (lease.estimate_usd or 0.0)
-                self._reserve(lease.id, Reserved(payer, usd))
+                self._reserve(lease.id, Reserved(_payer(lease), needs))
                 return None
             budget, account = short
             error = self._error(lease, budget, account)
-            fits_never = lease.spent.usd + (lease.estimate_usd or 0.0) > budget.usd
+            fits_never = needs > budget.usd
             if budget.on_exceeded is OnExceeded.REFUSE or fits_never:
                 raise error
             return error
 
     def _reserve(self, id: str, what: Reserved | None) -> None:
         before = self._reserved.pop(id, None)
-        for sign, each in ((-1, before), (1, what)):
-            for _, account in () if each is None else self._of(each.payer):
-                self._held[account] += sign * (each.usd if each else 0.0)
+        if before is not None:
+            self._hold(before.payer, -before.usd)
         if what is not None:
+            self._hold(what.payer, what.usd)
             self._reserved[id] = what
+
+    def _hold(self, payer: Payer, usd: float) -> None:
+        for _, account in self._of(payer):
+            self._held[account] += usd
 
     def _short(self, lease: Lease) -> tuple[Budget, Account] | None:
         """The first budget that this job would pass."""
-        needs = lease.spent.usd + (lease.estimate_usd or 0.0)
-        for budget, account in self._of(Payer(lease.tenant, lease.platform, lease.batch)):
+        needs = lease.spent.usd + _estimate(lease)
+        for budget, account in self._of(_payer(lease)):
             own = self._reserved.get(lease.id)
             used = self.used(account) - (0.0 if own is None else own.usd)
             if used >= budget.usd or used + needs > budget.usd:
@@ -174,11 +183,11 @@ class Ledger:
         return None
 
     def _error(self, lease: Lease, budget: Budget, account: Account) -> BudgetSpent:
-        used, needs = self.used(account), lease.estimate_usd or 0.0
+        used = self.used(account)
         period = "today" if budget.since is None else f"since {budget.since}"
         return BudgetSpent(
             f"the budget {account} has ${budget.usd:g}, ${used:.4f} of it are spent or reserved"
-            f" {period}, and this job may cost ${needs:.4f}",
+            f" {period}, and this job may cost ${_estimate(lease):.4f}",
             field="budget",
             value=budget.name,
         )

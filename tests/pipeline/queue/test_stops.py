@@ -40,6 +40,19 @@ def test_what_stands_is_shown_with_its_note_and_gone_when_lifted() -> None:
     assert list(standing_stops(store)) == []
 
 
+def test_a_stop_that_is_lifted_between_the_listing_and_its_note_is_not_shown() -> None:
+    raw, store = a_store()
+    put_stop(store, ALL, StopNote())
+    put_stop(store, ACME, StopNote())
+
+    def lift(call: str, key: str) -> None:
+        if (call, key) == ("GET", ALL.key):
+            raw.delete(key)
+
+    raw.fail = lift
+    assert [each.scope for each in standing_stops(store)] == [ACME]
+
+
 def test_a_store_that_does_not_answer_is_no_lift() -> None:
     raw, store = a_store()
     raw.fail = lambda call, key: StoreDenied("403")
