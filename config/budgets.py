@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -28,7 +28,8 @@ class Budget(Row):
     """Of a UTC day; of a batch, from `since` on."""
     tenant: Annotated[str, Field(pattern=rf"^\*$|{NAME}")] | None = None
     """None for all together, `*` for each by itself."""
-    platform: Annotated[str, Field(pattern=NAME)] | None = None
+    platform: Literal["local", "modal", "runpod"] | None = None
+    """As RYLA_ENGINE has them: a name that is misspelt would bound nothing."""
     batch: Annotated[str, Field(pattern=NAME)] | None = None
     since: date | None = None
     """The UTC day on which the batch was sent."""

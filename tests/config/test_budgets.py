@@ -44,6 +44,8 @@ def test_a_batch_is_listed_from_its_first_day_on(tmp_path: Path) -> None:
     [
         "usd = 0",
         "usd = inf",
+        "usd = nan",
+        'usd = 1\nplatform = "modall"',
         'usd = 1\ntenant = "A b"',
         'usd = 1\non_exceeded = "stop"',
         'usd = 1\nbatch = "autumn"\ntenant = "acme"',
