@@ -28,7 +28,7 @@ FILE_EVENTS = ("open", "os.rename", "os.remove", "os.truncate", "mmap.__new__", 
 def main(stride: int, target: Path, arguments: list[str]) -> None:
     sys.argv = ["ryla", *arguments]
     import_module("pipeline.cli.sheets")  # once for all processes: each is a fork of this one
-    point, died = 1, True
+    point, died = stride, True
     while died:
         died = run(point)
         body = target.read_bytes() if target.exists() else None

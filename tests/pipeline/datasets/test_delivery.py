@@ -135,7 +135,7 @@ def killed(bucket: Settings, stride: int, target: Path, *arguments: str) -> list
     return [json.loads(line) for line in process.stdout.splitlines()]
 
 
-@pytest.mark.parametrize("stride", [59, pytest.param(1, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("stride", [40, pytest.param(1, marks=pytest.mark.thorough)])
 def test_a_process_that_is_killed_anywhere_leaves_no_half_file_and_the_next_makes_the_same(
     bucket: Settings, tmp_path: Path, stride: int
 ) -> None:
@@ -144,7 +144,7 @@ def test_a_process_that_is_killed_anywhere_leaves_no_half_file_and_the_next_make
     unharmed = export_sheet(store, "ann", MODELS, tmp_path / "unharmed.zip").sha256
     target = tmp_path / "out" / "a.zip"
     runs = killed(bucket, stride, target, "sheets", "export", "ann", "--out", str(target))
-    assert len(runs) >= 60 // stride
+    assert len(runs) > 50 // stride
     assert {run["sha256"] for run in runs} <= {None, unharmed}
     assert not runs[-1]["died"]
     assert [path.name for path in target.parent.iterdir()] == ["a.zip"]
