@@ -176,11 +176,18 @@ class Ledger:
         """The first budget that this job would pass."""
         needs = lease.spent.usd + _estimate(lease)
         for budget, account in self._of(_payer(lease)):
-            own = self._reserved.get(lease.id)
-            used = self.used(account) - (0.0 if own is None else own.usd)
+            used = self.used(account) - self._own(lease.id, account)
             if used >= budget.usd or used + needs > budget.usd:
                 return budget, account
         return None
+
+    def _own(self, id: str, account: Account) -> float:
+        """What this job holds of an account already: nothing of one that it comes under only now,
+        as it goes to another platform."""
+        own = self._reserved.get(id)
+        if own is None:
+            return 0.0
+        return sum(own.usd for _, each in self._of(own.payer) if each == account)
 
     def _error(self, lease: Lease, budget: Budget, account: Account) -> BudgetSpent:
         used = self.used(account)

@@ -169,6 +169,16 @@ def test_a_job_that_is_taken_over_does_not_count_against_itself() -> None:
     assert total.used(Account("total")) == pytest.approx(0.9)
 
 
+def test_a_job_that_goes_to_another_platform_needs_room_there_and_leaves_its_own() -> None:
+    both = ledger(there={"usd": 1.0, "platform": "runpod"}, here={"usd": 1.0, "platform": "modal"})
+    both.add_leases({"job": Reserved(Payer("acme", "modal"), 0.5)}, ())
+    both.add_ended([ended("a", 75, platform="runpod")])
+    assert both.take(job(usd=0.5, platform="runpod")) is not None
+    assert both.used(Account("here")) == 0.5
+    assert both.take(job(usd=0.25, platform="runpod")) is None
+    assert (both.used(Account("here")), both.used(Account("there"))) == (0.0, 1.0)
+
+
 def test_a_budget_refuses_with_the_numbers_where_it_says_so() -> None:
     total = ledger(total={"usd": 1.0, "on_exceeded": "refuse"})
     total.add_ended([ended("a", 95)])
