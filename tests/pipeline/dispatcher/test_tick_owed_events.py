@@ -72,7 +72,7 @@ def test_with_posthog_away_many_owed_events_cost_one_request_a_pause_and_few_cal
         assert not report.active
     assert tried_after == [0, 2, 6, 14, 30, 62, 122, 182]
     assert took == sink.requests == len(tried_after)
-    assert most <= 8, "three LISTs, a take-over of four calls, a read of the lease before it"
+    assert most <= 9, "four LISTs, a take-over of four calls, a read of the lease before it"
 
     sink.down = False
     pipeline.pass_time(4000)
