@@ -188,7 +188,7 @@ def load(mutant: Mutant) -> None:
     found = [
         function
         for function in gc.get_objects()
-        if isinstance(function, FunctionType)
+        if type(function) is FunctionType  # isinstance would ask a dead weak proxy what it was
         and function.__module__ == mutant.module
         and function.__code__.co_filename == str(path)
     ]
