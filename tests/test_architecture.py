@@ -232,12 +232,16 @@ def test_a_module_that_is_put_where_it_does_not_belong_is_found() -> None:
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [("a", "b", "c")]
 
 
-def named(path: Path) -> Iterator[str]:
+@cache
+def named(path: Path) -> tuple[str, ...]:
+    """Modules that a file imports, read once for all tests here."""
+    names: list[str] = []
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
+            names.append(node.module)
+    return tuple(names)
 
 
 @pytest.mark.parametrize("package", ALONE)
