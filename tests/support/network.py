@@ -30,7 +30,11 @@ class Network:
         if address.startswith("192.0.66."):
             raise ConnectionRefusedError("nobody listens")
         sock = socket.create_connection(("127.0.0.1", self.port), timeout_s)
-        opened(sock)
+        try:
+            opened(sock)
+        except BaseException:  # cut meanwhile
+            sock.close()
+            raise
         return sock
 
     def web(self, server: HttpsServer | None = None) -> PublicHttps:
