@@ -348,7 +348,7 @@ def hostile_batch() -> tuple[SafeStore, Batch]:
         )
         stored = store.get(result_key(row.id))
         assert stored is not None
-        body = stored.body.replace(b"0.1234321", b"Infinity")
+        body = stored.body.replace(b"0.1234321", b"1e308")
         store.replace(result_key(row.id), body, stored.etag)
         change_review(store, row.id, "acme", {"front": Mark(Verdict.REJECT, text[:500])})
     return store, batch
