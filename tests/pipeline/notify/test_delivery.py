@@ -17,6 +17,7 @@ from events.stored_event import StoredEvent
 from pipeline.contract.keys import lease_key, metrics_key
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import Metrics, Result, Status
+from pipeline.contract.spend_entry import SPEND, SpendEntry
 from pipeline.dispatcher.tick import tick
 from pipeline.notify.delivery import Pending, pauses, pending, pending_lease, pending_targets
 from pipeline.store.base import OutcomeUnknown
@@ -152,6 +153,17 @@ def test_metrics_are_written_by_the_first_delivery_alone(flaky: PipelineFixture)
     flaky.raw._store.delete(metrics_key("job", 1))
     replay(flaky)
     assert metrics_key("job", 1) not in flaky.keys("jobs/")
+
+
+def test_what_a_job_cost_is_noted_by_the_first_delivery_alone(flaky: PipelineFixture) -> None:
+    """Later ones owe events to a job whose lease no longer counts."""
+    key = SpendEntry.of(committed(flaky)).key
+    replay(flaky)
+    assert flaky.lease("job").deliveries
+    assert flaky.keys(SPEND) == [key]
+    flaky.raw._store.delete(key)
+    replay(flaky)
+    assert flaky.keys(SPEND) == []
 
 
 def test_a_result_without_metrics_has_no_file_of_them(
