@@ -93,6 +93,7 @@ def test_whether_delete_is_conditional_is_told_and_is_no_failure(
     assert said in row.found
 
 
+@pytest.mark.thorough  # tests/pipeline/store runs the suite on SeaweedFS in make test
 def test_the_bucket_suite_finds_a_good_bucket_well_and_leaves_it_so(bucket: Settings) -> None:
     findings = list(run_bucket_suite(bucket, rounds=1))
 

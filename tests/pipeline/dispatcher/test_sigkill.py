@@ -61,7 +61,13 @@ LEFT_BEHIND = {
 }
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize(
+    "point",
+    [
+        pytest.param(point, marks=pytest.mark.thorough) if point == "executing" else point
+        for point in POINTS
+    ],
+)
 def test_what_a_killed_dispatcher_leaves_ends_in_one_result(
     scenes: Mapping[str, Settings], point: str
 ) -> None:
