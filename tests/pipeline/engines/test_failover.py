@@ -49,10 +49,15 @@ class Platforms:
         return range(before, self.sent)
 
     def wait(self, numbers: range) -> None:
+        """For the results, then for the platforms to hear of them: a worker says so afterwards."""
         for number in numbers:
             id = f"job-{number}"
             assert wait_until(partial(self.jobs.find_result, id), 60), self.jobs.lease(id)
             assert self.jobs.result(id).status is Status.SUCCEEDED
+        assert wait_until(lambda: self.heard() >= numbers.stop, 60)
+
+    def heard(self) -> int:
+        return (self.ran_on(self.east) + self.ran_on(self.west)).total()
 
     def ran_on(self, plane: RunpodPlane) -> Counter[str]:
         """Jobs that ended there, by how often."""
