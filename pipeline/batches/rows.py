@@ -20,7 +20,7 @@ from pipeline.batches.batch import BatchRow
 from pipeline.batches.character_file import FileRow
 from pipeline.batches.columns import columns, document_of, unknown_columns
 from pipeline.batches.problems import Problems, row_problem
-from pipeline.contract.document import canonical
+from pipeline.contract.document import canonical, read_document
 from pipeline.contract.manifest import Manifest, parse_manifest
 from pipeline.costs import Estimate
 from pipeline.dispatcher.preflight import check_work, require_wanted
@@ -55,6 +55,8 @@ class SheetRow:
     """Its manifest, with pictures as they were named."""
     estimate: Estimate
     max_cost_usd: float | None
+    sha256_without_batch: str
+    """Of its manifest without `batch`, which those of batches before that field do not have."""
 
     @property
     def id(self) -> str:
@@ -107,11 +109,11 @@ class RowChecker:
         return prepare(source, Options(tenant=self.tenant, fetch=self.fetch))
 
     def _judge(
-        self, needs: "_Needs", now: datetime, row: int, document: Mapping[str, Any]
+        self, needs: "_Needs", now: datetime, row: int, given: Mapping[str, Any]
     ) -> SheetRow | list[InvalidRow]:
-        character = str(document["input"].get("name", ""))
+        character = str(given["input"].get("name", ""))
         id = job_id(self.batch, row, character)
-        body = canonical({**document, "batch": self.batch})
+        body = canonical({**given, "batch": self.batch})
         source = Source(f"row {row}", self.path.parent, body, id)
         try:
             job = self.prepare(source)
@@ -131,7 +133,10 @@ class RowChecker:
             manifest_sha256=job.sha256,
             estimate_usd=estimate.usd,
         )
-        return SheetRow(entry, source, estimate, manifest.max_cost_usd)
+        document = read_document(job.body)
+        del document["batch"]
+        former = sha256(canonical(document)).hexdigest()
+        return SheetRow(entry, source, estimate, manifest.max_cost_usd, former)
 
 
 class _Needs:

@@ -54,7 +54,11 @@ def begin_batch(store: SafeStore, batch: Batch, rows: Sequence[SheetRow]) -> Bat
 
 
 def require_same(standing: Batch, tenant: str, rows: Sequence[SheetRow]) -> None:
-    """Raises BatchConflict, which names the rows that differ."""
+    """Raises BatchConflict, which names the rows that differ.
+
+    A manifest without `batch` and the same one with it are the same row: batches were begun before
+    that field was. What such a batch lacks is sent with it.
+    """
     if standing.tenant != tenant:
         raise BatchConflict(
             f"the batch {standing.name} is of the tenant {standing.tenant}, not {tenant}",
@@ -62,8 +66,13 @@ def require_same(standing: Batch, tenant: str, rows: Sequence[SheetRow]) -> None
             value=standing.name,
         )
     there = {row.row: (row.id, row.manifest_sha256) for row in standing.rows}
-    here = {row.entry.row: (row.id, row.entry.manifest_sha256) for row in rows}
-    changed = sorted(row for row in there.keys() & here.keys() if there[row] != here[row])
+    here = {
+        row.entry.row: [
+            (row.id, sha256) for sha256 in (row.entry.manifest_sha256, row.sha256_without_batch)
+        ]
+        for row in rows
+    }
+    changed = sorted(row for row in there.keys() & here.keys() if there[row] not in here[row])
     said = [
         f"{what}: {_named(numbers)}"
         for what, numbers in (

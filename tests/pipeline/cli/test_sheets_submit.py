@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
 from contextlib import nullcontext
+from hashlib import sha256
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from PIL import Image
 from config.errors import BatchError
 from pipeline.batches.batch import Batch
 from pipeline.cli.sheets_submit import require_yes
+from pipeline.contract.document import canonical
+from pipeline.store.base import Always
 from pipeline.store.conditional import SafeStore
 from tests.pipeline.cli.conftest import Ryla
 from tests.support.pictures import encoded
@@ -108,6 +111,36 @@ def test_the_same_file_again_sends_what_is_missing(
     assert before.etag == after.etag
     again = submit(ryla, table())
     assert (again.code, again.document["sent"], again.err) == (0, 0, "")
+
+
+def without_batch(body: bytes) -> bytes:
+    document = json.loads(body)
+    del document["batch"]
+    return canonical(document)
+
+
+def test_a_batch_of_before_manifests_said_their_batch_is_continued_by_its_file(
+    ryla: Ryla, store: SafeStore, table: Table
+) -> None:
+    submit(ryla, table())
+    rows = []
+    for row in batch(store).rows:
+        key = f"inbox/4.default.character-sheet.{row.id}.json"
+        sent = store.get(key)
+        assert sent is not None
+        former = without_batch(sent.body)
+        store.raw.put(key, former, Always())
+        rows.append(row.model_copy(update={"manifest_sha256": sha256(former).hexdigest()}))
+    begun = batch(store).model_copy(update={"rows": tuple(rows)})
+    store.raw.put("batches/autumn.json", begun.body(), Always())
+    store.delete("inbox/4.default.character-sheet.autumn-003-bob.json")
+    answer = submit(ryla, table())
+
+    assert answer.code == 0, answer.err
+    assert (answer.document["sent"], answer.document["already_there"]) == (1, 2)
+    assert batch(store) == begun
+    other = table(ROWS[0].replace("a woman", "an old woman"), *ROWS[1:])
+    assert "changed: row 2" in submit(ryla, other).error["message"]
 
 
 def test_another_file_under_the_name_is_refused_by_its_rows(
