@@ -9,9 +9,9 @@ from PIL import Image
 from config.errors import InvalidInput
 from handlers.character_sheet.contact_sheet import contact_sheet, thumbnail
 from handlers.character_sheet.likeness import difference_hash, sheet_looks
-from handlers.character_sheet.plan import SheetPlan
 from handlers.character_sheet.records import Picture, SheetRecords
 from handlers.character_sheet.sheet_document import SheetDocument
+from handlers.character_sheet.sheet_plan import SheetPlan
 from handlers.character_sheet.verdict import judge_sheet
 from handlers.media.images import pixels
 

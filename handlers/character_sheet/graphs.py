@@ -3,7 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from handlers.character_sheet.combinations import Making
-from handlers.character_sheet.plan import PlannedSampling, PlannedView, PlannedWeight, SheetPlan
+from handlers.character_sheet.sheet_plan import (
+    PlannedSampling,
+    PlannedView,
+    PlannedWeight,
+    SheetPlan,
+)
 from handlers.faces.boxes import Box
 from workflows import flux, instantid, sdxl, zimage
 from workflows.graph import Graph

@@ -9,13 +9,13 @@ from typing import Any
 from handlers.character_sheet import graphs
 from handlers.character_sheet.combinations import Making
 from handlers.character_sheet.measurement import StepMeasurement, region
-from handlers.character_sheet.plan import PlannedView, SheetPlan
 from handlers.character_sheet.records import (
     Composition,
     Picture,
     SheetRecords,
     Try,
 )
+from handlers.character_sheet.sheet_plan import PlannedView, SheetPlan
 from handlers.character_sheet.steps import Compose, MakeFace
 from handlers.faces.boxes import Box, crop_box
 from handlers.faces.landmark_image import landmark_image

@@ -8,8 +8,8 @@ from typing import Any
 from config.errors import FaceModelsMissing
 from handlers.character_sheet.combinations import Making
 from handlers.character_sheet.likeness import recorded_look
-from handlers.character_sheet.plan import PlannedView, SheetPlan
 from handlers.character_sheet.records import FACE_BELOW_GATE, NO_FACE, RecordedLook
+from handlers.character_sheet.sheet_plan import PlannedView, SheetPlan
 from handlers.character_sheet.steps import Compose, MakeFace
 from handlers.faces.boxes import Box, Face, FaceFinder
 from handlers.faces.match import Reason, Score

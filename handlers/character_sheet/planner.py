@@ -6,7 +6,7 @@ from config.models import ModelTable, WeightFile
 from handlers.character_sheet import prompts
 from handlers.character_sheet.combinations import Making, combination, scored_against
 from handlers.character_sheet.input import CharacterSheetInput
-from handlers.character_sheet.plan import (
+from handlers.character_sheet.sheet_plan import (
     PlannedHead,
     PlannedIdentity,
     PlannedLora,

@@ -2,8 +2,8 @@
 
 from enum import StrEnum
 
-from handlers.character_sheet.plan import SheetPlan
 from handlers.character_sheet.records import SheetRecords, ViewRecords
+from handlers.character_sheet.sheet_plan import SheetPlan
 
 
 class ViewState(StrEnum):

@@ -8,8 +8,8 @@ too.
 
 from collections.abc import Iterator
 
-from handlers.character_sheet.plan import PlannedView, SheetPlan
 from handlers.character_sheet.records import AnyRecord, Choice, ViewRecords
+from handlers.character_sheet.sheet_plan import PlannedView, SheetPlan
 
 
 def difference(plan: SheetPlan, origin: SheetPlan) -> str | None:

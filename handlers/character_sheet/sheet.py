@@ -9,7 +9,6 @@ from enum import StrEnum
 from typing import Protocol
 
 from handlers.character_sheet.maker import Made
-from handlers.character_sheet.plan import SheetPlan
 from handlers.character_sheet.progress import parts_done
 from handlers.character_sheet.records import (
     AnyRecord,
@@ -17,6 +16,7 @@ from handlers.character_sheet.records import (
     Picture,
     SheetRecords,
 )
+from handlers.character_sheet.sheet_plan import SheetPlan
 from handlers.character_sheet.steps import Choose, Compose, Done, MakeFace, next_step
 
 

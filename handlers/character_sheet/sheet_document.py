@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from handlers.character_sheet.combinations import ScoredAgainst
 from handlers.character_sheet.person import BaseName
-from handlers.character_sheet.plan import PlannedHead, PlannedLora, PlannedWeight, Thresholds
+from handlers.character_sheet.sheet_plan import PlannedHead, PlannedLora, PlannedWeight, Thresholds
 from handlers.faces.view import Framing
 
 Number = Annotated[float, AfterValidator(lambda value: round(value, 4))]

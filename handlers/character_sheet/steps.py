@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from handlers.character_sheet.combinations import Making
-from handlers.character_sheet.plan import PlannedView, SheetPlan
 from handlers.character_sheet.records import (
     FACE_BELOW_GATE,
     NO_FACE,
@@ -22,6 +21,7 @@ from handlers.character_sheet.records import (
     Try,
     ViewRecords,
 )
+from handlers.character_sheet.sheet_plan import PlannedView, SheetPlan
 
 
 @dataclass(frozen=True)

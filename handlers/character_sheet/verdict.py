@@ -13,7 +13,6 @@ from statistics import fmean
 from handlers.character_sheet import prompts
 from handlers.character_sheet.combinations import ScoredAgainst
 from handlers.character_sheet.likeness import Look, SheetLooks, differing_bits
-from handlers.character_sheet.plan import PlannedView, SheetPlan, Thresholds
 from handlers.character_sheet.records import Composition, SheetRecords, Try, ViewRecords
 from handlers.character_sheet.sheet_document import (
     Coverage,
@@ -22,6 +21,7 @@ from handlers.character_sheet.sheet_document import (
     SetVerdict,
     SheetDocument,
 )
+from handlers.character_sheet.sheet_plan import PlannedView, SheetPlan, Thresholds
 from handlers.character_sheet.trainable import Facts, reasons_against, summary, wanting
 from handlers.faces.boxes import Embedding
 from handlers.faces.match import Baseline, Reason, match, similarity

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from config.errors import InvalidInput, RylaError
-from handlers.character_sheet.plan import PlannedView
+from handlers.character_sheet.sheet_plan import PlannedView
 from pipeline.batches.lines import RowLine
 from pipeline.batches.named import NamedSheets, sheets_named
 from pipeline.cli import output

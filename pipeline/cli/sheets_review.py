@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from config.errors import InvalidInput, RylaError, UnknownBatch
-from handlers.character_sheet.plan import PlannedView
 from handlers.character_sheet.progress import ViewState
 from handlers.character_sheet.sheet_document import DocumentView
+from handlers.character_sheet.sheet_plan import PlannedView
 from pipeline.batches.lines import RowLine
 from pipeline.batches.named import sheets_named
 from pipeline.batches.reader import READERS

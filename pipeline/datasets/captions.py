@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from handlers.character_sheet.plan import PlannedView
 from handlers.character_sheet.prompts import plain
+from handlers.character_sheet.sheet_plan import PlannedView
 
 MAY_BE_LEFT_OUT = ("expression", "pose", "clothes", "light", "place")
 """Parts that go where they are the same in all pictures. Framing and angle always stay: a view from

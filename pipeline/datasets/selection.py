@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from handlers.character_sheet.combinations import Making
-from handlers.character_sheet.plan import PlannedView, SheetPlan
 from handlers.character_sheet.records import FACE_BELOW_GATE, Picture, SheetRecords, Try
 from handlers.character_sheet.sheet_document import SheetDocument
+from handlers.character_sheet.sheet_plan import PlannedView, SheetPlan
 from handlers.character_sheet.verdict import BASE_FACE
 from handlers.faces.match import Reason
 from handlers.faces.view import ViewReason

@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict
 
 from handlers.character_sheet import prompts
 from handlers.character_sheet.likeness import sheet_looks
-from handlers.character_sheet.plan import SheetPlan
 from handlers.character_sheet.records import SheetRecords, ViewRecords
 from handlers.character_sheet.sheet_document import Pair, SetVerdict
+from handlers.character_sheet.sheet_plan import SheetPlan
 from handlers.character_sheet.trainable import Facts, reasons_against, summary, wanting
 from handlers.character_sheet.verdict import judge_sheet
 from pipeline.datasets.selection import Picked

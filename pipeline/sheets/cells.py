@@ -6,7 +6,6 @@ from pathlib import PurePosixPath
 
 import structlog
 
-from handlers.character_sheet.plan import SheetPlan
 from handlers.character_sheet.records import (
     AnyRecord,
     Choice,
@@ -15,6 +14,7 @@ from handlers.character_sheet.records import (
     parse_record,
     record_name,
 )
+from handlers.character_sheet.sheet_plan import SheetPlan
 from pipeline.contract.keys import MAX_BYTES, cell_key, cells_folder, plan_key
 from pipeline.store.conditional import SafeStore, Won, listed
 

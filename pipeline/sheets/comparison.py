@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from handlers.character_sheet.likeness import Look, SheetLooks, sheet_looks
-from handlers.character_sheet.plan import PlannedView, SheetPlan
 from handlers.character_sheet.records import SheetRecords
 from handlers.character_sheet.sheet_document import SetVerdict
+from handlers.character_sheet.sheet_plan import PlannedView, SheetPlan
 from handlers.character_sheet.verdict import uncounted
 from handlers.faces.boxes import Embedding
 from handlers.faces.match import Baseline, match, similarity_to

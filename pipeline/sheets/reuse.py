@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from config.errors import InvalidInput, MissingInput
 from handlers.character_sheet.input import CharacterSheetInput
-from handlers.character_sheet.plan import PlannedReuse, PlannedView, SheetPlan
 from handlers.character_sheet.records import AnyRecord, Choice, Picture, SheetRecords
 from handlers.character_sheet.reused_views import (
     difference,
@@ -21,6 +20,7 @@ from handlers.character_sheet.reused_views import (
     reused_records,
     with_views_of,
 )
+from handlers.character_sheet.sheet_plan import PlannedReuse, PlannedView, SheetPlan
 from handlers.character_sheet.steps import settled
 from pipeline.contract.keys import JOBS, result_key
 from pipeline.contract.manifest import Manifest

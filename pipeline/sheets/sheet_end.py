@@ -13,8 +13,8 @@ from typing import Any
 from config.errors import TooFewViews
 from events.stored_event import StoredEvent
 from handlers.character_sheet.combinations import Making
-from handlers.character_sheet.plan import PlannedView, SheetPlan
 from handlers.character_sheet.records import Composition, SheetRecords, Try, ViewRecords
+from handlers.character_sheet.sheet_plan import PlannedView, SheetPlan
 from handlers.character_sheet.steps import settled
 from pipeline.contract.lease import Lease, Spent
 from pipeline.contract.result import (

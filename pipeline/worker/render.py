@@ -7,7 +7,7 @@ from functools import partial
 
 from config.errors import DeadlineExceeded, LoraError, ManifestNotJson
 from handlers.character_sheet.input import CharacterSheetInput
-from handlers.character_sheet.plan import SheetPlan
+from handlers.character_sheet.sheet_plan import SheetPlan
 from handlers.kinds.base import Rendered
 from handlers.kinds.registry import KINDS
 from handlers.kinds.requirements import Supplies

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from config.errors import LoraMismatch, OutputsMissing, Superseded
 from handlers.character_sheet.input import CharacterSheetInput
 from handlers.character_sheet.maker import Made, SheetMaker
-from handlers.character_sheet.plan import SheetPlan
 from handlers.character_sheet.planner import plan_sheet
 from handlers.character_sheet.progress import view_state
 from handlers.character_sheet.records import (
@@ -17,6 +16,7 @@ from handlers.character_sheet.records import (
     Try,
 )
 from handlers.character_sheet.sheet import CellStore, Stop, make_sheet
+from handlers.character_sheet.sheet_plan import SheetPlan
 from handlers.character_sheet.steps import Compose, MakeFace
 from handlers.kinds.base import JobRequest, Rendered
 from handlers.loras.refs import ByName

@@ -10,10 +10,10 @@ import pytest
 from config.settings import Settings
 from handlers.character_sheet.input import CharacterSheetInput, Size, Sizes
 from handlers.character_sheet.maker import Made, SheetMaker
-from handlers.character_sheet.plan import PlannedView, SheetPlan
 from handlers.character_sheet.planner import plan_sheet
 from handlers.character_sheet.records import AnyRecord, Choice, Picture, SheetRecords
 from handlers.character_sheet.sheet import make_sheet
+from handlers.character_sheet.sheet_plan import PlannedView, SheetPlan
 from handlers.character_sheet.steps import Compose, MakeFace
 from handlers.comfyui.client import ComfyClient
 from handlers.faces.boxes import Box, Face, FaceFinder

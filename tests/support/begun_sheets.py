@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from handlers.character_sheet.combinations import Making
-from handlers.character_sheet.plan import SheetPlan
 from handlers.character_sheet.records import Picture, RecordedLook, RecordedScore, Try, record_name
+from handlers.character_sheet.sheet_plan import SheetPlan
 from pipeline.contract.keys import cell_key, lease_key, manifest_key, plan_key
 from pipeline.contract.lease import Lease, Phase
 from pipeline.store.base import Always, Store

@@ -17,7 +17,6 @@ from PIL import Image
 from config.models import load_models
 from handlers.character_sheet.combinations import Making
 from handlers.character_sheet.input import CharacterSheetInput
-from handlers.character_sheet.plan import PlannedView, SheetPlan
 from handlers.character_sheet.planner import plan_sheet
 from handlers.character_sheet.records import (
     AnyRecord,
@@ -29,6 +28,7 @@ from handlers.character_sheet.records import (
     SheetRecords,
     Try,
 )
+from handlers.character_sheet.sheet_plan import PlannedView, SheetPlan
 from handlers.kinds.requirements import LoraFile
 from pipeline.contract.keys import manifest_key, plan_key, result_key
 from pipeline.contract.result import Provenance, Result, Status, UsedLora

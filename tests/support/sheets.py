@@ -14,7 +14,7 @@ from PIL import Image
 
 from config.settings import Settings
 from handlers.character_sheet.combinations import Making, ScoredAgainst
-from handlers.character_sheet.plan import (
+from handlers.character_sheet.sheet_plan import (
     PlannedHead,
     PlannedIdentity,
     PlannedSampling,

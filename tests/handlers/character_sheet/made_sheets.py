@@ -8,7 +8,6 @@ from config.models import load_models
 from handlers.character_sheet.combinations import Making
 from handlers.character_sheet.input import CharacterSheetInput
 from handlers.character_sheet.likeness import Look, SheetLooks
-from handlers.character_sheet.plan import PlannedView, SheetPlan
 from handlers.character_sheet.planner import plan_sheet
 from handlers.character_sheet.records import (
     AnyRecord,
@@ -20,6 +19,7 @@ from handlers.character_sheet.records import (
     Try,
 )
 from handlers.character_sheet.sheet_document import SheetDocument
+from handlers.character_sheet.sheet_plan import PlannedView, SheetPlan
 from handlers.character_sheet.verdict import judge_sheet
 from handlers.faces.match import Baseline
 

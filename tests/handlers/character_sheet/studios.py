@@ -8,8 +8,8 @@ from config.errors import FaceModelsMissing
 from config.settings import Settings
 from handlers.character_sheet.combinations import Making
 from handlers.character_sheet.maker import Made, SheetMaker
-from handlers.character_sheet.plan import SheetPlan, Thresholds
 from handlers.character_sheet.records import Composition, Picture, SheetRecords
+from handlers.character_sheet.sheet_plan import SheetPlan, Thresholds
 from handlers.character_sheet.steps import Compose, MakeFace
 from handlers.faces.boxes import Face, FaceFinder
 from handlers.faces.head import Head

@@ -7,9 +7,9 @@ import pytest
 
 from config.models import load_models
 from handlers.character_sheet.maker import Made, SheetMaker
-from handlers.character_sheet.plan import PlannedHead, SheetPlan
 from handlers.character_sheet.planner import plan_sheet
 from handlers.character_sheet.records import Composition, Picture, SheetRecords
+from handlers.character_sheet.sheet_plan import PlannedHead, SheetPlan
 from handlers.character_sheet.steps import Compose, MakeFace
 from handlers.comfyui.client import ComfyClient
 from handlers.comfyui.standin.options import Options

@@ -8,7 +8,7 @@ import pytest
 
 from config.errors import FaceModelsMissing
 from handlers.character_sheet.combinations import Making
-from handlers.character_sheet.plan import Thresholds
+from handlers.character_sheet.sheet_plan import Thresholds
 from handlers.character_sheet.steps import Compose, MakeFace
 from handlers.faces.boxes import Face
 from handlers.faces.head import Head

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handlers.character_sheet.combinations import Making
-from handlers.character_sheet.plan import SheetPlan
 from handlers.character_sheet.records import (
     FACE_BELOW_GATE,
     NO_FACE,
@@ -21,6 +20,7 @@ from handlers.character_sheet.records import (
     Try,
     record_name,
 )
+from handlers.character_sheet.sheet_plan import SheetPlan
 from handlers.character_sheet.steps import (
     Choose,
     Compose,

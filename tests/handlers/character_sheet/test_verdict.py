@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 
 from handlers.character_sheet.combinations import ScoredAgainst
-from handlers.character_sheet.plan import PlannedLora
 from handlers.character_sheet.records import Choice, Composition, ViewRecords
 from handlers.character_sheet.sheet_document import DocumentView, SheetDocument
+from handlers.character_sheet.sheet_plan import PlannedLora
 from handlers.faces.match import Baseline
 from tests.handlers.character_sheet.made_sheets import SAME, STRANGERS, judged, looks, made, planned
 from tests.handlers.character_sheet.sheets import lora_sheet, sheet

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from handlers.character_sheet.plan import PlannedView
+from handlers.character_sheet.sheet_plan import PlannedView
 from pipeline.datasets.captions import Subject, as_word, captions, common_parts, one_line
 from tests.support.datasets import MadeSheet
 from tests.support.sheets import planned_view

@@ -4,7 +4,6 @@ import pytest
 
 from handlers.character_sheet.combinations import Making
 from handlers.character_sheet.likeness import recorded_look
-from handlers.character_sheet.plan import PlannedLora, SheetPlan
 from handlers.character_sheet.records import (
     Choice,
     Composition,
@@ -12,6 +11,7 @@ from handlers.character_sheet.records import (
     RecordedLook,
     SheetRecords,
 )
+from handlers.character_sheet.sheet_plan import PlannedLora, SheetPlan
 from handlers.faces.boxes import Face, FaceFinder
 from handlers.faces.head import Head
 from pipeline.contract.result import MissingView, Output, OutputView

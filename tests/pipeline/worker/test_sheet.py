@@ -13,8 +13,8 @@ import pytest
 from config.errors import OutOfMemory
 from events.sink import MemorySink
 from handlers.character_sheet import files
-from handlers.character_sheet.plan import SheetPlan
 from handlers.character_sheet.records import Composition, Picture, SheetRecords, Try
+from handlers.character_sheet.sheet_plan import SheetPlan
 from handlers.character_sheet.steps import Compose, MakeFace
 from handlers.faces.head import Head
 from pipeline.contract.keys import metrics_key

@@ -4,8 +4,8 @@ import pytest
 
 from config.models import load_models
 from handlers.character_sheet.input import CharacterSheetInput
-from handlers.character_sheet.plan import SheetPlan
 from handlers.character_sheet.planner import plan_sheet
+from handlers.character_sheet.sheet_plan import SheetPlan
 from handlers.kinds.requirements import LoraFile
 from tests.handlers.character_sheet.sheets import lora_sheet, sheet
 
