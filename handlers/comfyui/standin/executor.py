@@ -15,10 +15,10 @@ from typing import Any
 
 from handlers.comfyui.standin import faults
 from handlers.comfyui.standin.connections import Connections
+from handlers.comfyui.standin.execution_order import is_link, order, signatures
 from handlers.comfyui.standin.faults import Fault
 from handlers.comfyui.standin.nodes import Job, Result, evaluate
 from handlers.comfyui.standin.options import Options
-from handlers.comfyui.standin.plan import is_link, order, signatures
 from handlers.comfyui.standin.progress import Progress
 from handlers.comfyui.standin.prompts import Prompt, PromptQueue, Record
 from handlers.comfyui.standin.recipe import is_sampler, steps

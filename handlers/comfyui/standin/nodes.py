@@ -11,9 +11,9 @@ from typing import Any
 from PIL import Image, ImageChops
 
 from handlers.comfyui.standin import reference_face, save_nodes
+from handlers.comfyui.standin.execution_order import Graph
 from handlers.comfyui.standin.faults import Fault, Faults
 from handlers.comfyui.standin.options import Options
-from handlers.comfyui.standin.plan import Graph
 from handlers.comfyui.standin.recipe import recipe
 from handlers.comfyui.standin.render import render
 from handlers.comfyui.standin.sitter import sitting

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from handlers.comfyui.standin.plan import Graph, ancestry, is_link
+from handlers.comfyui.standin.execution_order import Graph, ancestry, is_link
 from handlers.comfyui.standin.render import Recipe
 
 _PROMPT_INPUTS = ("positive", "conditioning", "guider")

@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image, ImageOps
 
-from handlers.comfyui.standin.plan import Graph, ancestry, is_link
+from handlers.comfyui.standin.execution_order import Graph, ancestry, is_link
 
 HINT = "ryla_sitter"
 """In a prompt's `extra_data`: the input file of who is to be seen."""

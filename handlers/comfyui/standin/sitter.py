@@ -20,8 +20,8 @@ from handlers.comfyui.standin.control_points import (
     found_points,
     guessed_points,
 )
+from handlers.comfyui.standin.execution_order import Graph
 from handlers.comfyui.standin.people import Person, drawn_person, stranger
-from handlers.comfyui.standin.plan import Graph
 from handlers.comfyui.standin.reference_face import (
     HEIGHT,
     TOP,

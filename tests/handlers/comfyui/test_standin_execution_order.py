@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from handlers.comfyui.standin.plan import ancestry, order, signatures
+from handlers.comfyui.standin.execution_order import ancestry, order, signatures
 from handlers.comfyui.standin.recipe import recipe, steps
 from tests.support.recordings import NAMES, Recording, recording
 from workflows.interfaces import committed
