@@ -14,7 +14,7 @@ from config.errors import BadManifest, InvalidInput, OverBudget
 from handlers.kinds.base import image_fields
 from handlers.kinds.registry import KINDS
 from pipeline import costs
-from pipeline.acceptance.plan import SAMPLED, Plan, PlannedLora
+from pipeline.acceptance.acceptance_plan import SAMPLED, Plan, PlannedLora
 from pipeline.contract.manifest import parse_manifest
 from pipeline.contract.result import Result
 from pipeline.jobs.manifest_files import Source

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from config.errors import IdConflict
+from pipeline.acceptance.acceptance_plan import PlanFile
 from pipeline.acceptance.criteria.criterion import Facts, Outcome
 from pipeline.acceptance.gpus import OnGpu, check_gpus, on_gpus, place
 from pipeline.acceptance.http import Answer, Web
@@ -24,7 +25,6 @@ from pipeline.acceptance.jobs import (
     priced,
     spent_usd,
 )
-from pipeline.acceptance.plan import PlanFile
 from pipeline.acceptance.precision import earlier, with_seeds
 from pipeline.acceptance.upload_loras import upload
 from pipeline.contract.keys import deploy_key

@@ -6,7 +6,7 @@ from pathlib import Path
 from config.errors import InvalidInput, LoraError
 from config.settings import Settings
 from handlers.loras.header import BytesRanges
-from pipeline.acceptance.plan import LoraPart, PlannedLora
+from pipeline.acceptance.acceptance_plan import LoraPart, PlannedLora
 from pipeline.loras import library
 from pipeline.loras.bucket import Sidecar
 from pipeline.loras.library import describe_file

@@ -13,9 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from config.errors import InvalidInput
 from config.settings import Settings
+from pipeline.acceptance.acceptance_plan import RUN, Plan, PlanFile, read_plan
 from pipeline.acceptance.http import Web
 from pipeline.acceptance.jobs import Forecast
-from pipeline.acceptance.plan import RUN, Plan, PlanFile, read_plan
 from pipeline.acceptance.run import Driver, Run, RunObserver, RunOptions
 from pipeline.acceptance.run import Progress as Jobs
 from pipeline.acceptance.summary import Acceptance, account, write_page

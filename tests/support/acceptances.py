@@ -15,9 +15,9 @@ from events.catalogue import (
     RequestProperties,
 )
 from events.stored_event import StoredEvent, stored
+from pipeline.acceptance.acceptance_plan import Plan, PlanFile
 from pipeline.acceptance.criteria.criterion import Outcome
 from pipeline.acceptance.jobs import Job, Stage
-from pipeline.acceptance.plan import Plan, PlanFile
 from pipeline.contract.result import ColdParts, Metrics, Result, Status
 from tests.support.report_results import NO_PARTS, NOON, result
 

@@ -5,6 +5,7 @@ from statistics import fmean
 
 from events.catalogue import LoraLoaded
 from handlers.character_sheet.trainable import WORST_MATCH
+from pipeline.acceptance.acceptance_plan import BASES, TARGETS
 from pipeline.acceptance.criteria.criterion import (
     Criterion,
     Facts,
@@ -18,7 +19,6 @@ from pipeline.acceptance.criteria.criterion import (
     unfinished,
 )
 from pipeline.acceptance.jobs import Stage
-from pipeline.acceptance.plan import BASES, TARGETS
 from pipeline.contract.result import OutputFace
 from pipeline.report.metric_text import figure
 from pipeline.report.targets import MATCH, Metric, Unit

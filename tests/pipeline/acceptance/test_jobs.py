@@ -6,6 +6,7 @@ import pytest
 
 from config.errors import OverBudget, UnknownField
 from config.settings import Settings
+from pipeline.acceptance.acceptance_plan import TARGETS
 from pipeline.acceptance.jobs import (
     Forecast,
     PricedJob,
@@ -17,7 +18,6 @@ from pipeline.acceptance.jobs import (
     over,
     priced,
 )
-from pipeline.acceptance.plan import TARGETS
 from pipeline.runtime import load_runtime
 from tests.support.acceptances import SMALL, plan
 

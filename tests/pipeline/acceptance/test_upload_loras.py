@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from config.errors import InvalidInput, LoraNotFound, LoraUnreadable
-from pipeline.acceptance.plan import LoraPart
+from pipeline.acceptance.acceptance_plan import LoraPart
 from pipeline.acceptance.upload_loras import upload
 from tests.pipeline.loras.support import flux_lora
 from tests.support.pipeline_fixture import PipelineFixture

@@ -4,7 +4,7 @@ import pytest
 
 from config.errors import InvalidInput
 from handlers.loras.refs import ById, ByName
-from pipeline.acceptance.plan import TARGETS, PlannedLora, read_plan
+from pipeline.acceptance.acceptance_plan import TARGETS, PlannedLora, read_plan
 
 EXAMPLE = Path(__file__).parents[3] / "examples/accept/plan.toml"
 FLUX = '[flux]\nprompts = ["a cat"]\n'
