@@ -33,7 +33,7 @@ from pipeline.inputs.graph_limits import require_within_limits
 from pipeline.inputs.supplies import job_request
 from pipeline.notify.callbacks import require_callback
 from pipeline.notify.job_events import Origin, ended, lora_load_failed, requested
-from pipeline.notify.results import job_result
+from pipeline.notify.job_result import job_result
 from pipeline.queue.bounds import exhausted
 from pipeline.queue.claim_steps import size_of_too_large
 from pipeline.queue.protocol import Preflight

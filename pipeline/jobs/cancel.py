@@ -23,7 +23,7 @@ from pipeline.contract.summary import subject
 from pipeline.jobs.status import bare_key, find_entry, read_result
 from pipeline.notify.delivery import pending_lease
 from pipeline.notify.job_events import Origin, ended, requested
-from pipeline.notify.results import job_result
+from pipeline.notify.job_result import job_result
 from pipeline.notify.spend_note import note_spend
 from pipeline.queue.cancel_steps import Cancellation, FindLease
 from pipeline.queue.protocol import Committed

@@ -12,7 +12,7 @@ from pipeline.contract.lease import Lease
 from pipeline.contract.result import JobCost, Result, Status
 from pipeline.contract.summary import Subject
 from pipeline.notify.job_events import Origin, completed, ended
-from pipeline.notify.results import job_result
+from pipeline.notify.job_result import job_result
 from pipeline.runtime import RuntimeConfig
 from pipeline.sheets.cells import StoredSheet
 from pipeline.sheets.end_files import WriteEndFiles, end_folder

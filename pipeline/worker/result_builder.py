@@ -19,7 +19,7 @@ from pipeline.contract.result import JobCost, Metrics, Provenance, Result, Statu
 from pipeline.contract.summary import Subject, subject
 from pipeline.models.preload import PreloadReport
 from pipeline.notify.job_events import Origin, completed, ended, requested
-from pipeline.notify.results import job_result
+from pipeline.notify.job_result import job_result
 from pipeline.queue.spawn import SpawnPayload
 from pipeline.runtime import RuntimeConfig
 from pipeline.sheets.cells import StoredSheet
