@@ -41,7 +41,7 @@ from pipeline.queue.spawn import SpawnPayload, make_payload
 from pipeline.runtime import RuntimeConfig
 from pipeline.sheets.cells import SHEET, StoredSheet
 from pipeline.sheets.end_files import WriteEndFiles, no_end_files
-from pipeline.sheets.results import sheet_result
+from pipeline.sheets.sheet_result import sheet_result
 from workflows.validation import require_valid
 
 NEWER_PAUSE_S = 15.0

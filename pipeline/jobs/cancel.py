@@ -31,7 +31,7 @@ from pipeline.queue.runner import run
 from pipeline.runtime import RuntimeConfig
 from pipeline.sheets.cells import SHEET, read_sheet
 from pipeline.sheets.end_files import EndFilesWriter
-from pipeline.sheets.results import sheet_result
+from pipeline.sheets.sheet_result import sheet_result
 from pipeline.store.conditional import SafeStore, Won
 
 TRIES = 5
