@@ -17,6 +17,13 @@ from handlers.kinds.registry import lookup
 from handlers.media.intake_process import Patience
 from pipeline.api import responses
 from pipeline.api.errors import PathGone
+from pipeline.api.job_submission import (
+    Submission,
+    put,
+    put_again,
+    require_own_job,
+    require_own_pictures,
+)
 from pipeline.api.lookup import OwnedJob
 from pipeline.api.openapi import IMAGE_ANSWER, headers, problems, request_body
 from pipeline.api.paths import ENDPOINTS, GONE, Endpoint, Gone
@@ -43,7 +50,6 @@ from pipeline.api.request_terms import (
 from pipeline.api.responses import image
 from pipeline.api.schemas import Job
 from pipeline.api.service import Service
-from pipeline.api.submit import Submission, put, put_again, require_own_job, require_own_pictures
 from pipeline.contract.keys import clip
 from pipeline.jobs.quote import Quote, quote
 from pipeline.jobs.status import JobView, State

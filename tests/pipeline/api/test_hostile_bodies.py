@@ -15,7 +15,7 @@ from PIL import Image
 from config.errors import RylaError
 from config.settings import Settings
 from handlers.media.submitted import intake
-from pipeline.api.submit import SubmissionParser
+from pipeline.api.job_submission import SubmissionParser
 from pipeline.inputs.intake import fetch_nothing, read_image
 from tests.support.pictures import encoded, heic, heic_header_alone, plain_webp, with_scans
 

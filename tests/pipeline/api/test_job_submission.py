@@ -11,7 +11,7 @@ import pytest
 from config.errors import IdConflict, InvalidField, InvalidInput, ManifestNotJson, RylaError
 from config.settings import Settings
 from handlers.media.intake_process import Patience
-from pipeline.api.submit import Submission, SubmissionParser, put, put_again
+from pipeline.api.job_submission import Submission, SubmissionParser, put, put_again
 from pipeline.contract.keys import inbox_key, manifest_key
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
