@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from pipeline.api.auth import Authenticator, Peer, network_of
-from pipeline.api.cancel import api_canceller
+from pipeline.api.cancellation import api_canceller
 from pipeline.api.concurrency import INTAKES, INTAKES_EACH, Threads
 from pipeline.api.dependencies import ApiDependencies
 from pipeline.api.errors import NotAuthenticated, TooManyJobs
