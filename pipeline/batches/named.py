@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.batches.batch import is_batch_name, read_batch
+from pipeline.batches.batch_reader import row_lines
 from pipeline.batches.lines import RowLine
-from pipeline.batches.reader import row_lines
 from pipeline.contract.keys import check_id
 from pipeline.contract.result import Status
 from pipeline.store.conditional import SafeStore

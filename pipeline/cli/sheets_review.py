@@ -13,9 +13,9 @@ from config.errors import InvalidInput, RylaError, UnknownBatch
 from handlers.character_sheet.progress import ViewState
 from handlers.character_sheet.sheet_document import DocumentView
 from handlers.character_sheet.sheet_plan import PlannedView
+from pipeline.batches.batch_reader import READERS
 from pipeline.batches.lines import RowLine
 from pipeline.batches.named import sheets_named
-from pipeline.batches.reader import READERS
 from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.cli.sheets_review_file import apply_file

@@ -10,8 +10,8 @@ from typing import Any
 import typer
 
 from config.errors import InvalidInput, RylaError
+from pipeline.batches.batch_reader import READERS
 from pipeline.batches.lines import RowLine
-from pipeline.batches.reader import READERS
 from pipeline.cli import output
 from pipeline.contract.keys import clip
 from pipeline.datasets.reviewable import require_reviewable

@@ -13,8 +13,8 @@ from rich.text import Text
 
 from handlers.character_sheet.progress import ViewState
 from pipeline.batches.batch import Batch, require_batch
+from pipeline.batches.batch_reader import BatchReader
 from pipeline.batches.lines import RowLine, SheetLine, ViewLine, state_word, totals
-from pipeline.batches.reader import BatchReader
 from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.jobs.status import State

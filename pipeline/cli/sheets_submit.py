@@ -12,10 +12,10 @@ from rich.progress import MofNCompleteColumn, Progress, TextColumn
 from config.errors import BatchError, RylaError
 from config.settings import Settings, listed
 from pipeline.batches.batch import Batch, check_batch_name
+from pipeline.batches.batch_reader import missing_jobs
 from pipeline.batches.character_file import read_character_file
 from pipeline.batches.estimate import BatchEstimate, require_within_budget
 from pipeline.batches.problems import Problems
-from pipeline.batches.reader import missing_jobs
 from pipeline.batches.rows import RowChecker, SheetRow
 from pipeline.batches.submission import Sent, begin_batch, send_rows, standing_batch
 from pipeline.cli import output

@@ -15,10 +15,10 @@ from typing import TypeVar
 from config.errors import InvalidInput
 from handlers.media.intake_process import Intake
 from pipeline.batches.batch import Batch
+from pipeline.batches.batch_reader import READERS, row_lines
 from pipeline.batches.lines import RowLine
 from pipeline.batches.page.cards import Picture, ReadRow, SheetCard, sheet_card
 from pipeline.batches.page.thumbnails import Thumbnail, thumbnail_of
-from pipeline.batches.reader import READERS, row_lines
 from pipeline.contract.keys import is_output_key, result_key
 from pipeline.contract.result import Result
 from pipeline.sheets.cells import recorded_picture

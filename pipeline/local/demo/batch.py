@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.batches.batch import Batch
+from pipeline.batches.batch_reader import missing_jobs
 from pipeline.batches.character_file import FileRow, read_character_file
 from pipeline.batches.columns import document_of
 from pipeline.batches.estimate import BatchEstimate
@@ -15,7 +16,6 @@ from pipeline.batches.page.links import links_beside
 from pipeline.batches.page.reader import read_page
 from pipeline.batches.page.thumbnails import shrinker
 from pipeline.batches.problems import Problems
-from pipeline.batches.reader import missing_jobs
 from pipeline.batches.rows import RowChecker, SheetRow, job_id
 from pipeline.batches.submission import begin_batch, send_rows, standing_batch
 from pipeline.contract.document import canonical

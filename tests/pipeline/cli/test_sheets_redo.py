@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.batches.reader import row_lines
+from pipeline.batches.batch_reader import row_lines
 from pipeline.contract.result import Status
 from pipeline.store.base import Always
 from pipeline.store.conditional import SafeStore

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from pipeline.batches.reader import BatchReader, row_lines
+from pipeline.batches.batch_reader import BatchReader, row_lines
 from pipeline.cli import sheets_status
 from pipeline.contract.keys import inbox_key, lease_key
 from pipeline.contract.lease import Phase, Progress

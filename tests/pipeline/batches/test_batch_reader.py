@@ -2,8 +2,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from pipeline.batches.batch_reader import BatchReader, missing_jobs, row_lines
 from pipeline.batches.lines import redo_id, state_word
-from pipeline.batches.reader import BatchReader, missing_jobs, row_lines
 from pipeline.contract.keys import inbox_key, lease_key, manifest_key
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status
