@@ -21,7 +21,7 @@ from benchmarks.setting import Ground, goal, ground, machine, row, title
 from config.logs import configure_logs
 from config.settings import Settings
 from pipeline.contract.keys import INBOX, JOBS, inbox_key
-from pipeline.jobs.audit.reader import Audit
+from pipeline.jobs.audit.bucket_audit import Audit
 from pipeline.queue.expiry import Lifetimes
 from pipeline.store.base import Entry, Page, Stored
 from pipeline.store.conditional import SafeStore

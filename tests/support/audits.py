@@ -11,8 +11,8 @@ from pipeline.contract.tombstone import (
     ended_tombstone,
     tombstone_body,
 )
+from pipeline.jobs.audit.bucket_audit import Audit
 from pipeline.jobs.audit.faults import FaultKind
-from pipeline.jobs.audit.reader import Audit
 from pipeline.queue.expiry import Lifetimes
 from pipeline.store.base import Always
 from tests.support.jobs import a_lease

@@ -13,8 +13,8 @@ from pipeline.contract.keys import JOBS
 from pipeline.contract.result import Result, Status
 from pipeline.erasure.eraser import Eraser
 from pipeline.erasure.scope import Wish
+from pipeline.jobs.audit.bucket_audit import Audit
 from pipeline.jobs.audit.faults import FaultKind
-from pipeline.jobs.audit.reader import Audit
 from pipeline.jobs.cancel import Canceller
 from pipeline.queue.expiry import Lifetimes
 from pipeline.queue.spawn import SpawnPayload

@@ -11,7 +11,7 @@ import pytest
 from config.settings import Settings
 from pipeline.contract.keys import export_key, review_key
 from pipeline.contract.spend_entry import SPEND
-from pipeline.jobs.audit.reader import Audit
+from pipeline.jobs.audit.bucket_audit import Audit
 from pipeline.queue.expiry import Lifetimes
 from pipeline.store.conditional import listed
 from pipeline.store.open import open_store

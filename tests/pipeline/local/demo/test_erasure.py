@@ -14,7 +14,7 @@ from pipeline.contract.result import Result, Status
 from pipeline.erasure.eraser import Eraser
 from pipeline.erasure.scope import Wish
 from pipeline.erasure.trace import trace_of
-from pipeline.jobs.audit.reader import Audit
+from pipeline.jobs.audit.bucket_audit import Audit
 from pipeline.jobs.cancel import Canceller
 from pipeline.local.demo.demo import DemoRun, demo_settings
 from pipeline.local.stack import LocalStack

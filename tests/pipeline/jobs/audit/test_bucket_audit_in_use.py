@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pipeline.contract.keys import lease_key, manifest_key, result_key
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status
+from pipeline.jobs.audit.bucket_audit import Audit
 from pipeline.jobs.audit.faults import FaultKind
-from pipeline.jobs.audit.reader import Audit
 from pipeline.queue.expiry import Lifetimes
 from pipeline.store.conditional import SafeStore
 from pipeline.worker.execution import execute

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from pipeline.contract.keys import manifest_key, plan_key, result_key
+from pipeline.jobs.audit.bucket_audit import Part
 from pipeline.jobs.audit.faults import FaultKind
-from pipeline.jobs.audit.reader import Part
 from tests.support.audits import (
     PICTURE,
     audited,
@@ -93,7 +93,7 @@ def test_the_content_of_outputs_is_read_only_if_asked(ran: PipelineFixture) -> N
 def test_content_is_read_in_parts(
     ran: PipelineFixture, part_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.jobs.audit.reader.PART_BYTES", part_bytes)
+    monkeypatch.setattr("pipeline.jobs.audit.bucket_audit.PART_BYTES", part_bytes)
     size = ran.result("good").outputs[0].bytes
 
     assert found(audited(ran, content=True, part=Part(ids=frozenset({"good"})))) == []

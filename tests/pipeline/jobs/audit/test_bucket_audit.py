@@ -9,8 +9,8 @@ from events.sink import MemorySink, NotDelivered
 from events.stored_event import StoredEvent
 from pipeline.contract.keys import lease_key, manifest_key, result_key
 from pipeline.contract.lease import Phase
+from pipeline.jobs.audit.bucket_audit import AHEAD, Audit, Part, folders
 from pipeline.jobs.audit.faults import FaultKind
-from pipeline.jobs.audit.reader import AHEAD, Audit, Part, folders
 from pipeline.jobs.audit.tally import Tally
 from pipeline.queue.expiry import Lifetimes
 from pipeline.store.base import Entry
