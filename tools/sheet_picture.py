@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from handlers.character_sheet.files import CONTACT_SHEET
+from handlers.character_sheet.sheet_files import CONTACT_SHEET
 from pipeline.contract.keys import result_key
 from pipeline.contract.result import Result
 

@@ -8,9 +8,9 @@ import hashlib
 from dataclasses import dataclass
 
 from config.errors import DatasetError, OutputInvalid, OutputsMissing
-from handlers.character_sheet.files import DOCUMENT
 from handlers.character_sheet.records import SheetRecords
 from handlers.character_sheet.sheet_document import SheetDocument
+from handlers.character_sheet.sheet_files import DOCUMENT
 from pipeline.contract.document import read_document
 from pipeline.contract.keys import manifest_key
 from pipeline.contract.manifest import Consent

@@ -111,7 +111,7 @@ class EndFilesWriter:
 
 
 def _written(store: FileStore, end: SheetEnd, folder: str, in_time: Callable[[], bool]) -> EndFiles:
-    from handlers.character_sheet.files import sheet_files  # noqa: PLC0415  who ends none waits for no Pillow
+    from handlers.character_sheet.sheet_files import sheet_files  # noqa: PLC0415  who ends none waits for no Pillow
 
     def stored(picture: Picture) -> bytes | None:
         return _picture(store, picture) if in_time() else None

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from config.errors import InvalidInput, JobForgotten, UnknownJob
-from handlers.character_sheet.files import DOCUMENT
 from handlers.character_sheet.input import CharacterSheetInput
 from handlers.character_sheet.sheet_document import SheetDocument
+from handlers.character_sheet.sheet_files import DOCUMENT
 from handlers.character_sheet.sheet_plan import PlannedView, SheetPlan
 from pipeline.contract.keys import (
     check_id,

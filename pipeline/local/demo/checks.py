@@ -12,7 +12,7 @@ from PIL import Image
 
 from events.moments import Moment, event_for
 from handlers.character_sheet.combinations import Making
-from handlers.character_sheet.files import CONTACT_SHEET, DOCUMENT
+from handlers.character_sheet.sheet_files import CONTACT_SHEET, DOCUMENT
 from handlers.character_sheet.sheet_plan import SheetPlan
 from pipeline.batches.batch import Batch
 from pipeline.contract.keys import batch_key, cells_folder, metrics_key, plan_key

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 
-from handlers.character_sheet.files import CONTACT_SHEET, DOCUMENT
+from handlers.character_sheet.sheet_files import CONTACT_SHEET, DOCUMENT
 from handlers.faces.view import IDENTITY_TO
 from pipeline.contract.result import Output
 from pipeline.local.demo.demo import DemoRun

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from handlers.character_sheet.contact_sheet import reason_words
-from handlers.character_sheet.files import CONTACT_SHEET, DOCUMENT
 from handlers.character_sheet.records import Composition, SheetRecords, Try, ViewRecords
 from handlers.character_sheet.sheet_document import DocumentView, SheetDocument
+from handlers.character_sheet.sheet_files import CONTACT_SHEET, DOCUMENT
 from pipeline.local.demo.demo import DemoRun
 from pipeline.local.demo.sheets import DemoSheet, read_sheets
 from pipeline.pages.figure_text import NOTHING

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from handlers.character_sheet.files import DOCUMENT
 from handlers.character_sheet.records import SheetRecords, parse_record
 from handlers.character_sheet.sheet_document import SheetDocument
+from handlers.character_sheet.sheet_files import DOCUMENT
 from pipeline.contract.keys import cells_folder
 from pipeline.contract.result import Result, ResultFile, Status
 from pipeline.local.demo.demo import DemoRun

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from config.errors import StoreDenied, StoreUnavailable
-from handlers.character_sheet import files
+from handlers.character_sheet import sheet_files
 from handlers.character_sheet.records import SheetRecords
 from handlers.character_sheet.sheet_document import SheetDocument
 from pipeline.sheets.cells import StoredSheet, read_sheet
@@ -131,7 +131,7 @@ def test_a_sheet_that_cannot_be_drawn_ends_without_them(
     def broken(*_: Any, **__: Any) -> None:
         raise ValueError("a bug")
 
-    monkeypatch.setattr(files, "sheet_files", broken)
+    monkeypatch.setattr(sheet_files, "sheet_files", broken)
     assert write_end_files(pipeline.store, ending(pipeline), FOLDER) == NO_FILES
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from config.errors import OutOfMemory
 from events.sink import MemorySink
-from handlers.character_sheet import files
+from handlers.character_sheet import sheet_files
 from handlers.character_sheet.records import Composition, Picture, SheetRecords, Try
 from handlers.character_sheet.sheet_plan import SheetPlan
 from handlers.character_sheet.steps import Compose, MakeFace
@@ -98,7 +98,7 @@ def test_without_its_files_a_sheet_is_none_the_less_made(
     def broken(*_: Any, **__: Any) -> None:
         raise ValueError("a bug")
 
-    monkeypatch.setattr(files, "sheet_files", broken)
+    monkeypatch.setattr(sheet_files, "sheet_files", broken)
     result = sheets().finish(sheet_manifest())
     assert (result.status, result.files, result.sheet) == (Status.SUCCEEDED, (), None)
     assert len(result.outputs) == 2

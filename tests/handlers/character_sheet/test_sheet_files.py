@@ -5,10 +5,10 @@ import pytest
 from PIL import Image
 
 from handlers.character_sheet.contact_sheet import CELL, GAP, HEIGHT, LABEL, WIDTH
-from handlers.character_sheet.files import CONTACT_SHEET, DOCUMENT, MAX_PIXELS, sheet_files
 from handlers.character_sheet.likeness import recorded_look
 from handlers.character_sheet.records import Picture, SheetRecords
 from handlers.character_sheet.sheet_document import SheetDocument
+from handlers.character_sheet.sheet_files import CONTACT_SHEET, DOCUMENT, MAX_PIXELS, sheet_files
 from handlers.character_sheet.sheet_plan import SheetPlan
 from handlers.faces.boxes import Box, Face
 from handlers.faces.head import Head, five_points
