@@ -23,7 +23,7 @@ from handlers.comfyui.standin.body_checks import INVALID_ID, is_canonical, spoil
 from handlers.comfyui.standin.connections import Connection, Connections
 from handlers.comfyui.standin.execution_order import converted
 from handlers.comfyui.standin.executor import Executor
-from handlers.comfyui.standin.files import Folders
+from handlers.comfyui.standin.folders import Folders
 from handlers.comfyui.standin.object_info import FileLists, object_info
 from handlers.comfyui.standin.options import Options
 from handlers.comfyui.standin.prompts import Prompt, PromptQueue
