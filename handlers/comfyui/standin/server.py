@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import uvicorn
 
-from handlers.comfyui.standin.app import create_app
 from handlers.comfyui.standin.options import Options, parse
+from handlers.comfyui.standin.routes import create_app
 from workflows.interfaces import committed
 
 log = logging.getLogger("handlers.comfyui.standin")

@@ -99,7 +99,7 @@ def test_code_tables_and_templates_are_shipped(path: str) -> None:
         "docs/deploy.md",
         "pipeline/local/demo/report.html.j2",
         "pipeline/cli/submit.py",
-        "handlers/comfyui/standin/app.py",
+        "handlers/comfyui/standin/routes.py",
         "config/__pycache__/tables.cpython-311.pyc",
         "config/.env",
     ],
