@@ -9,7 +9,7 @@ from config.models import WeightFile
 from pipeline.cli import models_files, models_versions, output
 from pipeline.cli.models_options import Dir, Sets, gb, select
 from pipeline.cli.options import Json
-from pipeline.models.files import State, glance
+from pipeline.models.models_folder import State, glance
 from pipeline.models.sets import GIB, Plan, plan
 
 HELP = "Weight files: list, plan, verify, pull, add your own, and switch between versions."

@@ -17,8 +17,8 @@ from pipeline.cli.models_options import Dir, Sets, gb, select
 from pipeline.cli.options import Json
 from pipeline.models import overlay
 from pipeline.models.add import add
-from pipeline.models.files import State
 from pipeline.models.hub import Hub, HuggingFace
+from pipeline.models.models_folder import State
 from pipeline.models.pull import OnFile, Pulled, prepare, pull, require_space
 from pipeline.models.verify import VerifiedFile, verify
 from pipeline.models.versions import files_kept, is_aside

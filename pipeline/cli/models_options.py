@@ -10,7 +10,7 @@ import typer
 from config.models import ModelTable, WeightFile
 from config.settings import Settings, load_settings
 from pipeline.models.activation import candidate
-from pipeline.models.files import models_folder
+from pipeline.models.models_folder import models_folder
 from pipeline.models.sets import active_sets
 
 Sets = Annotated[

@@ -23,7 +23,7 @@ from pipeline.models.activation import (
     sets_of,
     version_document,
 )
-from pipeline.models.files import models_folder
+from pipeline.models.models_folder import models_folder
 from pipeline.models.sets import active_sets
 from pipeline.models.versions import Sets as FilesBySet
 from pipeline.models.versions import Version, history, latest

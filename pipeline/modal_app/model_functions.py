@@ -25,8 +25,8 @@ from pipeline.models.activation import (
     sets_of,
     version_document,
 )
-from pipeline.models.files import models_folder
 from pipeline.models.hub import Hub, HuggingFace
+from pipeline.models.models_folder import models_folder
 from pipeline.models.pull import Pulled, prepare, pull, require_alone, require_space
 from pipeline.models.sets import active_sets
 from pipeline.models.versions import history, is_aside, latest

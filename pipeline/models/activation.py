@@ -9,7 +9,7 @@ from typing import Any
 from config.errors import ModelError, ModelNotFound
 from config.models import ModelTable, WeightFile, load_models
 from config.settings import Settings
-from pipeline.models.files import Local, State, glance, models_folder
+from pipeline.models.models_folder import Local, State, glance, models_folder
 from pipeline.models.versions import (
     Sets,
     Version,

@@ -10,7 +10,7 @@ from config.errors import DiskFull, InvalidInput, LoraUnreadable
 from config.models import ModelTable, WeightFile
 from handlers.kinds.checkpoint import UNCENSORED_SUFFIX
 from handlers.loras.header import FileRanges, read_header
-from pipeline.models.files import CHUNK, OnBytes, path_of
+from pipeline.models.models_folder import CHUNK, OnBytes, path_of
 from pipeline.models.overlay import Changes
 from pipeline.models.pull import SPARE_BYTES, FreeBytes, free_bytes
 from pipeline.models.versions import place

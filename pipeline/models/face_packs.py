@@ -15,7 +15,7 @@ from handlers.faces.calibration import shipped
 from handlers.faces.dlib_finder import EMBEDDER as EMBEDDED
 from handlers.faces.match import SCORING_PACK, Calibration
 from handlers.faces.measurement import FaceUse
-from pipeline.models.files import models_folder
+from pipeline.models.models_folder import models_folder
 
 
 def faces_folder(settings: Settings) -> Path:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Protocol
 
 from config.errors import HubUnavailable, ModelError, ModelGated, ModelNotFound
 from config.models import WeightFile
-from pipeline.models.files import OnBytes
+from pipeline.models.models_folder import OnBytes
 
 MAIN = "main"
 

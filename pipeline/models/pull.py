@@ -12,8 +12,8 @@ from pathlib import Path
 
 from config.errors import DiskFull, ModelCorrupt, ModelError, ModelGated, ModelNotFound
 from config.models import WeightFile
-from pipeline.models.files import State, glance, path_of, sha256_of
 from pipeline.models.hub import Hub, Remote, page
+from pipeline.models.models_folder import State, glance, path_of, sha256_of
 from pipeline.models.part_file import begun, collected, part_of, remove_left, size_of
 
 ALONE_S = 60.0

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from config.errors import HubUnavailable, ModelError
 from config.models import WeightFile
-from pipeline.models.files import Local, State, check_file
 from pipeline.models.hub import Hub
+from pipeline.models.models_folder import Local, State, check_file
 from pipeline.models.overlay import Value
 
 OnFile = Callable[[WeightFile, int], None]

@@ -19,8 +19,8 @@ from pipeline.models.comfyui_paths import (
     search_paths,
     write_paths,
 )
-from pipeline.models.files import models_folder, path_of
 from pipeline.models.loads import ModelLoads
+from pipeline.models.models_folder import models_folder, path_of
 from pipeline.models.preload import WeightsPreload, memory_to_fill
 from pipeline.runtime import RuntimeConfig
 from pipeline.worker.comfyui import ComfyServer

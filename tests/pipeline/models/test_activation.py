@@ -8,7 +8,7 @@ from config.models import ModelTable, WeightFile, load_models
 from config.settings import Settings
 from pipeline.models.activation import activate, candidate, changes, models_in_use, roll_back
 from pipeline.models.add import add
-from pipeline.models.files import State
+from pipeline.models.models_folder import State
 from pipeline.models.versions import append, files_kept, history, latest
 from pipeline.runtime import load_runtime
 from tests.pipeline.models.test_versions import version

@@ -1,8 +1,8 @@
 from pathlib import Path
 
 from config.models import WeightFile
-from pipeline.models.files import State
 from pipeline.models.hub import Hub, HuggingFace
+from pipeline.models.models_folder import State
 from pipeline.models.verify import VerifiedFile, verify
 from tests.pipeline.models.conftest import BODY, MakeWeight
 from tests.support.model_hub import COMMIT, ModelHub
