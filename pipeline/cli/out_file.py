@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from config.errors import InvalidInput
-from pipeline.datasets.delivery import whole_file
+from pipeline.datasets.zip_destination import whole_file
 
 
 def write_out(path: Path, body: bytes) -> None:

@@ -12,9 +12,9 @@ from config.models import ModelTable
 from pipeline.contract.keys import export_key
 from pipeline.datasets.dataset import Dataset
 from pipeline.datasets.dataset_document import DatasetDocument
-from pipeline.datasets.delivery import sha256_of, store_zip, whole_file
 from pipeline.datasets.source import read_source
 from pipeline.datasets.wish import PLAIN, Wish
+from pipeline.datasets.zip_destination import sha256_of, store_zip, whole_file
 from pipeline.store.conditional import SafeStore
 
 

@@ -17,9 +17,9 @@ import pytest
 from config.errors import OutputInvalid
 from config.settings import Settings
 from pipeline.contract.keys import export_key
-from pipeline.datasets import delivery
-from pipeline.datasets.delivery import sha256_of, store_zip, whole_file
+from pipeline.datasets import zip_destination
 from pipeline.datasets.export import export_sheet
+from pipeline.datasets.zip_destination import sha256_of, store_zip, whole_file
 from pipeline.local.seaweed import SeaweedServer
 from pipeline.store.base import Always
 from pipeline.store.conditional import SafeStore, listed
@@ -104,7 +104,7 @@ def test_other_bytes_by_its_name_are_an_error(other: bytes) -> None:
 
 
 def test_what_stands_there_is_compared_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "PART_BYTES", 300)
+    monkeypatch.setattr(zip_destination, "PART_BYTES", 300)
     store = memory_store()
     assert stored(store)
     assert not stored(store)
