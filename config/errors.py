@@ -1,7 +1,7 @@
 """The error tree. One class for each thing that can go wrong and that somebody can act on.
 
 It lies at the bottom of the import order so that every layer raises from the same tree. What an
-error becomes in the bucket is decided in pipeline/contract/errors.py.
+error becomes in the bucket is decided in pipeline/contract/error_info.py.
 
     RylaError
     ├── BadManifest                 the request cannot become a job as it is; permanent

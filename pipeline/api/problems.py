@@ -17,7 +17,7 @@ from config.nearest import nearest
 from pipeline.api.errors import BadRequest, NoSuchPath, RequestRefused, WrongMethod
 from pipeline.api.paths import ENDPOINTS
 from pipeline.api.responses import Json
-from pipeline.contract.errors import error_info
+from pipeline.contract.error_info import error_info
 from pipeline.contract.keys import clip
 
 PATHS = (*(each.path for each in ENDPOINTS), "/jobs", "/models", "/loras", "/health", "/docs")

@@ -17,7 +17,7 @@ from pipeline.api.errors import NoSuchFile, NoSuchOutput, NotFinished, StillNotF
 from pipeline.api.lookup import OwnedJob
 from pipeline.api.schemas import job_document, job_url, output_url
 from pipeline.api.service import Service
-from pipeline.contract.errors import ErrorInfo
+from pipeline.contract.error_info import ErrorInfo
 from pipeline.contract.keys import clip
 from pipeline.contract.result import Output, Result, ResultFile
 from pipeline.jobs.quote import Quote

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from config.errors import BadManifest, RylaError, StoreUnavailable
 from pipeline.cli.options import stack_in_use
-from pipeline.contract.errors import ErrorInfo, full_info, unforeseen
+from pipeline.contract.error_info import ErrorInfo, full_info, unforeseen
 
 P = ParamSpec("P")
 INTERRUPTED = 130

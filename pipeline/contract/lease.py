@@ -47,7 +47,7 @@ from pydantic import (
 
 from config.errors import InvalidId
 from events.stored_event import StoredEvent
-from pipeline.contract.errors import ErrorInfo
+from pipeline.contract.error_info import ErrorInfo
 from pipeline.contract.keys import ID_PATTERN, parse_inbox_key
 
 MOST = 1e9

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from events.stored_event import StoredEvent
 from handlers.character_sheet.sheet_document import SetVerdict
 from handlers.faces.match import Reason
-from pipeline.contract.errors import ErrorInfo
+from pipeline.contract.error_info import ErrorInfo
 from pipeline.contract.keys import clip, is_beside_jobs
 
 Seconds = Annotated[

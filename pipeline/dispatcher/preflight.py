@@ -22,7 +22,7 @@ from events.moments import Moment
 from handlers.kinds.registry import KINDS
 from handlers.policy.rules import PolicySubject, likeness
 from pipeline import costs
-from pipeline.contract.errors import error_info
+from pipeline.contract.error_info import error_info
 from pipeline.contract.keys import MAX_BYTES, parse_inbox_key
 from pipeline.contract.lease import Lease
 from pipeline.contract.manifest import Manifest, check_key, deadline_passed, parse_manifest

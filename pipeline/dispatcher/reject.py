@@ -10,7 +10,7 @@ import structlog
 from config.errors import BadManifest, IdConflict, InvalidId, StoreDenied
 from events.sender import Sender
 from events.stored_event import StoredEvent
-from pipeline.contract.errors import error_info
+from pipeline.contract.error_info import error_info
 from pipeline.contract.keys import MAX_BYTES, parse_inbox_key, rejected_key
 from pipeline.dispatcher.rejection_events import send_rejection
 from pipeline.notify.job_events import Origin, entry_rejected

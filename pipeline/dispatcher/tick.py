@@ -18,7 +18,7 @@ from config.errors import EngineUnavailable, RylaError
 from events.sender import Sender
 from handlers.media import images
 from handlers.media.intake_process import Intake
-from pipeline.contract.errors import error_info
+from pipeline.contract.error_info import error_info
 from pipeline.contract.keys import lease_key
 from pipeline.contract.lease import Lease
 from pipeline.contract.result import Result, Status

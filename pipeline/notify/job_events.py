@@ -24,7 +24,7 @@ from handlers.comfyui.info import ComfyInfo
 from handlers.faces.match import Reason, Score
 from handlers.faces.measurement import FaceMeasurement, FaceTry
 from handlers.faces.view import ViewVerdict
-from pipeline.contract.errors import ErrorInfo
+from pipeline.contract.error_info import ErrorInfo
 from pipeline.contract.keys import INBOX
 from pipeline.contract.result import JobCost, Metrics
 from pipeline.contract.summary import Subject, short_text, subject

@@ -9,7 +9,7 @@ from typing import Any
 from config.errors import BadManifest, RylaError
 from config.settings import Settings
 from events.stored_event import StoredEvent
-from pipeline.contract.errors import error_info
+from pipeline.contract.error_info import error_info
 from pipeline.contract.lease import Lease
 from pipeline.contract.result import JobCost, Result, Status
 from pipeline.contract.summary import Subject

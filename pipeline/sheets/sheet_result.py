@@ -7,7 +7,7 @@ from datetime import datetime
 from config.errors import RylaError
 from events.moments import Moment
 from events.stored_event import StoredEvent
-from pipeline.contract.errors import error_info
+from pipeline.contract.error_info import error_info
 from pipeline.contract.lease import Lease
 from pipeline.contract.result import JobCost, Result, Status
 from pipeline.contract.summary import Subject

@@ -21,7 +21,7 @@ from config.errors import (
     Stopped,
     Superseded,
 )
-from pipeline.contract.errors import error_info, unforeseen
+from pipeline.contract.error_info import error_info, unforeseen
 from pipeline.contract.keys import lease_key, manifest_key, result_key
 from pipeline.contract.lease import Lease, Spent
 from pipeline.contract.result import Result

@@ -13,7 +13,7 @@ from handlers.character_sheet.sheet import Stop
 from handlers.comfyui.info import ComfyInfo
 from handlers.kinds.registry import KINDS
 from pipeline import costs
-from pipeline.contract.errors import error_info
+from pipeline.contract.error_info import error_info
 from pipeline.contract.lease import Lease, Spent
 from pipeline.contract.result import JobCost, Metrics, Provenance, Result, Status
 from pipeline.contract.summary import Subject, subject

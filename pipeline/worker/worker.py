@@ -28,7 +28,7 @@ from config.routes import Route
 from config.settings import Settings
 from events.sender import Sender
 from handlers.comfyui.info import ComfyInfo
-from pipeline.contract.errors import error_info
+from pipeline.contract.error_info import error_info
 from pipeline.contract.lease import Lease
 from pipeline.inputs.supplies import InputFetcher
 from pipeline.loras.cache import Volume, lora_cache

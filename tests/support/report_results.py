@@ -5,7 +5,7 @@ from typing import Any
 
 from events.catalogue import Common, LoraLoaded, LoraLoadFailed
 from events.stored_event import StoredEvent, stored
-from pipeline.contract.errors import ErrorInfo
+from pipeline.contract.error_info import ErrorInfo
 from pipeline.contract.result import (
     JobCost,
     Metrics,

@@ -10,7 +10,7 @@ from pipeline.batches.lines import (
     state_word,
     totals,
 )
-from pipeline.contract.errors import ErrorInfo
+from pipeline.contract.error_info import ErrorInfo
 from pipeline.contract.lease import Phase, Progress
 from pipeline.contract.result import Status
 from pipeline.jobs.status import JobView, State, leased

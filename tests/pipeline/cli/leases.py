@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from pipeline.contract.errors import ErrorInfo
+from pipeline.contract.error_info import ErrorInfo
 from pipeline.contract.lease import Lease, Phase, Progress
 
 SUBMITTED = datetime(2026, 1, 1, tzinfo=UTC)

@@ -20,7 +20,7 @@ from config.errors import (
     UnsupportedVersion,
 )
 from handlers.kinds.registry import KINDS, NOT_YET
-from pipeline.contract.errors import error_info
+from pipeline.contract.error_info import error_info
 from pipeline.contract.keys import MAX_BYTES, parse_inbox_key
 from pipeline.contract.manifest import (
     MAX_PROBLEMS,

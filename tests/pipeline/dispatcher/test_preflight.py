@@ -20,7 +20,7 @@ from config.routes import RouteTable
 from config.settings import Settings
 from events.stored_event import StoredEvent
 from handlers.kinds.seeds import seed_from_id
-from pipeline.contract.errors import ErrorInfo
+from pipeline.contract.error_info import ErrorInfo
 from pipeline.contract.keys import MAX_BYTES, inbox_key
 from pipeline.contract.lease import Lease, Phase, Spent
 from pipeline.contract.manifest import Manifest, parse_manifest

@@ -11,7 +11,7 @@ from handlers.faces.head import Head
 from handlers.faces.match import Reason, Score
 from handlers.faces.measurement import FaceMeasurement, FaceTry
 from handlers.faces.view import AskedView, Framing, ViewReason, ViewVerdict
-from pipeline.contract.errors import ErrorInfo
+from pipeline.contract.error_info import ErrorInfo
 from pipeline.contract.result import JobCost, Metrics
 from pipeline.contract.summary import Subject, subject
 from pipeline.models.loads import LoadedModel, Source

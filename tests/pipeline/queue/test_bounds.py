@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.contract.errors import ErrorInfo
+from pipeline.contract.error_info import ErrorInfo
 from pipeline.queue.bounds import MOST_LOST_CLAIMS, MOST_PREEMPTIONS, MOST_WAITS, exhausted
 from tests.support.jobs import a_lease
 

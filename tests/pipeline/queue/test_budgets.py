@@ -6,7 +6,7 @@ import pytest
 
 from config.budgets import BudgetTable
 from config.errors import BudgetSpent
-from pipeline.contract.errors import ErrorInfo, error_info
+from pipeline.contract.error_info import ErrorInfo, error_info
 from pipeline.contract.lease import Lease, Phase, Spent
 from pipeline.contract.spend_entry import SpendEntry
 from pipeline.queue.budgets import Account, Ledger, Payer, Reserved, reserved

@@ -5,7 +5,7 @@ import pytest
 from config import errors
 from config.errors import FaceModelsMissing, InvalidField, NodeFailed, OverBudget, RylaError
 from pipeline.api import errors as http_errors
-from pipeline.contract.errors import ErrorInfo, error_info, full_info, unforeseen
+from pipeline.contract.error_info import ErrorInfo, error_info, full_info, unforeseen
 
 TREE = [
     each
