@@ -46,7 +46,7 @@ error becomes in the bucket is decided in pipeline/contract/error_info.py.
     ├── BatchError                  a batch of character sheets
     │   └── UnknownBatch, BatchConflict, InvalidRow
     ├── DatasetError                a sheet that no dataset can be made of
-    ├── RequestRefused              a request for itself, not its job: pipeline/api/errors.py
+    ├── RequestRefused              a request, not its job: pipeline/api/request_errors.py
     └── InternalError               anything unforeseen, caught at a process's edge
 """
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from config.errors import RylaError
-from pipeline.api.errors import RequestRefused
+from pipeline.api.request_errors import RequestRefused
 
 WORDS = Path(__file__).parent / "error_words.toml"
 ROWS = ("| code | status | again | means | do |", "| --- | --- | --- | --- | --- |")

@@ -11,7 +11,7 @@ from typing import Self
 
 from config.errors import InvalidSetting
 from config.settings import Settings, listed
-from pipeline.api.errors import LoopbackOnly, NotAuthenticated
+from pipeline.api.request_errors import LoopbackOnly, NotAuthenticated
 from pipeline.contract.keys import is_name
 
 KEY_BYTES = 32

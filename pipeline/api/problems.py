@@ -14,8 +14,8 @@ from starlette.routing import Match, Route
 
 from config.errors import RylaError, StoreError
 from config.nearest import nearest
-from pipeline.api.errors import BadRequest, NoSuchPath, RequestRefused, WrongMethod
 from pipeline.api.paths import ENDPOINTS
+from pipeline.api.request_errors import BadRequest, NoSuchPath, RequestRefused, WrongMethod
 from pipeline.api.responses import Json
 from pipeline.contract.error_info import error_info
 from pipeline.contract.keys import clip

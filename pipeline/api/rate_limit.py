@@ -8,7 +8,7 @@ from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
-from pipeline.api.errors import TooManyRequests
+from pipeline.api.request_errors import TooManyRequests
 
 
 @dataclass

@@ -9,8 +9,8 @@ from fastapi import Depends, Header, Request
 from starlette.requests import ClientDisconnect
 
 from pipeline.api.auth import Peer
-from pipeline.api.errors import BadRequest, BodyTooLarge, RequestTooSlow, WrongMediaType
 from pipeline.api.lookup import OwnedJob
+from pipeline.api.request_errors import BadRequest, BodyTooLarge, RequestTooSlow, WrongMediaType
 from pipeline.api.request_terms import MAX_WAIT, require_known
 from pipeline.api.service import Service
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from config.nearest import nearest
-from pipeline.api.errors import BadRequest
+from pipeline.api.request_errors import BadRequest
 from pipeline.contract.keys import clip
 
 MAX_WAIT = 120

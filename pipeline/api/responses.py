@@ -13,8 +13,8 @@ from starlette.responses import Response
 
 from config.errors import OutputsMissing, RylaError
 from pipeline.api.body import in_body_terms
-from pipeline.api.errors import NoSuchFile, NoSuchOutput, NotFinished, StillNotFinished
 from pipeline.api.lookup import OwnedJob
+from pipeline.api.request_errors import NoSuchFile, NoSuchOutput, NotFinished, StillNotFinished
 from pipeline.api.schemas import job_document, job_url, output_url
 from pipeline.api.service import Service
 from pipeline.contract.error_info import ErrorInfo

@@ -21,8 +21,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from config.errors import InvalidSetting
 from pipeline.api.app import make_app
 from pipeline.api.dependencies import ApiDependencies
-from pipeline.api.errors import BadRequest
 from pipeline.api.problems import PROBLEM, problem
+from pipeline.api.request_errors import BadRequest
 from pipeline.api.service import Service
 
 PATIENCE_S = 20.0

@@ -10,7 +10,6 @@ from pipeline.api.auth import Authenticator, Peer, network_of
 from pipeline.api.cancellation import api_canceller
 from pipeline.api.concurrency import INTAKES, INTAKES_EACH, Threads
 from pipeline.api.dependencies import ApiDependencies
-from pipeline.api.errors import NotAuthenticated, TooManyJobs
 from pipeline.api.fair_places import FairPlaces
 from pipeline.api.job_pages import JobPages
 from pipeline.api.job_submission import SubmissionParser
@@ -18,6 +17,7 @@ from pipeline.api.listing_cache import JobListing
 from pipeline.api.lookup import Lookup, OwnedJob, result_or_lease
 from pipeline.api.memory import MemoryReturn
 from pipeline.api.rate_limit import RateLimit
+from pipeline.api.request_errors import NotAuthenticated, TooManyJobs
 from pipeline.api.watch import JobWatcher
 from pipeline.jobs.cancel import Canceller
 from pipeline.loras.shared_loras import SharedLoras

@@ -16,9 +16,9 @@ from starlette.responses import Response
 
 from config.errors import InvalidId
 from pipeline.api.dependencies import ApiDependencies
-from pipeline.api.errors import BodyTooLarge, NoSuchPath, RequestTooSlow, TooManyRequests
 from pipeline.api.openapi import problems
 from pipeline.api.rate_limit import RateLimit
+from pipeline.api.request_errors import BodyTooLarge, NoSuchPath, RequestTooSlow, TooManyRequests
 from pipeline.api.routes import sns
 from pipeline.contract.keys import INBOX, parse_inbox_key
 from pipeline.public_https import INTERNET, PublicHttps

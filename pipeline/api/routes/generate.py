@@ -16,7 +16,6 @@ from config.errors import StoreError, UnknownJob
 from handlers.kinds.registry import lookup
 from handlers.media.intake_process import Patience
 from pipeline.api import responses
-from pipeline.api.errors import PathGone
 from pipeline.api.job_submission import (
     Submission,
     put,
@@ -40,6 +39,7 @@ from pipeline.api.request import (
     unless_hung_up,
     waited,
 )
+from pipeline.api.request_errors import PathGone
 from pipeline.api.request_terms import (
     MAX_WAIT,
     ResponsePreference,

@@ -10,11 +10,11 @@ from starlette.responses import Response
 
 from config.errors import AlreadyFinished
 from pipeline.api import responses
-from pipeline.api.errors import BadRequest, NoSuchOutput
 from pipeline.api.job_pages import MOST
 from pipeline.api.lookup import OwnedJob
 from pipeline.api.openapi import IMAGE_ANSWER, problems
 from pipeline.api.request import Prefer, Shared, Tenant, header, require_query, waited
+from pipeline.api.request_errors import BadRequest, NoSuchOutput
 from pipeline.api.request_terms import MAX_WAIT, waiting, whole_number
 from pipeline.api.responses import image
 from pipeline.api.schemas import Job, Jobs, job_document, job_url

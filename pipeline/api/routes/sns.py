@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from pydantic_core import from_json
 
-from pipeline.api.errors import BadRequest, NotConfirmed
+from pipeline.api.request_errors import BadRequest, NotConfirmed
 from pipeline.contract.keys import clip
 from pipeline.public_https import INTERNET, BadUrl, Destination, PublicHttps, destination_of
 

@@ -5,7 +5,7 @@ import pytest
 from config.errors import InvalidSetting
 from config.settings import Settings
 from pipeline.api.auth import Authenticator, Peer, hashed, network_of, new_key
-from pipeline.api.errors import LoopbackOnly, NotAuthenticated
+from pipeline.api.request_errors import LoopbackOnly, NotAuthenticated
 from tests.support.api_fixture import keys
 
 ACME, ZENITH = "ryla_acme-key", "ryla_zenith-key"

@@ -1,7 +1,7 @@
 import pytest
 
-from pipeline.api.errors import TooManyRequests
 from pipeline.api.rate_limit import RateLimit
+from pipeline.api.request_errors import TooManyRequests
 
 
 def test_each_tenant_has_so_many_requests_in_a_minute() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.api.errors import BadRequest
+from pipeline.api.request_errors import BadRequest
 from pipeline.api.request_terms import (
     Shape,
     job_id,

@@ -4,12 +4,12 @@ import pytest
 
 from config import errors
 from config.errors import FaceModelsMissing, InvalidField, NodeFailed, OverBudget, RylaError
-from pipeline.api import errors as http_errors
+from pipeline.api import request_errors
 from pipeline.contract.error_info import ErrorInfo, error_info, full_info, unforeseen
 
 TREE = [
     each
-    for module in (errors, http_errors)
+    for module in (errors, request_errors)
     for _, each in inspect.getmembers(module, inspect.isclass)
     if issubclass(each, RylaError) and each.__module__ == module.__name__ and each is not RylaError
 ]

@@ -16,7 +16,7 @@ from config.settings import Settings
 from handlers.loras.bases import flux
 from handlers.loras.fit import check
 from handlers.loras.header import BytesRanges
-from pipeline.api.errors import BadRequest
+from pipeline.api.request_errors import BadRequest
 from pipeline.api.routes import sns
 from pipeline.api.routes.doorbell import MAX_BODY
 from pipeline.contract.keys import MAX_BYTES
