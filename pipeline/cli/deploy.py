@@ -18,7 +18,7 @@ from config.gpus import load_gpus
 from pipeline.cli import deploy_runpod, output
 from pipeline.cli.options import Json, names_bucket
 from pipeline.doctor import Health, Row, bucket_rows
-from pipeline.modal_app import check, deployment, resources
+from pipeline.modal_app import deployment, modal_check, resources
 from pipeline.modal_app.container_files import APP_FILE
 from pipeline.modal_app.deployment import Deployment
 from pipeline.modal_app.idle_cost import IdleBill, KeptContainers, idle_bill, kept_containers
@@ -118,9 +118,9 @@ def _deploy(deployed: Deployment, *, json: bool) -> None:
         output.print_text(f"{deployed.settings.modal_app} {deployed.version} is deployed")
 
 
-def _require_all(deployed: Deployment, account: check.Account) -> None:
+def _require_all(deployed: Deployment, account: modal_check.Account) -> None:
     """Raises DeployFailed with all that is missing: the platform names one thing at a time."""
-    rows = check.of_account(account, deployed.models, deployed.settings.modal_app)
+    rows = modal_check.of_account(account, deployed.models, deployed.settings.modal_app)
     lacking = [row for row in rows if row.health is Health.FAILED]
     if lacking:
         raise DeployFailed(
@@ -130,8 +130,8 @@ def _require_all(deployed: Deployment, account: check.Account) -> None:
 
 
 def _check(root: Path, *, json: bool) -> None:
-    half = check.of_settings(os.environ)
-    given = {name: value for name, value in os.environ.items() if name not in check.KEY_PAIR}
+    half = modal_check.of_settings(os.environ)
+    given = {name: value for name, value in os.environ.items() if name not in modal_check.KEY_PAIR}
     deployed = Deployment.of(root, given if half else os.environ)
     rows = [*([half] if half else []), *_rows(deployed)]
     prices = load_gpus(deployed.settings.gpus_file)
@@ -148,7 +148,7 @@ def _check(root: Path, *, json: bool) -> None:
         run_s=deployment.RUN_S,
         cpu_cores=deployment.DISPATCHER_CORES,
         memory_mib=deployment.DISPATCHER_MIB,
-        weights_gib=check.weights_gib(deployed.models),
+        weights_gib=modal_check.weights_gib(deployed.models),
     )
     ready = all(row.health is not Health.FAILED for row in rows)
     if json:
@@ -174,7 +174,7 @@ def _check(root: Path, *, json: bool) -> None:
 
 
 def _rows(deployed: Deployment) -> Iterator[Row]:
-    yield check.of_routes(deployed.routes)
+    yield modal_check.of_routes(deployed.routes)
     yield Row("version", Health.OK, deployed.version)
     if find_spec("modal") is None:
         yield Row("modal", Health.FAILED, "not installed", NOT_INSTALLED)
@@ -182,9 +182,9 @@ def _rows(deployed: Deployment) -> Iterator[Row]:
         from pipeline.engines.modal import ModalAccount
 
         account = ModalAccount(deployed.settings.modal_environment)
-        yield from check.of_account(account, deployed.models, deployed.settings.modal_app)
-    yield check.of_gates(deployed.models, _hub(), os.environ.get("HF_TOKEN"))
-    keys = check.of_keys(deployed.settings)
+        yield from modal_check.of_account(account, deployed.models, deployed.settings.modal_app)
+    yield modal_check.of_gates(deployed.models, _hub(), os.environ.get("HF_TOKEN"))
+    keys = modal_check.of_keys(deployed.settings)
     if keys is not None:
         yield keys
     yield from _bucket(deployed)

@@ -17,7 +17,7 @@ LEFT_OUT = (
     "pipeline/acceptance",
     "pipeline/report",
     "pipeline/doctor.py",
-    "pipeline/modal_app/check.py",
+    "pipeline/modal_app/modal_check.py",
     "pipeline/modal_app/idle_cost.py",
     "pipeline/runpod_app/check.py",
     "pipeline/runpod_app/image.py",

@@ -6,7 +6,7 @@ from config.gpus import load_gpus
 from config.models import load_models
 from config.routes import load_routes
 from config.settings import Settings
-from pipeline.modal_app import check, deployment, resources
+from pipeline.modal_app import deployment, modal_check, resources
 from pipeline.modal_app.idle_cost import idle_bill
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +37,7 @@ def test_the_pages_sums_are_those_of_the_tables() -> None:
         run_s=deployment.RUN_S,
         cpu_cores=deployment.DISPATCHER_CORES,
         memory_mib=deployment.DISPATCHER_MIB,
-        weights_gib=check.weights_gib(load_models()),
+        weights_gib=modal_check.weights_gib(load_models()),
     )
     words = " ".join(PAGE.split())
     assert f"about ${bill.usd:.0f} a month" in words

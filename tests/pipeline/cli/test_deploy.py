@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from config.models import load_models
-from pipeline.modal_app import check, deployment
+from pipeline.modal_app import deployment, modal_check
 from tests.pipeline.cli.conftest import Ryla
 from tests.support.commands import ryla as run
 from tests.support.modal_plane import ModalPlane
@@ -80,7 +80,7 @@ def test_it_deploys_once_nothing_is_missing_and_the_check_agrees(
     assert (flux.max_containers, flux.min_containers, flux.buffer_containers) == (3, 1, 2)
     assert flux.regions == ("eu",)
     assert "/opt/ryla/tables/routes.toml" in flux.files
-    weights = {f"{each.folder}/{each.file}": each.bytes or 0 for each in check.in_use(MODELS)}
+    weights = {f"{each.folder}/{each.file}": each.bytes or 0 for each in modal_check.in_use(MODELS)}
     plane.fill("ryla-models", weights)
 
     with signed_in(plane):

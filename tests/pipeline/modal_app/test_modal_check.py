@@ -8,13 +8,13 @@ from config.models import ModelTable, load_models
 from config.routes import Route, RouteTable, load_routes
 from config.settings import Settings
 from pipeline.doctor import Health, Row
-from pipeline.modal_app import check, resources
+from pipeline.modal_app import modal_check, resources
 from pipeline.modal_app.resources import VolumeVersion
 from pipeline.models.hub import HuggingFace
 from tests.support.model_hub import TOKEN, HubFile, ModelHub, model_hub
 
 MODELS = load_models()
-WEIGHTS = {f"{each.folder}/{each.file}": each.bytes or 1 for each in check.in_use(MODELS)}
+WEIGHTS = {f"{each.folder}/{each.file}": each.bytes or 1 for each in modal_check.in_use(MODELS)}
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Account:
 
 
 def rows(account: Account) -> dict[str, Row]:
-    return {row.check: row for row in check.of_account(account, MODELS)}
+    return {row.check: row for row in modal_check.of_account(account, MODELS)}
 
 
 def test_an_account_with_everything_lacks_nothing() -> None:
@@ -98,7 +98,7 @@ def test_a_weight_file_that_is_missing_or_cut_is_downloaded(size: int | None) ->
     row = rows(account)["weights"]
     assert row.health is Health.WARNING
     assert path in row.found
-    assert row.fix == check.DOWNLOAD
+    assert row.fix == modal_check.DOWNLOAD
 
 
 def test_a_checkpoint_of_the_operators_is_put_there_by_hand() -> None:
@@ -117,33 +117,33 @@ def test_a_checkpoint_of_the_operators_is_put_there_by_hand() -> None:
         row.pop("name", None)
     raw["weights"] |= mine["weights"]
     raw["sets"]["flux-dev-uncensored"] = {**raw["sets"]["flux-dev"], "unet": "mine"}
-    found = list(check.of_account(Account(), ModelTable.model_validate(raw)))[-1]
+    found = list(modal_check.of_account(Account(), ModelTable.model_validate(raw)))[-1]
     assert found.fix == "modal volume put ryla-models FILE /diffusion_models/mine.safetensors"
 
 
 def test_routes_say_what_they_run_on() -> None:
-    row = check.of_routes(load_routes())
+    row = modal_check.of_routes(load_routes())
     assert row.health is Health.OK
     assert "Flux on L40S, A100-80GB, H100" in row.found
 
 
 def test_a_route_without_a_gpu_cannot_run_on_a_platform() -> None:
     flux: Route = load_routes().route("Flux").model_copy(update={"gpus": ("none",)})
-    row = check.of_routes(RouteTable(routes={"Flux": flux}))
+    row = modal_check.of_routes(RouteTable(routes={"Flux": flux}))
     assert (row.health, row.found) == (Health.FAILED, "no GPU for Flux")
 
 
 @pytest.fixture(scope="module")
 def hub() -> Iterator[ModelHub]:
     with model_hub() as hub:
-        for weight in check.in_use(MODELS):
+        for weight in modal_check.in_use(MODELS):
             gated = weight.repository == "black-forest-labs/FLUX.1-dev"
             hub.files[f"{weight.repository}/{weight.path}"] = HubFile(b"", gated=gated)
         yield hub
 
 
 def test_without_a_token_of_the_hub_its_pages_are_named() -> None:
-    row = check.of_gates(MODELS, None, None)
+    row = modal_check.of_gates(MODELS, None, None)
     assert row.health is Health.WARNING
     assert "https://huggingface.co/black-forest-labs/FLUX.1-dev" in str(row.fix)
     assert "z_image_turbo" not in str(row.fix)
@@ -162,7 +162,7 @@ def test_a_gate_that_is_closed_to_the_token_is_found(
             }
         }
     )
-    row = check.of_gates(unpinned, HuggingFace(hub.url), token)
+    row = modal_check.of_gates(unpinned, HuggingFace(hub.url), token)
     assert row.health is health, row
     if health is Health.FAILED:
         assert "flux1-dev" in row.found or "ae" in row.found
@@ -170,11 +170,11 @@ def test_a_gate_that_is_closed_to_the_token_is_found(
 
 
 def test_the_bytes_of_all_weights_in_use_are_added_up() -> None:
-    assert check.weights_gib(MODELS) == pytest.approx(sum(WEIGHTS.values()) / 2**30, rel=1e-6)
+    assert modal_check.weights_gib(MODELS) == pytest.approx(sum(WEIGHTS.values()) / 2**30, rel=1e-6)
 
 
 def test_another_app_has_secrets_and_volumes_of_its_own() -> None:
-    found = {row.check: row for row in check.of_account(Account(), MODELS, "studio")}
+    found = {row.check: row for row in modal_check.of_account(Account(), MODELS, "studio")}
 
     assert found["secret studio-bucket"].health is Health.FAILED
     assert "modal secret create studio-bucket" in str(found["secret studio-bucket"].fix)
@@ -184,18 +184,18 @@ def test_another_app_has_secrets_and_volumes_of_its_own() -> None:
 
 def test_keys_that_stand_here_must_have_their_form() -> None:
     right = f"acme:{'0' * 64}"
-    assert check.of_keys(Settings()) is None
-    row = check.of_keys(Settings.model_validate({"api_keys": f"{right},acme:secret"}))
+    assert modal_check.of_keys(Settings()) is None
+    row = modal_check.of_keys(Settings.model_validate({"api_keys": f"{right},acme:secret"}))
     assert row is not None
     assert (row.health, "part 2 is not" in row.found) == (Health.FAILED, True)
-    row = check.of_keys(Settings.model_validate({"api_keys": right}))
+    row = modal_check.of_keys(Settings.model_validate({"api_keys": right}))
     assert row is not None
     assert row.health is Health.OK
 
 
 def test_half_a_key_pair_is_one_row_of_the_check() -> None:
-    row = check.of_settings({"RYLA_ACCESS_KEY_ID": "x"})
+    row = modal_check.of_settings({"RYLA_ACCESS_KEY_ID": "x"})
     assert row is not None
     assert row.found == "RYLA_ACCESS_KEY_ID is set without RYLA_SECRET_ACCESS_KEY"
-    assert check.of_settings({}) is None
-    assert check.of_settings(dict.fromkeys(check.KEY_PAIR, "x")) is None
+    assert modal_check.of_settings({}) is None
+    assert modal_check.of_settings(dict.fromkeys(modal_check.KEY_PAIR, "x")) is None
