@@ -16,7 +16,7 @@ from pipeline.cli import output
 from pipeline.cli.options import names_bucket
 from pipeline.doctor import Health, Row, bucket_rows
 from pipeline.engines.runpod import EndpointApi
-from pipeline.runpod_app import check as checks
+from pipeline.runpod_app import runpod_check
 from pipeline.runpod_app.image import dockerfile, write_context
 from pipeline.runpod_app.worker import PLATFORM
 
@@ -63,10 +63,10 @@ def _rows(settings: Settings) -> Iterator[Row]:
     routes = load_routes(settings.routes_file, gpus=gpus)
     try:
         with closing(EndpointApi(settings)) as account:
-            yield from checks.of_endpoints(account, settings, routes)
+            yield from runpod_check.of_endpoints(account, settings, routes)
     except InvalidSetting as error:
         yield Row("key", Health.FAILED, error.message, error.hint)
-    yield checks.of_prices(routes, gpus, PLATFORM)
+    yield runpod_check.of_prices(routes, gpus, PLATFORM)
     if names_bucket(os.environ):
         yield from bucket_rows(settings)
     else:

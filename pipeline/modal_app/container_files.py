@@ -19,7 +19,7 @@ LEFT_OUT = (
     "pipeline/doctor.py",
     "pipeline/modal_app/modal_check.py",
     "pipeline/modal_app/idle_cost.py",
-    "pipeline/runpod_app/check.py",
+    "pipeline/runpod_app/runpod_check.py",
     "pipeline/runpod_app/image.py",
     "pipeline/engines/local.py",
     "pipeline/engines/local_worker.py",

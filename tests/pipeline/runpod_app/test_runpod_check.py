@@ -6,7 +6,7 @@ from config.gpus import load_gpus
 from config.routes import load_routes
 from config.settings import Settings
 from pipeline.doctor import Health
-from pipeline.runpod_app.check import of_endpoints, of_prices
+from pipeline.runpod_app.runpod_check import of_endpoints, of_prices
 
 
 class Account:
