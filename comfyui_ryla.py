@@ -166,7 +166,7 @@ def _worker_class(route: Route) -> type:
     class Shell:
         @modal.enter(snap=takes_snapshot(route))
         def load(self) -> None:
-            from pipeline.modal_app.worker import make_worker
+            from pipeline.modal_app.modal_worker import make_worker
 
             self.worker = make_worker(route.name, os.environ, LORAS)
             self.worker.load()

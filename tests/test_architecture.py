@@ -162,7 +162,7 @@ EVERYTHING = frozenset({"benchmarks", "tools", "pipeline"})
 
 ALONE: Mapping[str, tuple[str, ...]] = {
     "modal": ("comfyui_ryla.py", "pipeline/engines/modal.py"),
-    "runpod": ("pipeline/runpod_app/worker.py",),
+    "runpod": ("pipeline/runpod_app/runpod_worker.py",),
     "torch": ("handlers/comfyui/node_pack/", "benchmarks/"),
     "boto3": ("pipeline/store/s3_client.py", "benchmarks/boto_store.py"),
     "dlib": ("handlers/faces/dlib_finder.py",),

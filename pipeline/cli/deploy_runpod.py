@@ -18,7 +18,7 @@ from pipeline.doctor import Health, Row, bucket_rows
 from pipeline.engines.runpod import EndpointApi
 from pipeline.runpod_app import runpod_check
 from pipeline.runpod_app.image import dockerfile, write_context
-from pipeline.runpod_app.worker import PLATFORM
+from pipeline.runpod_app.runpod_worker import PLATFORM
 
 
 def run(root: Path, *, check: bool, context: Path | None, json: bool) -> None:

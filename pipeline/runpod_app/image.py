@@ -11,7 +11,7 @@ from config.settings import Settings
 from pipeline.modal_app import image, resources
 from pipeline.modal_app.container_files import app_version
 from pipeline.modal_app.image import Recipe
-from pipeline.runpod_app.worker import PLATFORM
+from pipeline.runpod_app.runpod_worker import PLATFORM
 
 VOLUME = PurePosixPath("/runpod-volume")
 """Where the platform mounts an endpoint's network volume."""
@@ -20,7 +20,7 @@ POD_MODELS = PurePosixPath("/workspace/models")
 """The same folder in a pod, where volumes are mounted at /workspace."""
 FILES = "files"
 """Folder of the build's context: what is copied lies there under the path that it gets."""
-START = ("python", "-m", "pipeline.runpod_app.worker")
+START = ("python", "-m", "pipeline.runpod_app.runpod_worker")
 
 
 def worker(version: str) -> Recipe:

@@ -178,7 +178,7 @@ def test_runpods_dockerfile_is_printed_and_its_context_written(
     written = bare_ryla("deploy", "runpod", "--context", "image")
     assert (written.code, "docker build" in written.out) == (0, True)
     assert (tmp_path / "image/Dockerfile").read_text() == printed.out
-    assert (tmp_path / "image/files/root/pipeline/runpod_app/worker.py").is_file()
+    assert (tmp_path / "image/files/root/pipeline/runpod_app/runpod_worker.py").is_file()
     again = bare_ryla("deploy", "runpod", "--context", "image")
     assert (again.code, "not empty" in again.err) == (1, True)
 

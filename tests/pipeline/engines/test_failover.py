@@ -117,7 +117,7 @@ def platforms(bucket: Settings) -> Iterator[Platforms]:
         path = os.pathsep.join([str(STANDIN), os.environ.get("PYTHONPATH", "")])
         for name, plane in {"east": east, "west": west}.items():
             environ = {**plane.environ(ENDPOINT, name), "PYTHONPATH": path}
-            worker = "pipeline.runpod_app.worker"
+            worker = "pipeline.runpod_app.runpod_worker"
             parts.enter_context(process(settings, name, worker, **environ))
         yield Platforms(settings, east, west)
 

@@ -1,4 +1,4 @@
-"""A worker as a RunPod container holds it: `python -m pipeline.runpod_app.worker`.
+"""A worker as a RunPod container holds it: `python -m pipeline.runpod_app.runpod_worker`.
 
 The `runpod` package takes jobs one after the other and returns what the handler returns. Its event
 loop must go on while a job runs, or it hears of no stop; so the job runs in a thread. What the
@@ -28,7 +28,7 @@ from config.settings import Settings, load_settings, variable
 from pipeline.contract.lease import Lease
 from pipeline.engines.runpod import call_id
 from pipeline.loras.eviction import LoraEviction
-from pipeline.modal_app.worker import limited
+from pipeline.modal_app.modal_worker import limited
 from pipeline.worker.worker import Worker
 
 PLATFORM = "runpod"

@@ -5,7 +5,7 @@ import pytest
 from config.routes import load_routes
 from config.settings import Settings
 from pipeline.modal_app.deployment import worker_resources
-from pipeline.modal_app.worker import limited, make_worker
+from pipeline.modal_app.modal_worker import limited, make_worker
 
 
 @pytest.mark.parametrize(

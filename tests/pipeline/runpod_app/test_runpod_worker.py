@@ -79,7 +79,7 @@ def worker(settings: Settings, plane: RunpodPlane, name: str) -> Iterator[subpro
         **settings.environ(),
         **plane.environ(ENDPOINT, name),
     }
-    command = [sys.executable, "-m", "pipeline.runpod_app.worker"]
+    command = [sys.executable, "-m", "pipeline.runpod_app.runpod_worker"]
     started = subprocess.Popen(command, env=environ, stdout=log, stderr=subprocess.STDOUT)
     try:
         yield started
