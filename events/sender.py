@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Condition, Event, Thread
-from types import TracebackType
 from typing import Self
 
 import structlog
@@ -167,12 +166,7 @@ class Sender:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close(timeout_s=10.0)
 
     def _start(self, work: Callable[[], None], name: str) -> None:

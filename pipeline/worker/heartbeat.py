@@ -4,7 +4,6 @@ when an operator has stopped its job."""
 import time
 from collections.abc import Callable
 from threading import Condition, Thread
-from types import TracebackType
 from typing import Self, TypeVar
 
 import structlog
@@ -92,12 +91,7 @@ class Heartbeat:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._over:
             self._ended = True
             self._over.notify()
