@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from handlers.faces.view import ViewReason
+from handlers.json_document import JsonDocument
 
 NO_FACE = "no_face"
 FACE_BELOW_GATE = "face_below_gate"
@@ -22,22 +23,7 @@ UNJUDGED = frozenset({ViewReason.UNMEASURED, ViewReason.FACE_MODELS_MISSING})
 """Reasons that say nothing against a view."""
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    def body(self) -> bytes:
-        return self.model_dump_json(indent=1).encode()
-
-    @classmethod
-    def parse(cls, body: bytes) -> Self | None:
-        """The record, or None for bytes that are none."""
-        try:
-            return cls.model_validate_json(body)
-        except ValueError:
-            return None
-
-
-class Picture(_Record):
+class Picture(JsonDocument):
     """A stored picture."""
 
     key: str
@@ -48,7 +34,7 @@ class Picture(_Record):
     content_type: str
 
 
-class _Region(_Record):
+class _Region(JsonDocument):
     """Whole pixels, from the picture's top left corner."""
 
     x: int
@@ -57,7 +43,7 @@ class _Region(_Record):
     height: int
 
 
-class RecordedScore(_Record):
+class RecordedScore(JsonDocument):
     """A face measured against the references."""
 
     similarity: float | None = None
@@ -71,7 +57,7 @@ class RecordedScore(_Record):
     box: _Region | None = None
 
 
-class RecordedLook(_Record):
+class RecordedLook(JsonDocument):
     """The largest face as the scoring network saw it. By these the views are compared with one
     another when the sheet ends, whoever ends it."""
 
@@ -88,7 +74,7 @@ class RecordedLook(_Record):
     same_mean: float | None = None
 
 
-class _Step(_Record):
+class _Step(JsonDocument):
     v: int = 1
     """Of this form."""
     number: Annotated[int, Field(ge=1)]

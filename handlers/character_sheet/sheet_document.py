@@ -1,7 +1,7 @@
 """`sheet.json`: what a sheet is, view by view and as a set, for whoever trains on it."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
@@ -9,6 +9,7 @@ from handlers.character_sheet.combinations import ScoredAgainst
 from handlers.character_sheet.person import BaseName
 from handlers.character_sheet.sheet_plan import PlannedHead, PlannedLora, PlannedWeight, Thresholds
 from handlers.faces.view import Framing
+from handlers.json_document import JsonDocument
 
 Number = Annotated[float, AfterValidator(lambda value: round(value, 4))]
 
@@ -99,7 +100,7 @@ class SetVerdict(_Part):
     """What would make it trainable, such as `add 4 close-up`."""
 
 
-class SheetDocument(_Part):
+class SheetDocument(JsonDocument, _Part):
     v: int = 1
     job_id: str
     name: str
@@ -122,14 +123,3 @@ class SheetDocument(_Part):
     usd: Number
     views: tuple[DocumentView, ...]
     set: SetVerdict
-
-    def body(self) -> bytes:
-        return self.model_dump_json(indent=1).encode()
-
-    @classmethod
-    def parse(cls, body: bytes) -> Self | None:
-        """None for what is none."""
-        try:
-            return cls.model_validate_json(body)
-        except ValueError:
-            return None

@@ -4,7 +4,7 @@ All that steers the making stands here, so a deploy in the middle of a sheet cha
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Self
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,6 +12,7 @@ from handlers.character_sheet.combinations import Making, ScoredAgainst
 from handlers.character_sheet.person import BaseName
 from handlers.faces.head import Head
 from handlers.faces.view import IDENTITY_TO, LEAST_FACE, AskedView, Framing
+from handlers.json_document import JsonDocument
 from handlers.kinds.base import OutputFormat
 
 VERSION = 1
@@ -129,7 +130,7 @@ class PlannedReuse(_Part):
     views: tuple[str, ...]
 
 
-class SheetPlan(_Part):
+class SheetPlan(JsonDocument, _Part):
     v: int = VERSION
     job_id: str
     name: str
@@ -171,14 +172,3 @@ class SheetPlan(_Part):
         """Those that another sheet has made."""
         reused = () if self.reuse is None else self.reuse.views
         return tuple(view for view in self.views if view.id in reused)
-
-    def body(self) -> bytes:
-        return self.model_dump_json(indent=1).encode()
-
-    @classmethod
-    def parse(cls, body: bytes) -> Self | None:
-        """None for what is no plan."""
-        try:
-            return cls.model_validate_json(body)
-        except ValueError:
-            return None

@@ -2,11 +2,12 @@
 
 import re
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat
 
 from config.errors import BatchConflict, BatchError, UnknownBatch
+from handlers.json_document import JsonDocument
 from pipeline.contract.keys import BATCH_PATTERN, BATCHES, NAME_PATTERN, batch_key, clip, is_id
 from pipeline.store.base import Stored
 from pipeline.store.conditional import SafeStore, listed
@@ -56,7 +57,7 @@ class BatchRow(_Part):
     """With one try of each view; null where no estimate could be made."""
 
 
-class Batch(_Part):
+class Batch(JsonDocument, _Part):
     version: int = 1
     name: Annotated[str, Field(pattern=BATCH_PATTERN)]
     tenant: Annotated[str, Field(pattern=NAME_PATTERN)]
@@ -69,18 +70,6 @@ class Batch(_Part):
     most_usd: FiniteFloat | None = None
     """Likewise, with all tries."""
     budget_usd: FiniteFloat | None = None
-
-    def body(self) -> bytes:
-        """As it stands in the bucket: JSON, UTF-8."""
-        return self.model_dump_json(indent=1).encode()
-
-    @classmethod
-    def parse(cls, body: bytes) -> Self | None:
-        """The batch, or None for bytes that are none."""
-        try:
-            return cls.model_validate_json(body)
-        except ValueError:
-            return None
 
 
 def read_batch(store: SafeStore, name: str) -> Batch | None:

@@ -5,13 +5,14 @@ Written once. The one thing that may take its place is the tombstone of a job th
 """
 
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from events.stored_event import StoredEvent
 from handlers.character_sheet.sheet_document import SetVerdict
 from handlers.faces.match import Reason
+from handlers.json_document import JsonDocument
 from pipeline.contract.error_info import ErrorInfo
 from pipeline.contract.keys import clip, is_beside_jobs
 
@@ -293,7 +294,7 @@ class Erasure(_Part):
     """Keys outside the job's folder that go with it; none once it has ended."""
 
 
-class Result(_Part):
+class Result(JsonDocument, _Part):
     v: int = 1
     id: str
     status: Status
@@ -345,15 +346,3 @@ class Result(_Part):
         return tuple(
             output for output in self.outputs if output.view is None or not output.view.reused_from
         )
-
-    def body(self) -> bytes:
-        """As it stands in the bucket: JSON, UTF-8."""
-        return self.model_dump_json(indent=1).encode()
-
-    @classmethod
-    def parse(cls, body: bytes) -> Self | None:
-        """The result, or None for bytes that are none."""
-        try:
-            return cls.model_validate_json(body)
-        except ValueError:
-            return None

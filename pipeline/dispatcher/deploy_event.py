@@ -9,15 +9,14 @@ import math
 import time
 from collections.abc import Callable
 from datetime import datetime
-from typing import Self
 
 import structlog
-from pydantic import BaseModel, ConfigDict
 
 from config.errors import RylaError
 from events.catalogue import AppDeployed, Common
 from events.sender import Delivery, Sender
 from events.stored_event import StoredEvent, stored
+from handlers.json_document import JsonDocument
 from handlers.kinds.registry import KINDS
 from pipeline.contract.keys import DEPLOYS, deploy_key
 from pipeline.runtime import RuntimeConfig
@@ -29,26 +28,14 @@ OVERLAP_S = 3600.0
 """How long after a deploy containers of the version before it may still claim jobs."""
 
 
-class Deploy(BaseModel):
+class Deploy(JsonDocument):
     """What stands in deploys/<version>.json."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
     v: int = 1
     version: str
     event: StoredEvent
     delivered: bool = False
     """Whether the event has arrived."""
-
-    def body(self) -> bytes:
-        return self.model_dump_json(indent=1).encode()
-
-    @classmethod
-    def parse(cls, body: bytes) -> Self | None:
-        try:
-            return cls.model_validate_json(body)
-        except ValueError:
-            return None
 
 
 class DeployEventSender:
