@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from config.settings import PublicUrl
 from config.tables import Row, Rows, load_table
 
 EACH = "*"
@@ -23,7 +24,8 @@ class OnExceeded(StrEnum):
 
 
 class Budget(Row):
-    name: str
+    name: Annotated[str, Field(pattern=NAME)]
+    """Stands in the keys of its alarms."""
     usd: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     """Of a UTC day; of a batch, from `since` on."""
     tenant: Annotated[str, Field(pattern=rf"^\*$|{NAME}")] | None = None
@@ -34,6 +36,8 @@ class Budget(Row):
     since: date | None = None
     """The UTC day on which the batch was sent."""
     on_exceeded: OnExceeded = OnExceeded.WAIT
+    alarm_url: PublicUrl | None = None
+    """Where its alarms are told; None leaves it to RYLA_ALARM_URL."""
 
     @model_validator(mode="after")
     def _batch_is_whole(self) -> Self:

@@ -21,6 +21,8 @@ WEBHOOK_SECRET = "whsec_"
 """What a secret of Standard Webhooks begins with."""
 _R2 = ".r2.cloudflarestorage.com"
 URL = r"^https?://[^\s/]+\S*$"
+PUBLIC_HTTPS = r"^https://[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:443)?(/[!-\[\]-~]{0,2000})?$"
+"""What pipeline.public_https takes, to a host that has a dot."""
 WORD = r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$"
 TENANT = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 PREFIX_IN_BUCKET = r"^([A-Za-z0-9][A-Za-z0-9._-]*/)+$"
@@ -43,6 +45,7 @@ def _seconds(default: float, low: float, high: float, description: str) -> Any:
 
 
 Url = Annotated[str, Field(pattern=URL)]
+PublicUrl = Annotated[str, Field(pattern=PUBLIC_HTTPS)]
 Word = Annotated[str, Field(pattern=WORD)]
 Secret = Annotated[SecretStr, Field(min_length=1)]
 
@@ -260,6 +263,11 @@ class Settings(BaseModel):
         "Signs callbacks, best as `whsec_` and base64; without it `callback_url` is refused.",
     )
     callback_timeout_seconds: float = _seconds(10, 0.1, 60, "Longest that one callback may take.")
+    alarm_url: PublicUrl | None = _setting(
+        None,
+        "Where dispatchers tell that a share of a budget is spent, for budgets that name no address"
+        " of their own; signed as callbacks are.",
+    )
 
     # Modal
     engine: Literal["local", "modal", "runpod"] = _setting(
@@ -343,6 +351,10 @@ class Settings(BaseModel):
             (
                 not _is_webhook_secret(self.callback_secret),
                 "RYLA_CALLBACK_SECRET begins with whsec_, so that base64 must follow",
+            ),
+            (
+                self.alarm_url is not None and self.callback_secret is None,
+                "RYLA_ALARM_URL needs RYLA_CALLBACK_SECRET, which signs what is sent there",
             ),
             (
                 (self.access_key_id is None) != (self.secret_access_key is None),
@@ -468,6 +480,7 @@ def allowed(name: str) -> str:
 
 _FORMS = {
     URL: "http(s) URL",
+    PUBLIC_HTTPS: "https URL of a public host, on port 443",
     WORD: "1 to 64 letters, digits, `.`, `_`, `+`, `-`",
     TENANT: "1 to 63 of `a-z`, `0-9`, `_`, `-`",
     PREFIX_IN_BUCKET: "path that ends in `/`",

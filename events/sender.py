@@ -86,7 +86,7 @@ class Sender:
 
     def submit(self, delivery: Delivery) -> None:
         self.run(
-            lambda: self._deliver(delivery.events),
+            lambda: self.deliver(delivery.events),
             delivery.on_delivered,
             delivery.on_undelivered,
             on_slow=delivery.on_slow,
@@ -94,7 +94,7 @@ class Sender:
 
     def best_effort(self, events: Sequence[StoredEvent]) -> None:
         """Send events that are also stored elsewhere, and forget about them."""
-        self.run(lambda: self._deliver(events), _nothing, lambda _: None)
+        self.run(lambda: self.deliver(events), _nothing, lambda _: None)
 
     def run(
         self,
@@ -172,7 +172,8 @@ class Sender:
     def _start(self, work: Callable[[], None], name: str) -> None:
         Thread(target=work, name=name, daemon=True).start()
 
-    def _deliver(self, events: Sequence[StoredEvent]) -> None:
+    def deliver(self, events: Sequence[StoredEvent]) -> None:
+        """Now, in the caller's thread: for what `run` sends. Raises NotDelivered."""
         self.counts.refused += len(self._sink.deliver(events))
 
     def _work(self, lane: Lane) -> None:

@@ -31,7 +31,7 @@ until it has arrived. Its uuid is made of that object's key, so that one entry w
 two; its distinct id is what its body says, as above, else `manifest:rejected/<name>.<hash>.json`;
 `entry` is its name in the inbox, and it has no `attempt`. A deployment's distinct id is
 `deploy:<version>`. That of a budget's alarm is the tenant where the budget is one tenant's, else
-`alarm:<key>`; it stands in `alarms/`, and is sent once, by whoever put it there.
+`alarm:<key>`; it stands in `alarms/`, and in `owed/` until it has arrived.
 
 Prompts are never sent, only their length.
 """

@@ -11,6 +11,7 @@
     exports/<id>/<sha256>.zip                         what a LoRA can be trained on, made of it
     thumbs/<sha256>.webp                              a small copy of the picture of that sha256
     alarms/<day>/<budget>[.<tenant>].<percent>.json   that a budget has been used up so far
+    owed/<day>/<the same>.<event|callback>.json       what of it has not arrived yet
     spend/<day>/<tenant>/<what an ended job cost>     one object a job (spend_entry.py)
     stops/<scope>                                     what an operator has stopped (stops.py)
     outbox/<name>.json                                an event of rejected/<name>.json still owed
@@ -36,6 +37,7 @@ DEPLOYS = "deploys/"
 BATCHES = "batches/"
 REVIEWS = "reviews/"
 ALARMS = "alarms/"
+OWED = "owed/"
 EXPORTS = "exports/"
 THUMBS = "thumbs/"
 
@@ -219,9 +221,19 @@ def rejected_of(outbox: str) -> str:
     return REJECTED + outbox.removeprefix(OUTBOX)
 
 
+def alarms_folder(day: str) -> str:
+    """Where the alarms of a UTC day lie, such as 2026-11-01."""
+    return f"{ALARMS}{day}/"
+
+
 def alarm_key(day: str, account: str, percent: int) -> str:
-    """`day` is one of UTC, as 2026-11-01, `account` a budget with the tenant that it is of."""
-    return f"{ALARMS}{day}/{account}.{percent}{_SUFFIX}"
+    """`account` is a budget with the tenant that it is of."""
+    return f"{alarms_folder(day)}{account}.{percent}{_SUFFIX}"
+
+
+def owed_key(alarm: str, part: str) -> str:
+    """Where that part of an alarm lies until it has arrived."""
+    return f"{OWED}{alarm.removeprefix(ALARMS).removesuffix(_SUFFIX)}.{part}{_SUFFIX}"
 
 
 def deploy_key(version: str) -> str:

@@ -83,4 +83,5 @@ def _try_tick(dispatcher: Dispatcher) -> TickReport | None:
         return None
     dispatcher.deploy_event.send_due(dispatcher.store, dispatcher.sender, dispatcher.runtime)
     dispatcher.rejection_events.send_due(dispatcher.store, dispatcher.sender)
+    dispatcher.owed_alarms.send_due(dispatcher.alarm_post)
     return report

@@ -87,14 +87,17 @@ class Surveyor:
     chooses_platforms: bool = False
     """Whether all is read that the choice of a platform goes by: bare keys, manifests of what was
     claimed unread, and, a GET a job, leases of jobs that have been started."""
+    counts_ended: bool = False
+    """Whether, where there are budgets, they are counted as well after jobs have ended."""
 
     def look(self, changed_keys: Collection[str] = ()) -> Survey:
-        """LIST leases/ and as much of inbox/ as a tick may, and stops/ where a job waits or is due.
-        Two LISTs when idle.
+        """LIST leases/ and as much of inbox/ as a tick may, and stops/ where a job waits or is due,
+        or where ended ones are counted. Two LISTs when idle.
 
         With `changed_keys` of the inbox, only those are looked at, if they are there.
         """
         entries, date, lists = self._list_leases()
+        ended = self.lease_cache.keep_only(each.id for each in self.lease_cache.held(entries))
         reads = self._read_needed(entries, date) + self._read_starts(entries)
         ids = frozenset(held.id for held in self.lease_cache.held(entries))
         in_flight, slots, order = self._shares(ids, date)
@@ -103,7 +106,8 @@ class Surveyor:
         if not self._take_changed(scan, changed_keys):
             scan = self._scan_of(self.backlog, order, slots, ids)
             lists += self._list_inbox(scan, gate)
-        if scan.backlog.known or self._any_due(entries, date):
+        counts = ended and self.counts_ended and bool(self.runtime.budgets.budgets)
+        if counts or scan.backlog.known or self._any_due(entries, date):
             gate.learn(scan)
         if not slots.suffice(scan.waiting):
             # A full route may be full of jobs that ended: worth reading what changed.
@@ -155,7 +159,6 @@ class Surveyor:
 
     def _read_needed(self, entries: Sequence[Entry], date: datetime) -> int:
         held = list(self.lease_cache.held(entries))
-        self.lease_cache.keep_only(each.id for each in held)
         lifetimes = Lifetimes.of(self.runtime.settings)
         return self._read(
             each

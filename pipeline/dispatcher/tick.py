@@ -28,6 +28,7 @@ from pipeline.dispatcher.deploy_event import DeployEventSender, newer_is_deploye
 from pipeline.dispatcher.due import begun_sheets, due_leases
 from pipeline.dispatcher.engine import Engine
 from pipeline.dispatcher.gate import Gate
+from pipeline.dispatcher.owed_alarms import AlarmPost, OwedAlarms, require_alarm_secret
 from pipeline.dispatcher.placements import Placements, route_platforms
 from pipeline.dispatcher.preflight import preflight
 from pipeline.dispatcher.reject import Rejector
@@ -88,6 +89,7 @@ class Dispatcher:
     backlog: Backlog = field(default_factory=Backlog)
     deploy_event: DeployEventSender = field(default_factory=DeployEventSender)
     budget_alarms: BudgetAlarms = field(default_factory=BudgetAlarms)
+    owed_alarms: OwedAlarms = field(default_factory=OwedAlarms)
     rejection_events: RejectionEvents = field(default_factory=RejectionEvents)
     nonce: Callable[[], str] = lambda: uuid4().hex
     """A fresh one for each claim."""
@@ -102,6 +104,13 @@ class Dispatcher:
     calls: SpawnedCalls = field(default_factory=SpawnedCalls)
     turn: Lock = field(default_factory=Lock)
     """Of the job whose sheet is drawn: one at a time."""
+
+    def __post_init__(self) -> None:
+        require_alarm_secret(self.runtime)
+
+    @property
+    def alarm_post(self) -> AlarmPost:
+        return AlarmPost(self.store, self.sender, self.runtime, self.web)
 
     @property
     def end_files(self) -> EndFilesWriter:
@@ -171,6 +180,7 @@ def tick(dispatcher: Dispatcher, changed_keys: Collection[str] = ()) -> TickRepo
     surveyor = Surveyor(
         *(d.store, d.lease_cache, d.backlog, d.runtime, d.pool, d.jitter),
         chooses_platforms=_chooses(d),
+        counts_ended=True,
     )
     survey = surveyor.look(changed_keys)
     due = due_leases(survey, d.runtime.settings)
@@ -204,7 +214,7 @@ def tick(dispatcher: Dispatcher, changed_keys: Collection[str] = ()) -> TickRepo
     ends = list(d.pool.map(lambda step: _take(d, step, survey.gate), steps))
     ledger = survey.gate.ledger
     if ledger is not None:
-        d.budget_alarms.tell(ledger, d.store, d.sender, Origin.of(d.runtime), survey.date)
+        d.budget_alarms.tell(ledger, d.alarm_post, survey.date)
     rejected = d.rejector.invalid_entries(survey.scan.invalid_entries)
     return TickReport(
         waiting=len(survey.scan.waiting),

@@ -13,9 +13,12 @@ from config.logs import configure_logs
 from config.settings import Settings, changed, load_settings, variable
 from events.sender import Sender
 from handlers.media.intake_process import IntakeProcess
+from pipeline.dispatcher.budget_alarms import BudgetAlarms
 from pipeline.dispatcher.deploy_event import DeployEventSender
 from pipeline.dispatcher.engine import Engine
 from pipeline.dispatcher.loop import Wakeup, dispatch
+from pipeline.dispatcher.owed_alarms import OwedAlarms
+from pipeline.dispatcher.rejection_events import RejectionEvents
 from pipeline.dispatcher.spawned_calls import SpawnedCalls
 from pipeline.dispatcher.tick import Dispatcher, TickReport
 from pipeline.engines.engines import open_engines
@@ -43,6 +46,9 @@ class DispatchDependencies:
     lease_cache: LeaseCache = field(default_factory=LeaseCache)
     backlog: Backlog = field(default_factory=Backlog)
     deploy_event: DeployEventSender = field(default_factory=DeployEventSender)
+    budget_alarms: BudgetAlarms = field(default_factory=BudgetAlarms)
+    owed_alarms: OwedAlarms = field(default_factory=OwedAlarms)
+    rejection_events: RejectionEvents = field(default_factory=RejectionEvents)
     calls: SpawnedCalls = field(default_factory=SpawnedCalls)
     pictures: IntakeProcess = field(default_factory=IntakeProcess)
 
@@ -59,6 +65,9 @@ class DispatchDependencies:
             lease_cache=self.lease_cache,
             backlog=self.backlog,
             deploy_event=self.deploy_event,
+            budget_alarms=self.budget_alarms,
+            owed_alarms=self.owed_alarms,
+            rejection_events=self.rejection_events,
             intake=self.pictures.intake,
             platforms=self.platforms,
             calls=self.calls,

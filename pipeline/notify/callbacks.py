@@ -132,28 +132,29 @@ class Caller:
             require_callback(url, self.settings)
         except BadManifest as error:  # set or allowed when the job was taken, and here not
             raise NotDelivered(error.message) from None
-        if url is None:
-            return
+        if url is not None:
+            self.post(url, result.id, payload(result))
+
+    def post(self, url: str, id: str, body: bytes) -> None:
+        """As `call`, to an address that was judged; `id` is the `webhook-id`."""
         try:
-            self._post(url, result)
+            self._post(url, id, body)
         except TimeoutError:
             seconds = self.settings.callback_timeout_seconds
             raise NotDelivered(f"no answer within {seconds:g} s") from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise NotDelivered(clip(str(error))) from None
 
-    def _post(self, url: str, result: Result) -> None:
-        body = payload(result)
+    def _post(self, url: str, id: str, body: bytes) -> None:
+        place = destination_of(url)
         until = time.monotonic() + self.settings.callback_timeout_seconds
-        headers = self._headers(result.id, body)
-        with self.web.asked(
-            "POST", destination_of(url), until, headers=headers, body=body
-        ) as reply:
+        headers = self._headers(id, body)
+        with self.web.asked("POST", place, until, headers=headers, body=body) as reply:
             # Neither the body of an answer nor its redirect is looked at.
             status, wait = reply.status, reply.getheader("Retry-After")
         if status == http.client.GONE:
             log = structlog.get_logger(__name__)
-            log.warning("callback_gone", job=result.id, host=target_of(result))
+            log.warning("callback_gone", id=id, host=place.host)
         elif not 200 <= status < 300:
             wait_s = retry_after_s(wait, self.now())
             raise NotDelivered(f"it answered {status}", status=status, retry_after_s=wait_s)

@@ -21,15 +21,20 @@ class LeaseCache:
     """By id, the last lease read or written. Its ETag says whether that is still what stands."""
 
     _known: dict[str, _Known] = field(default_factory=dict)
+    _looked: bool = False
 
     def note(self, id: str, etag: str, lease: Lease | None) -> None:
         """What stands at this ETag; `lease` None for bytes that are no lease."""
         self._known[id] = _Known(etag, lease)
 
-    def keep_only(self, ids: Iterable[str]) -> None:
-        """Forget the leases that are gone."""
+    def keep_only(self, ids: Iterable[str]) -> bool:
+        """Forget the leases that are gone. Whether any is, as far as this cache can know: a new one
+        may have missed some."""
         listed = set(ids)
+        gone = not self._looked or not listed.issuperset(self._known)
+        self._looked = True
         self._known = {id: known for id, known in self._known.items() if id in listed}
+        return gone
 
     def held(self, entries: Iterable[Entry]) -> Iterator[ListedLease]:
         """The listed leases with what is known of them. A stranger's object is passed over."""

@@ -51,8 +51,18 @@ def test_a_batch_is_listed_from_its_first_day_on(tmp_path: Path) -> None:
         'usd = 1\nbatch = "autumn"\ntenant = "acme"',
         'usd = 1\nbatch = "autumn"\nsince = 2026-11-01',
         "usd = 1\nper_day = true",
+        'usd = 1\nalarm_url = "http://alarms.example.com/"',
+        'usd = 1\nalarm_url = "https://me@alarms.example.com/"',
+        'usd = 1\nalarm_url = "https://alarms.example.com:8443/"',
+        'usd = 1\nalarm_url = "https://localhost/"',
     ],
 )
 def test_a_row_that_does_not_fit_is_named(tmp_path: Path, row: str) -> None:
     with pytest.raises(InvalidSetting, match=r"budgets\.toml"):
         load_budgets(written(tmp_path, f"[budgets.x]\n{row}\n"))
+
+
+@pytest.mark.parametrize("name", ["a.b", '"a/b"', "Total", '"a b"'])
+def test_a_budget_has_a_name_that_can_stand_in_a_key(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidSetting, match=r"budgets\.toml"):
+        load_budgets(written(tmp_path, f"[budgets.{name}]\nusd = 1\n"))

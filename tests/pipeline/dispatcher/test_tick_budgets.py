@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.contract.keys import lease_key
 from pipeline.contract.lease import Phase, Spent
 from pipeline.contract.result import JobCost, Status
 from pipeline.contract.spend_entry import BODY, SpendEntry
@@ -100,6 +101,7 @@ def test_spend_is_listed_only_where_there_are_budgets_and_a_job_waits(bounded: B
     pipeline = bounded('[budgets.acme]\ntenant = "acme"\nusd = 1\n')
     for number in range(1001):
         spend(pipeline, f"old-{number}", 0.0001)
+    pipeline.tick()  # a new dispatcher counts what may have ended before it
     pipeline.raw.calls.clear()
     pipeline.tick()
     assert pipeline.raw.calls == {"LIST": 2}
@@ -133,6 +135,17 @@ def test_a_tick_that_counts_tells_what_has_been_reached(bounded: Bounded) -> Non
         "alarms/2026-03-01/total.80.json",
     ]
     assert pipeline.event_names().count("modal_budget_reached") == 2
+    assert not pipeline.keys("owed/")
+
+
+def test_a_share_that_the_last_job_reaches_is_told_though_no_other_waits(bounded: Bounded) -> None:
+    pipeline = bounded("[budgets.total]\nusd = 1\n")
+    put(pipeline, "a")
+    pipeline.tick()
+    spend(pipeline, "a", 0.5)
+    pipeline.store.delete(lease_key("a"))  # as whoever delivers its result does, in this order
+    pipeline.tick()
+    assert pipeline.keys("alarms/") == ["alarms/2026-03-01/total.50.json"]
 
 
 def test_what_a_stranger_wrote_under_spend_counts_nothing(bounded: Bounded) -> None:

@@ -16,10 +16,12 @@ from typing import Any
 import pytest
 from botocore.stub import Stubber
 
-from config.settings import Settings
+from config.settings import Settings, webhook_key
+from events.stored_event import StoredEvent
 from pipeline.api.routes.metrics import Gauges
+from pipeline.dispatcher.owed_alarms import OwedAlarm, payload
 from pipeline.jobs.status import overview
-from pipeline.notify.callbacks import Caller
+from pipeline.notify.callbacks import Caller, signature
 from pipeline.queue.expiry import Lifetimes
 from pipeline.store.s3 import connect
 from tests.pipeline.conftest import MakePipeline
@@ -98,6 +100,29 @@ def test_the_python_snippet_takes_one_of_several_signatures(
     assert read_callback(SECRET, several, body)
     with pytest.raises(ValueError, match="signed"):
         read_callback(SECRET, headers, body + b" ")
+
+
+def test_the_python_snippet_reads_an_alarm_which_looks_as_the_page_shows(
+    read_callback: Any,
+) -> None:
+    [example] = [each for each in map(json.loads, blocks("json")) if "budget" in str(each)]
+    said = example["data"]
+    event = StoredEvent(
+        event="modal_budget_reached",
+        uuid="6b0a4c0e-5a4b-5e1e-9c56-9a1c4f0c2b11",
+        distinct_id="acme",
+        timestamp=example["timestamp"],
+        properties={**said, "attempt": 1},
+    )
+    owed = OwedAlarm(nonce="n", alarm=said["alarm"], event=event, not_before=datetime.now(UTC))
+    now, body = int(time.time()), payload(owed)
+    key = webhook_key(Settings.model_validate({"callback_secret": SECRET}))
+    headers = {
+        "webhook-id": event.uuid,
+        "webhook-timestamp": str(now),
+        "webhook-signature": signature(key, event.uuid, now, body),
+    }
+    assert read_callback(SECRET, headers, body) == example
 
 
 # TypeScript and JavaScript

@@ -1,0 +1,247 @@
+"""What an alarm owes: its callback to the operator's address, and its event."""
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+from threading import Event
+
+import pytest
+from structlog.testing import capture_logs
+
+from config.errors import InvalidSetting
+from pipeline.contract.keys import OWED
+from pipeline.contract.spend_entry import SpendEntry
+from pipeline.dispatcher.budget_alarms import BudgetAlarms
+from pipeline.dispatcher.owed_alarms import LOOK_S, OwedAlarms
+from pipeline.dispatcher.tick import Dispatcher
+from pipeline.queue.budgets import Ledger
+from tests.pipeline.conftest import MakePipeline
+from tests.pipeline.notify.test_callbacks import OK, SECRET, reply
+from tests.support.https_server import HttpsServer, https_server
+from tests.support.network import Network
+from tests.support.pipeline_fixture import NOON, PipelineFixture
+
+HOST = "alarms.example.com"
+URL = f"https://{HOST}/budget"
+TODAY = date(2026, 3, 1)
+
+
+class Receiver:
+    """An https server that answers what a test wants."""
+
+    def __init__(self) -> None:
+        self.answer = OK
+        self.open = Event()
+        """Cleared while no answer is given."""
+        self.open.set()
+        self.server: HttpsServer
+
+    def __call__(self, head: str, sock: socket.socket) -> None:
+        self.open.wait(30)
+        sock.sendall(self.answer)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
+    receiver = Receiver()
+    with https_server(tmp_path_factory.mktemp("https"), [HOST], receiver) as receiver.server:
+        yield receiver
+
+
+@pytest.fixture
+def receiver(site: Receiver) -> Receiver:
+    site.answer = OK
+    site.server.requests.clear()
+    site.server.bodies.clear()
+    return site
+
+
+Alarmed = Callable[..., PipelineFixture]
+
+
+@pytest.fixture
+def alarmed(make_pipeline: MakePipeline, receiver: Receiver, tmp_path: Path) -> Alarmed:
+    def make(row: str = "", network: Network | None = None, **settings: object) -> PipelineFixture:
+        path = tmp_path / "budgets.toml"
+        path.write_text(f"[budgets.total]\nusd = 1\n{row}")
+        network = network or Network()
+        network.port = receiver.server.port
+        told = {"alarm_url": URL, "callback_secret": SECRET, "event_tries": 3, **settings}
+        return make_pipeline(
+            web=network.web(receiver.server), turned=True, budgets_file=path, **told
+        )
+
+    return make
+
+
+def tell(pipeline: PipelineFixture, dispatcher: Dispatcher | None = None) -> int:
+    dispatcher = dispatcher or pipeline.dispatcher
+    ledger = Ledger(pipeline.runtime.budgets, TODAY, "local")
+    ledger.add_ended([SpendEntry(TODAY, "old", 5000, tenant="acme", platform="local")])
+    raised = BudgetAlarms().tell(ledger, dispatcher.alarm_post, NOON)
+    pipeline.deliver()
+    return raised
+
+
+def look(pipeline: PipelineFixture, after_s: float) -> None:
+    """As another dispatcher, so much later."""
+    pipeline.pass_time(after_s)
+    pipeline.store.list("leases/")
+    OwedAlarms(lambda: 0.0).send_due(pipeline.another("other").alarm_post)
+    pipeline.deliver()
+
+
+def owed(pipeline: PipelineFixture) -> list[str]:
+    return [key.removeprefix(OWED) for key in pipeline.keys(OWED)]
+
+
+CALLBACK = "2026-03-01/total.50.callback.json"
+
+
+def test_an_alarm_calls_the_operators_address_signed_as_jobs_callbacks_are(
+    alarmed: Alarmed, receiver: Receiver
+) -> None:
+    pipeline = alarmed()
+    assert tell(pipeline) == 1
+    [body] = receiver.server.bodies
+    assert json.loads(body) == {
+        "type": "budget.reached",
+        "timestamp": "2026-03-01T12:00:00.000+00:00",
+        "data": {
+            "budget": "total",
+            "percent": 50,
+            "budget_usd": 1.0,
+            "spent_usd": 0.5,
+            "on_exceeded": "wait",
+            "tenant": None,
+            "environment": "local",
+            "alarm": "alarms/2026-03-01/total.50.json",
+        },
+    }
+    head = receiver.server.requests[0].lower()
+    assert f"webhook-timestamp: {int(NOON.timestamp())}" in head
+    assert "webhook-signature: v1," in head
+    assert not owed(pipeline)
+
+
+def test_a_budgets_own_address_comes_first_and_without_any_nothing_is_called(
+    alarmed: Alarmed, receiver: Receiver
+) -> None:
+    tell(alarmed(f'alarm_url = "{URL}/own"\n'))
+    assert receiver.server.requests[0].startswith("POST /budget/own ")
+    tell(pipeline := alarmed(alarm_url=None))
+    assert len(receiver.server.requests) == 1
+    assert pipeline.event_names() == ["modal_budget_reached"]
+
+
+def test_several_dispatchers_call_once(alarmed: Alarmed, receiver: Receiver) -> None:
+    pipeline = alarmed()
+    assert tell(pipeline) + tell(pipeline, pipeline.another("other")) == 1
+    look(pipeline, 1000)
+    assert len(receiver.server.bodies) == 1
+
+
+def test_what_did_not_arrive_is_called_again_by_any_dispatcher_once_it_is_due(
+    alarmed: Alarmed, receiver: Receiver
+) -> None:
+    pipeline = alarmed()
+    receiver.answer = reply(503)
+    tell(pipeline)
+    assert owed(pipeline) == [CALLBACK]
+    assert pipeline.event_names() == ["modal_budget_reached"], "which waits for no callback"
+    receiver.answer = OK
+    look(pipeline, 15)
+    assert owed(pipeline) == [CALLBACK], "the first may still be answered"
+    look(pipeline, 15)
+    assert not owed(pipeline)
+    first, second = receiver.server.bodies
+    assert first == second
+    lines = [line for head in receiver.server.requests for line in head.split("\r\n")]
+    assert len({line for line in lines if line.startswith("webhook-id: ")}) == 1
+
+
+def test_it_is_given_up_after_as_many_tries_as_events_are(
+    alarmed: Alarmed, receiver: Receiver
+) -> None:
+    pipeline = alarmed()
+    receiver.answer = reply(503)
+    tell(pipeline)
+    with capture_logs() as logs:
+        for _ in range(4):
+            look(pipeline, 4000)
+    assert len(receiver.server.bodies) == 3
+    assert not owed(pipeline)
+    (given_up,) = [each for each in logs if each["event"] == "alarm_given_up"]
+    assert given_up["status"] == 503
+
+
+def test_gone_ends_it(alarmed: Alarmed, receiver: Receiver) -> None:
+    pipeline = alarmed()
+    receiver.answer = reply(410)
+    tell(pipeline)
+    assert not owed(pipeline)
+
+
+def test_a_private_address_is_not_called(alarmed: Alarmed, receiver: Receiver) -> None:
+    network = Network(names={HOST: ["10.0.0.7"]})
+    pipeline = alarmed(network=network)
+    tell(pipeline)
+    assert not network.connected
+    assert owed(pipeline) == [CALLBACK]
+
+
+def test_a_receiver_that_does_not_answer_holds_no_tick_up(
+    alarmed: Alarmed, receiver: Receiver
+) -> None:
+    pipeline = alarmed()
+    receiver.open.clear()
+    try:
+        ledger = Ledger(pipeline.runtime.budgets, TODAY, "local")
+        ledger.add_ended([SpendEntry(TODAY, "old", 9000, tenant="acme", platform="local")])
+        assert BudgetAlarms().tell(ledger, pipeline.dispatcher.alarm_post, NOON) == 2
+        assert not receiver.server.bodies or owed(pipeline), "nothing has been answered"
+        pipeline.dispatcher.owed_alarms.send_due(pipeline.dispatcher.alarm_post)
+    finally:
+        receiver.open.set()
+    pipeline.deliver()
+
+
+def test_an_address_that_this_dispatcher_does_not_have_is_left_to_another(
+    alarmed: Alarmed, receiver: Receiver
+) -> None:
+    pipeline = alarmed()
+    receiver.answer = reply(503)
+    tell(pipeline)
+    without = alarmed(alarm_url=None, raw=pipeline.raw._store)
+    look(without, 4000)
+    assert owed(pipeline) == [CALLBACK]
+    assert len(receiver.server.bodies) == 1
+
+
+@pytest.mark.parametrize("name", ["2026-03-01/total.50.json", "x", "2026-03-01/a.b.event.json"])
+def test_a_strangers_object_is_left_alone(alarmed: Alarmed, name: str) -> None:
+    pipeline = alarmed()
+    pipeline.store.create(OWED + name, b"{}")
+    look(pipeline, 0)
+    assert owed(pipeline) == [name]
+
+
+def test_a_dispatcher_looks_from_time_to_time_and_only_where_there_are_budgets(
+    alarmed: Alarmed, make_pipeline: MakePipeline
+) -> None:
+    pipeline, now = alarmed(), [0.0]
+    alarms = OwedAlarms(lambda: now[0])
+    for at, lists in ((0.0, 1), (LOOK_S - 1, 1), (LOOK_S, 2)):
+        now[0] = at
+        alarms.send_due(pipeline.dispatcher.alarm_post)
+        assert pipeline.raw.calls["LIST"] == lists
+    unbounded = make_pipeline()
+    OwedAlarms().send_due(unbounded.dispatcher.alarm_post)
+    assert not unbounded.raw.calls
+
+
+def test_a_dispatcher_with_nothing_to_sign_with_does_not_begin(alarmed: Alarmed) -> None:
+    with pytest.raises(InvalidSetting, match=r"budgets\.total\.alarm_url needs"):
+        alarmed(f'alarm_url = "{URL}"\n', alarm_url=None, callback_secret=None)
