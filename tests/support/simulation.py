@@ -15,7 +15,7 @@ from itertools import count
 
 from config.errors import RylaError
 from config.settings import Settings
-from events.sender import EVENTS, Delivery, Sender
+from events.sender import EVENTS, Sender
 from events.sink import NotDelivered
 from events.stored_event import StoredEvent
 from pipeline.contract.keys import lease_key, manifest_key, result_key
@@ -140,17 +140,22 @@ class InlineSender(Sender):
     def __init__(self, sink: StrictSink) -> None:
         self._strict = sink
 
-    def submit(self, delivery: Delivery) -> None:
-        try:
-            self._strict.deliver(delivery.events)
-        except NotDelivered as failure:
-            delivery.on_undelivered(failure)
-        else:
-            delivery.on_delivered()
+    def deliver(self, events: Sequence[StoredEvent]) -> None:
+        self._strict.deliver(events)
 
-    def best_effort(self, events: Sequence[StoredEvent]) -> None:
-        with suppress(NotDelivered):
-            self._strict.deliver(events)
+    def run(
+        self,
+        send: Callable[[], object],
+        on_delivered: Callable[[], None],
+        on_undelivered: Callable[[NotDelivered], None],
+        **_: object,
+    ) -> None:
+        try:
+            send()
+        except NotDelivered as failure:
+            on_undelivered(failure)
+        else:
+            on_delivered()
 
     def room(self, target: str = EVENTS) -> int:
         return 1000
