@@ -73,7 +73,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
         *("report", "dispatcher", "queue", "runtime", "costs", "contract", "store"),
         *("handlers", "config"),
     ),
-    "pipeline/report": ("contract", "store", "pages", "handlers", "events", "config"),
+    "pipeline/report": ("queue", "contract", "store", "pages", "handlers", "events", "config"),
     "pipeline/engines": ("worker", "loras", "queue", "contract", "config", "system"),
     "pipeline/worker": (
         *(

@@ -26,6 +26,7 @@ from pipeline.dispatcher.tick import Dispatcher, TickReport, tick
 from pipeline.engines.engines import open_engines
 from pipeline.jobs.status import LeaseWatch, State
 from pipeline.notify.sinks import make_sink
+from pipeline.notify.spend_note import note_new_bucket
 from pipeline.queue.spawn import SpawnPayload
 from pipeline.runtime import load_runtime
 from pipeline.store.conditional import SafeStore
@@ -110,7 +111,9 @@ def _open_store(settings: Settings, wakeup: Wakeup, within_s: float | None) -> S
     until, pauses = time.monotonic() + (within_s or 0.0), STORE_BACKOFF.pauses()
     while not wakeup.stopped:
         try:
-            return open_checked_store(settings)
+            store = open_checked_store(settings)
+            note_new_bucket(store)
+            return store
         except StoreUnavailable as error:
             pause_s = next(pauses)
             if within_s is not None and time.monotonic() + pause_s > until:

@@ -27,8 +27,9 @@ HELP = """Sum the results of a time: cost by day, tenant, kind and GPU, and the 
 requirements against their targets.
 
 What the stand-in made is counted apart: it is evidence of neither money nor quality. docs/report.md
-has the definitions. It lists the whole of jobs/, a request for every 1,000 objects ever written
-there, and reads each result of the time once.
+has the definitions. It lists spend/ of the days asked for, a request for every 1,000 jobs that
+ended on them, and reads each result once. Where spend/ does not hold all of these days, it lists
+the whole of jobs/, and says so.
 
 Examples:
 
@@ -226,11 +227,19 @@ def _notes(report: Report) -> list[str]:
         " made: in none of these figures, evidence of neither money nor quality"
         if standin.jobs
         else "",
-        "Unread": f"{unread.unreadable} results cannot be read: {', '.join(unread.named)}"
+        "Unread": f"{unread.unreadable} results cannot be read{_unread_usd(unread)}:"
+        f" {', '.join(unread.named)}"
         if unread.unreadable
         else "",
+        "Index": unread.why_listed or "",
     }
     return ["", *(f"{name:8} {text}" for name, text in notes.items() if text)]
+
+
+def _unread_usd(reading: ResultsReader) -> str:
+    if not reading.unreadable_usd:
+        return ""
+    return f", and their {usd(reading.unreadable_usd)} by spend/ are in no figure"
 
 
 def _billing(billing: Billing | None) -> list[str]:

@@ -19,8 +19,9 @@ from pipeline.store.open import open_store
 
 HELP = """Show results; with --out, bring result.json, metrics.json and the outputs here.
 
-Each output is checked against the sha256 in its result. Without ids, --all shows the newest; it
-lists the whole of jobs/, which takes a request for every 1,000 objects ever written there.
+Each output is checked against the sha256 in its result. Without ids, --all shows the newest: by
+spend/, from the last day on, a request for every 1,000 jobs that ended on a day. Where spend/ does
+not hold all of them (ryla spend --rebuild --since), the whole of jobs/ is listed.
 
 Examples:
 
@@ -62,7 +63,7 @@ def register(app: typer.Typer) -> None:
             raise typer.BadParameter("name ids, or give --all for the newest of all jobs")
         settings = bucket_settings(state_dir)
         store = open_store(settings)
-        wanted = [check_id(id) for id in ids] if ids else finished_ids(store)[:limit]
+        wanted = [check_id(id) for id in ids] if ids else finished_ids(store, limit)
         with ThreadPoolExecutor(settings.dispatch_threads) as pool:
             lines = list(pool.map(lambda id: _one(store, id, out), wanted))
         if json:

@@ -1,14 +1,17 @@
 """`ryla spend`: what was spent today, against the budgets."""
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from itertools import islice
 from typing import Annotated, Any
 
 import typer
 
 from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
-from pipeline.contract.spend_entry import BODY, SpendEntry
+from pipeline.contract.spend_entry import BODY, SpendEntry, since_key
 from pipeline.queue.budgets import Account, Ledger
 from pipeline.queue.spend_reader import read_spend
 from pipeline.report.results_reader import ResultsReader
@@ -22,6 +25,10 @@ HELP = """What ended jobs have cost today, by tenant, platform, kind and batch, 
 A day is one of UTC, by the end of the job. The sums are those of the objects under spend/, so a day
 costs a LIST for every 1,000 jobs that ended on it. What running jobs may cost yet is not in it.
 
+spend/ is also the index by which reports find the jobs of a day. A bucket that is older than spend/
+gets it by --rebuild --since, once no worker of such a version runs any more: from then on nothing
+lists the whole of jobs/ for the days since.
+
 Examples:
 
     ryla spend
@@ -29,7 +36,23 @@ Examples:
     ryla spend --day 2026-11-01 --json
 
     ryla spend --day 2026-11-01 --rebuild
+
+    ryla spend --rebuild --since 2026-01-01
 """
+WRITERS = 16
+"""Objects written side by side."""
+PART = 1000
+"""Results whose objects are written before the next are read."""
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    written: int
+    """Objects that were missing."""
+    unreadable: int
+    """Results that cannot be read, of which nothing is noted."""
+    named: list[str]
+    """The keys of the first of them."""
 
 
 def register(app: typer.Typer) -> None:
@@ -47,13 +70,24 @@ def register(app: typer.Typer) -> None:
                 help="First write what is missing of that day, from its results: lists jobs/.",
             ),
         ] = False,
+        since: Annotated[
+            datetime | None,
+            typer.Option(
+                "--since",
+                formats=["%Y-%m-%d"],
+                help="With --rebuild: of this UTC day and all later ones; says then that nothing"
+                " is missing of them.",
+            ),
+        ] = None,
         state_dir: StateDir = None,
         json: Json = False,
     ) -> None:
+        if since is not None and (not rebuild or day is not None):
+            raise typer.BadParameter("--since goes with --rebuild, and without --day")
         settings = bucket_settings(state_dir)
         store = open_store(settings)
         wanted = store.now().astimezone(UTC).date() if day is None else day.date()
-        written = _rebuild(store, wanted) if rebuild else None
+        rebuilt = _rebuild(store, wanted, since) if rebuild else None
         entries = list(read_spend(store, wanted))
         runtime = load_runtime(settings, settings.engine)
         ledger = Ledger(runtime.budgets, wanted, runtime.platform)
@@ -63,18 +97,25 @@ def register(app: typer.Typer) -> None:
                 ledger.add_ended(read_spend(store, listed_day, tenant))
         sums = sum_spend(entries)
         if json:
-            output.print_json(_document(wanted, sums, ledger, written))
+            output.print_json(_document(wanted, sums, ledger, rebuilt))
         else:
-            _print(wanted, sums, ledger, written)
+            _print(sums, ledger, rebuilt)
 
 
-def _rebuild(store: SafeStore, day: date) -> int:
-    """How many objects were missing. One that stands and should not is left."""
-    begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    found = (SpendEntry.of(result) for result in ResultsReader(store, begin))
-    mine = (entry.key for entry in found if entry.day == day)
-    outcomes = (store.create(key, BODY) for key in mine)
-    return sum(isinstance(outcome, Won) and outcome.fresh for outcome in outcomes)
+def _rebuild(store: SafeStore, day: date, since: datetime | None) -> Rebuilt:
+    """Of the day, or of all since the other. An object that stands and should not is left."""
+    begin = since or datetime(day.year, day.month, day.day)
+    begin = begin.replace(tzinfo=UTC)
+    until = None if since else begin + timedelta(days=1)
+    reading, written = ResultsReader(store, begin, until, lists_jobs=True), 0
+    keys = (SpendEntry.of(result).key for result in reading)
+    with ThreadPoolExecutor(WRITERS, "spend") as pool:
+        while part := list(islice(keys, PART)):
+            outcomes = pool.map(lambda key: store.create(key, BODY), part)
+            written += sum(isinstance(outcome, Won) and outcome.fresh for outcome in outcomes)
+    if since is not None:
+        store.create(since_key(begin.date()), BODY)
+    return Rebuilt(written, reading.unreadable, reading.named)
 
 
 def _budgets(ledger: Ledger) -> Iterable[tuple[Account, float, float]]:
@@ -82,7 +123,7 @@ def _budgets(ledger: Ledger) -> Iterable[tuple[Account, float, float]]:
         yield account, ledger.used(account), ledger.limit(account)
 
 
-def _document(day: date, sums: Sums, ledger: Ledger, written: int | None) -> dict[str, Any]:
+def _document(day: date, sums: Sums, ledger: Ledger, rebuilt: Rebuilt | None) -> dict[str, Any]:
     return {
         "day": day.isoformat(),
         "sums": {
@@ -99,13 +140,18 @@ def _document(day: date, sums: Sums, ledger: Ledger, written: int | None) -> dic
             }
             for account, used, limit in _budgets(ledger)
         ],
-        "written": written,
+        "written": rebuilt and rebuilt.written,
+        "unreadable": rebuilt and rebuilt.unreadable,
+        "unreadable_keys": rebuilt and rebuilt.named,
     }
 
 
-def _print(day: date, sums: Sums, ledger: Ledger, written: int | None) -> None:
-    if written is not None:
-        output.out().print(f"{written} objects of {day} were missing")
+def _print(sums: Sums, ledger: Ledger, rebuilt: Rebuilt | None) -> None:
+    if rebuilt is not None:
+        output.print_text(f"{rebuilt.written} objects were missing")
+    if rebuilt is not None and rebuilt.unreadable:
+        named = ", ".join(rebuilt.named)
+        output.print_text(f"{rebuilt.unreadable} results cannot be read, and have none: {named}")
     for dimension, rows in sums.items():
         shown = [(name, sum.jobs, output.usd(sum.usd)) for name, sum in rows]
         columns = (f"={dimension}", ">jobs", ">dollars")

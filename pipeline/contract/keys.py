@@ -13,6 +13,7 @@
     alarms/<day>/<budget>[.<tenant>].<percent>.json   that a budget has been used up so far
     owed/<day>/<the same>.<event|callback>.json       what of it has not arrived yet
     spend/<day>/<tenant>/<what an ended job cost>     one object a job (spend_entry.py)
+    spend/since/<day>                                 that none is missing from that day on
     stops/<scope>                                     what an operator has stopped (stops.py)
     outbox/<name>.json                                an event of rejected/<name>.json still owed
 

@@ -5,6 +5,10 @@
 `day` is the UTC day on which the job ended, `units` its whole cost in hundredths of a cent, rounded
 up. What is not known is `-`. It is created by whoever commits the result or finds it, from the
 result alone, so whoever does makes the same key.
+
+    spend/since/<day>
+
+says that every result of that UTC day and later has its object: then spend/ is the index by day.
 """
 
 import re
@@ -24,6 +28,9 @@ UNITS = 10_000
 MOST = 10**12 - 1
 """Units that a key may say: a hundred million dollars."""
 UNKNOWN = "-"
+SINCE = f"{SPEND}since/"
+EVER = date.min
+"""Since when spend/ holds all of a bucket in which no job had ended before."""
 _KEY = re.compile(
     rf"{SPEND}(\d{{4}}-\d\d-\d\d)/([^/]+)/([^./]+)\.([^./]+)\.(\d{{1,12}})\.([^./]+)\.([^./]+)"
 )
@@ -37,6 +44,30 @@ def spend_day(day: date) -> str:
 def spend_prefix(day: date, tenant: str) -> str:
     """Where a tenant's jobs of a day lie."""
     return f"{spend_day(day)}{tenant}/"
+
+
+def since_key(day: date) -> str:
+    """Of the object that says that nothing is missing from that day on."""
+    return f"{SINCE}{day.isoformat()}"
+
+
+def since_day(key: str) -> date | None:
+    """The day of such a key, or None for a stranger's."""
+    return _day(key.removeprefix(SINCE)) if key.startswith(SINCE) else None
+
+
+def day_of(key: str) -> date | None:
+    """The day under which a key lies, whatever it is; None for none."""
+    return _day(key.removeprefix(SPEND).partition("/")[0])
+
+
+def _day(text: str) -> date | None:
+    if re.fullmatch(r"\d{4}-\d\d-\d\d", text) is None:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True)
@@ -82,9 +113,8 @@ class SpendEntry:
         match = _KEY.fullmatch(key)
         if match is None or not is_id(match[7]):
             return None
-        try:
-            day = date.fromisoformat(match[1])
-        except ValueError:
+        day = _day(match[1])
+        if day is None:
             return None
         names = [match[n] for n in (2, 3, 4, 6)]
         if not all(name == UNKNOWN or is_name(name) for name in names):

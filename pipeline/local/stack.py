@@ -32,6 +32,7 @@ from pipeline.jobs.status import inbox_id
 from pipeline.local.seaweed import SeaweedServer
 from pipeline.local.state_folder import hold, publish
 from pipeline.notify.sinks import events_file, make_sink
+from pipeline.notify.spend_note import note_new_bucket
 from pipeline.runtime import RuntimeConfig, load_runtime
 from pipeline.store.conditional import SafeStore, Won, listed
 from pipeline.store.open import open_checked_store
@@ -80,6 +81,7 @@ class LocalStack:
             self.settings = self._resettled()
             runtime = load_runtime(self.settings, "local")
             self.store = open_checked_store(self.settings, STORE_CALLS)
+            note_new_bucket(self.store)
             reclaim(self.store)
             pictures = IntakeProcess()
             parts.callback(pictures.close)

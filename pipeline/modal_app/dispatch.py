@@ -26,6 +26,7 @@ from pipeline.modal_app.deployment import PLATFORM, RUN_S
 from pipeline.modal_app.mounted import Handle, look_again
 from pipeline.models.versions import latest
 from pipeline.notify.sinks import make_sink
+from pipeline.notify.spend_note import note_new_bucket
 from pipeline.queue.backlog import Backlog
 from pipeline.queue.lease_cache import LeaseCache
 from pipeline.runtime import RuntimeConfig, load_runtime
@@ -87,10 +88,13 @@ def open_dependencies(
     _require_posthog(settings)
     runtime = load_runtime(settings, PLATFORM)
     engines = open_engines(changed(settings, engine=PLATFORM), runtime.routes, environ)
+    store = open_checked_store(settings, threads) if checked else open_store(settings, threads)
+    if checked:
+        note_new_bucket(store)
     return DispatchDependencies(
         settings,
         runtime,
-        open_checked_store(settings, threads) if checked else open_store(settings, threads),
+        store,
         engines,
         engines.platforms,
     )

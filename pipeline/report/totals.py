@@ -71,6 +71,7 @@ class Report:
     """None without bills."""
 
     def document(self) -> dict[str, Any]:
+        whole = self.reading.whole_since
         return {
             "bucket": self.bucket,
             "since": self.since.isoformat(),
@@ -84,6 +85,9 @@ class Report:
                 "results": self.reading.found,
                 "unreadable": self.reading.unreadable,
                 "unreadable_keys": self.reading.named,
+                "unreadable_usd": round(self.reading.unreadable_usd, 4),
+                "lists_jobs": self.reading.lists_jobs,
+                "whole_since": None if whole is None else whole.isoformat(),
             },
             "modal": self.billing.document() if self.billing else None,
             "bills": self.bills.document() if self.bills else None,

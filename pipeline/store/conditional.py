@@ -257,9 +257,9 @@ def _is_folder(entry: Entry) -> bool:
     return entry.size == 0 and entry.key.endswith("/")
 
 
-def listed(store: SafeStore, prefix: str) -> Iterator[Entry]:
-    """Every entry under a prefix, page by page."""
-    after = ""
+def listed(store: SafeStore, prefix: str, *, start_after: str = "") -> Iterator[Entry]:
+    """Every entry under a prefix, page by page, with a key above `start_after`."""
+    after = start_after
     while True:
         page = store.list(prefix, start_after=after)
         yield from page.entries

@@ -49,7 +49,7 @@ def test_what_waits_in_the_bucket_is_planned_by_its_results(
     ryla: Ryla, write: Write, store: SafeStore
 ) -> None:
     for n in range(5):
-        made = result(f"past-{n}", seconds=5)
+        made = result(f"past-{n}", seconds=5, finished_at=store.now())
         assert made.metrics is not None
         metrics = made.metrics.model_copy(update={"estimate_seconds": 10.0})
         store.create(result_key(made.id), made.model_copy(update={"metrics": metrics}).body())

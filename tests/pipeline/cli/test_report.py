@@ -17,7 +17,8 @@ def three(store: SafeStore) -> None:
         result("drawn", engine="standin", usd=0),
         refused("odd"),
     ):
-        store.create(result_key(each.id), each.body())
+        ended = each.model_copy(update={"finished_at": store.now()})
+        store.create(result_key(each.id), ended.body())
 
 
 @pytest.mark.usefixtures("three")

@@ -1,4 +1,4 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pipeline.contract.keys import result_key
@@ -46,3 +46,32 @@ def test_what_is_missing_is_written_again_from_the_results(ryla: Ryla, store: Sa
 
     assert (first["written"], first["sums"]["total"][0]["usd"]) == (1, 0.1)
     assert again["written"] == 0
+
+
+def test_since_a_day_all_is_written_again_and_then_spend_is_gone_by(
+    ryla: Ryla, store: SafeStore
+) -> None:
+    now = datetime.now(UTC)
+    for id, age in (("new", 0), ("old", 3)):
+        result = a_result(id=id, finished_at=now - timedelta(days=age), cost=None)
+        store.raw.put(result_key(id), result.body(), Always())
+    store.raw.put(result_key("odd"), b"?", Always())
+    day = (now - timedelta(days=2)).date().isoformat()
+
+    listed = ryla("report", "--since", day)
+    rebuilt = ryla("spend", "--rebuild", "--since", day, "--json").document
+    read = ryla("report", "--since", day, "--json").document["read"]
+
+    assert f"ryla spend --rebuild --since {day}" in listed.out
+    assert (rebuilt["written"], rebuilt["unreadable_keys"]) == (1, [result_key("odd")])
+    assert (read["results"], read["lists_jobs"], read["whole_since"]) == (1, False, day)
+    shown = ryla("spend", "--rebuild", "--since", day).out
+    assert "0 objects were missing\n1 results cannot be read, and have none: jobs/odd" in shown
+
+
+def test_since_goes_with_rebuild_alone(ryla: Ryla) -> None:
+    for words in (
+        ["--since", "2026-01-01"],
+        ["--rebuild", "--day", "2026-01-01", "--since", "2026-01-01"],
+    ):
+        assert ryla("spend", *words).code == 2

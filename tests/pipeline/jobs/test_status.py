@@ -1,9 +1,12 @@
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
+from pipeline.contract.keys import result_key
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status
+from pipeline.contract.spend_entry import since_key
 from pipeline.jobs.status import (
     Group,
     LeaseWatch,
@@ -13,9 +16,13 @@ from pipeline.jobs.status import (
     look_up,
     overview,
 )
+from pipeline.notify.spend_note import note_new_bucket, note_spend
 from pipeline.store.base import Always
+from pipeline.store.conditional import SafeStore
+from pipeline.store.memory import MemoryStore
 from tests.support.manifests import body
-from tests.support.pipeline_fixture import NOON, PipelineFixture
+from tests.support.pipeline_fixture import NOON, CountingStore, PipelineFixture
+from tests.support.report_results import result
 
 
 @pytest.fixture
@@ -211,4 +218,33 @@ def test_finished_jobs_are_listed_with_the_newest_first(pipeline: PipelineFixtur
     pipeline.submit("running")
     pipeline.tick()
 
-    assert finished_ids(pipeline.store) == ["newer", "older"]
+    assert finished_ids(pipeline.store, 9) == ["newer", "older"]
+    assert finished_ids(pipeline.store, 1) == ["newer"]
+
+
+def test_the_newest_are_found_by_the_days_on_which_jobs_ended_however_many_are_older() -> None:
+    now = NOON
+    counting = CountingStore(MemoryStore(lambda: now))
+    store = SafeStore(counting)
+    note_new_bucket(store)
+    for days in (900, 3, 1, 0):
+        for n in range(3):
+            now = NOON - timedelta(days=days, seconds=9 - n)
+            note_spend(store, result(f"d{days}-{n}", finished_at=now))
+    now = NOON
+
+    assert finished_ids(store, 4) == ["d0-2", "d0-1", "d0-0", "d1-2"]
+    assert counting.calls["GET"] == 0
+    assert finished_ids(store, 99)[-1] == "d900-0"
+    assert len(finished_ids(store, 99)) == 12
+
+
+def test_jobs_of_days_that_spend_does_not_hold_are_found_in_jobs() -> None:
+    store = SafeStore(MemoryStore(lambda: NOON))
+    for id in ("a", "b"):
+        store.create(result_key(id), b"{}")
+    note_spend(store, result("b", finished_at=NOON))
+    store.create(since_key(NOON.date()), b"{}")
+
+    assert finished_ids(store, 1) == ["b"]
+    assert sorted(finished_ids(store, 9)) == ["a", "b"]
