@@ -60,6 +60,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
             "jobs",
             "notify",
             "loras",
+            "queue",
             "runtime",
             "models",
         ),

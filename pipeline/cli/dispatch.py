@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Annotated
 
 import structlog
@@ -20,13 +21,14 @@ from handlers.media.intake_process import IntakeProcess
 from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.dispatcher.engine import Engine
-from pipeline.dispatcher.hand_back import hand_back
+from pipeline.dispatcher.hand_back import hand_back, hand_back_lost
 from pipeline.dispatcher.loop import Wakeup, dispatch
 from pipeline.dispatcher.tick import Dispatcher, TickReport, tick
 from pipeline.engines.engines import open_engines
 from pipeline.jobs.status import LeaseWatch, State
 from pipeline.notify.sinks import make_sink
 from pipeline.notify.spend_note import note_new_bucket
+from pipeline.queue.lease_cache import LeaseCache
 from pipeline.queue.spawn import SpawnPayload
 from pipeline.runtime import load_runtime
 from pipeline.store.conditional import SafeStore
@@ -127,7 +129,9 @@ def _open_store(settings: Settings, wakeup: Wakeup, within_s: float | None) -> S
 @contextmanager
 def _dispatcher(settings: Settings, store: SafeStore) -> Iterator[tuple[Dispatcher, Tally]]:
     runtime = load_runtime(settings, settings.engine)
-    engine = open_engines(settings, runtime.routes, os.environ)
+    leases = LeaseCache()
+    lost = partial(hand_back_lost, store, settings, leases)
+    engine = open_engines(settings, runtime.routes, os.environ, lost)
     try:
         with (
             Sender(make_sink(settings)) as sender,
@@ -138,7 +142,7 @@ def _dispatcher(settings: Settings, store: SafeStore) -> Iterator[tuple[Dispatch
             owner = f"cli@{socket.gethostname()}:{os.getpid()}"
             intake = pictures.intake
             dispatcher = Dispatcher(
-                *(store, tally, sender, runtime, pool, owner),
+                *(store, tally, sender, runtime, pool, owner, leases),
                 intake=intake,
                 platforms=engine.platforms,
             )

@@ -18,6 +18,7 @@ every ETag, unique: A → B → A cannot happen.
     hand back      worker: the error may pass, attempts left, no preemption (worker/execution.py)
     yield          worker: RETRY with `yielded_at`; steps are left and others wait; no failure
     not spawned    dispatcher: the engine takes no job; costs no attempt (dispatcher/tick.py)
+    lost           dispatcher: a worker of its own machine died first; a wait (hand_back.py)
     stopped        dispatcher, worker: an operator stops jobs like it; RETRY, and counts as nothing
     vacate         dispatcher: neither entry nor manifest; RETRY, `vacant` (queue/claim_steps.py)
     not delivered  whoever delivers or cancels: RETRY, `committed` (notify/delivery.py)

@@ -9,7 +9,7 @@ from typing import Protocol
 from config.errors import EngineUnavailable, InvalidSetting
 from config.routes import RouteTable
 from config.settings import Settings, listed, variable
-from pipeline.queue.spawn import SpawnPayload
+from pipeline.queue.spawn import Lost, SpawnPayload, left_to_lapse
 
 
 class OpenEngine(Protocol):
@@ -24,10 +24,11 @@ class OpenEngine(Protocol):
 
 
 def open_engine(
-    platform: str, settings: Settings, routes: RouteTable, environ: Mapping[str, str]
+    platform: str, settings: Settings, routes: RouteTable, environ: Mapping[str, str], lost: Lost
 ) -> OpenEngine:
-    """`platform` is a value of RYLA_ENGINE, `environ` what local workers' is made of. No request is
-    made yet. Raises InvalidSetting for a platform that the settings lack something for."""
+    """`platform` is a value of RYLA_ENGINE, `environ` what local workers' is made of, and `lost`
+    hears of the jobs of those that die. No request is made yet. Raises InvalidSetting for a
+    platform that the settings lack something for."""
     if platform == "runpod":
         from pipeline.engines.runpod import RunpodEngine
 
@@ -38,7 +39,7 @@ def open_engine(
         return ModalEngine(settings)
     from pipeline.engines.local import LocalEngine
 
-    return LocalEngine(settings, routes, environ)
+    return LocalEngine(settings, routes, environ, lost)
 
 
 class Engines:
@@ -75,7 +76,12 @@ class Engines:
         return [payload for engine in self._engines.values() for payload in engine.close()]
 
 
-def open_engines(settings: Settings, routes: RouteTable, environ: Mapping[str, str]) -> Engines:
+def open_engines(
+    settings: Settings,
+    routes: RouteTable,
+    environ: Mapping[str, str],
+    lost: Lost = left_to_lapse,
+) -> Engines:
     """Those of RYLA_PLATFORMS, and that of RYLA_ENGINE. Raises InvalidSetting for one that the
     settings lack something for, and for a route that names none of them."""
     names = {settings.engine, *listed(settings.platforms)}
@@ -88,5 +94,5 @@ def open_engines(settings: Settings, routes: RouteTable, environ: Mapping[str, s
                 field=name,
                 hint=f"Set {name}={','.join(route.platforms)}.",
             )
-    opened = {name: open_engine(name, settings, routes, environ) for name in sorted(names)}
+    opened = {name: open_engine(name, settings, routes, environ, lost) for name in sorted(names)}
     return Engines(opened, settings.engine)

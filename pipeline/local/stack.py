@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Self
@@ -24,7 +25,7 @@ from handlers.media.intake_process import IntakeProcess
 from pipeline.api.concurrency import STORE_CALLS
 from pipeline.contract.keys import INBOX, LEASES, lease_id
 from pipeline.contract.lease import Lease, Phase
-from pipeline.dispatcher.hand_back import hand_back
+from pipeline.dispatcher.hand_back import hand_back, hand_back_lost
 from pipeline.dispatcher.loop import Wakeup, dispatch
 from pipeline.dispatcher.tick import Dispatcher, TickReport
 from pipeline.engines.local import LocalEngine
@@ -33,6 +34,7 @@ from pipeline.local.seaweed import SeaweedServer
 from pipeline.local.state_folder import hold, publish
 from pipeline.notify.sinks import events_file, make_sink
 from pipeline.notify.spend_note import note_new_bucket
+from pipeline.queue.lease_cache import LeaseCache
 from pipeline.runtime import RuntimeConfig, load_runtime
 from pipeline.store.conditional import SafeStore, Won, listed
 from pipeline.store.open import open_checked_store
@@ -90,12 +92,15 @@ class LocalStack:
             parts.enter_context(publish(self.folder, self.settings, self._listener))
             sender = Sender(make_sink(self.settings))
             parts.callback(sender.close, DRAIN_SECONDS)
-            self.engine = LocalEngine(self.settings, runtime.routes, self._environ)
+            leases = LeaseCache()
+            lost = partial(hand_back_lost, self.store, self.settings, leases)
+            self.engine = LocalEngine(self.settings, runtime.routes, self._environ, lost)
             parts.callback(lambda: hand_back(self.store, self.engine.close()))
             pool = parts.enter_context(ThreadPoolExecutor(self.settings.dispatch_threads))
             owner = f"local@{socket.gethostname()}:{os.getpid()}"
             dispatcher = Dispatcher(
-                self.store, self.engine, sender, runtime, pool, owner, intake=pictures.intake
+                *(self.store, self.engine, sender, runtime, pool, owner, leases),
+                intake=pictures.intake,
             )
             parts.enter_context(self._dispatching(dispatcher))
             self._parts = parts.pop_all()

@@ -31,9 +31,10 @@ class LeaseCache:
         """Forget the leases that are gone. Whether any is, as far as this cache can know: a new one
         may have missed some."""
         listed = set(ids)
-        gone = not self._looked or not listed.issuperset(self._known)
+        known = dict(self._known)  # a copy: an engine's thread may note what it handed back
+        gone = not self._looked or not listed.issuperset(known)
         self._looked = True
-        self._known = {id: known for id, known in self._known.items() if id in listed}
+        self._known = {id: each for id, each in known.items() if id in listed}
         return gone
 
     def held(self, entries: Iterable[Entry]) -> Iterator[ListedLease]:

@@ -1,5 +1,6 @@
 """What a worker is spawned with: enough to start without a single read."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Self
 
@@ -70,3 +71,12 @@ def make_payload(
         if len(payload.model_dump_json()) <= MAX_PAYLOAD_BYTES:
             return payload
     return bare
+
+
+Lost = Callable[[SpawnPayload], object]
+"""Told, from any thread, of a job that was taken and whose worker is gone. Its lease says whether
+it had begun."""
+
+
+def left_to_lapse(payload: SpawnPayload) -> None:
+    """Does nothing: the lease brings the job back."""

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from threading import Thread
 from typing import Any
 
@@ -19,10 +20,12 @@ from events.sender import Sender
 from pipeline.contract.keys import lease_key, result_key
 from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.result import Result
+from pipeline.dispatcher.hand_back import hand_back_lost
 from pipeline.dispatcher.loop import Wakeup, dispatch
 from pipeline.dispatcher.tick import Dispatcher
 from pipeline.engines.local import LocalEngine
 from pipeline.notify.sinks import make_sink
+from pipeline.queue.lease_cache import LeaseCache
 from pipeline.runtime import load_runtime
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
@@ -129,12 +132,15 @@ class Stack(Bucket):
         super().__init__(open_store(settings))
         self.settings = settings
         self.runtime = load_runtime(settings, "local")
-        self.engine = LocalEngine(settings, _idle_for(idle_s, self.runtime.routes), os.environ)
+        leases = LeaseCache()
+        lost = partial(hand_back_lost, self.store, settings, leases)
+        routes = _idle_for(idle_s, self.runtime.routes)
+        self.engine = LocalEngine(settings, routes, os.environ, lost)
         self.sink = make_sink(settings)
         self.sender = Sender(self.sink)
         self.pool = ThreadPoolExecutor(4)
         self.dispatcher = Dispatcher(
-            self.store, self.engine, self.sender, self.runtime, self.pool, "test"
+            *(self.store, self.engine, self.sender, self.runtime, self.pool, "test", leases)
         )
         self._wakeup = Wakeup()
         self._thread = Thread(target=dispatch, args=(self.dispatcher, self._wakeup))

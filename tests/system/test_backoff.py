@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from events import sender
 from handlers.comfyui import process, session
-from pipeline.engines import local
+from pipeline.engines import local_crew
 from pipeline.store import conditional
 from system.backoff import Backoff
 
@@ -42,7 +42,7 @@ def test_jitter_is_full(number: int, jitter: float) -> None:
     [
         (sender.BACKOFF, [2, 4, 8, 16, 32, 60, 60]),
         (conditional.BACKOFF, [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5]),
-        (local.BACKOFF, [0.5, 1, 2, 4, 8, 16, 30]),
+        (local_crew.BACKOFF, [0.5, 1, 2, 4, 8, 16, 30]),
         (session._HISTORY_BACKOFF, [0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.2]),
         (process._READY_BACKOFF, [0.02, 0.03, 0.045, 0.0675, 0.10125, 0.151875, 0.2278125, 0.25]),
     ],

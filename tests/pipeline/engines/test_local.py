@@ -16,9 +16,11 @@ from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status
 from pipeline.dispatcher.hand_back import hand_back
 from pipeline.dispatcher.tick import tick
-from pipeline.engines import local
+from pipeline.engines import local_crew
+from pipeline.engines.local import LocalEngine
+from pipeline.engines.local_crew import Crew, Order
 from pipeline.loras.eviction import LoraEviction
-from pipeline.queue.spawn import make_payload
+from pipeline.queue.spawn import left_to_lapse, make_payload
 from tests.support.jobs import a_lease
 from tests.support.pipeline_fixture import NOON
 from tests.support.processes import is_alive
@@ -54,28 +56,36 @@ def test_an_idle_worker_is_unloaded_and_the_next_job_gets_a_new_one(bucket: Sett
 
 
 @pytest.mark.thorough
-def test_the_job_that_comes_after_an_idle_worker_was_killed_gets_a_new_one(
+def test_a_worker_that_is_killed_idle_or_before_it_began_its_job_is_replaced_at_once(
     bucket: Settings,
 ) -> None:
-    with running(quick(bucket)) as stack:
+    with running(quick(bucket, spawned_seconds=900)) as stack:
         stack.submit("first")
         stack.result("first")
         (worker,) = stack.engine.pids()
         (crew,) = stack.engine._crews.values()
-        assert wait_until(lambda: not crew._given)  # it has answered, and is idle
+        assert wait_until(lambda: not crew._held)  # it has answered, and is idle
         os.kill(worker, signal.SIGKILL)
         assert wait_until(lambda: not is_alive(worker))
         stack.submit("second")
         result = stack.result("second")
         assert (result.status, result.attempt) == (Status.SUCCEEDED, 1)
-        assert stack.engine.pids() != (worker,)
+        (another,) = stack.engine.pids()
+        assert another != worker
+        assert wait_until(lambda: not crew._held)
+        os.kill(another, signal.SIGSTOP)
+        stack.submit("third")
+        assert wait_until(lambda: crew._held, 30)
+        os.kill(another, signal.SIGKILL)
+        result = stack.result("third", 60)
+        assert (result.status, result.attempt) == (Status.SUCCEEDED, 2)
 
 
 @pytest.mark.thorough
 def test_a_route_whose_workers_do_not_start_takes_no_more_jobs(
     bucket: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "FAILURES", 1)
+    monkeypatch.setattr(local_crew, "FAILURES", 1)
     settings = quick(bucket, spawned_seconds=1, max_attempts=20)
     with running(settings) as stack:
         monkeypatch.setattr(sys, "executable", str(shutil.which("false")))
@@ -135,19 +145,19 @@ def test_what_no_worker_began_is_due_at_once_when_the_engine_is_closed(bucket: S
 
 def order(
     id: str, priority: int, waited_s: float, put_at: float, yielded_s: float | None = None
-) -> local._Order:
+) -> Order:
     """Of a job that had waited so long when it was claimed, or so long since it yielded."""
     key = f"inbox/{9 - priority}.acme.flux-dev.{id}.json"
     yielded = None if yielded_s is None else NOON - timedelta(seconds=yielded_s)
     submitted = NOON - timedelta(seconds=waited_s)
     lease = a_lease(id=id, entry=key, submitted_at=submitted, yielded_at=yielded)
-    return local._Order(id, make_payload(lease, "etag", "flux-dev", b"{}", NOON), put_at)
+    return Order(id, make_payload(lease, "etag", "flux-dev", b"{}", NOON), put_at)
 
 
 def test_what_waits_for_a_worker_ages_as_it_did_in_the_inbox(tmp_path: Path) -> None:
     """Else every nine that is claimed later would pass it here again."""
     settings = Settings(state_dir=tmp_path, aging_seconds=300)
-    crew = local._Crew(load_routes().route("Flux"), settings, {}, LoraEviction.of(settings))
+    crew = Crew(load_routes().route("Flux"), settings, {}, LoraEviction.of(settings), left_to_lapse)
     crew._most = 0  # no worker takes them away
     now = time.monotonic()
     for each in (
@@ -160,7 +170,7 @@ def test_what_waits_for_a_worker_ages_as_it_did_in_the_inbox(tmp_path: Path) -> 
         order("yielded", 5, 2000, now, yielded_s=1),
     ):
         crew.put(each)
-    taken = [crew._next(idle_s=0) for _ in range(8)]
+    taken = [crew._next(0, idle_s=0) for _ in range(8)]
     assert [each and each.call_id for each in taken] == [
         "aged",
         "aged-here",
@@ -174,7 +184,7 @@ def test_what_waits_for_a_worker_ages_as_it_did_in_the_inbox(tmp_path: Path) -> 
 
 
 def test_a_route_that_is_in_no_table_is_an_engine_that_is_away(tmp_path: Path) -> None:
-    engine = local.LocalEngine(Settings(state_dir=tmp_path), load_routes(), {})
+    engine = LocalEngine(Settings(state_dir=tmp_path), load_routes(), {})
     with pytest.raises(EngineUnavailable, match="no route FluxBig"):
         engine.submit("FluxBig", order("job", 5, 0, 0).payload)
     engine.close()
