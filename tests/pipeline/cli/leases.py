@@ -4,20 +4,15 @@ from datetime import UTC, datetime
 
 from pipeline.contract.error_info import ErrorInfo
 from pipeline.contract.lease import Lease, Phase, Progress
+from tests.support.jobs import a_lease
 
 SUBMITTED = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def running(id: str, fraction: float, step: str | None) -> Lease:
-    return Lease(
+    return a_lease(
         id=id,
         entry=f"inbox/{id}.json",
-        model="flux-dev",
-        tenant="acme",
-        attempt=1,
-        claim="c",
-        nonce="n",
-        owner="worker",
         phase=Phase.RUNNING,
         ttl_s=60,
         submitted_at=SUBMITTED,

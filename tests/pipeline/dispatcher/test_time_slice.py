@@ -12,19 +12,14 @@ from pipeline.dispatcher.time_slice import is_waited_for
 from pipeline.queue.retries import as_waiting
 from pipeline.store.base import Always
 from tests.pipeline.conftest import MakePipeline
+from tests.support.jobs import a_lease
 from tests.support.manifests import body
 from tests.support.pipeline_fixture import NOON, PipelineFixture
 
 ONE_SLOT = "[routes.Flux]\nmax_in_flight = 1\n"
-SHEET = Lease(
+SHEET = a_lease(
     id="sheet",
     entry="inbox/4.acme.flux-dev.sheet.json",
-    model="flux-dev",
-    tenant="acme",
-    attempt=1,
-    claim="c",
-    nonce="c",
-    owner="worker",
     phase=Phase.RUNNING,
     ttl_s=60,
     submitted_at=NOON,

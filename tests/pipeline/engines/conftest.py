@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from config.settings import Settings
-from pipeline.contract.lease import Lease, Phase
+from pipeline.contract.lease import Phase
 from pipeline.engines.modal import ModalEngine
 from pipeline.queue.spawn import SpawnPayload, make_payload
+from tests.support.jobs import a_lease
 from tests.support.modal_plane import ModalPlane
 from tests.support.modal_plane.sign_in import signed_in
 
@@ -17,19 +18,8 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def payload(id: str, gpu: str | None = None) -> SpawnPayload:
-    lease = Lease(
-        id=id,
-        entry=f"inbox/{id}.json",
-        model="flux-dev",
-        tenant="acme",
-        attempt=1,
-        claim="nonce",
-        nonce="nonce",
-        owner="test",
-        phase=Phase.SPAWNED,
-        ttl_s=900,
-        submitted_at=NOON,
-        gpu=gpu,
+    lease = a_lease(
+        id=id, entry=f"inbox/{id}.json", phase=Phase.SPAWNED, submitted_at=NOON, gpu=gpu
     )
     return make_payload(lease, '"etag"', "flux-dev", b'{"version": 1}', NOON)
 

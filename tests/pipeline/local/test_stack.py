@@ -25,6 +25,7 @@ from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
 from pipeline.store.open import open_store
 from tests.support.commands import next_document, start_ryla
+from tests.support.jobs import a_lease
 
 SETTINGS = Settings(poll_active_seconds=0.2, poll_idle_seconds=0.5)
 MANIFEST = json.dumps(
@@ -157,20 +158,8 @@ def test_what_a_killed_up_leaves_behind_ends_and_its_jobs_go_on(tmp_path: Path) 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
-def a_lease(id: str, phase: Phase, attempt: int = 1) -> Lease:
-    return Lease(
-        id=id,
-        entry=f"inbox/{id}.json",
-        model="flux-dev",
-        tenant="acme",
-        attempt=attempt,
-        claim="c",
-        nonce="c",
-        owner="the last stack",
-        phase=phase,
-        ttl_s=900,
-        submitted_at=NOW,
-    )
+def left_lease(id: str, phase: Phase, attempt: int = 1) -> Lease:
+    return a_lease(id=id, entry=f"inbox/{id}.json", attempt=attempt, phase=phase, submitted_at=NOW)
 
 
 def store_with(*leases: Lease) -> SafeStore:
@@ -188,7 +177,9 @@ def lease_of(store: SafeStore, id: str) -> Lease:
 
 
 def test_a_job_that_no_worker_began_is_due_at_once_and_has_not_failed() -> None:
-    store = store_with(a_lease("new", Phase.CLAIMED), a_lease("again", Phase.SPAWNED, attempt=3))
+    store = store_with(
+        left_lease("new", Phase.CLAIMED), left_lease("again", Phase.SPAWNED, attempt=3)
+    )
 
     assert reclaim(store) == 2
 
@@ -201,7 +192,7 @@ def test_a_job_that_no_worker_began_is_due_at_once_and_has_not_failed() -> None:
 
 
 def test_a_claim_whose_entry_still_stands_is_left_to_lapse() -> None:
-    store = store_with(a_lease("unspawned", Phase.CLAIMED))
+    store = store_with(left_lease("unspawned", Phase.CLAIMED))
     store.create("inbox/4.acme.flux-dev.unspawned.json", b"{}")
 
     assert reclaim(store) == 0
@@ -209,7 +200,7 @@ def test_a_claim_whose_entry_still_stands_is_left_to_lapse() -> None:
 
 
 def test_running_and_waiting_jobs_are_left_alone() -> None:
-    store = store_with(a_lease("runs", Phase.RUNNING), a_lease("waits", Phase.RETRY))
+    store = store_with(left_lease("runs", Phase.RUNNING), left_lease("waits", Phase.RETRY))
     store.raw.put(lease_key("odd"), b"no lease", Always())
 
     assert reclaim(store) == 0

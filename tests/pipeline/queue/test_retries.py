@@ -2,20 +2,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipeline.contract.lease import Lease, Phase
+from pipeline.contract.lease import Phase
 from pipeline.contract.stops import Stops
 from pipeline.queue.retries import as_waiting, is_due, is_retrying, is_stopped
+from tests.support.jobs import a_lease
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-RETRY = Lease(
+RETRY = a_lease(
     id="a",
     entry="inbox/a.json",
-    model="flux-dev",
-    tenant="acme",
-    attempt=1,
-    claim="c",
-    nonce="c",
-    owner="worker",
     phase=Phase.RETRY,
     ttl_s=60,
     submitted_at=NOON,

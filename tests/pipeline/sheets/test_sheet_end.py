@@ -16,11 +16,12 @@ from handlers.character_sheet.records import (
     SheetRecords,
     Try,
 )
-from pipeline.contract.lease import Lease, Phase, Spent
+from pipeline.contract.lease import Phase, Spent
 from pipeline.contract.summary import Subject
 from pipeline.notify.job_events import Origin
 from pipeline.sheets.cells import StoredSheet
 from pipeline.sheets.sheet_end import SheetEnd, spent_on
+from tests.support.jobs import a_lease
 from tests.support.sheets import sheet_plan
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -148,15 +149,11 @@ def test_a_back_view_has_one_event_and_no_face() -> None:
     assert told == [True, None, "full"]
 
 
-LEASE = Lease(
+LEASE = a_lease(
     id="sheet",
     entry="inbox/sheet.json",
     model="character-sheet",
-    tenant="acme",
     attempt=2,
-    claim="c",
-    nonce="c",
-    owner="o",
     phase=Phase.RUNNING,
     ttl_s=60,
     submitted_at=NOON,

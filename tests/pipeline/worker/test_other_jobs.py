@@ -2,25 +2,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from config.settings import Settings
-from pipeline.contract.lease import Lease, Phase
+from pipeline.contract.lease import Phase
 from pipeline.runtime import load_runtime
 from pipeline.store.base import Always, OutcomeUnknown
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
 from pipeline.worker.other_jobs import OtherJobs
+from tests.support.jobs import a_lease
 from tests.support.manifests import body
 from tests.support.pipeline_fixture import CountingStore
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-OWN = Lease(
+OWN = a_lease(
     id="sheet",
     entry="inbox/sheet.json",
-    model="flux-dev",
     tenant="default",
-    attempt=1,
-    claim="c",
-    nonce="c",
-    owner="worker",
     phase=Phase.RUNNING,
     ttl_s=60,
     submitted_at=NOON,

@@ -12,13 +12,14 @@ from structlog.testing import capture_logs
 
 from config.errors import InvalidSetting
 from config.settings import Settings, changed
-from pipeline.contract.lease import Lease, Phase
+from pipeline.contract.lease import Phase
 from pipeline.contract.result import Result, Status
 from pipeline.local.seaweed import SeaweedServer
 from pipeline.queue.spawn import SpawnPayload, make_payload
 from pipeline.store.conditional import Won
 from pipeline.store.open import open_store
 from pipeline.worker.worker import Worker
+from tests.support.jobs import a_lease
 from tests.support.manifests import body
 from tests.support.pipeline_fixture import NOON
 from tests.support.posthog_receiver import Answer, PostHogReceiver
@@ -55,16 +56,13 @@ def worker(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def spawned(bucket: Bucket, id: str, manifest: bytes, *, attempt: int = 1) -> SpawnPayload:
     """A job as a dispatcher leaves it when it has spawned it."""
     nonce = f"claim-{attempt}"
-    lease = Lease(
+    lease = a_lease(
         id=id,
         entry=f"inbox/{id}.json",
-        model="flux-dev",
         tenant=None,
         attempt=attempt,
         claim=nonce,
         nonce=nonce,
-        owner="test",
-        phase=Phase.CLAIMED,
         ttl_s=60,
         submitted_at=NOON,
     )
