@@ -10,6 +10,22 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, m
 
 from config.errors import InvalidSetting
 from config.nearest import nearest
+from config.setting_forms import (
+    BUCKET,
+    DEVICES,
+    ENDPOINTS,
+    HOST,
+    HOSTS,
+    IN_WORDS,
+    ORIGINS,
+    PLATFORMS,
+    PREFIX_IN_BUCKET,
+    PUBLIC_HTTPS,
+    TENANT,
+    TENANTS,
+    URL,
+    WORD,
+)
 from config.validation_errors import first_problem
 from config.version import package_version
 
@@ -20,20 +36,6 @@ SECRET = "secret"
 WEBHOOK_SECRET = "whsec_"
 """What a secret of Standard Webhooks begins with."""
 _R2 = ".r2.cloudflarestorage.com"
-URL = r"^https?://[^\s/]+\S*$"
-PUBLIC_HTTPS = r"^https://[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:443)?(/[!-\[\]-~]{0,2000})?$"
-"""What pipeline.public_https takes, to a host that has a dot."""
-WORD = r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$"
-TENANT = r"^[a-z0-9][a-z0-9_-]{0,62}$"
-PREFIX_IN_BUCKET = r"^([A-Za-z0-9][A-Za-z0-9._-]*/)+$"
-TENANTS = r"^([a-z0-9][a-z0-9_-]{0,62}(\s*,\s*|$))*$"
-HOSTS = r"^([A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(\s*,\s*|$))*$"
-ORIGINS = r"^(https?://[^\s,/]+(\s*,\s*|$))*$"
-HOST = r"^[A-Za-z0-9.:-]+$"
-BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
-DEVICES = r"^([A-Za-z0-9/-]+(\s*,\s*|$))*$"
-PLATFORMS = r"^((local|modal|runpod)(\s*,\s*|$))*$"
-ENDPOINTS = r"^([A-Za-z0-9_.-]+(@[A-Za-z0-9_.-]+!?)?=[A-Za-z0-9_-]+(\s*,\s*|$))*$"
 
 
 def _setting(default: Any, description: str, **limits: Any) -> Any:
@@ -475,21 +477,4 @@ def allowed(name: str) -> str:
         return "true, false"
     if schema.get("format") in ("password", "path"):
         return {"password": SECRET, "path": "path"}[schema["format"]]
-    return _FORMS[schema["pattern"]]
-
-
-_FORMS = {
-    URL: "http(s) URL",
-    PUBLIC_HTTPS: "https URL of a public host, on port 443",
-    WORD: "1 to 64 letters, digits, `.`, `_`, `+`, `-`",
-    TENANT: "1 to 63 of `a-z`, `0-9`, `_`, `-`",
-    PREFIX_IN_BUCKET: "path that ends in `/`",
-    TENANTS: "tenants, separated by commas",
-    HOSTS: "host names, separated by commas",
-    ORIGINS: "http(s) origins, separated by commas",
-    HOST: "name or address",
-    DEVICES: "numbers or UUIDs of GPUs, separated by commas",
-    PLATFORMS: "`local`, `modal`, `runpod`, separated by commas",
-    ENDPOINTS: "`route=endpoint` or `route@GPU=endpoint`, separated by commas",
-    BUCKET: "3 to 63 of `a-z`, `0-9`, `.`, `-`",
-}
+    return IN_WORDS[schema["pattern"]]

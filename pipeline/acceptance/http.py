@@ -13,7 +13,7 @@ import httpx
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from config.errors import InvalidInput
-from config.settings import URL
+from config.setting_forms import URL
 from pipeline.acceptance.jobs import Job
 
 HEALTH_SECONDS = 120.0
