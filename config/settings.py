@@ -107,7 +107,9 @@ class Settings(BaseModel):
 
     # The dispatcher
     poll_active_seconds: float = _seconds(1, 0.05, 60, "Time between ticks while work is known.")
-    poll_idle_seconds: float = _seconds(15, 0.05, 600, "Time between ticks when idle.")
+    poll_idle_seconds: float = _seconds(
+        15, 0.05, 600, "Time between ticks when idle; with `ryla up` 1 unless set."
+    )
     aging_seconds: float = _seconds(
         300, 1, 86_400, "A waiting job gains one priority in this time, up to 9."
     )

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
@@ -232,7 +233,7 @@ def over_budget(estimate: Estimate, max_cost_usd: float | None) -> OverBudget | 
     if estimate.usd is None:
         return OverBudget(
             f"no estimate can be made on {estimate.gpu}, so the budget of"
-            f" ${max_cost_usd:g} cannot be kept",
+            f" ${_written(max_cost_usd)} cannot be kept",
             field="max_cost_usd",
             value=max_cost_usd,
             hint="Leave max_cost_usd out, or give the GPU's rates in RYLA_GPUS_FILE.",
@@ -241,7 +242,7 @@ def over_budget(estimate: Estimate, max_cost_usd: float | None) -> OverBudget | 
         return None
     return OverBudget(
         f"the estimate of ${estimate.usd:.6f} ({estimate.seconds:.1f} s on {estimate.gpu})"
-        f" exceeds the budget of ${max_cost_usd:g}",
+        f" exceeds the budget of ${_written(max_cost_usd)}",
         field="max_cost_usd",
         value=max_cost_usd,
         hint=f"Allow ${_up(estimate.usd):g}{_for_all(estimate)}, or ask for fewer pictures, steps"
@@ -295,6 +296,11 @@ def cautions(estimate: Estimate, bounds: Bounds, stops_short: str) -> Iterator[s
 def _above(most: float | None, bound: float | None) -> float | None:
     """The upper estimate where it exceeds the bound."""
     return None if most is None or bound is None or most <= bound else most
+
+
+def _written(usd: float) -> str:
+    """As a person writes it: 0.00001 and not 1e-05."""
+    return f"{Decimal(repr(usd)):f}"
 
 
 def _up(usd: float) -> float:

@@ -12,7 +12,8 @@ HELP = """Image generation driven by object storage: manifests in, pictures and 
 Settings are RYLA_* variables (docs/settings.md). While `ryla up` runs here, the commands use its
 bucket unless RYLA_* variables name another.
 
-Exit codes: 0 done, 1 something failed, 2 wrong usage, 130 Ctrl-C.
+Exit codes: 0 done, 1 something failed, 2 wrong usage, 130 Ctrl-C. A command that has others says
+so.
 """
 
 app = typer.Typer(

@@ -40,7 +40,7 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
         " where RYLA_ENGINE says.",
         "serve": "Serve the HTTP API over the bucket, until Ctrl-C.",
         "events": "Print the events of runs without a PostHog key, from their local file.",
-        "schema": "Print JSON Schemas: manifest, result, metrics, lease, event.",
+        "schema": "Print JSON Schemas: manifest, result, metrics, sheet, lease, event.",
         "forget": "Delete all that holds or derives from a person's face, or all of a job.",
         "doctor": "Check everything that the pipeline needs, and say how to mend what is amiss.",
         "audit": "Hold the bucket against what the queue promises; it reads, and writes nothing.",

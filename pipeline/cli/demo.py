@@ -31,6 +31,10 @@ HELP = """Run example manifests through the whole pipeline on this machine, and 
 An embedded store, the dispatcher and a worker are started, with a stand-in for ComfyUI unless
 RYLA_COMFYUI_DIR or RYLA_COMFYUI_URL names a real one. The exit code is 0 only if every job ended as
 its manifest expects.
+
+Example:
+
+    ryla demo --out out/try
 """
 
 

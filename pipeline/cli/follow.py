@@ -54,6 +54,13 @@ def rows_of(views: Iterable[JobView]) -> Table:
     )
 
 
+def tell_errors(views: Iterable[JobView]) -> None:
+    """On stderr why each of them failed or was refused, and what to do about it."""
+    for view in views:
+        if view.result is not None and view.result.error is not None:
+            output.print_info(view.result.error, view.id)
+
+
 def row(view: JobView) -> tuple[Any, ...]:
     if view.result is not None:
         result = view.result

@@ -91,10 +91,10 @@ def bucket_settings(state_dir: Path | None, *, log_level: str = "warning") -> Se
     configure_logs(quieter(settings, environ, log_level))
     if not names_bucket(environ) and stack_in_use(environ, state_dir) is None:
         raise InvalidSetting(
-            "no bucket is named, and no local stack runs",
+            f"no bucket is named, and no local stack runs in {settings.state_dir.absolute()}",
             field=variable("bucket"),
-            hint=f"Start `ryla up`, or set {variable('bucket')} and the other bucket settings of"
-            " docs/settings.md.",
+            hint="Start `ryla up` there, name the folder of one that runs with --state-dir, or set"
+            f" {variable('bucket')} and the other bucket settings of docs/settings.md.",
         )
     return settings
 

@@ -49,6 +49,8 @@ COLOURS = {
 
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Characters that steer a terminal, turn its text around, or are none."""
+EMPTY = '""'
+"""How a value without characters is shown."""
 PIPED_COLUMNS = 200
 """Width of what no terminal shows: ids and keys stay on their line."""
 
@@ -128,7 +130,7 @@ def print_info(info: ErrorInfo, about: str | None = None) -> None:
     for name in ("field", "value", "hint"):
         value = getattr(info, name)
         if value is not None:
-            console.print(f"  [dim]{name:5}[/]  {escape(value)}", soft_wrap=True)
+            console.print(f"  [dim]{name:5}[/]  {escape(value or EMPTY)}", soft_wrap=True)
     for line in info.log_tail:
         console.print(f"  [dim]log[/]    {escape(line)}", soft_wrap=True)
 

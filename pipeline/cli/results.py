@@ -11,6 +11,7 @@ import typer
 from config.errors import RylaError
 from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
+from pipeline.contract.errors import ErrorInfo
 from pipeline.contract.keys import check_id
 from pipeline.jobs.download import fetch
 from pipeline.jobs.status import JobView, State, finished_ids, look_up, read_result
@@ -29,6 +30,10 @@ Examples:
 
     ryla results --all --limit 20
 """
+
+
+RECORDS = {"result.json", "metrics.json"}
+"""Brought of every job."""
 
 
 @dataclass(frozen=True)
@@ -114,11 +119,14 @@ def _row(line: Line) -> tuple[object, ...]:
     )
 
 
+def _why(error: ErrorInfo) -> str:
+    return output.found_and_fix(f"{error.code}: {error.message}", error.hint)
+
+
 def _outputs(line: Line) -> str:
     """What there is to look at: files here, else keys, else why there are none."""
     result = line.view.result
     if result is None or result.error is not None:
-        return f"{result.error.code}: {result.error.message}" if result and result.error else ""
-    names = {Path(each.key).name for each in result.outputs}
-    here = [str(file) for file in line.files if file.name in names]
+        return _why(result.error) if result and result.error else ""
+    here = [str(file) for file in line.files if file.name not in RECORDS]
     return "\n".join(here or [each.key for each in result.outputs])

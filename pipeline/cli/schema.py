@@ -11,7 +11,7 @@ from pipeline.cli import output
 from pipeline.cli.options import Json
 from pipeline.contract.schemas import SCHEMAS, schema
 
-HELP = """Print JSON Schemas: manifest, result, metrics, lease, event.
+HELP = """Print JSON Schemas: manifest, result, metrics, sheet, lease, event.
 
 Examples:
 
@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
         ] = None,
         out: Annotated[
             Path | None,
-            typer.Option("--out", metavar="DIR", help="Write <name>.schema.json files there."),
+            typer.Option("--out", metavar="DIR", help="Write `<name>.schema.json` files there."),
         ] = None,
         json: Json = False,
     ) -> None:

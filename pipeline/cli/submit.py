@@ -18,7 +18,7 @@ from config.gpus import load_gpus
 from config.routes import load_routes
 from config.settings import Settings, listed
 from pipeline.cli import output
-from pipeline.cli.follow import follow, rows_of
+from pipeline.cli.follow import follow, rows_of, tell_errors
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.inputs.remote import ImageFetcher
 from pipeline.jobs.follow import Follower
@@ -90,7 +90,7 @@ def register(app: typer.Typer) -> None:
         ] = None,
         bare: Annotated[
             bool,
-            typer.Option("--bare", help="Write inbox/<id>.json without priority, tenant, model."),
+            typer.Option("--bare", help="Write `inbox/<id>.json` without priority, tenant, model."),
         ] = False,
         check: Annotated[
             bool, typer.Option("--check/--no-check", help="Validate first, or send as it is.")
@@ -112,7 +112,9 @@ def register(app: typer.Typer) -> None:
         )
         lines = prepare_lines(read_sources(files), options)
         if id is not None and len(lines) != 1:
-            raise typer.BadParameter(f"it names one job, and there are {len(lines)} manifests")
+            raise typer.BadParameter(
+                f"it names one job, and there are {len(lines)} manifests", param_hint="--id"
+            )
         report_errors(lines, json)
         if any(line.error for line in lines) and not keep_going:
             if not json:
@@ -229,6 +231,7 @@ def _answer(lines: Sequence[Line], views: Sequence[JobView] | None, as_json: boo
         output.print_json(document)
     elif views is not None:
         output.out().print(rows_of(views))
+        tell_errors(views)
     else:
         rows = [
             (

@@ -1,6 +1,7 @@
 """`ryla up`: the whole pipeline on this machine, until Ctrl-C; a line follows the ticks."""
 
 import os
+import shlex
 import socket
 import time
 from contextlib import closing, nullcontext
@@ -25,8 +26,16 @@ HELP = """Run store, dispatcher, workers and the HTTP API here until Ctrl-C.
 
 The bucket and all else that it keeps lie in the state folder, and are there again at the next
 start. While it runs, other `ryla` commands use its bucket.
+
+Examples:
+
+    ryla up
+
+    ryla up --workers 2 --port 8080 --state-dir try
 """
 LOOK_SECONDS = 0.25
+IDLE_SECONDS = 1.0
+"""Between ticks when idle, unless RYLA_POLL_IDLE_SECONDS is set: here a LIST costs nothing."""
 
 
 @dataclass
@@ -73,12 +82,19 @@ def register(app: typer.Typer) -> None:
         port: Port = None,
         json: Json = False,
     ) -> None:
-        settings = addressed(load_settings(os.environ), host, port)
+        settings = quick_to_look(addressed(load_settings(os.environ), host, port))
         folder = state_dir or settings.state_dir
         if workers is not None:
             settings = changed(settings, local_workers=workers)
         with ends_on_signals():
             _up(folder, settings, _listener(settings) if http else None, as_json=json)
+
+
+def quick_to_look(settings: Settings) -> Settings:
+    """A job is picked up at once, where nobody asked for slower polls."""
+    if "poll_idle_seconds" in settings.model_fields_set:
+        return settings
+    return changed(settings, poll_idle_seconds=max(IDLE_SECONDS, settings.poll_active_seconds))
 
 
 def _listener(settings: Settings) -> socket.socket:
@@ -124,7 +140,7 @@ def _announce(
         )
         return
     default = Path(".ryla").absolute()
-    where = "" if stack.folder == default else f" --state-dir {stack.folder}"
+    where = "" if stack.folder == default else f" --state-dir {shlex.quote(str(stack.folder))}"
     engine = settings.comfyui_url or settings.comfyui_dir or "stand-in, no real pictures"
     lines = (
         ("bucket", f"{settings.bucket} at {settings.endpoint_url}"),

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.cli import output
-from pipeline.cli.follow import LOOK_SECONDS, follow, live_table, rows_of
+from pipeline.cli.follow import LOOK_SECONDS, follow, live_table, rows_of, tell_errors
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.cli.status import job_document, require_known
 from pipeline.contract.keys import check_id
@@ -65,6 +65,7 @@ def _watch_named(store: SafeStore, ids: list[str], until: float | None, as_json:
     )
     if not as_json:
         output.out().print(rows_of(follower.views.values()))
+        tell_errors(follower.views.values())
     if not follower.done:
         raise typer.Exit(1)
 

@@ -188,6 +188,9 @@ def test_a_budget_that_is_met_exactly_or_absent_refuses_nothing() -> None:
     on_l40s = estimate("flux-dev", ONE_IMAGE, gpu("L40S"), ROUTE, GPUS)
 
     assert over_budget(on_l40s, on_l40s.usd) is None
+    tiny = over_budget(on_l40s, 0.00001)
+    assert tiny is not None
+    assert "the budget of $0.00001" in tiny.message
     assert over_budget(on_l40s, None) is None
 
 

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from pipeline.cli import follow as following
 from pipeline.cli import output
-from pipeline.cli.follow import follow, row
+from pipeline.cli.follow import follow, row, tell_errors
 from pipeline.contract.lease import Progress
 from pipeline.contract.result import MissingView
 from pipeline.jobs.follow import Follower
@@ -39,6 +39,17 @@ def test_rows_tell_how_far_a_job_is_and_how_it_ended(pipeline: PipelineFixture) 
     assert told.endswith("50% 2 made, 1 waiting, 1 later")
     again = JobView("x", State.RETRY, lease=waiting_again("x", SUBMITTED))
     assert row(again)[3] == "after comfyui_died"
+
+
+def test_what_was_refused_is_told_with_what_to_do_about_it(
+    pipeline: PipelineFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tell_errors(JobView(id, State.FINISHED, pipeline.result(id)) for id in ("one", "bad"))
+
+    told = capsys.readouterr().err
+    assert told.startswith("manifest_not_json: bad: the manifest is not JSON")
+    assert "hint   Write one JSON object" in told
+    assert "one:" not in told
 
 
 def test_a_sheet_that_lacks_views_says_how_many_there_are(pipeline: PipelineFixture) -> None:

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from config.errors import ComfyDied, InvalidField, UnknownField
 from pipeline.cli import output
+from pipeline.contract.errors import ErrorInfo
 
 
 @pytest.mark.parametrize(
@@ -97,6 +98,12 @@ def test_an_error_says_code_field_value_and_hint() -> None:
         "unknown_field: what is this",
         "  field  x",
     ]
+
+
+def test_an_empty_value_is_shown_as_one(capsys: pytest.CaptureFixture[str]) -> None:
+    output.print_info(ErrorInfo(code="c", message="m", field="input.prompt", value=""), None)
+
+    assert 'value  ""' in capsys.readouterr().err
 
 
 def test_the_last_log_lines_go_along() -> None:

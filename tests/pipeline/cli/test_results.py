@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.contract.errors import ErrorInfo
 from pipeline.contract.result import Output, Result, Status
 from pipeline.store.conditional import SafeStore
 from tests.pipeline.cli.conftest import Ryla
@@ -88,3 +89,23 @@ def test_an_output_that_is_gone_fails_its_job_alone(ryla: Ryla, store: SafeStore
     c, a = answer.document["results"]
     assert c["error"]["code"] == "outputs_missing"
     assert a["result"]["status"] == "cancelled"
+
+
+@pytest.mark.usefixtures("two")
+def test_a_refusal_says_what_to_do_about_it(ryla: Ryla, store: SafeStore) -> None:
+    refused = Result(
+        id="r",
+        status=Status.REJECTED,
+        model="flux-dev",
+        tenant="acme",
+        attempt=1,
+        nonce="n",
+        manifest_sha256="0" * 64,
+        finished_at=SUBMITTED,
+        error=ErrorInfo(code="lora_not_found", message="no LoRA 'x'", hint="Add it."),
+    )
+    store.create("jobs/r/result.json", refused.body())
+
+    said = ryla("results", "r").out
+    assert "lora_not_found: no LoRA 'x'" in said
+    assert "→ Add it." in said
