@@ -132,7 +132,9 @@ def destination_of(url: str) -> Destination:
             "Escape other characters as %XX.",
         )
     if parts.scheme != "https" or port not in (None, PORT) or "@" in parts.netloc:
-        raise BadUrl("it is https alone, on port 443, without a user name")
+        raise BadUrl(
+            "it is https alone, on port 443, without a user name", "Write https://host/path."
+        )
     query = f"?{parts.query}" if parts.query else ""
     return Destination(host, (parts.path or "/") + query)
 

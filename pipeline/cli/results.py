@@ -11,7 +11,7 @@ import typer
 from config.errors import RylaError
 from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
-from pipeline.contract.errors import ErrorInfo
+from pipeline.contract.error_info import ErrorInfo
 from pipeline.contract.keys import check_id
 from pipeline.jobs.download import fetch
 from pipeline.jobs.status import JobView, State, finished_ids, look_up, read_result

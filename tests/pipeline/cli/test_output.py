@@ -4,11 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import typer
-from pipeline.contract.errors import ErrorInfo
 from typer.testing import CliRunner
 
 from config.errors import ComfyDied, InvalidField, UnknownField
 from pipeline.cli import output
+from pipeline.contract.error_info import ErrorInfo
 
 
 @pytest.mark.parametrize(

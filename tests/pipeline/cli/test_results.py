@@ -2,8 +2,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pipeline.contract.errors import ErrorInfo
 
+from pipeline.contract.error_info import ErrorInfo
 from pipeline.contract.result import Output, Result, Status
 from pipeline.store.conditional import SafeStore
 from tests.pipeline.cli.conftest import Ryla
