@@ -11,7 +11,7 @@ from handlers.kinds.registry import KINDS
 from handlers.policy.prompt_words import word_filter
 from handlers.policy.rules import Policy, PromptCheck
 from pipeline.models.activation import models_in_use
-from workflows import interfaces
+from workflows import own_interfaces
 from workflows.interfaces import Interfaces
 
 CLOUDS = ("modal", "runpod")
@@ -57,7 +57,7 @@ def load_runtime(settings: Settings, platform: str) -> RuntimeConfig:
         gpus=gpus,
         routes=load_routes(settings.routes_file, gpus=gpus),
         models=models_in_use(settings),
-        interfaces=interfaces.committed(),
+        interfaces=own_interfaces.known(),
         platform=platform,
         budgets=load_budgets(settings.budgets_file),
     )

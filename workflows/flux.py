@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from workflows.graph import Graph, Link
 from workflows.lora import with_lora
+from workflows.step_cache import with_step_cache
 
 
 def text_to_image(
@@ -17,18 +18,19 @@ def text_to_image(
     seed: int,
     filename_prefix: str,
     lora: tuple[str, float] | None = None,
+    step_cache: float = 0.0,
 ) -> Graph:
     """The graph for `weights` (role → file name): `unet`, `clip_l`, `t5`, `vae`, or `checkpoint`.
 
     `width` and `height` are in pixels. `lora` is a file and its strength; it acts on the diffusion
-    model alone.
+    model alone. `step_cache` is a relative change, 0 for none.
 
     `guidance` is the distilled guidance of Flux dev, None for schnell, which has none. Sampling is
     at cfg 1, where a negative prompt has no effect, so the negative is the zeroed positive.
     """
     graph = Graph()
     model, clip, vae = _load(graph, weights)
-    model = with_lora(graph, model, lora)
+    model = with_step_cache(graph, with_lora(graph, model, lora), step_cache)
     text = graph.add("CLIPTextEncode", id="prompt", text=prompt, clip=clip).out()
     positive = text
     if guidance is not None:

@@ -14,10 +14,12 @@ LOAD_DIFFUSION_MODEL = "RylaLoadDiffusionModel"
 LORA = "RylaLora"
 MODEL_OPTIONS = "RylaModelOptions"
 SAVE_PIXELS = "RylaSavePixels"
+STEP_CACHE = "RylaStepCache"
 EVICTS = "ryla_evicts"
 """In the extra data of a prompt: weights that ComfyUI holds are let go by it."""
 CLASSES = frozenset(
     {LOAD_CHECKPOINT, LOAD_CONTROL_NET, LOAD_DIFFUSION_MODEL, LORA, MODEL_OPTIONS, SAVE_PIXELS}
+    | {STEP_CACHE}
 )
 
 _FACE = "ApplyInstantIDAdvanced"
@@ -81,6 +83,7 @@ READS_NO_WEIGHTS = frozenset(
         "VAEDecode",
         "VAEEncode",
         "VAELoader",
+        STEP_CACHE,
     }
 )
 """Classes that leave a model's weights alone. Ours lie merged with the LoRA of the latest prompt

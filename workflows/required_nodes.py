@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 from config.nearest import nearest
 from workflows.interfaces import Interfaces, committed
+from workflows.node_pack import CLASSES
 
 CORE = "ComfyUI"
 INSTANTID = "ComfyUI_InstantID"
@@ -60,6 +61,11 @@ def why_missing(class_type: str, server_version: str | None = None) -> str:
     known = committed()
     pack = pack_of(class_type, known)
     server = f"ComfyUI {server_version}" if server_version else "this ComfyUI"
+    if class_type in CLASSES:
+        return (
+            f"It is of our own node pack, which {server} lacks: a worker brings it to one that it"
+            " starts itself (RYLA_COMFYUI_DIR). Leave step_cache out."
+        )
     if pack is None:
         close = nearest(class_type, {name.lower(): name for name in known.nodes})
         meant = next((name for name in known.nodes if name.lower() == close), None)

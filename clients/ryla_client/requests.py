@@ -166,6 +166,7 @@ class FluxDev(Common, total=False):
     output_format: Annotated[Literal["png", "jpeg", "webp"], "Default png."]
     embed_prompt: Annotated[bool, "Write the prompt into the delivered files' metadata."]
     nsfw: Annotated[bool, "Use the uncensored checkpoint."]
+    step_cache: Annotated[float, "Sooner, but another picture; 0 is off (docs/money.md). 0 to 1."]
     guidance: Annotated[float | None, "Distilled guidance; null means 3.5. 0 to 10."]
 
 
@@ -279,6 +280,7 @@ class FluxLora(Common, total=False):
     trigger_word: Annotated[
         str | None, "Put before each prompt; null takes the one stored beside the LoRA."
     ]
+    step_cache: Annotated[float, "Sooner, but another picture; 0 is off (docs/money.md). 0 to 1."]
     guidance: Annotated[float | None, "Distilled guidance; null means 3.5. 0 to 10."]
 
 

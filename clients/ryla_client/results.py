@@ -256,12 +256,17 @@ class Provenance(TypedDict):
     """What drew the pictures: `comfyui`, or `standin` where no model did. In events and settings
     the word means the platform, in code whatever starts workers on one (docs/glossary.md)."""
     comfyui_version: str | None
+    steps: int
+    """Sampler steps that the graphs of all prompts ask for, whichever way they are computed."""
+    step_cache: float
+    """The input of that name, as the graphs have it; 0 where every step was computed."""
     own_nodes: bool
     """Whether the graphs ran with our node pack in the place of ComfyUI's savers and attention."""
     sampled: dict[str, int]
     """Steps of all prompts by how they were computed: `eager` by ComfyUI's own arithmetic,
     `compiled` by blocks compiled for this card, `fp8-eager` and `fp8` the same with weights in 8
-    bits. Empty where ComfyUI loads its models itself."""
+    bits, `cached` by the first block alone, the others' work taken from a step before. Empty where
+    ComfyUI loads its models itself and nothing is cached."""
     graph_sha256: list[str]
     """Of each graph that ran, in order; file names are left out of it."""
     models: dict[str, str | None]

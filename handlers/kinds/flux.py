@@ -17,6 +17,12 @@ DEFAULT_GUIDANCE = 3.5
 
 
 class FluxDevInput(TextToImageInput):
+    step_cache: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Sooner, but another picture; 0 is off (docs/money.md).",
+    )
     guidance: float | None = Field(
         default=None, ge=0, le=10, description=f"Distilled guidance; null means {DEFAULT_GUIDANCE}."
     )
@@ -57,6 +63,10 @@ class FluxKind(TextToImage[F], Generic[F]):
         """A LoRA's file for ComfyUI's loader, and its strength from 0 to 1; None for none."""
         return None
 
+    def step_cache(self, request: F) -> float:  # noqa: ARG002 - for kinds to use
+        """The relative change below which a step is not computed whole; 0 for none."""
+        return 0.0
+
     def graph(self, job: JobRequest[F], files: Mapping[str, str], seed: int, prefix: str) -> Graph:
         request = job.input
         return flux.text_to_image(
@@ -69,6 +79,7 @@ class FluxKind(TextToImage[F], Generic[F]):
             seed=seed,
             filename_prefix=prefix,
             lora=self.lora(job),
+            step_cache=self.step_cache(request),
         )
 
 
@@ -85,6 +96,9 @@ class FluxDevKind(FluxKind[D], Generic[D]):
 
     def guidance(self, request: D) -> float:
         return request.effective_guidance
+
+    def step_cache(self, request: D) -> float:
+        return request.step_cache
 
     def warnings(self, request: D) -> Sequence[str]:
         said = list(super().warnings(request))

@@ -189,8 +189,11 @@ def _problem(item: Any, input_model: type[JobInput]) -> BadManifest:
     if item["type"] == "extra_forbidden":
         *parents, last = parts
         known = _model_at(parents, input_model).model_fields
+        takers = _takers(last) if parents == ["input"] else []
         guess = nearest(last, known)
         hint = f"Did you mean {guess!r}?" if guess else f"Known: {', '.join(known)}."
+        if takers:
+            hint = f"{', '.join(takers)} take{'s' if len(takers) == 1 else ''} it."
         return UnknownField(
             f"unknown field {clip(path)!r}", field=clip(path), value=item["input"], hint=hint
         )
@@ -202,6 +205,11 @@ def _problem(item: Any, input_model: type[JobInput]) -> BadManifest:
     return InvalidField(
         said, field=clip(path), value=item["input"], hint=_range(parts, input_model)
     )
+
+
+def _takers(field: str) -> list[str]:
+    """The kinds that have a field of this name."""
+    return [kind.name for kind in KINDS.values() if field in kind.input_model.model_fields]
 
 
 def _range(path: Sequence[str], input_model: type[JobInput]) -> str | None:

@@ -229,6 +229,8 @@ class ComfyGraphRunner:
     """Of this card, where ComfyUI has our own nodes; None where it has not."""
     speed: Speed = Speed.STOCK
     """Of the route on this card; needs our own nodes."""
+    given: list[Graph] = field(default_factory=list)
+    """Graphs so far."""
     sampled: Counter[str] = field(default_factory=Counter)
     """Steps so far, by how they were computed."""
     uploads: list[str] = field(default_factory=list)
@@ -243,6 +245,7 @@ class ComfyGraphRunner:
         self, graph: Graph, *, part: int, parts: int, then: Graph | None = None
     ) -> PromptRun:
         prompt = self._sent_ahead(part) or self._prompt(graph)
+        self.given.append(graph)
         if then is not None:
             self._next[part + 1] = self._prompt(then)
         done = self.client.run(

@@ -91,6 +91,9 @@ class RenderState:
     """Whether ComfyUI has our node pack."""
     sampled: dict[str, int] = field(default_factory=dict)
     """Steps by how they were computed."""
+    steps: int = 0
+    """That the graphs asked for."""
+    step_cache: float = 0.0
     evicted: list[str] = field(default_factory=list)
     """Weight files that left the GPU's memory for this job's."""
     sheet: StoredSheet | None = None

@@ -30,6 +30,7 @@ from pipeline.worker.heartbeat import Heartbeat
 from pipeline.worker.pictures import note_picture, store_picture
 from pipeline.worker.sheet import ref_of, render_sheet
 from pipeline.worker.uploads import Uploads
+from workflows.step_cache import steps_of, threshold_of
 
 
 def render_job(
@@ -81,6 +82,8 @@ def render_job(
         runner.close()
         state.evicted += runner.evicted
         state.sampled = dict(runner.sampled)
+        state.steps = sum(map(steps_of, runner.given))
+        state.step_cache = max(map(threshold_of, runner.given), default=0.0)
         context.server.clear(lease.id, runner.uploads)
 
 

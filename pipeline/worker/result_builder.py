@@ -185,6 +185,8 @@ class ResultBuilder:
         return Provenance(
             engine=self.comfy.engine,
             comfyui_version=self.comfy.comfyui_version,
+            steps=self.state.steps,
+            step_cache=self.state.step_cache,
             own_nodes=self.state.own_nodes,
             sampled=self.state.sampled,
             graph_sha256=tuple(self.state.graphs),

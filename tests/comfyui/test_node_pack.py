@@ -19,12 +19,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from config.errors import NodeMissing
 from config.settings import Settings
 from handlers.comfyui.client import ComfyClient
 from handlers.comfyui.process import ComfyProcess
 from pipeline.worker.residency import Residency
 from tests.comfyui.conftest import comfyui_flags, own_nodes, worker_flags
-from tests.comfyui.kind_jobs import CASES, MODELS, Maker, NoiseShelf
+from tests.comfyui.kind_jobs import CASES, MODELS, Case, Maker, NoiseShelf
 from tests.comfyui.micro import function_table
 from tests.support.comfy_wire import Graph, Server, flux_graph
 from workflows.node_pack import Attention, Speed
@@ -165,6 +166,59 @@ def test_pictures_go_on_while_blocks_are_compiled_and_are_the_same_but_for_round
     apart = [abs(a - b) for a, b in zip(own, ours_rgb, strict=True)]
     assert sum(apart) / len(apart) < 0.5
     assert max(apart) <= 3
+
+
+def cached(name: str, threshold: float, steps: int = 8) -> Case:
+    case = CASES[name]
+    return replace(case, fields={**case.fields, "steps": steps, "step_cache": threshold})
+
+
+@pytest.mark.parametrize("speed", [Speed.STOCK, Speed.EAGER])
+@pytest.mark.parametrize("name", ["flux-dev", "flux-lora"])
+def test_steps_that_are_near_are_not_computed_whole(maker: Maker, name: str, speed: Speed) -> None:
+    ours = replace(maker, options={"attention": Attention.TORCH, "speed": speed})
+    off, whole, most = (ours.make(cached(name, at)).pixels for at in (0.0, 1e-9, 1.0))
+    assert off is not None
+    assert whole is not None
+    assert most is not None
+
+    assert whole.rgb == off.rgb  # the hooks alone change nothing
+    assert dict(whole.sampled) == {"eager": 8}
+    assert dict(off.sampled) == ({} if speed is Speed.STOCK else {"eager": 8})
+    assert most.rgb != off.rgb
+    assert dict(most.sampled) == {"eager": 3, "cached": 5}  # at most three in a row
+    assert ours.pixels(cached(name, 0.0)) == off.rgb
+
+
+def test_steps_that_are_near_are_not_computed_by_compiled_blocks_either(maker: Maker) -> None:
+    ours = replace(maker, options={"attention": Attention.COMFYUI, "speed": Speed.COMPILED})
+    until, seed = time.monotonic() + 240, 200
+    sampled: dict[str, int] = {}
+    while "compiled" not in sampled:
+        assert time.monotonic() < until
+        time.sleep(1)  # else nothing is ever idle, and the compiler has no processor
+        seed += 1
+        pixels = ours.make(cached("flux-dev", 1.0), seed=seed).pixels
+        assert pixels is not None
+        made, sampled = pixels.rgb, dict(pixels.sampled)
+
+    eager = replace(ours, options={"attention": Attention.COMFYUI, "speed": Speed.EAGER})
+    own = eager.pixels(cached("flux-dev", 1.0), seed=seed)
+    assert sampled == {"compiled": 3, "cached": 5}
+    assert max(abs(a - b) for a, b in zip(own, made, strict=True)) <= 3
+
+
+@pytest.mark.parametrize("flags", [pytest.param("of a route", marks=on_comfyui)])
+def test_a_comfyui_without_our_nodes_refuses_a_step_cache(
+    flags: str, tmp_path: Path, packs: Path
+) -> None:
+    with (
+        started(tmp_path, with_pack=False, flags=FLAGS[flags]) as bare,
+        pytest.raises(NodeMissing, match="RylaStepCache") as refused,
+    ):
+        maker_on(bare, packs).make(cached("flux-dev", 0.1))
+
+    assert "Leave step_cache out" in str(refused.value.hint)
 
 
 def test_in_eight_bits_pictures_are_close_and_a_lora_leaves_no_trace(worker: Worker) -> None:

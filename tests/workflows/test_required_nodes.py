@@ -37,4 +37,5 @@ def test_an_older_server_a_missing_pack_and_a_wrong_graph_are_told_apart() -> No
     assert old.startswith(f"ComfyUI {ours} has it and ComfyUI 0.2.0 has not")
     assert pack.startswith("It is of the node pack ComfyUI_InstantID, which ComfyUI 0.8.0 lacks")
     assert wrong.endswith("check the graph. Did you mean KSampler?")
+    assert "Leave step_cache out" in required_nodes.why_missing("RylaStepCache", "0.33.0")
     assert "KSampl" not in required_nodes.why_missing("Zzzz", "0.8.0")

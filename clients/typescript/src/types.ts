@@ -70,6 +70,10 @@ export interface FluxDevInput {
    */
   nsfw?: boolean;
   /**
+   * Sooner, but another picture; 0 is off (docs/money.md).
+   */
+  step_cache?: number;
+  /**
    * Distilled guidance; null means 3.5.
    */
   guidance?: number | null;
@@ -218,6 +222,10 @@ export interface FluxLoraInput {
    * Put before each prompt; null takes the one stored beside the LoRA.
    */
   trigger_word?: string | null;
+  /**
+   * Sooner, but another picture; 0 is off (docs/money.md).
+   */
+  step_cache?: number;
   /**
    * Distilled guidance; null means 3.5.
    */
@@ -1354,13 +1362,22 @@ export interface Provenance {
   engine: string;
   comfyui_version?: string | null;
   /**
+   * Sampler steps that the graphs of all prompts ask for, whichever way they are computed.
+   */
+  steps?: number;
+  /**
+   * The input of that name, as the graphs have it; 0 where every step was computed.
+   */
+  step_cache?: number;
+  /**
    * Whether the graphs ran with our node pack in the place of ComfyUI's savers and attention.
    */
   own_nodes?: boolean;
   /**
    * Steps of all prompts by how they were computed: `eager` by ComfyUI's own arithmetic,
    * `compiled` by blocks compiled for this card, `fp8-eager` and `fp8` the same with weights in 8
-   * bits. Empty where ComfyUI loads its models itself.
+   * bits, `cached` by the first block alone, the others' work taken from a step before. Empty where
+   * ComfyUI loads its models itself and nothing is cached.
    */
   sampled?: {
     [k: string]: number;

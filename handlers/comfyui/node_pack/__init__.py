@@ -17,6 +17,7 @@ from .lora_loader import RylaLora
 from .model_loader import RylaLoadCheckpoint, RylaLoadDiffusionModel
 from .model_options import RylaModelOptions
 from .pixels import RylaSavePixels
+from .step_cache import RylaStepCache
 
 NODE_CLASS_MAPPINGS = {
     "RylaLoadCheckpoint": RylaLoadCheckpoint,
@@ -25,6 +26,7 @@ NODE_CLASS_MAPPINGS = {
     "RylaLora": RylaLora,
     "RylaModelOptions": RylaModelOptions,
     "RylaSavePixels": RylaSavePixels,
+    "RylaStepCache": RylaStepCache,
 }
 NODE_DISPLAY_NAME_MAPPINGS = {
     "RylaLoadCheckpoint": "RYLA: load a checkpoint at a fixed place",
@@ -33,6 +35,7 @@ NODE_DISPLAY_NAME_MAPPINGS = {
     "RylaLora": "RYLA: LoRA merged where the model lies",
     "RylaModelOptions": "RYLA: model as this card samples it",
     "RylaSavePixels": "RYLA: save pixels",
+    "RylaStepCache": "RYLA: steps that take blocks from the step before",
 }
 
 

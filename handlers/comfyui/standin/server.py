@@ -11,7 +11,7 @@ import uvicorn
 
 from handlers.comfyui.standin.options import Options, parse
 from handlers.comfyui.standin.routes import create_app
-from workflows.interfaces import committed
+from workflows.own_interfaces import known
 
 log = logging.getLogger("handlers.comfyui.standin")
 
@@ -45,7 +45,7 @@ def running(options: Options) -> Iterator[str]:
 
 
 def _server(options: Options) -> uvicorn.Server:
-    app = create_app(options, committed())
+    app = create_app(options, known())
     return uvicorn.Server(
         uvicorn.Config(
             app, log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=1

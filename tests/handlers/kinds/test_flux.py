@@ -71,6 +71,7 @@ def test_defaults() -> None:
         "output_format": "png",
         "embed_prompt": False,
         "nsfw": False,
+        "step_cache": 0.0,
         "guidance": None,
     }
     assert schnell().steps == 4

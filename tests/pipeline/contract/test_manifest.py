@@ -171,6 +171,14 @@ def test_a_field_like_no_other_gets_the_list_of_those_known_there() -> None:
     assert "Known: prompt, negative_prompt, width" in hints[1]
 
 
+def test_a_field_of_other_kinds_is_refused_with_their_names() -> None:
+    hints = {
+        model: refusal(body(model=model, input={"prompt": "a", "step_cache": 0.1})).hint
+        for model in ("flux-schnell", "z-image-turbo")
+    }
+    assert set(hints.values()) == {"flux-dev, flux-lora take it."}
+
+
 def test_guidance_is_a_field_of_flux_dev_alone() -> None:
     assert type(refusal(body(model="flux-schnell", input={"prompt": "a", "guidance": 3}))) is (
         UnknownField

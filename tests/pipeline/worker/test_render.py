@@ -59,6 +59,16 @@ def test_pictures_lie_under_the_attempt_with_what_the_result_needs(
     assert made.upload_s > 0
 
 
+def test_steps_and_what_may_leave_some_out_are_told_as_the_graphs_have_them(
+    context: WorkerContext,
+) -> None:
+    plain = made_by(context, body(input={"num_images": 2, "steps": 7}))
+    cached = made_by(context, body(input={"steps": 7, "step_cache": 0.08}))
+
+    assert (plain.steps, plain.step_cache) == (14, 0)
+    assert (cached.steps, cached.step_cache) == (7, 0.08)
+
+
 def test_what_was_made_before_a_failure_is_still_told(pipeline: PipelineFixture) -> None:
     context = worker_context(
         pipeline.store,

@@ -1,0 +1,19 @@
+import pytest
+
+from tests.workflows.test_flux import PARTS, graph
+from workflows.interfaces import committed
+from workflows.own_interfaces import OWN, known
+from workflows.validation import validate
+
+
+def test_the_table_has_comfyui_s_nodes_and_ours() -> None:
+    assert known().nodes == {**committed().nodes, **OWN}
+    assert not OWN.keys() & committed().nodes.keys()
+
+
+@pytest.mark.parametrize(("threshold", "fits"), [(0.08, True), (1.5, False)])
+def test_graphs_with_a_step_cache_are_judged(threshold: float, fits: bool) -> None:
+    made = graph(PARTS, step_cache=threshold)
+
+    assert bool(validate(made.api(), known()).good_outputs) is fits
+    assert not validate(made.api(), committed()).good_outputs
