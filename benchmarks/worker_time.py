@@ -205,6 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--models-file", type=Path, default=None)
     parser.add_argument("--routes-file", type=Path, default=None)
     parser.add_argument("--gpu", help="a row of gpus.toml, where none is recognised")
+    parser.add_argument("--forks", action="store_true", help="start it by the launcher")
     parser.add_argument("--quick", action="store_true", help="fewer jobs")
     options = parser.parse_args(arguments)
     options.jobs = min(options.jobs, 10) if options.quick else options.jobs

@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -89,16 +89,20 @@ def finish(
     Raises OutputInvalid.
     """
     xmp = provenance.packet(job_id, prompt)
+    digest, done = hashlib.sha256(), []
     with _readable(OutputInvalid):
         if isinstance(body, bytes):
-            size, done = _of_file(body, fmt, xmp, expect)
+            size, pieces = _of_file(body, fmt, xmp, expect)
         else:
-            size, done = _of_pixels(body, fmt, xmp, expect)
+            size, pieces = _of_pixels(body, fmt, xmp, expect)
+        for piece in pieces:
+            digest.update(piece)
+            done.append(piece)
     return Finished(
-        body=done,
+        body=b"".join(done),
         width=size[0],
         height=size[1],
-        sha256=hashlib.sha256(done).hexdigest(),
+        sha256=digest.hexdigest(),
         content_type=f"image/{fmt}",
         extension=EXTENSION[fmt],
     )
@@ -108,25 +112,29 @@ Size = tuple[int, int]
 """Width and height."""
 
 
-def _of_file(body: bytes, fmt: OutputFormat, xmp: bytes, expect: Size | None) -> tuple[Size, bytes]:
+def _of_file(
+    body: bytes, fmt: OutputFormat, xmp: bytes, expect: Size | None
+) -> tuple[Size, Iterable[bytes]]:
     image = _decode(body, MAX_PIXELS)
     picture = _picture(image, expect)
     parts = tuple(png.chunks(body)) if picture.format == fmt == "png" else ()
-    done = png.with_xmp(parts, xmp) if png.is_plain(parts) else encode(image, fmt, xmp)
-    return image.size, done
+    if png.is_plain(parts):
+        return image.size, png.pieces(png.with_xmp(parts, xmp))
+    return image.size, [encode(image, fmt, xmp)]
 
 
 def _of_pixels(
     bare: Pixels, fmt: OutputFormat, xmp: bytes, expect: Size | None
-) -> tuple[Size, bytes]:
+) -> tuple[Size, Iterable[bytes]]:
+    """The pieces of a PNG come while its other strips are still compressed."""
     size = (bare.width, bare.height)
     _require_size(size, expect)
     if fmt == "png":
         parts = png_strips.chunks(bare.rgb, *size, sha256=bare.sha256)
-        return size, png.with_xmp(parts, xmp)
+        return size, png.pieces(png.with_xmp(parts, xmp))
     png_strips.require_digest(bare.rgb, bare.sha256)
     image = Image.frombuffer("RGB", size, bare.rgb, "raw", "RGB", 0, 1)
-    return size, encode(image, fmt, xmp)
+    return size, [encode(image, fmt, xmp)]
 
 
 class _Unfit(ValueError):

@@ -46,7 +46,7 @@ def encode(image: Image.Image, fmt: FileType, xmp: bytes | None) -> bytes:
     extra = {} if xmp is None or fmt == "png" else {"xmp": xmp}
     plain.save(out, fmt.upper(), icc_profile=profile, **options[fmt], **extra)
     if fmt == "png" and xmp is not None:
-        return png.with_xmp(png.chunks(out.getvalue()), xmp)
+        return png.join(png.with_xmp(png.chunks(out.getvalue()), xmp))
     return out.getvalue()
 
 

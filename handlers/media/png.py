@@ -1,8 +1,9 @@
 """PNG chunks: checked strictly, and changed without touching the compressed pixels."""
 
 import struct
-import zlib
 from collections.abc import Iterable, Iterator
+
+from isal.isal_zlib import crc32
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -32,7 +33,7 @@ def chunks(body: bytes) -> Iterator[Chunk]:
         if end > len(body):
             raise ValueError("PNG is cut off")
         kind, data = body[at + 4 : at + 8], body[at + 8 : end - 4]
-        if zlib.crc32(data, zlib.crc32(kind)) != int.from_bytes(body[end - 4 : end], "big"):
+        if crc32(data, crc32(kind)) != int.from_bytes(body[end - 4 : end], "big"):
             raise ValueError(f"PNG chunk {kind!r} has a wrong checksum")
         if (at == len(SIGNATURE)) != (kind == b"IHDR"):
             raise ValueError("PNG chunks are out of order")
@@ -42,13 +43,19 @@ def chunks(body: bytes) -> Iterator[Chunk]:
         at = end
 
 
-def join(parts: Iterable[Chunk]) -> bytes:
-    """The file made of these chunks, which begin with IHDR and end with IEND."""
-    out = [SIGNATURE]
+def pieces(parts: Iterable[Chunk]) -> Iterator[bytes]:
+    """The file made of these chunks, which begin with IHDR and end with IEND, from front to back,
+    each as soon as it is there."""
+    yield SIGNATURE
     for kind, data in parts:
-        crc = zlib.crc32(data, zlib.crc32(kind))
-        out += (struct.pack(">I", len(data)), kind, data, struct.pack(">I", crc))
-    return b"".join(out)
+        yield struct.pack(">I", len(data)) + kind
+        yield data
+        yield struct.pack(">I", crc32(data, crc32(kind)))
+
+
+def join(parts: Iterable[Chunk]) -> bytes:
+    """The whole of it."""
+    return b"".join(pieces(parts))
 
 
 def xmp_chunk(packet: bytes) -> Chunk:
@@ -65,7 +72,10 @@ def is_plain(parts: Iterable[Chunk]) -> bool:
     return depth == 8 and colour in (2, 6) and b"acTL" not in kinds and b"tRNS" not in kinds
 
 
-def with_xmp(parts: Iterable[Chunk], packet: bytes) -> bytes:
+def with_xmp(parts: Iterable[Chunk], packet: bytes) -> Iterator[Chunk]:
     """The same pixels and colours, with this packet as the only text."""
-    first, *rest = (part for part in parts if part[0] in KEPT)
-    return join([first, xmp_chunk(packet), *rest])
+    for kind, data in parts:
+        if kind in KEPT:
+            yield kind, data
+        if kind == b"IHDR":
+            yield xmp_chunk(packet)

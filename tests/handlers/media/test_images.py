@@ -262,7 +262,7 @@ def test_corrupted_bytes_give_a_picture_or_a_refusal_and_nothing_else(
 
 def test_no_provenance_is_read_from_a_packet_that_declares_entities() -> None:
     evil = b'<!DOCTYPE x [<!ENTITY a "aaaa">]><x:xmpmeta xmlns:x="adobe:ns:meta/"/>'
-    body = png.with_xmp(png.chunks(encoded(sample())), evil)
+    body = png.join(png.with_xmp(png.chunks(encoded(sample())), evil))
 
     assert read_provenance(body) == {}
     assert read_provenance(encoded(sample())) == {}
