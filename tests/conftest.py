@@ -69,9 +69,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     def turn(item: pytest.Item) -> int:
         group = item.get_closest_marker("xdist_group")
-        return place.get(group.args[0] if group else item.location[0], len(place))
+        file = item.nodeid.partition("::")[0]
+        return place.get(group.args[0] if group else file, len(place))
 
     items.sort(key=turn)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Little of what it makes is garbage, and looking for it took a tenth of its time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -2,6 +2,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from functools import cache
 
 import pytest
 from PIL import Image
@@ -12,8 +13,12 @@ from handlers.media.submitted import MAX_INTAKE_BYTES, intake
 from handlers.media.thumbnails import thumbnail
 from tests.support.pictures import encoded, plain_webp
 
-HEAVY = plain_webp(4400, 4400)
 SMALL = encoded(Image.new("RGB", (64, 48), "red"))
+
+
+@cache
+def heavy() -> bytes:
+    return plain_webp(4400, 4400)
 
 
 @pytest.fixture
@@ -49,7 +54,7 @@ def test_too_many_bytes_are_not_even_sent_to_it(process: IntakeProcess) -> None:
 def test_one_that_takes_too_long_is_ended_and_the_next_picture_gets_another() -> None:
     with closing(IntakeProcess(wall_s=0.2)) as process:
         with pytest.raises(InvalidInput, match="takes more than"):
-            process.intake(HEAVY)
+            process.intake(heavy())
         process.wall_s = 30.0
         assert process.intake(SMALL)[0] == "png"
 
@@ -59,7 +64,7 @@ def test_one_that_dies_is_told_as_the_pictures_fault(process: IntakeProcess) -> 
     threading.Timer(0.1, process._child.end).start()
 
     with pytest.raises(InvalidInput, match="takes more than"):
-        process.intake(HEAVY)
+        process.intake(heavy())
 
 
 def test_who_gives_up_ends_the_decoding_at_once(process: IntakeProcess) -> None:
@@ -69,7 +74,7 @@ def test_who_gives_up_ends_the_decoding_at_once(process: IntakeProcess) -> None:
     begun = time.process_time()
 
     with pytest.raises(PictureAbandoned):
-        process.intake(HEAVY, patience)
+        process.intake(heavy(), patience)
     with pytest.raises(PictureAbandoned):
         process.intake(SMALL, patience)
 

@@ -1,6 +1,8 @@
 import io
 import struct
 import zlib
+from collections.abc import Callable
+from functools import cache
 
 import pytest
 from hypothesis import given, settings
@@ -31,19 +33,19 @@ def declared_png(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("body", "extension"),
+    ("made", "extension"),
     [
-        (encoded(sample()), "png"),
-        (encoded(sample(), "JPEG"), "jpg"),
-        (encoded(sample(), "WEBP"), "png"),
-        (encoded(sample(), "AVIF"), "jpg"),
-        (heic(sample()), "jpg"),
-        (heic(sample().convert("RGBA")), "png"),
+        (lambda: encoded(sample()), "png"),
+        (lambda: encoded(sample(), "JPEG"), "jpg"),
+        (lambda: encoded(sample(), "WEBP"), "png"),
+        (lambda: encoded(sample(), "AVIF"), "jpg"),
+        (lambda: heic(sample()), "jpg"),
+        (lambda: heic(sample().convert("RGBA")), "png"),
     ],
     ids=["png", "jpeg", "webp", "avif", "heic", "heic with alpha"],
 )
-def test_what_phones_and_programs_send_is_read(body: bytes, extension: str) -> None:
-    found, plain = intake(body)
+def test_what_phones_and_programs_send_is_read(made: Callable[[], bytes], extension: str) -> None:
+    found, plain = intake(made())
 
     assert found == extension
     taken = Image.open(io.BytesIO(plain)).convert("RGB")
@@ -61,28 +63,34 @@ def test_a_heic_under_the_name_of_a_jpeg_is_named_and_tells_no_address() -> None
     assert error.message == "not a picture that can be read: a HEIC that is damaged or cut off"
 
 
-ANIMATION = encoded(sample(), "WEBP", save_all=True, append_images=[Image.new("RGB", (64, 48))])
+def animation() -> bytes:
+    second = Image.new("RGB", (64, 48))
+    return encoded(sample(), "WEBP", save_all=True, append_images=[second])
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("made", "said"),
     [
-        (b"", "it is empty"),
-        (b"hello", "no known format"),
-        (encoded(sample(), "GIF"), "a GIF"),
-        (encoded(sample(), "TIFF"), "a TIFF"),
-        (encoded(sample(), "JPEG")[:-300], "a JPEG that is damaged"),
-        (encoded(sample(), "AVIF")[:-60], "an? AVIF that is damaged"),
-        (ANIMATION, "the WebP is an animation"),
-        (declared_png(9000, 9000), "the PNG has 9000 x 9000 pixels, more than 64 Mi"),
-        (declared_png(40_000, 40_000), "the PNG has more pixels than any"),
-        (plain_webp(6400, 5000), "the WebP has 6400 x 5000 pixels, more than 20 Mi"),
-        (with_scans(300), "too many scans: more than 32"),
-        (bytes(MAX_INTAKE_BYTES + 1), "more than"),
+        (bytes, "it is empty"),
+        (lambda: b"hello", "no known format"),
+        (lambda: encoded(sample(), "GIF"), "a GIF"),
+        (lambda: encoded(sample(), "TIFF"), "a TIFF"),
+        (lambda: encoded(sample(), "JPEG")[:-300], "a JPEG that is damaged"),
+        (lambda: encoded(sample(), "AVIF")[:-60], "an? AVIF that is damaged"),
+        (animation, "the WebP is an animation"),
+        (lambda: declared_png(9000, 9000), "the PNG has 9000 x 9000 pixels, more than 64 Mi"),
+        (lambda: declared_png(40_000, 40_000), "the PNG has more pixels than any"),
+        (
+            lambda: plain_webp(6400, 5000),
+            "the WebP has 6400 x 5000 pixels, more than 20 Mi",
+        ),
+        (lambda: with_scans(300), "too many scans: more than 32"),
+        (lambda: bytes(MAX_INTAKE_BYTES + 1), "more than"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_each_reason_has_its_own_words(body: bytes, said: str) -> None:
+def test_each_reason_has_its_own_words(made: Callable[[], bytes], said: str) -> None:
+    body = made()
     with pytest.raises(InvalidInput, match=said) as caught:
         intake(body)
     assert caught.value.hint
@@ -98,16 +106,18 @@ def test_a_jpeg_of_few_scans_and_many_pixels_is_refused_by_their_product() -> No
 
 
 @pytest.mark.parametrize(
-    ("body", "size"),
+    ("made", "size"),
     [
-        (encoded(Image.new("L", (8064, 6048), 90), "JPEG"), (4032, 3024)),
-        (encoded(Image.new("1", (8064, 6048))), (4032, 3024)),
-        (encoded(Image.new("I;16", (6001, 4001), 40_000)), (3001, 2001)),
+        (lambda: encoded(Image.new("L", (8064, 6048), 90), "JPEG"), (4032, 3024)),
+        (lambda: encoded(Image.new("1", (8064, 6048))), (4032, 3024)),
+        (lambda: encoded(Image.new("I;16", (6001, 4001), 40_000)), (3001, 2001)),
     ],
     ids=["jpeg", "png", "16 bit, of odd size"],
 )
-def test_a_picture_of_48_megapixels_is_scaled_down(body: bytes, size: tuple[int, int]) -> None:
-    taken = Image.open(io.BytesIO(intake(body)[1]))
+def test_a_picture_of_48_megapixels_is_scaled_down(
+    made: Callable[[], bytes], size: tuple[int, int]
+) -> None:
+    taken = Image.open(io.BytesIO(intake(made())[1]))
 
     assert taken.size == size
     assert taken.width * taken.height <= MAX_KEPT_PIXELS
@@ -131,11 +141,13 @@ def test_every_format_that_is_read_has_a_limit_of_its_own() -> None:
     assert min(MAX_INTAKE_PIXELS.values()) >= MAX_KEPT_PIXELS
 
 
-WHOLE = [encoded(sample(), "AVIF"), heic(sample()), encoded(sample(), "WEBP"), encoded(sample())]
+@cache
+def whole_pictures() -> list[bytes]:
+    return [encoded(sample(), "AVIF"), heic(sample()), encoded(sample(), "WEBP"), encoded(sample())]
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.sampled_from(WHOLE), st.data())
+@given(st.deferred(lambda: st.sampled_from(whole_pictures())), st.data())
 def test_corrupted_bytes_give_a_picture_or_a_refusal_without_an_address(
     whole: bytes, data: st.DataObject
 ) -> None:

@@ -6,6 +6,7 @@ import resource
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -22,16 +23,20 @@ from tests.support.pictures import encoded, heic, heic_header_alone, plain_webp,
 MIB = 2**20
 PARSER = SubmissionParser(Settings(), fetch_nothing)
 SMALL = Image.radial_gradient("L").resize((96, 64)).convert("RGB")
-SEEDS = [
-    encoded(SMALL),
-    encoded(SMALL, "JPEG", progressive=True),
-    encoded(SMALL, "WEBP"),
-    encoded(SMALL, "AVIF"),
-    heic(SMALL),
-    heic_header_alone(),
-    with_scans(40, 64),
-    plain_webp(6400, 5000),
-]
+
+
+@cache
+def seeds() -> list[bytes]:
+    return [
+        encoded(SMALL),
+        encoded(SMALL, "JPEG", progressive=True),
+        encoded(SMALL, "WEBP"),
+        encoded(SMALL, "AVIF"),
+        heic(SMALL),
+        heic_header_alone(),
+        with_scans(40, 64),
+        plain_webp(6400, 5000),
+    ]
 
 
 @contextmanager
@@ -58,7 +63,7 @@ def changed(seed: bytes, places: list[tuple[int, int]], cut: int) -> bytes:
 
 PICTURES = st.builds(
     changed,
-    st.sampled_from(SEEDS),
+    st.deferred(lambda: st.sampled_from(seeds())),
     st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 255)), max_size=6),
     st.just(0) | st.integers(0, 4000),
 )

@@ -24,7 +24,6 @@ from pipeline.store.base import (
 from pipeline.store.memory import MemoryStore
 from pipeline.store.open import open_store
 from pipeline.store.probe import honours_if_match_on_delete, probe, require_conditional
-from tests.support.moto_store import moto_store
 from tests.support.seaweed import fresh_bucket
 
 WHOLE_SECOND = timedelta(seconds=1)
@@ -64,6 +63,8 @@ def real(seaweed: SeaweedServer, tmp_path_factory: pytest.TempPathFactory) -> St
 
 @pytest.fixture(scope="module")
 def moto() -> Iterator[Store]:
+    from tests.support.moto_store import moto_store  # a quarter of a second
+
     with moto_store() as store:
         yield store
 
