@@ -4,7 +4,7 @@ Whoever hears of work (the schedule, a doorbell, a POST) runs the same tick over
 Ticks of several dispatchers may overlap: each claim is decided by one conditional write.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -35,7 +35,7 @@ from pipeline.dispatcher.reject import Rejector
 from pipeline.dispatcher.rejection_events import RejectionEvents
 from pipeline.dispatcher.replays import choose_replays
 from pipeline.dispatcher.spawned_calls import SpawnedCalls
-from pipeline.dispatcher.survey import Surveyor
+from pipeline.dispatcher.survey import Survey, Surveyor
 from pipeline.inputs.supplies import InputChecker
 from pipeline.notify.delivery import ResultDelivery
 from pipeline.notify.job_events import Origin, requested
@@ -183,34 +183,9 @@ def tick(dispatcher: Dispatcher, changed_keys: Collection[str] = ()) -> TickRepo
         counts_ended=True,
     )
     survey = surveyor.look(changed_keys)
-    due = due_leases(survey, d.runtime.settings)
-    replays, replays_left = choose_replays(due.pending, d.sender.room)
-    admitted = admit([*survey.scan.waiting, *due.retries], survey.slots, survey.order)
-    claims = [job for job in admitted if job not in due.retries]
-    d.backlog.forget(claims)
-    lapsed = [*due.lapsed, *(due.retries[job] for job in admitted if job in due.retries)]
-    sheets = begun_sheets(lapsed)
-    lapsed = [held for held in lapsed if held not in sheets]
-    sheets = sheets[:SHEETS_A_TICK]
-
-    placements = Placements(d.runtime, d.platforms, survey)
-
-    def taken(held: ListedLease) -> TakeOver:
-        beside = survey.scan.beside_lease.get(held.id)
-        claimant = placements.claimant(d.nonce(), d.owner, None, held, beside)
-        return take_over(held, beside, claimant, survey.date)
-
-    def claimed(job: Waiting) -> Claim:
-        return claim(job.entry, placements.claimant(d.nonce(), d.owner, job.model))
-
-    # In the order in which they are begun: what may take seconds, or is owed of jobs that are over,
-    # comes last.
-    steps: list[Claim | TakeOver] = [
-        *map(taken, lapsed),
-        *map(claimed, claims),
-        *map(taken, sheets),
-        *map(taken, replays),
-    ]
+    chosen = _choose(d, survey)
+    d.backlog.forget(chosen.claims)
+    steps = [*_steps(d, survey, chosen)]
     ends = list(d.pool.map(lambda step: _take(d, step, survey.gate), steps))
     ledger = survey.gate.ledger
     if ledger is not None:
@@ -218,12 +193,12 @@ def tick(dispatcher: Dispatcher, changed_keys: Collection[str] = ()) -> TickRepo
     rejected = d.rejector.invalid_entries(survey.scan.invalid_entries)
     return TickReport(
         waiting=len(survey.scan.waiting),
-        claimed=len(claims),
+        claimed=len(chosen.claims),
         more=survey.scan.more,
         in_flight=len(survey.in_flight),
         held_up=len(survey.scan.held_up) + survey.held_up_retries,
         retrying=survey.retrying,
-        taken_over=len(lapsed) + len(sheets) + len(replays),
+        taken_over=len(steps) - len(chosen.claims),
         spawned=sum(isinstance(end, Spawned) for end in ends),
         committed=sum(isinstance(end, Committed) for end in ends),
         cleaned=sum(isinstance(end, Finished) for end in ends),
@@ -231,8 +206,52 @@ def tick(dispatcher: Dispatcher, changed_keys: Collection[str] = ()) -> TickRepo
         failed=sum(end is None or isinstance(end, HandedBack) for end in ends),
         lists=survey.lists,
         reads=survey.reads,
+        replays_left=chosen.replays_left,
+    )
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """What a tick takes, of all that it saw."""
+
+    claims: Sequence[Waiting]
+    lapsed: Sequence[ListedLease]
+    """And those whose retry was due and admitted."""
+    sheets: Sequence[ListedLease]
+    """Of the lapsed: begun ones, which may end here."""
+    replays: Sequence[ListedLease]
+    replays_left: int
+
+
+def _choose(d: Dispatcher, survey: Survey) -> _Chosen:
+    due = due_leases(survey, d.runtime.settings)
+    replays, replays_left = choose_replays(due.pending, d.sender.room)
+    admitted = admit([*survey.scan.waiting, *due.retries], survey.slots, survey.order)
+    lapsed = [*due.lapsed, *(due.retries[job] for job in admitted if job in due.retries)]
+    sheets = begun_sheets(lapsed)
+    return _Chosen(
+        claims=[job for job in admitted if job not in due.retries],
+        lapsed=[held for held in lapsed if held not in sheets],
+        sheets=sheets[:SHEETS_A_TICK],
+        replays=replays,
         replays_left=replays_left,
     )
+
+
+def _steps(d: Dispatcher, survey: Survey, chosen: _Chosen) -> Iterator[Claim | TakeOver]:
+    """In the order in which they are begun: what may take seconds, or is owed of jobs that are
+    over, comes last."""
+    placements = Placements(d.runtime, d.platforms, survey)
+
+    def taken(held: ListedLease) -> TakeOver:
+        beside = survey.scan.beside_lease.get(held.id)
+        claimant = placements.claimant(d.nonce(), d.owner, None, held, beside)
+        return take_over(held, beside, claimant, survey.date)
+
+    yield from map(taken, chosen.lapsed)
+    for job in chosen.claims:
+        yield claim(job.entry, placements.claimant(d.nonce(), d.owner, job.model))
+    yield from map(taken, [*chosen.sheets, *chosen.replays])
 
 
 def _chooses(d: Dispatcher) -> bool:
