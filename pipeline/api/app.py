@@ -1,7 +1,7 @@
 """Puts the app together."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -55,16 +55,6 @@ def make_app(dependencies: ApiDependencies) -> FastAPI:
     """Raises InvalidSetting."""
     service = Service.of(dependencies)
     settings = dependencies.runtime.settings
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        map_large_blocks()
-        # It takes 0.2 s, and whoever asks first should not hold up the others.
-        made = asyncio.create_task(service.threads.run(app.openapi))
-        yield
-        service.close()
-        await made
-
     app = FastAPI(
         title="ryla",
         version=settings.app_version,
@@ -73,7 +63,7 @@ def make_app(dependencies: ApiDependencies) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=lifespan,
+        lifespan=_lifespan,
     )
     app.state.service = service
     app.state.routers = (
@@ -87,25 +77,41 @@ def make_app(dependencies: ApiDependencies) -> FastAPI:
         app.include_router(router)
     add_reference(app)
     handle_errors(app)
-    origins = listed(settings.cors_origins)
-    if origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=sorted(origins),
-            allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=[
-                "Authorization",
-                "Content-Type",
-                "Idempotency-Key",
-                "Last-Event-ID",
-                "Prefer",
-                REQUEST_ID,
-            ],
-            expose_headers=list(SHOWN_TO_PAGES),
-        )
+    _allow_pages(app, listed(settings.cors_origins))
     app.add_middleware(RequestMiddleware)
     _describe(app, keyed=bool(service.authenticator.keys))
     return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    service: Service = app.state.service
+    map_large_blocks()
+    # It takes 0.2 s, and whoever asks first should not hold up the others.
+    made = asyncio.create_task(service.threads.run(app.openapi))
+    yield
+    service.close()
+    await made
+
+
+def _allow_pages(app: FastAPI, origins: Collection[str]) -> None:
+    """Pages of these origins may ask from a browser."""
+    if not origins:
+        return
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=sorted(origins),
+        allow_methods=["GET", "POST", "DELETE"],
+        allow_headers=[
+            "Authorization",
+            "Content-Type",
+            "Idempotency-Key",
+            "Last-Event-ID",
+            "Prefer",
+            REQUEST_ID,
+        ],
+        expose_headers=list(SHOWN_TO_PAGES),
+    )
 
 
 def _describe(app: FastAPI, *, keyed: bool) -> None:
