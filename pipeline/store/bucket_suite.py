@@ -13,7 +13,8 @@ from uuid import uuid4
 
 from config.errors import RylaError, StoreError
 from pipeline.store.base import Busy, Condition, OutcomeUnknown, Store, Written
-from pipeline.store.bucket_checks import CHECKS, Bench, Check
+from pipeline.store.bucket_bench import Bench
+from pipeline.store.bucket_checks import CHECKS, Check
 from pipeline.store.conditional import SafeStore, listed
 from pipeline.store.probe import PREFIX
 
