@@ -12,7 +12,8 @@ import typer
 from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.contract.keys import check_id
-from pipeline.jobs.audit.bucket_audit import READERS, Audit, Part
+from pipeline.jobs.audit.bucket_audit import READERS, Audit
+from pipeline.jobs.audit.part import Part
 from pipeline.queue.expiry import Lifetimes
 from pipeline.report.span import since as since_when
 from pipeline.store.open import open_store

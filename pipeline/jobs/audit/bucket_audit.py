@@ -12,15 +12,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from functools import partial
-from itertools import groupby
 
 from pipeline.contract.keys import (
     EXPORTS,
     INBOX,
     JOBS,
-    LEASES,
     OUTBOX,
     REVIEWS,
     lease_id,
@@ -39,6 +36,8 @@ from pipeline.jobs.audit.faults import (
     no_lease,
     shared_uuid,
 )
+from pipeline.jobs.audit.job_folders import folders
+from pipeline.jobs.audit.part import Part
 from pipeline.jobs.audit.rules import (
     GRACE_S,
     Ended,
@@ -67,33 +66,6 @@ MAX_LEASE_BYTES = 256 * 1024
 """No more is read: a stranger's object may be of any size."""
 
 
-@dataclass(frozen=True)
-class Part:
-    """What of the bucket is looked at."""
-
-    ids: frozenset[str] = frozenset()
-    """Empty: every job."""
-    prefix: str = ""
-    """Of ids."""
-    since: datetime | None = None
-    """Of the results, only those that were written from then on are read."""
-
-    @property
-    def whole(self) -> bool:
-        """Whether no job is left out."""
-        return not self.ids and not self.prefix
-
-    def has(self, id: str) -> bool:
-        return id.startswith(self.prefix) and (not self.ids or id in self.ids)
-
-    def job_prefixes(self) -> list[str]:
-        """What to list to see every object of these jobs."""
-        return [f"{JOBS}{id}/" for id in sorted(self.ids)] or [f"{JOBS}{self.prefix}"]
-
-    def lease_prefixes(self) -> list[str]:
-        return [lease_key(id) for id in sorted(self.ids)] or [f"{LEASES}{self.prefix}"]
-
-
 Progress = Callable[["Audit"], None]
 
 
@@ -104,7 +76,7 @@ class Audit:
     store: SafeStore
     lifetimes: Lifetimes
     """Of the deployment that uses the bucket."""
-    part: Part = Part()
+    part: Part = field(default_factory=Part)
     content: bool = False
     """Whether outputs are read, to hold their sha256 against the result's."""
     readers: int = READERS
@@ -330,24 +302,3 @@ class Audit:
     def _folder(self, id: str) -> JobFolder:
         found = list(folders(listed(self.store, f"{JOBS}{id}/")))
         return found[0] if found else JobFolder(id, {}, self.store.now())
-
-
-def folders(entries: Iterable[Entry]) -> Iterator[JobFolder]:
-    """What lies under jobs/, job by job, in the store's order.
-
-    S3 lists in byte order, SeaweedFS directory by directory: `a-b/` stands before `a/` in the one
-    and after it in the other. What begins alike stands together in both, and nothing more is
-    taken for granted here. An object that is in no folder makes one without an id.
-    """
-    for id, those in groupby(entries, lambda entry: _folder_id(entry.key)):
-        sizes, newest = dict[str, int](), None
-        for entry in those:
-            sizes[entry.key] = entry.size
-            newest = max(newest or entry.last_modified, entry.last_modified)
-        assert newest is not None
-        yield JobFolder(id, sizes, newest)
-
-
-def _folder_id(key: str) -> str:
-    id, slash, _ = key.removeprefix(JOBS).partition("/")
-    return id if slash else ""

@@ -1,19 +1,16 @@
 """A bucket after a real run is clean, and what is looked at is what was asked for."""
 
 from collections.abc import Sequence
-from datetime import timedelta
-
-import pytest
 
 from events.sink import MemorySink, NotDelivered
 from events.stored_event import StoredEvent
 from pipeline.contract.keys import lease_key, manifest_key, result_key
 from pipeline.contract.lease import Phase
-from pipeline.jobs.audit.bucket_audit import AHEAD, Audit, Part, folders
+from pipeline.jobs.audit.bucket_audit import AHEAD, Audit
 from pipeline.jobs.audit.faults import FaultKind
+from pipeline.jobs.audit.part import Part
 from pipeline.jobs.audit.tally import Tally
 from pipeline.queue.expiry import Lifetimes
-from pipeline.store.base import Entry
 from tests.pipeline.conftest import MakePipeline
 from tests.support.audits import (
     ENDED,
@@ -173,28 +170,6 @@ def test_results_from_before_a_time_are_not_read(ran: PipelineFixture) -> None:
 
 
 # ── the stream ────────────────────────────────────────────────────────────────────────────────────
-
-BYTE_ORDER = ["jobs/a-b/result.json", "jobs/a.txt", "jobs/a/out/1", "jobs/a/result.json"]
-BY_DIRECTORY = ["jobs/a/out/1", "jobs/a/result.json", "jobs/a-b/result.json", "jobs/a.txt"]
-
-
-@pytest.mark.parametrize("keys", [BYTE_ORDER, BY_DIRECTORY])
-def test_jobs_are_told_apart_in_the_order_of_either_store(keys: list[str]) -> None:
-    at = {key: NOON + timedelta(seconds=n) for n, key in enumerate(keys)}
-    at["jobs/a/out/1"] = NOON + timedelta(hours=1)
-    entries = [Entry(key, "e", 1, at[key]) for key in keys]
-    by_id = {folder.id: folder for folder in folders(entries)}
-
-    assert {id: sorted(folder.sizes) for id, folder in by_id.items()} == {
-        "a": ["jobs/a/out/1", "jobs/a/result.json"],
-        "a-b": ["jobs/a-b/result.json"],
-        "": ["jobs/a.txt"],
-    }
-    assert {id: folder.newest for id, folder in by_id.items()} == {
-        "a": at["jobs/a/out/1"],
-        "a-b": at["jobs/a-b/result.json"],
-        "": at["jobs/a.txt"],
-    }
 
 
 def test_no_more_is_asked_for_ahead_than_readers_can_hold(ran: PipelineFixture) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from pipeline.contract.keys import manifest_key, plan_key, result_key
-from pipeline.jobs.audit.bucket_audit import Part
 from pipeline.jobs.audit.faults import FaultKind
+from pipeline.jobs.audit.part import Part
 from tests.support.audits import (
     PICTURE,
     audited,
