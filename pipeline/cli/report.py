@@ -12,7 +12,7 @@ from config.settings import Settings, endpoints
 from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.report.bill import ALL, BillComparison, OwnSums, platform_names, whole_day
-from pipeline.report.bill_file import read_bill
+from pipeline.report.bill_file import BillFile, Bills, read_bills
 from pipeline.report.idle import idle_windows
 from pipeline.report.metric_text import figure, percent, usd
 from pipeline.report.modal_bill import Billing, beside
@@ -71,7 +71,7 @@ def register(app: typer.Typer) -> None:
         state_dir: StateDir = None,
         json: Json = False,
     ) -> None:
-        bills = [row for file in bill or () for row in read_bill(file)]
+        bills = read_bills(bill or ())
         settings = bucket_settings(state_dir)
         store = open_store(settings)
         until = store.now()
@@ -86,8 +86,9 @@ def register(app: typer.Typer) -> None:
             else None
         )
         names = platform_names(settings.modal_app, endpoints(settings))
-        compared = own.beside(bills, whole_day(begin, until), names) if bill else None
-        report = Report(settings.bucket, begin, until, totals, reading, billing, compared)
+        compared = own.beside(bills.rows, whole_day(begin, until), names) if bill else None
+        files = bills if bill else None
+        report = Report(settings.bucket, begin, until, totals, reading, billing, compared, files)
         if page is not None:
             write_page(report, page)
         if json:
@@ -113,6 +114,7 @@ def _print(report: Report, page: Path | None) -> None:
     if report.bills is not None:
         _print_bills(report.bills)
     lines = [*_notes(report), *_billing(report.billing), *_bill_notes(report.bills)]
+    lines += _file_notes(report.bill_files)
     if page is not None:
         lines.append(f"Page     {page}")
     output.print_text("\n".join(lines))
@@ -188,11 +190,16 @@ def _bill_notes(bills: BillComparison | None) -> list[str]:
     if bills.others:
         others = ", ".join(f"{name or 'unnamed'} {usd(paid)}" for _, name, paid in bills.others[:8])
         notes.append(f"Bill     in no line, because it is none of ours: {others}")
+    if bills.credits_usd:
+        notes.append(
+            f"Bill     credits of {usd(bills.credits_usd)} are taken off what was billed: drift and"
+            " rest are of what is left"
+        )
     if bills.outside:
         days = ", ".join(bills.outside[:4]) + (" …" if len(bills.outside) > 4 else "")
         notes.append(
-            f"Bill     {len(bills.outside)} days are not compared, because the report does not hold"
-            f" them from end to end (--since): {days}"
+            f"Bill     {len(bills.outside)} days, {usd(bills.outside_usd)}, are not compared,"
+            f" because the report does not hold them from end to end (--since): {days}"
         )
     if bills.unplaced_usd:
         notes.append(
@@ -200,6 +207,34 @@ def _bill_notes(bills: BillComparison | None) -> list[str]:
             " they ran"
         )
     return notes
+
+
+def _file_notes(bills: Bills | None) -> list[str]:
+    if bills is None:
+        return []
+    notes = [f"Bill     {_told(file)}" for file in bills.files]
+    if bills.repeated:
+        notes.append(
+            f"Bill     {bills.repeated} rows stand in the files again, the same in every cell, and"
+            " count once"
+        )
+    if bills.shared:
+        shown = ", ".join(f"{name} {day}" for _, day, name in bills.shared[:4])
+        more = " …" if len(bills.shared) > 4 else ""
+        notes.append(
+            f"Bill     several files have rows of {shown}{more}: what is in both, by the hour and"
+            " by the day, counts twice"
+        )
+    return notes
+
+
+def _told(file: BillFile) -> str:
+    if file.days is None:
+        return f"{file.path} has no rows"
+    first, last = file.days
+    return (
+        f"{file.path}, {file.platform}: {len(file.rows)} rows, {usd(file.usd)}, {first} to {last}"
+    )
 
 
 def _notes(report: Report) -> list[str]:

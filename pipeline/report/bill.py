@@ -35,8 +35,9 @@ class Sums:
 
     @property
     def drift(self) -> float | None:
-        """By which share ours is more than what was billed (0.1 is 10 % more), or less."""
-        return self.ours_usd / self.billed_usd - 1 if self.billed_usd else None
+        """By which share ours is more than what was billed (0.1 is 10 % more), or less; None where
+        nothing was billed, or credits were more than it."""
+        return self.ours_usd / self.billed_usd - 1 if self.billed_usd > 0 else None
 
     @property
     def rest_usd(self) -> float:
@@ -86,8 +87,12 @@ class BillComparison:
     """Platform, name and dollars of what was billed for nothing of ours."""
     outside: Sequence[str]
     """Days of the bills that the report does not hold from end to end."""
+    outside_usd: float
+    """Dollars that were billed on them."""
+    credits_usd: float
+    """Of rows below 0 that are in the lines, as a sum above 0."""
     unplaced_usd: float
-    """Ours of those days, of jobs that do not say where they ran."""
+    """Ours of the days of the bills, of jobs that do not say where they ran."""
 
     def document(self) -> dict[str, Any]:
         return {
@@ -97,6 +102,8 @@ class BillComparison:
                 for platform, name, usd in self.others
             ],
             "days_outside": list(self.outside),
+            "outside_usd": round(self.outside_usd, 6),
+            "credits_usd": round(self.credits_usd, 6),
             "unplaced_usd": round(self.unplaced_usd, 6),
         }
 
@@ -156,13 +163,15 @@ class OwnSums:
         """`is_whole` says whether the report holds a day from end to end."""
         by: dict[Place, Sums] = defaultdict(Sums)
         others: dict[tuple[str, str], float] = defaultdict(float)
-        inside = [row for row in bills if is_whole(row.day)]
+        whole = {day: is_whole(day) for day in {row.day for row in bills}}
+        inside, credits_usd = [row for row in bills if whole[row.day]], 0.0
         for row in inside:
             line = names[row.platform].billed.get(row.name)
             if line is None:
                 others[row.platform, row.name] += row.usd
             else:
                 by[row.platform, row.day, line] += Sums(billed_usd=row.usd)
+                credits_usd += max(0.0, -row.usd)
         days = {(row.platform, row.day) for row in inside}
         for (platform, day, route), sums in self._by.items():
             if (platform, day) in days:
@@ -171,7 +180,9 @@ class OwnSums:
         return BillComparison(
             list(_lines(by)),
             [(platform, name, usd) for (platform, name), usd in sorted(others.items())],
-            sorted({row.day for row in bills if not is_whole(row.day)}),
+            sorted(day for day, is_inside in whole.items() if not is_inside),
+            sum(row.usd for row in bills if not whole[row.day]),
+            credits_usd,
             self._unplaced({day for _, day in days}),
         )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.contract.result import Result
 from pipeline.report.bill import BillComparison
+from pipeline.report.bill_file import Bills
 from pipeline.report.idle import NO_WINDOWS, IdleShares, IdleWindows
 from pipeline.report.modal_bill import Billing
 from pipeline.report.money import Ledger
@@ -69,6 +70,8 @@ class Report:
     """None when it was not asked for."""
     bills: BillComparison | None = None
     """None without bills."""
+    bill_files: Bills | None = None
+    """What they were read from."""
 
     def document(self) -> dict[str, Any]:
         whole = self.reading.whole_since
@@ -91,6 +94,7 @@ class Report:
             },
             "modal": self.billing.document() if self.billing else None,
             "bills": self.bills.document() if self.bills else None,
+            "bill_files": self.bill_files.document() if self.bill_files else None,
         }
 
 

@@ -80,9 +80,33 @@ def test_a_bill_stands_beside_our_sums(ryla: Ryla, store: SafeStore, tmp_path: P
     assert answer.code == 0, answer.err
     said = " ".join(answer.out.split())
     assert "ryla $0.2500 $0.5000 -50.0 %" in said
-    assert "1 days are not compared" in said
+    assert "1 days, $0.5000, are not compared" in said
+    assert "modal.csv, modal: 2 rows, $1.0000," in said
     document = ryla("report", "--since", "3d", "--bill", "modal.csv", "--json").document
     assert document["bills"]["lines"][-1]["billed_usd"] == 0.5
+    assert document["bill_files"]["files"][0]["rows"] == 2
+
+
+def test_the_same_bill_twice_counts_once_and_that_is_told(
+    ryla: Ryla, store: SafeStore, tmp_path: Path
+) -> None:
+    day = f"{store.now() - timedelta(days=1):%Y-%m-%d}"
+    rows = [
+        "Object ID,Description,Interval Start,Cost",
+        f"ap-1,ryla,{day},1",
+        f"ap-1,ryla,{day},-3",
+    ]
+    (tmp_path / "a.csv").write_text("\n".join(rows))
+    (tmp_path / "b.csv").write_text(f"Description,Interval Start,Cost\nryla,{day} 01:00,0.25")
+    (tmp_path / "none.json").write_text("[]")
+    files = [word for name in ("a.csv", "a.csv", "b.csv", "none.json") for word in ("--bill", name)]
+    said = " ".join(ryla("report", "--since", "3d", *files).out.split())
+
+    assert "ryla $0.0000 $-1.7500" in said
+    assert "2 rows stand in the files again, the same in every cell, and count once" in said
+    assert f"several files have rows of ryla {day}: what is in both" in said
+    assert "credits of $3.0000" in said
+    assert "none.json has no rows" in said
 
 
 def test_a_foreign_bill_is_an_error_before_anything_is_read(ryla: Ryla, tmp_path: Path) -> None:

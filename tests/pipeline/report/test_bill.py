@@ -77,7 +77,7 @@ def test_what_is_none_of_ours_is_told_by_name() -> None:
 def test_days_that_the_report_does_not_hold_are_told_and_not_compared() -> None:
     found = compared([], Billed("modal", "2026-10-01", "ryla", 9.0))
 
-    assert (found.lines, found.outside) == ([], ["2026-10-01"])
+    assert (found.lines, found.outside, found.outside_usd) == ([], ["2026-10-01"], 9.0)
     assert found.document()["days_outside"] == ["2026-10-01"]
 
 
@@ -95,3 +95,17 @@ def test_a_day_is_whole_from_midnight_to_midnight_of_utc() -> None:
     is_whole = whole_day(datetime(2026, 11, 18, 9, tzinfo=UTC), datetime(2026, 11, 20, tzinfo=UTC))
     days = ("2026-11-18", "2026-11-19", "2026-11-20")
     assert [is_whole(day) for day in days] == [False, True, False]
+
+
+def test_credits_are_told_and_what_they_outweigh_has_no_drift() -> None:
+    found = compared(
+        [on("modal", usd=0.3)],
+        Billed("modal", TODAY, "ryla", 0.25),
+        Billed("modal", TODAY, "ryla", -0.5),
+        Billed("modal", TODAY, "another", -9.0),
+    )
+
+    assert found.credits_usd == 0.5
+    assert found.lines[0].sums.billed_usd == -0.25
+    assert found.lines[0].sums.drift is None
+    assert found.others == [("modal", "another", -9.0)]

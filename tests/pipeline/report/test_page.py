@@ -75,7 +75,7 @@ def test_exported_bills_are_on_it() -> None:
     lines = [BillLine("runpod", "2026-11-19", "Flux", Sums(ours_usd=3, idle_usd=0.5, billed_usd=4))]
     shown = page(
         result(),
-        bills=BillComparison(lines, [("runpod", "", 0.25)], ["2026-11-18"], 0.0),
+        bills=BillComparison(lines, [("runpod", "", 0.25)], ["2026-11-18"], 1.0, 0.0, 0.0),
     )
 
     assert "-25.0 %" in shown
