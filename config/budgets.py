@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from config.platforms import Platform
 from config.settings import PublicUrl
 from config.tables import Row, Rows, load_table
 
@@ -30,8 +31,8 @@ class Budget(Row):
     """Of a UTC day; of a batch, from `since` on."""
     tenant: Annotated[str, Field(pattern=rf"^\*$|{NAME}")] | None = None
     """None for all together, `*` for each by itself."""
-    platform: Literal["local", "modal", "runpod"] | None = None
-    """As RYLA_ENGINE has them: a name that is misspelt would bound nothing."""
+    platform: Platform | None = None
+    """A name that is misspelt would bound nothing."""
     batch: Annotated[str, Field(pattern=NAME)] | None = None
     since: date | None = None
     """The UTC day on which the batch was sent."""

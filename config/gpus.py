@@ -9,6 +9,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from config.errors import InvalidSetting
+from config.nearest import require_known
+from config.platforms import PLATFORMS
 from config.tables import Positive, Row, Rows, load_table
 
 NO_GPU = "none"
@@ -143,6 +145,20 @@ class GpuTable(Row):
         return self
 
     @model_validator(mode="after")
+    def _names_are_told_apart(self) -> Self:
+        seen: dict[str, str] = {}
+        for row in self.gpus.values():
+            for name in (row.name, *row.aliases):
+                if seen.setdefault(name, row.name) != row.name:
+                    raise ValueError(f"[gpus.{seen[name]}] and [gpus.{row.name}] are both {name}")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that a GPU may be asked for by."""
+        return tuple(name for row in self.gpus.values() for name in (row.name, *row.aliases))
+
+    @model_validator(mode="after")
     def _has_none(self) -> Self:
         if NO_GPU not in self.gpus:
             raise ValueError(f"a row [gpus.{NO_GPU}] is needed")
@@ -183,4 +199,7 @@ class GpuTable(Row):
 
 def load_gpus(path: Path | None = None) -> GpuTable:
     """gpus.toml, with gpus_measured.toml and then `path` laid over it. Raises InvalidSetting."""
-    return load_table("gpus.toml", path, GpuTable, measured="gpus_measured.toml")
+    table = load_table("gpus.toml", path, GpuTable, measured="gpus_measured.toml")
+    source = path or "gpus.toml"
+    require_known(table.platforms, PLATFORMS, what="platform", field="platforms", source=source)
+    return table

@@ -1,13 +1,31 @@
 """routes.toml: which weights run on which GPU, and how many at a time."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from config.errors import InvalidSetting
 from config.gpus import GpuTable, load_gpus
+from config.nearest import require_known
+from config.platforms import PLATFORMS
 from config.tables import Positive, Row, Rows, load_table
+
+REGION = r"^[a-z][a-z0-9-]{1,31}$"
+OF_WORKERS = frozenset(
+    {
+        "--database-url",
+        "--disable-metadata",
+        "--extra-model-paths-config",
+        "--input-directory",
+        "--listen",
+        "--output-directory",
+        "--port",
+        "--temp-directory",
+        "--user-directory",
+    }
+)
+"""ComfyUI takes the last of two: a route's would lead it away from its worker."""
 
 
 class Route(Row):
@@ -32,10 +50,11 @@ class Route(Row):
     """On Modal: containers that are kept, and paid for, whether jobs come or not."""
     buffer_containers: int = Field(default=0, ge=0, le=1000)
     """On Modal: containers that are kept ready beside those at work, while any is."""
-    regions: tuple[str, ...] = ()
-    """On Modal: where its containers may be, such as eu or us-east. Any of them costs more."""
+    regions: tuple[Annotated[str, Field(pattern=REGION)], ...] = ()
+    """On Modal: where its containers may be, such as eu or us-east. Any of them costs more. Which
+    there are Modal alone knows, and says when the app is deployed."""
     platforms: tuple[str, ...] = ()
-    """Where its jobs run, in order of preference, such as modal and runpod. None leaves it to each
+    """Where its jobs run, in order of preference; names of config.platforms. None leaves it to each
     dispatcher's RYLA_ENGINE."""
     overflow_after_s: float = Field(default=180, ge=1, le=86_400)
     """A job that no worker has started after this goes to another of its platforms, once."""
@@ -43,7 +62,7 @@ class Route(Row):
     """After a platform did not start a job, no other job goes there for so long; then a single one,
     until that starts."""
     comfyui_flags: tuple[str, ...] = ()
-    """Further arguments of ComfyUI's main.py."""
+    """Further arguments of ComfyUI's main.py, but for those that the worker sets itself."""
     speed: Literal["measured", "stock", "eager", "compiled", "fp8"] = "measured"
     """How models are kept and steps computed (workflows.node_pack.Speed), or `measured`: as
     gpus.toml has it for the card, which is never fp8."""
@@ -57,6 +76,20 @@ class Route(Row):
                 f"min_containers {self.min_containers} is more than max_containers"
                 f" {self.max_containers}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _names_each_platform_once(self) -> Self:
+        twice = [name for name in self.platforms if self.platforms.count(name) > 1]
+        if twice:
+            raise ValueError(f"platforms names {twice[0]} twice")
+        return self
+
+    @model_validator(mode="after")
+    def _leaves_the_workers_flags_alone(self) -> Self:
+        for flag in self.comfyui_flags:
+            if flag.partition("=")[0] in OF_WORKERS:
+                raise ValueError(f"comfyui_flags has {flag}, which the worker sets itself")
         return self
 
     @property
@@ -83,18 +116,15 @@ class RouteTable(Row):
 
 
 def load_routes(path: Path | None = None, *, gpus: GpuTable | None = None) -> RouteTable:
-    """routes.toml, with `path` laid over it. Raises InvalidSetting, also for a GPU of no row."""
+    """routes.toml, with `path` laid over it. Raises InvalidSetting, also for a GPU of no row and a
+    platform that there is not."""
     table = load_table("routes.toml", path, RouteTable)
-    known = gpus or load_gpus()
+    source, known = path or "routes.toml", (gpus or load_gpus()).names
     for route in table.routes.values():
-        for name in route.gpus:
-            try:
-                known.gpu(name)
-            except InvalidSetting as error:
-                raise InvalidSetting(
-                    f"{path or 'routes.toml'}: routes.{route.name}.gpus: {error.message}",
-                    field=f"routes.{route.name}.gpus",
-                    value=name,
-                    hint=error.hint,
-                ) from None
+        row = f"routes.{route.name}"
+        names = [name.removesuffix("!") for name in route.gpus]
+        require_known(names, known, what="GPU", field=f"{row}.gpus", source=source)
+        require_known(
+            route.platforms, PLATFORMS, what="platform", field=f"{row}.platforms", source=source
+        )
     return table

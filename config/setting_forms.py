@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from config.platforms import PLATFORMS
+
 URL = r"^https?://[^\s/]+\S*$"
 PUBLIC_HTTPS = r"^https://[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:443)?(/[!-\[\]-~]{0,2000})?$"
 """What pipeline.public_https takes, to a host that has a dot."""
@@ -15,7 +17,7 @@ ORIGINS = r"^(https?://[^\s,/]+(\s*,\s*|$))*$"
 HOST = r"^[A-Za-z0-9.:-]+$"
 BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
 DEVICES = r"^([A-Za-z0-9/-]+(\s*,\s*|$))*$"
-PLATFORMS = r"^((local|modal|runpod)(\s*,\s*|$))*$"
+PLATFORM_LIST = rf"^(({'|'.join(PLATFORMS)})(\s*,\s*|$))*$"
 ENDPOINTS = r"^([A-Za-z0-9_.-]+(@[A-Za-z0-9_.-]+!?)?=[A-Za-z0-9_-]+(\s*,\s*|$))*$"
 
 IN_WORDS: Mapping[str, str] = MappingProxyType(
@@ -31,7 +33,7 @@ IN_WORDS: Mapping[str, str] = MappingProxyType(
         HOST: "name or address",
         BUCKET: "3 to 63 of `a-z`, `0-9`, `.`, `-`",
         DEVICES: "numbers or UUIDs of GPUs, separated by commas",
-        PLATFORMS: "`local`, `modal`, `runpod`, separated by commas",
+        PLATFORM_LIST: "`local`, `modal`, `runpod`, separated by commas",
         ENDPOINTS: "`route=endpoint` or `route@GPU=endpoint`, separated by commas",
     }
 )

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, m
 
 from config.errors import InvalidSetting
 from config.nearest import nearest
+from config.platforms import Platform
 from config.setting_forms import (
     BUCKET,
     DEVICES,
@@ -18,7 +19,7 @@ from config.setting_forms import (
     HOSTS,
     IN_WORDS,
     ORIGINS,
-    PLATFORMS,
+    PLATFORM_LIST,
     PREFIX_IN_BUCKET,
     PUBLIC_HTTPS,
     TENANT,
@@ -274,7 +275,7 @@ class Settings(BaseModel):
     )
 
     # Modal
-    engine: Literal["local", "modal", "runpod"] = _setting(
+    engine: Platform = _setting(
         "local",
         "What runs the jobs of this bucket: workers of this machine, the Modal app, or RunPod's"
         " endpoints.",
@@ -283,7 +284,7 @@ class Settings(BaseModel):
         "",
         "Platforms that this dispatcher can send jobs to, with commas, where routes name several;"
         " unset means that of RYLA_ENGINE alone.",
-        pattern=PLATFORMS,
+        pattern=PLATFORM_LIST,
     )
     modal_app: Word = _setting("ryla", "Name of the deployed app that the Modal engine calls.")
     modal_environment: Word | None = _setting(

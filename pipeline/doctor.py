@@ -19,8 +19,10 @@ from pipeline.local.seaweed import weed_binary
 from pipeline.models.activation import models_in_use
 from pipeline.models.face_packs import faces_folder, is_there, scoring_pack
 from pipeline.models.sets import active_sets, forbidden
+from pipeline.notify.callbacks import require_alarm_secret
 from pipeline.notify.posthog_check import check_posthog
 from pipeline.notify.sinks import events_file
+from pipeline.runtime import load_runtime
 from pipeline.store.bucket_suite import Finding, run_suite
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
@@ -53,12 +55,24 @@ class Row:
 
 def run_checks(settings: Settings, environ: dict[str, str]) -> Iterator[Row]:
     """All checks that need settings, in an order in which the first failure explains the next."""
+    yield _guarded("tables", lambda: _tables(settings))
     yield from bucket_rows(settings)
     yield _guarded("ComfyUI", lambda: _comfyui(settings, environ))
     yield _guarded("licences", lambda: _licences(settings))
     yield _face_models(settings)
     yield _posthog(settings)
     yield _seaweed()
+
+
+def _tables(settings: Settings) -> Row:
+    """Those of the operator, with all names in them."""
+    runtime = load_runtime(settings, settings.engine)
+    require_alarm_secret(runtime.budgets, settings)
+    names = ("gpus_file", "routes_file", "models_file", "budgets_file")
+    own = [path.name for name in names if (path := getattr(settings, name)) is not None]
+    bounded = len(runtime.budgets.budgets)
+    found = f"{', '.join(own) or 'as packaged'}; {bounded} budget{'' if bounded == 1 else 's'}"
+    return Row("tables", Health.OK, found)
 
 
 def bucket_rows(settings: Settings) -> Iterator[Row]:

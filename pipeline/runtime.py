@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from config.budgets import NO_BUDGETS, BudgetTable, load_budgets
 from config.gpus import GpuTable, load_gpus
 from config.models import ModelTable
+from config.nearest import require_known
 from config.routes import RouteTable, load_routes
 from config.settings import Settings, listed
 from handlers.kinds.registry import KINDS
@@ -49,13 +50,23 @@ class RuntimeConfig:
         return None if kind is None or kind.route not in self.routes.routes else kind.route
 
 
+def routes_of_kinds(settings: Settings, gpus: GpuTable) -> RouteTable:
+    """routes.toml. Raises InvalidSetting, also for a route that no kind runs on: its containers
+    would be kept, and paid for, and no job would come."""
+    routes = load_routes(settings.routes_file, gpus=gpus)
+    known = dict.fromkeys(kind.route for kind in KINDS.values())
+    source = settings.routes_file or "routes.toml"
+    require_known(routes.routes, known, what="kind's route", field="routes", source=source)
+    return routes
+
+
 def load_runtime(settings: Settings, platform: str) -> RuntimeConfig:
     """Raises InvalidSetting when a table does not fit."""
-    gpus = load_gpus(settings.gpus_file).on(platform)
+    gpus = load_gpus(settings.gpus_file)
     return RuntimeConfig(
         settings=settings,
-        gpus=gpus,
-        routes=load_routes(settings.routes_file, gpus=gpus),
+        gpus=gpus.on(platform),
+        routes=routes_of_kinds(settings, gpus),
         models=models_in_use(settings),
         interfaces=own_interfaces.known(),
         platform=platform,

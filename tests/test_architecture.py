@@ -50,7 +50,9 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
         *("report", "dispatcher", "jobs", "loras", "costs", "runtime", "models", "contract"),
         *("store", "pages", "handlers", "events", "config"),
     ),
-    "pipeline/doctor": ("local", "notify", "models", "store", "handlers", "workflows", "config"),
+    "pipeline/doctor": (
+        *("local", "notify", "runtime", "models", "store", "handlers", "workflows", "config"),
+    ),
     "pipeline/local": (
         *(
             "api",

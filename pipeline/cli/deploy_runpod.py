@@ -10,7 +10,6 @@ import typer
 
 from config.errors import DeployFailed, InvalidSetting
 from config.gpus import load_gpus
-from config.routes import load_routes
 from config.settings import Settings, load_settings
 from pipeline.cli import output
 from pipeline.cli.options import names_bucket
@@ -19,6 +18,7 @@ from pipeline.engines.runpod import EndpointApi
 from pipeline.runpod_app import runpod_check
 from pipeline.runpod_app.image import dockerfile, write_context
 from pipeline.runpod_app.runpod_worker import PLATFORM
+from pipeline.runtime import routes_of_kinds
 
 
 def run(root: Path, *, check: bool, context: Path | None, json: bool) -> None:
@@ -60,7 +60,7 @@ def _check(settings: Settings, *, json: bool) -> None:
 
 def _rows(settings: Settings) -> Iterator[Row]:
     gpus = load_gpus(settings.gpus_file)
-    routes = load_routes(settings.routes_file, gpus=gpus)
+    routes = routes_of_kinds(settings, gpus)
     try:
         with closing(EndpointApi(settings)) as account:
             yield from runpod_check.of_endpoints(account, settings, routes)

@@ -24,7 +24,7 @@ from uuid import uuid4
 import structlog
 from pydantic import BaseModel, ConfigDict
 
-from config.errors import InvalidSetting, RylaError
+from config.errors import RylaError
 from config.settings import Settings
 from events.sender import EVENTS, Sender
 from events.sink import NotDelivered
@@ -88,21 +88,6 @@ def alarm_url(runtime: RuntimeConfig, budget: str) -> str | None:
     """Where the alarms of that row go; None for a row that this dispatcher does not have."""
     row = runtime.budgets.budgets.get(budget)
     return None if row is None else row.alarm_url or runtime.settings.alarm_url
-
-
-def require_alarm_secret(runtime: RuntimeConfig) -> None:
-    """Raises InvalidSetting where alarms have an address and nothing to sign them with."""
-    if runtime.settings.callback_secret is not None:
-        return
-    for row in runtime.budgets.budgets.values():
-        if row.alarm_url is not None:
-            raise InvalidSetting(
-                f"budgets.{row.name}.alarm_url needs RYLA_CALLBACK_SECRET, which signs what is"
-                " sent there",
-                field=f"budgets.{row.name}.alarm_url",
-                value=row.alarm_url,
-                hint="RYLA_CALLBACK_SECRET=whsec_$(openssl rand -base64 32)",
-            )
 
 
 @dataclass(frozen=True)

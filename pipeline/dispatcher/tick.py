@@ -28,7 +28,7 @@ from pipeline.dispatcher.deploy_event import DeployEventSender, newer_is_deploye
 from pipeline.dispatcher.due import begun_sheets, due_leases
 from pipeline.dispatcher.engine import Engine
 from pipeline.dispatcher.gate import Gate
-from pipeline.dispatcher.owed_alarms import AlarmPost, OwedAlarms, require_alarm_secret
+from pipeline.dispatcher.owed_alarms import AlarmPost, OwedAlarms
 from pipeline.dispatcher.placements import Placements, route_platforms
 from pipeline.dispatcher.preflight import preflight
 from pipeline.dispatcher.reject import Rejector
@@ -37,6 +37,7 @@ from pipeline.dispatcher.replays import choose_replays
 from pipeline.dispatcher.spawned_calls import SpawnedCalls
 from pipeline.dispatcher.survey import Survey, Surveyor
 from pipeline.inputs.supplies import InputChecker
+from pipeline.notify.callbacks import require_alarm_secret
 from pipeline.notify.delivery import ResultDelivery
 from pipeline.notify.job_events import Origin, requested
 from pipeline.public_https import INTERNET, PublicHttps
@@ -106,7 +107,7 @@ class Dispatcher:
     """Of the job whose sheet is drawn: one at a time."""
 
     def __post_init__(self) -> None:
-        require_alarm_secret(self.runtime)
+        require_alarm_secret(self.runtime.budgets, self.runtime.settings)
 
     @property
     def alarm_post(self) -> AlarmPost:

@@ -14,6 +14,7 @@ import httpx
 import structlog
 
 from config.errors import EngineUnavailable, InvalidSetting
+from config.nearest import require_known
 from config.routes import RouteTable
 from config.settings import Settings, endpoints, variable
 from pipeline.queue.spawn import SpawnPayload
@@ -28,7 +29,8 @@ class RunpodEngine:
     def __init__(
         self, settings: Settings, routes: RouteTable, *, answer_s: float = ANSWER_S
     ) -> None:
-        """No request is made yet. Raises InvalidSetting without a key, or without endpoints."""
+        """No request is made yet. Raises InvalidSetting without a key or endpoints, and for
+        an endpoint of no route."""
         self._routes = routes
         self._spawned_s = settings.spawned_seconds
         self._endpoints = endpoints(settings)
@@ -39,6 +41,8 @@ class RunpodEngine:
                 field=name,
                 hint=f"{name}=Flux=abc123, with the id that RunPod shows for the endpoint.",
             )
+        for name in self._endpoints:
+            _require_known(name, routes)
         self._api = EndpointApi(settings, answer_s)
 
     def submit(self, route: str, payload: SpawnPayload) -> str:
@@ -87,6 +91,15 @@ class RunpodEngine:
                 f"{name} names no endpoint for {route}", hint=f"Add {route}=… to {name}."
             )
         return found
+
+
+def _require_known(name: str, routes: RouteTable) -> None:
+    """Of a key of RYLA_RUNPOD_ENDPOINTS. Raises InvalidSetting."""
+    route, _, gpu = name.partition("@")
+    where = {"field": variable("runpod_endpoints"), "source": "settings"}
+    require_known([route], routes.routes, what="route", **where)
+    if gpu:
+        require_known([gpu], routes.route(route).gpus, what=f"GPU of the route {route}", **where)
 
 
 def call_id(endpoint: str, job: str) -> str:

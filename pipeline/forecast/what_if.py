@@ -2,20 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import ValidationError
 
 from config.errors import InvalidInput, InvalidSetting
+from config.platforms import PLATFORMS
 from config.routes import Route, RouteTable
-from config.settings import Settings
 from pipeline.runtime import RuntimeConfig
 
 FLAG = "--what-if"
 FIELDS = ("gpus", "idle_s", "max_containers", "max_in_flight")
 """Of a route."""
 PLATFORM = "platform"
-PLATFORMS: tuple[str, ...] = get_args(Settings.model_fields["engine"].annotation)
 EXAMPLE = "gpus=H100,idle_s=30,max_containers=4; one route's: Flux.gpus=H100+H200"
 
 

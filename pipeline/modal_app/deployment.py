@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from config.budgets import load_budgets
 from config.errors import InvalidSetting
 from config.gpus import NO_GPU, load_gpus
 from config.models import ModelTable, load_models
-from config.routes import Route, RouteTable, load_routes
+from config.routes import Route, RouteTable
 from config.settings import Settings, changed, listed, load_settings, variable
 from pipeline.modal_app.container_files import app_version
+from pipeline.runtime import routes_of_kinds
 
 PLATFORM = "modal"
 RUN_S = 50.0
@@ -57,11 +59,11 @@ class Deployment:
         environments.
         """
         settings = _in_environment(load_settings(environ), environment)
-        gpus = load_gpus(settings.gpus_file)
+        load_budgets(settings.budgets_file)  # else each container would refuse it
         return cls(
             root=root,
             settings=settings,
-            routes=load_routes(settings.routes_file, gpus=gpus),
+            routes=routes_of_kinds(settings, load_gpus(settings.gpus_file)),
             models=load_models(settings.models_file),
             version=app_version(root, settings, environ),
         )

@@ -18,7 +18,8 @@ from typing import Any
 import structlog
 from pydantic_core import from_json
 
-from config.errors import BadManifest, InvalidField, NotAvailable
+from config.budgets import BudgetTable
+from config.errors import BadManifest, InvalidField, InvalidSetting, NotAvailable
 from config.settings import Settings, listed, webhook_key
 from events.sink import NotDelivered, retry_after_s
 from pipeline.contract.keys import clip, result_key
@@ -51,6 +52,19 @@ def require_callback(url: str | None, settings: Settings) -> None:
             field="callback_url",
             value=url,
             hint="The operator lists hosts in RYLA_CALLBACK_HOSTS.",
+        )
+
+
+def require_alarm_secret(budgets: BudgetTable, settings: Settings) -> None:
+    """Raises InvalidSetting where a budget has an address and there is nothing to sign with."""
+    addressed = [row for row in budgets.budgets.values() if row.alarm_url is not None]
+    if addressed and settings.callback_secret is None:
+        field = f"budgets.{addressed[0].name}.alarm_url"
+        raise InvalidSetting(
+            f"{field} needs RYLA_CALLBACK_SECRET, which signs what is sent there",
+            field=field,
+            value=addressed[0].alarm_url,
+            hint="RYLA_CALLBACK_SECRET=whsec_$(openssl rand -base64 32)",
         )
 
 

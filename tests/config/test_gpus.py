@@ -121,3 +121,25 @@ def test_a_price_of_no_row_is_refused(tmp_path: Path) -> None:
 def test_a_region_costs_more_on_modal_alone(regions: tuple[str, ...], factor: float) -> None:
     assert load_gpus().region_factor(regions) == factor
     assert load_gpus().on("runpod").region_factor(regions) == 1.0
+
+
+PRICES = """
+cpu_usd_per_core_second = 0.0
+memory_usd_per_gib_second = 0.0
+volume_usd_per_gib_month = 0.0
+volume_free_gib = 0
+usd_per_second = {}
+source = "a test"
+date = 2026-01-01
+"""
+
+
+def test_prices_of_a_platform_that_there_is_not_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSetting, match="no platform is named 'runpd'") as caught:
+        load_gpus(written(tmp_path, f"[platforms.runpd]{PRICES}"))
+    assert caught.value.hint == "Did you mean runpod?"
+
+
+def test_two_gpus_of_one_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSetting, match=r"are both A10G"):
+        load_gpus(written(tmp_path, '[gpus.L4]\naliases = ["A10G"]'))

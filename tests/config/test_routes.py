@@ -33,6 +33,36 @@ def test_a_route_on_a_gpu_of_no_row_is_refused(tmp_path: Path) -> None:
     assert caught.value.field == "routes.Flux.gpus"
     assert caught.value.value == "L40"
     assert str(path) in caught.value.message
+    assert caught.value.hint == "Did you mean L40S?"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("modall", "Did you mean modal?"), ("aws", "Known: local, modal, runpod.")],
+)
+def test_a_route_on_a_platform_that_there_is_not_is_refused(
+    tmp_path: Path, name: str, hint: str
+) -> None:
+    path = written(tmp_path, f'[routes.Flux]\nplatforms = ["runpod", "{name}"]')
+    with pytest.raises(InvalidSetting) as caught:
+        load_routes(path)
+    error = caught.value
+    assert (error.field, error.value, error.hint) == ("routes.Flux.platforms", name, hint)
+    assert str(path) in error.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'platforms = ["modal", "modal"]',
+        'regions = ["EU"]',
+        'comfyui_flags = ["--port", "80"]',
+        'comfyui_flags = ["--listen=0.0.0.0"]',
+    ],
+)
+def test_what_would_be_accepted_to_no_good_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InvalidSetting, match=r"routes\.Flux"):
+        load_routes(written(tmp_path, f"[routes.Flux]\n{text}"))
 
 
 def test_a_route_can_be_forced_onto_another_card(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from tests.config.own_tables import written
         ("[gpus.L40S]\nusd_per_secnd = 1.0", "gpus.L40S.usd_per_secnd", 1.0, "usd_per_second"),
         ("[gpus.New]\nusd_per_second = 1.0", "gpus.New.source", None, None),
         ("gpus = 3", "gpus", 3, None),
+        ("[gpus.L40S]\nspeed = 'eagr'", "gpus.L40S.speed", "eagr", "eager"),
     ],
 )
 def test_an_error_names_file_key_value_and_the_nearest_key(

@@ -50,6 +50,15 @@ def test_a_good_bucket_passes_and_is_left_as_it_was(bucket: Settings) -> None:
     assert not open_store(bucket).list("").entries
 
 
+def test_a_table_with_a_name_that_nothing_knows_is_told(bucket: Settings, tmp_path: Path) -> None:
+    routes = tmp_path / "routes.toml"
+    routes.write_text('[routes.Flux]\nplatforms = ["modall"]\n')
+    found = rows(bucket, routes_file=routes)["tables"]
+    assert found.health is Health.FAILED
+    assert "routes.Flux.platforms: no platform is named 'modall'" in found.found
+    assert found.fix == "Did you mean modal?"
+
+
 def test_a_face_pack_that_is_named_and_not_there_is_told(bucket: Settings) -> None:
     found = rows(bucket, faces_pack="ours")["face models"]
 

@@ -1,4 +1,4 @@
-"""A dispatcher as a process, with two platforms: east and west are both endpoints of RunPod's form.
+"""A dispatcher as a process, with two platforms; both are endpoints of RunPod's form.
 
 python -m tests.support.platforms_dispatcher EAST_URL WEST_URL
 """
@@ -20,16 +20,16 @@ from pipeline.runtime import load_runtime
 from pipeline.store.open import open_store
 
 
-def main(east: str, west: str) -> None:
+def main(modal: str, runpod: str) -> None:
     settings = load_settings(os.environ)
     runtime = load_runtime(settings, "runpod")
-    named = {"east": east, "west": west}
+    named = {"modal": modal, "runpod": runpod}
     engines = Engines(
         {
             name: RunpodEngine(changed(settings, runpod_url=url), runtime.routes)
             for name, url in named.items()
         },
-        "east",
+        "modal",
     )
     wakeup = Wakeup()
     signal.signal(signal.SIGTERM, lambda *_: wakeup.stop())

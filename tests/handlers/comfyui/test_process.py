@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from config.errors import ComfyDied, ComfyStartFailed, ComfyTimeout
+from config.routes import OF_WORKERS
 from handlers.comfyui.client import ComfyClient
 from handlers.comfyui.environment import allowed
 from handlers.comfyui.process import ComfyProcess
@@ -67,6 +68,7 @@ def test_it_runs_on_loopback_in_a_working_folder_of_its_own(tmp_path: Path) -> N
         assert process.output_folder == tmp_path / "comfy/output"
     argv.remove("--disable-metadata")
     pairs = dict(zip(argv[1::2], argv[2::2], strict=True))
+    assert {*pairs, "--disable-metadata"} - {"--mode"} == OF_WORKERS
     assert pairs["--listen"] == "127.0.0.1"
     assert process.url.endswith(":" + pairs["--port"])
     assert pairs["--output-directory"] == str(tmp_path / "comfy/output")

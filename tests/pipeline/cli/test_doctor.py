@@ -12,6 +12,7 @@ def test_all_is_well_with_a_good_bucket(ryla: Ryla) -> None:
     assert answer.document["healthy"]
     assert [row["check"] for row in answer.document["checks"]] == [
         "settings",
+        "tables",
         "bucket",
         "conditional writes",
         "clock",

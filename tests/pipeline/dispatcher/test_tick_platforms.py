@@ -29,13 +29,13 @@ from tests.support.pipeline_fixture import NOON, PipelineFixture
 
 ROUTES = """
 [routes.Flux]
-platforms = ["east", "west"]
+platforms = ["modal", "runpod"]
 overflow_after_s = 60
 down_after_s = 300
 max_in_flight = 100
 
 [routes.ZImage]
-platforms = ["east", "west"]
+platforms = ["modal", "runpod"]
 """
 
 
@@ -47,14 +47,16 @@ class TwoPlatforms:
     """Keeps what it is given, by platform."""
 
     refusing: set[str] = field(default_factory=set)
-    given: dict[str, list[SpawnPayload]] = field(default_factory=lambda: {"east": [], "west": []})
+    given: dict[str, list[SpawnPayload]] = field(
+        default_factory=lambda: {"modal": [], "runpod": []}
+    )
     cancelled: list[str] = field(default_factory=list)
     spawned: Counter[str] = field(default_factory=Counter)
     """By claim."""
 
     def submit(self, route: str, payload: SpawnPayload) -> str:
         self.spawned[payload.claim] += 1
-        platform = payload.platform or "east"
+        platform = payload.platform or "modal"
         if platform in self.refusing:
             raise EngineUnavailable(f"{platform} takes no job")
         self.given[platform].append(payload)
@@ -95,7 +97,7 @@ def _dispatcher(
     return Dispatcher(
         *(made.store, made.engine, made.sender, made.runtime, made.pool, made.owner),
         jitter=made.jitter,
-        platforms=frozenset(platforms or ("east", "west")),
+        platforms=frozenset(platforms or ("modal", "runpod")),
     )
 
 
@@ -118,17 +120,17 @@ def test_while_all_is_well_jobs_go_to_the_first(
 ) -> None:
     pipeline.submit("job-1")
     pipeline.tick(dispatcher())
-    assert engine.ids("east") == ["job-1"]
+    assert engine.ids("modal") == ["job-1"]
     lease = pipeline.lease("job-1")
-    assert (lease.platform, lease.overflow, lease.ttl_s) == ("east", Overflow.OPEN, 60)
-    assert work(pipeline, engine.given["east"][0]) == "committed"
+    assert (lease.platform, lease.overflow, lease.ttl_s) == ("modal", Overflow.OPEN, 60)
+    assert work(pipeline, engine.given["modal"][0]) == "committed"
     assert pipeline.result("job-1").status is Status.SUCCEEDED
 
 
 def test_a_refused_job_goes_to_the_other_in_the_next_tick_under_another_claim(
     pipeline: PipelineFixture, engine: TwoPlatforms, dispatcher: Dispatchers
 ) -> None:
-    engine.refusing.add("east")
+    engine.refusing.add("modal")
     for number in range(3):
         pipeline.submit(f"job-{number}")
     one = dispatcher()
@@ -138,17 +140,17 @@ def test_a_refused_job_goes_to_the_other_in_the_next_tick_under_another_claim(
     assert lease.error is not None
     assert lease.error.code == "engine_unavailable"
     assert pipeline.tick(one).spawned == 3
-    assert engine.ids("west") == ["job-0", "job-1", "job-2"]
+    assert engine.ids("runpod") == ["job-0", "job-1", "job-2"]
     pipeline.submit("job-3")
     pipeline.tick(one)
-    assert engine.ids("west")[3:] == ["job-3"], "nobody asks the east meanwhile"
+    assert engine.ids("runpod")[3:] == ["job-3"], "nobody asks the modal meanwhile"
     assert set(engine.spawned.values()) == {1}
 
 
 def test_each_route_is_judged_by_its_own_jobs(
     pipeline: PipelineFixture, engine: TwoPlatforms, dispatcher: Dispatchers
 ) -> None:
-    engine.refusing.add("east")
+    engine.refusing.add("modal")
     one = dispatcher()
     pipeline.submit("flux")
     pipeline.tick(one)
@@ -157,19 +159,19 @@ def test_each_route_is_judged_by_its_own_jobs(
     pipeline.submit("z-image", body(model="z-image-turbo", input={"steps": 8}))
     pipeline.submit("another")
     pipeline.tick(one)
-    assert (engine.ids("west"), engine.ids("east")) == (["flux", "another"], ["z-image"])
+    assert (engine.ids("runpod"), engine.ids("modal")) == (["flux", "another"], ["z-image"])
 
 
 def test_another_dispatcher_learns_it_from_the_leases(
     pipeline: PipelineFixture, engine: TwoPlatforms, dispatcher: Dispatchers
 ) -> None:
-    engine.refusing.add("east")
+    engine.refusing.add("modal")
     pipeline.submit("job-1")
     one, other = dispatcher(), dispatcher("other")
     pipeline.tick(one)
     pipeline.submit("job-2")
     pipeline.tick(other)
-    assert sorted(engine.ids("west")) == ["job-1", "job-2"]
+    assert sorted(engine.ids("runpod")) == ["job-1", "job-2"]
 
 
 def test_what_nobody_starts_overflows_once_and_its_call_is_cancelled(
@@ -182,16 +184,16 @@ def test_what_nobody_starts_overflows_once_and_its_call_is_cancelled(
     assert pipeline.tick(one).taken_over == 0
     pipeline.pass_time(1)
     assert pipeline.tick(one).spawned == 1
-    left = engine.given["east"][0]
-    assert engine.cancelled == [f"east/{left.claim}"]
-    assert engine.ids("west") == ["job-1"]
+    left = engine.given["modal"][0]
+    assert engine.cancelled == [f"modal/{left.claim}"]
+    assert engine.ids("runpod") == ["job-1"]
     lease = pipeline.lease("job-1")
     assert (lease.waits, lease.failures, lease.ttl_s) == (0, 0, 900)
     assert lease.overflow is Overflow.DONE
     assert lease.spent.upper_bound
     assert lease.spent.usd > 0
     assert work(pipeline, left) == "stale"
-    assert work(pipeline, engine.given["west"][0]) == "committed"
+    assert work(pipeline, engine.given["runpod"][0]) == "committed"
     pipeline.pass_time(2000)
     pipeline.tick(one)
     assert set(engine.spawned.values()) == {1}
@@ -203,8 +205,8 @@ def test_who_did_not_spawn_a_job_takes_it_over_and_cancels_nothing(
     pipeline.submit("job-1")
     pipeline.tick(dispatcher())
     pipeline.pass_time(61)
-    pipeline.tick(dispatcher("other", "west"))
-    assert engine.ids("west") == ["job-1"]
+    pipeline.tick(dispatcher("other", "runpod"))
+    assert engine.ids("runpod") == ["job-1"]
     assert engine.cancelled == []
 
 
@@ -234,24 +236,24 @@ def test_a_mute_platform_is_probed_by_one_job_and_is_up_once_that_starts(
     pipeline.tick(one)
     pipeline.submit("early")
     pipeline.tick(one)
-    assert engine.ids("west") == ["first", "early"]
+    assert engine.ids("runpod") == ["first", "early"]
     pipeline.pass_time(300)
     for number in range(3):
         pipeline.submit(f"late-{number}")
     pipeline.tick(one)
     pipeline.submit("later")
     pipeline.tick(one)
-    assert engine.ids("east") == ["first", "late-0"], "one probe, until it starts"
-    start(pipeline, engine.given["east"][1])
+    assert engine.ids("modal") == ["first", "late-0"], "one probe, until it starts"
+    start(pipeline, engine.given["modal"][1])
     pipeline.submit("last")
     pipeline.tick(one)
-    assert engine.ids("east") == ["first", "late-0", "last"]
+    assert engine.ids("modal") == ["first", "late-0", "last"]
 
 
 def test_with_both_away_jobs_pause_and_are_not_lost(
     pipeline: PipelineFixture, engine: TwoPlatforms, dispatcher: Dispatchers
 ) -> None:
-    engine.refusing |= {"east", "west"}
+    engine.refusing |= {"modal", "runpod"}
     pipeline.submit("job-1")
     one = dispatcher()
     for _ in range(3):
@@ -270,14 +272,14 @@ def test_a_bare_key_is_read_first_because_its_route_decides(
 ) -> None:
     pipeline.submit("job-1", key="inbox/job-1.json")
     pipeline.tick(dispatcher())
-    assert pipeline.lease("job-1").platform == "east"
+    assert pipeline.lease("job-1").platform == "modal"
 
 
 def test_a_claim_whose_dispatcher_died_before_it_read_the_job_is_taken_over(
     pipeline: PipelineFixture, engine: TwoPlatforms, dispatcher: Dispatchers
 ) -> None:
     pipeline.submit("job-1")
-    claimant = Claimant("dead", "dead", Placement(60, "east", Overflow.OPEN))
+    claimant = Claimant("dead", "dead", Placement(60, "modal", Overflow.OPEN))
     entry = pipeline.store.list("inbox/").entries[0]
     pipeline.store.create("leases/job-1.json", claim(entry, claimant).task.lease.body())
     one = dispatcher()
@@ -286,10 +288,10 @@ def test_a_claim_whose_dispatcher_died_before_it_read_the_job_is_taken_over(
     assert pipeline.tick(one).spawned == 1
     lease = pipeline.lease("job-1")
     assert (lease.lost_claims, lease.outages) == (1, ())
-    assert (lease.platform, lease.overflow) == ("east", Overflow.OPEN)
+    assert (lease.platform, lease.overflow) == ("modal", Overflow.OPEN)
     pipeline.pass_time(61)
     pipeline.tick(one)
-    assert engine.ids("west") == ["job-1"]
+    assert engine.ids("runpod") == ["job-1"]
 
 
 def test_an_unread_claim_is_not_spawned_where_this_dispatcher_cannot(
@@ -311,7 +313,7 @@ def test_an_unread_claim_is_not_spawned_where_this_dispatcher_cannot(
 def test_an_entry_beside_a_vacant_lease_begins_anew(
     pipeline: PipelineFixture, engine: TwoPlatforms, dispatcher: Dispatchers, key: str
 ) -> None:
-    claimant = Claimant("dead", "dead", Placement(60, "east", Overflow.OPEN))
+    claimant = Claimant("dead", "dead", Placement(60, "modal", Overflow.OPEN))
     vacant = claim(Entry(key, "e", 1, NOON), claimant).task.lease.vacated()
     pipeline.store.create("leases/job-1.json", vacant.body())
     one = dispatcher()
@@ -321,7 +323,7 @@ def test_an_entry_beside_a_vacant_lease_begins_anew(
     assert pipeline.tick(one).spawned == 1
     lease = pipeline.lease("job-1")
     if key == LONG_KEY:
-        assert (lease.platform, lease.ttl_s) == ("east", 60)
+        assert (lease.platform, lease.ttl_s) == ("modal", 60)
     else:
         assert (lease.platform, lease.ttl_s) == (None, 900)
 
@@ -330,8 +332,8 @@ def test_a_dispatcher_sends_only_where_it_can(
     pipeline: PipelineFixture, engine: TwoPlatforms, dispatcher: Dispatchers
 ) -> None:
     pipeline.submit("job-1")
-    pipeline.tick(dispatcher("d", "west"))
-    assert engine.ids("west") == ["job-1"]
+    pipeline.tick(dispatcher("d", "runpod"))
+    assert engine.ids("runpod") == ["job-1"]
     lease = pipeline.lease("job-1")
     assert (lease.overflow, lease.ttl_s) == (Overflow.NONE, 900)
 
@@ -339,7 +341,18 @@ def test_a_dispatcher_sends_only_where_it_can(
 # ── whatever happens, in any order ────────────────────────────────────────────────────────────────
 
 STEPS = st.sampled_from(
-    ["submit", "tick", "other", "only west", "wait", "wait long", "refuse", "take", "work", "again"]
+    [
+        "submit",
+        "tick",
+        "other",
+        "only runpod",
+        "wait",
+        "wait long",
+        "refuse",
+        "take",
+        "work",
+        "again",
+    ]
 )
 
 
@@ -358,9 +371,9 @@ def test_every_job_ends_once_and_overflows_once_at_most(
 class _Story:
     def __init__(self, pipeline: PipelineFixture, draw: random.Random) -> None:
         self.pipeline, self.draw, self.engine = pipeline, draw, TwoPlatforms()
-        self.one, self.other, self.west = (
+        self.one, self.other, self.runpod = (
             _dispatcher(pipeline, self.engine, name, *platforms)
-            for name, platforms in (("one", ()), ("other", ()), ("west", ("west",)))
+            for name, platforms in (("one", ()), ("other", ()), ("runpod", ("runpod",)))
         )
         self.jobs = 0
         self.endings: Counter[tuple[str, str]] = Counter()
@@ -385,14 +398,14 @@ class _Story:
             case "submit":
                 self.pipeline.submit(f"job-{self.jobs}")
                 self.jobs += 1
-            case "tick" | "other" | "only west":
-                self.tick({"tick": self.one, "other": self.other, "only west": self.west}[step])
+            case "tick" | "other" | "only runpod":
+                self.tick({"tick": self.one, "other": self.other, "only runpod": self.runpod}[step])
             case "wait":
                 self.pipeline.pass_time(30)
             case "wait long":
                 self.pipeline.pass_time(310)
             case "refuse":
-                self.engine.refusing.add(self.draw.choice(["east", "west"]))
+                self.engine.refusing.add(self.draw.choice(["modal", "runpod"]))
             case "take":
                 self.engine.refusing.clear()
             case "work" | "again":

@@ -25,7 +25,7 @@ ENDPOINT = "abc123"
 STANDIN = Path(__file__).parents[2] / "support/runpod_standin"
 ROUTES = """
 [routes.Flux]
-platforms = ["east", "west"]
+platforms = ["modal", "runpod"]
 overflow_after_s = 4
 down_after_s = 3
 max_in_flight = 16
@@ -36,8 +36,8 @@ BATCH = 25
 
 
 class Platforms:
-    def __init__(self, settings: Settings, east: RunpodPlane, west: RunpodPlane) -> None:
-        self.settings, self.east, self.west = settings, east, west
+    def __init__(self, settings: Settings, modal: RunpodPlane, runpod: RunpodPlane) -> None:
+        self.settings, self.modal, self.runpod = settings, modal, runpod
         self.jobs = Bucket(open_store(settings))
         self.sent = 0
 
@@ -57,7 +57,7 @@ class Platforms:
         assert wait_until(lambda: self.heard() >= numbers.stop, 60)
 
     def heard(self) -> int:
-        return (self.ran_on(self.east) + self.ran_on(self.west)).total()
+        return (self.ran_on(self.modal) + self.ran_on(self.runpod)).total()
 
     def ran_on(self, plane: RunpodPlane) -> Counter[str]:
         """Jobs that ended there, by how often."""
@@ -69,12 +69,12 @@ class Platforms:
         )
 
     def comes_back(self) -> bool:
-        """Whether a further job ends in the east, within some probes."""
-        before = self.ran_on(self.east).total()
+        """Whether a further job ends in the modal, within some probes."""
+        before = self.ran_on(self.modal).total()
 
         def back() -> bool:
             self.wait(self.submit(1))
-            return wait_until(lambda: self.ran_on(self.east).total() > before, 1)
+            return wait_until(lambda: self.ran_on(self.modal).total() > before, 1)
 
         return wait_until(back, 40)
 
@@ -106,7 +106,7 @@ def platforms(bucket: Settings) -> Iterator[Platforms]:
     routes = quickly.state_dir / "routes.toml"
     routes.write_text(ROUTES)
     with ExitStack() as parts:
-        east, west = (parts.enter_context(runpod_plane(ENDPOINT)) for _ in range(2))
+        modal, runpod = (parts.enter_context(runpod_plane(ENDPOINT)) for _ in range(2))
         settings = changed(
             quickly,
             runpod_api_key=KEY,
@@ -115,56 +115,56 @@ def platforms(bucket: Settings) -> Iterator[Platforms]:
             gpu="none",
         )
         path = os.pathsep.join([str(STANDIN), os.environ.get("PYTHONPATH", "")])
-        for name, plane in {"east": east, "west": west}.items():
+        for name, plane in {"modal": modal, "runpod": runpod}.items():
             environ = {**plane.environ(ENDPOINT, name), "PYTHONPATH": path}
             worker = "pipeline.runpod_app.runpod_worker"
             parts.enter_context(process(settings, name, worker, **environ))
-        yield Platforms(settings, east, west)
+        yield Platforms(settings, modal, runpod)
 
 
 @contextmanager
 def dispatcher(platforms: Platforms, name: str) -> Iterator["subprocess.Popen[bytes]"]:
-    urls = (platforms.east.url, platforms.west.url)
+    urls = (platforms.modal.url, platforms.runpod.url)
     with process(platforms.settings, name, "tests.support.platforms_dispatcher", *urls) as started:
         yield started
 
 
 def test_jobs_go_to_the_other_platform_and_come_back_by_themselves(platforms: Platforms) -> None:
-    east, west = platforms.east, platforms.west
+    modal, runpod = platforms.modal, platforms.runpod
     with dispatcher(platforms, "one") as one, dispatcher(platforms, "two"):
         # Refusing, from the middle of a batch on.
         batch = platforms.submit(BATCH)
-        assert wait_until(lambda: platforms.ran_on(east).total() >= 5, 60)
-        east.refuses = 503
+        assert wait_until(lambda: platforms.ran_on(modal).total() >= 5, 60)
+        modal.refuses = 503
         platforms.wait(batch)
-        assert platforms.ran_on(west).total() > 0
-        before = platforms.ran_on(west).total()
+        assert platforms.ran_on(runpod).total() > 0
+        before = platforms.ran_on(runpod).total()
         platforms.wait(platforms.submit(5))
-        assert platforms.ran_on(west).total() == before + 5
-        east.refuses = None
+        assert platforms.ran_on(runpod).total() == before + 5
+        modal.refuses = None
         assert platforms.comes_back()
 
         # Mute: it takes what it is given, and starts nothing.
         batch = platforms.submit(BATCH)
-        east.mute = True
+        modal.mute = True
         platforms.wait(batch)
-        mute = platforms.ran_on(east).total()
+        mute = platforms.ran_on(modal).total()
         platforms.wait(platforms.submit(5))
-        assert platforms.ran_on(east).total() == mute
-        east.mute = False
+        assert platforms.ran_on(modal).total() == mute
+        modal.mute = False
         assert platforms.comes_back()
 
         # Its dispatcher is gone, and then its platform with it.
         batch = platforms.submit(BATCH)
         assert wait_until(lambda: platforms.jobs.find_result(f"job-{batch[3]}"), 60)
         one.send_signal(signal.SIGKILL)
-        east.refuses = 503
+        modal.refuses = 503
         platforms.wait(batch)
-        east.refuses = None
+        modal.refuses = None
         assert platforms.comes_back()
         platforms.wait(platforms.submit(100 - platforms.sent if platforms.sent < 100 else 1))
         platforms.jobs.wait_settled(60)
-    ran = platforms.ran_on(east) + platforms.ran_on(west)
+    ran = platforms.ran_on(modal) + platforms.ran_on(runpod)
     assert set(ran.values()) == {1}, "each was committed once"
     assert len(ran) == platforms.sent >= 100
     for number in range(platforms.sent):

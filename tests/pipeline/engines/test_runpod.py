@@ -170,3 +170,18 @@ def test_without_a_key_or_endpoints_there_is_no_engine(plane: RunpodPlane, missi
     }
     with pytest.raises(InvalidSetting, match=missing.upper()):
         RunpodEngine(Settings.model_validate(given), load_routes())
+
+
+@pytest.mark.parametrize(
+    ("named", "value", "hint"),
+    [
+        ("Flx=abc123", "Flx", "Did you mean Flux?"),
+        ("Flux=abc123,Flux@H10=def456", "H10", "Did you mean H100?"),
+    ],
+)
+def test_an_endpoint_of_no_route_or_of_none_of_its_gpus_is_refused(
+    engine: Engines, plane: RunpodPlane, named: str, value: str, hint: str
+) -> None:
+    with pytest.raises(InvalidSetting, match="RYLA_RUNPOD_ENDPOINTS") as caught:
+        engine(plane, runpod_endpoints=named)
+    assert (caught.value.value, caught.value.hint) == (value, hint)

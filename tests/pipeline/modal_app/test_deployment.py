@@ -77,7 +77,7 @@ def test_the_variables_of_every_function_name_no_path() -> None:
 def test_a_gpu_that_nobody_knows_is_no_deployment(tmp_path: Path) -> None:
     own = tmp_path / "routes.toml"
     own.write_text('[routes.Flux]\ngpus = ["L40"]\n')
-    with pytest.raises(InvalidSetting, match="no GPU named 'L40'"):
+    with pytest.raises(InvalidSetting, match="no GPU is named 'L40'"):
         Deployment.of(ROOT, {"RYLA_ROUTES_FILE": str(own)})
 
 
