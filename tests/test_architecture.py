@@ -138,8 +138,8 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     ),
     "pipeline/reviews": ("contract", "store", "handlers", "config"),
     "pipeline/notify": (
-        *("runtime", "models", "contract", "store", "public_https", "handlers", "events"),
-        *("config", "system"),
+        *("runtime", "costs", "models", "contract", "store", "public_https", "handlers"),
+        *("events", "config", "system"),
     ),
     "pipeline/loras": ("contract", "store", "handlers", "config"),
     "pipeline/comfyui_setup": ("handlers", "workflows", "config"),

@@ -16,8 +16,9 @@ from pipeline.store.conditional import SafeStore
 
 KEPT = 256
 """Results kept in memory."""
-KEPT_S = 60.0
-"""They never change, but that a job may be forgotten: after this they are read again."""
+KEPT_S = 3.0
+"""They never change, but that a job may be forgotten, by another process: after this they are read
+again. Long enough for a client that fetches all pictures of a job."""
 _NEVER = datetime.fromtimestamp(0, UTC)
 
 

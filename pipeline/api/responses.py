@@ -25,6 +25,9 @@ from pipeline.store.base import Presigns
 
 RETRY_AFTER_S = 2
 """Until asking for an unfinished job makes sense again."""
+ASKED_AGAIN = "private, no-cache"
+"""Kept by the client alone, and shown only once the server has said that it is still there: it
+never changes, but may be forgotten."""
 
 
 class Json(Response):
@@ -130,7 +133,7 @@ def image_headers(result: Result, output: Output) -> dict[str, str]:
     headers = {each: _header(str(value)) for each, value in told.items() if value is not None}
     return headers | {
         "ETag": f'"{output.sha256}"',
-        "Cache-Control": "private, max-age=31536000, immutable",
+        "Cache-Control": ASKED_AGAIN,
         "Content-Disposition": f'inline; filename="{_header(name)}"',
         "Content-Location": output_url(result.id, result.outputs.index(output)),
         "X-Content-Type-Options": "nosniff",
@@ -184,7 +187,7 @@ async def file(request: Request, service: Service, owned: OwnedJob, name: str) -
     found = names[name]
     headers = {
         "ETag": f'"{found.sha256}"',
-        "Cache-Control": "private, max-age=31536000, immutable",
+        "Cache-Control": ASKED_AGAIN,
         "Content-Disposition": f'inline; filename="{_header(f"{id}-{found.name}")}"',
         "X-Content-Type-Options": "nosniff",
     }

@@ -113,7 +113,7 @@ def _views(cell: str) -> Any:
     unknown = next((id for id in ids if id not in known), None)
     if unknown is None:
         raise _Unfit("these are views of two presets", f"Presets: {', '.join(PRESETS)}.")
-    guess = nearest(unknown, [*known, *PRESETS])
+    guess = nearest(unknown, [*known, *(preset.value for preset in PRESETS)])
     raise _Unfit(
         f"{clip(unknown)!r} is neither a preset nor a view of one",
         f"Did you mean {guess!r}?" if guess else f"Presets: {', '.join(PRESETS)}.",

@@ -39,7 +39,7 @@ MAX_JOB_ID = 88
 
 def job_id(batch: str, row: int, character: str) -> str:
     """`autumn-002-ann`: the same for the same row of the same batch."""
-    plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode().lower()
+    plain = unicodedata.normalize("NFKD", character.casefold()).encode("ascii", "ignore").decode()
     slug = re.sub("[^a-z0-9]+", "-", plain).strip("-")
     if not slug:
         slug = sha256(character.encode("utf-8", "surrogatepass")).hexdigest()[:8]

@@ -131,8 +131,7 @@ class Canceller:
             ending,
             body,
             Status.CANCELLED,
-            settings=self.runtime.settings,
-            platform=self.runtime.platform,
+            runtime=self.runtime,
             now=now,
             events=(*told, end),
         )

@@ -9,10 +9,10 @@ from events.moments import Moment
 from events.stored_event import StoredEvent
 from pipeline.contract.error_info import error_info
 from pipeline.contract.lease import Lease
-from pipeline.contract.result import JobCost, Result, Status
+from pipeline.contract.result import Result, Status
 from pipeline.contract.summary import Subject
 from pipeline.notify.job_events import Origin, completed, ended
-from pipeline.notify.job_result import job_result
+from pipeline.notify.job_result import job_result, not_run
 from pipeline.runtime import RuntimeConfig
 from pipeline.sheets.cells import StoredSheet
 from pipeline.sheets.end_files import WriteEndFiles, end_folder
@@ -40,7 +40,7 @@ def sheet_result(
     lease = lease.model_copy(update={"spent": spent_on(sheet, lease)})
     origin, spent = Origin.of(runtime), lease.spent
     end = SheetEnd.of(sheet, Status.CANCELLED if error is None else error.code, spent.usd)
-    cost = JobCost(usd=0.0, total_usd=spent.usd, upper_bound=spent.upper_bound)
+    cost = not_run(spent, body, runtime)
     succeeds = end.enough and error is not None
     if succeeds:
         told = completed(
@@ -70,8 +70,7 @@ def sheet_result(
         lease,
         body,
         Status.SUCCEEDED if succeeds else status,
-        settings=runtime.settings,
-        platform=runtime.platform,
+        runtime=runtime,
         now=now,
         events=(*before, *end.events(about, origin, now), told),
         cost=cost,

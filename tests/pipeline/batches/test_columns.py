@@ -127,6 +127,11 @@ def test_what_looks_like_a_formula_is_text() -> None:
             "Did you mean 'back'?",
         ),
         (
+            {"views": "tenn"},
+            "row 7, views: 'tenn' is neither a preset nor a view of one",
+            "Did you mean 'ten'?",
+        ),
+        (
             {"views": "front|half-left"},
             "row 7, views: these are views of two presets",
             "Presets: ten, lora-24.",

@@ -1,6 +1,8 @@
 import json
 from dataclasses import replace
 from datetime import timedelta
+from math import isfinite
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,6 +39,8 @@ from tests.support.manifests import body
 
 RUNTIME: RuntimeConfig = load_runtime(Settings(max_attempts=3, environment="test"), "local")
 GOOD = body(tenant="acme")
+
+OWN_GRAPH = Path(__file__).parents[3] / "examples/manifests/own-graph.json"
 
 
 def decide(manifest: bytes = GOOD, **lease: Any) -> SpawnPayload | Result | Lease:
@@ -203,6 +207,34 @@ def test_a_job_dearer_than_its_budget_is_refused() -> None:
     assert isinstance(decide(body(tenant="acme", max_cost_usd=10)), SpawnPayload)
     result = refusal(body(tenant="acme", max_cost_usd=0.000001))
     assert (code(result), result.status) == ("over_budget", Status.REJECTED)
+    assert result.cost is not None
+    assert result.cost.usd == 0
+    assert 0.000001 < (result.cost.estimate_usd or 0) <= (result.cost.estimate_most_usd or 0)
+
+
+def test_a_refused_manifest_that_cannot_be_read_has_no_estimate() -> None:
+    cost = refusal(b"{").cost
+    assert cost is not None
+    assert cost.estimate_usd is None
+
+
+@pytest.mark.parametrize("number", [10**300, 10**400])
+@pytest.mark.parametrize("field", ["steps", "width", "batch_size"])
+def test_a_graph_that_asks_for_more_than_numbers_can_say_is_refused_without_an_estimate(
+    field: str, number: int
+) -> None:
+    manifest = json.loads(OWN_GRAPH.read_bytes())
+    for node in manifest["input"]["workflow"].values():
+        if field in node["inputs"]:
+            node["inputs"][field] = number
+    lease = a_lease(entry="inbox/job.json", model=None, tenant=None)
+    sent = json.dumps(manifest).encode()
+    refused = preflight(Preflight(lease, "etag", sent), load_runtime(Settings(), "modal"), NOW)
+
+    assert isinstance(refused, Result)
+    assert code(refused) == "graph_rejected"
+    assert refused.cost is not None
+    assert isfinite(refused.cost.estimate_usd or 0)
 
 
 def test_a_sheet_as_the_backend_sends_it_needs_a_consent_only_with_nsfw() -> None:

@@ -46,6 +46,8 @@ def test_a_waiting_job_gets_its_result_and_never_runs(pipeline: PipelineFixture,
     assert done.result.status is Status.CANCELLED
     assert (done.result.model, done.result.tenant) == ("flux-dev", "acme")
     assert (done.result.attempt, done.result.submitted_at) == (0, NOON)
+    assert done.result.cost is not None
+    assert done.result.cost.estimate_usd is not None
     assert pipeline.event_names() == [REQUESTED, CANCELLED]
 
     pipeline.tick()

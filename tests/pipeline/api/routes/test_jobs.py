@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ from httpx import Response
 from starlette.types import Message
 
 from pipeline.api.dependencies import Timeouts
+from pipeline.api.lookup import KEPT_S
 from pipeline.contract.keys import lease_key, result_key
 from pipeline.contract.lease import Phase, Progress
 from pipeline.contract.result import ResultFile
@@ -328,7 +330,7 @@ async def test_an_output_is_fetched_with_its_type_and_tag(api: ApiFixture) -> No
     assert answer.headers["content-type"] == "image/webp"
     assert answer.headers["x-outputs"] == "2"
     assert answer.headers["x-content-type-options"] == "nosniff"
-    assert "immutable" in answer.headers["cache-control"]
+    assert answer.headers["cache-control"] == "private, no-cache"
     known = await get(api, f"/jobs/{id}/outputs/1", If_None_Match=answer.headers["etag"])
     assert known.status_code == 200  # the header is not called so
     known = await api.client.get(
@@ -487,13 +489,17 @@ async def test_a_forgotten_job_is_gone_and_its_key_is_used(api: ApiFixture) -> N
     assert (again.status_code, again.json()["code"]) == (409, "id_conflict")
 
 
-async def test_a_result_that_was_read_before_is_not_shown_for_long(
+async def test_a_result_that_was_read_before_is_shown_for_three_seconds_at_most(
     api: ApiFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     id = await finished(api)
-    assert (await get(api, f"/jobs/{id}")).status_code == 200
-    reads = api.pipeline.raw.gets.count(result_key(id))
+    tag = (await get(api, f"/jobs/{id}/outputs/0")).headers["etag"]
     eraser(api.pipeline, api.pipeline.safe()).erase(Wish(job=id))
-    monkeypatch.setattr("pipeline.api.lookup.KEPT_S", -1.0)
+    assert KEPT_S <= 3
+    listing = api.service.lookup.job_listing
+    later = time.monotonic() + KEPT_S
+    monkeypatch.setattr(listing, "monotonic", lambda: later)
+    asked_again = {"If-None-Match": tag}
+    answer = await api.client.get(f"/jobs/{id}/outputs/0", headers=asked_again)
+    assert answer.status_code == 410
     assert (await get(api, f"/jobs/{id}")).status_code == 410
-    assert reads
