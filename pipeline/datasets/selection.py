@@ -131,8 +131,8 @@ def _judged(
             yield LeftOut(view, reason)
         elif output is not None:
             yield _picked(view, output, document, verdict, lora=plan.lora is not None)
-        else:
-            yield _kept(view, records, lacks) or LeftOut(view, lacks.reason if lacks else NOT_MADE)
+        elif lacks is not None:
+            yield _kept(view, records, lacks) or LeftOut(view, lacks.reason)
 
 
 def _picked(
@@ -159,12 +159,12 @@ def _picked(
     )
 
 
-def _kept(view: PlannedView, records: SheetRecords, missing: MissingView | None) -> Picked | None:
+def _kept(view: PlannedView, records: SheetRecords, missing: MissingView) -> Picked | None:
     """The best picture of a view that a person keeps in spite of its fault. None where that is only
     composed, and its face was still to be made: it shows somebody else."""
     made = records.of_view(view.nn).made
-    best = next((one for one in made if missing and one.picture.key == missing.best), None)
-    if best is None or missing is None:
+    best = next((one for one in made if one.picture.key == missing.best), None)
+    if best is None:
         return None
     if not isinstance(best, Try):
         if view.making is not Making.COMPOSED:

@@ -54,7 +54,7 @@ def read_source(store: SafeStore, id: str) -> DatasetSource:
 def _consent(sheet: EndedSheet) -> Consent | None:
     key = manifest_key(sheet.id)
     if hashlib.sha256(sheet.manifest).hexdigest() != sheet.result.manifest_sha256:
-        raise _changed("manifest", key)
+        raise _changed("manifest", key, _object(key))
     stated = read_document(sheet.manifest).get("consent")
     try:
         return None if stated is None else Consent.model_validate(stated)
@@ -69,34 +69,44 @@ def _document(store: SafeStore, result: Result) -> SheetDocument | None:
     if named is None:
         return None
     size = min(named.bytes, MAX_DOCUMENT_BYTES)
-    return SheetDocument.parse(read_checked(store, DOCUMENT, named.key, size, named.sha256))
+    blamed = _object(named.key)
+    return SheetDocument.parse(_read(store, DOCUMENT, named.key, size, named.sha256, blamed))
 
 
 def read_picture(store: SafeStore, view: str, key: str, size: int, sha256: str) -> bytes:
-    """Of a view by its name. Raises as read_checked does, also for one of more than
-    MAX_PICTURE_BYTES."""
-    return read_checked(store, view, key, min(size, MAX_PICTURE_BYTES), sha256)
+    """Of a view by its name. Raises OutputsMissing or OutputInvalid, which name the view, also for
+    one of more than MAX_PICTURE_BYTES."""
+    blamed = _Blamed(
+        "view", view, f"Make the view again, or leave it out: reject {view} in a review."
+    )
+    return _read(store, view, key, min(size, MAX_PICTURE_BYTES), sha256, blamed)
 
 
-def read_checked(store: SafeStore, what: str, key: str, size: int, sha256: str) -> bytes:
-    """At most `size` bytes are read. Raises OutputsMissing or OutputInvalid, which name `what`."""
+@dataclass(frozen=True)
+class _Blamed:
+    """What an error says of an object that is gone or has other bytes, and what to do."""
+
+    field: str
+    value: str
+    hint: str
+
+
+def _object(key: str) -> _Blamed:
+    """One that no view stands for."""
+    return _Blamed("key", key, "The pipeline never changes or deletes it: put it back as it was.")
+
+
+def _read(store: SafeStore, what: str, key: str, size: int, sha256: str, blamed: _Blamed) -> bytes:
+    """At most `size` bytes are read. Raises OutputsMissing or OutputInvalid."""
     stored = store.get(key, limit=size)
     if stored is None:
-        raise OutputsMissing(
-            f"{what}: {key} is not in the bucket",
-            field="view",
-            value=what,
-            hint=f"Make the view again, or leave it out: reject {what} in a review.",
-        )
+        raise OutputsMissing(f"{what}: {key} is not in the bucket", **vars(blamed))
     if stored.size > size or hashlib.sha256(stored.body).hexdigest() != sha256:
-        raise _changed(what, key)
+        raise _changed(what, key, blamed)
     return stored.body
 
 
-def _changed(what: str, key: str) -> OutputInvalid:
+def _changed(what: str, key: str, blamed: _Blamed) -> OutputInvalid:
     return OutputInvalid(
-        f"{what}: {key} is not what the result says: it has other bytes",
-        field="view",
-        value=what,
-        hint="Somebody has overwritten it. Make the view again, or reject it in a review.",
+        f"{what}: {key} is not what the result says: it has other bytes", **vars(blamed)
     )

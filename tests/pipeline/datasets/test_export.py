@@ -298,7 +298,21 @@ def test_a_manifest_with_other_bytes_says_nothing_of_consent(
     store.raw.put(
         manifest_key("ann"), MadeSheet(consent={"subject": "synthetic"}).manifest, Always()
     )
-    assert "manifest" in refused(store, tmp_path / "a.zip", OutputInvalid).message
+    error = refused(store, tmp_path / "a.zip", OutputInvalid)
+    assert "manifest" in error.message
+    assert (error.field, error.value) == ("key", manifest_key("ann"))
+    assert "put it back" in str(error.hint)
+
+
+def test_a_document_that_is_gone_is_no_view_to_be_made_again(
+    store: SafeStore, tmp_path: Path
+) -> None:
+    key = "jobs/ann/out/a1/sheet.json"
+    gone = {"name": "sheet.json", "key": key, "bytes": 2, "sha256": "0" * 64}
+    MadeSheet(result={"files": [{**gone, "content_type": "application/json"}]}).put(store)
+    error = refused(store, tmp_path / "a.zip", OutputsMissing)
+    assert (error.field, error.value) == ("key", key)
+    assert "put it back" in str(error.hint)
 
 
 @pytest.mark.parametrize(
