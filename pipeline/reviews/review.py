@@ -16,7 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from config.errors import InvalidInput, StoreUnavailable
 from handlers.character_sheet.views import MAX_VIEWS, VIEW_ID
-from pipeline.contract.keys import MAX_BYTES, review_key
+from pipeline.contract.keys import MAX_BYTES, clip, review_key
 from pipeline.store.base import Stored
 from pipeline.store.conditional import SafeStore, Won
 
@@ -116,7 +116,7 @@ def change_review(store: SafeStore, id: str, tenant: str, marks: Marks) -> Revie
 def marked(review: Review, marks: Marks, now: datetime) -> Review:
     """With these marks. Those that stand already keep their time. Pure.
 
-    Raises InvalidInput for marks that make no review: a note that is too long, too many views.
+    Raises InvalidInput for a note that is too long, and for marks of too many views.
     """
     views: dict[str, Any] = dict(review.views)
     for id, mark in marks.items():
@@ -126,6 +126,13 @@ def marked(review: Review, marks: Marks, now: datetime) -> Review:
             continue
         same = before is not None and before.verdict is mark.verdict
         note = mark.note if mark.note is not None else before.note if before and same else ""
+        if len(note) > MAX_NOTE:
+            raise InvalidInput(
+                f"the note on {id} has {len(note)} characters, at most {MAX_NOTE} are kept",
+                field="note",
+                value=clip(note),
+                hint="Shorten it.",
+            )
         if before is None or not same or before.note != note:
             more = before.model_extra or {} if before else {}
             views[id] = {**more, "verdict": mark.verdict, "note": note, "at": now}

@@ -129,9 +129,10 @@ def test_a_review_of_another_tenant_is_not_changed(store: SafeStore) -> None:
         change_review(store, "job", "acme", {"front": REJECT})
 
 
-def test_a_note_that_is_too_long_makes_no_review() -> None:
-    with pytest.raises(InvalidInput, match="note"):
+def test_a_note_that_is_too_long_is_itself_at_fault_and_not_the_review() -> None:
+    with pytest.raises(InvalidInput, match="the note on a has 501 characters") as refused:
         marked(Review(job="job", tenant="acme"), {"a": Mark(Verdict.KEEP, "x" * 501)}, NOON)
+    assert (refused.value.field, refused.value.hint) == ("note", "Shorten it.")
 
 
 class _Overtaken(MemoryStore):
