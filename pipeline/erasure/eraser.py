@@ -260,6 +260,7 @@ class Eraser:
                 if key.startswith(THUMBS)
             )
             body = tombstone_body(ended_tombstone(begun, self.store.now()))
+            # Lost to nobody but another run of the same erasure, whose tombstone says the same.
             self.store.replace(result_key(id), body, stored.etag)
         self._forget_manifest(id)
 

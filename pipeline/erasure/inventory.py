@@ -237,13 +237,13 @@ def _is_filed_of(store: SafeStore, wanted: Wanted, entry: Entry) -> bool:
     stored = store.get(entry.key, limit=MAX_REJECTED_BYTES)
     try:
         document = json.loads(stored.body) if stored else None
-    except ValueError:
+    except (ValueError, RecursionError):  # a stranger's
         document = None
     if not isinstance(document, dict):
         return False
     if inbox_id(str(document.get("key"))) in wanted.ids:
         return True
-    trace = trace_of("", str(document.get("body")).encode())
+    trace = trace_of("", str(document.get("body")).encode("utf-8", "surrogatepass"))
     return wanted.subject in trace.subjects and trace.tenant in wanted.tenants
 
 

@@ -44,14 +44,14 @@ def chosen_jobs(
         for id in ([wish.job] if wish.job else sorted(_showing(traces, wish)))
     }
     tenants = {wish.tenant, *(traces[id].tenant for id in found if id in traces)} - {None}
+    others = {id: traces.get(id) for id in found}
     added = True
     while added:
         added = False
         for id in sorted(traces.keys() - found.keys()):
-            others = {other: traces.get(other) for other in found}
             source = traces[id].made_of(others) if traces[id].tenant in tenants else None
             if source is not None:
-                found[id] = ChosenJob(id, f"made of {source}")
+                found[id], others[id] = ChosenJob(id, f"made of {source}"), traces[id]
                 added = True
     return [*found.values()]
 

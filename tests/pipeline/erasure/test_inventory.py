@@ -57,7 +57,8 @@ def test_a_long_name_that_was_cut_off_is_looked_into(pipeline: PipelineFixture) 
 def test_a_subject_is_found_in_what_never_became_a_job(pipeline: PipelineFixture) -> None:
     key = filed(pipeline, "inbox/Ann 1.json", manifest())
     filed(pipeline, "inbox/Ann 2.json", b"no JSON")
-    put(pipeline, "rejected/stranger.json", b"[]")
+    for number, body in enumerate((b"[]", b"[" * 100_000, b'{"body": "\\ud800"}')):
+        put(pipeline, f"rejected/stranger-{number}.json", body)
     assert found(pipeline, wanted(subject="Ann")) == {key, outbox_key(key)}
     assert found(pipeline, wanted(subject="Bob")) == set()
 
