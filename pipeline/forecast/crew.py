@@ -40,7 +40,7 @@ class Tally:
         return self.working_s + self.cold_s + self.idle_s
 
 
-@dataclass
+@dataclass(eq=False)  # two that have done the same are not one
 class _Worker:
     lora: str | None = None
     idle_since: float = 0.0

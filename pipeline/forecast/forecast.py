@@ -17,7 +17,7 @@ from pipeline.forecast.machine import Machine, job_seconds, machine_of
 from pipeline.forecast.simulation import CrewSize, simulate
 from pipeline.runtime import RuntimeConfig
 
-READ: Mapping[str, Callable[[Tally], float]] = {
+FIGURES: Mapping[str, Callable[[Tally], float]] = {
     "finished_s": lambda tally: tally.finished_s,
     "gpu_seconds": lambda tally: tally.gpu_s,
     "working_s": lambda tally: tally.working_s,
@@ -38,8 +38,8 @@ class RouteForecast:
     """One of each case."""
 
     def interval(self, figure: str) -> Interval:
-        """One of READ."""
-        return Interval.of(READ[figure](tally) for tally in self.tallies)
+        """One of FIGURES."""
+        return Interval.of(FIGURES[figure](tally) for tally in self.tallies)
 
     @property
     def usd(self) -> Interval:
@@ -64,7 +64,7 @@ class RouteForecast:
             "idle_window_s": self.machine.idle_s,
             "jobs": self.tallies[0].jobs,
             "pictures": self.tallies[0].pictures,
-            **{name: self.interval(name).document() for name in READ},
+            **{name: self.interval(name).document() for name in FIGURES},
             "usd": self.usd.document(),
             "cold_usd": self.cold_usd.document(),
             "idle_usd": self.idle_usd.document(),
@@ -106,7 +106,7 @@ class Forecast:
         )
 
     def figure(self, name: str) -> Interval:
-        """One of READ, of all routes together."""
+        """One of FIGURES, of all routes together."""
         return self.total(lambda route: route.interval(name))
 
     @property
@@ -114,7 +114,7 @@ class Forecast:
         return self.total(lambda route: route.usd)
 
     def document(self) -> dict[str, Any]:
-        sums = [name for name in READ if name not in ("finished_s", "workers")]
+        sums = [name for name in FIGURES if name not in ("finished_s", "workers")]
         return {
             "name": self.name,
             "platform": self.platform,
@@ -142,8 +142,8 @@ def forecast(
     """`runtime` is that of the what-if, `usual` the one without."""
     wanted = [job for job in jobs if not _is_refused(job, usual)]
     machines = {
-        name: machine_of(runtime.routes.route(name), runtime, history)
-        for name in sorted({runtime.route_of(job.kind) or "" for job in wanted})
+        route: machine_of(runtime.routes.route(route), runtime, history)
+        for route in sorted({runtime.route_of(job.kind) or "" for job in wanted})
     }
     seconds: dict[str, Interval] = {}
     for job in wanted:

@@ -40,7 +40,8 @@ class WhatIf:
         return replace(
             runtime,
             routes=RouteTable(routes=routes),
-            settings=runtime.settings.model_copy(update={"local_workers": int(workers)}),
+            # A route has taken it as a whole number, of which `4.0` is one.
+            settings=runtime.settings.model_copy(update={"local_workers": int(float(workers))}),
         )
 
     def _changed(self, route: Route, runtime: RuntimeConfig) -> Route:

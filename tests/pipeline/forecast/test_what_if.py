@@ -15,9 +15,10 @@ def test_a_change_is_of_all_routes_unless_one_is_named() -> None:
     assert (found["ZImage"].idle_s, found["ZImage"].gpus) == (30, ("L40S", "A100-80GB"))
 
 
-def test_workers_of_this_machine_are_its_containers() -> None:
+@pytest.mark.parametrize("number", ["4", "4.0"])
+def test_workers_of_this_machine_are_its_containers(number: str) -> None:
     local = load_runtime(RUNTIME.settings, "local")
-    assert what_if("max_containers=4").apply(local).settings.local_workers == 4
+    assert what_if(f"max_containers={number}").apply(local).settings.local_workers == 4
 
 
 def test_another_platform_may_be_asked_for() -> None:
