@@ -42,7 +42,7 @@ class RunpodEngine:
                 hint=f"{name}=Flux=abc123, with the id that RunPod shows for the endpoint.",
             )
         for name in self._endpoints:
-            _require_known(name, routes)
+            require_known_endpoint(name, routes)
         self._api = EndpointApi(settings, answer_s)
 
     def submit(self, route: str, payload: SpawnPayload) -> str:
@@ -93,8 +93,9 @@ class RunpodEngine:
         return found
 
 
-def _require_known(name: str, routes: RouteTable) -> None:
-    """Of a key of RYLA_RUNPOD_ENDPOINTS. Raises InvalidSetting."""
+def require_known_endpoint(name: str, routes: RouteTable) -> None:
+    """Raises InvalidSetting for a name of RYLA_RUNPOD_ENDPOINTS that is no route, or no GPU of
+    it."""
     route, _, gpu = name.partition("@")
     where = {"field": variable("runpod_endpoints"), "source": "settings"}
     require_known([route], routes.routes, what="route", **where)

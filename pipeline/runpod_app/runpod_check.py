@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-from config.errors import EngineUnavailable
+from config.errors import EngineUnavailable, InvalidSetting
 from config.gpus import GpuTable
 from config.routes import RouteTable
 from config.settings import Settings, endpoints, variable
 from pipeline.doctor import Health, Row
+from pipeline.engines.runpod import require_known_endpoint
 
 ENDPOINTS = variable("runpod_endpoints")
 
@@ -24,17 +25,14 @@ def of_endpoints(account: Account, settings: Settings, routes: RouteTable) -> It
         if route not in named:
             yield Row(f"endpoint {route}", Health.WARNING, "none", f"Add {route}=… to {ENDPOINTS}.")
     for name, endpoint in named.items():
-        if name.partition("@")[0] not in routes.routes:
-            known = ", ".join(routes.routes)
-            yield Row(f"endpoint {name}", Health.FAILED, "no such route", f"Routes: {known}.")
-        else:
-            yield _endpoint(account, name, endpoint)
+        yield _endpoint(account, name, endpoint, routes)
 
 
-def _endpoint(account: Account, name: str, endpoint: str) -> Row:
+def _endpoint(account: Account, name: str, endpoint: str, routes: RouteTable) -> Row:
     try:
+        require_known_endpoint(name, routes)  # or no dispatcher starts
         workers = account.health(endpoint).get("workers", {})
-    except EngineUnavailable as error:
+    except (InvalidSetting, EngineUnavailable) as error:
         return Row(f"endpoint {name}", Health.FAILED, error.message, error.hint)
     if not isinstance(workers, Mapping):
         return Row(f"endpoint {name}", Health.FAILED, f"{endpoint}: it tells of no workers")

@@ -35,9 +35,12 @@ def test_an_endpoint_whose_answer_says_no_workers_is_not_well() -> None:
     assert rows("Flux=odd")["Flux"][0] is Health.FAILED
 
 
-def test_an_endpoint_of_no_route_is_a_mistake() -> None:
-    assert rows("Fluks=abc123,Flux@H100=def456")["Fluks"][0] is Health.FAILED
-    assert rows("Fluks=abc123,Flux@H100=def456")["Flux@H100"][0] is Health.OK
+def test_an_endpoint_of_no_route_or_of_no_gpu_of_it_is_a_mistake() -> None:
+    """With which no dispatcher would start."""
+    found = rows("Fluks=abc123,Flux@H100=def456,Flux@H900=ghi789")
+    assert found["Fluks"][0] is found["Flux@H900"][0] is Health.FAILED
+    assert found["Fluks"][2] == "Did you mean Flux?"
+    assert found["Flux@H100"][0] is Health.OK
 
 
 def test_a_route_whose_gpus_are_not_to_be_had_there_is_named() -> None:
