@@ -4,3 +4,5 @@ from typing import Literal, get_args
 
 Platform = Literal["local", "modal", "runpod"]
 PLATFORMS: tuple[str, ...] = get_args(Platform)
+LOCAL: Platform = "local"
+"""Machines of your own."""

@@ -17,6 +17,8 @@ ORIGINS = r"^(https?://[^\s,/]+(\s*,\s*|$))*$"
 HOST = r"^[A-Za-z0-9.:-]+$"
 BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
 DEVICES = r"^([A-Za-z0-9/-]+(\s*,\s*|$))*$"
+SIZES = r"^([0-9]+(\.[0-9]+)?(\s*,\s*|$))*$"
+NAMES = r"^([A-Za-z0-9_-]+(\s*,\s*|$))*$"
 PLATFORM_LIST = rf"^(({'|'.join(PLATFORMS)})(\s*,\s*|$))*$"
 ENDPOINTS = r"^([A-Za-z0-9_.-]+(@[A-Za-z0-9_.-]+!?)?=[A-Za-z0-9_-]+(\s*,\s*|$))*$"
 
@@ -32,6 +34,8 @@ IN_WORDS: Mapping[str, str] = MappingProxyType(
         ORIGINS: "http(s) origins, separated by commas",
         HOST: "name or address",
         BUCKET: "3 to 63 of `a-z`, `0-9`, `.`, `-`",
+        SIZES: "numbers, separated by commas",
+        NAMES: "names, separated by commas",
         DEVICES: "numbers or UUIDs of GPUs, separated by commas",
         PLATFORM_LIST: "`local`, `modal`, `runpod`, separated by commas",
         ENDPOINTS: "`route=endpoint` or `route@GPU=endpoint`, separated by commas",

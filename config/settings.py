@@ -18,10 +18,12 @@ from config.setting_forms import (
     HOST,
     HOSTS,
     IN_WORDS,
+    NAMES,
     ORIGINS,
     PLATFORM_LIST,
     PREFIX_IN_BUCKET,
     PUBLIC_HTTPS,
+    SIZES,
     TENANT,
     TENANTS,
     URL,
@@ -128,9 +130,35 @@ class Settings(BaseModel):
     )
     gpus: str = _setting(
         "",
-        "GPUs of this machine that workers run on, as CUDA counts or names them: `0,1`. Each route"
-        " has its workers on each. Unset leaves it to ComfyUI, which takes the first.",
+        "GPUs of this machine that workers run on, as `nvidia-smi` counts or names them: `0,1`."
+        " Each route has its workers on those that its weights fit. Unset leaves it to ComfyUI,"
+        " which takes the first.",
         pattern=DEVICES,
+    )
+    gpu_memory_gib: str = _setting(
+        "",
+        "Their memory, `48,24`, in the order of RYLA_GPUS; unset asks `nvidia-smi`, where ComfyUI"
+        " is started here.",
+        pattern=SIZES,
+    )
+    gpu_reserve_gib: float = _setting(
+        0,
+        "Memory of a GPU that a worker leaves to other programs, as ComfyUI's `--reserve-vram`."
+        " Workers of several routes that share one leave each other theirs.",
+        ge=0,
+        le=1000,
+    )
+    main_memory_gib: float | None = _setting(
+        None,
+        "Main memory that workers may take; unset asks the system, where ComfyUI is started here.",
+        ge=0.1,
+        le=100_000,
+    )
+    forced_routes: str = _setting(
+        "",
+        "Routes that this machine serves although their weights do not fit its GPUs or its main"
+        " memory: ComfyUI then moves them to and fro.",
+        pattern=NAMES,
     )
 
     # ComfyUI
@@ -366,6 +394,10 @@ class Settings(BaseModel):
                 "RYLA_ACCESS_KEY_ID and RYLA_SECRET_ACCESS_KEY are set together or not at all",
             ),
             (
+                bool(memories(self)) and len(memories(self)) != max(1, len(devices(self))),
+                "RYLA_GPU_MEMORY_GIB has a number for each GPU of RYLA_GPUS, or one without it",
+            ),
+            (
                 self.comfyui_url is not None and self.comfyui_dir is not None,
                 "RYLA_COMFYUI_URL names a running ComfyUI, RYLA_COMFYUI_DIR one to start: set one",
             ),
@@ -397,8 +429,18 @@ def endpoints(settings: Settings) -> dict[str, str]:
 
 
 def devices(settings: Settings) -> tuple[str, ...]:
-    """The GPUs of this machine that workers run on, in order; none where CUDA is left as it is."""
+    """The GPUs of this machine that workers run on, in order; none where it is left to CUDA."""
     return tuple(each.strip() for each in settings.gpus.split(",") if each.strip())
+
+
+def memories(settings: Settings) -> tuple[float, ...]:
+    """GiB of the GPUs of `devices`, in order; none where nobody states them."""
+    return tuple(float(each) for each in settings.gpu_memory_gib.split(",") if each.strip())
+
+
+def forced(settings: Settings) -> frozenset[str]:
+    """Names of routes; they have capitals."""
+    return frozenset(each.strip() for each in settings.forced_routes.split(",") if each.strip())
 
 
 def webhook_key(settings: Settings) -> bytes:

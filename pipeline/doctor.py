@@ -10,11 +10,14 @@ from pathlib import Path
 from uuid import uuid4
 
 from config.errors import RylaError
-from config.settings import Settings
+from config.platforms import LOCAL
+from config.settings import Settings, listed
 from handlers.comfyui.client import ComfyClient
 from handlers.comfyui.environment import allowed
 from handlers.comfyui.info import ComfyInfo
 from handlers.faces.match import SCORING_PACK
+from pipeline.engines.machine import GIB, ServingCard
+from pipeline.engines.own_machine import own_machine
 from pipeline.local.seaweed import weed_binary
 from pipeline.models.activation import models_in_use
 from pipeline.models.face_packs import faces_folder, is_there, scoring_pack
@@ -58,6 +61,7 @@ def run_checks(settings: Settings, environ: dict[str, str]) -> Iterator[Row]:
     yield _guarded("tables", lambda: _tables(settings))
     yield from bucket_rows(settings)
     yield _guarded("ComfyUI", lambda: _comfyui(settings, environ))
+    yield _guarded("GPUs", lambda: _gpus(settings, environ))
     yield _guarded("licences", lambda: _licences(settings))
     yield _face_models(settings)
     yield _posthog(settings)
@@ -203,6 +207,26 @@ def _comfyui_folder(folder: Path, python: Path, environ: dict[str, str]) -> Row:
             "Set RYLA_COMFYUI_PYTHON to the interpreter that has ComfyUI's requirements.",
         )
     return Row("ComfyUI", Health.OK, f"{folder}, with {done.stdout.strip()}; not started")
+
+
+def _gpus(settings: Settings, environ: dict[str, str]) -> Row:
+    """Which routes the GPUs of this machine serve."""
+    if LOCAL not in {settings.engine, *listed(settings.platforms)}:
+        return Row("GPUs", Health.OK, f"this machine runs no jobs: they go to {settings.engine}")
+    machine = own_machine(load_runtime(settings, LOCAL), environ)
+    served = "; ".join(map(_card, machine.cards))
+    if not machine.misfits:
+        return Row("GPUs", Health.OK, served)
+    found = "; ".join([served, *(each.message for each in machine.misfits)])
+    return Row("GPUs", Health.WARNING, found, " ".join(each.hint for each in machine.misfits))
+
+
+def _card(each: ServingCard) -> str:
+    routes = ", ".join(each.shares) or "no route"
+    if each.card.memory is None:
+        return f"{each.card.title}, of unknown memory: {routes}"
+    turns = ", in turns" if each.takes_turns else ""
+    return f"{each.card.title}, {each.card.memory / GIB:.1f} GiB: {routes}{turns}"
 
 
 def _licences(settings: Settings) -> Row:

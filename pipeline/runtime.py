@@ -6,6 +6,7 @@ from config.budgets import NO_BUDGETS, BudgetTable, load_budgets
 from config.gpus import GpuTable, load_gpus
 from config.models import ModelTable
 from config.nearest import require_known
+from config.platforms import LOCAL
 from config.routes import RouteTable, load_routes
 from config.settings import Settings, listed
 from handlers.kinds.registry import KINDS
@@ -32,6 +33,18 @@ class RuntimeConfig:
     """Where jobs run (`local`, `modal`, `runpod`): its prices count, and events name it."""
     prompt_check: PromptCheck = word_filter
     budgets: BudgetTable = NO_BUDGETS
+    misfits: frozenset[str] = frozenset()
+    """Routes that the workers of this machine do not run, because their weights do not fit it."""
+
+    @property
+    def unclaimed_routes(self) -> frozenset[str]:
+        """Routes that no platform of this process runs: their jobs are not claimed here."""
+        here = {self.platform, *listed(self.settings.platforms)}
+        return frozenset(
+            name
+            for name in self.misfits
+            if not (here & set(self.routes.route(name).platforms or (self.platform,))) - {LOCAL}
+        )
 
     @property
     def deployed(self) -> bool:

@@ -51,7 +51,8 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
         *("store", "pages", "handlers", "events", "config"),
     ),
     "pipeline/doctor": (
-        *("local", "notify", "runtime", "models", "store", "handlers", "workflows", "config"),
+        *("local", "engines", "notify", "runtime", "models", "store", "handlers", "workflows"),
+        "config",
     ),
     "pipeline/local": (
         *(
@@ -77,7 +78,9 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
         *("handlers", "config"),
     ),
     "pipeline/report": ("queue", "contract", "store", "pages", "handlers", "events", "config"),
-    "pipeline/engines": ("worker", "loras", "queue", "contract", "config", "system"),
+    "pipeline/engines": (
+        *("worker", "loras", "queue", "runtime", "contract", "workflows", "config", "system"),
+    ),
     "pipeline/worker": (
         *(
             "dispatcher",

@@ -15,7 +15,8 @@ import structlog
 import typer
 
 from config.errors import StoreUnavailable
-from config.settings import Settings
+from config.platforms import LOCAL
+from config.settings import Settings, listed
 from events.sender import Sender
 from handlers.media.intake_process import IntakeProcess
 from pipeline.cli import output
@@ -25,6 +26,7 @@ from pipeline.dispatcher.hand_back import hand_back, hand_back_lost
 from pipeline.dispatcher.loop import Wakeup, dispatch
 from pipeline.dispatcher.tick import Dispatcher, TickReport, tick
 from pipeline.engines.engines import open_engines
+from pipeline.engines.own_machine import on_this_machine
 from pipeline.jobs.status import LeaseWatch, State
 from pipeline.notify.sinks import make_sink
 from pipeline.notify.spend_note import note_new_bucket
@@ -129,9 +131,12 @@ def _open_store(settings: Settings, wakeup: Wakeup, within_s: float | None) -> S
 @contextmanager
 def _dispatcher(settings: Settings, store: SafeStore) -> Iterator[tuple[Dispatcher, Tally]]:
     runtime = load_runtime(settings, settings.engine)
+    machine = None
+    if LOCAL in {settings.engine, *listed(settings.platforms)}:
+        runtime, machine = on_this_machine(runtime, os.environ)
     leases = LeaseCache()
     lost = partial(hand_back_lost, store, settings, leases)
-    engine = open_engines(settings, runtime.routes, os.environ, lost)
+    engine = open_engines(settings, runtime.routes, os.environ, lost, machine)
     try:
         with (
             Sender(make_sink(settings)) as sender,

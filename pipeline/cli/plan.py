@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from config.logs import configure_logs
+from config.platforms import LOCAL
 from config.settings import Settings, listed
 from pipeline.cli import output
 from pipeline.cli.options import (
@@ -25,7 +26,7 @@ from pipeline.cli.plan_table import forecast_tables
 from pipeline.cli.submit import prepare_lines, report_errors
 from pipeline.forecast.expected_job import ExpectedJob, sent_job
 from pipeline.forecast.forecast import Forecast, forecast
-from pipeline.forecast.history import LOCAL, NO_HISTORY, History, history_of
+from pipeline.forecast.history import NO_HISTORY, History, history_of
 from pipeline.forecast.waiting_jobs import waiting_jobs
 from pipeline.forecast.what_if import WhatIf, check_platform, what_if
 from pipeline.inputs.remote import ImageFetcher

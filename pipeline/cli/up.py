@@ -147,6 +147,7 @@ def _announce(
         ("state", str(stack.folder)),
         ("ComfyUI", str(engine)),
         *((("API", f"{api}/docs"), ("open to", who_may_ask(settings))) if api else ()),
+        *(("beware", f"{each.message}. {each.hint}") for each in stack.misfits),
         ("log", str(log)),
         ("submit", f"ryla submit examples/manifests --keep-going --wait 60{where}"),
         ("watch", f"ryla watch{where}"),

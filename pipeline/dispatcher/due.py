@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from config.settings import Settings
 from pipeline.dispatcher.replays import is_pending
 from pipeline.dispatcher.survey import Survey
 from pipeline.queue.admission import Waiting
 from pipeline.queue.expiry import LeaseState, Lifetimes, ListedLease, lease_state
 from pipeline.queue.retries import as_waiting, is_retrying
+from pipeline.runtime import RuntimeConfig
 from pipeline.sheets.cells import SHEET
 
 
@@ -23,8 +23,9 @@ class Due:
     """Of finished jobs, which owe events or a callback."""
 
 
-def due_leases(survey: Survey, settings: Settings) -> Due:
-    lifetimes = Lifetimes.of(settings)
+def due_leases(survey: Survey, runtime: RuntimeConfig) -> Due:
+    """What lapsed of a route that is left to other dispatchers is left to them too."""
+    lifetimes = Lifetimes.of(runtime.settings)
     due = Due()
     for held in survey.held:
         entry = survey.scan.beside_lease.get(held.id)
@@ -36,7 +37,7 @@ def due_leases(survey: Survey, settings: Settings) -> Due:
         elif lease is not None and is_retrying(lease):
             if not survey.gate.holds_retry(lease, survey.date):
                 due.retries[as_waiting(lease, held.entry.etag)] = held
-        else:
+        elif lease is None or runtime.route_of(lease.model) not in runtime.unclaimed_routes:
             due.lapsed.append(held)
     return due
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from config.platforms import LOCAL
 from config.routes import Route
 from pipeline.contract.keys import parse_inbox_key
 from pipeline.contract.lease import Lease
@@ -22,8 +23,12 @@ from pipeline.runtime import RuntimeConfig
 from pipeline.store.base import Entry
 
 
-def route_platforms(route: Route, available: frozenset[str]) -> RoutePlatforms:
+def route_platforms(
+    route: Route, available: frozenset[str], runtime: RuntimeConfig
+) -> RoutePlatforms:
     """`available` are the platforms that this dispatcher can spawn on."""
+    if route.name in runtime.misfits:
+        available -= {LOCAL}
     names = tuple(name for name in route.platforms if name in available)
     return RoutePlatforms(names, route.overflow_after_s, route.down_after_s)
 
@@ -55,7 +60,7 @@ class Placements:
             model = parse_inbox_key(beside.key).model
         name = self.runtime.route_of(model)
         route = None if name is None else self.runtime.routes.route(name)
-        platforms = None if route is None else route_platforms(route, self.available)
+        platforms = None if route is None else route_platforms(route, self.available, self.runtime)
         if route is None or platforms is None or not platforms.names:
             return Claimant(nonce, owner, self._unknown(lease))
         left = None if held is None else left_platform(held, beside)

@@ -288,11 +288,14 @@ def contents(key: str, written: datetime, body: bytes, runtime: RuntimeConfig) -
 
 
 def free_slots(runtime: RuntimeConfig, in_flight: Iterable[Lease]) -> Slots:
-    """What the jobs in flight leave of each route's `max_in_flight`, never below 0."""
+    """What the jobs in flight leave of each route's `max_in_flight`, never below 0; none of a route
+    that is left to other dispatchers."""
     taken = Counter(runtime.route_of(lease.model) for lease in in_flight)
     routes = runtime.routes.routes.values()
+    closed = runtime.unclaimed_routes
     free: dict[str | None, int] = {
-        route.name: max(0, route.max_in_flight - taken[route.name]) for route in routes
+        route.name: 0 if route.name in closed else max(0, route.max_in_flight - taken[route.name])
+        for route in routes
     }
     return Slots(free, runtime.route_of)
 

@@ -225,7 +225,7 @@ class _Chosen:
 
 
 def _choose(d: Dispatcher, survey: Survey) -> _Chosen:
-    due = due_leases(survey, d.runtime.settings)
+    due = due_leases(survey, d.runtime)
     replays, replays_left = choose_replays(due.pending, d.sender.room)
     admitted = admit([*survey.scan.waiting, *due.retries], survey.slots, survey.order)
     lapsed = [*due.lapsed, *(due.retries[job] for job in admitted if job in due.retries)]
@@ -316,7 +316,7 @@ def _not_spawned(d: Dispatcher, lease: Lease, route: str | None, error: EngineUn
     lease = lease.model_copy(update={"outages": refused(lease, now)})
     platforms = None if route is None else d.runtime.routes.route(route)
     if platforms is not None and goes_elsewhere(
-        route_platforms(platforms, d.platforms), lease, now
+        route_platforms(platforms, d.platforms, d.runtime), lease, now
     ):
         return lease.waiting(not_before=now, error=error_info(error))
     pause = backoff(d.runtime.settings).jittered_s(lease.attempt, d.jitter())

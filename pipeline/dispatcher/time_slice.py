@@ -27,7 +27,7 @@ def is_waited_for(own: Lease, survey: Survey, runtime: RuntimeConfig) -> bool:
     itself = as_waiting(own.yielded(survey.date))
     candidates = [
         *survey.scan.waiting,
-        *due_leases(survey, runtime.settings).retries,
+        *due_leases(survey, runtime).retries,
         *map(as_waiting, unstarted),
         itself,
     ]

@@ -9,6 +9,7 @@ from typing import Protocol
 from config.errors import EngineUnavailable, InvalidSetting
 from config.routes import RouteTable
 from config.settings import Settings, listed, variable
+from pipeline.engines.machine import Machine
 from pipeline.queue.spawn import Lost, SpawnPayload, left_to_lapse
 
 
@@ -24,11 +25,16 @@ class OpenEngine(Protocol):
 
 
 def open_engine(
-    platform: str, settings: Settings, routes: RouteTable, environ: Mapping[str, str], lost: Lost
+    platform: str,
+    settings: Settings,
+    routes: RouteTable,
+    environ: Mapping[str, str],
+    lost: Lost,
+    machine: Machine | None,
 ) -> OpenEngine:
-    """`platform` is a value of RYLA_ENGINE, `environ` what local workers' is made of, and `lost`
-    hears of the jobs of those that die. No request is made yet. Raises InvalidSetting for a
-    platform that the settings lack something for."""
+    """`platform` is a value of RYLA_ENGINE, `environ` what local workers' is made of, `machine`
+    where they run, and `lost` hears of the jobs of those that die. No request is made yet. Raises
+    InvalidSetting for a platform that the settings lack something for."""
     if platform == "runpod":
         from pipeline.engines.runpod import RunpodEngine
 
@@ -39,7 +45,7 @@ def open_engine(
         return ModalEngine(settings)
     from pipeline.engines.local import LocalEngine
 
-    return LocalEngine(settings, routes, environ, lost)
+    return LocalEngine(settings, routes, environ, lost, machine)
 
 
 class Engines:
@@ -81,6 +87,7 @@ def open_engines(
     routes: RouteTable,
     environ: Mapping[str, str],
     lost: Lost = left_to_lapse,
+    machine: Machine | None = None,
 ) -> Engines:
     """Those of RYLA_PLATFORMS, and that of RYLA_ENGINE. Raises InvalidSetting for one that the
     settings lack something for, and for a route that names none of them."""
@@ -94,5 +101,7 @@ def open_engines(
                 field=name,
                 hint=f"Set {name}={','.join(route.platforms)}.",
             )
-    opened = {name: open_engine(name, settings, routes, environ, lost) for name in sorted(names)}
+    opened = {
+        name: open_engine(name, settings, routes, environ, lost, machine) for name in sorted(names)
+    }
     return Engines(opened, settings.engine)

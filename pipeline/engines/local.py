@@ -6,8 +6,10 @@ from uuid import uuid4
 
 from config.errors import EngineUnavailable
 from config.routes import RouteTable
-from config.settings import PREFIX, Settings
+from config.settings import PREFIX, Settings, devices
+from pipeline.engines.card_places import CardPlaces
 from pipeline.engines.local_crew import Crew, Order
+from pipeline.engines.machine import Machine, unbounded
 from pipeline.loras.eviction import LoraEviction
 from pipeline.queue.spawn import Lost, SpawnPayload, left_to_lapse
 
@@ -25,14 +27,18 @@ class LocalEngine:
         routes: RouteTable,
         environ: Mapping[str, str],
         lost: Lost = left_to_lapse,
+        machine: Machine | None = None,
     ) -> None:
-        """`environ` is this process's own; children get it with these settings in place of its."""
+        """`environ` is this process's own; children get it with these settings in place of its.
+        Without a `machine` all routes fit."""
         self._settings = settings
         self._lost = lost
         self._routes = routes
         self._environ = {
             name: value for name, value in environ.items() if not name.startswith(PREFIX)
         } | settings.environ()
+        known = machine or unbounded(devices(settings), [*routes.routes], settings.local_workers)
+        self._places = CardPlaces(known, settings.slice_seconds)
         self._loras = LoraEviction.of(settings)
         self._crews: dict[str, Crew] = {}
         self._closed = False
@@ -44,9 +50,13 @@ class LocalEngine:
             raise EngineUnavailable("the local engine is closed")
         if route not in self._routes.routes:
             raise EngineUnavailable(f"the local engine has no route {route}")
+        for misfit in self._places.machine.misfits:
+            if misfit.route == route:
+                raise EngineUnavailable(misfit.message, hint=misfit.hint)
         if route not in self._crews:
             self._crews[route] = Crew(
-                self._routes.route(route), self._settings, self._environ, self._loras, self._lost
+                *(self._routes.route(route), self._settings, self._environ),
+                *(self._loras, self._lost, self._places),
             )
         order = Order(uuid4().hex, payload, time.monotonic())
         self._crews[route].put(order)

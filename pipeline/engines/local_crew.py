@@ -4,22 +4,25 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from threading import Condition, Thread
+from threading import Thread
 
 import structlog
 
 from config.errors import EngineUnavailable
 from config.routes import Route
-from config.settings import Settings, devices
+from config.settings import Settings, variable
 from pipeline.contract.keys import DEFAULT_PRIORITY, parse_inbox_key
+from pipeline.engines.card_places import CardPlaces, Key
 from pipeline.engines.local_process import CLOSE_SECONDS, WorkerProcess
+from pipeline.engines.machine import GIB, ServingCard
+from pipeline.engines.own_machine import VISIBLE
 from pipeline.loras.eviction import LoraEviction
 from pipeline.queue.admission import aged
 from pipeline.queue.spawn import Lost, SpawnPayload
 from system.backoff import Backoff
 
-VISIBLE = "CUDA_VISIBLE_DEVICES"
-"""What CUDA shows a process of the machine's GPUs."""
+BY_BUS = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+"""So that CUDA counts GPUs as nvidia-smi does, and not the fastest first."""
 FAILURES = 3
 """Failed starts in a row after which a route takes no more jobs until a start succeeds."""
 NOT_EXECUTED = ("error", "unreadable")
@@ -56,16 +59,18 @@ class Crew:
         environ: Mapping[str, str],
         loras: LoraEviction,
         lost: Lost,
+        places: CardPlaces,
     ) -> None:
         self._route = route
+        self._places = places
         self._environ = environ
         self._loras = loras
         self._lost = lost
         self._folder = settings.state_dir.absolute() / "workers"
-        self._devices = devices(settings)
-        self._most = settings.local_workers * max(1, len(self._devices))
+        self._reserve_gib = settings.gpu_reserve_gib
+        self._most = places.machine.most(route.name)
         self._aging_s = settings.aging_seconds
-        self._changed = Condition()
+        self._changed = places.changed
         self._orders: list[Order] = []
         self._held: dict[int, Order] = {}
         """By slot, what its worker was started for or given, and has not answered."""
@@ -87,7 +92,7 @@ class Crew:
                 slot = min(set(range(self._most)) - set(self._threads))
                 self._threads[slot] = Thread(target=self._tend, args=(slot,), daemon=True)
                 self._threads[slot].start()
-            self._changed.notify()
+            self._changed.notify_all()
 
     def pids(self) -> list[int]:
         with self._changed:
@@ -108,36 +113,52 @@ class Crew:
             return [order.payload for order in (*self._orders, *self._held.values())]
 
     def _tend(self, slot: int) -> None:
-        """One worker: started for an order, kept while orders come, ended when idle.
+        """One worker: started for an order, kept while orders come, ended when idle or when another
+        route needs its GPU.
 
         The slot is free again only when its worker is gone: they share a folder.
         """
         while not self._left(slot):
-            child: WorkerProcess | None = None
-            while (order := self._next(slot, idle_s=self._route.idle_s)) is not None:
-                if child is not None and not child.running:  # else the order would be lost in it
-                    self._complain("idle_worker_died", child)
-                    self._forget(slot)
-                    child = None
-                if child is None:
-                    child = self._start(slot)
-                if child is None:
-                    self._put_back(slot)
-                elif not child.execute(order.call_id, order.payload):
-                    self._complain("worker_died", child, job=order.payload.id)
-                    self._forget(slot)
-                    child = None
-                    self._lose(slot)
-                else:
-                    self._answered(slot, child)
-                    if not child.fit:  # it ends by itself: the next order gets another
-                        child.stop()
-                        self._forget(slot)
-                        child = None
-                self._loras.tidy()  # Only jobs add files.
-            if child is not None:
-                child.stop()
+            card = self._places.enter(self._key(slot), self._wanted)
+            if card is None:
+                continue
+            try:
+                self._serve(slot, card)
+            finally:
+                self._places.leave(self._key(slot))
+
+    def _key(self, slot: int) -> Key:
+        return self._route.name, slot
+
+    def _wanted(self) -> bool:
+        return bool(self._orders) and not self._closed
+
+    def _serve(self, slot: int, card: ServingCard) -> None:
+        child: WorkerProcess | None = None
+        while (order := self._next(slot, idle_s=self._route.idle_s)) is not None:
+            if child is not None and not child.running:  # else the order would be lost in it
+                self._complain("idle_worker_died", child)
                 self._forget(slot)
+                child = None
+            if child is None:
+                child = self._start(slot, card)
+            if child is None:
+                self._put_back(slot)
+            elif not child.execute(order.call_id, order.payload):
+                self._complain("worker_died", child, job=order.payload.id)
+                self._forget(slot)
+                child = None
+                self._lose(slot)
+            else:
+                self._answered(slot, child)
+                if not child.fit:  # it ends by itself: the next order gets another
+                    child.stop()
+                    self._forget(slot)
+                    child = None
+            self._loras.tidy()  # Only jobs add files.
+        if child is not None:
+            child.stop()
+            self._forget(slot)
 
     def _answered(self, slot: int, child: WorkerProcess) -> None:
         with self._changed:
@@ -161,22 +182,34 @@ class Crew:
             return True
 
     def _next(self, slot: int, idle_s: float) -> Order | None:
-        """The next order, held from now on; None when this worker is no longer needed."""
+        """The next order, held from now on; None when this worker is no longer needed, or has to
+        make room."""
         with self._changed:
-            self._idle += 1
-            self._changed.wait_for(lambda: self._orders or self._closed, idle_s)
-            self._idle -= 1
-            if not self._orders or self._closed:
+            if not self._wanted():
+                self._wait(slot, idle_s)
+            if not self._wanted() or self._places.must_leave(self._key(slot)):
                 return None
             now = time.monotonic()
             first = min(self._orders, key=lambda order: order.rank(now, self._aging_s))
             self._orders.remove(first)
             self._held[slot] = first
+            self._changed.notify_all()  # whoever waited for a GPU may be no longer wanted
             return first
 
-    def _start(self, slot: int) -> WorkerProcess | None:
+    def _wait(self, slot: int, idle_s: float) -> None:
+        """With the lock held: for an order, or for what ends the worker."""
+        key = self._key(slot)
+        self._idle += 1
+        self._places.set_idle(key, idle=True)
+        self._changed.wait_for(
+            lambda: self._orders or self._closed or self._places.must_leave(key), idle_s
+        )
+        self._places.set_idle(key, idle=False)
+        self._idle -= 1
+
+    def _start(self, slot: int, card: ServingCard) -> WorkerProcess | None:
         folder = self._folder / f"{self._route.name}-{slot}"
-        child = WorkerProcess(self._route.name, folder, self._environ_of(slot))
+        child = WorkerProcess(self._route.name, folder, self._environ_of(card))
         child.start()
         with self._changed:
             self._workers[slot] = child
@@ -198,11 +231,15 @@ class Crew:
         log = structlog.get_logger(__name__)
         log.error(event, route=self._route.name, log=str(child.log), **more)
 
-    def _environ_of(self, slot: int) -> Mapping[str, str]:
-        """Neighbouring slots have different GPUs, so that each has a worker before one has two."""
-        if not self._devices:
-            return self._environ
-        return {**self._environ, VISIBLE: self._devices[slot % len(self._devices)]}
+    def _environ_of(self, card: ServingCard) -> Mapping[str, str]:
+        """What it sees of the machine's GPUs, and leaves to others of the one that it has."""
+        environ = dict(self._environ)
+        others = card.left_to_others(self._route.name, self._places.machine.workers)
+        if others:
+            environ[variable("gpu_reserve_gib")] = f"{self._reserve_gib + others / GIB:.3f}"
+        if card.card.device:
+            environ |= {VISIBLE: card.card.device, **BY_BUS}
+        return environ
 
     def _put_back(self, slot: int) -> None:
         """The order was never seen by a worker, so it waits here for the next one. After FAILURES

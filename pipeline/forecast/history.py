@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from config.platforms import LOCAL
 from handlers.kinds.registry import KINDS
 from pipeline.contract.result import Metrics, Result, Status
 from pipeline.forecast.interval import Interval
@@ -14,8 +15,6 @@ LEAST = 5
 """Results of a kind on a GPU, or starts of a route's workers on it, from which they count."""
 LOW, HIGH = 10, 90
 """Percentiles that bound an interval."""
-
-LOCAL = "local"
 
 Place = tuple[str, str]
 """A kind or a route, and a GPU by the name in a result."""

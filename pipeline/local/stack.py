@@ -29,6 +29,8 @@ from pipeline.dispatcher.hand_back import hand_back, hand_back_lost
 from pipeline.dispatcher.loop import Wakeup, dispatch
 from pipeline.dispatcher.tick import Dispatcher, TickReport
 from pipeline.engines.local import LocalEngine
+from pipeline.engines.machine import Misfit
+from pipeline.engines.own_machine import on_this_machine
 from pipeline.jobs.status import inbox_id
 from pipeline.local.seaweed import SeaweedServer
 from pipeline.local.state_folder import hold, publish
@@ -63,6 +65,8 @@ class LocalStack:
         self.settings: Settings
         self.store: SafeStore
         self.engine: LocalEngine
+        self.misfits: tuple[Misfit, ...] = ()
+        """Routes that this machine does not serve."""
         self._wanted = settings
         self._environ = environ
         self._on_tick = on_tick
@@ -81,7 +85,8 @@ class LocalStack:
             parts.enter_context(self._server)
             self._server.create_bucket(self._wanted.bucket)
             self.settings = self._resettled()
-            runtime = load_runtime(self.settings, "local")
+            runtime, machine = on_this_machine(load_runtime(self.settings, "local"), self._environ)
+            self.misfits = machine.misfits
             self.store = open_checked_store(self.settings, STORE_CALLS)
             note_new_bucket(self.store)
             reclaim(self.store)
@@ -94,7 +99,7 @@ class LocalStack:
             parts.callback(sender.close, DRAIN_SECONDS)
             leases = LeaseCache()
             lost = partial(hand_back_lost, self.store, self.settings, leases)
-            self.engine = LocalEngine(self.settings, runtime.routes, self._environ, lost)
+            self.engine = LocalEngine(self.settings, runtime.routes, self._environ, lost, machine)
             parts.callback(lambda: hand_back(self.store, self.engine.close()))
             pool = parts.enter_context(ThreadPoolExecutor(self.settings.dispatch_threads))
             owner = f"local@{socket.gethostname()}:{os.getpid()}"

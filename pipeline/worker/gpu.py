@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import structlog
 
@@ -14,16 +15,49 @@ SECONDS = 15.0
 """Longest that nvidia-smi may take: the driver's first answer in a fresh container takes a
 while."""
 COMMAND = ("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
+CARDS = ("nvidia-smi", "--query-gpu=index,uuid,memory.total,name", "--format=csv,noheader,nounits")
+"""Memory is in MiB; a name may have a comma."""
+
+
+@dataclass(frozen=True)
+class SeenCard:
+    """A GPU of this machine."""
+
+    index: str
+    """As nvidia-smi counts, which goes by the bus."""
+    uuid: str
+    name: str
+    memory_bytes: int | None
+    """None where the driver does not tell, as of a GPU that is cut into parts."""
+
+    def is_called(self, device: str) -> bool:
+        """Whether CUDA_VISIBLE_DEVICES means it by `device`, where CUDA counts by the bus."""
+        return device == self.index or (device.startswith("GPU-") and self.uuid.startswith(device))
 
 
 def gpu_name(command: tuple[str, ...] = COMMAND) -> str | None:
     """The name of the first GPU ("NVIDIA L40S"), None where there is no driver or no GPU."""
+    lines = _told(command)
+    return lines[0].strip() or None if lines else None
+
+
+def seen_cards(command: tuple[str, ...] = CARDS) -> tuple[SeenCard, ...]:
+    """All GPUs of this machine; none where there is no driver, or it does not answer in time."""
+    cards = []
+    for line in _told(command):
+        index, uuid, memory, name = (each.strip() for each in f"{line},,,".split(",", 3))
+        mib = int(memory) if memory.isdecimal() else None
+        bytes = None if mib is None else mib * 2**20
+        cards.append(SeenCard(index, uuid, name.rstrip(","), bytes))
+    return tuple(cards)
+
+
+def _told(command: tuple[str, ...]) -> list[str]:
     try:
         told = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return None
-    lines = told.stdout.decode(errors="replace").splitlines()
-    return lines[0].strip() or None if told.returncode == 0 and lines else None
+        return []
+    return told.stdout.decode(errors="replace").splitlines() if told.returncode == 0 else []
 
 
 def wants_gpu(runtime: RuntimeConfig) -> bool:

@@ -1,5 +1,9 @@
 """Which kinds a route has, and the sets of weights that they use. Pure."""
 
+from collections.abc import Iterable
+
+from config.models import ModelTable
+from handlers.kinds.checkpoint import UNCENSORED_SUFFIX
 from handlers.kinds.compatibility import sets_of
 from handlers.kinds.registry import KINDS
 
@@ -12,3 +16,14 @@ def kinds_on(route: str) -> tuple[str, ...]:
 def sets_on(route: str) -> tuple[str, ...]:
     """The sets of weights that a route's kinds use."""
     return sets_of(kinds_on(route))
+
+
+def listed(models: ModelTable, names: Iterable[str]) -> list[str]:
+    """With the operator's own variants; without what the operator's table leaves out."""
+    wanted = [each for name in names for each in (name, f"{name}{UNCENSORED_SUFFIX}")]
+    return [name for name in wanted if models.sets.get(name)]
+
+
+def listed_sets(models: ModelTable, route: str) -> list[str]:
+    """Those of a route that its workers here may load."""
+    return listed(models, sets_on(route))

@@ -1,6 +1,6 @@
 """ComfyUI as a route needs it on this machine: flags, folders, and the weights read ahead."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,7 +9,6 @@ from config.models import ModelTable, WeightFile
 from config.routes import Route
 from config.settings import Settings
 from handlers.comfyui.node_folder import node_pack_folder
-from handlers.kinds.checkpoint import UNCENSORED_SUFFIX
 from handlers.kinds.compatibility import sets_of
 from pipeline.loras.cache import lora_folders
 from pipeline.models.comfyui_paths import (
@@ -25,7 +24,7 @@ from pipeline.models.preload import WeightsPreload, memory_to_fill
 from pipeline.runtime import RuntimeConfig
 from pipeline.worker.comfyui import ComfyServer
 from pipeline.worker.gpu import wants_gpu
-from pipeline.worker.route_sets import sets_on
+from pipeline.worker.route_sets import listed, listed_sets
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,8 @@ def set_up(
     ComfyUI's environment is chosen from. Raises InvalidSetting.
     """
     settings, models = runtime.settings, runtime.models
-    folder = _weights_folder(settings)
-    sets = [tuple(models.weights(name).values()) for name in _listed(models, sets_on(route.name))]
+    folder = weights_folder(settings)
+    sets = [tuple(models.weights(name).values()) for name in listed_sets(models, route.name)]
     paths = [] if folder is None else [[path_of(folder, each) for each in files] for files in sets]
     preload = WeightsPreload(paths, memory_to_fill(route.memory_gib))
     return WorkerSetup(
@@ -65,7 +64,7 @@ def set_up(
             settings,
             work_dir=work_dir,
             environ=environ,
-            flags=route.comfyui_flags,
+            flags=(*route.comfyui_flags, *_reserve(settings)),
             model_paths=_model_paths(runtime, work_dir),
             on_gpu=wants_gpu(runtime),
             forks=snapshot or settings.comfyui_forks,
@@ -73,29 +72,25 @@ def set_up(
         preload,
         ModelLoads(models, runtime.deployed, folder, lambda: preload.report),
         partial(_files_of, models, folder),
-        _sizes(models, folder),
+        weight_sizes(models, folder),
     )
 
 
-def _weights_folder(settings: Settings) -> Path | None:
+def weights_folder(settings: Settings) -> Path | None:
     """Where ComfyUI will read weights; None for the stand-in, and one that somebody else runs."""
     return None if settings.comfyui_dir is None else models_folder(settings).absolute()
-
-
-def _listed(models: ModelTable, names: Iterable[str]) -> list[str]:
-    """With the operator's own variants; without what the operator's table leaves out."""
-    wanted = [each for name in names for each in (name, f"{name}{UNCENSORED_SUFFIX}")]
-    return [name for name in wanted if models.sets.get(name)]
 
 
 def _files_of(models: ModelTable, folder: Path | None, kind: str) -> frozenset[Path]:
     if folder is None:
         return frozenset()
-    files: Mapping[str, WeightFile] = models.files(_listed(models, sets_of((kind,))))
+    files: Mapping[str, WeightFile] = models.files(listed(models, sets_of((kind,))))
     return frozenset(path_of(folder, weight) for weight in files.values())
 
 
-def _sizes(models: ModelTable, folder: Path | None) -> Mapping[str, int]:
+def weight_sizes(models: ModelTable, folder: Path | None) -> Mapping[str, int]:
+    """Bytes of each weight file that is known, or lies in the folder, by the name that nodes have
+    for it."""
     sizes: dict[str, int] = {}
     for weight in models.weights_by_name.values():
         path = None if folder is None else path_of(folder, weight)
@@ -104,6 +99,13 @@ def _sizes(models: ModelTable, folder: Path | None) -> Mapping[str, int]:
         elif path is not None and path.is_file():
             sizes[weight.file] = path.stat().st_size
     return sizes
+
+
+def _reserve(settings: Settings) -> tuple[str, ...]:
+    """ComfyUI sees all of its card, and takes it unless it is told."""
+    if settings.comfyui_dir is None or not settings.gpu_reserve_gib:
+        return ()
+    return ("--reserve-vram", f"{settings.gpu_reserve_gib:.3f}")
 
 
 def _model_paths(runtime: RuntimeConfig, work_dir: Path) -> Path:

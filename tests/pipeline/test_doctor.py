@@ -132,6 +132,24 @@ def test_without_comfyui_the_stand_in_is_named(bucket: Settings) -> None:
     assert "stand-in" in rows(bucket)["ComfyUI"].found
 
 
+def test_what_each_gpu_serves_is_told_and_what_none_does(bucket: Settings) -> None:
+    unknown = rows(bucket)["GPUs"]
+    assert (unknown.health, unknown.found) == (
+        Health.OK,
+        "the GPU, of unknown memory: Flux, InstantId, ZImage",
+    )
+    small = rows(bucket, gpus="0,1", gpu_memory_gib="16,24")["GPUs"]
+    assert small.health is Health.WARNING
+    assert small.found == (
+        "GPU 0, 16.0 GiB: InstantId; GPU 1, 24.0 GiB: InstantId, ZImage, in turns;"
+        " Flux is not served: it needs 34.6 GiB of a GPU, and GPU 1 has 24.0 GiB"
+    )
+    assert "RYLA_FORCED_ROUTES=Flux" in (small.fix or "")
+    wrong = rows(bucket, forced_routes="Fux")["GPUs"]
+    assert wrong.health is Health.FAILED
+    assert "they go to modal" in rows(bucket, engine="modal")["GPUs"].found
+
+
 def test_a_running_comfyui_is_asked_what_it_is(bucket: Settings, tmp_path: Path) -> None:
     with running(Options.under(tmp_path)) as url:
         row = rows(bucket, comfyui_url=url)["ComfyUI"]

@@ -24,6 +24,7 @@ from pipeline.dispatcher.hand_back import hand_back_lost
 from pipeline.dispatcher.loop import Wakeup, dispatch
 from pipeline.dispatcher.tick import Dispatcher
 from pipeline.engines.local import LocalEngine
+from pipeline.engines.own_machine import on_this_machine
 from pipeline.notify.sinks import make_sink
 from pipeline.queue.lease_cache import LeaseCache
 from pipeline.runtime import load_runtime
@@ -131,11 +132,11 @@ class Stack(Bucket):
     def __init__(self, settings: Settings, *, idle_s: float = 60) -> None:
         super().__init__(open_store(settings))
         self.settings = settings
-        self.runtime = load_runtime(settings, "local")
+        self.runtime, machine = on_this_machine(load_runtime(settings, "local"), os.environ)
         leases = LeaseCache()
         lost = partial(hand_back_lost, self.store, settings, leases)
         routes = _idle_for(idle_s, self.runtime.routes)
-        self.engine = LocalEngine(settings, routes, os.environ, lost)
+        self.engine = LocalEngine(settings, routes, os.environ, lost, machine)
         self.sink = make_sink(settings)
         self.sender = Sender(self.sink)
         self.pool = ThreadPoolExecutor(4)

@@ -17,6 +17,7 @@ def test_all_is_well_with_a_good_bucket(ryla: Ryla) -> None:
         "conditional writes",
         "clock",
         "ComfyUI",
+        "GPUs",
         "licences",
         "face models",
         "PostHog",

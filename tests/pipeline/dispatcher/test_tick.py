@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from pipeline.contract.keys import lease_key
 from pipeline.contract.result import Status
 from tests.pipeline.conftest import MakePipeline
@@ -114,3 +116,21 @@ def test_two_dispatchers_spawn_a_job_once(holding: PipelineFixture) -> None:
     for each in ticks:
         each.result()
     assert sorted(payload.id for payload in holding.held.payloads) == [f"job-{n}" for n in range(8)]
+
+
+def test_jobs_of_a_route_that_fits_no_gpu_here_are_left_to_other_machines(
+    holding: PipelineFixture,
+) -> None:
+    """Those of the inbox, and those that somebody else has lost."""
+    small = replace(
+        holding.dispatcher, runtime=replace(holding.runtime, misfits=frozenset({"Flux"}))
+    )
+    holding.submit("bare")
+    holding.submit("keyed", key="inbox/4.acme.flux-dev.keyed.json", manifest=body(tenant="acme"))
+    assert holding.tick(small).claimed == 0
+    assert holding.tick().claimed == 2
+    holding.pass_time(holding.settings.spawned_seconds + 1)
+    assert holding.tick(small).taken_over == 0
+    assert holding.tick().taken_over == 2
+    holding.submit("another", body(model="z-image-turbo"))
+    assert holding.tick(small).claimed == 1

@@ -17,8 +17,10 @@ from pipeline.contract.result import Status
 from pipeline.dispatcher.hand_back import hand_back
 from pipeline.dispatcher.tick import tick
 from pipeline.engines import local_crew
+from pipeline.engines.card_places import CardPlaces
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.local_crew import Crew, Order
+from pipeline.engines.machine import Machine
 from pipeline.loras.eviction import LoraEviction
 from pipeline.queue.spawn import left_to_lapse, make_payload
 from tests.support.jobs import a_lease
@@ -157,8 +159,9 @@ def order(
 def test_what_waits_for_a_worker_ages_as_it_did_in_the_inbox(tmp_path: Path) -> None:
     """Else every nine that is claimed later would pass it here again."""
     settings = Settings(state_dir=tmp_path, aging_seconds=300)
-    crew = Crew(load_routes().route("Flux"), settings, {}, LoraEviction.of(settings), left_to_lapse)
-    crew._most = 0  # no worker takes them away
+    places = CardPlaces(Machine(()), 300)  # no worker takes them away
+    flux, loras = load_routes().route("Flux"), LoraEviction.of(settings)
+    crew = Crew(flux, settings, {}, loras, left_to_lapse, places)
     now = time.monotonic()
     for each in (
         order("nine", 9, 1, now),

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,9 +12,14 @@ from config.errors import EngineUnavailable
 from config.routes import load_routes
 from config.settings import Settings
 from pipeline.engines import local_crew
+from pipeline.engines.card_places import CardPlaces
+from pipeline.engines.local import LocalEngine
 from pipeline.engines.local_crew import Crew, Order
+from pipeline.engines.machine import unbounded
+from pipeline.engines.own_machine import own_machine
 from pipeline.loras.eviction import LoraEviction
 from pipeline.queue.spawn import SpawnPayload
+from pipeline.runtime import load_runtime
 from system.backoff import Backoff
 from tests.pipeline.engines.conftest import payload
 from tests.support.stack import wait_until
@@ -45,11 +51,22 @@ def a_crew(folder: Path, lost: list[str]) -> Iterator[Crew]:
     def lose(payload: SpawnPayload) -> None:
         lost.append(payload.id)
 
-    crew = Crew(load_routes().route("Flux"), settings, {}, LoraEviction.of(settings), lose)
+    places = CardPlaces(unbounded((), ["Flux"], 1), 300)
+    crew = Crew(load_routes().route("Flux"), settings, {}, LoraEviction.of(settings), lose, places)
     try:
         yield crew
     finally:
         crew.close()
+
+
+@contextmanager
+def an_engine(folder: Path, **settings: Any) -> Iterator[LocalEngine]:
+    runtime = load_runtime(Settings(state_dir=folder, **settings), "local")
+    engine = LocalEngine(runtime.settings, runtime.routes, {}, machine=own_machine(runtime, {}))
+    try:
+        yield engine
+    finally:
+        engine.close()
 
 
 def an_order(id: str) -> Order:
@@ -118,3 +135,59 @@ def test_what_a_worker_was_being_started_for_is_left_when_the_crew_closes(
         assert wait_until(crew.pids, 30)
         assert [each.id for each in crew.close()] == ["job-1"]
     assert not lost
+
+
+def lines(file: Path) -> list[str]:
+    return sorted(file.read_text().splitlines()) if file.exists() else []
+
+
+def test_a_small_route_runs_on_both_gpus_and_a_large_one_on_the_large_alone(
+    workers: Callable[..., Path], tmp_path: Path
+) -> None:
+    seen = tmp_path / "seen"
+    workers(
+        f'echo "$3 $CUDA_VISIBLE_DEVICES $CUDA_DEVICE_ORDER $RYLA_GPU_RESERVE_GIB" >> {seen}',
+        READY,
+        "read -r order",
+        "read -r end",
+    )
+    with an_engine(tmp_path, gpus="0,3", gpu_memory_gib="16,80") as engine:
+        for number in range(3):
+            engine.submit("InstantId", payload(f"small-{number}"))
+            engine.submit("Flux", payload(f"large-{number}"))
+        assert wait_until(lambda: len(lines(seen)) == 3, 30)
+        on = [line.rpartition(" ") for line in lines(seen)]
+        assert [where for where, _, _ in on] == [
+            "Flux 3 PCI_BUS_ID",
+            "InstantId 0 PCI_BUS_ID",
+            "InstantId 3 PCI_BUS_ID",
+        ]
+        reserve_gib = [float(gib) for _, _, gib in on]
+        assert reserve_gib[1] == 0, "nobody else fits there"
+        assert 0 < reserve_gib[0] < reserve_gib[2], "what others may take beside each"
+        assert len(engine.pids()) == 3
+
+
+def test_a_route_that_fits_no_gpu_is_an_engine_that_is_away(tmp_path: Path) -> None:
+    with an_engine(tmp_path, gpu_memory_gib="16") as engine:
+        with pytest.raises(EngineUnavailable, match="ZImage is not served") as error:
+            engine.submit("ZImage", payload("job-1"))
+        assert "larger GPU" in (error.value.hint or "")
+
+
+def test_routes_that_do_not_fit_beside_each_other_take_turns(
+    workers: Callable[..., Path], tmp_path: Path
+) -> None:
+    seen = tmp_path / "seen"
+    workers(f'echo "$3" >> {seen}', READY, ANSWERS % "committed")
+    with an_engine(tmp_path, gpu_memory_gib="45") as engine:
+        engine.submit("Flux", payload("job-1"))
+        assert wait_until(lambda: lines(seen) == ["Flux"], 30)
+        engine.submit("InstantId", payload("job-2"))
+        assert wait_until(lambda: lines(seen) == ["Flux", "InstantId"], 30)
+        engine.submit("ZImage", payload("job-3"))
+        assert wait_until(lambda: "ZImage" in lines(seen), 30)
+        assert wait_until(lambda: len(engine.pids()) == 2, 30), "these two fit"
+        engine.submit("Flux", payload("job-4"))
+        assert wait_until(lambda: lines(seen).count("Flux") == 2, 30)
+        assert wait_until(lambda: len(engine.pids()) == 1, 30)

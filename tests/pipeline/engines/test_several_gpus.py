@@ -17,6 +17,14 @@ from pipeline.contract.result import Status
 from pipeline.store.open import open_store
 from tests.support.stack import Bucket, quick, running, wait_until
 
+FAULTS_ON_BOTH = "".join(
+    f"""
+[routes.{route}]
+comfyui_flags = ["--allow-faults", "--step-seconds", "0"]
+"""
+    for route in ("Flux", "ZImage")
+)
+
 
 def visible(pid: int) -> str | None:
     """What CUDA shows a process, by its environment."""
@@ -26,6 +34,12 @@ def visible(pid: int) -> str | None:
         return None
     found = re.search(rb"(?:^|\0)CUDA_VISIBLE_DEVICES=([^\0]*)", environ)
     return found[1].decode() if found else None
+
+
+def route_of(pid: int) -> str:
+    """Of a worker, by its command line."""
+    words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    return words[words.index(b"pipeline.engines.local_worker") + 1].decode()
 
 
 def children(pid: int) -> list[int]:
@@ -45,20 +59,28 @@ def sees(pid: int, device: str | None) -> bool:
 
 @pytest.mark.thorough
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="reads /proc")
-def test_each_gpu_has_a_worker_of_the_route_and_sees_no_other(bucket: Settings) -> None:
-    with running(quick(bucket, gpus="0,3")) as stack:
+def test_a_small_route_runs_on_both_gpus_and_a_large_one_on_the_large_and_none_sees_another(
+    bucket: Settings,
+) -> None:
+    """Of different size, as they are stated, with the stand-in."""
+    settings = quick(bucket, gpus="0,3", gpu_memory_gib="24,80")
+    settings.routes_file.write_text(FAULTS_ON_BOTH)  # type: ignore[union-attr]
+    with running(settings) as stack:
+        slow, input = "[[fault:slow=2]]", {"steps": 10}
         for number in range(4):
-            stack.submit(f"job-{number}", "[[fault:slow=2]]", input={"steps": 10})
-        assert wait_until(lambda: len(stack.engine.pids()) == 2, 30)
-        workers = stack.engine.pids()
-        assert sorted(visible(pid) or "" for pid in workers) == ["0", "3"]
-        for pid in workers:
+            stack.submit(f"large-{number}", slow, input=input)
+            stack.submit(f"small-{number}", slow, model="z-image-turbo", input=input)
+        assert wait_until(lambda: len(stack.engine.pids()) == 3, 60)
+        found = sorted((route_of(pid), visible(pid)) for pid in stack.engine.pids())
+        assert found == [("Flux", "3"), ("ZImage", "0"), ("ZImage", "3")]
+        for pid in stack.engine.pids():
             own = visible(pid)
             assert wait_until(partial(sees, pid, own), 30)
             assert comfyui_of(pid) <= {own, None}
         for number in range(4):
-            assert stack.result(f"job-{number}").status is Status.SUCCEEDED
-        assert len(stack.engine.pids()) == 2, "one a GPU, however much waits"
+            for size in ("large", "small"):
+                assert stack.result(f"{size}-{number}", 60).status is Status.SUCCEEDED
+        assert len(stack.engine.pids()) == 3, "one a GPU and route, however much waits"
 
 
 @contextmanager

@@ -2,7 +2,7 @@ import pytest
 
 from config.gpus import load_gpus
 from config.routes import load_routes
-from pipeline.worker.gpu import gpu_name, speed_of
+from pipeline.worker.gpu import SeenCard, gpu_name, seen_cards, speed_of
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,35 @@ def test_the_driver_is_asked_for_the_first_gpu(script: str, name: str | None) ->
 
 def test_without_a_driver_there_is_no_gpu() -> None:
     assert gpu_name(("no-such-program",)) is None
+
+
+def test_all_gpus_are_told_with_their_memory() -> None:
+    lines = (
+        "0, GPU-1a2b, 23028, NVIDIA A10",
+        "1, GPU-3c4d, [N/A], NVIDIA H200, in parts",
+        "rubbish",
+    )
+    script = "; ".join(f"echo '{line}'" for line in lines)
+
+    found = seen_cards(("/bin/sh", "-c", script))
+
+    assert found == (
+        SeenCard("0", "GPU-1a2b", "NVIDIA A10", 23028 * 2**20),
+        SeenCard("1", "GPU-3c4d", "NVIDIA H200, in parts", None),
+        SeenCard("rubbish", "", "", None),
+    )
+    assert found[0].is_called("0")
+    assert found[0].is_called("GPU-1a")
+    assert not found[0].is_called("GPU-3c4d")
+    assert not found[0].is_called("1")
+
+
+@pytest.mark.parametrize("script", ["exit 9", "sleep 30"])
+def test_a_driver_that_fails_or_does_not_answer_tells_of_none(
+    script: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.worker.gpu.SECONDS", 0.05)
+    assert seen_cards(("/bin/sh", "-c", script)) == ()
 
 
 @pytest.mark.parametrize(
