@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 import typer
@@ -244,7 +244,8 @@ def _picture(store: SafeStore, found: Comparison) -> bytes:
     )
     apart = (f"not the same: {each}" for each in found.differences)
     words = [text for text in (numbers, *apart) if text]
-    return side_by_side(f"{found.before} | {found.after}", words, rows)
+    title = f"With {PurePosixPath(found.lora).name}" if found.lora else "Side by side"
+    return side_by_side(title, (found.before, found.after), words, rows)
 
 
 def _under(side: Side) -> str:

@@ -101,7 +101,8 @@ def _review(
         ),
     ] = None,
     note: Annotated[
-        str | None, typer.Option(help="Why, for all views that are kept or rejected here.")
+        str | None,
+        typer.Option(help="Why, of the views that are rejected here; of those kept if none is."),
     ] = None,
     state_dir: StateDir = None,
     json: Json = False,
@@ -201,7 +202,8 @@ def _marks(
 ) -> dict[str, Mark | None]:
     """By a view's id. Raises InvalidInput for a view that is named twice or cannot be reviewed."""
     marks: dict[str, Mark | None] = {}
-    meant = {"--keep": Mark(Verdict.KEEP, note), "--reject": Mark(Verdict.REJECT, note)}
+    of_kept = None if asked["--reject"] else note
+    meant = {"--keep": Mark(Verdict.KEEP, of_kept), "--reject": Mark(Verdict.REJECT, note)}
     for option, given in asked.items():
         mark = meant.get(option)
         for view in sheet.views_named(words(given), option):

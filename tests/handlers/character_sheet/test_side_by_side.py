@@ -3,13 +3,13 @@ import io
 from PIL import Image
 
 from handlers.character_sheet.contact_sheet import CELL, GAP, HEIGHT, WIDTH
-from handlers.character_sheet.side_by_side import LABEL, NAMES, PictureRow, side_by_side
+from handlers.character_sheet.side_by_side import HEADING, LABEL, NAMES, PictureRow, side_by_side
 
 RED, BLUE = (200, 20, 20), (20, 20, 200)
 
 
 def drawn(*rows: PictureRow, words: tuple[str, ...] = ()) -> Image.Image:
-    return Image.open(io.BytesIO(side_by_side("ann | ann-c1", words, rows)))
+    return Image.open(io.BytesIO(side_by_side("With ann", ("ann", "ann-c1"), words, rows)))
 
 
 def test_each_view_is_a_row_of_before_and_after() -> None:
@@ -22,6 +22,10 @@ def test_each_view_is_a_row_of_before_and_after() -> None:
     left = GAP + NAMES + WIDTH // 2
     assert one.getpixel((left, middle)) == RED
     assert one.getpixel((left + WIDTH + GAP, middle)) == BLUE
+    head = one.height - GAP - LABEL - GAP - HEIGHT - HEADING
+    for column in (left - WIDTH // 2, left + WIDTH // 2 + GAP):
+        named = one.crop((column, head, column + WIDTH, head + HEADING))
+        assert len(named.getcolors() or ()) > 1  # a side and its job stand there
     below = middle + HEIGHT + LABEL + GAP
     assert two.getpixel((left, below)) == RED
     assert two.getpixel((left + WIDTH + GAP, below)) == CELL
