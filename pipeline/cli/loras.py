@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from config.errors import InvalidField, InvalidInput
+from config.errors import InvalidField, InvalidInput, LoraNotFound
 from config.settings import Settings
 from handlers.loras.bases import Base
 from handlers.loras.header import BytesRanges, FileRanges
@@ -208,7 +208,13 @@ def _known(settings: Settings) -> dict[str, Base]:
 
 def _stored(name: str, is_id: bool, settings: Settings, base: str | None = None) -> LoraDescription:
     ref = ById(name) if is_id else ByName(name)
-    return describe_stored(open_store(settings), ref, settings.lora_prefix, _known(settings), base)
+    store, prefix = open_store(settings), settings.lora_prefix
+    try:
+        return describe_stored(store, ref, prefix, _known(settings), base)
+    except LoraNotFound as error:
+        if not is_id:
+            error.hint = f"{error.hint} With --id {name} is looked for as a lora_id."
+        raise
 
 
 def _read(file: Path, settings: Settings) -> bytes:

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +25,7 @@ from pipeline.jobs.manifest_files import Source, read_sources
 from pipeline.jobs.quote import Quote, quote
 from pipeline.jobs.status import JobView
 from pipeline.jobs.submit import Options, Prepared, Receipt, Twins, prepare, submit
+from pipeline.queue.stops import read_stops
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
 
@@ -125,7 +125,7 @@ def register(app: typer.Typer) -> None:
         _send(store, sent, settings.dispatch_threads)
         report_errors(sent, json)
         _tell_repeats(lines)
-        _quote(sent, settings, store.now())
+        _quote(sent, settings, store)
         _report_warnings(sent, json)
         views = None if wait is None else _wait(store, sent, wait, quiet=json)
         _answer(lines, views, json)
@@ -164,13 +164,15 @@ def report_errors(lines: Sequence[Line], as_json: bool) -> None:
             output.print_error(line.error, as_json=as_json, about=line.source)
 
 
-def _quote(lines: Sequence[Line], settings: Settings, now: datetime) -> None:
-    """`now` is the store's clock."""
+def _quote(lines: Sequence[Line], settings: Settings, store: SafeStore) -> None:
+    stops, now = read_stops(store), store.now()
     gpus = load_gpus(settings.gpus_file).on(settings.engine)
     routes = load_routes(settings.routes_file, gpus=gpus)
     for line in lines:
         if line.job and line.job.manifest and line.receipt:
-            line.quote = quote(line.job.manifest, settings, routes, gpus, now)
+            manifest = line.job.manifest
+            found = quote(manifest, settings, routes, gpus, now)
+            line.quote = found and found.beside(stops, manifest)
 
 
 def _report_warnings(lines: Sequence[Line], as_json: bool) -> None:

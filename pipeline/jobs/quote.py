@@ -3,7 +3,7 @@
 Pure. Nothing is refused here: the dispatcher's preflight does that, by the same estimate.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,12 +15,21 @@ from handlers.kinds.base import Kind
 from handlers.kinds.registry import KINDS
 from pipeline import costs
 from pipeline.contract.manifest import Manifest
+from pipeline.contract.stops import Stops
 
 
 @dataclass(frozen=True)
 class Quote:
     estimate: costs.Estimate
     warnings: tuple[str, ...]
+
+    def beside(self, stops: Stops, manifest: Manifest) -> "Quote":
+        """With a word of the stop that the job falls under, if one stands."""
+        scope = stops.over(manifest.tenant, manifest.model)
+        if scope is None:
+            return self
+        waits = f"it is taken in and waits: an operator has stopped {scope}"
+        return replace(self, warnings=(*self.warnings, waits))
 
     def document(self) -> dict[str, Any]:
         """The fields of an `Estimate`, in JSON's own types; dollars and seconds."""

@@ -4,7 +4,6 @@ import asyncio
 import re
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
-from dataclasses import replace
 from functools import cache, partial
 from typing import Annotated, Any
 
@@ -206,12 +205,8 @@ async def _take(
 def _quote(service: Service, submission: Submission) -> Quote | None:
     runtime, now = service.dependencies.runtime, service.dependencies.store.now()
     terms = quote(submission.manifest, runtime.settings, runtime.routes, runtime.gpus, now)
-    manifest = submission.manifest
-    scope = service.job_listing.stops.over(manifest.tenant, manifest.model)
-    if terms is None or scope is None:
-        return terms
-    waits = f"it is taken in and waits: an operator has stopped {scope}"
-    return replace(terms, warnings=(*terms.warnings, waits))
+    stops = service.job_listing.stops
+    return None if terms is None else terms.beside(stops, submission.manifest)
 
 
 async def _answer(

@@ -198,3 +198,12 @@ def test_each_explains_itself_with_an_example(bare_ryla: Ryla, name: str) -> Non
 
     assert f"ryla loras {name}" in said.partition("Example")[2]
     assert "--json" in said
+
+
+def test_a_lora_that_has_an_id_is_not_found_by_it_as_a_name_and_the_error_says_how(
+    ryla: Ryla, file: Path
+) -> None:
+    ryla("loras", "add", file, "--id", "ann")
+
+    assert "--id" in ryla("loras", "show", "ann", "--json").error["hint"]
+    assert ryla("loras", "show", "ann", "--id").code == 0

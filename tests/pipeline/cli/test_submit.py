@@ -232,3 +232,11 @@ def test_equal_twins_are_sent_once_and_told_of_twice(
         ("one", "submitted")
     ] * 2
     assert len(keys(store)) == 1
+
+
+def test_who_sends_what_is_stopped_is_told_that_it_waits(ryla: Ryla, write: Write) -> None:
+    ryla("stop", "--kind", "flux-dev")
+    answer = ryla("submit", write("cat.json"))
+
+    assert answer.code == 0
+    assert "cat.json: it is taken in and waits: an operator has stopped" in answer.err
