@@ -17,7 +17,6 @@ from pipeline.doctor import Health, Row, bucket_rows
 from pipeline.engines.runpod import EndpointApi
 from pipeline.runpod_app import runpod_check
 from pipeline.runpod_app.image import dockerfile, write_context
-from pipeline.runpod_app.runpod_worker import PLATFORM
 from pipeline.runtime import routes_of_kinds
 
 
@@ -66,7 +65,7 @@ def _rows(settings: Settings) -> Iterator[Row]:
             yield from runpod_check.of_endpoints(account, settings, routes)
     except InvalidSetting as error:
         yield Row("key", Health.FAILED, error.message, error.hint)
-    yield runpod_check.of_prices(routes, gpus, PLATFORM)
+    yield runpod_check.of_prices(routes, gpus)
     if names_bucket(os.environ):
         yield from bucket_rows(settings)
     else:

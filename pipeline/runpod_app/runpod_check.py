@@ -5,10 +5,11 @@ from typing import Any, Protocol
 
 from config.errors import EngineUnavailable, InvalidSetting
 from config.gpus import GpuTable
-from config.routes import RouteTable
+from config.routes import Route, RouteTable
 from config.settings import Settings, endpoints, variable
 from pipeline.doctor import Health, Row
 from pipeline.engines.runpod import require_known_endpoint
+from pipeline.runpod_app.runpod_worker import PLATFORM
 
 ENDPOINTS = variable("runpod_endpoints")
 
@@ -21,9 +22,8 @@ class Account(Protocol):
 def of_endpoints(account: Account, settings: Settings, routes: RouteTable) -> Iterator[Row]:
     """Each route's endpoint, and whether it answers this key."""
     named = endpoints(settings)
-    for route in routes.routes:
-        if route not in named:
-            yield Row(f"endpoint {route}", Health.WARNING, "none", f"Add {route}=… to {ENDPOINTS}.")
+    for name in (route.name for route in _served(routes) if route.name not in named):
+        yield Row(f"endpoint {name}", Health.WARNING, "none", f"Add {name}=… to {ENDPOINTS}.")
     for name, endpoint in named.items():
         yield _endpoint(account, name, endpoint, routes)
 
@@ -40,16 +40,24 @@ def _endpoint(account: Account, name: str, endpoint: str, routes: RouteTable) ->
     return Row(f"endpoint {name}", Health.OK, f"{endpoint}: workers {said or 'none'}")
 
 
-def of_prices(routes: RouteTable, gpus: GpuTable, platform: str) -> Row:
+def _served(routes: RouteTable) -> Iterator[Route]:
+    """Those whose jobs may come here: of the others nothing is needed."""
+    for route in routes.routes.values():
+        if not route.platforms or PLATFORM in route.platforms:
+            yield route
+
+
+def of_prices(routes: RouteTable, gpus: GpuTable) -> Row:
     """Whether a route has a GPU that is to be had there, so that its seconds are priced."""
-    had = gpus.platforms[platform].usd_per_second if platform in gpus.platforms else {}
+    prices = gpus.platforms.get(PLATFORM)
+    had = prices.usd_per_second if prices else {}
     lacking = [
         route.name
-        for route in routes.routes.values()
+        for route in _served(routes)
         if not {gpus.gpu(name).name for name in route.gpus} & set(had)
     ]
     if not lacking:
-        return Row("prices", Health.OK, f"of {gpus.platforms[platform].source}")
+        return Row("prices", Health.OK, f"of {prices.source}" if prices else "none are needed")
     return Row(
         "prices",
         Health.WARNING,

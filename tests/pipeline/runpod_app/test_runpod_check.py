@@ -45,8 +45,16 @@ def test_an_endpoint_of_no_route_or_of_no_gpu_of_it_is_a_mistake() -> None:
 
 def test_a_route_whose_gpus_are_not_to_be_had_there_is_named() -> None:
     gpus, routes = load_gpus(), load_routes()
-    assert of_prices(routes, gpus, "runpod").health is Health.OK
+    assert of_prices(routes, gpus).health is Health.OK
     flux = routes.route("Flux").model_copy(update={"gpus": ("T4",)})
     table = routes.model_copy(update={"routes": {"Flux": flux}})
-    row = of_prices(table, gpus, "runpod")
+    row = of_prices(table, gpus)
     assert (row.health, "Flux" in row.found) == (Health.WARNING, True)
+
+
+def test_a_route_of_another_platform_needs_nothing_here() -> None:
+    gpus, routes = load_gpus(), load_routes()
+    flux = routes.route("Flux").model_copy(update={"gpus": ("T4",), "platforms": ("modal",)})
+    table = routes.model_copy(update={"routes": {"Flux": flux}})
+    assert of_prices(table, gpus).health is Health.OK
+    assert list(of_endpoints(Account(), Settings(), table)) == []
