@@ -43,7 +43,6 @@ def validate(
 def require_valid(
     graph: Graph,
     interfaces: Interfaces,
-    files: Files | None = None,
     lacking: Mapping[str, str] | None = None,
 ) -> None:
     """Raise NodeMissing for a class that the table lacks, GraphRejected for any other problem.
@@ -60,7 +59,7 @@ def require_valid(
                 hint=(lacking or {}).get(node.class_type)
                 or why_missing(node.class_type, interfaces.comfyui_version),
             )
-    verdict = validate(api, interfaces, files)
+    verdict = validate(api, interfaces)
     if verdict.error is None and not verdict.nodes:
         _require_runnable(api, verdict.good_outputs, interfaces)
         return

@@ -179,12 +179,12 @@ def auc(same: Sequence[float], strangers: Sequence[float]) -> float:
 
 
 def error_rates(
-    same: Sequence[float], strangers: Sequence[float], baseline: Baseline, least: float = GATE
+    same: Sequence[float], strangers: Sequence[float], baseline: Baseline
 ) -> ErrorRates:
-    """Of a gate at this match, if each pair were a reference and an output."""
-    threshold = baseline.strangers_mean + least * (baseline.same_mean - baseline.strangers_mean)
+    """Of a gate at the match GATE, if each pair were a reference and an output."""
+    threshold = baseline.strangers_mean + GATE * (baseline.same_mean - baseline.strangers_mean)
     return ErrorRates(
-        min_match=least,
+        min_match=GATE,
         similarity=threshold,
         genuine_rejected=bisect_left(same, threshold) / len(same),
         strangers_accepted=1 - bisect_left(strangers, threshold) / len(strangers),

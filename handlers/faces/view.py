@@ -164,8 +164,3 @@ def head_is_cut(pose: Pose, face: Box, size: tuple[int, int]) -> bool:
     left, top, right, bottom = pose.outline()
     spare = CUT * (bottom - top)
     return min(left, top, width - right, height - bottom) < -spare
-
-
-def identity_counts(measured: Head, face: Box) -> bool:
-    """Whether similarity says something of this face: turned and small ones lose it."""
-    return abs(measured.yaw) <= IDENTITY_TO and min(face.width, face.height) >= LEAST_FACE

@@ -50,7 +50,6 @@ def dispatch(
     for_s: float | None = None,
     idle_ticks: int = 0,
     on_tick: Callable[[TickReport], None] | None = None,
-    monotonic: Callable[[], float] = time.monotonic,
 ) -> int:
     """Tick until `wakeup` says stop, or for `for_s` seconds. How many ticks in a row were idle.
 
@@ -59,14 +58,14 @@ def dispatch(
     StoreDenied, StoreNotConditional.
     """
     settings = dispatcher.runtime.settings
-    ends = None if for_s is None else monotonic() + for_s
+    ends = None if for_s is None else time.monotonic() + for_s
     while not wakeup.stopped:
         report = _try_tick(dispatcher)
         if report is not None and on_tick is not None:
             on_tick(report)
         idle_ticks = 0 if report is not None and report.active else idle_ticks + 1
         wait_s = next_wait(idle_ticks, settings)
-        if ends is not None and monotonic() + wait_s >= ends:
+        if ends is not None and time.monotonic() + wait_s >= ends:
             return idle_ticks
         if wakeup.wait(wait_s):
             idle_ticks = 0

@@ -141,7 +141,7 @@ class LoraCache:
         return path, sha256
 
 
-def evict(volume: Volume, limit_bytes: int, *, now: float, grace_s: float = GRACE_S) -> list[str]:
+def evict(volume: Volume, limit_bytes: int, *, now: float) -> list[str]:
     """Delete the longest unused files until `limit_bytes` hold the rest; their sha256s.
 
     For one owner only, never a worker: a worker cannot see what others are about to load. `now` is
@@ -153,13 +153,13 @@ def evict(volume: Volume, limit_bytes: int, *, now: float, grace_s: float = GRAC
     total = sum(path.stat().st_size for _, path in files)
     gone: list[str] = []
     for used, path in sorted(files):
-        if total <= limit_bytes or used > now - grace_s:
+        if total <= limit_bytes or used > now - GRACE_S:
             break
         total -= path.stat().st_size
         path.unlink()
         (folder / "used" / path.stem).unlink(missing_ok=True)
         gone.append(path.stem)
-    _sweep(folder, set(gone), now - grace_s)
+    _sweep(folder, set(gone), now - GRACE_S)
     volume.commit()
     return gone
 

@@ -39,16 +39,6 @@ SERVICE: Mapping[str, str] = MappingProxyType(
 )
 NVIDIA = COMFYUI / ".venv" / "lib" / f"python{PYTHON}" / "site-packages" / "nvidia"
 """Where ComfyUI's torch has its CUDA libraries."""
-CUDA_LIBRARIES: Mapping[str, str] = MappingProxyType(
-    {
-        "libcublas.so.13": "nvidia-cublas",
-        "libcublasLt.so.13": "nvidia-cublas",
-        "libcudart.so.13": "nvidia-cuda-runtime",
-        "libcudnn.so.9": "nvidia-cudnn-cu13",
-        "libcurand.so.10": "nvidia-curand",
-    }
-)
-"""What onnxruntime-gpu 1.31 asks the loader for, and the package that has it."""
 WORKER: Mapping[str, str] = MappingProxyType(
     {
         **EVERYWHERE,

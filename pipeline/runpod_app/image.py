@@ -16,8 +16,6 @@ from pipeline.runpod_app.runpod_worker import PLATFORM
 VOLUME = PurePosixPath("/runpod-volume")
 """Where the platform mounts an endpoint's network volume."""
 MODELS = VOLUME / "models"
-POD_MODELS = PurePosixPath("/workspace/models")
-"""The same folder in a pod, where volumes are mounted at /workspace."""
 FILES = "files"
 """Folder of the build's context: what is copied lies there under the path that it gets."""
 START = ("python", "-m", "pipeline.runpod_app.runpod_worker")

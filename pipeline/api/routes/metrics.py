@@ -114,7 +114,6 @@ def _kind(view: JobView) -> str:
 
 def metrics_router(
     dependencies: ApiDependencies,
-    fresh_s: float = FRESH_S,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> APIRouter:
     router = APIRouter(tags=["about"])
@@ -141,7 +140,7 @@ def metrics_router(
         nonlocal text, made_at
         require_query(request)
         async with one_look:
-            if monotonic() - made_at >= fresh_s:
+            if monotonic() - made_at >= FRESH_S:
                 begun = monotonic()
                 text = await service.threads.run(look)
                 made_at = begun

@@ -42,6 +42,8 @@ from pipeline.runtime import load_runtime
 from pipeline.store.conditional import SafeStore, Won, listed
 
 LOOK_SECONDS = 0.2
+REST_SECONDS = 10.0
+"""In which the second submission is cleared away and the last events go out."""
 PATIENCE_SECONDS = 180.0
 PATIENCE_WITH_MODELS_SECONDS = 3600.0
 """With a real ComfyUI, which loads weights and samples."""
@@ -248,9 +250,9 @@ def _looked_at_again(again: Resubmission, out: Path) -> Resubmission:
     )
 
 
-def _await_rest(stack: LocalStack, within_s: float = 10.0) -> None:
+def _await_rest(stack: LocalStack) -> None:
     """Until the second submission is cleared away and every event has gone out."""
-    until = time.monotonic() + within_s
+    until = time.monotonic() + REST_SECONDS
     while time.monotonic() < until:
         stack.check()
         stack.wakeup.notify()

@@ -70,10 +70,19 @@ def around(box: Box) -> tuple[int, int, int, int]:
     return box.x - 30, box.y - 30, box.right + 30, box.bottom + 30
 
 
-@pytest.mark.parametrize(("yaw", "reason"), [(30, None), (-60, Reason.FACE_TURNED)])
-def test_a_head_that_looks_to_a_side_does_not_compare(yaw: float, reason: Reason | None) -> None:
+def a_face(box: Box, yaw: float = 0.0) -> Face:
     points = tuple((200 + 60 * x, 150 + 60 * y) for x, y in five_points(Head(yaw=yaw)))
-    assert flaw(Face(Box(120, 80, 160, 200), 0.99, (1.0,), points)) is reason
+    return Face(box, 0.99, (1.0,), points)
+
+
+@pytest.mark.parametrize(("yaw", "reason"), [(44, None), (-44, None), (-46, Reason.FACE_TURNED)])
+def test_a_head_that_looks_to_a_side_does_not_compare(yaw: float, reason: Reason | None) -> None:
+    assert flaw(a_face(Box(120, 80, 160, 200), yaw)) is reason
+
+
+@pytest.mark.parametrize(("side", "reason"), [(40, None), (39, Reason.FACE_TOO_SMALL)])
+def test_a_face_counts_from_40_pixels_on(side: int, reason: Reason | None) -> None:
+    assert flaw(a_face(Box(120, 80, side, side + 20))) is reason
 
 
 def test_a_second_face_is_a_crowd_only_if_it_is_as_large() -> None:

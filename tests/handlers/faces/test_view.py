@@ -11,7 +11,6 @@ from handlers.faces.view import (
     ViewReason,
     ViewVerdict,
     framing_of,
-    identity_counts,
     judge_view,
     yaw_fits,
 )
@@ -148,12 +147,3 @@ def test_a_face_at_the_very_edge_is_cut() -> None:
     face = seen(Head())
     at_edge = replace(face, box=replace(face.box, x=0))
     assert judge_view(AskedView(Head()), [at_edge], SIZE).reason is ViewReason.HEAD_CUT
-
-
-@pytest.mark.parametrize(
-    ("yaw", "side", "counts"), [(45, 40, True), (-45, 200, True), (46, 200, False), (0, 39, False)]
-)
-def test_identity_counts_within_45_degrees_and_from_40_pixels_of_face(
-    yaw: float, side: int, counts: bool
-) -> None:
-    assert identity_counts(Head(yaw), Box(0, 0, side, side + 20)) is counts

@@ -13,7 +13,7 @@ import pytest
 
 from config.settings import Settings
 from pipeline.comfyui_setup.pins import COMFYUI, COMMIT, LOCKS, PACKS
-from pipeline.modal_app import image, resources
+from pipeline.modal_app import image
 from pipeline.modal_app.container_files import PACKAGES
 from pipeline.modal_app.image import Recipe, build
 from workflows.required_nodes import INSTANTID
@@ -208,9 +208,19 @@ def test_onnxruntime_finds_the_cuda_libraries_of_comfyuis_torch(worker: list[str
     ]
 
 
-@pytest.mark.parametrize("library", resources.CUDA_LIBRARIES)
+CUDA_LIBRARIES = {
+    "libcublas.so.13": "nvidia-cublas",
+    "libcublasLt.so.13": "nvidia-cublas",
+    "libcudart.so.13": "nvidia-cuda-runtime",
+    "libcudnn.so.9": "nvidia-cudnn-cu13",
+    "libcurand.so.10": "nvidia-curand",
+}
+"""What onnxruntime-gpu 1.31 asks the loader for, and the package that has it."""
+
+
+@pytest.mark.parametrize("library", CUDA_LIBRARIES)
 def test_comfyuis_environment_has_each_library_in_the_major_that_is_asked_for(library: str) -> None:
-    package, major = resources.CUDA_LIBRARIES[library], library.rpartition(".")[2]
+    package, major = CUDA_LIBRARIES[library], library.rpartition(".")[2]
     assert locked("comfyui.txt")[package].split(".")[0] == major
     ours = packages("requirements/gpu.txt")
     assert "onnxruntime-gpu==1.31.1" in ours, "another version: look again what it asks for"
