@@ -94,10 +94,14 @@ def pictures(named: Sequence[Path]) -> Iterator[tuple[str, Any]]:
         yield path.stem[:9], _square(path)
 
 
-def photograph() -> bytes | None:
-    """Bare pixels of the first one that is shipped; None without scikit-image."""
-    found = dict(pictures(())).get("astronaut")
-    return None if found is None else found.tobytes()
+def packed_by_zlib(rows: Any, first: int, last: int) -> tuple[bytes, int, int]:
+    """In the place of `png_strips._packed`, what it was before: zlib's run lengths behind Sub."""
+    differences = rows[first:last].copy()
+    differences[:, 3:] -= rows[first:last, :-3]
+    filtered = _rows(1, differences)
+    made = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS, 8, zlib.Z_RLE)
+    body = made.compress(filtered) + made.flush(zlib.Z_FULL_FLUSH)
+    return body, zlib.adler32(filtered), filtered.size
 
 
 def _square(path: Path) -> Any:

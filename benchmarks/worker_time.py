@@ -1,11 +1,12 @@
 """The worker's own time for a warm job: run() less ComfyUI's execution and the store's calls, part
 by part, on any machine.
 
-    python -m benchmarks.worker_time [--quick] [--jobs N] [--images N] [--png] [--profile]
+    python -m benchmarks.worker_time [--quick] [--jobs N] [--images N] [--picture NAME] [--profile]
 
 The worker is ours, over a store in memory; ComfyUI is the stand-in, or a real one with --comfyui.
-The stand-in saves PNG, as foreign graphs do. Unless --png is given, its file is made what our own
-node saves, bare pixels, before the worker reads it, and that time is nobody's.
+The stand-in saves PNG, as foreign graphs do, and `--picture png` leaves that. Else the file is made
+what our own node saves, bare pixels, before the worker reads it, and that time is nobody's. Every
+other job has its PNG deflated as it was before ISA-L, by zlib.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from unittest import mock
 
 import structlog
 
+from benchmarks.encoding import SIDE, packed_by_zlib, pictures
 from benchmarks.gpu_worker import Bench, TimedStore
 from benchmarks.setting import goal, machine, row, title
 from handlers.comfyui import outputs
@@ -36,7 +39,7 @@ from handlers.comfyui.session import PromptSession
 from handlers.comfyui.transport import Transport
 from handlers.comfyui.websocket import ComfySocket
 from handlers.kinds.base import OutputFile
-from handlers.media import images
+from handlers.media import images, png_strips
 from pipeline.notify.delivery import ResultDelivery
 from pipeline.worker import execution, render
 from pipeline.worker.comfyui import ComfyServer
@@ -45,11 +48,18 @@ from pipeline.worker.result_builder import ResultBuilder
 from pipeline.worker.uploads import Uploads
 
 GOAL_MS = 15.0
+PICTURES = ("astronaut", "noise", "drawing", "png")
+"""The first is a photograph that ships with scikit-image."""
 WAITING = "frames, and waiting for them"
 STORE = "store"
 JOINING = "uploads: their thread"
 NOBODYS = "made into pixels"
 REST = "rest"
+PROCESSOR = "processor, in all threads"
+APART = (STORE, NOBODYS, PROCESSOR)
+"""What is no part of the worker's own time."""
+
+WIDTHS = (32, 9, 9, 9, 9)
 
 PARTS: Sequence[tuple[str, Any, str]] = (
     ("lease: start", execution, "_begin"),
@@ -77,7 +87,7 @@ PARTS: Sequence[tuple[str, Any, str]] = (
 
 class Parts:
     """Seconds by part, of one job: those of the main thread, and of the thread of uploads what the
-    main thread waits for."""
+    main thread waits for. Beside them the processor's, in all threads of this process."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
@@ -85,10 +95,12 @@ class Parts:
         self._thread = threading.current_thread()
         self._waits: list[tuple[float, float]] = []
         self._beside: list[tuple[str, float, float]] = []
+        self._apart = 0.0
+        """The processor's seconds of what is no part of the worker's own time."""
 
     def timed(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def run(*given: Any, **options: Any) -> Any:
-            began = time.perf_counter()
+            began, worked = time.perf_counter(), time.thread_time()
             is_main = threading.current_thread() is self._thread
             if is_main:
                 self._within.append(0.0)
@@ -96,6 +108,8 @@ class Parts:
                 return call(*given, **options)
             finally:
                 ended = time.perf_counter()
+                if name in APART:
+                    self._apart += time.thread_time() - worked
                 if is_main:
                     self._note(name, began, ended)
                 else:
@@ -110,14 +124,16 @@ class Parts:
         if name == JOINING:
             self._waits.append((began, ended))
 
-    def of_job(self, bench: Bench, images: int) -> dict[str, float]:
+    def of_job(self, bench: Bench, images: int, side: int) -> dict[str, float]:
         """Milliseconds; those of ComfyUI's execution are taken from the wait for its frames."""
         self.seconds.clear()
         self._waits.clear()
         self._beside.clear()
-        whole = self.timed(REST, bench.worker.run)
+        self._apart = 0.0
+        whole, worked = self.timed(REST, bench.worker.run), time.process_time()
         with mock.patch.object(bench.worker, "run", whole):
-            job = bench.job("flux-dev", steps=4, num_images=images)
+            job = bench.job("flux-dev", steps=4, num_images=images, width=side, height=side)
+        self.seconds[PROCESSOR] = time.process_time() - worked - self._apart
         self.seconds[WAITING] -= job.execution
         for first, last in self._waits:
             for name, began, ended in self._beside:
@@ -127,26 +143,34 @@ class Parts:
         return {name: 1e3 * value for name, value in self.seconds.items()}
 
 
-def pixels_of(parts: Parts, read_all: Callable[..., Sequence[OutputFile]]) -> Callable[..., Any]:
-    """`read_all`, given pixels beside each PNG."""
+class OwnNode:
+    """Saves the bare pixels of one picture in the place of each file of the stand-in's."""
 
-    def given(refs: Iterable[OutputRef], folder: Path | None, *rest: Any) -> Any:
-        assert folder is not None
-        turned = parts.timed(NOBODYS, lambda: [_bare(ref, folder) for ref in refs])()
-        return read_all(turned, folder, *rest)
+    def __init__(self, name: str, side: int) -> None:
+        found = dict(pictures(())).get(name)
+        if found is None:
+            raise SystemExit(f"no picture {name!r}: is scikit-image installed?")
+        self._rgb = found[:side, :side].tobytes()
+        self._told = PixelsRef(side, side, sha256(self._rgb).hexdigest())
 
-    return given
+    def saves(
+        self, parts: Parts, read_all: Callable[..., Sequence[OutputFile]]
+    ) -> Callable[..., Any]:
+        """`read_all`, given pixels beside each PNG."""
 
+        def given(refs: Iterable[OutputRef], folder: Path | None, *rest: Any) -> Any:
+            assert folder is not None
+            bare = parts.timed(NOBODYS, lambda: [self._bare(ref, folder) for ref in refs])()
+            return read_all(bare, folder, *rest)
 
-def _bare(ref: OutputRef, folder: Path) -> OutputRef:
-    if ref.pixels is not None:
-        return ref
-    image = images.pixels((folder / ref.subfolder / ref.filename).read_bytes())
-    rgb = image.tobytes()
-    told = PixelsRef(image.width, image.height, sha256(rgb).hexdigest())
-    bare = replace(ref, filename=ref.filename.replace(".png", ".rgb"), pixels=told)
-    (folder / bare.subfolder / bare.filename).write_bytes(rgb)
-    return bare
+        return given
+
+    def _bare(self, ref: OutputRef, folder: Path) -> OutputRef:
+        if ref.pixels is not None:
+            return ref
+        bare = replace(ref, filename=ref.filename.replace(".png", ".rgb"), pixels=self._told)
+        (folder / bare.subfolder / bare.filename).write_bytes(self._rgb)
+        return bare
 
 
 def measure(options: argparse.Namespace) -> None:
@@ -160,27 +184,36 @@ def measure(options: argparse.Namespace) -> None:
             timed = parts.timed(name, getattr(owner, function))
             patched.enter_context(mock.patch.object(owner, function, timed))
         read_all = parts.timed("read, check", outputs.read_all)
-        if not options.png:
-            read_all = pixels_of(parts, read_all)
+        if options.picture != "png":
+            read_all = OwnNode(options.picture, options.side).saves(parts, read_all)
         patched.enter_context(mock.patch.object(outputs, "read_all", read_all))
+        job = partial(parts.of_job, bench, options.images, options.side)
         for _ in range(3):
-            parts.of_job(bench, options.images)
-        jobs = [parts.of_job(bench, options.images) for _ in range(options.jobs)]
+            job()
+        jobs, before = [], []
+        for _ in range(options.jobs):
+            jobs.append(job())
+            with mock.patch.object(png_strips, "_packed", packed_by_zlib):
+                before.append(job())
         if options.profile:
             profile(bench)
-    tell(jobs)
+    tell(jobs, before)
 
 
-def tell(jobs: Sequence[dict[str, float]]) -> None:
-    widths = (32, 9, 9)
-    row("part", "median", "least", widths=widths)
-    for name in sorted({name for job in jobs for name in job}):
-        if name not in (STORE, NOBODYS):
-            values = [job.get(name, 0.0) for job in jobs]
-            row(name, f"{statistics.median(values):.2f}", f"{min(values):.2f}", widths=widths)
-    own = [sum(v for name, v in job.items() if name not in (STORE, NOBODYS)) for job in jobs]
-    middle = statistics.median(own)
-    row("all", f"{middle:.2f}", f"{min(own):.2f}", widths=widths)
+def tell(jobs: Sequence[dict[str, float]], before: Sequence[dict[str, float]]) -> None:
+    """Each as medians and the least."""
+    row("", "now", "", "zlib", "", widths=WIDTHS)
+    row("part", *("median", "least") * 2, widths=WIDTHS)
+    for job in (*jobs, *before):
+        job["all"] = sum(value for name, value in job.items() if name not in APART)
+    names = {name for job in jobs for name in job} - {STORE, NOBODYS, PROCESSOR, "all"}
+    for name in (*sorted(names), "all", PROCESSOR):
+        cells = []
+        for each in (jobs, before):
+            values = [job.get(name, 0.0) for job in each]
+            cells += [f"{statistics.median(values):.2f}", f"{min(values):.2f}"]
+        row(name, *cells, widths=WIDTHS)
+    middle = statistics.median(job["all"] for job in jobs)
     goal(f"under {GOAL_MS:g} ms", met=middle <= GOAL_MS)
 
 
@@ -195,9 +228,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--jobs", type=int, default=30, help="warm ones that are measured")
+    parser.add_argument("--jobs", type=int, default=30, help="warm ones that are measured, of each")
     parser.add_argument("--images", type=int, default=1, help="of a job")
-    parser.add_argument("--png", action="store_true", help="leave what the stand-in saves")
+    parser.add_argument(
+        "--side", type=int, default=SIDE, help="of a picture, at most so many pixels"
+    )
+    parser.add_argument("--picture", choices=PICTURES, default=PICTURES[0])
     parser.add_argument("--profile", action="store_true", help="print a profile of five jobs")
     parser.add_argument("--comfyui", type=Path, help="folder of a real one")
     parser.add_argument("--python", type=Path, help="its Python")
