@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 
 from workflows.interfaces import InputSpec, Interfaces, NodeInterface
-from workflows.required_nodes import CORE, pack_of
+from workflows.missing_nodes import pack_of
+from workflows.required_nodes import CORE
 
 
 @dataclass(frozen=True)

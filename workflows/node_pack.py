@@ -6,6 +6,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
+from workflows import required_nodes
 from workflows.graph import Graph, Link, Node
 
 LOAD_CHECKPOINT = "RylaLoadCheckpoint"
@@ -53,42 +54,10 @@ OWN_LOADERS: Mapping[str, str] = MappingProxyType(
 SAME_INPUTS: Mapping[str, str] = MappingProxyType(
     {"LoraLoaderModelOnly": LORA, "ControlNetLoader": LOAD_CONTROL_NET}
 )
-READS_NO_WEIGHTS = frozenset(
-    {
-        "ApplyInstantIDAdvanced",
-        "CLIPLoader",
-        "CLIPTextEncode",
-        "CheckpointLoaderSimple",
-        "ConditioningZeroOut",
-        "ControlNetLoader",
-        "DualCLIPLoader",
-        "EmptyLatentImage",
-        "EmptySD3LatentImage",
-        "FeatherMask",
-        "FluxGuidance",
-        "ImageBatch",
-        "ImageCompositeMasked",
-        "ImageCrop",
-        "ImageScale",
-        "InstantIDFaceAnalysis",
-        "InstantIDModelLoader",
-        "KSampler",
-        "LoadImage",
-        "LoraLoaderModelOnly",
-        "ModelSamplingAuraFlow",
-        "SaveImage",
-        "SetLatentNoiseMask",
-        "SolidMask",
-        "UNETLoader",
-        "VAEDecode",
-        "VAEEncode",
-        "VAELoader",
-        STEP_CACHE,
-    }
-)
-"""Classes that leave a model's weights alone. Ours lie merged with the LoRA of the latest prompt
-until the next one is sampled; a node that reads them in between, to merge two models or to save
-one, must find ComfyUI's own."""
+READS_NO_WEIGHTS = required_nodes.ALL | {STEP_CACHE}
+"""Classes that leave a model's weights alone: all of our own graphs do, and one that does not is to
+be taken out here. Ours lie merged with the LoRA of the latest prompt until the next one is sampled;
+a node that reads them in between, to merge two models or to save one, must find ComfyUI's own."""
 
 
 def with_own_nodes(graph: Graph, attention: Attention, speed: Speed = Speed.STOCK) -> Graph:

@@ -12,7 +12,7 @@ from workflows.execution_checks import failures
 from workflows.graph import Graph
 from workflows.graph_walk import Files, GraphWalk
 from workflows.interfaces import Interfaces
-from workflows.required_nodes import why_missing
+from workflows.missing_nodes import why_missing
 from workflows.validation_result import Problem, ValidationResult
 
 

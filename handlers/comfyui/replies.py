@@ -19,7 +19,7 @@ from config.errors import (
 )
 from config.nearest import nearest
 from handlers.comfyui import frames
-from workflows.required_nodes import why_missing
+from workflows.missing_nodes import why_missing
 
 Failure = frames.ExecutionError | frames.ExecutionInterrupted
 

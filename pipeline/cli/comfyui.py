@@ -14,7 +14,7 @@ from pipeline.cli.options import Json
 from pipeline.comfyui_setup.install import InstallOptions, run
 from pipeline.comfyui_setup.nodes import FLAGS, NodeCheck, check_folder, live_interfaces
 from pipeline.comfyui_setup.pins import COMFYUI, PACKS
-from workflows import interfaces, required_nodes
+from workflows import interfaces, missing_nodes, required_nodes
 from workflows.comparison import Comparison, compare, with_absent_packs
 
 HELP = "Set ComfyUI up, and see whether one has what the graphs need."
@@ -212,7 +212,7 @@ def _report(found: NodeCheck, *, json: bool) -> None:
 
 def _print_comparison(comparison: Comparison) -> None:
     for name in comparison.missing:
-        output.print_text(f"Missing: {name}. {required_nodes.why_missing(name, comparison.theirs)}")
+        output.print_text(f"Missing: {name}. {missing_nodes.why_missing(name, comparison.theirs)}")
     for name, differences in comparison.changed.items():
         for each in differences:
             output.print_text(f"Differs: {name}: {each}")
@@ -228,7 +228,7 @@ def _compared(comparison: Comparison) -> dict[str, Any]:
         "comfyui_version": comparison.theirs,
         "table_version": comparison.ours,
         "missing": {
-            name: required_nodes.why_missing(name, comparison.theirs) for name in comparison.missing
+            name: missing_nodes.why_missing(name, comparison.theirs) for name in comparison.missing
         },
         "changed": comparison.changed,
     }

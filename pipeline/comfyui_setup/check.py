@@ -14,7 +14,7 @@ from pathlib import Path
 from config.errors import RylaError
 from pipeline.comfyui_setup.install import InstallOptions
 from pipeline.comfyui_setup.nodes import NodeCheck, check_folder
-from workflows import required_nodes
+from workflows import missing_nodes, required_nodes
 
 READY_SECONDS = 300.0
 """A first start without a GPU, on a builder that nothing is known of."""
@@ -24,12 +24,12 @@ def lines(found: NodeCheck) -> Iterator[str]:
     """What was found, in words: for each missing node, why its pack could not be imported."""
     comparison = found.comparison
     for name in comparison.missing:
-        pack = required_nodes.pack_of(name)
+        pack = missing_nodes.pack_of(name)
         why = found.failed.get(pack or "")
         yield f"missing: {name}. " + (
             f"{pack} could not be imported: {why}"
             if why
-            else required_nodes.why_missing(name, comparison.theirs)
+            else missing_nodes.why_missing(name, comparison.theirs)
         )
     for name, why in found.failed.items():
         yield f"not imported: {name}: {why}"

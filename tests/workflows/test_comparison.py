@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from workflows import required_nodes
+from workflows import missing_nodes, required_nodes
 from workflows.comparison import compare, with_absent_packs
 from workflows.interfaces import InputSpec, Interfaces, NodeInterface, committed
 
@@ -69,7 +69,7 @@ def test_choices_in_another_order_are_a_change_that_is_called_so() -> None:
 
 def test_a_pack_that_is_not_installed_keeps_its_nodes_and_one_that_is_does_not() -> None:
     instantid = [
-        name for name in OURS.nodes if required_nodes.pack_of(name) == required_nodes.INSTANTID
+        name for name in OURS.nodes if missing_nodes.pack_of(name) == required_nodes.INSTANTID
     ]
 
     table, kept = with_absent_packs(without(*instantid), OURS)
