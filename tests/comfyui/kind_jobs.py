@@ -137,7 +137,7 @@ class Maker:
             self.face_models,
             report=lambda fraction, node: None,
             should_stop=lambda: False,
-            until=time.monotonic() + 100,
+            until=time.monotonic() + 600,
             **self.options,
         )
 

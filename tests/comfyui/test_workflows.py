@@ -43,7 +43,7 @@ def run(
             FaceModels(Settings()),
             report=lambda fraction, node: None,
             should_stop=lambda: False,
-            until=time.monotonic() + 100,
+            until=time.monotonic() + 600,
         )
         return list(Workflow().run(job, MODELS, runner))
 
