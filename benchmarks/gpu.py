@@ -241,6 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     context = bench.worker._context
     assert context is not None
     made["comfyui"], made["device"] = context.comfy.comfyui_version, context.comfy.device
+    made["dynamic_vram"] = context.runtime.routes.route(options.route).dynamic_vram
     made["own_nodes"], made["attention"] = (
         context.server.attention is not None,
         context.server.attention,

@@ -1,9 +1,11 @@
 """gpus.toml: what GPUs cost and can do, on each platform."""
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -15,15 +17,30 @@ from config.tables import Positive, Row, Rows, load_table
 
 NO_GPU = "none"
 """Row for a machine that nobody bills by the second: a laptop, the stand-in."""
+Speed = Literal["stock", "eager", "compiled", "fp8"]
+"""How models are kept and steps computed (workflows.node_pack.Speed)."""
+STANDS_FOR: Mapping[Speed, tuple[Speed, ...]] = MappingProxyType(
+    {
+        "stock": ("stock",),
+        "eager": ("eager", "stock"),
+        "compiled": ("compiled", "stock"),
+        "fp8": ("fp8", "compiled", "stock"),
+    }
+)
+"""What is taken for a speed, where it was measured on no card: a slower one."""
+Day = date
 Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Measured(Row):
-    """What benchmarks/gpu.py measured on a GPU: pictures of Flux dev at 1024 x 1024 in bf16, on a
-    warm worker. Seconds are medians."""
+    """What benchmarks/gpu.py measured on a GPU at one speed: pictures of Flux dev at 1024 x 1024 in
+    bf16, on a warm worker. Seconds are medians."""
 
     card: str
     """As its driver names it."""
+    speed: Speed
+    dynamic_vram: bool = True
+    """Whether ComfyUI ran with its dynamic memory, as it does unless a route's flags say no."""
     date: date
     comfyui: str
     """Version."""
@@ -39,8 +56,13 @@ class Measured(Row):
     """A step's matrix products and attentions alone, on the same card in the same run."""
     start_s: Positive
     """From the start of the process to the end of the first picture, once."""
+    face_date: Day | None = None
+    """Of the run that the face passes are of: the latest that made any."""
     face_pass_s: Positive | None = None
+    """InstantID's on a picture of Flux, from its first node to its last."""
     face_passes: Annotated[int, Field(ge=1)] | None = None
+    face_step_s: Positive | None = None
+    """A step of one. The processor bounds it, which sends some seven thousand kernels."""
 
     @property
     def other_s(self) -> float:
@@ -61,7 +83,8 @@ class Gpu(Row):
     fp8_tflops: Positive | None = None
     bandwidth_gbps: Positive | None = None
     """Of its memory, in 10**9 bytes a second."""
-    measured: Measured | None = None
+    measured: Mapping[str, Measured] = Field(default_factory=dict)
+    """By speed, and by flags where they matter."""
     speed: Literal["stock", "eager", "compiled"] = "stock"
     """How routes that say `measured` are sampled on it."""
     aliases: tuple[str, ...] = ()
@@ -80,6 +103,12 @@ class Gpu(Row):
     def peak_tflops(self) -> float | None:
         """Dense 16-bit peak in the format that ComfyUI picks: bf16, or fp16 on chips without it."""
         return self.bf16_tflops or self.fp16_tflops
+
+    @property
+    def start_s(self) -> float | None:
+        """The longest start that was measured on it: that of a machine that had just booted, as a
+        fresh container is. None where none was."""
+        return max((run.start_s for run in self.measured.values()), default=None)
 
 
 class PlatformPrices(Row):
@@ -167,7 +196,34 @@ class GpuTable(Row):
     @property
     def measured(self) -> tuple[Gpu, ...]:
         """Those that something was measured on."""
-        return tuple(gpu for gpu in self.gpus.values() if gpu.measured is not None)
+        return tuple(gpu for gpu in self.gpus.values() if gpu.measured)
+
+    def nearest_run(
+        self, gpu: Gpu, speed: Speed, *, dynamic_vram: bool
+    ) -> tuple[Gpu, Measured] | None:
+        """What was measured at this speed on the card itself, else on the one of the nearest peak;
+        of several with ComfyUI's memory as asked. None for a card without a peak, and where nothing
+        was measured that could stand for it."""
+        peak = gpu.peak_tflops
+        runs = [
+            (card, run, abs(math.log(card.peak_tflops / peak)))
+            for card in self.measured
+            for run in card.measured.values()
+            if peak and card.peak_tflops
+        ]
+        for each in STANDS_FOR[speed]:
+            known = [found for found in runs if found[1].speed == each]
+            if known:
+                card, run, _ = min(
+                    known,
+                    key=lambda found: (
+                        found[0].name != gpu.name,
+                        found[2],
+                        found[1].dynamic_vram != dynamic_vram,
+                    ),
+                )
+                return card, run
+        return None
 
     def gpu(self, name: str) -> Gpu:
         """The row of a GPU by the name that Modal asks for it ("L40S", "A100", "H100!").

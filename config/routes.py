@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from config.errors import InvalidSetting
-from config.gpus import GpuTable, load_gpus
+from config.gpus import Gpu, GpuTable, Speed, load_gpus
 from config.nearest import require_known
 from config.platforms import PLATFORMS
 from config.tables import Positive, Row, Rows, load_table
@@ -63,7 +63,7 @@ class Route(Row):
     until that starts."""
     comfyui_flags: tuple[str, ...] = ()
     """Further arguments of ComfyUI's main.py, but for those that the worker sets itself."""
-    speed: Literal["measured", "stock", "eager", "compiled", "fp8"] = "measured"
+    speed: Literal["measured"] | Speed = "measured"
     """How models are kept and steps computed (workflows.node_pack.Speed), or `measured`: as
     gpus.toml has it for the card, which is never fp8."""
     snapshot: Literal["off", "cpu", "gpu"] = "off"
@@ -91,6 +91,15 @@ class Route(Row):
             if flag.partition("=")[0] in OF_WORKERS:
                 raise ValueError(f"comfyui_flags has {flag}, which the worker sets itself")
         return self
+
+    def speed_on(self, gpu: Gpu) -> Speed:
+        """How its models are kept and steps computed on a card."""
+        return gpu.speed if self.speed == "measured" else self.speed
+
+    @property
+    def dynamic_vram(self) -> bool:
+        """Whether ComfyUI's dynamic memory is left on, as it is by itself."""
+        return "--disable-dynamic-vram" not in self.comfyui_flags
 
     @property
     def platform_timeout_s(self) -> int:

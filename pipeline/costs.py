@@ -1,6 +1,5 @@
 """What a job cost, and what it will cost. Pure arithmetic on gpus.toml and routes.toml."""
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -8,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from config.errors import OverBudget
-from config.gpus import Gpu, GpuTable
+from config.gpus import Gpu, GpuTable, Measured
 from config.routes import Route, RouteTable
 from handlers.kinds.base import Kind, Work
 
@@ -27,7 +26,7 @@ def cold_start_usd(route: Route, table: GpuTable) -> float:
     that card, else the longest on any, else as long as a start may take."""
     gpu = table.gpu(route.gpus[0])
     known = [gpu] if gpu.measured else table.measured
-    seconds = max((each.measured.start_s for each in known if each.measured), default=None)
+    seconds = max((each.start_s for each in known if each.start_s is not None), default=None)
     rate = usd_per_second(gpu, route, table)
     return rate * (route.startup_s if seconds is None else seconds)
 
@@ -125,29 +124,36 @@ class Pace:
     """How fast a card works, as measured on it or reckoned from a card that was. Seconds."""
 
     measured_on: Gpu
+    run: Measured
+    """Of that card, at the speed at which the route runs, or at a slower one that stands for it."""
+    is_own: bool
+    """Whether the card is the one that was measured, at its own speed."""
     per_flop: float
     """Of sampling."""
     decode: float
     """Of 2**20 pixels."""
     other: float
     """The same beside sampling and decoding: PNG, HTTP, queue, store."""
+    face_step: float
+    """The least that a step of SDXL takes, since the processor sends it; 0 where nobody looked."""
 
 
-def pace(gpu: Gpu, table: GpuTable) -> Pace | None:
-    """None for a card without a peak, and where nothing was measured on any.
+def pace(gpu: Gpu, route: Route, table: GpuTable) -> Pace | None:
+    """Of a card on a route, at the route's speed and flags. None for a card without a peak, and
+    where nothing was measured on any.
 
     A step is its matrix products and attentions, at the share of the dense peak that the measured
     card's took alone, and a rest. Another card takes the first part by its own peak and the rest,
     which reads and writes memory, by its own bandwidth (by its peak where that is unknown);
-    decoding by its peak; what processors do, likewise.
+    decoding by its peak. What processors do takes as long.
     """
-    peak, known = gpu.peak_tflops, [each for each in table.measured if each.peak_tflops]
-    if peak is None or not known:
+    speed = route.speed_on(gpu)
+    nearest = table.nearest_run(gpu, speed, dynamic_vram=route.dynamic_vram)
+    peak = gpu.peak_tflops
+    if peak is None or nearest is None:
         return None
-    nearest = min(known, key=lambda each: abs(math.log((each.peak_tflops or peak) / peak)))
-    source = gpu if gpu in known else nearest
-    found, of_source = source.measured, source.peak_tflops
-    assert found is not None
+    source, found = nearest
+    of_source = source.peak_tflops
     assert of_source is not None
     flops = step_flops(FLUX, MEASURED_SIDE, MEASURED_SIDE)
     slower = of_source / peak
@@ -156,7 +162,15 @@ def pace(gpu: Gpu, table: GpuTable) -> Pace | None:
         by_memory = source.bandwidth_gbps / gpu.bandwidth_gbps
     rest = found.sampling_s / found.steps - found.floor_step_s
     step = found.floor_step_s * slower + max(0.0, rest) * by_memory
-    return Pace(source, step / flops, found.decode_s * slower, found.other_s)
+    return Pace(
+        source,
+        found,
+        is_own=source.name == gpu.name and found.speed == speed,
+        per_flop=step / flops,
+        decode=found.decode_s * slower,
+        other=found.other_s,
+        face_step=found.face_step_s or 0.0,
+    )
 
 
 @dataclass(frozen=True)
@@ -192,7 +206,7 @@ def estimate(
     there are none.
     """
     rate = usd_per_second(gpu, route, table)
-    found = pace(gpu, table)
+    found = pace(gpu, route, table)
     seconds = _seconds(kind, work, found)
     most_seconds = seconds if most is None or most == work else _seconds(kind, most, found)
     return Estimate(
@@ -221,8 +235,9 @@ def _seconds(kind: str, work: Work, found: Pace | None) -> float | None:
 
 def sampling_seconds(model: Transformer | UNet, work: Work, found: Pace) -> float:
     """Of one image."""
-    flops = work.steps * step_flops(model, work.width, work.height)
-    return flops * found.per_flop * model.slower
+    step = step_flops(model, work.width, work.height) * found.per_flop * model.slower
+    least = found.face_step if isinstance(model, UNet) else 0.0
+    return work.steps * max(step, least)
 
 
 def over_budget(estimate: Estimate, max_cost_usd: float | None) -> OverBudget | None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from config.gpus import GpuTable, load_gpus
+from config.gpus import GpuTable, Measured, load_gpus
 from config.models import ModelTable, load_models
 from config.routes import RouteTable, load_routes
 from handlers.kinds.base import Work
@@ -29,8 +29,9 @@ HEAD = """\
      config/gpus_measured.toml, config/models.toml and pipeline/costs.py: edit those. -->
 
 This page says which GPU each kind was asked to run on, which GPU it takes, and the sum behind that.
-An estimate is *measured* where pictures were made on that GPU; any other is reckoned from a GPU
-that was measured ([below](#what-was-measured)) by the two data sheets. `ryla accept --gpus`
+An estimate is *measured* where pictures were made on that GPU, at the speed at which the route runs
+on it; any other is reckoned from a GPU that was measured ([below](#what-was-measured)) by the two
+data sheets: so far all but those of the H200, the 48 GB class among them. `ryla accept --gpus`
 measures the figures on your account, and `ryla report` shows what jobs took and cost.
 """
 
@@ -38,19 +39,24 @@ MEASURED = """\
 ## What was measured
 
 `python -m benchmarks.gpu --comfyui DIR --json FILE` on a GPU machine measures pictures of Flux dev
-at 1024x1024 with made-up weights of the real sizes ([testing.md](testing.md#on-a-gpu));
-`python -m tools.gpus_measured --from FILE` takes the figures from there. Medians of so many;
-*floor* is a step's matrix products and attentions alone, in the same run; *start* is one start, to
-the end of the first picture.
+at 1024x1024 with made-up weights of the real sizes ([testing.md](testing.md#on-a-gpu)); `python -m
+tools.gpus_measured --from FILE` takes the figures from there. Medians of so many; *floor* is a
+step's matrix products and attentions alone, in the same run; *start* is one start, to the end of
+the first picture: the first one of a machine that had just booted, or a later one, which is some
+ten seconds shorter. *Speed* is that of a [route](../config/routes.toml) on the card. `eager` has no
+row, since no pictures were measured at it.
 """
 
 RECKONED = """\
-Any other GPU is reckoned from the measured one with the nearest peak. A step has two parts: the
-floor, which grows as the dense 16-bit peak shrinks, and the rest, which reads and writes memory and
-grows as its bandwidth shrinks. That is arithmetic and no measurement: caches, clocks under a power
-limit and kernels made for another chip are not in it. Z-Image and SDXL take for a FLOP what Flux
-takes. The face pass of InstantID was bound by the processor where it was measured, which the
-estimates of `sdxl-instantid` and `flux-instantid` do not contain.
+A GPU is estimated by its own row, of the speed at which a route runs on it, which is `compiled` on
+the H200. Any other GPU runs at `stock` speed, and is reckoned from the `stock` row of the card with
+the nearest peak; of two rows, from the one with the route's flags. A step has two parts: the floor,
+which grows as the dense 16-bit peak shrinks, and the rest, which reads and writes memory and grows
+as its bandwidth shrinks. That is arithmetic and no measurement: caches, clocks under a power limit
+and kernels made for another chip are not in it. Z-Image and SDXL take for a FLOP what Flux takes. A
+step of SDXL with InstantID takes no less than *a step of it* on whatever GPU: where it was
+measured, it was bound by the processor. A start is taken to be as long as the longest of a card,
+since a fresh container is a machine that has just booted.
 """
 
 ORDER = """\
@@ -79,8 +85,9 @@ SHEETS = """\
 
 A [sheet](character-sheets.md) runs on the Flux route whatever its base: the name of an inbox entry
 says the kind and no base. The table says what that costs beside an A10, to which a sheet of base
-`sdxl` alone would fit. By the estimate the L40S is cheaper too, as it is faster by more than it is
-dearer; an A10 that is up already for `sdxl-instantid` would save a cold start. *At least* is one
+`sdxl` alone would fit. By the estimate the L40S is cheaper where a picture is composed first, as it
+is faster by more than it is dearer; the A10 is for `sdxl`, whose steps wait for the processor on
+the L40S and not for the card. *At least* is one
 try of every view, *at most* three, `attempts_per_view` unless given, each with a face pass where a
 view has one. Loading and switching models is not in it.
 """
@@ -241,7 +248,10 @@ def _sum(gpus: GpuTable, routes: RouteTable) -> Iterator[str]:
     names = ("T4", "A10", *dict.fromkeys(route.gpus), *(each.name for each in gpus.measured))
     for name in names:
         gpu = gpus.gpu(name)
-        known, pace = costs.estimate("flux-dev", work, gpu, route, gpus), costs.pace(gpu, gpus)
+        known, pace = (
+            costs.estimate("flux-dev", work, gpu, route, gpus),
+            costs.pace(gpu, route, gpus),
+        )
         least = costs.floor_seconds(model, work, gpu)
         if known.seconds is None or known.usd is None or least is None or pace is None:
             continue
@@ -253,7 +263,7 @@ def _sum(gpus: GpuTable, routes: RouteTable) -> Iterator[str]:
                 "?" if gpu.bandwidth_gbps is None else f"{gpu.bandwidth_gbps:g} GB/s",
                 f"{least:.2f} s",
                 f"{costs.sampling_seconds(model, work, pace):.2f} s",
-                f"{known.seconds:.2f} s" + " measured" * (gpu.measured is not None),
+                f"{known.seconds:.2f} s" + " measured" * pace.is_own,
                 f"${gpu.usd_per_second * known.seconds:.4f}",
                 f"${beside:.4f}",
                 f"${known.usd:.4f}",
@@ -269,19 +279,23 @@ def _sum(gpus: GpuTable, routes: RouteTable) -> Iterator[str]:
 
 def _measured(gpus: GpuTable) -> Iterator[str]:
     yield MEASURED
-    header = ["card", "date", "ComfyUI", "picture", "sampling", "a step", "floor", "start"]
-    header.append("face pass")
-    rows = []
-    for found in (gpu.measured for gpu in gpus.measured):
-        if found is None:
-            continue
-        face = f"{found.face_pass_s:g} s (n {found.face_passes})" if found.face_pass_s else "?"
-        row = [found.card, str(found.date), found.comfyui]
-        row += [f"{found.seconds:g} s (n {found.pictures})", f"{found.sampling_s:g} s"]
-        row += [f"{found.sampling_s / found.steps:.3f} s", f"{found.floor_step_s:g} s a step"]
-        rows.append([*row, f"{found.start_s:g} s", face])
+    header = ["card", "speed", "date", "ComfyUI", "picture", "sampling", "a step", "floor", "start"]
+    rows = [_run(run) for gpu in gpus.measured for run in gpu.measured.values()]
+    header += ["face pass", "a step of it"]
     yield _table(header, rows)
     yield RECKONED
+
+
+def _run(run: Measured) -> list[str]:
+    flag = "" if run.dynamic_vram else ", `--disable-dynamic-vram`"
+    row = [run.card, run.speed + flag, str(run.date), run.comfyui]
+    row += [f"{run.seconds:g} s (n {run.pictures})", f"{run.sampling_s:g} s"]
+    row += [f"{run.sampling_s / run.steps:.3f} s", f"{run.floor_step_s:g} s a step"]
+    row.append(f"{run.start_s:g} s")
+    if run.face_pass_s is None or run.face_step_s is None:
+        return [*row, "?", "?"]
+    of = "" if run.face_date == run.date else f", {run.face_date}"
+    return [*row, f"{run.face_pass_s:g} s (n {run.face_passes}{of})", f"{run.face_step_s:.3f} s"]
 
 
 def _order(gpus: GpuTable, routes: RouteTable, models: ModelTable) -> Iterator[str]:

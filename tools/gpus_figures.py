@@ -59,11 +59,8 @@ class Line:
     floor_s: float | None
     seconds: float | None
     usd: float | None
-
-    @property
-    def measured(self) -> bool:
-        """Or the seconds are reckoned from another GPU."""
-        return self.gpu.measured is not None
+    measured: bool
+    """Or the seconds are reckoned from another GPU."""
 
     @property
     def fits(self) -> bool | None:
@@ -94,6 +91,7 @@ def lines(kind: str, gpus: GpuTable, routes: RouteTable, models: ModelTable) -> 
     for name in dict.fromkeys((*([asked] if asked else []), *names)):
         gpu = gpus.gpu(name)
         known = costs.estimate(kind, work, gpu, route, gpus)
+        pace = costs.pace(gpu, route, gpus)
         made.append(
             Line(
                 kind=kind,
@@ -105,6 +103,7 @@ def lines(kind: str, gpus: GpuTable, routes: RouteTable, models: ModelTable) -> 
                 floor_s=floor(kind, work, gpu),
                 seconds=known.seconds,
                 usd=known.usd,
+                measured=pace is not None and pace.is_own,
             )
         )
     return made

@@ -4,7 +4,9 @@
     python -m tools.gpus_measured --from FILE.json              # adds a run to them first
     python -m tools.gpus_measured --from FILE.json --to OTHER   # of that run alone: RYLA_GPUS_FILE
 
-Each card has one run, the latest. Estimates, and the order that docs/gpus.md compares, follow.
+Each card has one run for each speed, and for ComfyUI with and without its dynamic memory: the
+latest; its face passes are of the latest that made any. Estimates, and the order that docs/gpus.md
+compares, follow.
 """
 
 import argparse
@@ -12,9 +14,9 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from config.gpus import NO_GPU, Gpu, GpuTable, Measured, load_gpus
+from config.gpus import NO_GPU, Gpu, GpuTable, Measured, Speed, load_gpus
 from tools import gpus_doc
 
 ROOT = Path(__file__).parent.parent
@@ -22,6 +24,7 @@ PATH = ROOT / "config/gpus_measured.toml"
 RUNS = ROOT / "benchmarks/gpu_runs"
 STEPS = 20
 """Of benchmarks/gpu.py's warm pictures."""
+FACE_FIELDS = ("face_date", "face_pass_s", "face_passes", "face_step_s")
 HEAD = """\
 # What was measured on GPUs, laid over gpus.toml: written by `python -m tools.gpus_measured` from
 # the runs in benchmarks/gpu_runs. Seconds; medians of so many pictures or face passes.
@@ -46,9 +49,10 @@ def measured(run: Mapping[str, Any], gpus: GpuTable) -> tuple[Gpu, Measured]:
     _, seconds, _, pictures = run["warm_flux_s"]
     # Runs from before 2026-11-30 have the decoding of their last picture alone.
     decode = run["warm_decode_s"][1] if "warm_decode_s" in run else run["warm_parts"][-1]["decode"]
-    _, faces, _, passes = run.get("face_pass_s", (None, None, None, None))
     return gpu, Measured(
         card=run["card"],
+        speed=_speed(run),
+        dynamic_vram=run.get("dynamic_vram", True),
         date=run["date"],
         comfyui=run["comfyui"],
         steps=STEPS,
@@ -58,26 +62,62 @@ def measured(run: Mapping[str, Any], gpus: GpuTable) -> tuple[Gpu, Measured]:
         decode_s=round(decode, 3),
         floor_step_s=round(run["floor_step_s"], 4),
         start_s=round(run["start_to_first_picture_s"], 1),
-        face_pass_s=None if faces is None else round(faces, 2),
-        face_passes=passes,
+        **_faces(run),
     )
+
+
+def _speed(run: Mapping[str, Any]) -> Speed:
+    """Of the warm pictures, by their steps; ComfyUI's own tell nothing."""
+    ways = set(run.get("warm_sampled") or {"stock": STEPS})
+    known = [speed for speed in get_args(Speed) if ways == {speed}]
+    if not known:
+        raise NotMeasured(f"its warm pictures were made in several ways: {', '.join(sorted(ways))}")
+    speed: Speed = known[0]
+    return speed
+
+
+def _faces(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Nothing of a run without face passes."""
+    if "face_pass_s" not in run:
+        return {}
+    _, seconds, _, passes = run["face_pass_s"]
+    return {
+        "face_date": run["date"],
+        "face_pass_s": round(seconds, 2),
+        "face_passes": passes,
+        "face_step_s": round(run["face_pass_parts"]["sampling"] / STEPS, 4),
+    }
+
+
+def _with_faces_of(earlier: Measured | None, found: Measured) -> Measured:
+    if earlier is None or found.face_pass_s is not None:
+        return found
+    return found.model_copy(update={name: getattr(earlier, name) for name in FACE_FIELDS})
+
+
+def name_of(found: Measured) -> str:
+    """Of its table among those of the card."""
+    return found.speed if found.dynamic_vram else f"{found.speed}-disable-dynamic-vram"
 
 
 def render(runs: Iterable[Mapping[str, Any]], gpus: GpuTable) -> str:
     """The file. Raises NotMeasured."""
-    latest: dict[str, Measured] = {}
-    for gpu, found in (measured(run, gpus) for run in runs):
-        if gpu.name not in latest or latest[gpu.name].date <= found.date:
-            latest[gpu.name] = found
-    tables = (f"\n[gpus.{name}.measured]\n{_table(found)}" for name, found in latest.items())
+    latest: dict[tuple[str, str], Measured] = {}
+    for gpu, found in sorted((measured(run, gpus) for run in runs), key=lambda each: each[1].date):
+        place = gpu.name, name_of(found)
+        latest[place] = _with_faces_of(latest.get(place), found)
+    tables = (
+        f"\n[gpus.{gpu}.measured.{name}]\n{_table(found)}"
+        for (gpu, name), found in sorted(latest.items())
+    )
     return HEAD + "".join(tables)
 
 
 def _table(found: Measured) -> str:
     fields = found.model_dump(mode="json", exclude_none=True)
-    fields["date"] = found.date
+    fields |= {name: getattr(found, name) for name in ("date", "face_date") if name in fields}
     return "".join(
-        f"{name} = {json.dumps(value) if isinstance(value, str) else value}\n"
+        f"{name} = {json.dumps(value) if isinstance(value, str | bool) else value}\n"
         for name, value in fields.items()
     )
 
@@ -90,7 +130,7 @@ def add(run: Mapping[str, Any], gpus: GpuTable, folder: Path = RUNS) -> None:
     """Keep a run, without its profile. Raises NotMeasured."""
     gpu, found = measured(run, gpus)
     kept = {name: value for name, value in run.items() if name != "profile"}
-    file = folder / f"{gpu.name.lower()}-{found.date}.json"
+    file = folder / f"{gpu.name.lower()}-{name_of(found)}-{found.date}.json"
     file.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 

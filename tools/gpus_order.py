@@ -49,13 +49,13 @@ def costs_of(route: Route, gpus: GpuTable, models: ModelTable) -> list[Cost]:
     for gpu in gpus.gpus.values():
         known = [costs.estimate(kind, default_work(kind), gpu, route, gpus) for kind in kinds]
         prices = [each.usd for each in known if each.usd is not None]
-        pace = costs.pace(gpu, gpus)
+        pace = costs.pace(gpu, route, gpus)
         if pace is None or len(prices) < len(kinds) or not all(fits(k, gpu, models) for k in kinds):
             continue
-        measured = pace.measured_on.measured
-        assert measured is not None
+        longest = pace.measured_on.start_s
+        assert longest is not None
         rate = costs.usd_per_second(gpu, route, gpus)
-        start_s = measured.start_s + route.idle_s
+        start_s = longest + route.idle_s
         found.append(Cost(gpu, ranks.get(gpu.name), rate, mean(prices), start_s))
     return sorted(found, key=lambda cost: cost.usd(PICTURES_A_START))
 

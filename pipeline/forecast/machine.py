@@ -42,7 +42,7 @@ def machine_of(route: Route, runtime: RuntimeConfig, history: History) -> Machin
         costs.usd_per_second(gpu, route, runtime.gpus) if known else 0.0,
         route.max_containers if runtime.deployed else runtime.settings.local_workers,
         route.idle_s,
-        history.starts.get((route.name, gpu.name)) or _reckoned_start(gpu, runtime),
+        history.starts.get((route.name, gpu.name)) or _reckoned_start(gpu, route, runtime),
     )
 
 
@@ -61,12 +61,12 @@ def _first_to_be_had(route: Route, runtime: RuntimeConfig) -> Gpu:
     return next((gpu for gpu in asked if gpu.name in had), asked[0])
 
 
-def _reckoned_start(gpu: Gpu, runtime: RuntimeConfig) -> Interval:
+def _reckoned_start(gpu: Gpu, route: Route, runtime: RuntimeConfig) -> Interval:
     """A start to the end of the first picture, less a warm picture, on the measured card nearest to
     it. 0 where nothing was measured."""
-    pace = costs.pace(gpu, runtime.gpus)
-    found = None if pace is None else pace.measured_on.measured
-    seconds = 0.0 if found is None else found.start_s - found.seconds
+    pace = costs.pace(gpu, route, runtime.gpus)
+    longest = None if pace is None else pace.measured_on.start_s
+    seconds = 0.0 if pace is None or longest is None else longest - pace.run.seconds
     return Interval.around(seconds, seconds, RECKONED)
 
 
@@ -88,5 +88,6 @@ def job_seconds(
         return None
     if factor is not None:
         return factor.times(found.seconds)
-    share = RECKONED if gpu.measured is None else MEASURED
+    pace = costs.pace(gpu, runtime.routes.route(kind.route), runtime.gpus)
+    share = MEASURED if pace is not None and pace.is_own else RECKONED
     return Interval.around(found.seconds, found.most_seconds or found.seconds, share)

@@ -69,7 +69,7 @@ def wants_gpu(runtime: RuntimeConfig) -> bool:
 
 
 def speed_of(route: Route, gpu: Gpu) -> Speed:
-    return Speed(gpu.speed if route.speed == "measured" else route.speed)
+    return Speed(route.speed_on(gpu))
 
 
 def seen_gpu(runtime: RuntimeConfig, route: Route, device: str) -> Gpu:

@@ -34,6 +34,8 @@ from tests.support.comfy_wire import Server
 
 FUNCTION_TABLE = Path(function_table.__file__)
 HAS_REAL = bool(os.environ.get("RYLA_COMFYUI_URL") or os.environ.get("RYLA_COMFYUI_DIR"))
+REAL_SECONDS = 900
+"""Longest that one case on a real ComfyUI may take."""
 NO_REAL = "no real ComfyUI: set RYLA_COMFYUI_URL or RYLA_COMFYUI_DIR"
 
 
@@ -47,6 +49,13 @@ def worker_flags() -> list[str]:
     """For a ComfyUI that a worker starts: as shipped."""
     given = os.environ.get("RYLA_COMFYUI_FLAGS")
     return ["--cpu", *load_routes().route("Flux").comfyui_flags] if given is None else given.split()
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """A real ComfyUI on a processor that others use too is slow."""
+    for item in items:
+        if item.get_closest_marker("comfyui"):
+            item.add_marker(pytest.mark.timeout(REAL_SECONDS))
 
 
 @pytest.fixture(

@@ -3,11 +3,12 @@ from typing import Any
 
 import pytest
 
-from config.gpus import Gpu, GpuTable, load_gpus
+from config.gpus import Gpu, GpuTable, Measured, load_gpus
 from config.routes import Route, load_routes
 from handlers.kinds.base import Work
 from pipeline.costs import (
     FLUX,
+    SDXL_INSTANTID,
     TEXT_ENCODE_SECONDS,
     Z_IMAGE,
     Bounds,
@@ -69,17 +70,54 @@ def test_floors_agree_with_the_published_table(name: str, steps: int, floor: flo
 
 
 def test_what_was_measured_is_what_is_estimated_but_for_the_texts_of_a_new_prompt() -> None:
-    for card in GPUS.measured:
-        assert card.measured is not None
-        work = Work(1, card.measured.steps, 1024, 1024)
-        known = seconds("flux-dev", work, card.name)
-        assert known == pytest.approx(card.measured.seconds + TEXT_ENCODE_SECONDS)
+    runs = [(card, run) for card in GPUS.measured for run in card.measured.values()]
+    assert {run.speed for _, run in runs} == {"stock", "compiled"}
+    for card, run in runs:
+        route = ROUTE.model_copy(update={"speed": run.speed, "comfyui_flags": flags(run)})
+        known = estimate("flux-dev", Work(1, run.steps, 1024, 1024), card, route, GPUS).seconds
+        assert known == pytest.approx(run.seconds + TEXT_ENCODE_SECONDS)
+
+
+def flags(run: Measured) -> tuple[str, ...]:
+    return () if run.dynamic_vram else ("--disable-dynamic-vram",)
+
+
+def test_a_card_is_estimated_at_the_speed_at_which_its_route_runs() -> None:
+    h200 = GPUS.gpu("H200")
+    assert h200.speed == "compiled"
+    for speed, run in (("measured", "compiled"), ("stock", "stock"), ("eager", "stock")):
+        found = pace(h200, ROUTE.model_copy(update={"speed": speed}), GPUS)
+        assert found is not None
+        assert (found.run, found.is_own) == (h200.measured[run], speed != "eager")
+    other = pace(GPUS.gpu("L40S"), ROUTE, GPUS)
+    assert other is not None
+    assert (other.run, other.is_own) == (h200.measured["stock"], False)
+
+
+def test_a_step_of_instantid_takes_no_less_than_the_processor_needs_for_it() -> None:
+    """On a fast card the processor bounds it, on a slow one the card does."""
+    face = Work(1, 20, 1024, 1024)
+    for route, run in (("Flux", "stock"), ("InstantId", "stock-disable-dynamic-vram")):
+        step = GPUS.gpu("H200").measured[run].face_step_s
+        fast, slow = (pace(GPUS.gpu(name), ROUTES.route(route), GPUS) for name in ("H100", "T4"))
+        assert fast is not None
+        assert slow is not None
+        assert step is not None
+        assert sampling_seconds(SDXL_INSTANTID, face, fast) == pytest.approx(20 * step)
+        assert sampling_seconds(SDXL_INSTANTID, face, slow) > 20 * step
 
 
 def table(bandwidth: float | None = 1000.0) -> GpuTable:
     """A card that was measured, and one with a quarter of its peak and of its bandwidth."""
     card = {"usd_per_second": 1, "source": "x", "date": date(2026, 1, 1)}
-    of_run = {"card": "A", "date": date(2026, 1, 1), "comfyui": "1", "steps": 10, "pictures": 3}
+    of_run = {
+        "card": "A",
+        "speed": "stock",
+        "date": date(2026, 1, 1),
+        "comfyui": "1",
+        "steps": 10,
+        "pictures": 3,
+    }
     found = {"seconds": 2.6, "sampling_s": 2.0, "decode_s": 0.4, "floor_step_s": 0.15, "start_s": 9}
     return GpuTable.model_validate(
         {
@@ -90,7 +128,7 @@ def table(bandwidth: float | None = 1000.0) -> GpuTable:
                     **card,
                     "bf16_tflops": 800,
                     "bandwidth_gbps": bandwidth,
-                    "measured": {**of_run, **found},
+                    "measured": {"stock": {**of_run, **found}},
                 },
                 "B": {**card, "bf16_tflops": 200, "bandwidth_gbps": 500},
                 "C": {**card, "bf16_tflops": 400},
@@ -112,7 +150,7 @@ def test_another_card_is_reckoned_by_its_peak_and_by_its_bandwidth(
     name: str, bandwidth: float | None, sampling: float, decode: float
 ) -> None:
     found = table(bandwidth)
-    known = pace(found.gpu(name), found)
+    known = pace(found.gpu(name), ROUTE, found)
     assert known is not None
     step = sampling_seconds(FLUX, Work(1, 1, 1024, 1024), known)
     assert known.measured_on.name == "A"
@@ -124,15 +162,15 @@ def test_a_card_is_reckoned_from_the_measured_one_of_the_nearest_peak() -> None:
     far = table()
     near = far.gpus["A"].model_copy(update={"name": "D", "bf16_tflops": 250.0})
     both = far.model_copy(update={"gpus": {**far.gpus, "D": near}})
-    known = pace(both.gpu("B"), both)
+    known = pace(both.gpu("B"), ROUTE, both)
     assert known is not None
     assert known.measured_on.name == "D"
 
 
 def test_nothing_is_reckoned_where_nothing_was_measured() -> None:
     bare = table()
-    gpus = {name: each.model_copy(update={"measured": None}) for name, each in bare.gpus.items()}
-    assert pace(bare.gpu("B"), bare.model_copy(update={"gpus": gpus})) is None
+    gpus = {name: each.model_copy(update={"measured": {}}) for name, each in bare.gpus.items()}
+    assert pace(bare.gpu("B"), ROUTE, bare.model_copy(update={"gpus": gpus})) is None
 
 
 def test_a_dearer_second_can_make_a_cheaper_picture() -> None:
@@ -277,15 +315,13 @@ def test_what_nobody_can_estimate_is_not_warned_of() -> None:
 
 def test_a_start_costs_what_it_took_on_the_card_or_on_any_that_was_measured() -> None:
     flux = ROUTES.route("Flux")
-    measured = GPUS.measured[0]
-    assert measured.measured is not None
+    (measured,) = GPUS.measured
     for name in (measured.name, "L40S"):
         route = flux.model_copy(update={"gpus": (name,)})
         rate = usd_per_second(GPUS.gpu(name), route, GPUS)
-        starts = [each.measured.start_s for each in GPUS.measured if each.measured]
-        seconds = measured.measured.start_s if name == measured.name else max(starts)
-        assert cold_start_usd(route, GPUS) == pytest.approx(rate * seconds)
-    bare = {name: row.model_copy(update={"measured": None}) for name, row in GPUS.gpus.items()}
+        longest = max(run.start_s for run in measured.measured.values())
+        assert cold_start_usd(route, GPUS) == pytest.approx(rate * longest)
+    bare = {name: row.model_copy(update={"measured": {}}) for name, row in GPUS.gpus.items()}
     unmeasured = GPUS.model_copy(update={"gpus": bare})
     rate = usd_per_second(GPUS.gpu(flux.gpus[0]), flux, GPUS)
     assert cold_start_usd(flux, unmeasured) == pytest.approx(rate * flux.startup_s)

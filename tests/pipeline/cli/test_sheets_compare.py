@@ -103,7 +103,8 @@ def test_a_comparison_that_failed_and_a_lora_that_is_not_there_are_told(
 
 
 def test_a_job_that_its_budget_does_not_pay_for_is_not_sent(ryla: Ryla, sheets: Sheets) -> None:
-    cheap = sheet_manifest(["front"], "sdxl", tenant="acme", max_cost_usd=0.002)
+    few = {"steps": 2}
+    cheap = sheet_manifest(["front"], "sdxl", tenant="acme", max_cost_usd=0.001, input=few)
     sheets.server.outcome = lambda name: None
     sheets.finish(cheap, "cheap")
     asked = ("sheets", "compare", "cheap", "--lora", "ann", "--json")

@@ -39,9 +39,10 @@ def test_a_gpu_that_the_platform_does_not_have_is_passed_over() -> None:
 
 
 def test_a_start_is_reckoned_from_the_one_that_was_measured() -> None:
-    measured = CLOUD.gpus.gpu("H200").measured
-    assert measured is not None
-    assert flux(CLOUD).start.expected == pytest.approx(measured.start_s - measured.seconds)
+    h200 = CLOUD.gpus.gpu("H200")
+    assert h200.start_s is not None
+    picture = h200.measured["stock"].seconds
+    assert flux(CLOUD).start.expected == pytest.approx(h200.start_s - picture)
 
 
 def test_a_start_is_what_results_say_of_it() -> None:
