@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import cache
 
 from workflows.interfaces import InputSpec, Interfaces, NodeInterface, committed
-from workflows.node_pack import STEP_CACHE
+from workflows.node_pack import CLASSES, STEP_CACHE
 
 OWN = {
     STEP_CACHE: NodeInterface(
@@ -19,6 +19,13 @@ OWN = {
         },
     )
 }
+
+
+def without_own(live: Interfaces) -> Interfaces:
+    """Of a running server, what ComfyUI and other packs have."""
+    return replace(
+        live, nodes={name: node for name, node in live.nodes.items() if name not in CLASSES}
+    )
 
 
 @cache

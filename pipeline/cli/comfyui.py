@@ -16,6 +16,7 @@ from pipeline.comfyui_setup.nodes import FLAGS, NodeCheck, check_folder, live_in
 from pipeline.comfyui_setup.pins import COMFYUI, PACKS
 from workflows import interfaces, missing_nodes, required_nodes
 from workflows.comparison import Comparison, compare, with_absent_packs
+from workflows.own_interfaces import without_own
 
 HELP = "Set ComfyUI up, and see whether one has what the graphs need."
 INTERFACES_HELP = """Read the node interfaces of a running ComfyUI, and hold them against our table.
@@ -80,7 +81,7 @@ def _interfaces(
             "no ComfyUI is named", field="RYLA_COMFYUI_URL", hint="Give --url of one that runs."
         )
     with ComfyClient(address) as client:
-        live = live_interfaces(client)
+        live = without_own(live_interfaces(client))
     ours = interfaces.committed()
     comparison = compare(ours, live, required_nodes.ALL)
     table, kept = with_absent_packs(live, ours)

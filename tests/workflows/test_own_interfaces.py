@@ -2,13 +2,17 @@ import pytest
 
 from tests.workflows.test_flux import PARTS, graph
 from workflows.interfaces import committed
-from workflows.own_interfaces import OWN, known
+from workflows.own_interfaces import OWN, known, without_own
 from workflows.validation import validate
 
 
 def test_the_table_has_comfyui_s_nodes_and_ours() -> None:
     assert known().nodes == {**committed().nodes, **OWN}
     assert not OWN.keys() & committed().nodes.keys()
+
+
+def test_of_a_server_with_ours_comfyui_s_are_left() -> None:
+    assert without_own(known()) == committed()
 
 
 @pytest.mark.parametrize(("threshold", "fits"), [(0.08, True), (1.5, False)])

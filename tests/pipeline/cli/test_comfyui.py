@@ -28,7 +28,7 @@ def older(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     nodes = {name: node for name, node in ours.nodes.items() if name != "FluxGuidance"}
     sampler = nodes["KSampler"]
     nodes["KSampler"] = replace(sampler, output=("LATENT", "IMAGE"))
-    monkeypatch.setattr(standin, "committed", lambda: interfaces.Interfaces("0.3.64", nodes))
+    monkeypatch.setattr(standin, "known", lambda: interfaces.Interfaces("0.3.64", nodes))
     with standin.running(Options.under(tmp_path / "older")) as url:
         yield url
 
