@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.table import Table
 
 from pipeline.cli import output
+from pipeline.cli.wait_notes import WaitNotes
 from pipeline.jobs.follow import Follower
 from pipeline.jobs.status import JobView
 
@@ -22,16 +23,20 @@ def follow(
     until: float | None = None,
     quiet: bool = False,
     on_look: Callable[[], None] = lambda: None,
+    notes: WaitNotes | None = None,
 ) -> None:
     """Look once a second until all are finished, or until `until` on the monotonic clock.
 
-    Shows a table that updates itself where there is a terminal; `quiet` shows nothing.
+    Shows a table that updates itself where there is a terminal; `quiet` shows nothing. `notes` says
+    why jobs wait.
     """
     with live_table(quiet=quiet) as live:
         while True:
             follower.look()
             on_look()
             live(follower.views.values())
+            if notes is not None:
+                notes.tell(follower.views.values())
             if follower.done or (until is not None and time.monotonic() + LOOK_SECONDS > until):
                 return
             time.sleep(LOOK_SECONDS)

@@ -20,6 +20,7 @@ from pipeline.cli import output
 from pipeline.cli.follow import follow
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.cli.out_file import write_out
+from pipeline.cli.wait_notes import WaitNotes
 from pipeline.contract.document import canonical
 from pipeline.contract.manifest import parse_manifest
 from pipeline.dispatcher.preflight import check_work
@@ -88,7 +89,8 @@ def _compare(
     document = comparison_manifest(sheet, trained, max_cost_usd)
     check_work(id, parse_manifest(canonical(document)), runtime)
     receipt = submit_successor(store, id, "c", document)
-    if not _is_over(store, receipt, wait, quiet=json):
+    notes = None if json else WaitNotes.of(store, settings)
+    if not _is_over(store, receipt, wait, notes):
         _tell_sent(receipt, _quoted(document, settings, runtime, store), as_json=json)
         return
     comparison = compare_sheets(_read(store, sheet), _read(store, _ended(store, receipt.id)))
@@ -100,11 +102,14 @@ def _compare(
         _print(comparison, out)
 
 
-def _is_over(store: SafeStore, receipt: Receipt, wait: float | None, *, quiet: bool) -> bool:
+def _is_over(
+    store: SafeStore, receipt: Receipt, wait: float | None, notes: WaitNotes | None
+) -> bool:
     if receipt.state is State.FINISHED:
         return True
     follower = Follower(store, [receipt.id])
-    follow(follower, until=time.monotonic() + (wait or 0), quiet=quiet)
+    until = time.monotonic() + (wait or 0)
+    follow(follower, until=until, quiet=notes is None, notes=notes)
     return follower.done
 
 

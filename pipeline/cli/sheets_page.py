@@ -16,6 +16,8 @@ from pipeline.batches.page.thumbnails import shrinker
 from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.cli.out_file import write_out
+from pipeline.jobs.hold_ups import read_hold_ups
+from pipeline.runtime import load_runtime
 from pipeline.store.open import open_store
 
 HELP = """Write one HTML file of a batch: its sheets with small pictures, scores and verdicts.
@@ -60,11 +62,13 @@ def _page(
     state_dir: StateDir = None,
     json: Json = False,
 ) -> None:
-    store = open_store(bucket_settings(state_dir))
+    settings = bucket_settings(state_dir)
+    store = open_store(settings)
+    hold_ups = read_hold_ups(store, load_runtime(settings, settings.engine))
     batch, path = require_batch(store, name), out or Path(f"{name}.html")
     link = links_beside(path.parent) if links is None else signed_links(store.raw, links)
     with shrinker() as shrink, _Bars(shown=not json) as bars:
-        page = read_page(store, batch, shrink, bars.show)
+        page = read_page(store, batch, shrink, bars.show, hold_ups)
     body = render_page(page, link).encode()
     write_out(path, body)
     _tell(page, path, len(body), as_json=json)
@@ -106,6 +110,8 @@ def _tell(page: BatchPage, path: Path, size: int, *, as_json: bool) -> None:
                 "pictures": len(made),
                 "thumbnails_made": sum(each.fresh for each in made.values()),
                 "without_picture": without,
+                "waiting": page.waiting,
+                "why_wait": page.why_wait,
             }
         )
         return

@@ -11,13 +11,18 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from config.settings import Settings
 from handlers.character_sheet.progress import ViewState
 from pipeline.batches.batch import Batch, require_batch
 from pipeline.batches.batch_reader import BatchReader
 from pipeline.batches.lines import RowLine, SheetLine, ViewLine, state_word, totals
 from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
+from pipeline.jobs.hold_ups import MAY_WAIT, read_hold_ups
 from pipeline.jobs.status import State
+from pipeline.runtime import load_runtime
+from pipeline.sheets.cells import SHEET
+from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
 
 HELP = """Show how far a batch is: a line for each character, a cell for each view.
@@ -61,15 +66,26 @@ def _status(
     state_dir: StateDir = None,
     json: Json = False,
 ) -> None:
-    store = open_store(bucket_settings(state_dir))
+    settings = bucket_settings(state_dir)
+    store = open_store(settings)
     reader = BatchReader(store, require_batch(store, name))
     reader.look()
     if watch:
         watch_batch(reader, as_json=json)
+    waiting = sum(line.standing.state in MAY_WAIT for line in reader.lines)
+    why = _why_wait(store, settings, reader.batch) if waiting else []
     if json:
-        output.print_json(_document(reader.batch, reader.lines), line=watch)
+        document = _document(reader.batch, reader.lines) | {"why_wait": why}
+        output.print_json(document, line=watch)
     else:
         output.out().print(_shown(reader.batch, reader.lines, output.out().width))
+        for each in why:
+            output.print_text(f"{waiting} sheet{'s wait' if waiting > 1 else ' waits'}: {each}")
+
+
+def _why_wait(store: SafeStore, settings: Settings, batch: Batch) -> list[str]:
+    hold_ups = read_hold_ups(store, load_runtime(settings, settings.engine))
+    return hold_ups.why(batch.tenant, SHEET, batch.name)
 
 
 def watch_batch(

@@ -10,9 +10,11 @@ from pipeline.cli import output
 from pipeline.cli.follow import progress, rows_of
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.cli.stops_table import print_stops, stop_document
+from pipeline.cli.wait_notes import WaitNotes
 from pipeline.contract.keys import check_id
+from pipeline.jobs.hold_ups import HoldUps, read_hold_ups
 from pipeline.jobs.status import JobView, Overview, State, look_up, overview
-from pipeline.queue.stops import standing_stops
+from pipeline.runtime import load_runtime
 from pipeline.store.open import open_store
 
 HELP = """Show all that waits or is in progress, or where the named jobs are.
@@ -35,22 +37,23 @@ def register(app: typer.Typer) -> None:
         state_dir: StateDir = None,
         json: Json = False,
     ) -> None:
-        store = open_store(bucket_settings(state_dir))
+        settings = bucket_settings(state_dir)
+        store = open_store(settings)
         if not ids:
-            seen, standing = overview(store), list(standing_stops(store))
+            seen, runtime = overview(store), load_runtime(settings, settings.engine)
+            hold_ups = read_hold_ups(store, runtime, seen.held.values())
             if json:
-                stops = {"stops": [stop_document(stop) for stop in standing]}
-                output.print_json(_overview_document(seen) | stops)
+                output.print_json(_overview_document(seen) | _hold_ups_document(hold_ups))
             else:
                 _print_overview(seen)
-                if standing:
-                    print_stops(standing)
+                _print_hold_ups(hold_ups)
             return
         views = list(look_up(store, [check_id(id) for id in ids]).values())
         if json:
             output.print_json({"jobs": [job_document(view) for view in views]})
         else:
             output.out().print(rows_of(views))
+            WaitNotes.of(store, settings).tell(views)
         require_known(views)
 
 
@@ -104,6 +107,43 @@ def _overview_document(seen: Overview) -> dict[str, Any]:
         "rejected": seen.rejected,
         "rejected_more": seen.rejected_more,
     }
+
+
+def _hold_ups_document(hold_ups: HoldUps) -> dict[str, Any]:
+    return {
+        "stops": [stop_document(stop) for stop in hold_ups.stops],
+        "budgets": [
+            {
+                "budget": use.account.row,
+                "tenant": use.account.tenant,
+                "usd": use.budget.usd,
+                "spent_usd": use.spent_usd,
+                "used_usd": use.used_usd,
+                "on_exceeded": use.budget.on_exceeded,
+                "waited_for": use.waited_for,
+            }
+            for use in hold_ups.budgets
+        ],
+    }
+
+
+def _print_hold_ups(hold_ups: HoldUps) -> None:
+    if hold_ups.stops:
+        print_stops(hold_ups.stops)
+    rows = [
+        (
+            use.account,
+            output.usd(use.spent_usd),
+            output.usd(use.used_usd),
+            output.usd(use.budget.usd),
+            f"{use.share:.0%}",
+            f"jobs {use.budget.on_exceeded}" if use.waited_for else None,
+        )
+        for use in hold_ups.budgets
+    ]
+    if rows:
+        columns = ("=budget", ">spent", ">with reserved", ">of", ">share", "")
+        output.out().print(output.table("Budgets", columns, rows))
 
 
 def _print_overview(seen: Overview) -> None:

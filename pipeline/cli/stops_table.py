@@ -1,6 +1,7 @@
 """What is stopped, as commands show it."""
 
 from collections.abc import Iterable
+from datetime import UTC
 
 from pipeline.cli import output
 from pipeline.queue.stops import StandingStop
@@ -14,6 +15,7 @@ def stop_document(stop: StandingStop) -> dict[str, object]:
         "reason": note.reason,
         "by": note.by,
         "at": note.at,
+        "since": stop.since,
     }
 
 
@@ -21,7 +23,7 @@ def print_stops(standing: Iterable[StandingStop]) -> None:
     rows = [
         (
             stop.scope,
-            None if stop.note.at is None else f"{stop.note.at:%Y-%m-%d %H:%M}",
+            f"{stop.since.astimezone(UTC):%Y-%m-%d %H:%M}",
             stop.note.by,
             stop.note.reason,
         )

@@ -19,6 +19,7 @@ from config.settings import Settings, listed
 from pipeline.cli import output
 from pipeline.cli.follow import follow, rows_of, tell_errors
 from pipeline.cli.options import Json, StateDir, bucket_settings
+from pipeline.cli.wait_notes import WaitNotes
 from pipeline.inputs.remote import ImageFetcher
 from pipeline.jobs.follow import Follower
 from pipeline.jobs.manifest_files import Source, read_sources
@@ -127,7 +128,7 @@ def register(app: typer.Typer) -> None:
         _tell_repeats(lines)
         _quote(sent, settings, store)
         _report_warnings(sent, json)
-        views = None if wait is None else _wait(store, sent, wait, quiet=json)
+        views = None if wait is None else _wait(store, sent, wait, settings, quiet=json)
         _answer(lines, views, json)
         if any(line.error for line in lines) or (views and not all(v.succeeded for v in views)):
             raise typer.Exit(1)
@@ -206,11 +207,15 @@ def _in_threads(one: Callable[[Line], None], lines: Sequence[Line], threads: int
             progress.advance(task)
 
 
-def _wait(store: SafeStore, lines: Sequence[Line], wait: float, *, quiet: bool) -> list[JobView]:
+def _wait(
+    store: SafeStore, lines: Sequence[Line], wait: float, settings: Settings, *, quiet: bool
+) -> list[JobView]:
     """The jobs as they stand when all are finished or the time is over."""
     jobs = {line.job.id: line for line in lines if line.receipt and line.job}
     follower = Follower(store, list(jobs))
-    follow(follower, until=time.monotonic() + wait, quiet=quiet)
+    sent = {id: line.job.manifest for id, line in jobs.items() if line.job and line.job.manifest}
+    notes = None if quiet else WaitNotes.of(store, settings, sent)
+    follow(follower, until=time.monotonic() + wait, quiet=quiet, notes=notes)
     for id, view in follower.views.items():
         line = jobs[id]
         assert line.job is not None

@@ -10,6 +10,7 @@ from pipeline.cli import output
 from pipeline.cli.follow import LOOK_SECONDS, follow, live_table, rows_of, tell_errors
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.cli.status import job_document, require_known
+from pipeline.cli.wait_notes import WaitNotes
 from pipeline.contract.keys import check_id
 from pipeline.jobs.follow import Follower
 from pipeline.jobs.status import JobView, LeaseWatch, look_up
@@ -43,15 +44,20 @@ def register(app: typer.Typer) -> None:
         state_dir: StateDir = None,
         json: Json = False,
     ) -> None:
-        store = open_store(bucket_settings(state_dir))
+        settings = bucket_settings(state_dir)
+        store = open_store(settings)
         until = None if for_s is None else time.monotonic() + for_s
+        notes = None if json else WaitNotes.of(store, settings)
         if ids:
-            _watch_named(store, ids, until, json)
+            _watch_named(store, ids, until, notes)
         else:
-            _watch_all(store, until, json)
+            _watch_all(store, until, notes)
 
 
-def _watch_named(store: SafeStore, ids: list[str], until: float | None, as_json: bool) -> None:
+def _watch_named(
+    store: SafeStore, ids: list[str], until: float | None, notes: WaitNotes | None
+) -> None:
+    as_json = notes is None
     views = look_up(store, [check_id(id) for id in ids])
     require_known(views.values())
     follower = Follower(store, list(views))
@@ -62,6 +68,7 @@ def _watch_named(store: SafeStore, ids: list[str], until: float | None, as_json:
         until=until,
         quiet=as_json,
         on_look=lambda: say(follower.views) if as_json else None,
+        notes=notes,
     )
     if not as_json:
         output.out().print(rows_of(follower.views.values()))
@@ -70,18 +77,20 @@ def _watch_named(store: SafeStore, ids: list[str], until: float | None, as_json:
         raise typer.Exit(1)
 
 
-def _watch_all(store: SafeStore, until: float | None, as_json: bool) -> None:
+def _watch_all(store: SafeStore, until: float | None, notes: WaitNotes | None) -> None:
     watch, say = LeaseWatch(store), _changes()
-    with live_table(quiet=as_json) as live:
+    with live_table(quiet=notes is None) as live:
         while True:
             views = watch.look()
             live(views.values())
-            if as_json:
+            if notes is None:
                 say(views)
+            else:
+                notes.tell(views.values())
             if until is not None and time.monotonic() + LOOK_SECONDS > until:
                 break
             time.sleep(LOOK_SECONDS)
-    if not as_json:
+    if notes is not None:
         output.out().print(rows_of(views.values()))
 
 

@@ -56,10 +56,15 @@ def reserved(held: ListedLease, last: Lease | None, now: datetime) -> Reserved |
     """Of a lease as listed; `last` is what was read of it last, whatever stands there now. None for
     one that counts nothing. `now` is the store's clock."""
     lease = held.lease or last
-    if lease is None or lease.committed or lease.vacant:
+    return None if lease is None else reserved_by(lease, now, stands=held.lease is not None)
+
+
+def reserved_by(lease: Lease, now: datetime, *, stands: bool = True) -> Reserved | None:
+    """`stands` says that the lease is as it was read."""
+    if lease.committed or lease.vacant:
         return None
     usd = lease.spent.usd
-    waits = lease.phase is Phase.RETRY and held.lease is not None
+    waits = lease.phase is Phase.RETRY and stands
     if not waits:
         usd += max(_estimate(lease), running_usd(lease, now))
     return Reserved(_payer(lease), usd)
@@ -127,6 +132,15 @@ class Ledger:
         rows = {Account(name) for name, row in self.table.budgets.items() if row.tenant != EACH}
         return sorted({*rows, *self.spent, *self._held})
 
+    def accounts_of(self, tenant: str | None, batch: str | None) -> list[Account]:
+        """Those that a job would count under, on this dispatcher's own platform."""
+        payer = Payer(tenant, self.platform, batch)
+        return [account for _, account in self._of(payer)]
+
+    def is_waited_for(self, account: Account) -> bool:
+        """Whether it is used up, or jobs that were read wait for it."""
+        return account in self._parked or self.used(account) >= self.limit(account)
+
     def limit(self, account: Account) -> float:
         return self.table.budgets[account.row].usd
 
@@ -134,8 +148,7 @@ class Ledger:
         """Whether no job of the inbox is to be claimed for this tenant, None for one unknown: a
         budget that lets jobs wait is used up, or others that were read wait for it already."""
         return any(
-            budget.on_exceeded is OnExceeded.WAIT
-            and (account in self._parked or self.used(account) >= budget.usd)
+            budget.on_exceeded is OnExceeded.WAIT and self.is_waited_for(account)
             for budget, account in self._of(Payer(tenant, self.platform))
         )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from config.errors import Stopped
 from pipeline.contract.stops import STOPS, StopNote, Stops, StopScope
@@ -24,6 +25,8 @@ def stopped(scope: StopScope) -> Stopped:
 class StandingStop:
     scope: StopScope
     note: StopNote
+    since: datetime
+    """As its note says, else when it was put."""
 
 
 def standing_stops(store: SafeStore) -> Iterator[StandingStop]:
@@ -31,7 +34,8 @@ def standing_stops(store: SafeStore) -> Iterator[StandingStop]:
     for scope in sorted(read_stops(store).scopes):
         stored = store.get(scope.key, limit=MAX_NOTE_BYTES)
         if stored is not None:  # else lifted meanwhile
-            yield StandingStop(scope, StopNote.parse(stored.body))
+            note = StopNote.parse(stored.body)
+            yield StandingStop(scope, note, note.at or stored.last_modified)
 
 
 def put_stop(store: SafeStore, scope: StopScope, note: StopNote) -> None:

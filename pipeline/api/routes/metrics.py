@@ -2,13 +2,14 @@
 
 Every process of a deployment shows the same figures, so scrape one of them. A look costs as many
 LISTs as `ryla status` and a GET for each lease that changed; one serves everybody for some seconds.
-Totals by kind: no tenant sees another's figures.
+Totals by kind: no tenant sees another's figures. Figures of money are for the operator alone, who
+has a key of RYLA_TENANT.
 """
 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 
 from fastapi import APIRouter, Request
@@ -22,6 +23,8 @@ from pipeline.api.dependencies import ApiDependencies
 from pipeline.api.openapi import problems
 from pipeline.api.request import Shared, Tenant, require_query
 from pipeline.contract.lease import Phase
+from pipeline.contract.stops import ScopeKind
+from pipeline.jobs.hold_ups import NOTHING, BudgetUse, HoldUps, read_hold_ups
 from pipeline.jobs.status import JobView, LeaseWatch, Overview, State, overview
 from pipeline.queue.expiry import Lifetimes
 
@@ -35,7 +38,8 @@ IN_PROGRESS = (State.CLAIMED, State.RUNNING, State.RETRY)
 class Gauges(Collector):
     """One overview as gauges."""
 
-    def __init__(self, seen: Overview, lifetimes: Lifetimes) -> None:
+    def __init__(self, seen: Overview, lifetimes: Lifetimes, hold_ups: HoldUps = NOTHING) -> None:
+        self._hold_ups = hold_ups
         self._seen = seen
         self._lifetimes = lifetimes
 
@@ -66,6 +70,14 @@ class Gauges(Collector):
             ),
         ):
             yield GaugeMetricFamily(name, text, value=value)
+        yield self._stops()
+
+    def _stops(self) -> GaugeMetricFamily:
+        gauge = GaugeMetricFamily("ryla_stops", "Stops that stand.", labels=["of"])
+        count = Counter(stop.scope.of for stop in self._hold_ups.stops)
+        for of in ScopeKind:
+            gauge.add_metric([of.value], count[of])
+        return gauge
 
     def _jobs(self) -> GaugeMetricFamily:
         gauge = GaugeMetricFamily("ryla_jobs", "Unfinished jobs.", labels=["state", "kind"])
@@ -100,6 +112,26 @@ class Gauges(Collector):
         return _seconds(age) > life + self._lifetimes.margin_s
 
 
+class BudgetGauges(Collector):
+    """What is used up of each budget. `tenant` is empty where a budget is not for each tenant."""
+
+    def __init__(self, hold_ups: HoldUps) -> None:
+        self._budgets = hold_ups.budgets
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        figures: Mapping[str, tuple[str, Callable[[BudgetUse], float]]] = {
+            "limit_usd": ("Of today, UTC, or of the batch.", lambda use: use.budget.usd),
+            "spent_usd": ("By jobs that have ended.", lambda use: use.spent_usd),
+            "used_usd": ("With what other jobs may cost yet.", lambda use: use.used_usd),
+            "used_share": ("Used, of the limit.", lambda use: use.share),
+        }
+        for name, (text, value) in figures.items():
+            gauge = GaugeMetricFamily(f"ryla_budget_{name}", text, labels=["budget", "tenant"])
+            for use in self._budgets:
+                gauge.add_metric([use.account.row, use.account.tenant or ""], value(use))
+            yield gauge
+
+
 def _seconds(age: timedelta) -> float:
     return max(0.0, age.total_seconds())
 
@@ -112,38 +144,47 @@ def _kind(view: JobView) -> str:
     return (view.lease.model if view.lease else None) or UNKNOWN
 
 
+def _text(gauges: Collector) -> bytes:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(gauges)
+    return generate_latest(registry)
+
+
 def metrics_router(
     dependencies: ApiDependencies,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> APIRouter:
     router = APIRouter(tags=["about"])
     leases, one_look = LeaseWatch(dependencies.store), asyncio.Lock()
-    lifetimes = Lifetimes.of(dependencies.runtime.settings)
-    text, made_at = b"", float("-inf")
+    runtime = dependencies.runtime
+    lifetimes = Lifetimes.of(runtime.settings)
+    text, money, made_at = b"", b"", float("-inf")
 
-    def look() -> bytes:
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(Gauges(overview(dependencies.store, leases), lifetimes))
-        return generate_latest(registry)
+    def look() -> tuple[bytes, bytes]:
+        seen = overview(dependencies.store, leases)
+        hold_ups = read_hold_ups(dependencies.store, runtime, seen.held.values())
+        return _text(Gauges(seen, lifetimes, hold_ups)), _text(BudgetGauges(hold_ups))
 
     @router.get(
         "/metrics",
         summary="Jobs by state and kind, for Prometheus",
-        description="The same for every key: totals, no tenants.",
+        description="The same for every key: totals, no tenants. A key of RYLA_TENANT is shown"
+        " what is used of each budget, too.",
         response_class=Response,
         responses={
             200: {"description": "Gauges.", "content": {"text/plain": {}}},
             **problems(400, 401, 403, 429, 503),
         },
     )
-    async def metrics(service: Shared, tenant: Tenant, request: Request) -> Response:  # noqa: ARG001
-        nonlocal text, made_at
+    async def metrics(service: Shared, tenant: Tenant, request: Request) -> Response:
+        nonlocal text, money, made_at
         require_query(request)
         async with one_look:
             if monotonic() - made_at >= FRESH_S:
                 begun = monotonic()
-                text = await service.threads.run(look)
+                text, money = await service.threads.run(look)
                 made_at = begun
-        return Response(text, media_type=CONTENT_TYPE_LATEST)
+        body = text + money if tenant == runtime.settings.tenant else text
+        return Response(body, media_type=CONTENT_TYPE_LATEST)
 
     return router

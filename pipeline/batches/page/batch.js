@@ -449,12 +449,20 @@
     return el("dl", { class: "facts" }, ...rows.map(([name, value]) => el("div", {}, el("dt", { text: name }), el("dd", { text: value }))));
   }
 
+  // What keeps sheets waiting, as this page was made.
+  function heldUp() {
+    if (!batch.why_wait.length) return null;
+    const wait = `${plural(batch.waiting, "sheet")} ${batch.waiting === 1 ? "waits" : "wait"}:`;
+    const lines = batch.why_wait.map((why) => el("li", {}, words(why)));
+    return el("div", { class: "notice held-up", role: "status" }, el("p", { text: wait }), el("ul", {}, ...lines));
+  }
+
   function build() {
     load();
     for (const sheet of sheets) sheet.card = card(sheet);
     list.append(...sheets.map((sheet) => sheet.card));
     document.getElementById("page").replaceChildren(
-      el("header", {}, el("p", { class: "eyebrow", text: `Batch of ${batch.tenant}` }), el("h1", { text: batch.name }), facts()),
+      el("header", {}, el("p", { class: "eyebrow", text: `Batch of ${batch.tenant}` }), el("h1", { text: batch.name }), facts(), heldUp()),
       el("div", { id: "bar" },
         el("div", { class: "controls" },
           el("label", { class: "wide" }, el("span", { text: "Search" }), search), order, verdict,

@@ -52,6 +52,8 @@ def _document(page: BatchPage) -> dict[str, Any]:
             "usd": finite(sums.usd),
             "remaining_usd": finite(sums.remaining_usd),
         },
+        "waiting": page.waiting,
+        "why_wait": page.why_wait if page.waiting else [],
         "sheets": [card.document() for card in page.cards],
     }
 

@@ -21,7 +21,8 @@ from pipeline.batches.page.cards import Picture, ReadRow, SheetCard, sheet_card
 from pipeline.batches.page.thumbnails import Thumbnail, thumbnail_of
 from pipeline.contract.keys import is_output_key, result_key
 from pipeline.contract.result import Result
-from pipeline.sheets.cells import recorded_picture
+from pipeline.jobs.hold_ups import MAY_WAIT, NOTHING, HoldUps
+from pipeline.sheets.cells import SHEET, recorded_picture
 from pipeline.sheets.ended_sheet import read_sheet_document
 from pipeline.sheets.reviewed_views import reviewed_views
 from pipeline.store.conditional import SafeStore
@@ -49,6 +50,13 @@ class BatchPage:
     cards: tuple[SheetCard, ...]
     """In the order of the rows."""
     thumbnails: Mapping[Picture, Thumbnail]
+    why_wait: tuple[str, ...] = ()
+    """What keeps sheets of this batch from being made, in words: stops and budgets."""
+
+    @property
+    def waiting(self) -> int:
+        """Sheets that have not been started, or wait to go on."""
+        return sum(card.row.line.standing.state in MAY_WAIT for card in self.cards)
 
 
 def read_page(
@@ -56,6 +64,7 @@ def read_page(
     batch: Batch,
     shrink: Intake,
     on_progress: OnProgress = tell_nobody,
+    hold_ups: HoldUps = NOTHING,
 ) -> BatchPage:
     """Raises StoreUnavailable and StoreDenied."""
     lines = row_lines(store, batch)
@@ -66,7 +75,13 @@ def read_page(
         pictures = list(dict.fromkeys(view.picture for view in views if view.picture))
         made = pool.map(lambda picture: thumbnail_of(store, picture, shrink), pictures)
         thumbnails = _told(made, "pictures", len(pictures), on_progress)
-    return BatchPage(batch, store.now(), cards, dict(zip(pictures, thumbnails, strict=True)))
+    return BatchPage(
+        batch,
+        store.now(),
+        cards,
+        dict(zip(pictures, thumbnails, strict=True)),
+        tuple(hold_ups.why(batch.tenant, SHEET, batch.name)),
+    )
 
 
 def _told(read: Iterable[T], what: str, whole: int, on_progress: OnProgress) -> list[T]:

@@ -3,9 +3,12 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.contract.result import JobCost
+from pipeline.contract.spend_entry import BODY, SpendEntry
 from pipeline.store.base import Always
 from pipeline.store.conditional import SafeStore
 from tests.pipeline.cli.conftest import Ryla
+from tests.support.jobs import a_result
 
 
 def test_a_stop_stands_is_shown_and_is_lifted(ryla: Ryla, store: SafeStore) -> None:
@@ -56,3 +59,27 @@ def test_a_stop_of_a_kind_that_there_is_no_more_can_be_lifted(ryla: Ryla, store:
     assert ryla("stop", "--lift", "--kind", "flux-old").code == 0
     assert not store.list("stops/").entries
     assert ryla("stop", "--lift", "--kind", "Flux Old").code == 2
+
+
+def test_whoever_follows_a_job_is_told_why_it_waits(
+    ryla: Ryla, store: SafeStore, write: Callable[..., Path]
+) -> None:
+    ryla("stop", "--all", "--reason", "the bill")
+    answer = ryla("submit", str(write("a.json")), "--wait", "0")
+    assert "1 job waits: an operator has stopped all jobs since" in answer.err
+    assert answer.err.rstrip().endswith("UTC: the bill")
+
+
+def test_the_status_shows_what_is_used_of_budgets(
+    ryla: Ryla, store: SafeStore, tmp_path: Path
+) -> None:
+    budgets = tmp_path / "budgets.toml"
+    budgets.write_text("[budgets.total]\nusd = 1\n")
+    now = store.now()
+    ended = a_result(finished_at=now, cost=JobCost(usd=1.5, total_usd=1.5), platform="local")
+    store.raw.put(SpendEntry.of(ended).key, BODY, Always())
+    shown = ryla("status", RYLA_BUDGETS_FILE=str(budgets)).out
+    assert "150%" in shown
+    assert "jobs wait" in shown
+    [use] = ryla("status", "--json", RYLA_BUDGETS_FILE=str(budgets)).document["budgets"]
+    assert (use["budget"], use["used_usd"], use["waited_for"]) == ("total", 1.5, True)

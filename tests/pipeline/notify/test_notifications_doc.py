@@ -18,8 +18,9 @@ from botocore.stub import Stubber
 
 from config.settings import Settings, webhook_key
 from events.stored_event import StoredEvent
-from pipeline.api.routes.metrics import Gauges
+from pipeline.api.routes.metrics import BudgetGauges, Gauges
 from pipeline.dispatcher.owed_alarms import OwedAlarm, payload
+from pipeline.jobs.hold_ups import HoldUps
 from pipeline.jobs.status import overview
 from pipeline.notify.callbacks import Caller, signature
 from pipeline.queue.expiry import Lifetimes
@@ -228,4 +229,6 @@ def test_every_gauge_is_listed(make_pipeline: MakePipeline) -> None:
     pipeline = make_pipeline()
     gauges = Gauges(overview(pipeline.store), Lifetimes.of(pipeline.settings))
     listed = re.findall(r"^\| `(ryla_\w+)`", PAGE, re.MULTILINE)
-    assert listed == [gauge.name for gauge in gauges.collect()]
+    assert listed == [
+        gauge.name for each in (gauges, BudgetGauges(HoldUps())) for gauge in each.collect()
+    ]

@@ -1,6 +1,7 @@
 """What waits and what is in progress, as Prometheus reads it."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +13,12 @@ from pipeline.api.dependencies import ApiDependencies
 from pipeline.api.routes.metrics import FRESH_S, metrics_router
 from pipeline.contract.keys import inbox_key
 from pipeline.contract.lease import Phase
+from pipeline.contract.result import JobCost
+from pipeline.contract.spend_entry import BODY, SpendEntry
 from pipeline.store.base import Always, Busy
 from tests.pipeline.conftest import MakePipeline
 from tests.support.api import client_of
-from tests.support.jobs import a_lease
+from tests.support.jobs import a_lease, a_result
 from tests.support.manifests import body
 from tests.support.pipeline_fixture import PipelineFixture
 
@@ -78,6 +81,7 @@ def test_an_empty_bucket_has_nothing_to_tell_but_zeros(client: TestClient) -> No
         "ryla_jobs_owing": 0,
         "ryla_rejected_entries": 0,
         "ryla_inbox_strangers": 0,
+        **{f"ryla_stops.{of}": 0 for of in ("all", "tenant", "kind")},
     }
 
 
@@ -146,7 +150,7 @@ def test_one_look_serves_everybody_for_some_seconds(
         before = holding.raw.calls["LIST"]
         assert len({tuple(told) for told in pool.map(lambda _: read(client), range(16))}) == 1
         one_look = holding.raw.calls["LIST"] - before
-        assert one_look == 3
+        assert one_look == 4
         watch.now += FRESH_S
         read(client)
     assert holding.raw.calls["LIST"] - before == 2 * one_look
@@ -176,3 +180,33 @@ def test_a_key_is_needed_like_everywhere_and_shows_no_tenant(
 
 def test_a_query_is_refused(client: TestClient) -> None:
     assert client.get("/metrics?name=x").status_code == 400
+
+
+def test_stops_are_counted_by_what_they_are_of(
+    holding: PipelineFixture, client: TestClient
+) -> None:
+    for key in ("all", "kind.flux-dev", "kind.flux-lora", "tenant.acme"):
+        holding.raw.put(f"stops/{key}", b"", Always())
+    told = read(client)
+    assert [told[f"ryla_stops.{of}"] for of in ("all", "tenant", "kind")] == [1, 1, 2]
+
+
+def test_what_is_used_of_budgets_is_shown_to_the_operators_key_alone(
+    make_pipeline: MakePipeline, watch: Watch, tmp_path: Path
+) -> None:
+    path = tmp_path / "budgets.toml"
+    path.write_text('[budgets.total]\nusd = 2\n[budgets.each]\ntenant = "*"\nusd = 1\n')
+    keys = ",".join(f"{tenant}:{hashed(tenant)}" for tenant in ("default", "acme"))
+    pipeline = make_pipeline(holding=True, budgets_file=path, api_keys=keys)
+    cost = JobCost(usd=0.5, total_usd=0.5)
+    ended = a_result(tenant="acme", cost=cost, finished_at=pipeline.now, platform="local")
+    pipeline.raw.put(SpendEntry.of(ended).key, BODY, Always())
+    client = client_for(pipeline, watch)
+    told, others = (
+        read(client, headers={"Authorization": f"Bearer {tenant}"})
+        for tenant in ("default", "acme")
+    )
+    names = ("limit_usd", "spent_usd", "used_usd", "used_share")
+    assert [told[f"ryla_budget_{name}.total."] for name in names] == [2, 0.5, 0.5, 0.25]
+    assert [told[f"ryla_budget_{name}.each.acme"] for name in names] == [1, 0.5, 0.5, 0.5]
+    assert not [name for name in others if "budget" in name]

@@ -3,11 +3,13 @@
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipeline.batches.batch import Batch
+from pipeline.batches.page.html import render_page
 from pipeline.contract.keys import result_key
 from pipeline.contract.result import MissingView
 from pipeline.reviews.review import Mark, Verdict, change_review
@@ -366,3 +368,19 @@ def keep_shot(tab: Tab, name: str) -> None:
     if folder:
         tab.until(lambda: bool(tab.run("[...document.images].every((i) => i.complete)")))
         tab.shot(Path(folder) / name)
+
+
+def test_a_stop_is_told_at_the_top_as_text(store: SafeStore, tab: Tab, tmp_path: Path) -> None:
+    batch = a_batch("Ann", "Bob")
+    for row in batch.rows:
+        store.create(f"inbox/4.acme.character-sheet.{row.id}.json", b"{}")
+    page = replace(made_up_page(store, batch), why_wait=(f"it is stopped: {HOSTILE[0]}",))
+    path = tmp_path / "page.html"
+    path.write_text(render_page(page, lambda key: None))
+    for size in (DESKTOP, PHONE):
+        tab.open(path.as_uri(), *size)
+        told = tab.run("document.querySelector('header .held-up').innerText")
+        assert told.split("\n")[0] == "2 sheets wait:"
+        assert HOSTILE[0] in told
+        assert tab.run("document.documentElement.scrollWidth <= innerWidth")
+    assert tab.run("window.broken") is None

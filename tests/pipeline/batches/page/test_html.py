@@ -2,6 +2,7 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 from handlers.media.thumbnails import MAX_BYTES
@@ -61,3 +62,14 @@ def test_the_policy_allows_the_pages_own_style_and_script_and_no_request() -> No
 def test_the_largest_thumbnails_of_two_thousand_views_leave_room_below_twenty_megabytes() -> None:
     views = len(json.dumps(block(page(), "batch"))) / 20 * 2000
     assert 2000 * MAX_BYTES * 4 / 3 + views < 19_000_000
+
+
+def test_why_sheets_wait_is_told_only_while_some_do() -> None:
+    store, batch = SafeStore(MemoryStore()), a_batch("Ann")
+    waiting = replace(made_up_page(store, batch), why_wait=("</script>",))
+    told = block(render_page(waiting, lambda key: None), "batch")
+    assert (told["waiting"], told["why_wait"]) == (0, [])
+    store.create(f"inbox/4.acme.character-sheet.{batch.rows[0].id}.json", b"{}")
+    waiting = replace(made_up_page(store, batch), why_wait=("</script>",))
+    told = block(render_page(waiting, lambda key: None), "batch")
+    assert (told["waiting"], told["why_wait"]) == (1, ["</script>"])

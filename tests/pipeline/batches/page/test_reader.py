@@ -1,8 +1,11 @@
+from config.settings import Settings
 from pipeline.batches.page.reader import MAX_RESULT_BYTES, read_page
 from pipeline.contract.keys import batch_key, result_key, review_key
 from pipeline.contract.result import Result
 from pipeline.contract.tombstone import begun_tombstone, tombstone_body
+from pipeline.jobs.hold_ups import read_hold_ups
 from pipeline.reviews.review import Mark, Verdict, change_review
+from pipeline.runtime import load_runtime
 from pipeline.store.base import Stored
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
@@ -71,3 +74,16 @@ def test_of_a_forgotten_sheet_nothing_is_shown_but_that_it_is() -> None:
     ann, *others = read_page(store, BATCH, no_picture).cards
     assert (ann.views, ann.document()["state"]) == ((), "forgotten")
     assert [len(card.views) for card in others] == [10, 10]
+
+
+def test_the_page_says_why_sheets_wait_and_how_many() -> None:
+    store = SafeStore(MemoryStore())
+    end_sheet(store, ANN)
+    for row in BATCH.rows[1:]:
+        store.create(f"inbox/4.acme.character-sheet.{row.id}.json", b"{}")
+    store.create("stops/tenant.acme", b"")
+    hold_ups = read_hold_ups(store, load_runtime(Settings(), "local"))
+    page = read_page(store, BATCH, no_picture, hold_ups=hold_ups)
+    assert page.waiting == 2
+    [why] = page.why_wait
+    assert why.startswith("an operator has stopped tenant acme since ")
