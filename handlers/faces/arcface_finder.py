@@ -17,6 +17,7 @@ from handlers.faces.boxes import Embedding, Point, normalised
 from handlers.faces.dlib_finder import EXTRA, load_detector
 from handlers.faces.mtcnn import Detector
 from handlers.faces.mtcnn_finder import MtcnnFinder, aligned
+from handlers.faces.session_options import session_options
 
 PACK = "auraface-mtcnn"
 """The pack that is looked at in this way."""
@@ -66,7 +67,9 @@ def load(root: Path, pack: str = PACK) -> ArcFaceFinder:
             hint=f"Install the extra `{EXTRA}`.",
         ) from error
     try:
-        session = runtime.InferenceSession(str(files[0]), providers=["CPUExecutionProvider"])
+        session = runtime.InferenceSession(
+            str(files[0]), session_options(runtime), providers=["CPUExecutionProvider"]
+        )
     except Exception as error:  # the errors of onnxruntime share no base
         raise FaceModelsMissing(f"{files[0]} does not load: {error}") from error
     with files[0].open("rb") as body:

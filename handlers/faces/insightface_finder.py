@@ -17,6 +17,7 @@ from config.errors import FaceModelsMissing
 from handlers.faces.alignment import shown
 from handlers.faces.boxes import Face, box_within, largest_first, normalised
 from handlers.faces.match import SCORING_PACK
+from handlers.faces.session_options import session_options
 from handlers.faces.upright import edges_back, find_upright, padded, point_back
 from handlers.media.images import pixels
 
@@ -79,6 +80,7 @@ def load(root: Path, pack: str = SCORING_PACK) -> FaceAnalyser:
             name=str(folder),
             allowed_modules=["detection", "recognition"],
             providers=_providers(runtime.get_available_providers()),
+            sess_options=session_options(runtime),
         )
     except Exception as error:  # the errors of onnxruntime and onnx share no base
         raise FaceModelsMissing(f"the models in {folder} do not load: {error}") from error
