@@ -4,13 +4,15 @@ import ast
 import re
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.doc_blocks import ROOT
-from tools.rooms import arrows, modules
+from tests.test_architecture import found
+from tools.rooms import Arrows, arrows
 
 pytestmark = pytest.mark.xdist_group("architecture")
 
@@ -30,6 +32,12 @@ ROOMS = [_WORD.findall(first)[0] for first, *_ in table("| room | holds | must n
 ANSWERS = table("| question | file | name |")
 
 
+@cache
+def imports() -> Arrows:
+    return arrows(found())
+
+
+@cache
 def names_in(file: Path) -> set[str]:
     """What a file defines: classes, functions, variables and fields; keys of a TOML file."""
     if file.suffix == ".toml":
@@ -53,14 +61,12 @@ def _defined(tree: ast.AST) -> Iterator[str]:
 
 
 def test_every_room_has_its_line_and_every_line_is_of_a_room() -> None:
-    assert sorted(ROOMS) == sorted(arrows(modules()))
+    assert sorted(ROOMS) == sorted(imports())
 
 
 def test_a_room_imports_only_rooms_further_down_the_page() -> None:
-    found = arrows(modules())
-
     for above, room in enumerate(ROOMS):
-        assert found[room] <= set(ROOMS[above + 1 :]), room
+        assert imports()[room] <= set(ROOMS[above + 1 :]), room
 
 
 def test_rooms_in_the_drawing_are_rooms() -> None:
