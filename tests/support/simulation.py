@@ -7,7 +7,6 @@ The bucket checks at every write what must hold at every moment.
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -31,6 +30,7 @@ from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
 from pipeline.worker.execution import execute
 from tests.support.faulty_store import Died, Fault, FaultyStore
+from tests.support.inline_pool import InlinePool
 from tests.support.instant_comfyui import InstantServer, worker_context
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -205,7 +205,7 @@ class Simulation:
         self._fault, self._at = fault, at
         self._before = before
         self._nonces = count()
-        self._pool = ThreadPoolExecutor(1)
+        self._pool = InlinePool()
         self.dispatchers = [self.dispatcher(), self.dispatcher()]
 
     def close(self) -> None:
