@@ -1,5 +1,6 @@
 import hashlib
 import io
+import os
 import zlib
 from collections.abc import Iterable
 
@@ -61,6 +62,14 @@ def test_equal_pixels_give_equal_bytes() -> None:
     pixels = noise(50, 50)
 
     assert encode(pixels, 50, 50) == encode(pixels, 50, 50)
+
+
+def test_the_bytes_do_not_depend_on_the_number_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels, made = noise(40, 70), set()
+    for cores in (1, 3, 64, None):
+        monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
+        made.add(encode(pixels, 40, 70))
+    assert len(made) == 1
 
 
 @pytest.mark.parametrize("size", [(0, 0), (2, 2), (4, 1)])

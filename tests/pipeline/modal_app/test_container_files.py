@@ -23,7 +23,7 @@ from pipeline.modal_app.resources import TABLES
 ROOT = Path(__file__).parents[3]
 IN_CONTAINERS = {
     "service": ("api", "dispatch", "model_functions"),
-    "gpu": ("worker",),
+    "gpu": ("modal_worker",),
 }
 """Requirements → modules of pipeline.modal_app that run with them."""
 IMPORTING = """
