@@ -134,6 +134,30 @@ def _check(root: Path, *, json: bool) -> None:
     given = {name: value for name, value in os.environ.items() if name not in modal_check.KEY_PAIR}
     deployed = Deployment.of(root, given if half else os.environ)
     rows = [*([half] if half else []), *_rows(deployed)]
+    bill, kept = _idle_costs(deployed)
+    ready = all(row.health is not Health.FAILED for row in rows)
+    if json:
+        output.print_json(
+            {
+                "ready": ready,
+                "version": deployed.version,
+                "checks": [asdict(row) for row in rows],
+                "idle_month": {**asdict(bill), "usd": bill.usd},
+                "kept_month": [asdict(each) for each in kept],
+            }
+        )
+    else:
+        cells = [(row.check, row.health, output.found_and_fix(row.found, row.fix)) for row in rows]
+        output.out().print(output.table(None, ("check", "", "found"), cells))
+        output.print_text(_told(bill))
+        if kept:
+            output.print_text(_told_kept(kept))
+    if not ready:
+        raise typer.Exit(1)
+
+
+def _idle_costs(deployed: Deployment) -> tuple[IdleBill, list[KeptContainers]]:
+    """Of a month in which nothing is asked for, and of what is kept ready all the same."""
     prices = load_gpus(deployed.settings.gpus_file)
     kept = list(
         kept_containers(
@@ -150,27 +174,7 @@ def _check(root: Path, *, json: bool) -> None:
         memory_mib=deployment.DISPATCHER_MIB,
         weights_gib=modal_check.weights_gib(deployed.models),
     )
-    ready = all(row.health is not Health.FAILED for row in rows)
-    if json:
-        idle = {**asdict(bill), "usd": bill.usd}
-        checks = [asdict(row) for row in rows]
-        output.print_json(
-            {
-                "ready": ready,
-                "version": deployed.version,
-                "checks": checks,
-                "idle_month": idle,
-                "kept_month": [asdict(each) for each in kept],
-            }
-        )
-    else:
-        cells = [(row.check, row.health, output.found_and_fix(row.found, row.fix)) for row in rows]
-        output.out().print(output.table(None, ("check", "", "found"), cells))
-        output.print_text(_told(bill))
-        if kept:
-            output.print_text(_told_kept(kept))
-    if not ready:
-        raise typer.Exit(1)
+    return bill, kept
 
 
 def _rows(deployed: Deployment) -> Iterator[Row]:

@@ -47,6 +47,9 @@ Examples:
     ryla sheets review autumn --from autumn-review.json
 """
 
+Asked = Mapping[str, Sequence[str] | None]
+"""Option → views."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -123,14 +126,21 @@ def _review(
             raise typer.BadParameter(f"{name} is a batch: name one of its sheets")
         _show_batch(store, named.lines, as_json=json)
         return
-    id = named.ids[0]
+    asked = {"--keep": keep, "--reject": reject, "--clear": clear}
+    _review_sheet(store, named.ids[0], asked, note, as_json=json)
+
+
+def _review_sheet(
+    store: SafeStore, id: str, asked: Asked, note: str | None, *, as_json: bool
+) -> None:
+    """Say what is asked, and show what stands then."""
     sheet = require_ended_sheet(store, id)
-    marks = _marks(sheet, {"--keep": keep, "--reject": reject, "--clear": clear}, note)
+    marks = _marks(sheet, asked, note)
     review = change_review(store, id, sheet.tenant, marks) if marks else read_review(store, id)
     document = read_sheet_document(store, sheet.result)
     told = {} if document is None else {view.number: view for view in document.views}
     rows = [*_rows(sheet, told, reviewed_views(store, id))]
-    if json:
+    if as_json:
         views = [row.document() for row in rows]
         output.print_json({"id": id, "tenant": sheet.tenant, "views": views, "review": review})
     else:
@@ -197,9 +207,7 @@ def words(given: Sequence[str] | None) -> list[str]:
     return [word for each in given or () for part in each.split(",") if (word := part.strip())]
 
 
-def _marks(
-    sheet: EndedSheet, asked: dict[str, list[str] | None], note: str | None
-) -> dict[str, Mark | None]:
+def _marks(sheet: EndedSheet, asked: Asked, note: str | None) -> dict[str, Mark | None]:
     """By a view's id. Raises InvalidInput for a view that is named twice or cannot be reviewed."""
     marks: dict[str, Mark | None] = {}
     of_kept = None if asked["--reject"] else note
