@@ -11,9 +11,10 @@ import pytest
 from typer.main import get_command
 
 from config.settings import Settings, variable
-from pipeline.api.routes.metrics import Gauges
+from pipeline.api.routes.metrics import BudgetGauges, Gauges
 from pipeline.cli.app import app
 from pipeline.cli.commands import SUMMARIES, load
+from pipeline.jobs.hold_ups import HoldUps
 from pipeline.jobs.status import overview
 from pipeline.queue.expiry import Lifetimes
 from pipeline.store.conditional import SafeStore
@@ -96,7 +97,8 @@ def test_the_modal_app_has_the_functions() -> None:
 
 def test_alarms_are_of_gauges_that_there_are() -> None:
     seen = overview(SafeStore(MemoryStore()))
-    there = {each.name for each in Gauges(seen, Lifetimes.of(Settings())).collect()}
+    gauges = (Gauges(seen, Lifetimes.of(Settings())), BudgetGauges(HoldUps()))
+    there = {each.name for of in gauges for each in of.collect()}
 
     rules = [b.text for b in blocks(ROOT / "docs/operations.md") if b.language == "yaml"]
     named = set(re.findall(r"\bryla_\w+", "\n".join(rules)))
