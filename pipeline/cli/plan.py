@@ -24,6 +24,7 @@ from pipeline.cli.options import (
 )
 from pipeline.cli.plan_table import forecast_tables
 from pipeline.cli.submit import prepare_lines, report_errors
+from pipeline.forecast.deployment import Deployment, platforms_named
 from pipeline.forecast.expected_job import ExpectedJob, sent_job
 from pipeline.forecast.forecast import Forecast, forecast
 from pipeline.forecast.history import NO_HISTORY, History, history_of
@@ -50,6 +51,8 @@ Examples:
     ryla plan manifests/
 
     ryla plan manifests/ --what-if gpus=H100 --what-if idle_s=10,max_containers=4
+
+    ryla plan manifests/ --what-if platforms=modal+runpod,overflow_after_s=60
 
     ryla plan --bucket --platform modal --json
 """
@@ -81,7 +84,11 @@ def _plan(
     ] = False,
     platform: Annotated[
         str | None,
-        typer.Option("--platform", help="Where they run: local, modal, runpod (RYLA_ENGINE)."),
+        typer.Option(
+            "--platform",
+            help="Where all of them run: local, modal, runpod. Else where each route names, or"
+            " RYLA_ENGINE.",
+        ),
     ] = None,
     over: Annotated[
         float,
@@ -98,8 +105,8 @@ def _plan(
             "--what-if",
             metavar="CHANGES",
             help="Beside it, as it would be with gpus=H100,idle_s=30,max_containers=4,"
-            "max_in_flight=8 or platform=runpod; of one route: Flux.idle_s=30. May be"
-            " repeated.",
+            "max_in_flight=8, platforms=modal+runpod,overflow_after_s=60 or platform=runpod; of one"
+            " route: Flux.idle_s=30. May be repeated.",
         ),
     ] = None,
     since: Annotated[
@@ -115,7 +122,8 @@ def _plan(
         raise typer.BadParameter("name manifests, or --bucket")
     others = [what_if(text) for text in changes or ()]
     settings = _settings(state_dir, needed=bucket)
-    usual = load_runtime(settings, check_platform(platform or settings.engine, "--platform"))
+    one = None if platform is None else check_platform(platform, "--platform")
+    usual = load_runtime(settings, one or settings.engine)
     store = open_store(settings) if bucket or (history and _has_bucket(state_dir)) else None
     now = datetime.now(UTC) if store is None else store.now()
     load = _load(store if bucket else None, files or (), usual, now, over, json)
@@ -123,7 +131,7 @@ def _plan(
     if history and store is not None:
         results = ResultsReader(store, since_when(since, now))
         past = history_of(results, standin=usual.platform == LOCAL)
-    found = _forecasts(load, usual, others, past, now)
+    found = _forecasts(load, usual, one, others, past, now)
     if json:
         output.print_json(_document(found, load, past))
     else:
@@ -131,14 +139,33 @@ def _plan(
 
 
 def _forecasts(
-    load: _Load, usual: RuntimeConfig, others: Sequence[WhatIf], past: History, now: datetime
+    load: _Load,
+    usual: RuntimeConfig,
+    platform: str | None,
+    others: Sequence[WhatIf],
+    past: History,
+    now: datetime,
 ) -> list[Forecast]:
     """As it is, and then as it would be with each of the changes."""
-    found = [forecast(USUAL, load.jobs, usual, usual, past, now)]
-    for each in others:
-        other = usual if each.platform is None else load_runtime(usual.settings, each.platform)
-        found.append(forecast(each.text, load.jobs, each.apply(other), usual, past, now))
-    return found
+    as_it_is = WhatIf(USUAL, {}, platform)
+    return [
+        forecast(each.text, load.jobs, _deployment(usual, each, platform), usual, past, now)
+        for each in (as_it_is, *others)
+    ]
+
+
+def _deployment(usual: RuntimeConfig, change: WhatIf, platform: str | None) -> Deployment:
+    """The platforms that routes name, as far as RYLA_PLATFORMS has them; one where it is given."""
+    settings = usual.settings
+    one = change.platform or platform
+    default = one or settings.engine
+    changed = change.apply(load_runtime(settings, default))
+    if one is not None:
+        return Deployment.of(changed)
+    routes, bound = changed.routes.routes.values(), listed(settings.platforms)
+    others = platforms_named(routes, default, bound)
+    runtimes = {name: change.apply(load_runtime(settings, name)) for name in others}
+    return Deployment({**runtimes, default: changed}, default)
 
 
 def _has_bucket(state_dir: Path | None) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from rich.table import Table
 
 from pipeline.cli import output
-from pipeline.forecast.forecast import Forecast, RouteForecast
+from pipeline.forecast.forecast import Forecast, Part, RouteForecast
 from pipeline.forecast.interval import Interval
 from pipeline.pages.figure_text import usd
 
@@ -22,17 +22,23 @@ FIGURES: Sequence[tuple[str, Callable[[Forecast], str]]] = (
     ("cold starts", lambda each: _within(each.figure("cold_starts"), _whole)),
     ("LoRA switches", lambda each: _within(each.figure("lora_switches"), _whole)),
 )
+PART_COLUMNS = (
+    *("=platform", ">jobs", ">pictures", ">came over", ">cold starts", ">done in"),
+    *(">GPU s", ">dollars"),
+)
 ROUTE_COLUMNS = (
-    *("=route", "=GPU", ">jobs", ">pictures", ">workers", ">at most", ">idle_s"),
+    *("=route", "=platform", "=GPU", ">jobs", ">pictures", ">workers", ">at most", ">idle_s"),
     *(">cold start", ">done in", ">GPU s", ">dollars"),
 )
 
 
 def forecast_tables(found: Sequence[Forecast]) -> Iterator[Table]:
-    """All of them side by side; then by route."""
+    """All of them side by side; then by platform, where there are several; then by route."""
     rows = [(name, *(read(each) for each in found)) for name, read in FIGURES]
     yield output.table(None, ("=", *(f"={each.name}" for each in found)), rows)
     named = len(found) > 1
+    if any(len(each.platforms) > 1 for each in found):
+        yield _platform_table(found)
     columns = ("=plan", *ROUTE_COLUMNS) if named else ROUTE_COLUMNS
     yield output.table(
         None,
@@ -45,13 +51,39 @@ def forecast_tables(found: Sequence[Forecast]) -> Iterator[Table]:
     )
 
 
+def _platform_table(found: Sequence[Forecast]) -> Table:
+    """Each platform of each plan, and their sum."""
+    rows = [
+        (each.name, *_part_row(part))
+        for each in found
+        for part in (*each.platforms, Part("in all", each.routes))
+    ]
+    if len(found) == 1:
+        return output.table(None, PART_COLUMNS, [row[1:] for row in rows])
+    return output.table(None, ("=plan", *PART_COLUMNS), rows)
+
+
+def _part_row(part: Part) -> tuple[object, ...]:
+    return (
+        part.name,
+        part.jobs,
+        part.pictures,
+        _whole(part.figure("overflowed").expected),
+        _whole(part.figure("cold_starts").expected),
+        output.span(part.finished.expected),
+        _whole(part.figure("gpu_seconds").expected),
+        usd(part.usd.expected),
+    )
+
+
 def _route_row(route: RouteForecast) -> tuple[object, ...]:
-    first, machine = route.tallies[0], route.machine
+    machine = route.machine
     return (
         route.route,
+        route.platform,
         machine.gpu.name,
-        first.jobs,
-        first.pictures,
+        route.jobs,
+        route.pictures,
         _whole(route.interval("workers").expected),
         machine.most,
         f"{machine.idle_s:g}",

@@ -1,13 +1,14 @@
 """Where the jobs of one tick are spawned: each placement is known to those after it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from config.platforms import LOCAL
 from config.routes import Route
 from pipeline.contract.keys import parse_inbox_key
 from pipeline.contract.lease import Lease
 from pipeline.costs import cold_start_usd
-from pipeline.dispatcher.survey import Survey
 from pipeline.queue.claim import Claimant, left_platform
 from pipeline.queue.expiry import ListedLease
 from pipeline.queue.platforms import (
@@ -16,6 +17,7 @@ from pipeline.queue.platforms import (
     PlatformHealth,
     PlatformState,
     RoutePlatforms,
+    Written,
     place,
     platform_health,
 )
@@ -39,7 +41,10 @@ class Placements:
 
     runtime: RuntimeConfig
     available: frozenset[str]
-    survey: Survey
+    known: Sequence[Written]
+    """Leases as last read, and when each was written."""
+    date: datetime
+    """The store's clock."""
     _health: dict[str, dict[str, PlatformHealth]] = field(default_factory=dict)
     """By route and platform."""
 
@@ -89,11 +94,11 @@ class Placements:
         if route.name not in self._health:
             of_route = [
                 (lease, written)
-                for lease, written in self.survey.known
+                for lease, written in self.known
                 if self.runtime.route_of(lease.model) == route.name
             ]
             self._health[route.name] = {
-                name: platform_health(name, of_route, self.survey.date, platforms.down_after_s)
+                name: platform_health(name, of_route, self.date, platforms.down_after_s)
                 for name in platforms.names
             }
         return self._health[route.name]

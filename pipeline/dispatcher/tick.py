@@ -242,7 +242,7 @@ def _choose(d: Dispatcher, survey: Survey) -> _Chosen:
 def _steps(d: Dispatcher, survey: Survey, chosen: _Chosen) -> Iterator[Claim | TakeOver]:
     """In the order in which they are begun: what may take seconds, or is owed of jobs that are
     over, comes last."""
-    placements = Placements(d.runtime, d.platforms, survey)
+    placements = Placements(d.runtime, d.platforms, survey.known, survey.date)
 
     def taken(held: ListedLease) -> TakeOver:
         beside = survey.scan.beside_lease.get(held.id)

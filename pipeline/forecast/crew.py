@@ -17,7 +17,7 @@ At = Callable[[float, Callable[[], None]], None]
 
 @dataclass
 class Tally:
-    """What the workers of a route did, in seconds."""
+    """What the workers of a route on a platform did, in seconds."""
 
     jobs: int = 0
     pictures: int = 0
@@ -31,6 +31,8 @@ class Tally:
     """At one time."""
     lora_switches: int = 0
     """Jobs with a LoRA whose worker had another one, or none."""
+    overflowed: int = 0
+    """Jobs that came from another platform, where nobody started them in time."""
     finished_s: float = 0.0
     """When the last job ended."""
 
@@ -55,6 +57,8 @@ class Crew:
     """That a warm worker takes."""
     ended: Callable[[ExpectedJob], None]
     """Called when a job has ended."""
+    started: Callable[[ExpectedJob], None]
+    """Called when a worker begins a job."""
     now: Callable[[], float]
     at: At
     tally: Tally = field(default_factory=Tally)
@@ -70,6 +74,10 @@ class Crew:
             self._rouse(self._idle.pop())
         elif self._starting < len(self._queue) and self._up < self.most:
             self._start()
+
+    def give_up(self, job: ExpectedJob) -> None:
+        """A job that goes to another platform. Whatever was started for it goes on."""
+        self._queue.remove(job)
 
     def _start(self) -> None:
         self._starting += 1
@@ -92,6 +100,7 @@ class Crew:
             self._wait(worker)
             return
         job = self._queue.popleft()
+        self.started(job)
         seconds = self.seconds(job)
         self.tally.working_s += seconds
         self.tally.lora_switches += job.lora not in (None, worker.lora)

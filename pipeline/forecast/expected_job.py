@@ -10,8 +10,11 @@ from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.manifest import Manifest
 from pipeline.dispatcher.survey import contents
 from pipeline.queue.admission import Waiting
+from pipeline.queue.platforms import Placement
 from pipeline.runtime import RuntimeConfig
 from pipeline.store.base import Entry
+
+ANYWHERE = Placement(0)
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,8 @@ class ExpectedJob:
         number: int | None = getattr(request, "num_images", None)
         return number or KINDS[self.kind].work(request).images
 
-    def lease(self) -> Lease:
-        """As it stands while the job takes its slot."""
+    def lease(self, placement: Placement = ANYWHERE) -> Lease:
+        """As it stands while the job takes its slot, and waits for a worker there."""
         entry = self.waiting.entry
         return Lease(
             id=self.id,
@@ -54,7 +57,9 @@ class ExpectedJob:
             nonce="forecast",
             owner="forecast",
             phase=Phase.SPAWNED,
-            ttl_s=0,
+            ttl_s=placement.ttl_s,
+            platform=placement.platform,
+            overflow=placement.overflow,
             lora=self.lora,
             submitted_at=entry.last_modified,
         )

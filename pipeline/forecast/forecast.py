@@ -10,11 +10,12 @@ from config.errors import GraphRejected
 from handlers.kinds.registry import KINDS
 from pipeline import costs
 from pipeline.forecast.crew import Tally
+from pipeline.forecast.deployment import Deployment
 from pipeline.forecast.expected_job import ExpectedJob
 from pipeline.forecast.history import History
 from pipeline.forecast.interval import CASES, Case, Interval
 from pipeline.forecast.machine import Machine, job_seconds, machine_of
-from pipeline.forecast.simulation import CrewSize, simulate
+from pipeline.forecast.simulation import CrewSize, Place, simulate
 from pipeline.runtime import RuntimeConfig
 
 FIGURES: Mapping[str, Callable[[Tally], float]] = {
@@ -26,13 +27,21 @@ FIGURES: Mapping[str, Callable[[Tally], float]] = {
     "cold_starts": lambda tally: tally.starts,
     "workers": lambda tally: tally.most_workers,
     "lora_switches": lambda tally: tally.lora_switches,
+    "overflowed": lambda tally: tally.overflowed,
 }
 """The figures of a route that are intervals, but for dollars."""
+NO_SUMS = ("finished_s", "workers")
+"""Of them, those that are not added up."""
+EXPECTED = 1
+"""Of CASES."""
 
 
 @dataclass(frozen=True)
 class RouteForecast:
+    """Of a route on one platform."""
+
     route: str
+    platform: str
     machine: Machine
     tallies: tuple[Tally, ...]
     """One of each case."""
@@ -40,6 +49,19 @@ class RouteForecast:
     def interval(self, figure: str) -> Interval:
         """One of FIGURES."""
         return Interval.of(FIGURES[figure](tally) for tally in self.tallies)
+
+    @property
+    def jobs(self) -> int:
+        return self.tallies[EXPECTED].jobs
+
+    @property
+    def pictures(self) -> int:
+        return self.tallies[EXPECTED].pictures
+
+    @property
+    def is_used(self) -> bool:
+        """Whether anything is started there, in any case."""
+        return any(each.jobs or each.starts for each in self.tallies)
 
     @property
     def usd(self) -> Interval:
@@ -58,12 +80,13 @@ class RouteForecast:
     def document(self) -> dict[str, Any]:
         return {
             "route": self.route,
+            "platform": self.platform,
             "gpu": self.machine.gpu.name,
             "usd_per_second": self.machine.usd_per_second,
             "most_workers": self.machine.most,
             "idle_window_s": self.machine.idle_s,
-            "jobs": self.tallies[0].jobs,
-            "pictures": self.tallies[0].pictures,
+            "jobs": self.jobs,
+            "pictures": self.pictures,
             **{name: self.interval(name).document() for name in FIGURES},
             "usd": self.usd.document(),
             "cold_usd": self.cold_usd.document(),
@@ -72,25 +95,19 @@ class RouteForecast:
 
 
 @dataclass(frozen=True)
-class Forecast:
+class Part:
+    """Some routes together: all, or those on one platform."""
+
     name: str
-    """The what-if, or `as it is`."""
-    platform: str
     routes: Sequence[RouteForecast]
-    """Those that have jobs."""
-    refused: int
-    """Jobs that no GPU starts for: their estimate exceeds their `max_cost_usd`, or no route runs
-    their kind."""
-    unknown: int
-    """Jobs that no estimate can be made of; they are in none of the figures."""
 
     @property
     def jobs(self) -> int:
-        return sum(each.tallies[0].jobs for each in self.routes)
+        return sum(each.jobs for each in self.routes)
 
     @property
     def pictures(self) -> int:
-        return sum(each.tallies[0].pictures for each in self.routes)
+        return sum(each.pictures for each in self.routes)
 
     @property
     def finished(self) -> Interval:
@@ -113,20 +130,51 @@ class Forecast:
     def usd(self) -> Interval:
         return self.total(lambda route: route.usd)
 
-    def document(self) -> dict[str, Any]:
-        sums = [name for name in FIGURES if name not in ("finished_s", "workers")]
+    def figures(self) -> dict[str, Any]:
         return {
-            "name": self.name,
-            "platform": self.platform,
             "jobs": self.jobs,
             "pictures": self.pictures,
-            "refused": self.refused,
-            "unknown": self.unknown,
             "finished_s": self.finished.document(),
-            **{name: self.figure(name).document() for name in sums},
+            **{name: self.figure(name).document() for name in FIGURES if name not in NO_SUMS},
             "usd": self.usd.document(),
             "cold_usd": self.total(lambda each: each.cold_usd).document(),
             "idle_usd": self.total(lambda each: each.idle_usd).document(),
+        }
+
+
+@dataclass(frozen=True)
+class Forecast(Part):
+    """`name` is the what-if, or `as it is`; `routes` are those that have jobs."""
+
+    refused: int
+    """Jobs that no GPU starts for: their estimate exceeds their `max_cost_usd`, or no route runs
+    their kind."""
+    unknown: int
+    """Jobs that no estimate can be made of; they are in none of the figures."""
+    default: str
+    """The platform of routes that name none."""
+
+    @property
+    def platforms(self) -> Sequence[Part]:
+        """What runs on each, in the order in which routes name them."""
+        names = dict.fromkeys(each.platform for each in self.routes)
+        return [
+            Part(name, [each for each in self.routes if each.platform == name]) for name in names
+        ]
+
+    @property
+    def platform(self) -> str:
+        """In words."""
+        return ", ".join(each.name for each in self.platforms) or self.default
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "platform": self.platform,
+            **self.figures(),
+            "refused": self.refused,
+            "unknown": self.unknown,
+            "platforms": [{"platform": each.name, **each.figures()} for each in self.platforms],
             "routes": [each.document() for each in self.routes],
         }
 
@@ -134,46 +182,70 @@ class Forecast:
 def forecast(
     name: str,
     jobs: Collection[ExpectedJob],
-    runtime: RuntimeConfig,
+    deployment: Deployment,
     usual: RuntimeConfig,
     history: History,
     now: datetime,
 ) -> Forecast:
-    """`runtime` is that of the what-if, `usual` the one without."""
+    """`deployment` is that of the what-if, `usual` the tables without one."""
     wanted = [job for job in jobs if not _is_refused(job, usual)]
+    used = sorted({deployment.runtime.route_of(job.kind) or "" for job in wanted})
     machines = {
-        route: machine_of(runtime.routes.route(route), runtime, history)
-        for route in sorted({runtime.route_of(job.kind) or "" for job in wanted})
+        (route, platform): machine_of(runtime.routes.route(route), runtime, history)
+        for route in used
+        for platform in deployment.platforms_of(route)
+        for runtime in (deployment.runtimes[platform],)
     }
-    seconds: dict[str, Interval] = {}
-    for job in wanted:
-        gpu = machines[runtime.route_of(job.kind) or ""].gpu
-        found = job_seconds(job, gpu, runtime, usual, history)
-        if found is not None:
-            seconds[job.id] = found
+    seconds = {
+        job.id: found
+        for job in wanted
+        if (found := _seconds(job, deployment, machines, usual, history)) is not None
+    }
     known = [job for job in wanted if job.id in seconds]
-    runs = [_run(case, known, runtime, machines, seconds, now) for case in CASES]
+    runs = [_run(case, known, deployment.runtime, machines, seconds, now) for case in CASES]
     routes = [
-        RouteForecast(route, machine, tuple(run[route] for run in runs))
-        for route, machine in machines.items()
+        RouteForecast(*place, machine, tuple(run[place] for run in runs))
+        for place, machine in machines.items()
+    ]
+    shown = [
+        each for each in routes if each.is_used or len(deployment.platforms_of(each.route)) == 1
     ]
     refused, unknown = len(jobs) - len(wanted), len(wanted) - len(known)
-    return Forecast(name, runtime.platform, routes, refused, unknown)
+    return Forecast(name, shown, refused, unknown, deployment.default)
+
+
+def _seconds(
+    job: ExpectedJob,
+    deployment: Deployment,
+    machines: Mapping[Place, Machine],
+    usual: RuntimeConfig,
+    history: History,
+) -> Mapping[str, Interval] | None:
+    """By platform; None where it cannot be told of one that it may go to."""
+    route = deployment.runtime.route_of(job.kind) or ""
+    found: dict[str, Interval] = {}
+    for platform in deployment.platforms_of(route):
+        gpu, runtime = machines[route, platform].gpu, deployment.runtimes[platform]
+        its = job_seconds(job, gpu, runtime, usual, history)
+        if its is None:
+            return None
+        found[platform] = its
+    return found
 
 
 def _run(
     case: Case,
     jobs: Sequence[ExpectedJob],
     runtime: RuntimeConfig,
-    machines: Mapping[str, Machine],
-    seconds: Mapping[str, Interval],
+    machines: Mapping[Place, Machine],
+    seconds: Mapping[str, Mapping[str, Interval]],
     now: datetime,
-) -> Mapping[str, Tally]:
+) -> Mapping[Place, Tally]:
     crews = {
-        name: CrewSize(machine.most, machine.idle_s, case(machine.start))
-        for name, machine in machines.items()
+        place: CrewSize(machine.most, machine.idle_s, case(machine.start))
+        for place, machine in machines.items()
     }
-    return simulate(jobs, runtime, crews, lambda job: case(seconds[job.id]), now)
+    return simulate(jobs, runtime, crews, lambda job, on: case(seconds[job.id][on]), now)
 
 
 def _is_refused(job: ExpectedJob, runtime: RuntimeConfig) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from config.errors import GraphRejected
 from config.gpus import Gpu
 from config.routes import Route
+from config.settings import Settings, devices
 from handlers.kinds.registry import KINDS
 from pipeline import costs
 from pipeline.forecast.expected_job import ExpectedJob
@@ -40,10 +41,15 @@ def machine_of(route: Route, runtime: RuntimeConfig, history: History) -> Machin
     return Machine(
         gpu,
         costs.usd_per_second(gpu, route, runtime.gpus) if known else 0.0,
-        route.max_containers if runtime.deployed else runtime.settings.local_workers,
+        route.max_containers if runtime.deployed else _own_workers(runtime.settings),
         route.idle_s,
         history.starts.get((route.name, gpu.name)) or _reckoned_start(gpu, route, runtime),
     )
+
+
+def _own_workers(settings: Settings) -> int:
+    """As if each of its GPUs held every route."""
+    return settings.local_workers * max(1, len(devices(settings)))
 
 
 def _gpu_of(route: Route, runtime: RuntimeConfig, history: History) -> Gpu:

@@ -12,7 +12,11 @@ from config.routes import Route, RouteTable
 from pipeline.runtime import RuntimeConfig
 
 FLAG = "--what-if"
-FIELDS = ("gpus", "idle_s", "max_containers", "max_in_flight")
+LISTS = ("gpus", "platforms")
+FIELDS = (
+    *LISTS,
+    *("idle_s", "max_containers", "max_in_flight", "overflow_after_s", "down_after_s"),
+)
 """Of a route."""
 PLATFORM = "platform"
 EXAMPLE = "gpus=H100,idle_s=30,max_containers=4; one route's: Flux.gpus=H100+H200"
@@ -25,10 +29,11 @@ class WhatIf:
     changes: Mapping[str | None, Mapping[str, Any]]
     """Fields by route; None stands for all routes."""
     platform: str | None = None
+    """Where all routes run, whatever they name."""
 
     def apply(self, runtime: RuntimeConfig) -> RuntimeConfig:
-        """`runtime` is of this platform. On this machine `max_containers` are worker processes of
-        each route. Raises InvalidInput for a route, GPU or number that cannot be."""
+        """`runtime` is of this platform, if one is given. On this machine `max_containers` are
+        worker processes of each route. Raises InvalidInput for what a route cannot have."""
         for route in self.changes:
             if route is not None and route not in runtime.routes.routes:
                 hint = f"Routes: {', '.join(runtime.routes.routes)}."
@@ -49,6 +54,8 @@ class WhatIf:
         try:
             for name in fields.get("gpus", ()):
                 runtime.gpus.gpu(name)
+            for name in fields.get("platforms", ()):
+                check_platform(name)
             return Route.model_validate({**route.model_dump(), **fields})
         except InvalidSetting as error:
             raise _wrong(error.message, self.text, error.hint) from None
@@ -90,7 +97,7 @@ def check_platform(name: str, field: str = FLAG) -> str:
 
 
 def _value(field: str, value: str) -> Any:
-    return tuple(value.split("+")) if field == "gpus" else value
+    return tuple(value.split("+")) if field in LISTS else value
 
 
 def _wrong(message: str, value: str, hint: str | None) -> InvalidInput:

@@ -34,6 +34,30 @@ def test_what_ifs_stand_side_by_side(bare_ryla: Ryla, tmp_path: Path) -> None:
     assert [each["routes"][0]["workers"]["expected"] for each in found] == [8, 2]
 
 
+def test_several_platforms_are_told_each_and_in_all(bare_ryla: Ryla, tmp_path: Path) -> None:
+    lines = [json.dumps({"id": f"job-{n}", **manifest()}) for n in range(30)]
+    (tmp_path / "many.jsonl").write_text("\n".join(lines))
+    (tmp_path / "routes.toml").write_text(
+        '[routes.Flux]\nplatforms = ["modal", "runpod"]\nmax_containers = 1\noverflow_after_s = 40'
+    )
+    words = ("plan", "many.jsonl", "--what-if", "platforms=runpod", "--what-if", "platform=modal")
+    routes = {"RYLA_ROUTES_FILE": str(tmp_path / "routes.toml"), "RYLA_ENGINE": "modal"}
+    answer = bare_ryla(*words, **routes)
+
+    assert answer.code == 0, answer.err
+    for text in ("came over", "in all", "runpod", "modal"):
+        assert text in answer.out
+    usual, *others = bare_ryla(*words, "--json", **routes).document["forecasts"]
+    jobs = {each["platform"]: each["jobs"] for each in usual["platforms"]}
+    assert sorted(jobs) == ["modal", "runpod"]
+    assert sum(jobs.values()) == usual["jobs"] == 30
+    usd = sum(each["usd"]["expected"] for each in usual["platforms"])
+    assert usd == pytest.approx(usual["usd"]["expected"], abs=1e-5)
+    assert [each["platform"] for each in others] == ["runpod", "modal"]
+    bound = bare_ryla(*words, "--json", **routes, RYLA_PLATFORMS="modal").document["forecasts"]
+    assert bound[0]["platform"] == "modal"
+
+
 def test_a_manifest_that_would_not_be_sent_is_told_as_by_submit(
     ryla: Ryla, write: Write, store: SafeStore
 ) -> None:

@@ -103,10 +103,17 @@ def _dispatcher(
 
 def start(pipeline: PipelineFixture, payload: SpawnPayload) -> None:
     """As a worker begins, and goes on for a while."""
+    assert start_if_wanted(pipeline, payload, 60.0)
+
+
+def start_if_wanted(
+    pipeline: PipelineFixture, payload: SpawnPayload, running_s: float = 1000.0
+) -> bool:
+    """The same; whether its lease was still that of the payload."""
     assert payload.lease is not None
-    execution = Execution("w", "w", None, 60.0, 0.001, pipeline.store.now(), 3)
+    execution = Execution("w", "w", None, running_s, 0.001, pipeline.store.now(), 3)
     ended = run(Start(execution, payload.lease, payload.etag), pipeline.store)
-    assert isinstance(ended, Started)
+    return isinstance(ended, Started)
 
 
 def work(pipeline: PipelineFixture, payload: SpawnPayload) -> str:

@@ -34,6 +34,7 @@ def crew(clock: Clock, most: int = 2, idle_s: float = 5) -> tuple[Crew, list[str
         3,
         lambda _: 10,
         lambda each: ended.append(each.id),
+        lambda _: None,
         lambda: clock.now,
         clock.at,
     )

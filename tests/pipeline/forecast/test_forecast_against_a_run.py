@@ -19,6 +19,7 @@ from pipeline.contract.manifest import parse_manifest
 from pipeline.contract.result import Result
 from pipeline.dispatcher.loop import Wakeup, dispatch
 from pipeline.dispatcher.tick import Dispatcher
+from pipeline.forecast.deployment import Deployment
 from pipeline.forecast.expected_job import sent_job
 from pipeline.forecast.forecast import forecast
 from pipeline.forecast.history import history_of
@@ -108,11 +109,11 @@ def test_a_plan_is_within_a_tenth_of_the_run(tmp_path: Path) -> None:
     runtime = load_runtime(settings, "local")
     now, sent = datetime.now(UTC), load(JOBS, "job")
     jobs = [sent_job(key, body, parse_manifest(body), runtime, now, 0.0) for key, body in sent]
-    estimated = forecast("estimates", jobs, runtime, runtime, history_of([]), now)
+    estimated = forecast("estimates", jobs, Deployment.of(runtime), runtime, history_of([]), now)
     scale = WORK_S * JOBS / estimated.figure("working_s").expected
 
     past = history_of(Run(runtime, scale, load(80, "past")).results, standin=True)
-    plan = forecast("plan", jobs, runtime, runtime, past, now)
+    plan = forecast("plan", jobs, Deployment.of(runtime), runtime, past, now)
     run = Run(runtime, scale, sent)
 
     assert len(run.results) == JOBS == plan.jobs

@@ -20,7 +20,7 @@ class Order:
     def __init__(self) -> None:
         self.ids: list[str] = []
 
-    def __call__(self, each: ExpectedJob) -> float:
+    def __call__(self, each: ExpectedJob, platform: str) -> float:
         self.ids.append(each.id)
         return 10.0
 
@@ -29,7 +29,9 @@ def run(
     jobs: Sequence[ExpectedJob], runtime: RuntimeConfig = RUNTIME, **crews: CrewSize
 ) -> tuple[Order, dict[str, Tally]]:
     order = Order()
-    return order, dict(simulate(jobs, runtime, crews or {"Flux": ONE}, order, NOON))
+    sizes = {(route, "modal"): size for route, size in (crews or {"Flux": ONE}).items()}
+    found = simulate(jobs, runtime, sizes, order, NOON)
+    return order, {route: tally for (route, _), tally in found.items()}
 
 
 def test_jobs_begin_in_the_order_that_a_dispatcher_claims_them_in() -> None:

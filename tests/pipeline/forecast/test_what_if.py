@@ -15,6 +15,13 @@ def test_a_change_is_of_all_routes_unless_one_is_named() -> None:
     assert (found["ZImage"].idle_s, found["ZImage"].gpus) == (30, ("L40S", "A100-80GB"))
 
 
+def test_the_platforms_of_routes_may_be_others_in_their_order() -> None:
+    changed = what_if("platforms=runpod+modal,overflow_after_s=60,down_after_s=5").apply(RUNTIME)
+    for route in changed.routes.routes.values():
+        assert route.platforms == ("runpod", "modal")
+        assert (route.overflow_after_s, route.down_after_s) == (60, 5)
+
+
 @pytest.mark.parametrize("number", ["4", "4.0"])
 def test_workers_of_this_machine_are_its_containers(number: str) -> None:
     local = load_runtime(RUNTIME.settings, "local")
@@ -44,6 +51,7 @@ def test_what_cannot_be_read_is_named(text: str, said: str) -> None:
     ("text", "said"),
     [
         ("gpus=K80", "no GPU named 'K80'"),
+        ("platforms=modal+mars", "no platform is named 'mars'"),
         ("idle_s=soon", "idle_s"),
         ("max_containers=0", "max_containers"),
         ("Video.idle_s=3", "no route is named 'Video'"),
