@@ -32,6 +32,8 @@ TESTS = {
     "pipeline.queue.start_steps": [f"{QUEUE}start_steps.py", EXHAUSTIVE],
     "pipeline.queue.cancel_steps": [f"{QUEUE}cancel_steps.py", EXHAUSTIVE],
     "pipeline.queue.spend_reader": [f"{QUEUE}spend_reader.py"],
+    "pipeline.queue.spend_parts": [f"{QUEUE}spend_parts.py"],
+    "pipeline.queue.ended_costs": [f"{QUEUE}spend_parts.py", f"{QUEUE}budgets.py"],
     "pipeline.queue.stops": [f"{QUEUE}stops.py"],
     "pipeline.queue.spawn": [f"{QUEUE}spawn.py"],
     "pipeline.dispatcher.gate": ["tests/pipeline/dispatcher/test_gate.py"],

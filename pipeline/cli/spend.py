@@ -13,6 +13,7 @@ from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.contract.spend_entry import BODY, SpendEntry, since_key
 from pipeline.queue.budgets import Account, Ledger
+from pipeline.queue.ended_costs import EndedCosts
 from pipeline.queue.spend_reader import read_spend
 from pipeline.report.results_reader import ResultsReader
 from pipeline.report.spend_sums import Sums, sum_spend
@@ -88,14 +89,14 @@ def register(app: typer.Typer) -> None:
         store = open_store(settings)
         wanted = store.now().astimezone(UTC).date() if day is None else day.date()
         rebuilt = _rebuild(store, wanted, since) if rebuild else None
-        entries = list(read_spend(store, wanted))
         runtime = load_runtime(settings, settings.engine)
         ledger = Ledger(runtime.budgets, wanted, runtime.platform)
-        ledger.add_ended(entries)
+        costs = EndedCosts()
+        sums = sum_spend(costs.noting(read_spend(store, wanted)))
+        ledger.add_costs(costs)
         for listed_day, tenant in runtime.budgets.prefixes(wanted):
             if listed_day != wanted:
                 ledger.add_ended(read_spend(store, listed_day, tenant))
-        sums = sum_spend(entries)
         if json:
             output.print_json(_document(wanted, sums, ledger, rebuilt))
         else:

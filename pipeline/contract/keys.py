@@ -14,6 +14,7 @@
     owed/<day>/<the same>.<event|callback>.json       what of it has not arrived yet
     spend/<day>/<tenant>/<what an ended job cost>     one object a job (spend_entry.py)
     spend/since/<day>                                 that none is missing from that day on
+    spend/marks/<day>[.<tenant>].json                 by which a long day is listed in parts
     stops/<scope>                                     what an operator has stopped (stops.py)
     outbox/<name>.json                                an event of rejected/<name>.json still owed
 

@@ -9,6 +9,10 @@ result alone, so whoever does makes the same key.
     spend/since/<day>
 
 says that every result of that UTC day and later has its object: then spend/ is the index by day.
+
+    spend/marks/<day>[.<tenant>].json
+
+has keys of a long day, by which it is listed in parts (pipeline/queue/spend_parts.py).
 """
 
 import re
@@ -29,6 +33,7 @@ MOST = 10**12 - 1
 """Units that a key may say: a hundred million dollars."""
 UNKNOWN = "-"
 SINCE = f"{SPEND}since/"
+MARKS = f"{SPEND}marks/"
 EVER = date.min
 """Since when spend/ holds all of a bucket in which no job had ended before."""
 _KEY = re.compile(
@@ -44,6 +49,11 @@ def spend_day(day: date) -> str:
 def spend_prefix(day: date, tenant: str) -> str:
     """Where a tenant's jobs of a day lie."""
     return f"{spend_day(day)}{tenant}/"
+
+
+def spend_of(day: date, tenant: str | None) -> str:
+    """Where a tenant's jobs of a day lie; those of all of them for None."""
+    return spend_day(day) if tenant is None else spend_prefix(day, tenant)
 
 
 def since_key(day: date) -> str:

@@ -2,22 +2,22 @@
 only where a job waits or is due."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from pipeline.contract.lease import Lease
+from pipeline.contract.spend_entry import spend_of
 from pipeline.dispatcher.gate import OPEN, Gate
 from pipeline.queue.backlog import Scan
 from pipeline.queue.budgets import Ledger, reserved
 from pipeline.queue.lease_cache import LeaseCache
 from pipeline.queue.retries import is_retrying
-from pipeline.queue.spend_reader import read_spend
+from pipeline.queue.spend_parts import SpendParts
 from pipeline.queue.stops import read_stops
 from pipeline.runtime import RuntimeConfig
 from pipeline.store.base import Entry
 from pipeline.store.conditional import SafeStore
-
-PAGE = 1000
 
 
 @dataclass
@@ -29,6 +29,9 @@ class GateReader:
     """The leases, as they were listed before."""
     date: datetime
     """The store's clock then."""
+    pool: ThreadPoolExecutor
+    """A long listing is made in parts in it."""
+    spend_parts: SpendParts
     gate: Gate = OPEN
     lists: int = 0
     """LIST requests made."""
@@ -47,10 +50,12 @@ class GateReader:
             return None
         ledger = Ledger(table, today, self.runtime.platform)
         self._add_leases(ledger)
-        for day, tenant in table.prefixes(today):
-            entries = list(read_spend(self.store, day, tenant))
-            self.lists += 1 + len(entries) // PAGE
-            ledger.add_ended(entries)
+        prefixes = [spend_of(*each) for each in table.prefixes(today)]
+        for prefix in prefixes:
+            costs, lists = self.spend_parts.read(self.store, prefix, self.pool, ledger.unended)
+            self.lists += lists
+            ledger.add_costs(costs)
+        self.spend_parts.forget_others(prefixes)
         return ledger
 
     def _add_leases(self, ledger: Ledger) -> None:

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from pipeline.contract.keys import (
@@ -26,6 +26,7 @@ from pipeline.queue.expiry import LeaseState, Lifetimes, ListedLease, lease_stat
 from pipeline.queue.lease_cache import LeaseCache
 from pipeline.queue.platforms import UNSTARTED, Written
 from pipeline.queue.retries import as_waiting, is_due, is_retrying
+from pipeline.queue.spend_parts import SpendParts
 from pipeline.runtime import RuntimeConfig
 from pipeline.store.base import Entry, Stored
 from pipeline.store.conditional import SafeStore
@@ -89,6 +90,7 @@ class Surveyor:
     claimed unread, and, a GET a job, leases of jobs that have been started."""
     counts_ended: bool = False
     """Whether, where there are budgets, they are counted as well after jobs have ended."""
+    spend_parts: SpendParts = field(default_factory=SpendParts)
 
     def look(self, changed_keys: Collection[str] = ()) -> Survey:
         """LIST leases/ and as much of inbox/ as a tick may, and stops/ where a job waits or is due,
@@ -101,7 +103,9 @@ class Surveyor:
         reads = self._read_needed(entries, date) + self._read_starts(entries)
         ids = frozenset(held.id for held in self.lease_cache.held(entries))
         in_flight, slots, order = self._shares(ids, date)
-        gate = GateReader(self.store, self.runtime, self.lease_cache, entries, date)
+        gate = GateReader(
+            self.store, self.runtime, self.lease_cache, entries, date, self.pool, self.spend_parts
+        )
         scan = self._scan_of(self.backlog.apart(), order, slots, ids)
         if not self._take_changed(scan, changed_keys):
             scan = self._scan_of(self.backlog, order, slots, ids)

@@ -60,6 +60,7 @@ from pipeline.queue.protocol import (
 )
 from pipeline.queue.runner import run
 from pipeline.queue.spawn import SpawnPayload
+from pipeline.queue.spend_parts import SpendParts
 from pipeline.runtime import RuntimeConfig
 from pipeline.sheets.cells import read_sheet
 from pipeline.sheets.end_files import EndFilesWriter
@@ -88,6 +89,7 @@ class Dispatcher:
     """Written into the leases that it claims, for people."""
     lease_cache: LeaseCache = field(default_factory=LeaseCache)
     backlog: Backlog = field(default_factory=Backlog)
+    spend_parts: SpendParts = field(default_factory=SpendParts)
     deploy_event: DeployEventSender = field(default_factory=DeployEventSender)
     budget_alarms: BudgetAlarms = field(default_factory=BudgetAlarms)
     owed_alarms: OwedAlarms = field(default_factory=OwedAlarms)
@@ -182,6 +184,7 @@ def tick(dispatcher: Dispatcher, changed_keys: Collection[str] = ()) -> TickRepo
         *(d.store, d.lease_cache, d.backlog, d.runtime, d.pool, d.jitter),
         chooses_platforms=_chooses(d),
         counts_ended=True,
+        spend_parts=d.spend_parts,
     )
     survey = surveyor.look(changed_keys)
     chosen = _choose(d, survey)

@@ -29,6 +29,7 @@ from pipeline.notify.sinks import make_sink
 from pipeline.notify.spend_note import note_new_bucket
 from pipeline.queue.backlog import Backlog
 from pipeline.queue.lease_cache import LeaseCache
+from pipeline.queue.spend_parts import SpendParts
 from pipeline.runtime import RuntimeConfig, load_runtime
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_checked_store, open_store
@@ -46,6 +47,7 @@ class DispatchDependencies:
     """On which the engine can spawn."""
     lease_cache: LeaseCache = field(default_factory=LeaseCache)
     backlog: Backlog = field(default_factory=Backlog)
+    spend_parts: SpendParts = field(default_factory=SpendParts)
     deploy_event: DeployEventSender = field(default_factory=DeployEventSender)
     budget_alarms: BudgetAlarms = field(default_factory=BudgetAlarms)
     owed_alarms: OwedAlarms = field(default_factory=OwedAlarms)
@@ -65,6 +67,7 @@ class DispatchDependencies:
             owner,
             lease_cache=self.lease_cache,
             backlog=self.backlog,
+            spend_parts=self.spend_parts,
             deploy_event=self.deploy_event,
             budget_alarms=self.budget_alarms,
             owed_alarms=self.owed_alarms,

@@ -18,7 +18,8 @@ from threading import Lock
 from config.budgets import EACH, Budget, BudgetTable, OnExceeded
 from config.errors import BudgetSpent
 from pipeline.contract.lease import Lease, Phase
-from pipeline.contract.spend_entry import SpendEntry
+from pipeline.contract.spend_entry import UNITS, SpendEntry
+from pipeline.queue.ended_costs import EndedCosts
 from pipeline.queue.expiry import ListedLease
 
 
@@ -105,17 +106,30 @@ class Ledger:
     """Accounts that jobs wait for which were read already: they come first."""
     _lock: Lock = field(default_factory=Lock)
 
+    @property
+    def unended(self) -> frozenset[str]:
+        """Ids of the jobs that count by their leases."""
+        return frozenset(self._reserved)
+
     def add_ended(self, entries: Iterable[SpendEntry]) -> None:
-        """Of today, and for batches of the days since their rows begin."""
-        for entry in {each.id: each for each in entries}.values():
-            self._reserve(entry.id, None)
-            payer = Payer(entry.tenant, entry.platform, entry.batch)
-            for budget, account in self._of(payer):
-                if entry.day >= (budget.since or self.today):
-                    self.spent[account] += entry.usd
+        """As add_costs."""
+        costs = EndedCosts(self.unended)
+        for entry in entries:
+            costs.add(entry)
+        self.add_costs(costs)
+
+    def add_costs(self, costs: EndedCosts) -> None:
+        """Of today, and for batches of the days since their rows begin; each day and tenant once.
+        Of `unended` jobs, whether they have ended must have been asked."""
+        for id in costs.ended:
+            self._reserve(id, None)
+        for (day, tenant, platform, batch), units in costs.units.items():
+            for budget, account in self._of(Payer(tenant, platform, batch)):
+                if day >= (budget.since or self.today):
+                    self.spent[account] += units / UNITS
 
     def add_leases(self, found: Mapping[str, Reserved], waiting: Iterable[Lease]) -> None:
-        """Before `add_ended`. `waiting` are those of jobs that wait for a retry."""
+        """Before what has ended. `waiting` are those of jobs that wait for a retry."""
         for id, each in found.items():
             self._reserve(id, each)
         for lease in waiting:

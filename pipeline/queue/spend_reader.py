@@ -13,20 +13,21 @@ from pipeline.contract.spend_entry import (
     day_of,
     since_day,
     spend_day,
-    spend_prefix,
+    spend_of,
 )
 from pipeline.store.base import Entry
 from pipeline.store.conditional import SafeStore, listed
 
 DAY = timedelta(days=1)
+NO_DAY = f"{SPEND}:"
+"""Above all days; what is no day lies above it."""
 FIRST = date(2020, 1, 1)
 """No job has ended before."""
 
 
 def read_spend(store: SafeStore, day: date, tenant: str | None = None) -> Iterator[SpendEntry]:
     """Of a UTC day, or of one tenant on it. Raises a StoreError."""
-    prefix = spend_day(day) if tenant is None else spend_prefix(day, tenant)
-    for entry in listed(store, prefix):
+    for entry in listed(store, spend_of(day, tenant)):
         found = SpendEntry.parse(entry.key)
         if found is not None:
             yield found
@@ -80,7 +81,7 @@ def _last_day(store: SafeStore, before: date) -> date | None:
 def _first_day(store: SafeStore, start: date) -> date | None:
     """The first day from `start` on under which something lies."""
     after = _before(start)
-    while (entries := store.list(SPEND, start_after=after, limit=1).entries) and after < SINCE:
+    while (entries := store.list(SPEND, start_after=after, limit=1).entries) and after < NO_DAY:
         day = day_of(entries[0].key)
         if day is not None:
             return day

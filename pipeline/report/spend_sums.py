@@ -27,12 +27,12 @@ Sums = Mapping[str, Sequence[tuple[str, Sum]]]
 
 
 def sum_spend(entries: Iterable[SpendEntry]) -> Sums:
-    """By tenant, platform, kind and batch, and of all."""
+    """By tenant, platform, kind and batch, and of all. A job counts by each of its objects."""
     sums: dict[str, defaultdict[str, Sum]] = {
         name: defaultdict(Sum) for name in ("total", "tenant", "platform", "kind", "batch")
     }
     sums["total"][ALL] = Sum()
-    for entry in {each.id: each for each in entries}.values():
+    for entry in entries:
         names = {
             "total": ALL,
             "tenant": entry.tenant or NOBODY,

@@ -12,6 +12,7 @@ from pipeline.dispatcher.survey import Surveyor
 from pipeline.dispatcher.time_slice import is_waited_for
 from pipeline.queue.backlog import Backlog
 from pipeline.queue.lease_cache import LeaseCache
+from pipeline.queue.spend_parts import SpendParts
 from pipeline.runtime import RuntimeConfig
 from pipeline.store.conditional import SafeStore
 
@@ -24,6 +25,7 @@ class OtherJobs:
 
     _leases: LeaseCache = field(default_factory=LeaseCache)
     _backlog: Backlog = field(default_factory=Backlog)
+    _spend_parts: SpendParts = field(default_factory=SpendParts)
 
     def wait_for(self, own: Lease, store: SafeStore, runtime: RuntimeConfig) -> bool:
         """One LIST of leases/ and one of the head of inbox/. False where the store does not say."""
@@ -31,7 +33,9 @@ class OtherJobs:
         looking = replace(runtime, settings=settings)
         with ThreadPoolExecutor(READERS) as pool:
             surveyor = Surveyor(
-                store, self._leases, self._backlog.apart(), looking, pool, random, reads_bare=True
+                *(store, self._leases, self._backlog.apart(), looking, pool, random),
+                reads_bare=True,
+                spend_parts=self._spend_parts,
             )
             try:
                 return is_waited_for(own, surveyor.look(), looking)
