@@ -18,17 +18,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Self
 from uuid import uuid4
 
 import structlog
-from pydantic import BaseModel, ConfigDict
 
 from config.errors import RylaError
 from config.settings import Settings
 from events.sender import EVENTS, Sender
 from events.sink import NotDelivered
 from events.stored_event import StoredEvent
+from handlers.json_document import JsonDocument
 from pipeline.contract.keys import OWED, owed_key
 from pipeline.notify.callbacks import Caller
 from pipeline.notify.delivery import callback_target, pauses
@@ -49,10 +48,8 @@ class Part(StrEnum):
     CALLBACK = "callback"
 
 
-class OwedAlarm(BaseModel):
-    """What stands in owed/. Fields of a later version are passed over."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
+class OwedAlarm(JsonDocument):
+    """What stands in owed/."""
 
     v: int = 1
     nonce: str
@@ -63,16 +60,6 @@ class OwedAlarm(BaseModel):
     tries: int = 0
     not_before: datetime
     """Of the next try, by the store's clock."""
-
-    def body(self) -> bytes:
-        return self.model_dump_json(indent=1).encode()
-
-    @classmethod
-    def parse(cls, body: bytes) -> Self | None:
-        try:
-            return cls.model_validate_json(body)
-        except ValueError:
-            return None
 
 
 def payload(owed: OwedAlarm) -> bytes:
