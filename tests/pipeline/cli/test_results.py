@@ -7,7 +7,8 @@ from pipeline.contract.error_info import ErrorInfo
 from pipeline.contract.result import Output, Result, Status
 from pipeline.store.conditional import SafeStore
 from tests.pipeline.cli.conftest import Ryla
-from tests.pipeline.cli.leases import SUBMITTED, running
+from tests.pipeline.cli.leases import running
+from tests.support.jobs import a_result
 
 
 @pytest.fixture
@@ -60,15 +61,8 @@ def test_a_job_without_a_result_is_an_error_and_shows_where_it_is(
 
 @pytest.mark.usefixtures("two")
 def test_an_output_that_is_gone_fails_its_job_alone(ryla: Ryla, store: SafeStore) -> None:
-    result = Result(
+    result = a_result(
         id="c",
-        status=Status.SUCCEEDED,
-        model="flux-dev",
-        tenant="acme",
-        attempt=1,
-        nonce="n",
-        manifest_sha256="0" * 64,
-        finished_at=SUBMITTED,
         outputs=(
             Output(
                 key="jobs/c/out/a1/image-0.png",
@@ -93,15 +87,9 @@ def test_an_output_that_is_gone_fails_its_job_alone(ryla: Ryla, store: SafeStore
 
 @pytest.mark.usefixtures("two")
 def test_a_refusal_says_what_to_do_about_it(ryla: Ryla, store: SafeStore) -> None:
-    refused = Result(
+    refused = a_result(
         id="r",
         status=Status.REJECTED,
-        model="flux-dev",
-        tenant="acme",
-        attempt=1,
-        nonce="n",
-        manifest_sha256="0" * 64,
-        finished_at=SUBMITTED,
         error=ErrorInfo(code="lora_not_found", message="no LoRA 'x'", hint="Add it."),
     )
     store.create("jobs/r/result.json", refused.body())
