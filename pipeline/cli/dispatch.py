@@ -14,16 +14,18 @@ from typing import Annotated
 import structlog
 import typer
 
-from config.errors import StoreUnavailable
+from config.errors import StoreError, StoreUnavailable
 from config.platforms import LOCAL
 from config.settings import Settings, listed
 from events.sender import Sender
 from handlers.media.intake_process import IntakeProcess
 from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
+from pipeline.contract.lease import Lease
 from pipeline.dispatcher.engine import Engine
 from pipeline.dispatcher.hand_back import hand_back, hand_back_lost
 from pipeline.dispatcher.loop import Wakeup, dispatch
+from pipeline.dispatcher.reclaim import Owner, reclaim
 from pipeline.dispatcher.tick import Dispatcher, TickReport, tick
 from pipeline.engines.engines import open_engines
 from pipeline.engines.own_machine import on_this_machine
@@ -131,9 +133,10 @@ def _open_store(settings: Settings, wakeup: Wakeup, within_s: float | None) -> S
 @contextmanager
 def _dispatcher(settings: Settings, store: SafeStore) -> Iterator[tuple[Dispatcher, Tally]]:
     runtime = load_runtime(settings, settings.engine)
-    machine = None
+    machine, owner = None, Owner("cli", socket.gethostname(), os.getpid())
     if LOCAL in {settings.engine, *listed(settings.platforms)}:
         runtime, machine = on_this_machine(runtime, os.environ)
+        _reclaim(store, owner, settings)
     leases = LeaseCache()
     lost = partial(hand_back_lost, store, settings, leases)
     engine = open_engines(settings, runtime.routes, os.environ, lost, machine)
@@ -144,16 +147,27 @@ def _dispatcher(settings: Settings, store: SafeStore) -> Iterator[tuple[Dispatch
             closing(IntakeProcess()) as pictures,
         ):
             tally = Tally(engine)
-            owner = f"cli@{socket.gethostname()}:{os.getpid()}"
             intake = pictures.intake
             dispatcher = Dispatcher(
-                *(store, tally, sender, runtime, pool, owner, leases),
+                *(store, tally, sender, runtime, pool, str(owner), leases),
                 intake=intake,
                 platforms=engine.platforms,
             )
             yield dispatcher, tally
     finally:
         hand_back(store, engine.close())
+
+
+def _reclaim(store: SafeStore, owner: Owner, settings: Settings) -> None:
+    """What a dispatcher of this machine has left that was killed. Without it, leases lapse."""
+
+    def is_left(lease: Lease) -> bool:
+        return owner.inherits(lease, settings.engine)
+
+    try:
+        reclaim(store, is_left, settings.dispatch_threads)
+    except StoreError as error:
+        structlog.get_logger(__name__).warning("not_reclaimed", error=error.message)
 
 
 @contextmanager

@@ -16,29 +16,25 @@ from pathlib import Path
 from threading import Thread
 from typing import Self
 
-import structlog
-
 from config.errors import StoreUnavailable
 from config.settings import Settings, changed
 from events.sender import Sender
 from handlers.media.intake_process import IntakeProcess
 from pipeline.api.concurrency import STORE_CALLS
-from pipeline.contract.keys import INBOX, LEASES, lease_id
-from pipeline.contract.lease import Lease, Phase
 from pipeline.dispatcher.hand_back import hand_back, hand_back_lost
 from pipeline.dispatcher.loop import Wakeup, dispatch
+from pipeline.dispatcher.reclaim import reclaim
 from pipeline.dispatcher.tick import Dispatcher, TickReport
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.machine import Misfit
 from pipeline.engines.own_machine import on_this_machine
-from pipeline.jobs.status import inbox_id
 from pipeline.local.seaweed import SeaweedServer
 from pipeline.local.state_folder import hold, publish
 from pipeline.notify.sinks import events_file, make_sink
 from pipeline.notify.spend_note import note_new_bucket
 from pipeline.queue.lease_cache import LeaseCache
 from pipeline.runtime import RuntimeConfig, load_runtime
-from pipeline.store.conditional import SafeStore, Won, listed
+from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_checked_store
 
 DRAIN_SECONDS = 10.0
@@ -89,7 +85,7 @@ class LocalStack:
             self.misfits = machine.misfits
             self.store = open_checked_store(self.settings, STORE_CALLS)
             note_new_bucket(self.store)
-            reclaim(self.store)
+            reclaim(self.store, lambda _: True)
             pictures = IntakeProcess()
             parts.callback(pictures.close)
             if self._listener is not None:
@@ -169,24 +165,3 @@ class LocalStack:
             dispatch(dispatcher, self.wakeup, on_tick=self._on_tick)
         except Exception as error:  # noqa: BLE001  a thread's edge: check() raises it in the caller's
             self._failure = error
-
-
-def reclaim(store: SafeStore) -> int:
-    """Hand back every job that was given to a worker and not begun. How many there were."""
-    waiting = {inbox_id(entry.key) for entry in listed(store, INBOX)}
-    handed_back = 0
-    for entry in listed(store, LEASES):
-        id = lease_id(entry.key)
-        # One whose entry still stands may lack its manifest; its short claim lapses by itself.
-        if id is None or id in waiting:
-            continue
-        stored = store.get(entry.key)
-        lease = None if stored is None else Lease.parse(stored.body)
-        if stored is None or lease is None or lease.phase not in (Phase.CLAIMED, Phase.SPAWNED):
-            continue
-        free = lease.waiting(not_before=store.now())
-        outcome = store.replace(entry.key, free.body(), stored.etag)
-        handed_back += isinstance(outcome, Won)
-    if handed_back:
-        structlog.get_logger(__name__).info("reclaimed", jobs=handed_back)
-    return handed_back

@@ -5,7 +5,6 @@ import socket
 import stat
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,17 +14,12 @@ import pytest
 
 from config.errors import InvalidSetting, StoreUnavailable
 from config.settings import Settings, changed
-from pipeline.contract.keys import lease_key
-from pipeline.contract.lease import Lease, Phase
 from pipeline.jobs.status import look_up
-from pipeline.local.stack import LocalStack, reclaim
+from pipeline.local.stack import LocalStack
 from pipeline.local.state_folder import STACK_FILE, left_over, try_lock
-from pipeline.store.base import Always
 from pipeline.store.conditional import SafeStore
-from pipeline.store.memory import MemoryStore
 from pipeline.store.open import open_store
 from tests.support.commands import next_document, start_ryla
-from tests.support.jobs import a_lease
 
 SETTINGS = Settings(poll_active_seconds=0.2, poll_idle_seconds=0.5)
 MANIFEST = json.dumps(
@@ -153,55 +147,3 @@ def test_what_a_killed_up_leaves_behind_ends_and_its_jobs_go_on(tmp_path: Path) 
     with a_stack(state, quick) as stack:
         jobs = [f"pebble-{n}" for n in range(5)]
         until(lambda: all(v.succeeded for v in look_up(stack.store, jobs).values()), within_s=90)
-
-
-NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
-
-
-def left_lease(id: str, phase: Phase, attempt: int = 1) -> Lease:
-    return a_lease(id=id, entry=f"inbox/{id}.json", attempt=attempt, phase=phase, submitted_at=NOW)
-
-
-def store_with(*leases: Lease) -> SafeStore:
-    store = SafeStore(MemoryStore(lambda: NOW))
-    for lease in leases:
-        store.raw.put(lease_key(lease.id), lease.body(), Always())
-    return store
-
-
-def lease_of(store: SafeStore, id: str) -> Lease:
-    stored = store.get(lease_key(id))
-    lease = Lease.parse(stored.body) if stored else None
-    assert lease is not None
-    return lease
-
-
-def test_a_job_that_no_worker_began_is_due_at_once_and_has_not_failed() -> None:
-    store = store_with(
-        left_lease("new", Phase.CLAIMED), left_lease("again", Phase.SPAWNED, attempt=3)
-    )
-
-    assert reclaim(store) == 2
-
-    for id, attempt in (("new", 1), ("again", 3)):
-        lease = lease_of(store, id)
-        assert lease.phase is Phase.RETRY
-        assert (lease.attempt, lease.failures) == (attempt, 0)
-        assert lease.not_before is not None
-        assert abs(lease.not_before - NOW) < timedelta(seconds=1)
-
-
-def test_a_claim_whose_entry_still_stands_is_left_to_lapse() -> None:
-    store = store_with(left_lease("unspawned", Phase.CLAIMED))
-    store.create("inbox/4.acme.flux-dev.unspawned.json", b"{}")
-
-    assert reclaim(store) == 0
-    assert lease_of(store, "unspawned").phase is Phase.CLAIMED
-
-
-def test_running_and_waiting_jobs_are_left_alone() -> None:
-    store = store_with(left_lease("runs", Phase.RUNNING), left_lease("waits", Phase.RETRY))
-    store.raw.put(lease_key("odd"), b"no lease", Always())
-
-    assert reclaim(store) == 0
-    assert lease_of(store, "runs").phase is Phase.RUNNING
