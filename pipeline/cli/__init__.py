@@ -3,5 +3,7 @@
 
 def main() -> None:
     from pipeline.cli.app import app
+    from pipeline.cli.letters import speak_any_encoding
 
+    speak_any_encoding()
     app()

@@ -55,7 +55,7 @@ def live_table(*, quiet: bool) -> Iterator[Callable[[Iterable[JobView]], None]]:
 
 def rows_of(views: Iterable[JobView]) -> Table:
     return output.table(
-        None, ("=job", "kind", "state", "progress", ">seconds", ">cost"), map(row, views)
+        None, ("=job", "kind", "=state", "progress", "=>seconds", "=>cost"), map(row, views)
     )
 
 

@@ -146,7 +146,8 @@ def print_json(document: Any, *, line: bool = False) -> None:
 
 
 def _json_text(document: Any, indent: int | None = None) -> str:
-    text = jsonlib.dumps(document, default=_plain, indent=indent, ensure_ascii=False)
+    ascii_only = any("utf" not in console.encoding for console in (out(), err()))
+    text = jsonlib.dumps(document, default=_plain, indent=indent, ensure_ascii=ascii_only)
     return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
@@ -163,13 +164,15 @@ def print_text(text: str) -> None:
 
 def table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
     """Cells are plain text, None is empty. Columns with ">" before their name are numbers, those
-    with "=" are never broken into lines."""
+    with "=" are never broken into lines, those with "=>" are both."""
     made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for name in columns:
+    for column in columns:
+        name = column.lstrip(">=")
+        marks = column.removesuffix(name)
         made.add_column(
-            name.lstrip(">="),
-            justify="right" if name.startswith(">") else "left",
-            no_wrap=name.startswith("="),
+            name,
+            justify="right" if ">" in marks else "left",
+            no_wrap="=" in marks,
             overflow="fold",
         )
     for row in rows:

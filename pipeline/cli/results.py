@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import indent
 from typing import Annotated, Any
 
 import typer
@@ -32,6 +33,8 @@ Examples:
 """
 
 
+ROOMY = 130
+"""Columns of a terminal in which keys fit beside the rest of a line."""
 RECORDS = {"result.json", "metrics.json"}
 """Brought of every job."""
 
@@ -100,8 +103,18 @@ def _read(store: SafeStore, id: str, out: Path | None) -> Line:
 
 
 def _print(lines: Sequence[Line]) -> None:
-    columns = ("=job", "kind", "status", "=finished", ">seconds", ">cost", "outputs")
-    output.out().print(output.table(None, columns, map(_row, lines)))
+    """In a narrow terminal what there is of a job stands below the table, in whole lines."""
+    columns = ("=job", "kind", "=status", "=finished", "=>seconds", "=>cost", "outputs")
+    console, rows = output.out(), list(map(_row, lines))
+    if console.width >= ROOMY:
+        console.print(output.table(None, columns, rows))
+        return
+    kept = [at for at, name in enumerate(columns) if name not in ("=finished", "outputs")]
+    few = ([row[at] for at in kept] for row in rows)
+    console.print(output.table(None, [columns[at] for at in kept], few))
+    for row in rows:
+        if row[-1]:
+            output.print_text(f"{row[0]}\n{indent(str(row[-1]), '  ')}")
 
 
 def _row(line: Line) -> tuple[object, ...]:

@@ -137,6 +137,18 @@ def test_ways_to_end_without_a_word(error: BaseException, code: int) -> None:
     assert run(raising(error)) == (code, "", "")
 
 
+def test_json_is_ascii_where_the_terminal_has_no_more(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output.print_json({"name": "Größe"})
+    monkeypatch.setattr("rich.console.Console.encoding", "ascii")
+    output.print_json({"name": "Größe"})
+
+    plain, escaped = capsys.readouterr().out.splitlines()
+    assert "Größe" in plain
+    assert "Gr\\u00f6\\u00dfe" in escaped
+
+
 def test_json_for_programs_is_one_line() -> None:
     code, out, _ = run(
         lambda: output.print_json({"at": datetime(2026, 1, 1), "x": "[red]é:smile:"})

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.cli import output
 from pipeline.contract.error_info import ErrorInfo
 from pipeline.contract.result import Output, Result, Status
 from pipeline.store.conditional import SafeStore
@@ -97,3 +98,27 @@ def test_a_refusal_says_what_to_do_about_it(ryla: Ryla, store: SafeStore) -> Non
     said = ryla("results", "r").out
     assert "lora_not_found: no LoRA 'x'" in said
     assert "→ Add it." in said
+
+
+@pytest.mark.usefixtures("two")
+def test_a_narrow_terminal_gets_keys_in_whole_lines(
+    ryla: Ryla, store: SafeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = "3ea315a809fa7a0f98c600f0bbd03881"
+    refused = Result(
+        id=id,
+        status=Status.REJECTED,
+        model="character-sheet",
+        tenant="acme",
+        attempt=1,
+        nonce="n",
+        manifest_sha256="0" * 64,
+        finished_at=SUBMITTED,
+        error=ErrorInfo(code="lora_not_found", message="no LoRA 'x'", hint="Add it."),
+    )
+    store.create(f"jobs/{id}/result.json", refused.body())
+    monkeypatch.setattr(output, "PIPED_COLUMNS", 80)
+
+    lines = ryla("results", id).out.splitlines()
+    assert lines[1].split() == [id, "character-sheet", "rejected"]
+    assert lines[2:] == [id, "  lora_not_found: no LoRA 'x'", "  → Add it."]
