@@ -13,4 +13,5 @@ def write_out(path: Path, body: bytes) -> None:
             file.write(body)
     except OSError as error:
         why = f"{path} cannot be written: {error.strerror}"
-        raise InvalidInput(why, field="--out", value=str(path)) from None
+        hint = "Make room there, or name another place."
+        raise InvalidInput(why, field="--out", value=str(path), hint=hint) from None

@@ -1,5 +1,6 @@
 """How commands answer: tables for people, JSON for programs, errors without tracebacks."""
 
+import errno
 import json as jsonlib
 import os
 import re
@@ -17,11 +18,12 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from config.errors import BadManifest, RylaError, StoreUnavailable
+from config.errors import BadManifest, InvalidInput, RylaError, StoreUnavailable
 from pipeline.cli.options import stack_in_use
 from pipeline.contract.error_info import ErrorInfo, full_info, unforeseen
 
 P = ParamSpec("P")
+FULL = (errno.ENOSPC, errno.EDQUOT)
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
@@ -96,11 +98,27 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
         except BrokenPipeError:  # `ryla events | head`
             raise typer.Exit(1) from None
         except Exception as error:  # noqa: BLE001  the process's edge: no traceback unless asked
-            structlog.get_logger(__name__).debug("command_broke", exc_info=True)
-            print_error(unforeseen(error), as_json=as_json)
+            if structlog.is_configured():  # else it would be shown, whatever the level
+                structlog.get_logger(__name__).debug("command_broke", exc_info=True)
+            print_error(_of_file(error) or unforeseen(error), as_json=as_json)
             raise typer.Exit(1) from None
 
     return run
+
+
+def _of_file(error: Exception) -> InvalidInput | None:
+    """Of an OSError what can be done about it: a full disk, a folder that nobody may write."""
+    if not isinstance(error, OSError):
+        return None
+    if error.errno in FULL:
+        return InvalidInput(f"{error.strerror}", hint="Make room, or name a folder elsewhere.")
+    if error.filename is None:
+        return None
+    return InvalidInput(
+        f"{error.filename}: {error.strerror}",
+        value=str(error.filename),
+        hint="Name another place, or change who may write there.",
+    )
 
 
 def _blame_stack(error: RylaError, state_dir: object) -> None:

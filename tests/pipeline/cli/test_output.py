@@ -1,3 +1,4 @@
+import errno
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -123,11 +124,29 @@ def test_errors_are_json_where_json_is_asked_for() -> None:
     assert [each["field"] for each in document["also"]] == ["x"]
 
 
-def test_what_nobody_foresaw_has_no_traceback() -> None:
-    code, _, err = run(raising(KeyError("oops")))
+def test_what_nobody_foresaw_has_no_traceback_also_before_logs_are_set_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("structlog.is_configured", lambda: False)
+    code, out, err = run(raising(KeyError("oops")))
+
+    assert (code, out) == (1, "")
+    assert err == "internal: KeyError: 'oops'\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+        (PermissionError(errno.EACCES, "Permission denied", "a/b"), "a/b: Permission denied"),
+    ],
+)
+def test_a_place_that_takes_no_file_is_named_with_what_to_do(error: OSError, said: str) -> None:
+    code, _, err = run(raising(error))
 
     assert code == 1
-    assert err == "internal: KeyError: 'oops'\n"
+    assert err.startswith(f"invalid_input: {said}\n")
+    assert "hint" in err
 
 
 @pytest.mark.parametrize(

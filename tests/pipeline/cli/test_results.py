@@ -105,15 +105,10 @@ def test_a_narrow_terminal_gets_keys_in_whole_lines(
     ryla: Ryla, store: SafeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     id = "3ea315a809fa7a0f98c600f0bbd03881"
-    refused = Result(
+    refused = a_result(
         id=id,
         status=Status.REJECTED,
         model="character-sheet",
-        tenant="acme",
-        attempt=1,
-        nonce="n",
-        manifest_sha256="0" * 64,
-        finished_at=SUBMITTED,
         error=ErrorInfo(code="lora_not_found", message="no LoRA 'x'", hint="Add it."),
     )
     store.create(f"jobs/{id}/result.json", refused.body())
