@@ -1,6 +1,8 @@
 """What a manifest says of who is seen, as far as erasing it needs. Pure."""
 
+import json
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -53,10 +55,7 @@ class JobTrace:
 
 def trace_of(id: str, body: bytes) -> JobTrace:
     """Never raises: a manifest that cannot be read shows nobody."""
-    try:
-        document = from_json(body.removeprefix(b"\xef\xbb\xbf"))
-    except ValueError:
-        document = None
+    document = _document(body)
     if not isinstance(document, dict):
         return JobTrace(id, DEFAULT_TENANT)
     given, metadata = _mapping(document, "input"), _mapping(document, "metadata")
@@ -80,6 +79,19 @@ def trace_of(id: str, body: bytes) -> JobTrace:
     )
 
 
+def _document(body: bytes) -> object:
+    """None for what is no JSON. What the pipeline refuses as a manifest may show somebody all the
+    same: half a character stands in it, or it is in UTF-16."""
+    try:
+        return from_json(body.removeprefix(BOM_UTF8))
+    except ValueError:
+        pass
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
 def _mapping(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     found = document.get(name)
     return found if isinstance(found, dict) else {}
@@ -87,11 +99,12 @@ def _mapping(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _texts(value: Any) -> Iterator[str]:
     """Every text in a document, however deep: a graph may name a picture anywhere."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for part in value.values():
-            yield from _texts(part)
-    elif isinstance(value, list):
-        for part in value:
-            yield from _texts(part)
+    left = [value]
+    while left:
+        match left.pop():
+            case str() as text:
+                yield text
+            case dict() as parts:
+                left += parts.values()
+            case list() as parts:
+                left += parts

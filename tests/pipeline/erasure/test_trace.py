@@ -46,6 +46,23 @@ def test_what_cannot_be_read_shows_nobody(body: bytes) -> None:
     assert (trace.tenant, trace.bears) == ("default", False)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-32"])
+def test_a_manifest_that_is_refused_for_its_characters_shows_whom_it_names(encoding: str) -> None:
+    shown = {"name": "Ann", "description": "\ud83d", "reference_images": ["inputs/a.png"]}
+    trace = trace_of("one", json.dumps({"tenant": "acme", "input": shown}).encode(encoding))
+    assert trace.tenant == "acme"
+    assert trace.subjects == {"Ann"}
+    assert trace.inputs == {"inputs/a.png"}
+
+
+@pytest.mark.parametrize(("depth", "shown"), [(150, {"Ann"}), (500, {"Ann"}), (100_000, set())])
+def test_a_text_may_stand_deep_and_too_deep_is_nothing(depth: int, shown: set[str]) -> None:
+    deep = "[" * depth + '"inputs/a.png"' + "]" * depth
+    trace = trace_of("one", f'{{"input": {{"name": "Ann", "graph": {deep}}}}}'.encode())
+    assert trace.subjects == shown
+    assert trace.inputs == ({"inputs/a.png"} if shown else set())
+
+
 def test_a_job_is_made_of_the_sheet_whose_views_it_reuses() -> None:
     redo = traced("any", input={"reuse": {"job": "ann", "views": ["front"]}})
     assert redo.made_of({"ann": None}) == "ann"
