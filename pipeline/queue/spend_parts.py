@@ -133,4 +133,6 @@ def _parsed(body: bytes, prefix: str) -> tuple[str, ...]:
     except (ValueError, RecursionError):
         return ()
     keys = {key for key in found if isinstance(key, str)} if isinstance(found, list) else set[str]()
-    return tuple(sorted(key for key in keys if key.startswith(prefix)))[:MOST_MARKS]
+    # A folder's name, without its slash, would have SeaweedFS pass over all that it holds.
+    jobs = (key for key in keys if key.startswith(prefix) and SpendEntry.parse(key) is not None)
+    return tuple(sorted(jobs))[:MOST_MARKS]

@@ -38,7 +38,8 @@ def read_days(
 ) -> Iterator[tuple[Entry, SpendEntry | None]]:
     """Every object of these UTC days, both included; a stranger's without what it says. Days on
     which nothing ended cost nothing. Raises a StoreError."""
-    for entry in listed(store, SPEND, start_after=_before(first)):
+    # SeaweedFS passes over a whole folder where its name, without the slash, is start_after.
+    for entry in listed(store, SPEND, start_after=spend_day(first)):
         if entry.key.removeprefix(SPEND)[:10] > last.isoformat():
             return
         yield entry, SpendEntry.parse(entry.key)
@@ -80,18 +81,13 @@ def _last_day(store: SafeStore, before: date) -> date | None:
 
 def _first_day(store: SafeStore, start: date) -> date | None:
     """The first day from `start` on under which something lies."""
-    after = _before(start)
-    while (entries := store.list(SPEND, start_after=after, limit=1).entries) and after < NO_DAY:
-        day = day_of(entries[0].key)
-        if day is not None:
-            return day
+    after = spend_day(start)
+    while entries := store.list(SPEND, start_after=after, limit=1).entries:
         after = entries[0].key
+        day = day_of(after)
+        if day is not None or after > NO_DAY:
+            return day
     return None
-
-
-def _before(day: date) -> str:
-    """Where a LIST of that day and later begins."""
-    return spend_day(day).removesuffix("/")
 
 
 def unnoted_ids(store: SafeStore) -> set[str]:

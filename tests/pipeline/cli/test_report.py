@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.contract.keys import result_key
+from pipeline.contract.spend_entry import EVER, since_key
+from pipeline.notify.spend_note import note_spend
 from pipeline.store.conditional import SafeStore
 from tests.pipeline.cli.conftest import Ryla
 from tests.support.report_results import event_of, refused, result
@@ -33,6 +35,22 @@ def test_a_report_is_a_table_a_document_and_a_page(ryla: Ryla, tmp_path: Path) -
     document = ryla("report", "--since", "1h", "--json").document
     assert (document["jobs"], document["standin"]["jobs"]) == (2, 1)
     assert document["read"]["results"] == 3
+
+
+def test_the_jobs_of_a_new_bucket_are_found_by_spend(ryla: Ryla, store: SafeStore) -> None:
+    """In a real store: some have rules of their own for where a listing begins."""
+    now = store.now()
+    store.create(since_key(EVER), b"{}")
+    for id, days in (("real", 0), ("older", 1), ("oldest", 40)):
+        ended = result(id, usd=0.25, finished_at=now - timedelta(days=days))
+        store.create(result_key(id), ended.body())
+        note_spend(store, ended)
+    read = ryla("report", "--since", "1m", "--json").document["read"]
+    shown = ryla("results", "--all", "--json").document["results"]
+
+    assert (read["results"], read["lists_jobs"]) == (1, False)
+    assert [line["id"] for line in shown] == ["real", "older", "oldest"]
+    assert ryla("report", "--since", "30d", "--json").document["jobs"] == 2
 
 
 def test_modal_that_does_not_answer_is_told_and_the_report_goes_on(ryla: Ryla) -> None:

@@ -159,7 +159,15 @@ def test_any_keys_whatever_cut_a_listing_so_that_each_object_counts_once(
     for n in range(2300):
         bucket.end(n, tenant=random.choice(["acme", "zoo"]))
     keys = [entry.key for entry in bucket.memory.list(DAY, limit=3000).entries]
-    marks = [*random.sample(keys, 9), keys[0], keys[-1], f"{DAY}a", f"{DAY}zzz", keys[5] + "x"]
+    marks = [
+        *random.sample(keys, 9),
+        keys[0],
+        keys[-1],
+        f"{DAY}a",
+        f"{DAY}zzz",
+        keys[5] + "x",
+        f"{DAY}acme",
+    ]
     bucket.memory.put(MARKED, json.dumps([*marks, marks[0], "jobs/x", 7]).encode(), ALWAYS)
 
     bucket.read(SpendParts(), pool)
@@ -172,6 +180,16 @@ def test_marks_of_the_first_page_and_of_other_days_make_no_parts(
     keys = [entry.key for entry in bucket.memory.list(DAY).entries]
     tomorrow = SpendEntry(TODAY + timedelta(days=1), "a", 1).key
     bucket.memory.put(MARKED, json.dumps([keys[7], keys[-1], tomorrow]).encode(), ALWAYS)
+
+    assert bucket.read(SpendParts(), pool)[1] == 2
+
+
+def test_a_folder_s_name_is_no_mark_since_a_store_may_pass_over_what_it_holds(
+    pool: ThreadPoolExecutor,
+) -> None:
+    bucket = Bucket(1000)
+    bucket.end(1, tenant="zoo")
+    bucket.memory.put(MARKED, json.dumps([f"{DAY}zoo"]).encode(), ALWAYS)
 
     assert bucket.read(SpendParts(), pool)[1] == 2
 

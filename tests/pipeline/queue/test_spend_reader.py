@@ -101,6 +101,13 @@ def test_what_lies_under_no_day_of_this_century_is_not_searched_for() -> None:
     assert list(days_back(store_of(f"{spend_day(FIRST - timedelta(9))}a/b"))) == []
 
 
+def test_what_is_no_day_is_not_listed_when_days_are_searched() -> None:
+    store = store_of(*(since_key(TODAY - timedelta(days)) for days in range(30)))
+
+    assert list(days_back(store)) == []
+    assert lists(store) <= 15
+
+
 def test_the_first_day_from_which_nothing_is_missing_counts() -> None:
     assert whole_since(a_store()) is None
     assert whole_since(store_of("spend/since/soon", "spend/since/2026-99-01")) is None
