@@ -5,6 +5,7 @@ A file of the operator's is laid over the packaged one, key by key: it holds onl
 
 import tomllib
 from collections.abc import Mapping
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -49,7 +50,8 @@ def load_table(packaged: str, path: Path | None, table: type[T], measured: str |
         raise _invalid(path or Path(packaged), error, table) from None
 
 
-def _packaged(name: str) -> dict[str, Any]:
+@cache  # does not change under a process, and whoever lays something over it makes another
+def _packaged(name: str) -> Mapping[str, Any]:
     return tomllib.loads((resources.files("config") / name).read_text("utf-8"))
 
 
@@ -62,7 +64,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise InvalidSetting(f"{path}: not TOML: {error}", value=str(path)) from None
 
 
-def _laid_over(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(below)
     for key, value in above.items():
         under = merged.get(key)
