@@ -66,15 +66,16 @@ def make_app(dependencies: ApiDependencies) -> FastAPI:
         lifespan=_lifespan,
     )
     app.state.service = service
-    app.state.routers = (
+    routers = (
         generating_router(),
         jobs_router(),
         about_router(),
         metrics_router(dependencies),
         doorbell_router(dependencies),
     )
-    for router in app.state.routers:
-        app.include_router(router)
+    # Not included: that would take each path operation apart anew at the first request.
+    for router in routers:
+        app.router.routes.extend(router.routes)
     add_reference(app)
     handle_errors(app)
     _allow_pages(app, listed(settings.cors_origins))
