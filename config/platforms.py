@@ -6,3 +6,5 @@ Platform = Literal["local", "modal", "runpod"]
 PLATFORMS: tuple[str, ...] = get_args(Platform)
 LOCAL: Platform = "local"
 """Machines of your own."""
+MODAL: Platform = "modal"
+RUNPOD: Platform = "runpod"

@@ -4,6 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+COMFYUI = "comfyui"
+STANDIN = "standin"
+"""The engine of what no model drew."""
+
 
 @dataclass(frozen=True)
 class ComfyInfo:
@@ -20,7 +24,7 @@ class ComfyInfo:
 
     @property
     def is_comfyui(self) -> bool:
-        return self.engine == "comfyui"
+        return self.engine == COMFYUI
 
     @property
     def lacks_gpu(self) -> bool:
@@ -33,7 +37,7 @@ class ComfyInfo:
         system, devices = stats.get("system", {}), stats.get("devices", [])
         memory = devices[0].get("vram_total") if devices else None
         return cls(
-            engine=str(system.get("engine", "comfyui")),
+            engine=str(system.get("engine", COMFYUI)),
             comfyui_version=system.get("comfyui_version"),
             device=str(devices[0].get("name", "unknown")) if devices else "unknown",
             memory_bytes=memory if isinstance(memory, int) else None,

@@ -16,6 +16,7 @@ from config.gpus import load_gpus
 from config.logs import logs_into
 from config.routes import load_routes
 from config.settings import Settings, load_settings
+from handlers.comfyui.info import STANDIN
 from pipeline.cli import output
 from pipeline.cli.options import Json
 from pipeline.cli.signals import ends_on_signals
@@ -24,7 +25,7 @@ from pipeline.local.demo.batch import PAGE, DemoBatch, load_batch
 from pipeline.local.demo.checks import check_run
 from pipeline.local.demo.demo import DemoRun, prepare, run_demo
 from pipeline.local.demo.manifests import EXAMPLES, Example, load_examples
-from pipeline.local.demo.report import STANDIN, Report, make_report, write_report
+from pipeline.local.demo.report import Report, make_report, write_report
 
 HELP = """Run example manifests through the whole pipeline on this machine, and check the end.
 

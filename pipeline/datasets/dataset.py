@@ -11,6 +11,7 @@ from typing import IO
 from config.errors import DatasetError
 from config.models import ModelTable
 from handlers.character_sheet.combinations import Making
+from handlers.comfyui.info import STANDIN
 from pipeline.datasets.captions import captions, common_parts
 from pipeline.datasets.dataset_document import (
     DatasetDocument,
@@ -20,7 +21,7 @@ from pipeline.datasets.dataset_document import (
     metadata_jsonl,
 )
 from pipeline.datasets.layout import folder, picture_name
-from pipeline.datasets.licences import STANDIN, commercial_use, used_weights
+from pipeline.datasets.licences import commercial_use, used_weights
 from pipeline.datasets.readme import DOCUMENT, LICENCES, README, licences, readme
 from pipeline.datasets.selection import Picked, Selection, select
 from pipeline.datasets.set_verdict import judge_dataset

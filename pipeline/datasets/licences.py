@@ -4,11 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from config.models import ModelTable, WeightFile
+from handlers.comfyui.info import STANDIN
 from handlers.kinds.compatibility import FACE_PASS
 from pipeline.contract.result import Provenance
 
-STANDIN = "standin"
-"""The engine of pictures that no model drew."""
 INSTANTID_PACK = FACE_PASS[1]
 """InstantID's node finds faces with this pack, whose files no input of a graph names."""
 

@@ -5,14 +5,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from config.platforms import LOCAL
+from handlers.comfyui.info import STANDIN
 from handlers.kinds.registry import KINDS
 from pipeline.contract.result import Metrics, Result, Status
 from pipeline.forecast.interval import Interval
-from pipeline.report.platform import STANDIN, is_standin, platform_of
+from pipeline.report.platform import is_standin, platform_of
 from pipeline.report.series import Series
 
 LEAST = 5
-"""Results of a kind on a GPU, or starts of a route's workers on it, from which they count."""
+"""Results of a kind on a GPU, from which they count. Of starts one is enough: a start that was
+measured elsewhere is further off."""
 LOW, HIGH = 10, 90
 """Percentiles that bound an interval."""
 

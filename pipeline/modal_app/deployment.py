@@ -13,12 +13,12 @@ from config.budgets import load_budgets
 from config.errors import InvalidSetting
 from config.gpus import NO_GPU, load_gpus
 from config.models import ModelTable, load_models
+from config.platforms import MODAL
 from config.routes import Route, RouteTable
 from config.settings import Settings, changed, listed, load_settings, variable
 from pipeline.modal_app.container_files import app_version
 from pipeline.runtime import routes_of_kinds
 
-PLATFORM = "modal"
 RUN_S = 50.0
 """How long one scheduled run of the dispatcher goes on ticking."""
 RUN_TIMEOUT_S = 58
@@ -72,7 +72,7 @@ class Deployment:
     def env(self) -> dict[str, str]:
         """Variables of every function, whatever its image."""
         found = {
-            variable("engine"): PLATFORM,
+            variable("engine"): MODAL,
             variable("app_version"): self.version,
             variable("modal_app"): self.settings.modal_app,
         }

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from config.errors import InvalidSetting
 from config.logs import configure_logs
+from config.platforms import MODAL
 from config.settings import Settings, changed, load_settings, variable
 from events.sender import Sender
 from handlers.media.intake_process import IntakeProcess
@@ -22,7 +23,7 @@ from pipeline.dispatcher.rejection_events import RejectionEvents
 from pipeline.dispatcher.spawned_calls import SpawnedCalls
 from pipeline.dispatcher.tick import Dispatcher, TickReport
 from pipeline.engines.engines import open_engines
-from pipeline.modal_app.deployment import PLATFORM, RUN_S
+from pipeline.modal_app.deployment import RUN_S
 from pipeline.modal_app.mounted import Handle, look_again
 from pipeline.models.versions import latest
 from pipeline.notify.sinks import make_sink
@@ -57,7 +58,7 @@ class DispatchDependencies:
 
     def dispatcher(self, sender: Sender, pool: ThreadPoolExecutor) -> Dispatcher:
         """Whoever ticks shuts the sender and the pool down."""
-        owner = f"{PLATFORM}@{socket.gethostname()}:{os.getpid()}"
+        owner = f"{MODAL}@{socket.gethostname()}:{os.getpid()}"
         return Dispatcher(
             self.store,
             self.engine,
@@ -89,8 +90,8 @@ def open_dependencies(
     settings = load_settings(environ)
     configure_logs(settings)
     _require_posthog(settings)
-    runtime = load_runtime(settings, PLATFORM)
-    engines = open_engines(changed(settings, engine=PLATFORM), runtime.routes, environ)
+    runtime = load_runtime(settings, MODAL)
+    engines = open_engines(changed(settings, engine=MODAL), runtime.routes, environ)
     store = open_checked_store(settings, threads) if checked else open_store(settings, threads)
     if checked:
         note_new_bucket(store)

@@ -5,10 +5,11 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from config.logs import configure_logs
+from config.platforms import MODAL
 from config.routes import Route, load_routes
 from config.settings import Settings, load_settings
 from pipeline.loras.cache import lora_folder
-from pipeline.modal_app.deployment import PLATFORM, takes_snapshot
+from pipeline.modal_app.deployment import takes_snapshot
 from pipeline.modal_app.mounted import Handle, MountedVolume
 from pipeline.worker.worker import Worker
 from system.process_start import born_at
@@ -22,7 +23,7 @@ def make_worker(route: str, environ: Mapping[str, str], loras: Handle) -> Worker
     return Worker(
         limited(settings, row),
         route,
-        platform=PLATFORM,
+        platform=MODAL,
         environ=environ,
         work_dir=Path(mkdtemp(prefix=f"ryla-{route}-")),
         loras=MountedVolume(lora_folder(settings), loras),

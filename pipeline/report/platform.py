@@ -1,14 +1,12 @@
 """Where a job ran, as its result tells it."""
 
+from handlers.comfyui.info import STANDIN
 from pipeline.contract.result import Result
-
-STANDIN = "standin"
-"""No platform: what no model made costs nobody anything."""
 
 
 def platform_of(result: Result) -> str:
     """That its last event names, since a job may have gone from one to another; empty where none
-    does."""
+    does. The stand-in is a platform of its own: what no model made costs nobody anything."""
     if is_standin(result):
         return STANDIN
     found = (event.properties.get("engine") for event in reversed(result.events))

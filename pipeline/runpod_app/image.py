@@ -7,11 +7,11 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Self
 
+from config.platforms import RUNPOD
 from config.settings import Settings
 from pipeline.modal_app import image, resources
 from pipeline.modal_app.container_files import app_version
 from pipeline.modal_app.image import Recipe
-from pipeline.runpod_app.runpod_worker import PLATFORM
 
 VOLUME = PurePosixPath("/runpod-volume")
 """Where the platform mounts an endpoint's network volume."""
@@ -30,7 +30,7 @@ def worker(version: str) -> Recipe:
         loop="requirements/runpod.txt",
         env={
             **recipe.env,
-            "RYLA_ENGINE": PLATFORM,
+            "RYLA_ENGINE": RUNPOD,
             "RYLA_APP_VERSION": version,
             "RYLA_MODELS_DIR": str(MODELS),
             "RYLA_LORA_DIR": str(resources.WORK / "loras"),

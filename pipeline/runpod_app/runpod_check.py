@@ -5,11 +5,11 @@ from typing import Any, Protocol
 
 from config.errors import EngineUnavailable, InvalidSetting
 from config.gpus import GpuTable
+from config.platforms import RUNPOD
 from config.routes import Route, RouteTable
 from config.settings import Settings, endpoints, variable
 from pipeline.doctor import Health, Row
 from pipeline.engines.runpod import require_known_endpoint
-from pipeline.runpod_app.runpod_worker import PLATFORM
 
 ENDPOINTS = variable("runpod_endpoints")
 
@@ -43,13 +43,13 @@ def _endpoint(account: Account, name: str, endpoint: str, routes: RouteTable) ->
 def _served(routes: RouteTable) -> Iterator[Route]:
     """Those whose jobs may come here: of the others nothing is needed."""
     for route in routes.routes.values():
-        if not route.platforms or PLATFORM in route.platforms:
+        if not route.platforms or RUNPOD in route.platforms:
             yield route
 
 
 def of_prices(routes: RouteTable, gpus: GpuTable) -> Row:
     """Whether a route has a GPU that is to be had there, so that its seconds are priced."""
-    prices = gpus.platforms.get(PLATFORM)
+    prices = gpus.platforms.get(RUNPOD)
     had = prices.usd_per_second if prices else {}
     lacking = [
         route.name

@@ -23,6 +23,7 @@ from system.process_start import born_at  # first of ours: a cold start is measu
 # isort: split
 from config.errors import InvalidSetting
 from config.logs import configure_logs
+from config.platforms import RUNPOD
 from config.routes import load_routes
 from config.settings import Settings, load_settings, variable
 from pipeline.contract.lease import Lease
@@ -30,8 +31,6 @@ from pipeline.engines.runpod import call_id
 from pipeline.loras.eviction import LoraEviction
 from pipeline.modal_app.modal_worker import limited
 from pipeline.worker.worker import Worker
-
-PLATFORM = "runpod"
 
 Job = Mapping[str, Any]
 """As the package gives it: `id`, `input`."""
@@ -49,7 +48,7 @@ class JobHandler:
         self.worker = Worker(
             limited(settings, load_routes(settings.routes_file).route(route)),
             route,
-            platform=PLATFORM,
+            platform=RUNPOD,
             environ=environ,
             work_dir=Path(mkdtemp(prefix=f"ryla-{route}-")),
             born=born_at(),

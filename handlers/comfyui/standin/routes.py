@@ -18,6 +18,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from handlers.comfyui.info import STANDIN
 from handlers.comfyui.standin import faults
 from handlers.comfyui.standin.body_checks import INVALID_ID, is_canonical, spoils
 from handlers.comfyui.standin.connections import Connection, Connections
@@ -199,9 +200,9 @@ class _Routes:
             "pytorch_version": "none",
             "embedded_python": False,
             "argv": list(self._options.argv),
-            "engine": "standin",
+            "engine": STANDIN,
         }
-        device = {"name": "standin", "type": "cpu", "index": None}
+        device = {"name": STANDIN, "type": "cpu", "index": None}
         memory = dict.fromkeys(
             ("vram_total", "vram_free", "torch_vram_total", "torch_vram_free"), 0
         )

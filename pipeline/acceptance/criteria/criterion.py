@@ -7,11 +7,11 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
+from handlers.comfyui.info import STANDIN
 from pipeline.acceptance.http import Answer, Health
 from pipeline.acceptance.jobs import Job, Stage
 from pipeline.contract.result import Result, Status
 from pipeline.pages.figure_text import NOTHING
-from pipeline.report.platform import STANDIN
 from pipeline.report.series import rounded
 
 

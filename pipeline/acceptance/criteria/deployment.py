@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from config.platforms import MODAL
 from events.catalogue import Event, LoraLoaded, ModelLoaded
 from events.moments import Moment, event_for
 from handlers.kinds.registry import KINDS
@@ -25,7 +26,6 @@ from pipeline.models.loads import Source
 
 HEALTH = 10.0
 """Seconds that the first answer of an idle app must stay below."""
-MODAL = "modal"
 
 
 def deployment_criteria(facts: Facts) -> Iterator[Criterion]:

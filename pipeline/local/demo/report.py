@@ -26,7 +26,6 @@ from pipeline.pages.chart import Chart, bars
 from pipeline.pages.figure_text import NOTHING
 from pipeline.pages.html import render, thumbnail
 
-STANDIN = "standin"
 THUMB_PIXELS = 640
 """Longest side of a picture in the page."""
 ROW_ASPECT = 4.2
