@@ -151,6 +151,13 @@ def few(bench: Bench, made: dict[str, Any]) -> None:
     made["four_steps_s"] = spread(bench.job("flux-dev", steps=4).seconds for _ in range(8))
 
 
+def step_cache(bench: Bench, made: dict[str, Any]) -> None:
+    """As many steps left out as may be: how many are with weights of a model, nobody knows here."""
+    made["step_cache_settled_s"] = bench.settle()
+    runs = [bench.job("flux-dev", steps=STEPS, step_cache=1.0).seconds for _ in range(8)]
+    made["step_cache_s"], made["step_cache_sampled"] = spread(runs), bench.sampled
+
+
 def z_image(bench: Bench, made: dict[str, Any]) -> None:
     made["z_image_first_s"] = [bench.job("z-image-turbo", steps=8).seconds for _ in range(2)]
     bench.settle()
@@ -172,6 +179,7 @@ GROUPS: Mapping[str, Callable[[Bench, dict[str, Any]], None]] = {
     "loras": loras,
     "restarts": restarts,
     "shapes": shapes,
+    "step-cache": step_cache,
     "z-image": z_image,
 }
 GOALS: Mapping[str, tuple[str, float]] = {
