@@ -2,6 +2,7 @@
 budget without room. Asked before a claim or a take-over, as far as the job is known, and again
 after it, when its body has said whose it is. By what the tick saw. Pure."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,6 +20,8 @@ class Gate:
     stops: Stops = NO_STOPS
     ledger: Ledger | None = None
     """None where nothing is bounded."""
+    is_left_to_others: Callable[[Lease, datetime], bool] = lambda _, __: False
+    """Whether a job that waits for its retry is to be sent by another dispatcher."""
 
     def holds_waiting(self, job: Waiting) -> bool:
         """Whether a job of the inbox stays there."""
@@ -31,7 +34,7 @@ class Gate:
         clock: at its deadline it is to end."""
         if lease.deadline is not None and date >= lease.deadline:
             return False
-        if is_stopped(lease, self.stops):
+        if is_stopped(lease, self.stops) or self.is_left_to_others(lease, date):
             return True
         return self.ledger is not None and self.ledger.is_short_for(lease)
 

@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from pipeline.contract.lease import Lease
 from pipeline.contract.spend_entry import spend_of
 from pipeline.dispatcher.gate import OPEN, Gate
+from pipeline.dispatcher.route_platforms import route_platforms
 from pipeline.queue.backlog import Scan
 from pipeline.queue.budgets import Ledger, reserved
 from pipeline.queue.lease_cache import LeaseCache
+from pipeline.queue.platforms import is_left_to_others
 from pipeline.queue.retries import is_retrying
 from pipeline.queue.spend_parts import SpendParts
 from pipeline.queue.stops import read_stops
@@ -32,6 +34,8 @@ class GateReader:
     pool: ThreadPoolExecutor
     """A long listing is made in parts in it."""
     spend_parts: SpendParts
+    platforms: frozenset[str] = frozenset()
+    """Those that this dispatcher can spawn on, where routes name some."""
     gate: Gate = OPEN
     lists: int = 0
     """LIST requests made."""
@@ -41,8 +45,15 @@ class GateReader:
         """Have the scan pass over what is held up. Raises a StoreError."""
         if not self._known:
             self._known, self.lists = True, self.lists + 1
-            self.gate = Gate(read_stops(self.store), self._ledger())
+            self.gate = Gate(read_stops(self.store), self._ledger(), self._is_left_to_others)
         scan.holds = self.gate.holds_waiting
+
+    def _is_left_to_others(self, lease: Lease, date: datetime) -> bool:
+        name = self.runtime.route_of(lease.model)
+        if name is None or not self.platforms:
+            return False
+        route = route_platforms(self.runtime.routes.route(name), self.platforms, self.runtime)
+        return is_left_to_others(route, lease, date)
 
     def _ledger(self) -> Ledger | None:
         table, today = self.runtime.budgets, self.date.astimezone(UTC).date()

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from config.platforms import LOCAL
 from config.routes import Route
 from pipeline.contract.keys import parse_inbox_key
-from pipeline.contract.lease import Lease
+from pipeline.contract.lease import Lease, Overflow
 from pipeline.costs import cold_start_usd
+from pipeline.dispatcher.route_platforms import route_platforms
 from pipeline.queue.claim import Claimant, left_platform
 from pipeline.queue.expiry import ListedLease
 from pipeline.queue.platforms import (
@@ -23,16 +23,6 @@ from pipeline.queue.platforms import (
 )
 from pipeline.runtime import RuntimeConfig
 from pipeline.store.base import Entry
-
-
-def route_platforms(
-    route: Route, available: frozenset[str], runtime: RuntimeConfig
-) -> RoutePlatforms:
-    """`available` are the platforms that this dispatcher can spawn on."""
-    if route.name in runtime.misfits:
-        available -= {LOCAL}
-    names = tuple(name for name in route.platforms if name in available)
-    return RoutePlatforms(names, route.overflow_after_s, route.down_after_s)
 
 
 @dataclass
@@ -66,17 +56,22 @@ class Placements:
         name = self.runtime.route_of(model)
         route = None if name is None else self.runtime.routes.route(name)
         platforms = None if route is None else route_platforms(route, self.available, self.runtime)
-        if route is None or platforms is None or not platforms.names:
-            return Claimant(nonce, owner, self._unknown(lease))
         left = None if held is None else left_platform(held, beside)
-        usd = 0.0 if left is None else cold_start_usd(route, self.runtime.gpus)
+        usd = 0.0 if left is None or route is None else cold_start_usd(route, self.runtime.gpus)
+        if route is None or platforms is None or not platforms.names:
+            return Claimant(nonce, owner, self._unknown(lease, left), usd)
         return Claimant(nonce, owner, self._place(route, platforms, lease, left), usd)
 
-    def _unknown(self, lease: Lease | None) -> Placement:
-        """Of a job whose route is not known yet: where its claim before was to go, if anywhere."""
+    def _unknown(self, lease: Lease | None, left: str | None) -> Placement:
+        """Of a job whose route is not known yet, or names no platform of this dispatcher's: where
+        its claim before was to go, if anywhere. One that overflows has done so once, though it be
+        spawned where it was."""
+        spawned_s = self.runtime.settings.spawned_seconds
+        if lease is not None and (left is not None or lease.overflow is Overflow.DONE):
+            return Placement(spawned_s, None, Overflow.DONE)
         waits = lease is not None and lease.phase in UNSTARTED
         if lease is None or not waits or lease.platform not in self.available:
-            return Placement(self.runtime.settings.spawned_seconds)
+            return Placement(spawned_s)
         return Placement(lease.ttl_s, lease.platform, lease.overflow)
 
     def _place(

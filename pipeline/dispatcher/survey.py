@@ -88,6 +88,8 @@ class Surveyor:
     chooses_platforms: bool = False
     """Whether all is read that the choice of a platform goes by: bare keys, manifests of what was
     claimed unread, and, a GET a job, leases of jobs that have been started."""
+    platforms: frozenset[str] = frozenset()
+    """Those that this dispatcher can spawn on, where routes name some."""
     counts_ended: bool = False
     """Whether, where there are budgets, they are counted as well after jobs have ended."""
     spend_parts: SpendParts = field(default_factory=SpendParts)
@@ -104,7 +106,14 @@ class Surveyor:
         ids = frozenset(held.id for held in self.lease_cache.held(entries))
         in_flight, slots, order = self._shares(ids, date)
         gate = GateReader(
-            self.store, self.runtime, self.lease_cache, entries, date, self.pool, self.spend_parts
+            self.store,
+            self.runtime,
+            self.lease_cache,
+            entries,
+            date,
+            self.pool,
+            self.spend_parts,
+            self.platforms,
         )
         scan = self._scan_of(self.backlog.apart(), order, slots, ids)
         if not self._take_changed(scan, changed_keys):

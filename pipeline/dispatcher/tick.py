@@ -29,11 +29,12 @@ from pipeline.dispatcher.due import begun_sheets, due_leases
 from pipeline.dispatcher.engine import Engine
 from pipeline.dispatcher.gate import Gate
 from pipeline.dispatcher.owed_alarms import AlarmPost, OwedAlarms
-from pipeline.dispatcher.placements import Placements, route_platforms
+from pipeline.dispatcher.placements import Placements
 from pipeline.dispatcher.preflight import preflight
 from pipeline.dispatcher.reject import Rejector
 from pipeline.dispatcher.rejection_events import RejectionEvents
 from pipeline.dispatcher.replays import choose_replays
+from pipeline.dispatcher.route_platforms import route_platforms
 from pipeline.dispatcher.spawned_calls import SpawnedCalls
 from pipeline.dispatcher.survey import Survey, Surveyor
 from pipeline.inputs.supplies import InputChecker
@@ -183,6 +184,7 @@ def tick(dispatcher: Dispatcher, changed_keys: Collection[str] = ()) -> TickRepo
     surveyor = Surveyor(
         *(d.store, d.lease_cache, d.backlog, d.runtime, d.pool, d.jitter),
         chooses_platforms=_chooses(d),
+        platforms=d.platforms,
         counts_ended=True,
         spend_parts=d.spend_parts,
     )

@@ -35,6 +35,8 @@ class RoutePlatforms:
     """In order; those that this dispatcher can spawn on."""
     overflow_after_s: float
     down_after_s: float
+    elsewhere: tuple[str, ...] = ()
+    """Those that only other dispatchers can spawn on."""
 
 
 class PlatformState(Enum):
@@ -132,11 +134,26 @@ def refused(lease: Lease, now: datetime) -> tuple[Outage, ...]:
 
 
 def goes_elsewhere(route: RoutePlatforms, lease: Lease, now: datetime) -> bool:
-    """Whether a job that was refused has a platform left that has not failed it lately: then it
-    need not pause."""
-    lately = {
+    """Whether a job that was refused has a platform left, of this dispatcher's or of others', that
+    has not failed it lately: then it need not pause."""
+    return not _failed_lately(route, lease, now).issuperset((*route.names, *route.elsewhere))
+
+
+def is_left_to_others(route: RoutePlatforms, lease: Lease, now: datetime) -> bool:
+    """Whether a job that waits for its retry is for dispatchers that can send it where this one
+    cannot: all that this one can has failed it lately, and something of theirs has not. Else the
+    one whose platform is down takes it again and again before the other."""
+    lately = _failed_lately(route, lease, now)
+    return (
+        bool(route.names)
+        and lately.issuperset(route.names)
+        and not (lately.issuperset(route.elsewhere))
+    )
+
+
+def _failed_lately(route: RoutePlatforms, lease: Lease, now: datetime) -> set[str]:
+    return {
         outage.platform
         for outage in lease.outages
         if (now - outage.until).total_seconds() < route.down_after_s
     }
-    return not lately.issuperset(route.names)

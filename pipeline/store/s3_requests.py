@@ -1,9 +1,10 @@
 """Signed requests to a bucket: boto3 says where it lies and whose keys sign, botocore signs."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from threading import Lock
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +24,10 @@ ELSEWHERE = (301, 302, 307, 400)
 """Statuses of a reply that may name the region the bucket is in."""
 
 
+def wall_clock() -> datetime:
+    return datetime.now(UTC)
+
+
 @dataclass(frozen=True)
 class Request:
     method: str
@@ -37,8 +42,19 @@ class Request:
 class S3Requests:
     """The way to one bucket, found at the first request and again when the bucket is elsewhere."""
 
-    def __init__(self, settings: Settings, *, pool: int, read_timeout_s: float) -> None:
-        """Connects to nothing yet. `pool` connections are kept. Raises StoreDenied."""
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        pool: int,
+        read_timeout_s: float,
+        clock: Callable[[], datetime] = wall_clock,
+    ) -> None:
+        """Connects to nothing yet. `pool` connections are kept. `clock` is this machine's. Raises
+        StoreDenied."""
+        self._clock = clock
+        self._ahead = timedelta()
+        """The store's clock, of this machine's, once the store has refused that."""
         self._settings = settings
         self._pool = pool
         self._read_timeout_s = read_timeout_s
@@ -49,12 +65,30 @@ class S3Requests:
     def send(self, request: Request) -> Reply:
         """What the store answers. Raises StoreDenied without credentials, and OutcomeUnknown."""
         way = self._way or self._find(None)
-        reply = way.send(request, self.account.credentials())
+        reply = self._signed(way, request)
         if reply.status in ELSEWHERE:
             region = _region(reply)
             if region and region != way.location.region:
-                reply = self._find(region).send(request, self.account.credentials())
+                way = self._find(region)
+                reply = self._signed(way, request)
+        if reply.status == 403 and (ahead := self._ahead_of(reply)) is not None:
+            self._ahead = ahead
+            reply = self._signed(way, request)
         return reply
+
+    def _signed(self, way: "_Way", request: Request) -> Reply:
+        return way.send(request, self.account.credentials(), self._clock() + self._ahead)
+
+    def _ahead_of(self, reply: Reply) -> timedelta | None:
+        """How far the store's clock is ahead of ours, where it says that they are too far apart:
+        S3 allows 15 minutes. What is refused so was not done."""
+        date = reply.headers.get("date")
+        if date is None or error_fields(reply.body).get("Code") != "RequestTimeTooSkewed":
+            return None
+        try:
+            return parsedate_to_datetime(date) - self._clock()
+        except (ValueError, TypeError):  # no date, or one without a zone
+            return None
 
     def _find(self, region: str | None) -> "_Way":
         """`region` of the bucket; None is that of the settings."""
@@ -81,8 +115,8 @@ class _Way:
     location: Location
     pool: HttpPool
 
-    def send(self, request: Request, credentials: ReadOnlyCredentials) -> Reply:
-        sent = signed(request, self.location, credentials)
+    def send(self, request: Request, credentials: ReadOnlyCredentials, at: datetime) -> Reply:
+        sent = signed(request, self.location, credentials, at)
         try:
             return self.pool.request(request.method, sent.target, sent.headers, request.body)
         except (OSError, BrokenReply) as error:
@@ -96,8 +130,10 @@ class Signed:
     headers: dict[str, str]
 
 
-def signed(request: Request, location: Location, credentials: ReadOnlyCredentials) -> Signed:
-    """The request in AWS Signature Version 4, as botocore's signer writes it.
+def signed(
+    request: Request, location: Location, credentials: ReadOnlyCredentials, at: datetime
+) -> Signed:
+    """The request in AWS Signature Version 4, as botocore's signer writes it, made at that time.
 
     botocore makes the signature. Its canonical form of a request is told here, out of what is in
     that form already: 12 instead of 42 µs.
@@ -106,7 +142,7 @@ def signed(request: Request, location: Location, credentials: ReadOnlyCredential
     query = "&".join(
         f"{name}={quote(request.query[name], safe='')}" for name in sorted(request.query)
     )
-    now = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    now = f"{at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
     payload = _payload(request, location.scheme)
     headers = {
         "host": location.host,
@@ -121,10 +157,10 @@ def signed(request: Request, location: Location, credentials: ReadOnlyCredential
     listed = ";".join(names)
     canonical = f"{request.method}\n{path}\n{query}\n{lines}\n{listed}\n{payload}"
     signer = S3SigV4Auth(credentials, "s3", location.region)
-    at: Any = SimpleNamespace(context={"timestamp": now})
-    signature = signer.signature(signer.string_to_sign(at, canonical), at)
+    made: Any = SimpleNamespace(context={"timestamp": now})
+    signature = signer.signature(signer.string_to_sign(made, canonical), made)
     headers["authorization"] = (
-        f"AWS4-HMAC-SHA256 Credential={signer.scope(at)}, SignedHeaders={listed},"
+        f"AWS4-HMAC-SHA256 Credential={signer.scope(made)}, SignedHeaders={listed},"
         f" Signature={signature}"
     )
     headers["user-agent"] = location.user_agent

@@ -15,6 +15,7 @@ from pipeline.queue.platforms import (
     RoutePlatforms,
     Written,
     goes_elsewhere,
+    is_left_to_others,
     place,
     platform_health,
     refused,
@@ -245,3 +246,27 @@ def test_each_placement_keeps_to_the_rules(
         assert route.names.index(placed.platform or "") <= first, "in the route's order"
     if chosen.state is SUSPECT and up:
         assert placed.overflow is OPEN, "a probe costs no more than its overflow"
+
+
+SHARED = RoutePlatforms(("east",), 180, 300, elsewhere=("west",))
+
+
+@pytest.mark.parametrize(
+    ("failed", "age_s", "left", "elsewhere"),
+    [
+        ((), 0, False, True),
+        (("east",), 0, True, True),
+        (("east",), 300, False, True),
+        (("west",), 0, False, True),
+        (("east", "west"), 0, False, False),
+    ],
+)
+def test_a_job_that_failed_on_all_that_this_dispatcher_has_is_left_to_others_for_a_while(
+    failed: tuple[str, ...], age_s: float, left: bool, elsewhere: bool
+) -> None:
+    then = NOW - timedelta(seconds=age_s)
+    outages = tuple(Outage(platform=name, since=then, until=then) for name in failed)
+    job = a_lease(outages=outages)
+    assert is_left_to_others(SHARED, job, NOW) == left
+    assert goes_elsewhere(SHARED, job, NOW) == elsewhere
+    assert not is_left_to_others(TWO, job, NOW), "nobody else has another"

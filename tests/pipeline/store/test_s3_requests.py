@@ -1,5 +1,6 @@
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,11 @@ from config.settings import Settings
 from pipeline.store.base import ALWAYS
 from pipeline.store.s3 import S3Store
 from pipeline.store.s3_client import Location
-from pipeline.store.s3_requests import Request, S3Requests, signed
+from pipeline.store.s3_requests import Request, S3Requests, signed, wall_clock
 from tests.support.flaky_proxy import Answer, FlakyProxy, always, first
 
 URL_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HEADER_TEXT = st.text("abcXYZ019 -_./+*", max_size=20)
 
 
@@ -49,7 +51,7 @@ def test_a_signature_is_the_one_that_botocore_makes(
     request = Request(method, key, query, headers, body)
     location = Location(scheme, "store.example.com:8333", path, "eu-west-1", "agent", None)
     credentials = ReadOnlyCredentials("AK", "SK", token, None)
-    sent = signed(request, location, credentials)
+    sent = signed(request, location, credentials, NOW)
     assert sent.headers.pop("user-agent") == "agent"
     assert sent.headers.pop("accept-encoding") == "identity"
     authorization = sent.headers.pop("authorization")
@@ -167,3 +169,37 @@ def test_credentials_that_expire_are_renewed(
 def test_no_request_is_made_before_the_first_call(store: FlakyProxy) -> None:
     S3Requests(settings_at(store), pool=1, read_timeout_s=1)
     assert store.seen == []
+
+
+# A clock that is off
+
+
+@pytest.mark.parametrize("hours", [-30, 5])
+def test_a_machine_whose_clock_is_off_signs_by_the_stores_once_that_has_refused_its_own(
+    bucket: Settings, hours: int
+) -> None:
+    off: list[datetime] = []
+
+    def clock() -> datetime:
+        off.append(wall_clock() + timedelta(hours=hours))
+        return off[-1]
+
+    requests = S3Requests(bucket, pool=1, read_timeout_s=10, clock=clock)
+    listing = Request("GET", query={"list-type": "2"})
+    assert requests.send(listing).status == 200
+    asked = len(off)
+    assert requests.send(Request("PUT", "key", body=b"body")).status == 200
+    assert len(off) - asked == 1, "it is not refused again"
+
+
+SKEWED = b"<Error><Code>RequestTimeTooSkewed</Code></Error>"
+
+
+@pytest.mark.parametrize("body", [SKEWED, b"<Error><Code>AccessDenied</Code></Error>"])
+def test_a_refusal_is_asked_about_again_once_and_only_where_it_is_for_the_time(
+    store: FlakyProxy, body: bytes
+) -> None:
+    store.plan = always(Answer(403, body))
+    with pytest.raises(StoreDenied):
+        S3Store(settings_at(store)).get("key")
+    assert len(store.seen) == (2 if body == SKEWED else 1)
