@@ -1,12 +1,11 @@
 """What an error says over HTTP: those of the tree, and those of the framework, as problem details
 (RFC 9457)."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import structlog
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -61,8 +60,7 @@ async def _of_the_router(request: Request, error: Exception) -> Response:
 
 def _methods(request: Request) -> Iterator[str]:
     """Of all routes of the path; the router names those of the first."""
-    routers: Sequence[APIRouter] = getattr(request.app.state, "routers", ())
-    for route in chain.from_iterable(router.routes for router in routers):
+    for route in request.app.routes:
         if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
             yield from route.methods or ()
 
