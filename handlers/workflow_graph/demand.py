@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 from config.errors import GraphRejected
 from handlers.kinds.base import Work
-from handlers.workflow_graph.extents import Extent, Inputs, Size, extent, number, outputs, runs
+from handlers.workflow_graph.extents import Extent, Inputs, Size, extent, number, runs
+from handlers.workflow_graph.output_extents import outputs
 from workflows.graph import Link, Node
 from workflows.interfaces import NodeInterface
 

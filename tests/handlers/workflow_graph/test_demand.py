@@ -9,7 +9,7 @@ from config.errors import GraphRejected
 from handlers.workflow_graph import caller_graph
 from handlers.workflow_graph.allow_list import allow_list
 from handlers.workflow_graph.demand import Demand, GraphLimits, demand
-from handlers.workflow_graph.extents import outputs
+from handlers.workflow_graph.output_extents import outputs
 from workflows.interfaces import committed
 
 LIMITS = GraphLimits(megapixels=64, total_megapixels=512, samplers=16, megapixel_steps=2000)
