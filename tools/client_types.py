@@ -65,12 +65,9 @@ def render_requests() -> str:
 
 
 def _request(name: str, model: str, given: Schema) -> Iterator[str]:
-    required = given.get("required", ())
     yield f"\nclass {name}(Common, total=False):"
     yield f"    model: Required[Literal[{json.dumps(model)}]]"
-    for field, about in given["properties"].items():
-        typed = _annotated(about)
-        yield f"    {field}: {f'Required[{typed}]' if field in required else typed}"
+    yield from _fields(given)
 
 
 def _parts_of(definitions: Mapping[str, Schema], inputs: Collection[str]) -> dict[str, Schema]:
@@ -86,9 +83,13 @@ def _parts_of(definitions: Mapping[str, Schema], inputs: Collection[str]) -> dic
 
 
 def _object(name: str, about: Schema) -> Iterator[str]:
-    required = about.get("required", ())
     yield f"\nclass {name}(TypedDict, total=False):"
     yield f'    """{about["description"]}"""\n'
+    yield from _fields(about)
+
+
+def _fields(about: Schema) -> Iterator[str]:
+    required = about.get("required", ())
     for field, value in about["properties"].items():
         typed = _annotated(value)
         yield f"    {field}: {f'Required[{typed}]' if field in required else typed}"
