@@ -150,7 +150,8 @@ class Settings(BaseModel):
     )
     main_memory_gib: float | None = _setting(
         None,
-        "Main memory that workers may take; unset asks the system, where ComfyUI is started here.",
+        "Main memory that workers may take; unset asks the system, where ComfyUI is started here"
+        " and the memory of a GPU is known.",
         ge=0.1,
         le=100_000,
     )

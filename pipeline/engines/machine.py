@@ -173,7 +173,7 @@ def _misfit(
         helps = eight if eight is not None and eight <= there else None
         need = need_of(route, largest).least
         return Misfit(route.name, need, False, there, largest.title, helps)
-    most = max((need.main for need in needs), default=0)
+    most = max((need.largest_file for need in needs), default=0)
     if main_memory is not None and most > main_memory:
         return Misfit(route.name, most, True, main_memory, "this machine")
     return None

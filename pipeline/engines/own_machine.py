@@ -46,9 +46,10 @@ def own_machine(
         eight = route.model_copy(update={"speed": Speed.FP8.value})
         return card_need(route, runtime.models, sizes, assumed_speed(eight, card.gpu))
 
+    cards = cards_of(runtime, environ, look)
     return plan_machine(
-        cards_of(runtime, environ, look),
-        main_memory(settings),
+        cards,
+        main_memory(settings, cards),
         routes,
         need_of,
         fp8_of=fp8_of,
@@ -101,11 +102,12 @@ def _card(
     return Card(device, memory, None if row is None or row.memory_gib is None else row)
 
 
-def main_memory(settings: Settings) -> int | None:
-    """Bytes; None where nobody knows or no weights are loaded."""
+def main_memory(settings: Settings, cards: Sequence[Card]) -> int | None:
+    """Bytes. None where no weights are loaded, and where nobody knows what of them lies on a card:
+    a machine without a GPU is somebody's trial, and may do with little."""
     if settings.main_memory_gib is not None:
         return round(settings.main_memory_gib * GIB)
-    if settings.comfyui_dir is None:
+    if settings.comfyui_dir is None or all(card.memory is None for card in cards):
         return None
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -14,8 +14,6 @@ from pipeline.worker.residency import ROOM_BYTES, shares
 from pipeline.worker.route_sets import listed_sets
 from workflows.node_pack import Speed
 
-MAIN_ROOM_BYTES = 2_000_000_000
-"""Of main memory, beside the file that is being read: what `--cache-ram 2 2` leaves free."""
 LOADER_OF = {"diffusion_models": "UNETLoader"}
 """Folder of weights that speeds keep otherwise → the loader that `shares` names them by."""
 
@@ -29,7 +27,7 @@ class CardNeed:
     all: int
     """Of all sets: with them on the card, jobs of different kinds read nothing anew."""
     largest_file: int
-    """As it lies on the disk."""
+    """As it lies on the disk; main memory must hold it, since it passes through there."""
 
     @property
     def least(self) -> int:
@@ -40,11 +38,6 @@ class CardNeed:
     def most(self) -> int:
         """That a worker has use for."""
         return self.all + ROOM_BYTES
-
-    @property
-    def main(self) -> int:
-        """Of main memory: every file passes through it."""
-        return self.largest_file + MAIN_ROOM_BYTES if self.largest_file else 0
 
 
 def card_need(route: Route, models: ModelTable, sizes: Mapping[str, int], speed: Speed) -> CardNeed:

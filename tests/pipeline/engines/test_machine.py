@@ -65,7 +65,7 @@ def test_too_little_main_memory_is_told_as_such() -> None:
     machine = planned(LARGE, main_gib=16)
     (misfit,) = machine.misfits
     assert misfit.message == (
-        "Flux is not served: it needs 24.0 GiB of main memory, and this machine has 16.0 GiB"
+        "Flux is not served: it needs 22.2 GiB of main memory, and this machine has 16.0 GiB"
     )
     assert "more main memory" in misfit.hint
 

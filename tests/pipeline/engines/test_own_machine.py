@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 from config.errors import InvalidSetting
 from config.settings import Settings
 from pipeline.dispatcher.survey import free_slots
-from pipeline.engines.machine import GIB, Machine
+from pipeline.engines.machine import GIB, Card, Machine
 from pipeline.engines.own_machine import main_memory, on_this_machine, own_machine
 from pipeline.runtime import load_runtime
 from pipeline.worker.gpu import SeenCard
@@ -49,10 +49,19 @@ def test_what_is_stated_goes_over_it() -> None:
     ]
 
 
-def test_main_memory_is_asked_of_the_system_where_weights_are_loaded(tmp_path: Path) -> None:
-    assert main_memory(Settings()) is None
-    assert (main_memory(Settings(comfyui_dir=tmp_path)) or 0) > GIB // 2
-    assert main_memory(Settings(main_memory_gib=2)) == 2 * GIB
+def test_main_memory_is_asked_of_the_system_where_weights_go_to_a_known_card(
+    tmp_path: Path,
+) -> None:
+    known, unknown = [Card("0", 80 * GIB)], [Card("0")]
+    own = Settings(comfyui_dir=tmp_path)
+    assert main_memory(Settings(), known) is None
+    assert main_memory(own, unknown) is None
+    assert (main_memory(own, known) or 0) > GIB // 2
+    assert main_memory(Settings(main_memory_gib=2), unknown) == 2 * GIB
+
+
+def test_a_comfyui_without_a_gpu_serves_all_however_little_memory_there_is(tmp_path: Path) -> None:
+    assert not machine(comfyui_dir=tmp_path).misfits
 
 
 def test_a_forced_route_must_be_one() -> None:
