@@ -14,7 +14,10 @@ from ryla_client._retry import REPEATED, retry_after
 def problem(call: Call, reply: Reply | Broken) -> RylaError:
     """What a call that is not repeated any more raises."""
     if isinstance(reply, Broken):
-        hint = "Call again with this idempotency_key: it stays one job." if call.key else None
+        hints = ["Does the server run, and is the URL its own?"] if not reply.reached else []
+        if call.key:
+            hints.append("Call again with this idempotency_key: it stays one job.")
+        hint = " ".join(hints) or None
         return ConnectionFailed(
             reply.why, Details(hint=hint, idempotency_key=call.key, job_id=call.job_id)
         )

@@ -41,6 +41,8 @@ class Broken:
     """No answer, or half of one."""
 
     why: str
+    reached: bool = True
+    """Whether somebody was there to answer."""
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,8 @@ def reply(response: httpx.Response) -> Reply:
 def broken(error: httpx.RequestError) -> Broken:
     url = error.request.url
     said = str(error) or "no answer"
-    return Broken(f"{url.scheme}://{url.netloc.decode()}: {type(error).__name__}: {said}")
+    why = f"{url.scheme}://{url.netloc.decode()}: {type(error).__name__}: {said}"
+    return Broken(why, reached=not isinstance(error, httpx.ConnectError))
 
 
 def known(job: Job | str) -> Job:

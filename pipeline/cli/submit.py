@@ -251,5 +251,6 @@ def _answer(lines: Sequence[Line], views: Sequence[JobView] | None, as_json: boo
             for line in lines
             if line.receipt and line.job
         ]
-        columns = ("=job", "sent", "state", ">estimate")
-        output.out().print(output.table(None, columns, rows))
+        if rows:
+            columns = ("=job", "sent", "state", ">estimate")
+            output.out().print(output.table(None, columns, rows))

@@ -112,8 +112,11 @@ def test_a_server_that_is_away_is_named(ask: Ask) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused", request=request)
 
-    with pytest.raises(ConnectionFailed, match=r"http://ryla\.test: ConnectError: refused"):
+    with pytest.raises(
+        ConnectionFailed, match=r"http://ryla\.test: ConnectError: refused"
+    ) as raised:
         ask(answer, lambda client: client.health(), Retries(elapsed=0))
+    assert raised.value.hint == "Does the server run, and is the URL its own?"
 
 
 def test_the_key_is_not_told_to_where_a_redirect_leads(ask: Ask) -> None:
