@@ -11,8 +11,8 @@ from config.routes import RouteTable, load_routes
 from config.settings import Settings, endpoints
 from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
-from pipeline.report.bill import ALL, BillComparison, OwnSums, platform_names, whole_day
-from pipeline.report.bill_file import BillFile, Bills, read_bills
+from pipeline.report.bill import BillComparison, OwnSums, platform_names, whole_day
+from pipeline.report.bill_file import read_bills
 from pipeline.report.idle import idle_windows
 from pipeline.report.metric_text import figure, percent, usd
 from pipeline.report.modal_bill import Billing, beside
@@ -113,8 +113,8 @@ def _print(report: Report, page: Path | None) -> None:
         _print_money(account, dimension)
     if report.bills is not None:
         _print_bills(report.bills)
-    lines = [*_notes(report), *_billing(report.billing), *_bill_notes(report.bills)]
-    lines += _file_notes(report.bill_files)
+    lines = [*_notes(report), *_billing(report.billing)]
+    lines += [f"Bill     {note}" for note in report.bill_notes]
     if page is not None:
         lines.append(f"Page     {page}")
     output.print_text("\n".join(lines))
@@ -177,64 +177,6 @@ def _print_bills(bills: BillComparison) -> None:
     ]
     output.out().print()
     output.out().print(output.table(None, columns, rows))
-
-
-def _bill_notes(bills: BillComparison | None) -> list[str]:
-    if bills is None:
-        return []
-    cold = sum(line.sums.cold_usd for line in bills.lines if line.day != ALL)
-    notes = [
-        f"Bill     of ours {usd(cold)} paid for cold starts; idle is what is expected of idle"
-        " workers; rest is billed and neither"
-    ]
-    if bills.others:
-        others = ", ".join(f"{name or 'unnamed'} {usd(paid)}" for _, name, paid in bills.others[:8])
-        notes.append(f"Bill     in no line, because it is none of ours: {others}")
-    if bills.credits_usd:
-        notes.append(
-            f"Bill     credits of {usd(bills.credits_usd)} are taken off what was billed: drift and"
-            " rest are of what is left"
-        )
-    if bills.outside:
-        days = ", ".join(bills.outside[:4]) + (" …" if len(bills.outside) > 4 else "")
-        notes.append(
-            f"Bill     {len(bills.outside)} days, {usd(bills.outside_usd)}, are not compared,"
-            f" because the report does not hold them from end to end (--since): {days}"
-        )
-    if bills.unplaced_usd:
-        notes.append(
-            f"Bill     {usd(bills.unplaced_usd)} of ours in no line: those jobs do not say where"
-            " they ran"
-        )
-    return notes
-
-
-def _file_notes(bills: Bills | None) -> list[str]:
-    if bills is None:
-        return []
-    notes = [f"Bill     {_told(file)}" for file in bills.files]
-    if bills.repeated:
-        notes.append(
-            f"Bill     {bills.repeated} rows stand in the files again, the same in every cell, and"
-            " count once"
-        )
-    if bills.shared:
-        shown = ", ".join(f"{name} {day}" for _, day, name in bills.shared[:4])
-        more = " …" if len(bills.shared) > 4 else ""
-        notes.append(
-            f"Bill     several files have rows of {shown}{more}: what is in both, by the hour and"
-            " by the day, counts twice"
-        )
-    return notes
-
-
-def _told(file: BillFile) -> str:
-    if file.days is None:
-        return f"{file.path} has no rows"
-    first, last = file.days
-    return (
-        f"{file.path}, {file.platform}: {len(file.rows)} rows, {usd(file.usd)}, {first} to {last}"
-    )
 
 
 def _notes(report: Report) -> list[str]:

@@ -91,6 +91,8 @@ class BillComparison:
     """Dollars that were billed on them."""
     credits_usd: float
     """Of rows below 0 that are in the lines, as a sum above 0."""
+    environments: Sequence[str]
+    """Of Modal's, from which rows are in the lines."""
     unplaced_usd: float
     """Ours of the days of the bills, of jobs that do not say where they ran."""
 
@@ -104,6 +106,7 @@ class BillComparison:
             "days_outside": list(self.outside),
             "outside_usd": round(self.outside_usd, 6),
             "credits_usd": round(self.credits_usd, 6),
+            "environments": list(self.environments),
             "unplaced_usd": round(self.unplaced_usd, 6),
         }
 
@@ -164,7 +167,8 @@ class OwnSums:
         by: dict[Place, Sums] = defaultdict(Sums)
         others: dict[tuple[str, str], float] = defaultdict(float)
         whole = {day: is_whole(day) for day in {row.day for row in bills}}
-        inside, credits_usd = [row for row in bills if whole[row.day]], 0.0
+        inside = [row for row in bills if whole[row.day]]
+        credits_usd, environments = 0.0, set[str]()
         for row in inside:
             line = names[row.platform].billed.get(row.name)
             if line is None:
@@ -172,6 +176,7 @@ class OwnSums:
             else:
                 by[row.platform, row.day, line] += Sums(billed_usd=row.usd)
                 credits_usd += max(0.0, -row.usd)
+                environments |= {row.environment} - {""}
         days = {(row.platform, row.day) for row in inside}
         for (platform, day, route), sums in self._by.items():
             if (platform, day) in days:
@@ -183,6 +188,7 @@ class OwnSums:
             sorted(day for day, is_inside in whole.items() if not is_inside),
             sum(row.usd for row in bills if not whole[row.day]),
             credits_usd,
+            sorted(environments),
             self._unplaced({day for _, day in days}),
         )
 

@@ -39,6 +39,8 @@ class Billed:
     """Of the app, as Modal describes it, or the id of what RunPod billed; empty for neither."""
     usd: float
     """Below 0 for a credit."""
+    environment: str = field(default="", compare=False)
+    """Modal's; empty where none is told."""
     all_cells: int = field(default=0, compare=False)
     """The same of rows whose every cell is the same; 0 of one that is not to be compared."""
 
@@ -256,7 +258,9 @@ def _billed(row: _Row, form: _Form) -> Billed:
     if usd is None:
         raise _bad_cell(row, form.usd, AN_AMOUNT)
     cells = frozenset((column, str(value).strip()) for column, value in row.values.items())
-    return Billed(form.platform, day, name, usd, hash((form.platform, cells)) if name else 0)
+    environment = name_of(str(row.values.get("environment") or ""))
+    same = hash((form.platform, cells)) if name else 0
+    return Billed(form.platform, day, name, usd, environment, same)
 
 
 def _bad_cell(row: _Row, column: str, wanted: str) -> InvalidInput:

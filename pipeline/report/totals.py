@@ -8,6 +8,7 @@ from typing import Any
 from pipeline.contract.result import Result
 from pipeline.report.bill import BillComparison
 from pipeline.report.bill_file import Bills
+from pipeline.report.bill_notes import bill_notes
 from pipeline.report.idle import NO_WINDOWS, IdleShares, IdleWindows
 from pipeline.report.modal_bill import Billing
 from pipeline.report.money import Ledger
@@ -72,6 +73,12 @@ class Report:
     """None without bills."""
     bill_files: Bills | None = None
     """What they were read from."""
+
+    @property
+    def bill_notes(self) -> list[str]:
+        if self.bills is None or self.bill_files is None:
+            return []
+        return list(bill_notes(self.bills, self.bill_files))
 
     def document(self) -> dict[str, Any]:
         whole = self.reading.whole_since

@@ -222,6 +222,21 @@ def test_finished_jobs_are_listed_with_the_newest_first(pipeline: PipelineFixtur
     assert finished_ids(pipeline.store, 1) == ["newer"]
 
 
+def test_what_waits_and_runs_is_told_without_a_look_at_what_has_ended() -> None:
+    """`ryla status`, /metrics and GET /jobs go by it."""
+    counting = CountingStore(MemoryStore(lambda: NOON))
+    store = SafeStore(counting)
+    for n in range(1500):
+        store.create(result_key(f"old-{n}"), b"{}")
+    counting.calls.clear()
+    listed = list[str]()
+    counting.fail = lambda call, key: listed.append(key)  # type: ignore[func-returns-value]
+    overview(store)
+
+    assert listed == ["leases/", "inbox/", "rejected/"]
+    assert counting.calls == {"LIST": 3}
+
+
 def test_the_newest_are_found_by_the_days_on_which_jobs_ended_however_many_are_older() -> None:
     now = NOON
     counting = CountingStore(MemoryStore(lambda: now))

@@ -2,6 +2,7 @@ from html.parser import HTMLParser
 
 from pipeline.contract.result import Result, Status
 from pipeline.report.bill import BillComparison, BillLine, Sums
+from pipeline.report.bill_file import Bills
 from pipeline.report.modal_bill import Billing, Day
 from pipeline.report.money import By, Ledger
 from pipeline.report.page import MOST_ROWS, jobs_a_day, render, shortened
@@ -16,7 +17,9 @@ def page(
     *results: Result, billing: Billing | None = None, bills: BillComparison | None = None
 ) -> str:
     reading = ResultsReader(SafeStore(MemoryStore()), days_ago(7))
-    return render(Report("ryla", days_ago(7), NOON, sum_results(results), reading, billing, bills))
+    files = Bills([], [], 0, [])
+    totals = sum_results(results)
+    return render(Report("ryla", days_ago(7), NOON, totals, reading, billing, bills, files))
 
 
 class Links(HTMLParser):
@@ -75,12 +78,12 @@ def test_exported_bills_are_on_it() -> None:
     lines = [BillLine("runpod", "2026-11-19", "Flux", Sums(ours_usd=3, idle_usd=0.5, billed_usd=4))]
     shown = page(
         result(),
-        bills=BillComparison(lines, [("runpod", "", 0.25)], ["2026-11-18"], 1.0, 0.0, 0.0),
+        bills=BillComparison(lines, [("runpod", "", 0.25)], ["2026-11-18"], 1.0, 0.0, [], 0.0),
     )
 
     assert "-25.0 %" in shown
-    assert "unnamed $0.2500." in shown
-    assert "1 days of the bills" in shown
+    assert "unnamed $0.2500" in shown
+    assert "1 days, $1.0000, are not compared" in shown
     assert "Beside exported bills" not in page(result())
 
 
