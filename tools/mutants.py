@@ -64,6 +64,10 @@ EQUIVALENT = {
         "route = ((job.model is not None), self.order.route_of(job.model))",
     ): "two labels change places",
     (
+        "pipeline.queue.spend_reader",
+        "if day is not None or (after >= NO_DAY):",
+    ): "nothing has that key, which only divides days from all else",
+    (
         BACKLOG,
         "if self.empty_from is None or (key <= self.empty_from):",
     ): "only a key that was drawn before is that bound: its four last characters are random",

@@ -88,7 +88,7 @@ def test_a_gap_of_years_costs_some_twenty_lists_and_a_day_after_another_three() 
     assert next(days_back(store)) == TODAY - timedelta(2000)
     assert lists(store) <= 28
 
-    store = at(5)
+    store = at(5, 1000)
     assert next(days_back(store)) == TODAY - timedelta(5)
     assert lists(store) <= 9
 
