@@ -23,7 +23,8 @@ from config.settings import Settings
 from events.sender import Sender
 from events.sink import MemorySink
 from pipeline.contract.keys import INBOX, lease_key, result_key
-from pipeline.dispatcher.tick import Dispatcher, tick
+from pipeline.dispatcher.dispatcher import Dispatcher
+from pipeline.dispatcher.tick import tick
 from pipeline.notify.delivery import ResultDelivery
 from pipeline.runtime import load_runtime
 from pipeline.store.base import IfAbsent

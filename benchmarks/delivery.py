@@ -28,8 +28,9 @@ from config.settings import Settings
 from events.sender import Sender
 from pipeline.contract.keys import lease_key, manifest_key, result_key
 from pipeline.contract.lease import Phase
+from pipeline.dispatcher.dispatcher import Dispatcher
 from pipeline.dispatcher.loop import Wakeup, dispatch
-from pipeline.dispatcher.tick import Dispatcher, TickReport
+from pipeline.dispatcher.tick import TickReport
 from pipeline.notify.delivery import ResultDelivery
 from pipeline.notify.sinks import make_sink
 from pipeline.queue.spawn import SpawnPayload

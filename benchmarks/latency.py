@@ -12,8 +12,8 @@ from benchmarks.setting import Ground, goal, ground, machine, percentile, title
 from config.logs import configure_logs
 from events.sender import Sender
 from events.sink import MemorySink
+from pipeline.dispatcher.dispatcher import Dispatcher
 from pipeline.dispatcher.loop import Wakeup, dispatch
-from pipeline.dispatcher.tick import Dispatcher
 from pipeline.queue.spawn import SpawnPayload
 from pipeline.runtime import load_runtime
 from pipeline.store.open import open_store

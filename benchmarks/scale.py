@@ -19,7 +19,8 @@ from config.settings import Settings
 from events.sender import Sender
 from events.sink import MemorySink
 from pipeline.contract.keys import INBOX, JOBS, LEASES, inbox_key
-from pipeline.dispatcher.tick import Dispatcher, tick
+from pipeline.dispatcher.dispatcher import Dispatcher
+from pipeline.dispatcher.tick import tick
 from pipeline.runtime import load_runtime
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store

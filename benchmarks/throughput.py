@@ -22,9 +22,10 @@ from config.logs import configure_logs
 from config.settings import Settings
 from events.sender import Sender
 from events.sink import MemorySink
+from pipeline.dispatcher.dispatcher import Dispatcher
 from pipeline.dispatcher.engine import Engine
 from pipeline.dispatcher.loop import Wakeup, dispatch
-from pipeline.dispatcher.tick import Dispatcher, TickReport, tick
+from pipeline.dispatcher.tick import TickReport, tick
 from pipeline.notify.delivery import ResultDelivery
 from pipeline.runtime import load_runtime
 from pipeline.store.base import ALWAYS, Always, Condition, IfMatch, Page, Store, Stored, Written

@@ -22,11 +22,12 @@ from handlers.media.intake_process import IntakeProcess
 from pipeline.cli import output
 from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.contract.lease import Lease
+from pipeline.dispatcher.dispatcher import Dispatcher
 from pipeline.dispatcher.engine import Engine
 from pipeline.dispatcher.hand_back import hand_back, hand_back_lost
 from pipeline.dispatcher.loop import Wakeup, dispatch
 from pipeline.dispatcher.reclaim import Owner, reclaim
-from pipeline.dispatcher.tick import Dispatcher, TickReport, tick
+from pipeline.dispatcher.tick import TickReport, tick
 from pipeline.engines.engines import open_engines
 from pipeline.engines.own_machine import on_this_machine
 from pipeline.jobs.status import LeaseWatch, State

@@ -8,7 +8,8 @@ import structlog
 
 from config.errors import RylaError, StoreDenied, StoreNotConditional
 from config.settings import Settings
-from pipeline.dispatcher.tick import Dispatcher, TickReport, tick
+from pipeline.dispatcher.dispatcher import Dispatcher
+from pipeline.dispatcher.tick import TickReport, tick
 from system.backoff import Backoff
 
 GROWTH = 1.5

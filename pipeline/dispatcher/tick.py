@@ -4,133 +4,30 @@ Whoever hears of work (the schedule, a doorbell, a POST) runs the same tick over
 Ticks of several dispatchers may overlap: each claim is decided by one conditional write.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from datetime import timedelta
-from random import random
-from threading import Lock
-from uuid import uuid4
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 
-import structlog
-
-from config.errors import EngineUnavailable, RylaError
-from events.sender import Sender
-from handlers.media import images
-from handlers.media.intake_process import Intake
-from pipeline.contract.error_info import error_info
-from pipeline.contract.keys import lease_key
-from pipeline.contract.lease import Lease
-from pipeline.contract.result import Result, Status
-from pipeline.contract.summary import subject
-from pipeline.dispatcher.budget_alarms import BudgetAlarms
-from pipeline.dispatcher.deploy_event import DeployEventSender, newer_is_deployed
+from pipeline.dispatcher.dispatcher import Dispatcher
 from pipeline.dispatcher.due import begun_sheets, due_leases
-from pipeline.dispatcher.engine import Engine
-from pipeline.dispatcher.gate import Gate
-from pipeline.dispatcher.owed_alarms import AlarmPost, OwedAlarms
 from pipeline.dispatcher.placements import Placements
-from pipeline.dispatcher.preflight import preflight
-from pipeline.dispatcher.reject import Rejector
-from pipeline.dispatcher.rejection_events import RejectionEvents
 from pipeline.dispatcher.replays import choose_replays
-from pipeline.dispatcher.route_platforms import route_platforms
-from pipeline.dispatcher.spawned_calls import SpawnedCalls
 from pipeline.dispatcher.survey import Survey, Surveyor
-from pipeline.inputs.supplies import InputChecker
-from pipeline.notify.callbacks import require_alarm_secret
-from pipeline.notify.delivery import ResultDelivery
-from pipeline.notify.job_events import Origin, requested
-from pipeline.public_https import INTERNET, PublicHttps
+from pipeline.dispatcher.taken_job import take
 from pipeline.queue.admission import Waiting, admit
-from pipeline.queue.backlog import Backlog
 from pipeline.queue.claim import claim, take_over
 from pipeline.queue.claim_steps import Claim, TakeOver
-from pipeline.queue.expiry import ListedLease, backoff
-from pipeline.queue.lease_cache import LeaseCache
-from pipeline.queue.platforms import goes_elsewhere, refused
+from pipeline.queue.expiry import ListedLease
 from pipeline.queue.protocol import (
     Committed,
-    End,
     Finished,
     HandedBack,
-    Preflight,
-    RejectConflict,
-    Spawn,
     Spawned,
 )
-from pipeline.queue.runner import run
-from pipeline.queue.spawn import SpawnPayload
-from pipeline.queue.spend_parts import SpendParts
-from pipeline.runtime import RuntimeConfig
-from pipeline.sheets.cells import read_sheet
-from pipeline.sheets.end_files import EndFilesWriter
-from pipeline.store.conditional import SafeStore
 
 SHEETS_A_TICK = 2
 """Sheets taken over in one tick after they were begun. Any of them may end there, and then its
 pictures are read and drawn, about a second a sheet of ten, while all other jobs wait for the next
 tick. The leases of those left stay as they are, and are due at the next."""
-SHEET_WAIT_S, SHEET_READ_S = 10.0, 3.5
-"""For the sheet of the same tick that comes before, and for the pictures of one, some 35: a tick
-that begins at the end of a scheduled run has 8 s until the platform ends it."""
-
-
-@dataclass(frozen=True)
-class Dispatcher:
-    """The ports of a tick, and who ticks."""
-
-    store: SafeStore
-    engine: Engine
-    sender: Sender
-    runtime: RuntimeConfig
-    pool: ThreadPoolExecutor
-    """Jobs are taken side by side in it."""
-    owner: str
-    """Written into the leases that it claims, for people."""
-    lease_cache: LeaseCache = field(default_factory=LeaseCache)
-    backlog: Backlog = field(default_factory=Backlog)
-    spend_parts: SpendParts = field(default_factory=SpendParts)
-    deploy_event: DeployEventSender = field(default_factory=DeployEventSender)
-    budget_alarms: BudgetAlarms = field(default_factory=BudgetAlarms)
-    owed_alarms: OwedAlarms = field(default_factory=OwedAlarms)
-    rejection_events: RejectionEvents = field(default_factory=RejectionEvents)
-    nonce: Callable[[], str] = lambda: uuid4().hex
-    """A fresh one for each claim."""
-    jitter: Callable[[], float] = random
-    """A number from 0 to 1."""
-    web: PublicHttps = INTERNET
-    """Where callbacks go out."""
-    intake: Intake = images.intake
-    """Decodes the pictures of jobs before a GPU starts."""
-    platforms: frozenset[str] = frozenset()
-    """Those that the engine can spawn on, where routes name some."""
-    calls: SpawnedCalls = field(default_factory=SpawnedCalls)
-    turn: Lock = field(default_factory=Lock)
-    """Of the job whose sheet is drawn: one at a time."""
-
-    def __post_init__(self) -> None:
-        require_alarm_secret(self.runtime.budgets, self.runtime.settings)
-
-    @property
-    def alarm_post(self) -> AlarmPost:
-        return AlarmPost(self.store, self.sender, self.runtime, self.web)
-
-    @property
-    def end_files(self) -> EndFilesWriter:
-        return EndFilesWriter(self.store, self.turn, SHEET_WAIT_S, SHEET_READ_S)
-
-    @property
-    def delivery(self) -> ResultDelivery:
-        return ResultDelivery(self.store, self.sender, self.runtime.settings, self.jitter, self.web)
-
-    @property
-    def input_checker(self) -> InputChecker:
-        return InputChecker(self.store, self.runtime, self.intake)
-
-    @property
-    def rejector(self) -> Rejector:
-        return Rejector(self.store, self.sender, Origin.of(self.runtime))
 
 
 @dataclass(frozen=True)
@@ -192,7 +89,7 @@ def tick(dispatcher: Dispatcher, changed_keys: Collection[str] = ()) -> TickRepo
     chosen = _choose(d, survey)
     d.backlog.forget(chosen.claims)
     steps = [*_steps(d, survey, chosen)]
-    ends = list(d.pool.map(lambda step: _take(d, step, survey.gate), steps))
+    ends = list(d.pool.map(lambda step: take(d, step, survey.gate), steps))
     ledger = survey.gate.ledger
     if ledger is not None:
         d.budget_alarms.tell(ledger, d.alarm_post, survey.date)
@@ -263,92 +160,3 @@ def _steps(d: Dispatcher, survey: Survey, chosen: _Chosen) -> Iterator[Claim | T
 def _chooses(d: Dispatcher) -> bool:
     """Whether a job may go to one platform or another, as its route says."""
     return any(len(route.platforms) > 1 for route in d.runtime.routes.routes.values())
-
-
-def _take(d: Dispatcher, step: Claim | TakeOver, gate: Gate) -> End | None:
-    """Take one job through to its end. Its failure touches no other job: its lease lapses."""
-    performers = {
-        Preflight: lambda ask: _preflight(d, ask, gate),
-        Spawn: lambda spawn: _spawn(d, spawn, step),
-        RejectConflict: lambda conflict: d.rejector.conflict(conflict.key, conflict.body),
-    }
-    log = structlog.get_logger(__name__).bind(job=step.task.lease.id)
-    try:
-        end = run(step, d.store, performers)
-        _after(d, end)
-    except RylaError as error:
-        log.warning("not_taken", code=error.code, error=error.message)
-        return None
-    except Exception:  # a poison job must not stop the others; its attempts are counted
-        log.exception("not_taken")
-        return None
-    log.debug("taken", end=type(end).__name__)
-    return end
-
-
-def _preflight(d: Dispatcher, ask: Preflight, gate: Gate) -> SpawnPayload | Result | Lease:
-    version = d.runtime.settings.app_version
-    return preflight(
-        ask,
-        d.runtime,
-        d.store.now(),
-        d.input_checker.check,
-        lambda: newer_is_deployed(d.store, version),
-        lambda id: read_sheet(d.store, id),
-        d.end_files.write,
-        gate.why_waits,
-    )
-
-
-def _spawn(d: Dispatcher, spawn: Spawn, step: Claim | TakeOver) -> Lease | None:
-    """None, or the lease to hand back: an engine's outage is no failure of the job."""
-    route = d.runtime.route_of(spawn.payload.model)
-    given_up = d.calls.take(step.unstarted) if isinstance(step, TakeOver) else None
-    if given_up is not None:  # only now that the take-over is won
-        d.engine.cancel(given_up)
-    try:
-        if route is None:
-            raise EngineUnavailable(f"no route runs {spawn.payload.model} any more")
-        d.calls.note(spawn.payload.claim, d.engine.submit(route, spawn.payload))
-    except EngineUnavailable as error:
-        return _not_spawned(d, _as_spawned(spawn.payload, spawn.lease), route, error)
-    return None
-
-
-def _not_spawned(d: Dispatcher, lease: Lease, route: str | None, error: EngineUnavailable) -> Lease:
-    """Due at once where another platform of the route may take it."""
-    now = d.store.now()
-    lease = lease.model_copy(update={"outages": refused(lease, now)})
-    platforms = None if route is None else d.runtime.routes.route(route)
-    if platforms is not None and goes_elsewhere(
-        route_platforms(platforms, d.platforms, d.runtime), lease, now
-    ):
-        return lease.waiting(not_before=now, error=error_info(error))
-    pause = backoff(d.runtime.settings).jittered_s(lease.attempt, d.jitter())
-    return lease.waiting(not_before=now + timedelta(seconds=pause), error=error_info(error))
-
-
-def _as_spawned(payload: SpawnPayload, lease: Lease) -> Lease:
-    """The lease with what its job's body said. A payload carries it, unless it is too large."""
-    return payload.lease or lease.model_copy(update={"model": payload.model})
-
-
-def _after(d: Dispatcher, end: End) -> None:
-    match end:
-        case Spawned(payload, lease, body):
-            d.lease_cache.note(payload.id, payload.etag, _as_spawned(payload, lease))
-            about = subject(payload.id, lease.entry, lease.submitted_at, body)
-            d.sender.best_effort(requested(about, Origin.of(d.runtime)))
-        case Committed(result, lease, etag) if lease is not None:
-            d.delivery.deliver(result, lease, etag)
-        case Finished(stored, lease, etag, first_claim):
-            there = Result.parse(stored.body)
-            # A duplicate submission owes nothing, nor does a forgotten job. A cancel may have found
-            # no lease to leave its events with.
-            forgotten = there is not None and there.status is Status.FORGOTTEN
-            if there is None:
-                d.delivery.unreadable(lease, etag)
-            elif forgotten or (first_claim and there.status is not Status.CANCELLED):
-                d.store.delete(lease_key(lease.id))
-            else:
-                d.delivery.deliver(there, lease, etag)

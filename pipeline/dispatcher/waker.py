@@ -12,7 +12,8 @@ import structlog
 
 from config.errors import InvalidId, RylaError
 from pipeline.contract.keys import parse_inbox_key
-from pipeline.dispatcher.tick import Dispatcher, TickReport, tick
+from pipeline.dispatcher.dispatcher import Dispatcher
+from pipeline.dispatcher.tick import TickReport, tick
 
 MAX_KEYS = 16
 """Of more entries than this, a LIST tells more cheaply."""

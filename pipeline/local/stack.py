@@ -21,10 +21,11 @@ from config.settings import Settings, changed
 from events.sender import Sender
 from handlers.media.intake_process import IntakeProcess
 from pipeline.api.concurrency import STORE_CALLS
+from pipeline.dispatcher.dispatcher import Dispatcher
 from pipeline.dispatcher.hand_back import hand_back, hand_back_lost
 from pipeline.dispatcher.loop import Wakeup, dispatch
 from pipeline.dispatcher.reclaim import reclaim
-from pipeline.dispatcher.tick import Dispatcher, TickReport
+from pipeline.dispatcher.tick import TickReport
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.machine import Misfit
 from pipeline.engines.own_machine import on_this_machine

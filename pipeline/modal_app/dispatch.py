@@ -16,12 +16,13 @@ from events.sender import Sender
 from handlers.media.intake_process import IntakeProcess
 from pipeline.dispatcher.budget_alarms import BudgetAlarms
 from pipeline.dispatcher.deploy_event import DeployEventSender
+from pipeline.dispatcher.dispatcher import Dispatcher
 from pipeline.dispatcher.engine import Engine
 from pipeline.dispatcher.loop import Wakeup, dispatch
 from pipeline.dispatcher.owed_alarms import OwedAlarms
 from pipeline.dispatcher.rejection_events import RejectionEvents
 from pipeline.dispatcher.spawned_calls import SpawnedCalls
-from pipeline.dispatcher.tick import Dispatcher, TickReport
+from pipeline.dispatcher.tick import TickReport
 from pipeline.engines.engines import open_engines
 from pipeline.modal_app.deployment import RUN_S
 from pipeline.modal_app.mounted import Handle, look_again

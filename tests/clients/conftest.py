@@ -23,8 +23,8 @@ from handlers.comfyui.standin.server import running
 from pipeline.api.app import make_app
 from pipeline.api.auth import hashed
 from pipeline.api.dependencies import ApiDependencies, Timeouts
+from pipeline.dispatcher.dispatcher import Dispatcher
 from pipeline.dispatcher.loop import Wakeup, dispatch
-from pipeline.dispatcher.tick import Dispatcher
 from pipeline.local.seaweed import SeaweedServer
 from pipeline.notify.delivery import ResultDelivery
 from pipeline.queue.spawn import SpawnPayload

@@ -11,7 +11,7 @@ from config.routes import RouteTable
 from handlers.kinds.flux import FluxDev
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import Status
-from pipeline.dispatcher.tick import Dispatcher
+from pipeline.dispatcher.dispatcher import Dispatcher
 from pipeline.queue.spawn import SpawnPayload
 from pipeline.runtime import RuntimeConfig
 from pipeline.worker.execution import Ending, execute

@@ -12,8 +12,8 @@ from pipeline.contract.keys import deploy_key, lease_key, result_key
 from pipeline.contract.lease import Phase
 from pipeline.contract.result import Result
 from pipeline.dispatcher.deploy_event import OVERLAP_S, newer_is_deployed
+from pipeline.dispatcher.dispatcher import Dispatcher
 from pipeline.dispatcher.preflight import NEWER_PAUSE_S
-from pipeline.dispatcher.tick import Dispatcher
 from pipeline.store.base import Always
 from pipeline.worker.execution import Ending, execute
 from tests.pipeline.conftest import MakePipeline

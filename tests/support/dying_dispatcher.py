@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from config.settings import load_settings
 from events.sender import Sender
 from pipeline.contract.lease import Phase
-from pipeline.dispatcher.tick import Dispatcher, tick
+from pipeline.dispatcher.dispatcher import Dispatcher
+from pipeline.dispatcher.tick import tick
 from pipeline.engines.local import LocalEngine
 from pipeline.notify.sinks import make_sink
 from pipeline.queue.spawn import SpawnPayload

@@ -15,8 +15,9 @@ from events.sink import EventSink, MemorySink, NotDelivered
 from pipeline.contract.keys import lease_key, result_key
 from pipeline.contract.lease import Lease
 from pipeline.contract.result import Result
+from pipeline.dispatcher.dispatcher import Dispatcher
 from pipeline.dispatcher.engine import Engine
-from pipeline.dispatcher.tick import Dispatcher, TickReport, tick
+from pipeline.dispatcher.tick import TickReport, tick
 from pipeline.notify.delivery import ResultDelivery
 from pipeline.public_https import INTERNET, PublicHttps
 from pipeline.runtime import RuntimeConfig, load_runtime

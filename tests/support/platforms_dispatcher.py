@@ -11,8 +11,8 @@ from contextlib import closing
 
 from config.settings import changed, load_settings
 from events.sender import Sender
+from pipeline.dispatcher.dispatcher import Dispatcher
 from pipeline.dispatcher.loop import Wakeup, dispatch
-from pipeline.dispatcher.tick import Dispatcher
 from pipeline.engines.engines import Engines
 from pipeline.engines.runpod import RunpodEngine
 from pipeline.notify.sinks import make_sink

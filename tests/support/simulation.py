@@ -21,7 +21,8 @@ from pipeline.contract.keys import lease_key, manifest_key, result_key
 from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.result import Result
 from pipeline.contract.tombstone import MANIFEST
-from pipeline.dispatcher.tick import Dispatcher, tick
+from pipeline.dispatcher.dispatcher import Dispatcher
+from pipeline.dispatcher.tick import tick
 from pipeline.notify.delivery import ResultDelivery
 from pipeline.queue.spawn import SpawnPayload
 from pipeline.runtime import RuntimeConfig, load_runtime

@@ -20,9 +20,9 @@ from events.sender import Sender
 from pipeline.contract.keys import lease_key, result_key
 from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.result import Result
+from pipeline.dispatcher.dispatcher import Dispatcher
 from pipeline.dispatcher.hand_back import hand_back_lost
 from pipeline.dispatcher.loop import Wakeup, dispatch
-from pipeline.dispatcher.tick import Dispatcher
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.own_machine import on_this_machine
 from pipeline.notify.sinks import make_sink

@@ -7,8 +7,8 @@ import pytest
 from events.sender import Sender
 from events.sink import EventSink, MemorySink, NotDelivered
 from pipeline.dispatcher.deploy_event import PAUSE_S, DeployEventSender
+from pipeline.dispatcher.dispatcher import Dispatcher
 from pipeline.dispatcher.loop import Wakeup, dispatch
-from pipeline.dispatcher.tick import Dispatcher
 from pipeline.runtime import RuntimeConfig, load_runtime
 from pipeline.store.base import Busy
 from tests.pipeline.conftest import MakePipeline

@@ -14,8 +14,8 @@ from config.errors import InvalidSetting
 from pipeline.contract.keys import OWED
 from pipeline.contract.spend_entry import SpendEntry
 from pipeline.dispatcher.budget_alarms import BudgetAlarms
+from pipeline.dispatcher.dispatcher import Dispatcher
 from pipeline.dispatcher.owed_alarms import LOOK_S, OwedAlarms
-from pipeline.dispatcher.tick import Dispatcher
 from pipeline.queue.budgets import Ledger
 from tests.pipeline.conftest import MakePipeline
 from tests.pipeline.notify.test_callbacks import OK, SECRET, reply

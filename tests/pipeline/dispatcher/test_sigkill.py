@@ -16,7 +16,8 @@ from config.settings import Settings
 from events.sender import Sender
 from events.sink import MemorySink
 from pipeline.contract.result import Status
-from pipeline.dispatcher.tick import Dispatcher, tick
+from pipeline.dispatcher.dispatcher import Dispatcher
+from pipeline.dispatcher.tick import tick
 from pipeline.local.seaweed import SeaweedServer
 from pipeline.notify.delivery import ResultDelivery
 from pipeline.runtime import load_runtime

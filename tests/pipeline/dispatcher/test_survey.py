@@ -5,8 +5,8 @@ from random import Random
 import pytest
 
 from pipeline.contract.lease import Lease, Phase
+from pipeline.dispatcher.dispatcher import Dispatcher
 from pipeline.dispatcher.survey import Surveyor, by_share, contents, free_slots, service_order
-from pipeline.dispatcher.tick import Dispatcher
 from pipeline.queue.admission import Contents
 from pipeline.queue.backlog import SEEKS
 from pipeline.store.base import Always

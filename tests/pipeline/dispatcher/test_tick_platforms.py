@@ -14,7 +14,7 @@ from config.errors import EngineUnavailable
 from pipeline.contract.keys import inbox_key
 from pipeline.contract.lease import Lease, Overflow, Phase
 from pipeline.contract.result import Status
-from pipeline.dispatcher.tick import Dispatcher
+from pipeline.dispatcher.dispatcher import Dispatcher
 from pipeline.queue.claim import Claimant, claim
 from pipeline.queue.platforms import Placement
 from pipeline.queue.protocol import Started

@@ -11,7 +11,7 @@ from config.errors import EngineUnavailable
 from config.routes import load_routes
 from pipeline.contract.lease import Overflow, Phase
 from pipeline.contract.result import Status
-from pipeline.dispatcher.tick import Dispatcher
+from pipeline.dispatcher.dispatcher import Dispatcher
 from pipeline.queue.spawn import SpawnPayload
 from pipeline.worker.execution import execute
 from tests.pipeline.conftest import MakePipeline

@@ -17,8 +17,8 @@ from events.sink import MemorySink
 from pipeline.contract.keys import inbox_key, result_key
 from pipeline.contract.manifest import parse_manifest
 from pipeline.contract.result import Result
+from pipeline.dispatcher.dispatcher import Dispatcher
 from pipeline.dispatcher.loop import Wakeup, dispatch
-from pipeline.dispatcher.tick import Dispatcher
 from pipeline.forecast.deployment import Deployment
 from pipeline.forecast.expected_job import sent_job
 from pipeline.forecast.forecast import forecast

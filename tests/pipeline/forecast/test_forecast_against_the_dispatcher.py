@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.dispatcher.tick import Dispatcher
+from pipeline.dispatcher.dispatcher import Dispatcher
 from pipeline.forecast.expected_job import ExpectedJob
 from pipeline.forecast.simulation import CrewSize, simulate
 from pipeline.queue.spawn import SpawnPayload

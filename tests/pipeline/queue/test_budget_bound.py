@@ -15,7 +15,7 @@ from config.budgets import BudgetTable
 from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.result import Result
 from pipeline.costs import usd_per_second
-from pipeline.dispatcher.tick import Dispatcher
+from pipeline.dispatcher.dispatcher import Dispatcher
 from pipeline.queue.spawn import SpawnPayload
 from tests.support.faulty_store import Died, Fault
 from tests.support.manifests import body
