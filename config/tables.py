@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from config.errors import InvalidSetting
+from config.nearest import nearest
 from config.validation_errors import first_problem
 
 
@@ -77,11 +78,15 @@ def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, 
 
 def _invalid(source: Path, error: ValidationError, table: type[Row]) -> InvalidSetting:
     problem = first_problem(error, _keys(table))
+    hint = problem.hint
+    if problem.message == "unknown key" and len(problem.path) == 1:
+        close = nearest(problem.path[0], table.model_fields)
+        hint = f"Did you mean {close}?" if close else f"Known: {', '.join(table.model_fields)}."
     key = ".".join(problem.path)
     shown = "" if isinstance(problem.value, dict | None) else f" = {problem.value!r}"
     where = f"{key}{shown}: " if key else ""
     return InvalidSetting(
-        f"{source}: {where}{problem.message}", field=key, value=problem.value, hint=problem.hint
+        f"{source}: {where}{problem.message}", field=key, value=problem.value, hint=hint
     )
 
 

@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from config.errors import BadManifest, InvalidInput, RylaError, StoreUnavailable
+from config.settings import variable
 from pipeline.cli.options import stack_in_use
 from pipeline.contract.error_info import ErrorInfo, full_info, unforeseen
 
@@ -124,8 +125,12 @@ def _of_file(error: Exception) -> InvalidInput | None:
 def _blame_stack(error: RylaError, state_dir: object) -> None:
     """A stack that was killed leaves its file behind."""
     stack = stack_in_use(os.environ, state_dir if isinstance(state_dir, Path) else None)
-    if isinstance(error, StoreUnavailable) and stack is not None:
+    if not isinstance(error, StoreUnavailable):
+        return
+    if stack is not None:
         error.hint = f"The bucket is the one that {stack} names: is its `ryla up` still running?"
+    elif endpoint := os.environ.get(variable("endpoint_url")):
+        error.hint = f"Is {endpoint} the right endpoint, and does it answer? Nothing is lost."
 
 
 def print_error(error: RylaError, *, as_json: bool, about: str | None = None) -> None:

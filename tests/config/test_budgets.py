@@ -66,3 +66,18 @@ def test_a_row_that_does_not_fit_is_named(tmp_path: Path, row: str) -> None:
 def test_a_budget_has_a_name_that_can_stand_in_a_key(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidSetting, match=r"budgets\.toml"):
         load_budgets(written(tmp_path, f"[budgets.{name}]\nusd = 1\n"))
+
+
+@pytest.mark.parametrize(
+    ("table", "hint"), [("tenants", "Known: budgets."), ("budget", "Did you mean budgets?")]
+)
+def test_a_table_that_is_none_is_named_with_the_one_that_there_is(
+    tmp_path: Path, table: str, hint: str
+) -> None:
+    path = tmp_path / "budgets.toml"
+    path.write_text(f"[{table}.acme]\nusd = 1\n")
+
+    with pytest.raises(InvalidSetting) as raised:
+        load_budgets(path)
+
+    assert raised.value.hint == hint
