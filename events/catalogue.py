@@ -96,6 +96,8 @@ class RequestProperties(Properties):
     """Sampler steps."""
     cfg: float | None = None
     guidance: float | None = None
+    step_cache: float | None = None
+    """0 where every step is computed."""
     has_seed: bool | None = None
     """Whether the caller gave a seed."""
     num_images: int | None = None

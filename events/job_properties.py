@@ -35,6 +35,7 @@ def request_properties(kind: str | None, given: Mapping[str, Any]) -> RequestPro
         num_images=_whole(given.get("num_images")),
         cfg=_number(given.get("cfg")),
         guidance=_number(given.get("guidance")),
+        step_cache=_number(given.get("step_cache")),
     )
 
 
