@@ -112,7 +112,7 @@ def test_jobs_end_with_the_reason_where_comfyui_cannot_start(
     broken = tmp_path / "comfyui"
     broken.mkdir()
     (broken / "main.py").write_text("raise SystemExit('no weights here')")
-    settings = quick(bucket, comfyui_dir=broken, max_attempts=1)
+    settings = quick(bucket, comfyui_dir=broken, main_memory_gib=500, max_attempts=1)
     with running(settings) as stack, capture_logs() as logs:
         for number in range(jobs):
             stack.submit(f"job-{number}")
