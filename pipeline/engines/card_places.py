@@ -175,10 +175,13 @@ class CardPlaces:
         for route in waiting:
             if route in present or route == but:
                 continue
-            if free_card(route, self.machine, self._taken) is not None:
-                continue
             now, reserved = self.monotonic(), {each.card for each in found}
-            its = wish(route, self.machine, self._taken, now, self.turn_s, reserved)
+            free = free_card(route, self.machine, self._taken, reserved)
+            its = (
+                wish(route, self.machine, self._taken, now, self.turn_s, reserved)
+                if free is None
+                else Wish(free, frozenset())  # until its thread has taken it
+            )
             if its is not None:
                 found.append(its)
         return found

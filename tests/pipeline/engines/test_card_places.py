@@ -141,6 +141,13 @@ def test_nobody_new_takes_the_gpu_that_a_large_route_waits_for() -> None:
         assert wait_until(lambda: PORTRAIT in came, 30)
 
 
+def test_who_waits_longer_comes_first_whichever_thread_wakes_first() -> None:
+    places = CardPlaces(Machine((ServingCard(Card("1", 70), LARGE.shares),)), TURN_S)
+    places._queue += [FLUX, PORTRAIT]
+    assert places._card_for(PORTRAIT) is None
+    assert places._card_for(FLUX) == 0
+
+
 def test_a_route_that_has_a_worker_sends_nobody_away() -> None:
     places = CardPlaces(Machine((LARGE, LARGE)), TURN_S)
     places.enter(FLUX, lambda: True)
