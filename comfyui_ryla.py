@@ -23,8 +23,8 @@ from system import process_start  # noqa: F401  first of ours: a cold start is m
 
 # isort: split
 from config.routes import Route
-from pipeline.modal_app import deployment, image, resources
-from pipeline.modal_app.deployment import Deployment, takes_snapshot, worker_resources
+from pipeline.modal_app import image, modal_deployment, resources
+from pipeline.modal_app.modal_deployment import Deployment, takes_snapshot, worker_resources
 
 Mounts = dict[str | PurePosixPath, modal.Volume | modal.CloudBucketMount]
 
@@ -69,12 +69,12 @@ ENV: dict[str, str | None] = {**DEPLOYED.env}
     env=ENV,
     secrets=[BUCKET, POSTHOG],
     volumes=READ_WEIGHTS,  # a job that needs a face pack is refused before a GPU starts
-    schedule=modal.Cron(deployment.SCHEDULE),
+    schedule=modal.Cron(modal_deployment.SCHEDULE),
     max_containers=1,
     scaledown_window=90,  # the same container takes the next minute's run
-    timeout=deployment.RUN_TIMEOUT_S,
-    cpu=deployment.DISPATCHER_CORES,
-    memory=deployment.DISPATCHER_MIB,
+    timeout=modal_deployment.RUN_TIMEOUT_S,
+    cpu=modal_deployment.DISPATCHER_CORES,
+    memory=modal_deployment.DISPATCHER_MIB,
 )
 def dispatch() -> Mapping[str, int]:
     """One scheduled run of the dispatcher. How often its ticks did what."""
@@ -92,10 +92,10 @@ def dispatch() -> Mapping[str, int]:
     max_containers=4,
     scaledown_window=120,
     timeout=400,  # an old client may wait 300 s in all
-    cpu=deployment.API_CORES,
-    memory=deployment.API_MIB,
+    cpu=modal_deployment.API_CORES,
+    memory=modal_deployment.API_MIB,
 )
-@modal.concurrent(max_inputs=deployment.API_REQUESTS)
+@modal.concurrent(max_inputs=modal_deployment.API_REQUESTS)
 @modal.asgi_app(
     custom_domains=DEPLOYED.domains, requires_proxy_auth=False
 )  # the app asks for keys itself
@@ -111,7 +111,7 @@ def api() -> Any:
     secrets=[BUCKET, _secret(resources.HUGGING_FACE)],
     volumes=WRITE_WEIGHTS,
     max_containers=1,  # two would write the same files
-    timeout=deployment.DOWNLOAD_S,
+    timeout=modal_deployment.DOWNLOAD_S,
     cpu=2.0,
     memory=4096,
 )
@@ -146,7 +146,7 @@ def switch_models(action: str = "diff", sets: str = "", to: int = 0) -> Any:
     env=ENV,
     secrets=[BUCKET],
     volumes=WRITE_LORAS,
-    schedule=modal.Cron(deployment.TIDY_SCHEDULE),
+    schedule=modal.Cron(modal_deployment.TIDY_SCHEDULE),
     max_containers=1,
     scaledown_window=2,
     timeout=600,

@@ -18,10 +18,10 @@ from config.gpus import load_gpus
 from pipeline.cli import deploy_runpod, output
 from pipeline.cli.options import Json, names_bucket
 from pipeline.doctor import Health, Row, bucket_rows
-from pipeline.modal_app import deployment, modal_check, resources
+from pipeline.modal_app import modal_check, modal_deployment, resources
 from pipeline.modal_app.container_files import APP_FILE
-from pipeline.modal_app.deployment import Deployment
 from pipeline.modal_app.idle_cost import IdleBill, KeptContainers, idle_bill, kept_containers
+from pipeline.modal_app.modal_deployment import Deployment
 from pipeline.models.hub import Hub, HuggingFace
 
 HELP = """Deploy the app on Modal; with --check, say what is missing for that and deploy nothing.
@@ -162,16 +162,16 @@ def _idle_costs(deployed: Deployment) -> tuple[IdleBill, list[KeptContainers]]:
     kept = list(
         kept_containers(
             *(deployed.settings, deployed.routes, prices),
-            api_cores=deployment.API_CORES,
-            api_mib=deployment.API_MIB,
+            api_cores=modal_deployment.API_CORES,
+            api_mib=modal_deployment.API_MIB,
         )
     )
     bill = idle_bill(
         deployed.settings,
         prices,
-        run_s=deployment.RUN_S,
-        cpu_cores=deployment.DISPATCHER_CORES,
-        memory_mib=deployment.DISPATCHER_MIB,
+        run_s=modal_deployment.RUN_S,
+        cpu_cores=modal_deployment.DISPATCHER_CORES,
+        memory_mib=modal_deployment.DISPATCHER_MIB,
         weights_gib=modal_check.weights_gib(deployed.models),
     )
     return bill, kept

@@ -24,7 +24,7 @@ from pipeline.dispatcher.rejection_events import RejectionEvents
 from pipeline.dispatcher.spawned_calls import SpawnedCalls
 from pipeline.dispatcher.tick import TickReport
 from pipeline.engines.engines import open_engines
-from pipeline.modal_app.deployment import RUN_S
+from pipeline.modal_app.modal_deployment import RUN_S
 from pipeline.modal_app.mounted import Handle, look_again
 from pipeline.models.versions import latest
 from pipeline.notify.sinks import make_sink

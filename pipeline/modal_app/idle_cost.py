@@ -11,7 +11,7 @@ from pipeline.costs import usd_per_second
 MONTH_S = 730 * 3600
 """A twelfth of 365 days."""
 RUN_EVERY_S = 60
-"""SCHEDULE of deployment.py."""
+"""SCHEDULE of modal_deployment.py."""
 LISTS_A_TICK = 2
 """Of an idle dispatcher: one of the leases, one of the inbox."""
 

@@ -9,7 +9,7 @@ from config.platforms import MODAL
 from config.routes import Route, load_routes
 from config.settings import Settings, load_settings
 from pipeline.loras.cache import lora_folder
-from pipeline.modal_app.deployment import takes_snapshot
+from pipeline.modal_app.modal_deployment import takes_snapshot
 from pipeline.modal_app.mounted import Handle, MountedVolume
 from pipeline.worker.worker import Worker
 from system.process_start import born_at

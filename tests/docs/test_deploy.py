@@ -6,7 +6,7 @@ from config.gpus import load_gpus
 from config.models import load_models
 from config.routes import load_routes
 from config.settings import Settings
-from pipeline.modal_app import deployment, modal_check, resources
+from pipeline.modal_app import modal_check, modal_deployment, resources
 from pipeline.modal_app.idle_cost import idle_bill
 
 ROOT = Path(__file__).parents[2]
@@ -34,9 +34,9 @@ def test_the_pages_sums_are_those_of_the_tables() -> None:
     bill = idle_bill(
         Settings(),
         load_gpus(),
-        run_s=deployment.RUN_S,
-        cpu_cores=deployment.DISPATCHER_CORES,
-        memory_mib=deployment.DISPATCHER_MIB,
+        run_s=modal_deployment.RUN_S,
+        cpu_cores=modal_deployment.DISPATCHER_CORES,
+        memory_mib=modal_deployment.DISPATCHER_MIB,
         weights_gib=modal_check.weights_gib(load_models()),
     )
     words = " ".join(PAGE.split())

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from config.models import load_models
-from pipeline.modal_app import deployment, modal_check
+from pipeline.modal_app import modal_check, modal_deployment
 from tests.pipeline.cli.conftest import Ryla
 from tests.support.commands import ryla as run
 from tests.support.modal_plane import ModalPlane
@@ -151,7 +151,7 @@ def test_where_modal_is_not_installed_that_is_said(
 
 
 def test_the_bill_is_made_of_what_the_dispatcher_asks_for() -> None:
-    assert (deployment.DISPATCHER_CORES, deployment.DISPATCHER_MIB) == (0.125, 192)
+    assert (modal_deployment.DISPATCHER_CORES, modal_deployment.DISPATCHER_MIB) == (0.125, 192)
 
 
 def test_half_a_key_pair_is_told_and_the_rest_is_still_looked_at(

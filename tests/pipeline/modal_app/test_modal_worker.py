@@ -4,7 +4,7 @@ import pytest
 
 from config.routes import load_routes
 from config.settings import Settings
-from pipeline.modal_app.deployment import worker_resources
+from pipeline.modal_app.modal_deployment import worker_resources
 from pipeline.modal_app.modal_worker import limited, make_worker
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from config.errors import InvalidSetting
 from config.routes import Route, load_routes
-from pipeline.modal_app.deployment import RUN_S, RUN_TIMEOUT_S, Deployment, worker_resources
+from pipeline.modal_app.modal_deployment import RUN_S, RUN_TIMEOUT_S, Deployment, worker_resources
 
 ROOT = Path(__file__).parents[3]
 
