@@ -38,7 +38,7 @@ def test_several_platforms_are_told_each_and_in_all(bare_ryla: Ryla, tmp_path: P
     lines = [json.dumps({"id": f"job-{n}", **manifest()}) for n in range(30)]
     (tmp_path / "many.jsonl").write_text("\n".join(lines))
     (tmp_path / "routes.toml").write_text(
-        '[routes.Flux]\nplatforms = ["modal", "runpod"]\nmax_containers = 1\noverflow_after_s = 40'
+        '[routes.Flux]\nplatforms = ["modal", "runpod"]\nmax_containers = 1\noverflow_after_s = 20'
     )
     words = ("plan", "many.jsonl", "--what-if", "platforms=runpod", "--what-if", "platform=modal")
     routes = {"RYLA_ROUTES_FILE": str(tmp_path / "routes.toml"), "RYLA_ENGINE": "modal"}
