@@ -72,7 +72,9 @@ class Job(_Answer):
         None, description="What it is expected to take: in the answer to the request that sent it."
     )
     warnings: tuple[str, ...] = Field(
-        (), description="Where its budget or time may not last: in that answer too."
+        (),
+        description="Where its budget or time may not last: in that answer too. Of a job that is"
+        " asked for: that a stop or a budget of the operator's keeps it waiting.",
     )
 
 

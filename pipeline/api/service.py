@@ -18,6 +18,7 @@ from pipeline.api.lookup import Lookup, OwnedJob, result_or_lease
 from pipeline.api.memory import MemoryReturn
 from pipeline.api.rate_limit import RateLimit
 from pipeline.api.request_errors import NotAuthenticated, TooManyJobs
+from pipeline.api.wait_reasons import WaitReasons
 from pipeline.api.watch import JobWatcher
 from pipeline.jobs.cancel import Canceller
 from pipeline.loras.shared_loras import SharedLoras
@@ -47,6 +48,7 @@ class Service:
     listing: JobPages
     watcher: JobWatcher
     canceller: Canceller
+    wait_reasons: WaitReasons
     memory: MemoryReturn = field(default_factory=MemoryReturn)
     entering: Counter[str] = field(default_factory=Counter)
     """Jobs that are being taken in, by tenant."""
@@ -70,6 +72,7 @@ class Service:
             lookup=lookup,
             listing=JobPages(store, job_listing, lookup, threads, dependencies.timeouts.listing),
             canceller=api_canceller(dependencies),
+            wait_reasons=WaitReasons(store, threads),
             watcher=JobWatcher(store, threads, lookup, dependencies.timeouts),
         )
 

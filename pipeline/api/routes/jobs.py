@@ -89,7 +89,9 @@ async def get_job(
     owned = await _find(request, service, id, tenant)
     wait_s = waiting(header(request, "prefer"))
     owned = await waited(request, service, owned, wait_s or 0)
-    answer = responses.Json(job_document(owned.view, owned.model))
+    document = job_document(owned.view, owned.model)
+    warnings = await service.wait_reasons.of(owned)
+    answer = responses.Json(document | ({"warnings": warnings} if warnings else {}))
     if not owned.finished:
         answer.headers["Retry-After"] = str(responses.RETRY_AFTER_S)
     if wait_s is not None:

@@ -23,13 +23,16 @@ from pipeline.api.dependencies import ApiDependencies
 from pipeline.api.openapi import problems
 from pipeline.api.request import Shared, Tenant, require_query
 from pipeline.contract.lease import Phase
-from pipeline.contract.stops import ScopeKind
-from pipeline.jobs.hold_ups import NOTHING, BudgetUse, HoldUps, read_hold_ups
+from pipeline.contract.stops import NO_STOPS, ScopeKind, Stops
+from pipeline.jobs.hold_ups import BudgetUse, HoldUps, read_hold_ups
 from pipeline.jobs.status import JobView, LeaseWatch, Overview, State, overview
 from pipeline.queue.expiry import Lifetimes
+from pipeline.queue.stops import read_stops
 
 FRESH_S = 5.0
 """How old the figures may be: they cost a listing."""
+COUNTED_S = 60.0
+"""How old those of budgets may be: they cost a LIST for every 1,000 jobs that have ended today."""
 UNKNOWN = "unknown"
 """The kind of a job whose key says none, before it is claimed."""
 IN_PROGRESS = (State.CLAIMED, State.RUNNING, State.RETRY)
@@ -38,8 +41,8 @@ IN_PROGRESS = (State.CLAIMED, State.RUNNING, State.RETRY)
 class Gauges(Collector):
     """One overview as gauges."""
 
-    def __init__(self, seen: Overview, lifetimes: Lifetimes, hold_ups: HoldUps = NOTHING) -> None:
-        self._hold_ups = hold_ups
+    def __init__(self, seen: Overview, lifetimes: Lifetimes, stops: Stops = NO_STOPS) -> None:
+        self._stops = stops
         self._seen = seen
         self._lifetimes = lifetimes
 
@@ -70,11 +73,11 @@ class Gauges(Collector):
             ),
         ):
             yield GaugeMetricFamily(name, text, value=value)
-        yield self._stops()
+        yield self._stopped()
 
-    def _stops(self) -> GaugeMetricFamily:
+    def _stopped(self) -> GaugeMetricFamily:
         gauge = GaugeMetricFamily("ryla_stops", "Stops that stand.", labels=["of"])
-        count = Counter(stop.scope.of for stop in self._hold_ups.stops)
+        count = Counter(scope.of for scope in self._stops.scopes)
         for of in ScopeKind:
             gauge.add_metric([of.value], count[of])
         return gauge
@@ -158,12 +161,15 @@ def metrics_router(
     leases, one_look = LeaseWatch(dependencies.store), asyncio.Lock()
     runtime = dependencies.runtime
     lifetimes = Lifetimes.of(runtime.settings)
-    text, money, made_at = b"", b"", float("-inf")
+    store = dependencies.store
+    text, money, made_at, counted_at = b"", b"", float("-inf"), float("-inf")
 
-    def look() -> tuple[bytes, bytes]:
-        seen = overview(dependencies.store, leases)
-        hold_ups = read_hold_ups(dependencies.store, runtime, seen.held.values())
-        return _text(Gauges(seen, lifetimes, hold_ups)), _text(BudgetGauges(hold_ups))
+    def look() -> tuple[bytes, Overview]:
+        seen = overview(store, leases)
+        return _text(Gauges(seen, lifetimes, read_stops(store))), seen
+
+    def count(seen: Overview) -> bytes:
+        return _text(BudgetGauges(read_hold_ups(store, runtime, seen.held.values())))
 
     @router.get(
         "/metrics",
@@ -177,13 +183,15 @@ def metrics_router(
         },
     )
     async def metrics(service: Shared, tenant: Tenant, request: Request) -> Response:
-        nonlocal text, money, made_at
+        nonlocal text, money, made_at, counted_at
         require_query(request)
         async with one_look:
             if monotonic() - made_at >= FRESH_S:
                 begun = monotonic()
-                text, money = await service.threads.run(look)
+                text, seen = await service.threads.run(look)
                 made_at = begun
+                if runtime.budgets.budgets and begun - counted_at >= COUNTED_S:
+                    money, counted_at = await service.threads.run(count, seen), begun
         body = text + money if tenant == runtime.settings.tenant else text
         return Response(body, media_type=CONTENT_TYPE_LATEST)
 

@@ -11,8 +11,11 @@ import pytest
 from httpx import Response
 from starlette.types import Message
 
+from config.errors import BudgetSpent
 from pipeline.api.dependencies import Timeouts
 from pipeline.api.lookup import KEPT_S
+from pipeline.api.wait_reasons import FRESH_S
+from pipeline.contract.error_info import error_info
 from pipeline.contract.keys import lease_key, result_key
 from pipeline.contract.lease import Phase, Progress
 from pipeline.contract.result import ResultFile
@@ -503,3 +506,29 @@ async def test_a_result_that_was_read_before_is_shown_for_three_seconds_at_most(
     answer = await api.client.get(f"/jobs/{id}/outputs/0", headers=asked_again)
     assert answer.status_code == 410
     assert (await get(api, f"/jobs/{id}")).status_code == 410
+
+
+async def test_a_job_that_waits_for_a_stop_says_so_and_for_a_budget_without_its_figures(
+    make_pipeline: MakePipeline,
+) -> None:
+    pipeline = make_pipeline(holding=True)
+    async with ApiFixture(pipeline) as api:
+        now = [0.0]
+        api.service.wait_reasons.monotonic = lambda: now[0]
+        id = await posted(api)
+        assert (await get(api, f"/jobs/{id}")).json().get("warnings", []) == []
+        pipeline.raw.put("stops/all", b'{"reason": "not for tenants"}', Always())
+        now[0] += FRESH_S
+        told = await get(api, f"/jobs/{id}")
+        assert told.json()["warnings"] == ["it waits: an operator has stopped all jobs"]
+        pipeline.store.delete("stops/all")
+        now[0] += FRESH_S
+        await api.tick()
+        lease = pipeline.lease(id).waiting(
+            not_before=pipeline.now, error=error_info(BudgetSpent("the budget total has $50"))
+        )
+        pipeline.raw.put(lease_key(id), lease.body(), Always())
+        told = await get(api, f"/jobs/{id}")
+        assert told.json()["warnings"] == [
+            "it waits: a budget of the operator's has no room for it"
+        ]

@@ -210,3 +210,7 @@ def test_what_is_used_of_budgets_is_shown_to_the_operators_key_alone(
     assert [told[f"ryla_budget_{name}.total."] for name in names] == [2, 0.5, 0.5, 0.25]
     assert [told[f"ryla_budget_{name}.each.acme"] for name in names] == [1, 0.5, 0.5, 0.5]
     assert not [name for name in others if "budget" in name]
+    pipeline.raw.calls.clear()
+    watch.now += FRESH_S
+    read(client, headers={"Authorization": "Bearer default"})
+    assert pipeline.raw.calls["LIST"] == 4, "spend/ is listed once a minute"
