@@ -123,9 +123,11 @@ class Crew:
             if card is None:
                 continue
             try:
-                self._serve(slot, card)
+                started = self._serve(slot, card)
             finally:
                 self._places.leave(self._key(slot))
+            if not started:
+                self._pause()
 
     def _key(self, slot: int) -> Key:
         return self._route.name, slot
@@ -133,7 +135,8 @@ class Crew:
     def _wanted(self) -> bool:
         return bool(self._orders) and not self._closed
 
-    def _serve(self, slot: int, card: ServingCard) -> None:
+    def _serve(self, slot: int, card: ServingCard) -> bool:
+        """Whether its workers started."""
         child: WorkerProcess | None = None
         while (order := self._next(slot, idle_s=self._route.idle_s)) is not None:
             if child is not None and not child.running:  # else the order would be lost in it
@@ -144,7 +147,8 @@ class Crew:
                 child = self._start(slot, card)
             if child is None:
                 self._put_back(slot)
-            elif not child.execute(order.call_id, order.payload):
+                return False
+            if not child.execute(order.call_id, order.payload):
                 self._complain("worker_died", child, job=order.payload.id)
                 self._forget(slot)
                 child = None
@@ -159,6 +163,7 @@ class Crew:
         if child is not None:
             child.stop()
             self._forget(slot)
+        return True
 
     def _answered(self, slot: int, child: WorkerProcess) -> None:
         with self._changed:
@@ -255,6 +260,9 @@ class Crew:
             self._orders.append(order)
         for each in lost:
             self._lost(each.payload)
+
+    def _pause(self) -> None:
+        """After a start that failed, without a place on a GPU: others may have it meanwhile."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed, BACKOFF.pause_s(self._failures + 1))
 

@@ -117,6 +117,8 @@ def _api(loader: Loader, speed: Speed) -> dict[str, Any]:
     return {"class_type": class_type, "inputs": dict(inputs)}
 
 
-def capacity(memory_bytes: int | None) -> int | None:
-    """Bytes that weights may take on a card of so much memory."""
-    return None if memory_bytes is None else max(0, memory_bytes - ROOM_BYTES)
+def capacity(memory_bytes: int | None, reserved_bytes: int = 0) -> int | None:
+    """Bytes that weights may take on a card of so much memory, of which some is left to others."""
+    if memory_bytes is None:
+        return None
+    return max(0, memory_bytes - reserved_bytes - ROOM_BYTES)

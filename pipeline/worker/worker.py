@@ -165,6 +165,7 @@ class Worker:
         preload = self._setup.preload
         row = seen_gpu(runtime, route, comfy.device)
         speed = speed_of(route, row)
+        room = capacity(comfy.memory_bytes, round(self._settings.gpu_reserve_gib * 2**30))
         return WorkerContext(
             store=store,
             delivery=ResultDelivery(store, sender, self._settings),
@@ -182,17 +183,11 @@ class Worker:
             stopping=self._stopping,
             preempted=self._preempted,
             loads=self._setup.loads if comfy.is_comfyui else None,
-            residency=Residency(self._setup.sizes, self._capacity(comfy), shares(speed)),
+            residency=Residency(self._setup.sizes, room, shares(speed)),
             speed=speed,
             preload=lambda: preload.report,
             on_renewal=self._on_renewal,
         )
-
-    def _capacity(self, comfy: ComfyInfo) -> int | None:
-        """Bytes for weights on the card, without what is left to others."""
-        reserved = round(self._settings.gpu_reserve_gib * 2**30)
-        memory = comfy.memory_bytes
-        return capacity(None if memory is None else max(0, memory - reserved))
 
     def run(self, payload: Mapping[str, Any], call_id: str | None = None) -> dict[str, Any]:
         """Execute one spawned job. Its lease and result tell what became of it; what is returned is

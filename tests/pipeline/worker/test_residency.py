@@ -163,3 +163,11 @@ def test_flux_in_eight_bits_leaves_room_for_what_would_not_fit_beside_it() -> No
         kept[speed] = files_beside(residency, graph("flux"))
 
     assert kept == {Speed.COMPILED: [], Speed.FP8: ["sdxl"]}
+
+
+def test_what_is_left_to_others_is_no_room_for_weights() -> None:
+    alone = capacity(80 * GB)
+    assert alone is not None
+    assert capacity(80 * GB, 30 * GB) == alone - 30 * GB
+    assert capacity(80 * GB, 100 * GB) == 0
+    assert capacity(None, 30 * GB) is None

@@ -41,6 +41,13 @@ def test_comfyui_gets_the_flags_of_its_route(comfyui: Path, tmp_path: Path) -> N
     assert rigged(replace(here, platform="modal"), tmp_path).server._on_gpu
 
 
+def test_comfyui_leaves_of_its_gpu_what_others_take(comfyui: Path, tmp_path: Path) -> None:
+    shared = runtime(comfyui_dir=comfyui, state_dir=tmp_path, gpu_reserve_gib=35.2)
+    assert flags(rigged(shared, tmp_path))[-2:] == ("--reserve-vram", "35.200")
+    standin = runtime(state_dir=tmp_path, gpu_reserve_gib=35.2)
+    assert "--reserve-vram" not in flags(rigged(standin, tmp_path))
+
+
 def test_the_stand_in_reads_no_weights(tmp_path: Path) -> None:
     made = rigged(runtime(state_dir=tmp_path, models_dir=tmp_path), tmp_path)
     assert made.preload._paths == []
