@@ -15,6 +15,8 @@ from config.tables import Row, Rows, load_table
 EACH = "*"
 """As a tenant: each for itself."""
 NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+BATCH = r"^[a-z0-9][a-z0-9-]{0,47}$"
+"""As manifests name theirs: any other would bound nothing."""
 
 
 class OnExceeded(StrEnum):
@@ -33,7 +35,7 @@ class Budget(Row):
     """None for all together, `*` for each by itself."""
     platform: Platform | None = None
     """A name that is misspelt would bound nothing."""
-    batch: Annotated[str, Field(pattern=NAME)] | None = None
+    batch: Annotated[str, Field(pattern=BATCH)] | None = None
     since: date | None = None
     """The UTC day on which the batch was sent."""
     on_exceeded: OnExceeded = OnExceeded.WAIT

@@ -1,6 +1,7 @@
 """`ryla stop`: the operator's brake."""
 
 import getpass
+import os
 import socket
 from typing import Annotated
 
@@ -85,8 +86,16 @@ def _scope(
 
 
 def _note(store: SafeStore, reason: str | None) -> StopNote:
-    by = f"{getpass.getuser()}@{socket.gethostname()}"
+    by = f"{_user()}@{socket.gethostname()}"
     return StopNote(reason=reason and reason[:MAX_REASON], by=by, at=store.now())
+
+
+def _user() -> str:
+    """The number of one without a name, as a container may have: the brake has to work there."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # the first before Python 3.13
+        return str(os.getuid())
 
 
 def _lift(store: SafeStore, scope: StopScope) -> None:

@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from config.budgets import OnExceeded, load_budgets
+from config.budgets import BATCH, NAME, OnExceeded, load_budgets
 from config.errors import InvalidSetting
+from pipeline.contract.keys import BATCH_PATTERN, NAME_PATTERN
 
 TODAY = date(2026, 11, 3)
 
@@ -50,6 +51,7 @@ def test_a_batch_is_listed_from_its_first_day_on(tmp_path: Path) -> None:
         'usd = 1\non_exceeded = "stop"',
         'usd = 1\nbatch = "autumn"\ntenant = "acme"',
         'usd = 1\nbatch = "autumn"\nsince = 2026-11-01',
+        'usd = 1\nbatch = "au_tumn"\ntenant = "acme"\nsince = 2026-11-01',
         "usd = 1\nper_day = true",
         'usd = 1\nalarm_url = "http://alarms.example.com/"',
         'usd = 1\nalarm_url = "https://me@alarms.example.com/"',
@@ -81,3 +83,7 @@ def test_a_table_that_is_none_is_named_with_the_one_that_there_is(
         load_budgets(path)
 
     assert raised.value.hint == hint
+
+
+def test_a_row_names_tenants_and_batches_as_manifests_do() -> None:
+    assert (NAME, BATCH) == (NAME_PATTERN, BATCH_PATTERN)

@@ -1,3 +1,5 @@
+import getpass
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,6 +45,19 @@ def test_lifting_what_is_not_stopped_is_an_error(ryla: Ryla) -> None:
     answer = ryla("stop", "--lift", "--all")
     assert answer.code == 1
     assert "all jobs is not stopped" in answer.err
+
+
+def test_a_user_without_a_name_can_stop_jobs(
+    ryla: Ryla, store: SafeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container that runs under a number which its /etc/passwd lacks."""
+
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found: 4711")
+
+    monkeypatch.setattr(getpass, "getuser", nameless)
+    (stop,) = ryla("stop", "--all", "--json").document["stops"]
+    assert stop["by"].startswith(f"{os.getuid()}@")
 
 
 def test_the_status_shows_what_is_stopped(

@@ -2,6 +2,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 
+from pipeline.contract.keys import MAX_KEY
 from pipeline.contract.result import JobCost
 from pipeline.contract.spend_entry import SpendEntry, spend_prefix
 from tests.support.jobs import a_result
@@ -31,6 +32,28 @@ def test_what_can_stand_in_no_key_is_unknown() -> None:
     entry = SpendEntry.of(a_result(tenant="A/../B", model=None, batch="x.y", cost=None))
     assert entry.key == "spend/2026-01-01/-/-.-.0.-.job"
     assert SpendEntry.parse(entry.key) == entry
+
+
+def test_the_longest_names_make_a_key_that_every_store_takes() -> None:
+    name = "a" * 63
+    result = a_result(
+        id="z" * 96, tenant=name, model=name, platform=name, batch=name, cost=cost(1e9)
+    )
+    entry = SpendEntry.of(result)
+    assert len(entry.key.encode()) <= MAX_KEY
+    assert SpendEntry.parse(entry.key) == entry
+    assert (entry.tenant, entry.kind, entry.batch) == (name, name, name)
+
+
+@pytest.mark.parametrize("name", ["a.b", "a/b", "../x", "", "ü", "\ud800", "a\n", "a" * 1024])
+def test_a_name_that_would_cut_the_key_elsewhere_is_unknown(name: str) -> None:
+    entry = SpendEntry.of(a_result(tenant=name, model=name, platform=name, batch=name))
+    assert SpendEntry.parse(entry.key) == entry
+    assert (entry.tenant, entry.kind, entry.platform, entry.batch) == (None, None, None, None)
+
+
+def test_a_cost_below_nothing_gives_nothing_back() -> None:
+    assert SpendEntry.of(a_result(cost=cost(-1.0))).units == 0
 
 
 def test_the_day_is_that_of_utc() -> None:

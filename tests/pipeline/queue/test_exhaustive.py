@@ -60,6 +60,10 @@ BRIEF = {
     "stopped and lifted": Scenario(stop=1, lift=1, renewals=1, crash=1),
     "stopped with one attempt left": Scenario(ticks=(2, 0), stop=1, renewals=1, max_attempts=1),
     "a budget without room": Scenario(stop=1, stop_is_budget=True, lift=1, crash=1),
+    "stopped and lifted twice": Scenario(ticks=(2, 0), stop=2, lift=2, renewals=1, crash=1),
+    "stopped on one platform of two": Scenario(
+        ticks=(2, 0), platforms=TWO, stop=1, lift=1, renewals=1, crash=1
+    ),
     "a sheet is stopped": Scenario(ticks=(2, 0), steps=2, stop=1, lift=1, renewals=1),
     "called back": Scenario(body=CALLING_BODY, undelivered=1, crash=1),
     "cancelled and called back": Scenario(
@@ -121,6 +125,15 @@ THOROUGH = {
     "stopped and cancelled": Scenario(stop=1, lift=1, cancel=True, crash=1, undelivered=1),
     "a budget without room": Scenario(
         ticks=(2, 1), stop=1, stop_is_budget=True, lift=1, crash=1, lost=1, give_back=1
+    ),
+    "stopped on one platform of two": Scenario(
+        ticks=(2, 1), platforms=TWO, stop=1, lift=1, crash=1
+    ),
+    "a budget without room and two platforms": Scenario(
+        ticks=(2, 1), platforms=TWO, stop=1, stop_is_budget=True, lift=1, crash=1
+    ),
+    "cancelled, and on another platform": Scenario(
+        platforms=TWO, cancel=True, crash=1, undelivered=1
     ),
     # Not together with an input that is run twice: a claim that is applied after its job has ended
     # lets the second run start once more, and only its commit fails.
