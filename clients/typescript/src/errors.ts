@@ -55,7 +55,7 @@ export class RequestFailed extends PipelineError {
     readonly idempotencyKey: string | undefined,
     readonly requestId: string | undefined,
   ) {
-    super([problem.detail ?? `the server answered ${problem.status}`, problem.hint].filter(Boolean).join(" "));
+    super([problem.detail ?? `the server answered ${problem.status}`, problem.hint].filter(Boolean).join(". "));
   }
 
   get code(): string | undefined {

@@ -197,7 +197,7 @@ export class PipelineClient {
     for (let tries = 0; ; tries++) {
       const reply = await this.attempt(call).catch((error: unknown) => {
         if (call.signal?.aborted) throw error;
-        if (performance.now() > until) throw unreachable(call, error);
+        if (performance.now() > until) throw unreachable(this.baseUrl, call, error);
         return undefined; // the connection broke: whether it was heard is unknown, so the same again
       });
       if (reply?.ok) return reply;
@@ -246,9 +246,9 @@ function pauseBefore(reply: Response | undefined, tries: number): number {
   return Math.min(250 * 2 ** tries, 8000) * (0.5 + Math.random() / 2);
 }
 
-function unreachable(call: Call, error: unknown): RequestFailed {
+function unreachable(baseUrl: string, call: Call, error: unknown): RequestFailed {
   const { message, cause } = error as Error;
-  const detail = [`${call.method} ${call.path} got no answer: ${message}`, cause instanceof Error ? cause.message : ""];
+  const detail = [`${call.method} ${baseUrl}${call.path} got no answer: ${message}`, cause instanceof Error ? cause.message : ""];
   return new RequestFailed(
     { status: 0, code: "unreachable", detail: detail.filter(Boolean).join(": ") },
     call.headers?.["idempotency-key"],

@@ -84,6 +84,7 @@ test("a call that never gets a reply fails with the key to repeat it with", asyn
     await assert.rejects(submitted, (error: unknown) => {
       assert.ok(error instanceof RequestFailed);
       assert.deepEqual([error.problem.status, error.code, error.idempotencyKey], [0, "unreachable", "order-12"]);
+      assert.ok(error.message.includes(`POST ${url}/flux-schnell got no answer`));
       return true;
     });
   });
