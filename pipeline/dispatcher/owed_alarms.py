@@ -41,6 +41,8 @@ OWED_LOOK_S = 15.0
 """The same where something is owed."""
 PER_LOOK = 50
 """Keys listed at a look."""
+KEPT_S = 7 * 86_400.0
+"""What nobody has tried for so long is given up: nobody has its address any more."""
 
 
 class Part(StrEnum):
@@ -111,6 +113,18 @@ class AlarmPost:
                 lambda _: None,
                 target=callback_target(destination_of(url).host),
             )
+
+    def give_up(self, key: str) -> None:
+        """A stranger's object is left alone."""
+        if _parse(key)[0] is not None:
+            self.sender.run(lambda: self._delete_old(key), _nothing, lambda _: None)
+
+    def _delete_old(self, key: str) -> None:
+        structlog.get_logger(__name__).error("alarm_given_up", key=key, reason="nobody sends it")
+        try:
+            self.store.delete(key)
+        except RylaError as error:  # of the store, which says nothing about the target
+            raise NotDelivered(error.message, tried=False) from None
 
     def _deliver(self, owed: OwedAlarm) -> None:
         self.sender.deliver((owed.event,))
@@ -197,4 +211,7 @@ class OwedAlarms:
             self._due = self._monotonic() + OWED_LOOK_S
         self._after = page.entries[-1].key if page.truncated else ""
         for entry in page.entries:
-            post.send(entry.key)
+            if (page.date - entry.last_modified).total_seconds() < KEPT_S:
+                post.send(entry.key)
+            else:
+                post.give_up(entry.key)

@@ -15,7 +15,7 @@ from pipeline.contract.keys import OWED
 from pipeline.contract.spend_entry import SpendEntry
 from pipeline.dispatcher.budget_alarms import BudgetAlarms
 from pipeline.dispatcher.dispatcher import Dispatcher
-from pipeline.dispatcher.owed_alarms import LOOK_S, OwedAlarms
+from pipeline.dispatcher.owed_alarms import KEPT_S, LOOK_S, OwedAlarms
 from pipeline.queue.budgets import Ledger
 from tests.pipeline.conftest import MakePipeline
 from tests.pipeline.notify.test_callbacks import OK, SECRET, reply
@@ -218,6 +218,9 @@ def test_an_address_that_this_dispatcher_does_not_have_is_left_to_another(
     look(without, 4000)
     assert owed(pipeline) == [CALLBACK]
     assert len(receiver.server.bodies) == 1
+    pipeline.pass_time(KEPT_S)
+    look(without, 0)
+    assert not owed(pipeline), "nobody has its address any more"
 
 
 @pytest.mark.parametrize("name", ["2026-03-01/total.50.json", "x", "2026-03-01/a.b.event.json"])
