@@ -21,7 +21,7 @@ from pipeline.acceptance.run import Progress as Jobs
 from pipeline.acceptance.summary import Acceptance, account, write_page
 from pipeline.cli import output
 from pipeline.cli.follow import progress
-from pipeline.cli.options import Json, StateDir, bucket_settings
+from pipeline.cli.options import Json, StateDir, bucket_settings, finite
 from pipeline.pages.figure_text import usd
 from pipeline.runtime import load_runtime
 from pipeline.store.open import open_store
@@ -117,7 +117,12 @@ def _accept(
     ] = None,
     max_cost_usd: Annotated[
         float | None,
-        typer.Option("--max-cost-usd", min=0, help="Stop before it costs more [the plan's]."),
+        typer.Option(
+            "--max-cost-usd",
+            min=0,
+            callback=finite,
+            help="Stop before it costs more [the plan's].",
+        ),
     ] = None,
     out: Annotated[
         Path | None,

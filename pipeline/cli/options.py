@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from math import isfinite
 from pathlib import Path
 from typing import Annotated
 
@@ -41,6 +42,14 @@ StateDir = Annotated[
         show_default=False,
     ),
 ]
+
+
+def finite(value: float | None) -> float | None:
+    """The callback of an option: `nan` lies above no bound, so it would bound nothing. Raises
+    BadParameter."""
+    if value is None or isfinite(value):
+        return value
+    raise typer.BadParameter(f"{value} is no amount")
 
 
 def load_cli_settings(environ: Mapping[str, str], state_dir: Path | None = None) -> Settings:

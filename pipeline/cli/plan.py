@@ -17,6 +17,7 @@ from pipeline.cli.options import (
     Json,
     StateDir,
     bucket_settings,
+    finite,
     load_cli_settings,
     names_bucket,
     quieter,
@@ -57,6 +58,7 @@ Examples:
     ryla plan --bucket --platform modal --json
 """
 USUAL = "as it is"
+LONGEST_S = 366 * 86_400
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,8 @@ def _plan(
             "--over",
             metavar="SECONDS",
             min=0,
+            max=LONGEST_S,
+            callback=finite,
             help="FILES come evenly in this time, not all at once.",
         ),
     ] = 0.0,

@@ -19,7 +19,7 @@ from pipeline.batches.problems import Problems
 from pipeline.batches.rows import RowChecker, SheetRow
 from pipeline.batches.submission import Sent, begin_batch, send_rows, standing_batch
 from pipeline.cli import output
-from pipeline.cli.options import Json, StateDir, bucket_settings
+from pipeline.cli.options import Json, StateDir, bucket_settings, finite
 from pipeline.contract.keys import is_name
 from pipeline.inputs.remote import ImageFetcher
 from pipeline.runtime import load_runtime
@@ -60,7 +60,13 @@ def _submit(
     ] = None,
     budget_usd: Annotated[
         float | None,
-        typer.Option("--budget-usd", metavar="USD", min=0, help="Refuse an estimate above it."),
+        typer.Option(
+            "--budget-usd",
+            metavar="USD",
+            min=0,
+            callback=finite,
+            help="Refuse an estimate above it.",
+        ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     state_dir: StateDir = None,

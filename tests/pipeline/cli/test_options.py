@@ -91,3 +91,22 @@ def test_a_wrong_setting_is_named(bare_ryla: Ryla) -> None:
 
     assert answer.code == 1
     assert "RYLA_MAX_ATTEMPTS" in answer.err
+
+
+@pytest.mark.parametrize("amount", ["nan", "inf", "-1"])
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (("plan", "."), "--over"),
+        (("sheets", "submit", "no.csv", "--name", "autumn"), "--budget-usd"),
+        (("accept", "--plan", "no.toml"), "--max-cost-usd"),
+    ],
+)
+def test_what_is_to_bound_something_is_a_number(
+    bare_ryla: Ryla, words: tuple[str, ...], option: str, amount: str
+) -> None:
+    (Path.cwd() / "no.csv").touch()
+    (Path.cwd() / "no.toml").touch()
+    answer = bare_ryla(*words, option, amount)
+    assert answer.code == 2
+    assert option in answer.err
