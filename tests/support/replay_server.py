@@ -71,6 +71,10 @@ class _Socket:
         with self.lock, suppress(OSError):  # as with the real server: sent while away is lost
             self.connection.sendall(data)
 
+    def drop(self) -> None:
+        with suppress(OSError):  # whoever dropped it before may have closed it
+            self.connection.shutdown(socket.SHUT_RDWR)
+
 
 class ReplayServer:
     """Answers every prompt with the recorded frames and history, under the poster's prompt_id."""
@@ -123,7 +127,7 @@ class ReplayServer:
 
     def drop_sockets(self) -> None:
         for each in self._sockets.values():
-            each.connection.shutdown(socket.SHUT_RDWR)
+            each.drop()
 
     # -- what the handler calls
 
@@ -199,7 +203,7 @@ class ReplayServer:
                 for extra in self.faults.extra_frames:
                     self._send(number, client_id, extra)
             if number == self.faults.drop_socket_after:
-                self._sockets[client_id].connection.shutdown(socket.SHUT_RDWR)
+                self._sockets[client_id].drop()
                 time.sleep(0.1)
             if isinstance(message, str) and '"execution_success"' in message:
                 self._finish(prompt_id, self.recording.history)

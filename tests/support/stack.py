@@ -61,7 +61,7 @@ def quick(settings: Settings, **changes: Any) -> Settings:
     return Settings.model_validate({**given, "routes_file": routes, **SHORT, **changes})
 
 
-def wait_until(holds: Callable[[], object], seconds: float = 20.0) -> bool:
+def wait_until(holds: Callable[[], object], seconds: float = 30.0) -> bool:
     until = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > until:

@@ -126,6 +126,6 @@ def test_a_refusal_does_not_repeat_the_words(text: str) -> None:
 def test_a_long_text_is_read_in_little_time(piece: str) -> None:
     text = (piece * 4000)[:4000]
     word_filter("", nsfw=False)
-    began = time.perf_counter()
+    began = time.process_time()
     word_filter(text, nsfw=False)
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5

@@ -34,7 +34,7 @@ def run_loop() -> Callable[..., list[TickReport]]:
             reports.append(report)
             stop(reports, wakeup)
 
-        dispatch(pipeline.dispatcher, wakeup, for_s=10, on_tick=on_tick)
+        dispatch(pipeline.dispatcher, wakeup, for_s=120, on_tick=on_tick)
         return reports
 
     return run
@@ -53,16 +53,16 @@ def test_it_goes_on_until_the_bell_says_stop(
 
 
 def test_it_ends_before_its_time_is_over(make_pipeline: MakePipeline) -> None:
-    pipeline = make_pipeline(**QUICK)
+    pipeline = make_pipeline(poll_active_seconds=0.05, poll_idle_seconds=1)
     began = time.monotonic()
-    dispatch(pipeline.dispatcher, Wakeup(), for_s=0.5)
-    assert 0.1 < time.monotonic() - began <= 0.5
+    dispatch(pipeline.dispatcher, Wakeup(), for_s=1.5)  # the last wait would take it beyond
+    assert 0.1 < time.monotonic() - began <= 1.5
 
 
 def test_a_bell_cuts_the_wait_short(
     make_pipeline: MakePipeline, run_loop: Callable[..., list[TickReport]]
 ) -> None:
-    pipeline = make_pipeline(poll_active_seconds=5, poll_idle_seconds=5)
+    pipeline = make_pipeline(poll_active_seconds=60, poll_idle_seconds=60)
 
     def stop(reports: list[TickReport], wakeup: Wakeup) -> None:
         if len(reports) == 1:
@@ -74,7 +74,7 @@ def test_a_bell_cuts_the_wait_short(
     began = time.monotonic()
     reports = run_loop(pipeline, stop)
     assert [report.spawned for report in reports] == [0, 1]
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 30
 
 
 def test_a_store_that_is_briefly_away_is_waited_for(

@@ -89,7 +89,7 @@ def test_what_a_killed_dispatcher_leaves_ends_in_one_result(
         tick(survivor)
         return bool(bucket.find_result("job-1")) and not bucket.keys("leases/")
 
-    assert wait_until(over, 20), bucket.keys()
+    assert wait_until(over), bucket.keys()
     tick(survivor)
     result = bucket.result("job-1")
     assert (result.status, result.attempt) == (Status.SUCCEEDED, 2)

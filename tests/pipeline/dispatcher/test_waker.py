@@ -59,7 +59,7 @@ def looked(pipeline: PipelineFixture, one: DispatchThread, key: str | None = Non
     """Rings, waits until the look is over, and tells how often it listed."""
     before = lists(pipeline)
     one.notify(key)
-    assert wait_until(lambda: _rests(one), 5)
+    assert wait_until(lambda: _rests(one))
     return lists(pipeline) - before
 
 
@@ -152,7 +152,7 @@ def test_of_many_entries_a_list_tells_more_cheaply(holding: PipelineFixture) -> 
             one.notify(put(holding, f"job-{number:02}"))
         before = lists(holding)
         let_go()
-        assert wait_until(lambda: _rests(one), 5)
+        assert wait_until(lambda: _rests(one))
         assert lists(holding) - before == 3
     assert len(holding.held.payloads) == holding.runtime.routes.route("Flux").max_in_flight
 
@@ -164,7 +164,7 @@ def test_rings_during_a_look_make_one_more_look_and_none_is_lost(holding: Pipeli
             one.notify()
         before = lists(holding)
         let_go()
-        assert wait_until(lambda: _rests(one), 5)
+        assert wait_until(lambda: _rests(one))
         assert lists(holding) - before == 3
     assert "late" in [payload.id for payload in holding.held.payloads]
 
@@ -177,13 +177,13 @@ def _stuck(pipeline: PipelineFixture) -> Iterator[tuple[DispatchThread, Callable
     def engine_takes_long(call: str, key: str) -> None:
         if (call, key) == ("PUT", "leases/stuck.json"):
             inside.set()
-            assert go_on.wait(5)
+            assert go_on.wait(30)
 
     with dispatch_thread(pipeline) as one:
         looked(pipeline, one)
         pipeline.raw.fail = engine_takes_long
         one.notify(put(pipeline, "stuck"))
-        assert inside.wait(5)
+        assert inside.wait(30)
         yield one, go_on.set
 
 

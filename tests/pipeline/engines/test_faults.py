@@ -47,7 +47,7 @@ def test_the_metrics_lie_beside_the_outputs_and_in_the_result(stack: Stack) -> N
     result = stack.result("metrics")
     assert result.metrics is not None
     assert result.provenance is not None
-    assert wait_until(lambda: "jobs/metrics/out/a1/metrics.json" in stack.keys("jobs/metrics/"), 10)
+    assert wait_until(lambda: "jobs/metrics/out/a1/metrics.json" in stack.keys("jobs/metrics/"))
     assert stack.json("jobs/metrics/out/a1/metrics.json") == result.metrics.model_dump(mode="json")
     assert (result.metrics.gpu, result.metrics.cold) == ("none", False)
     assert result.metrics.total > 0

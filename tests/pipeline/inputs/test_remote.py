@@ -260,7 +260,7 @@ def test_a_picture_of_the_largest_size_is_taken(tmp_path: Path, reply: bytes) ->
 def test_a_server_that_drips_is_left_when_the_time_is_over(tmp_path: Path, first: bytes) -> None:
     def drip(head: str, sock: socket.socket) -> None:
         sock.sendall(first)
-        for _ in range(40):
+        for _ in range(400):
             time.sleep(0.05)
             sock.sendall(b"x")
 
@@ -268,7 +268,7 @@ def test_a_server_that_drips_is_left_when_the_time_is_over(tmp_path: Path, first
         began = time.monotonic()
         fetcher = replace(there.fetcher, seconds=0.4)
         assert "within 0.4 s" in refused(fetcher, "https://pics.example.com/a")
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 10
 
 
 TOP = b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"
@@ -283,7 +283,7 @@ def silent(folder: Path, stage: str) -> Iterator[tuple[ImageFetcher, Event]]:
         if stage == "body":
             sock.sendall(TOP)
         reached.set()
-        over.wait(10)
+        over.wait(60)
 
     if stage != "handshake":
         with site(folder, hang) as there:
@@ -297,7 +297,7 @@ def silent(folder: Path, stage: str) -> Iterator[tuple[ImageFetcher, Event]]:
         taken, _ = listener.accept()
         with taken:
             reached.set()
-            over.wait(10)
+            over.wait(60)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         waiting = Thread(target=take, args=(listener,))
@@ -313,12 +313,12 @@ def silent(folder: Path, stage: str) -> Iterator[tuple[ImageFetcher, Event]]:
 def test_a_fetch_that_nobody_waits_for_ends(tmp_path: Path, stage: str) -> None:
     patience = Patience()
     with silent(tmp_path, stage) as (fetcher, reached), ThreadPoolExecutor(1) as pool:
-        fetching = pool.submit(fetcher.fetch, "https://pics.example.com/a", patience=patience)
-        assert reached.wait(5)
+        slow = replace(fetcher, seconds=60)
+        fetching = pool.submit(slow.fetch, "https://pics.example.com/a", patience=patience)
+        assert reached.wait(30)
         patience.give_up()
-        # Long before the 5 s (20 s where it waits for the handshake) that a host may take.
-        with pytest.raises(PictureAbandoned):
-            fetching.result(timeout=2)
+        with pytest.raises(PictureAbandoned):  # long before the minute that the host is given here
+            fetching.result(timeout=20)
 
 
 def test_what_nobody_waits_for_any_more_is_not_asked_for(tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ def test_a_lost_lease_ends_the_job_without_a_word(make_pipeline: MakePipeline) -
 
     def taken_away(**options: Any) -> None:
         pipeline.store.raw.put("leases/job-1.json", b"theirs", Always())
-        assert wait_until(options["should_stop"], 3)
+        assert wait_until(options["should_stop"])
 
     assert run(pipeline, payload, taken_away) is Ending.STALE
     assert "jobs/job-1/result.json" not in pipeline.keys("jobs/")

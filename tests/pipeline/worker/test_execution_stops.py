@@ -38,7 +38,7 @@ def stop_in_the_middle(pipeline: PipelineFixture, error: Exception | None) -> Ca
 
     def before(should_stop: Callable[[], bool], **options: Any) -> None:
         put_stop(pipeline.store, ALL, StopNote())
-        assert wait_until(should_stop, 5)
+        assert wait_until(should_stop)
         if error is not None:
             raise error
 
@@ -101,7 +101,7 @@ def test_a_sheet_is_handed_back_after_its_step_and_keeps_what_it_has(
         stopped = True
         put_stop(sheets.pipeline.store, ALL, StopNote())
         renewals = sheets.pipeline.raw.calls["LIST"]
-        assert wait_until(lambda: sheets.pipeline.raw.calls["LIST"] > renewals + 1, 5)
+        assert wait_until(lambda: sheets.pipeline.raw.calls["LIST"] > renewals + 1)
 
     sheets = Sheets(make_pipeline(**QUICK), outcome)
     sheets.submit(sheet_manifest())

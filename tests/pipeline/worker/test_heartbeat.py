@@ -35,9 +35,9 @@ def stored(pipeline: PipelineFixture) -> Lease:
 def test_a_lease_is_renewed_with_the_progress(beating: PipelineFixture) -> None:
     with heart(beating) as beat:
         beat.report(0.25, "KSampler")
-        assert wait_until(lambda: stored(beating).progress is not None, 3)
+        assert wait_until(lambda: stored(beating).progress is not None)
         beat.report(7, None)
-        assert wait_until(lambda: stored(beating).progress == Progress(fraction=1.0), 3)
+        assert wait_until(lambda: stored(beating).progress == Progress(fraction=1.0))
     assert not beat.lost
     held, etag = beat.held
     assert held == stored(beating)
@@ -57,7 +57,7 @@ def test_after_the_first_renewal_the_next_ones_come_more_rarely(
 ) -> None:
     pipeline = make_pipeline(**RARE)
     with heart(pipeline) as beat:
-        assert wait_until(lambda: stored(pipeline).seq == 1, 3)
+        assert wait_until(lambda: stored(pipeline).seq == 1)
         assert not wait_until(lambda: stored(pipeline).seq > 1, 0.3)
     assert not beat.lost
 
@@ -66,14 +66,14 @@ def test_a_lease_that_another_took_over_is_lost(beating: PipelineFixture) -> Non
     with heart(beating) as beat:
         other = lease("job-1", attempt=2, nonce="theirs")
         beating.store.raw.put("leases/job-1.json", other.body(), Always())
-        assert wait_until(lambda: beat.lost, 3)
+        assert wait_until(lambda: beat.lost)
     assert stored(beating) == other
 
 
 def test_a_lease_that_is_gone_is_lost_and_not_written_again(beating: PipelineFixture) -> None:
     with heart(beating) as beat:
         beating.store.delete("leases/job-1.json")
-        assert wait_until(lambda: beat.lost, 3)
+        assert wait_until(lambda: beat.lost)
     assert beating.keys("leases/") == []
 
 
@@ -81,9 +81,9 @@ def test_a_store_that_is_briefly_away_costs_no_lease(beating: PipelineFixture) -
     with heart(beating) as beat:
         calls = beating.raw.calls["PUT"]
         beating.raw.fail = lambda call, key: OutcomeUnknown("500")
-        assert wait_until(lambda: beating.raw.calls["PUT"] > calls + 1, 3)
+        assert wait_until(lambda: beating.raw.calls["PUT"] > calls + 1)
         beating.raw.fail = lambda call, key: None
-        assert wait_until(lambda: stored(beating).seq > 0, 3)
+        assert wait_until(lambda: stored(beating).seq > 0)
     assert not beat.lost
 
 
@@ -109,10 +109,10 @@ def test_a_renewal_that_was_applied_unseen_is_known_as_ones_own(beating: Pipelin
 
     with heart(beating) as beat:
         beating.raw._store = Applying()
-        assert wait_until(lambda: inner.get("leases/job-1.json").body != beat.held[0].body(), 3)  # type: ignore[union-attr]
+        assert wait_until(lambda: inner.get("leases/job-1.json").body != beat.held[0].body())  # type: ignore[union-attr]
         beat.report(0.9, "VAEDecode")
         away = False
-        assert wait_until(lambda: beat.held[0].seq >= 2 or beat.lost, 3)
+        assert wait_until(lambda: beat.held[0].seq >= 2 or beat.lost)
     assert not beat.lost
 
 
@@ -124,4 +124,4 @@ def test_a_store_that_is_away_for_longer_than_the_lease_lives_ends_the_job(
         beating.raw.fail = lambda call, key: OutcomeUnknown("500")
         assert not wait_until(lambda: beat.lost, 0.3)
         now[0] = 2.1
-        assert wait_until(lambda: beat.lost, 3)
+        assert wait_until(lambda: beat.lost)

@@ -114,7 +114,7 @@ def test_a_picture_that_cannot_be_stored_ends_the_job_and_what_was_sent_ahead(
     def before(**options: Any) -> None:
         runs.append(options)
         if len(runs) == 2:
-            assert wait_until(denied.is_set, 10)
+            assert wait_until(denied.is_set)
 
     def deny(call: str, key: str) -> StoreDenied | None:
         if key.endswith("image-0.png"):

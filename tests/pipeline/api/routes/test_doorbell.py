@@ -309,7 +309,7 @@ def test_a_store_that_notifies_starts_a_job_and_tells_of_its_end(
     thread.start()
     try:
         dependencies.store.create("inbox/one.json", body())
-        assert wait_until(lambda: any(key.endswith("/jobs/one/result.json") for key in told), 15)
+        assert wait_until(lambda: any(key.endswith("/jobs/one/result.json") for key in told))
         assert pipeline.result("one").outputs
     finally:
         server.should_exit = True
