@@ -214,8 +214,15 @@ class Crew:
 
     def _start(self, slot: int, card: ServingCard) -> WorkerProcess | None:
         folder = self._folder / f"{self._route.name}-{slot}"
-        child = WorkerProcess(self._route.name, folder, self._environ_of(card))
-        child.start()
+        try:
+            child = WorkerProcess(self._route.name, folder, self._environ_of(card))
+            child.start()
+        except OSError as error:  # no memory for a process, no room for its log
+            with self._changed:
+                self._failures += 1
+            log = structlog.get_logger(__name__)
+            log.error("worker_not_spawned", route=self._route.name, error=str(error))
+            return None
         with self._changed:
             self._workers[slot] = child
             if self._closed:

@@ -125,6 +125,23 @@ def test_what_waits_for_workers_that_do_not_start_is_lost_once_and_one_is_tried_
     assert sorted(lost) == ["job-1", "job-2"]
 
 
+def test_a_worker_that_cannot_even_be_spawned_is_tried_again(
+    workers: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_crew, "FAILURES", 2)
+    monkeypatch.setattr(local_crew, "BACKOFF", Backoff(0.01, 0.01))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
+    lost: list[str] = []
+    with a_crew(tmp_path, lost) as crew:
+        crew.put(an_order("job-1"))
+        assert wait_until(lambda: lost == ["job-1"], 30)
+        workers(READY, ANSWERS % "committed")
+        assert wait_until(lambda: crew._idle, 30)
+        crew.put(an_order("job-2"))
+        assert wait_until(lambda: crew._idle and not crew._held, 30)
+    assert lost == ["job-1"]
+
+
 def test_what_a_worker_was_being_started_for_is_left_when_the_crew_closes(
     workers: Callable[..., Path], tmp_path: Path
 ) -> None:
