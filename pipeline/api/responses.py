@@ -82,7 +82,8 @@ def output_of(owned: OwnedJob, ordinal: int) -> tuple[Result, Output]:
         raise in_body_terms(as_error(result.error))
     if ordinal >= len(result.outputs):
         raise NoSuchOutput(
-            f"the job {id} is {result.status} and has {len(result.outputs)} outputs",
+            f"the job {id} is {result.status} and has {len(result.outputs)} picture"
+            f"{'s'[: len(result.outputs) != 1]}",
             field="n",
             value=ordinal,
             hint=f"{job_url(id)} lists them, from 0.",

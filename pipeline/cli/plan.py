@@ -228,11 +228,15 @@ def _print(found: Sequence[Forecast], load: _Load, past: History) -> None:
     output.print_text("\n".join(_notes(found[0], load, past)))
 
 
+def _jobs(count: int) -> str:
+    return "1 job" if count == 1 else f"{count} jobs"
+
+
 def _notes(usual: Forecast, load: _Load, past: History) -> list[str]:
     notes = {
-        f"{usual.refused} jobs are not in it, because they will be refused: above their"
+        f"Not in it, because they will be refused: {_jobs(usual.refused)} above their"
         " max_cost_usd, or of a kind that no route runs": usual.refused,
-        f"{usual.unknown} jobs are not in it: no estimate can be made of them": usual.unknown,
+        f"Not in it, because no estimate can be made: {_jobs(usual.unknown)}": usual.unknown,
         f"{load.begun} jobs are claimed or run already, and count whole": load.begun,
         f"{load.unreadable} entries of the inbox cannot become jobs, or went": load.unreadable,
         f"From {past.results} results": past.results,
