@@ -14,7 +14,6 @@ from uuid import uuid4
 
 import structlog
 
-from config.budgets import EACH
 from events.catalogue import BudgetReached, Common
 from events.stored_event import StoredEvent, stored
 from pipeline.contract.keys import alarm_key, alarms_folder, owed_key
@@ -99,10 +98,9 @@ def _event(ledger: Ledger, reached: _Reached, origin: Origin, now: datetime) -> 
         spent_usd=round(ledger.spent[account], 4),
         on_exceeded=budget.on_exceeded,
     )
-    tenant = account.tenant or (budget.tenant if budget.tenant != EACH else None)
     common = Common(
         kind=None,
-        tenant=tenant,
+        tenant=account.tenant or budget.tenant,  # of a row for each there is always the first
         environment=origin.environment,
         engine=origin.engine,
         app_version=origin.app_version,

@@ -28,7 +28,7 @@ from events.sender import EVENTS, Sender
 from events.sink import NotDelivered
 from events.stored_event import StoredEvent
 from handlers.json_document import JsonDocument
-from pipeline.contract.keys import OWED, owed_key
+from pipeline.contract.keys import MAX_BYTES, OWED, owed_key
 from pipeline.notify.callbacks import Caller
 from pipeline.notify.delivery import callback_target, pauses
 from pipeline.public_https import INTERNET, PublicHttps, destination_of
@@ -101,12 +101,12 @@ class AlarmPost:
     def send(self, key: str) -> None:
         """Hand what lies at a key of owed/ to the sender. A stranger's object is left alone."""
         part, budget = _parse(key)
-        url = None if part is not Part.CALLBACK else alarm_url(self.runtime, budget)
+        url = alarm_url(self.runtime, budget)
         if part is Part.EVENT:
             self.sender.run(
                 lambda: self._try(key, self._deliver), _nothing, lambda _: None, target=EVENTS
             )
-        elif url is not None:
+        elif part is Part.CALLBACK and url is not None:
             self.sender.run(
                 lambda: self._try(key, lambda owed: self._call(url, owed)),
                 _nothing,
@@ -145,10 +145,11 @@ class AlarmPost:
 
     def _take(self, key: str) -> OwedAlarm | None:
         """What is to be sent by this dispatcher now."""
-        stored = self.store.get(key)
-        owed = None if stored is None else OwedAlarm.parse(stored.body)
-        now = self.store.now()
-        if stored is None or owed is None or now < owed.not_before:
+        stored = self.store.get(key, limit=MAX_BYTES)
+        if stored is None:
+            return None
+        owed, now = OwedAlarm.parse(stored.body), self.store.now()
+        if owed is None or now < owed.not_before:
             return None
         tries = owed.tries + 1
         due = now + timedelta(seconds=_pause_s(self.runtime.settings, tries))
@@ -161,7 +162,7 @@ class AlarmPost:
         try:
             send(owed)
         except NotDelivered as failure:
-            if failure.tried and owed.tries >= self.runtime.settings.event_tries:
+            if owed.tries >= self.runtime.settings.event_tries:
                 structlog.get_logger(__name__).error(
                     "alarm_given_up", key=key, status=failure.status, reason=str(failure)
                 )
@@ -172,7 +173,7 @@ class AlarmPost:
 
 def _pause_s(settings: Settings, tries: int) -> float:
     """Until it is due again. Not before it is too late for an answer to this try."""
-    answer_s = max(settings.posthog_timeout_seconds, settings.callback_timeout_seconds)
+    answer_s = settings.posthog_timeout_seconds + settings.callback_timeout_seconds
     return answer_s + settings.backoff_base_seconds + pauses(settings).pause_s(tries)
 
 

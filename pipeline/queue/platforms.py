@@ -36,7 +36,7 @@ class RoutePlatforms:
     overflow_after_s: float
     down_after_s: float
     elsewhere: tuple[str, ...] = ()
-    """Those that only other dispatchers can spawn on."""
+    """Those that only other dispatchers can spawn on; none where this one can spawn on none."""
 
 
 class PlatformState(Enum):
@@ -144,11 +144,7 @@ def is_left_to_others(route: RoutePlatforms, lease: Lease, now: datetime) -> boo
     cannot: all that this one can has failed it lately, and something of theirs has not. Else the
     one whose platform is down takes it again and again before the other."""
     lately = _failed_lately(route, lease, now)
-    return (
-        bool(route.names)
-        and lately.issuperset(route.names)
-        and not (lately.issuperset(route.elsewhere))
-    )
+    return lately.issuperset(route.names) and not lately.issuperset(route.elsewhere)
 
 
 def _failed_lately(route: RoutePlatforms, lease: Lease, now: datetime) -> set[str]:

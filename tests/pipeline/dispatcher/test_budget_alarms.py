@@ -114,3 +114,21 @@ class _Dying:
         self._left -= call == "PUT"
         self.dead = self._left == 0
         return OutcomeUnknown("dead") if self.dead and not self._applied else None
+
+
+def test_the_alarm_of_a_batch_lies_under_the_day_on_which_that_was_sent(
+    pipeline: PipelineFixture,
+) -> None:
+    since = date(2026, 2, 27)
+    of = ledger(0, tenant="acme", batch="autumn", since=since)
+    of.add_ended([SpendEntry(since, "a", 5000, tenant="acme", platform="local", batch="autumn")])
+    told(pipeline, of)
+    assert pipeline.keys("alarms/") == ["alarms/2026-02-27/day.50.json"]
+    assert isinstance(pipeline.sink, MemorySink)
+    assert pipeline.sink.events[0].distinct_id == "acme"
+
+
+def test_the_alarm_of_a_budget_for_all_is_no_tenants(pipeline: PipelineFixture) -> None:
+    told(pipeline, ledger(50))
+    assert isinstance(pipeline.sink, MemorySink)
+    assert pipeline.sink.events[0].properties["tenant"] is None

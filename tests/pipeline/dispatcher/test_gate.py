@@ -71,3 +71,10 @@ def test_a_budget_that_refuses_holds_nothing_up() -> None:
     assert not gate.holds_retry(waiting(), NOW)
     with pytest.raises(BudgetSpent):
         gate.why_waits(waiting())
+
+
+def test_a_job_that_is_left_to_others_is_not_taken_over_and_ends_at_its_deadline() -> None:
+    gate = Gate(is_left_to_others=lambda lease, _: lease.tenant == "acme")
+    assert gate.holds_retry(waiting(tenant="acme"), NOW)
+    assert not gate.holds_retry(waiting(tenant="zoo"), NOW)
+    assert not gate.holds_retry(waiting(tenant="acme", deadline=NOW), NOW)

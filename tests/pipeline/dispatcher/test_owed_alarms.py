@@ -13,10 +13,19 @@ from structlog.testing import capture_logs
 from config.errors import InvalidSetting
 from pipeline.contract.keys import OWED
 from pipeline.contract.spend_entry import SpendEntry
-from pipeline.dispatcher.budget_alarms import BudgetAlarms
+from pipeline.dispatcher.budget_alarms import BudgetAlarms, _event, _reached
 from pipeline.dispatcher.dispatcher import Dispatcher
-from pipeline.dispatcher.owed_alarms import KEPT_S, LOOK_S, OwedAlarms
+from pipeline.dispatcher.owed_alarms import (
+    KEPT_S,
+    LOOK_S,
+    OWED_LOOK_S,
+    PER_LOOK,
+    OwedAlarms,
+    Part,
+)
+from pipeline.notify.job_events import Origin
 from pipeline.queue.budgets import Ledger
+from pipeline.store.base import IfMatch
 from tests.pipeline.conftest import MakePipeline
 from tests.pipeline.notify.test_callbacks import OK, SECRET, reply
 from tests.support.https_server import HttpsServer, https_server
@@ -132,6 +141,7 @@ def test_a_budgets_own_address_comes_first_and_without_any_nothing_is_called(
     tell(alarmed(f'alarm_url = "{URL}/own"\n'))
     assert receiver.server.requests[0].startswith("POST /budget/own ")
     tell(pipeline := alarmed(alarm_url=None))
+    assert not owed(pipeline)
     assert len(receiver.server.requests) == 1
     assert pipeline.event_names() == ["modal_budget_reached"]
 
@@ -152,9 +162,9 @@ def test_what_did_not_arrive_is_called_again_by_any_dispatcher_once_it_is_due(
     assert owed(pipeline) == [CALLBACK]
     assert pipeline.event_names() == ["modal_budget_reached"], "which waits for no callback"
     receiver.answer = OK
-    look(pipeline, 15)
+    look(pipeline, 29)
     assert owed(pipeline) == [CALLBACK], "the first may still be answered"
-    look(pipeline, 15)
+    look(pipeline, 1)
     assert not owed(pipeline)
     first, second = receiver.server.bodies
     assert first == second
@@ -223,12 +233,97 @@ def test_an_address_that_this_dispatcher_does_not_have_is_left_to_another(
     assert not owed(pipeline), "nobody has its address any more"
 
 
-@pytest.mark.parametrize("name", ["2026-03-01/total.50.json", "x", "2026-03-01/a.b.event.json"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("2026-03-01/total.50.json", "x", "2026-03-01/a.b.event.json"),
+        *("2026-03-01/total.50.event.json", "2026-03-01/total.50.other.json"),
+        "2026-03-01/unknown.50.callback.json",
+    ],
+)
 def test_a_strangers_object_is_left_alone(alarmed: Alarmed, name: str) -> None:
     pipeline = alarmed()
     pipeline.store.create(OWED + name, b"{}")
-    look(pipeline, 0)
+    with capture_logs() as logs:
+        look(pipeline, 0)
     assert owed(pipeline) == [name]
+    assert not logs
+
+
+@pytest.mark.parametrize("name", ["2026-03-01/total.50.json", "2026-03-01/total.50.other.json"])
+def test_it_is_left_alone_however_old_it_is(alarmed: Alarmed, name: str) -> None:
+    pipeline = alarmed()
+    pipeline.store.create(OWED + name, b"{}")
+    look(pipeline, KEPT_S)
+    assert owed(pipeline) == [name]
+
+
+def test_a_part_of_a_later_version_is_neither_sent_nor_called(
+    alarmed: Alarmed, receiver: Receiver
+) -> None:
+    pipeline = alarmed()
+    receiver.answer = reply(503)
+    tell(pipeline)
+    receiver.answer = OK
+    stored = pipeline.store.get(OWED + CALLBACK)
+    assert stored is not None
+    later = "2026-03-01/total.80.letter.json"
+    pipeline.store.create(OWED + later, stored.body)
+    look(pipeline, 100)
+    assert owed(pipeline) == [later]
+    assert len(receiver.server.bodies) == 2
+
+
+def test_one_that_arrived_meanwhile_is_no_failure(alarmed: Alarmed) -> None:
+    pipeline = alarmed()
+    with capture_logs() as logs:
+        pipeline.dispatcher.alarm_post.send(OWED + CALLBACK)
+        pipeline.deliver()
+    assert not logs
+
+
+def test_of_two_that_read_it_at_a_time_one_sends(alarmed: Alarmed, receiver: Receiver) -> None:
+    pipeline = alarmed()
+    receiver.answer = reply(503)
+    tell(pipeline)
+    receiver.answer = OK
+    pipeline.pass_time(100)
+    pipeline.store.list("leases/")
+    stored = pipeline.store.get(OWED + CALLBACK)
+    assert stored is not None
+
+    def other_takes_it(call: str, key: str) -> None:
+        if call == "PUT" and key == OWED + CALLBACK:
+            pipeline.raw.fail = lambda call, key: None
+            taken = stored.body.replace(b'"tries": 1', b'"tries": 2')
+            pipeline.raw._store.put(key, taken, IfMatch(stored.etag))
+
+    pipeline.raw.fail = other_takes_it
+    pipeline.dispatcher.alarm_post.send(OWED + CALLBACK)
+    pipeline.deliver()
+    assert len(receiver.server.bodies) == 1
+    assert owed(pipeline) == [CALLBACK]
+
+
+def test_a_look_goes_on_where_the_last_one_ended_and_soon_where_something_is_owed(
+    alarmed: Alarmed,
+) -> None:
+    pipeline, now = alarmed(), [0.0]
+    for number in range(PER_LOOK):
+        pipeline.store.create(f"{OWED}2026-02-01/{number:03}", b"{}")
+    post = pipeline.dispatcher.alarm_post
+    ledger = Ledger(pipeline.runtime.budgets, TODAY, "local")
+    ledger.add_ended([SpendEntry(TODAY, "old", 5000, tenant="acme", platform="local")])
+    event = _event(ledger, next(_reached(ledger)), Origin.of(pipeline.runtime), NOON)
+    post.owe("alarms/2026-03-01/total.50.json", event, Part.EVENT, NOON)
+    alarms = OwedAlarms(lambda: now[0])
+    alarms.send_due(post)
+    pipeline.deliver()
+    assert not pipeline.event_names()
+    now[0] = OWED_LOOK_S
+    alarms.send_due(post)
+    pipeline.deliver()
+    assert pipeline.event_names() == ["modal_budget_reached"]
 
 
 def test_a_dispatcher_looks_from_time_to_time_and_only_where_there_are_budgets(

@@ -2,12 +2,15 @@ from pathlib import Path
 
 import pytest
 
+from config.errors import BudgetSpent
+from pipeline.contract.error_info import error_info
 from pipeline.contract.keys import lease_key
-from pipeline.contract.lease import Phase
+from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.result import JobCost
 from pipeline.contract.spend_entry import BODY, SpendEntry
 from pipeline.contract.stops import StopNote, StopScope
 from pipeline.jobs.hold_ups import HoldUps, read_hold_ups
+from pipeline.jobs.status import JobView, State
 from pipeline.queue.stops import put_stop
 from pipeline.store.base import Always
 from tests.pipeline.conftest import MakePipeline
@@ -106,3 +109,38 @@ def test_without_budgets_the_stops_alone_are_listed(make_pipeline: MakePipeline)
     pipeline = make_pipeline()
     assert look(pipeline) == HoldUps()
     assert pipeline.raw.calls == {"LIST": 1}
+    assert not HoldUps().budgets
+    assert not HoldUps().why("acme", "flux-dev")
+
+
+def test_a_budget_that_jobs_wait_for_is_told_though_it_has_some_room(
+    pipeline: PipelineFixture,
+) -> None:
+    short = error_info(BudgetSpent("it has no room", field="budget", value="each"))
+    parked = a_lease(phase=Phase.RETRY, error=short)
+    claimed = a_lease(error=short)
+    over = a_lease(phase=Phase.RETRY, committed=True, estimate_usd=1.0)
+    spend(pipeline, 0.9)
+
+    def why(lease: Lease | None) -> int:
+        view = JobView("job", State.RETRY, lease=lease)
+        pipeline.raw.calls.clear()
+        held = read_hold_ups(pipeline.store, pipeline.runtime, [view])
+        assert pipeline.raw.calls == {"LIST": 2}, "stops/ and spend/"
+        return len(held.why("acme", "flux-dev"))
+
+    assert [why(each) for each in (parked, claimed, over, None)] == [1, 0, 0, 0]
+
+
+def test_the_budget_of_a_batch_is_counted_since_its_day(
+    make_pipeline: MakePipeline, tmp_path: Path
+) -> None:
+    path = tmp_path / "batch.toml"
+    row = 'tenant = "acme"\nbatch = "autumn"\nsince = 2026-02-28\nusd = 1'
+    path.write_text(f"[budgets.autumn]\n{row}\n")
+    pipeline = make_pipeline(budgets_file=path)
+    used = a_lease(phase=Phase.RUNNING, estimate_usd=1.0, batch="autumn")
+    pipeline.raw.put(lease_key("job"), used.body(), Always())
+    [why] = look(pipeline).why("acme", "character-sheet", "autumn")
+    assert why.endswith("spent or reserved since 2026-02-28")
+    assert look(pipeline).why("acme", "character-sheet", "winter") == []

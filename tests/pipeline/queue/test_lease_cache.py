@@ -63,3 +63,14 @@ def test_what_is_gone_is_forgotten() -> None:
     lease_cache.keep_only(["b", "c"])
     assert [lease_cache.is_known(id) for id in "abc"] == [False, True, False]
     assert lease_cache.last("b") is None
+
+
+def test_a_new_cache_and_one_of_which_a_lease_has_gone_say_that_jobs_may_have_ended() -> None:
+    lease_cache = LeaseCache()
+    assert lease_cache.keep_only([])
+    assert not lease_cache.keep_only([])
+    for id in ("a", "b"):
+        lease_cache.note(id, "e1", lease(id))
+    assert not lease_cache.keep_only(["a", "b", "new"])
+    assert lease_cache.keep_only(["b"])
+    assert not lease_cache.keep_only(["b"])

@@ -63,3 +63,11 @@ def test_a_store_that_does_not_answer_is_no_lift() -> None:
 def test_the_reason_names_the_scope() -> None:
     assert stopped(ACME).message == "an operator has stopped tenant acme"
     assert stopped(ALL).retryable
+
+
+def test_a_stop_stands_since_its_note_says_or_it_was_put() -> None:
+    put_at, noted = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
+    store = SafeStore(MemoryStore(lambda: put_at))
+    put_stop(store, StopScope(ScopeKind.ALL), StopNote(at=noted))
+    store.raw.put("stops/tenant.acme", b"by hand", Always())
+    assert [stop.since for stop in standing_stops(store)] == [noted, put_at]
