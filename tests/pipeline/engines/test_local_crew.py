@@ -182,7 +182,7 @@ def test_a_small_route_runs_on_both_gpus_and_a_large_one_on_the_large_alone(
         reserve_gib = [float(gib) for _, _, gib in on]
         assert reserve_gib[1] == 0, "nobody else fits there"
         assert 0 < reserve_gib[0] < reserve_gib[2], "what others may take beside each"
-        assert len(engine.pids()) == 3
+        assert wait_until(lambda: len(engine.pids()) == 3)
 
 
 def test_a_route_that_fits_no_gpu_is_an_engine_that_is_away(tmp_path: Path) -> None:
