@@ -98,14 +98,14 @@ class Bucket:
         stored = self.store.get(lease_key(id))
         return None if stored is None else Lease.parse(stored.body)
 
-    def result(self, id: str, seconds: float = 30.0) -> Result:
+    def result(self, id: str, seconds: float = 60.0) -> Result:
         """Waits for it."""
         assert wait_until(lambda: self.find_result(id), seconds), (id, self.lease(id), self.keys())
         result = self.find_result(id)
         assert result is not None
         return result
 
-    def wait_running(self, id: str, seconds: float = 20.0) -> Lease:
+    def wait_running(self, id: str, seconds: float = 60.0) -> Lease:
         def runs() -> bool:
             lease = self.lease(id)
             return lease is not None and lease.phase is Phase.RUNNING
@@ -115,7 +115,7 @@ class Bucket:
         assert lease is not None
         return lease
 
-    def wait_settled(self, seconds: float = 20.0) -> None:
+    def wait_settled(self, seconds: float = 60.0) -> None:
         """Until nothing waits and nobody holds a job."""
         empty = wait_until(lambda: not self.keys("inbox/") and not self.keys("leases/"), seconds)
         assert empty, self.keys()

@@ -76,7 +76,7 @@ class Platforms:
             self.wait(self.submit(1))
             return wait_until(lambda: self.ran_on(self.modal).total() > before, 1)
 
-        return wait_until(back, 40)
+        return wait_until(back, 90)
 
 
 @contextmanager
