@@ -150,10 +150,14 @@ def _tell(
 
 
 def require_yes(count: int, *, yes: bool) -> None:
-    """Raises BatchError when nobody agrees or can be asked."""
-    if yes or (sys.stdin.isatty() and typer.confirm(f"Send {count} sheets?", err=True)):
+    """Raises BatchError where nobody can be asked, Abort where somebody says no."""
+    if yes:
         return
-    raise BatchError("nothing was sent: nobody agreed", field="--yes", hint="Give --yes.")
+    if not sys.stdin.isatty():
+        why = "nothing was sent: nobody can be asked here"
+        raise BatchError(why, field="--yes", hint="Look at the estimate, then give --yes.")
+    sheets = "1 sheet" if count == 1 else f"{count} sheets"
+    typer.confirm(f"Send {sheets}?", abort=True, err=True)
 
 
 def _send(store: SafeStore, rows: Sequence[SheetRow], checker: RowChecker, threads: int) -> Sent:
