@@ -15,6 +15,8 @@ from config.tables import Row, Rows, load_table
 EACH = "*"
 """As a tenant: each for itself."""
 NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+FIRST = date(2020, 1, 1)
+"""No job has ended before."""
 BATCH = r"^[a-z0-9][a-z0-9-]{0,47}$"
 """As manifests name theirs: any other would bound nothing."""
 
@@ -36,8 +38,8 @@ class Budget(Row):
     platform: Platform | None = None
     """A name that is misspelt would bound nothing."""
     batch: Annotated[str, Field(pattern=BATCH)] | None = None
-    since: date | None = None
-    """The UTC day on which the batch was sent."""
+    since: Annotated[date, Field(ge=FIRST)] | None = None
+    """The UTC day on which the batch was sent. Each day since then is listed at each look."""
     on_exceeded: OnExceeded = OnExceeded.WAIT
     alarm_url: PublicUrl | None = None
     """Where its alarms are told; None leaves it to RYLA_ALARM_URL."""

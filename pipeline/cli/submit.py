@@ -173,7 +173,8 @@ def _quote(lines: Sequence[Line], settings: Settings, store: SafeStore) -> None:
         if line.job and line.job.manifest and line.receipt:
             manifest = line.job.manifest
             found = quote(manifest, settings, routes, gpus, now)
-            line.quote = found and found.beside(stops, manifest)
+            ended = line.receipt.state.ended
+            line.quote = found if found is None or ended else found.beside(stops, manifest)
 
 
 def _report_warnings(lines: Sequence[Line], as_json: bool) -> None:

@@ -46,6 +46,11 @@ class State(StrEnum):
     """Finished; only its events are still to be delivered. The value is what commands print."""
     FINISHED = "finished"
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing can keep the job waiting any more."""
+        return self in (State.DELIVERING, State.FINISHED)
+
 
 @dataclass(frozen=True)
 class JobView:

@@ -52,6 +52,7 @@ def test_a_batch_is_listed_from_its_first_day_on(tmp_path: Path) -> None:
         'usd = 1\nbatch = "autumn"\ntenant = "acme"',
         'usd = 1\nbatch = "autumn"\nsince = 2026-11-01',
         'usd = 1\nbatch = "au_tumn"\ntenant = "acme"\nsince = 2026-11-01',
+        'usd = 1\nbatch = "autumn"\ntenant = "acme"\nsince = 0026-11-01',
         "usd = 1\nper_day = true",
         'usd = 1\nalarm_url = "http://alarms.example.com/"',
         'usd = 1\nalarm_url = "https://me@alarms.example.com/"',

@@ -130,7 +130,7 @@ async def _take_in(
             submission, keyed = await _order(request, service, kind, tenant, key, held)
             heavy = heavy or bool(submission.images)
             owned, replayed = await _take(service, submission, tenant, keyed=keyed)
-            return owned, replayed, _quote(service, submission)
+            return owned, replayed, _quote(service, submission, owned.view.state)
     finally:
         if heavy:
             service.memory.soon()
@@ -202,11 +202,11 @@ async def _take(
     return OwnedJob(waits, tenant, submission.kind, submission.key), False
 
 
-def _quote(service: Service, submission: Submission) -> Quote | None:
+def _quote(service: Service, submission: Submission, state: State) -> Quote | None:
     runtime, now = service.dependencies.runtime, service.dependencies.store.now()
     terms = quote(submission.manifest, runtime.settings, runtime.routes, runtime.gpus, now)
     stops = service.job_listing.stops
-    return None if terms is None else terms.beside(stops, submission.manifest)
+    return terms if terms is None or state.ended else terms.beside(stops, submission.manifest)
 
 
 async def _answer(

@@ -240,3 +240,16 @@ def test_who_sends_what_is_stopped_is_told_that_it_waits(ryla: Ryla, write: Writ
 
     assert answer.code == 0
     assert "cat.json: it is taken in and waits: an operator has stopped" in answer.err
+
+
+def test_what_has_ended_before_a_stop_does_not_wait_for_it(
+    ryla: Ryla, store: SafeStore, write: Write
+) -> None:
+    path = write("cat.json", max_cost_usd=1e-9)
+    ryla("submit", path)
+    assert ryla("dispatch", "--once").code == 0
+    ryla("stop", "--all")
+    answer = ryla("submit", path)
+
+    assert "rejected" in answer.out
+    assert "waits" not in answer.err

@@ -119,6 +119,17 @@ async def test_a_job_that_an_operator_has_stopped_is_taken_in_and_told_that_it_w
     assert warning == "it is taken in and waits: an operator has stopped kind flux-dev"
 
 
+async def test_a_job_that_has_ended_is_not_told_to_wait_for_a_stop(api: ApiFixture) -> None:
+    await api.post(Idempotency_Key="order-1")
+    await api.tick()
+    put_stop(api.pipeline.store, StopScope(ScopeKind.ALL), StopNote())
+    again = await api.post(Idempotency_Key="order-1")
+    assert again.json()["state"] == "finished"
+    assert not again.json().get("warnings")
+    other = await api.post(Idempotency_Key="order-2")
+    assert "an operator has stopped all jobs" in other.json()["warnings"][0]
+
+
 async def test_who_waits_gets_the_result(api: ApiFixture) -> None:
     asking = asyncio.create_task(api.post(prefer="wait=30"))
 
