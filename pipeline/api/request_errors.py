@@ -73,7 +73,7 @@ class TooManyJobs(RequestRefused):
 class NoSuchPath(RequestRefused):
     code = "no_such_path"
     http_status = 404
-    default_hint = "GET /openapi.json lists the paths, GET /models the kinds."
+    default_hint = "GET /docs shows the paths, GET /models the kinds."
 
 
 class PathGone(RequestRefused):
