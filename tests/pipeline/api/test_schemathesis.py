@@ -111,10 +111,6 @@ def keeps_to_it(case: Case[Any]) -> Response:
 of_document = schemathesis.pytest.from_fixture("document")
 
 
-# The server runs in a thread of this process, and its pauses are drawn at random meanwhile.
-@pytest.mark.filterwarnings(
-    "ignore:Do not use the .random. module:hypothesis.errors.HypothesisDeprecationWarning"
-)
 @pytest.mark.thorough
 @of_document.exclude(deprecated=True).exclude(path=ALIKE).parametrize()
 @settings(

@@ -312,8 +312,8 @@ def test_who_asks_for_a_pause_gets_it(backend: Backend, header: str, seconds: fl
 def test_an_answer_is_not_read_beyond_its_head(backend: Backend) -> None:
     backend.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\nx")
     began = time.monotonic()
-    caller(backend).call(ended())
-    assert time.monotonic() - began < 2
+    caller(backend, callback_timeout_seconds=30).call(ended())
+    assert time.monotonic() - began < 15
 
 
 def test_who_does_not_answer_is_left_when_the_time_is_over(tmp_path: Path) -> None:
