@@ -62,7 +62,7 @@ class Busy(Simulation):
         super().__init__(before=_work, runtime=runtime, gpu=GPU)
         for number in range(JOBS):
             tenant = tenants[number % len(tenants)]
-            batch = {"batch": "autumn"} if number % 4 == 0 else {}
+            batch = {"batch": "autumn"} if number % 2 == 0 else {}
             name = f"4.{tenant}.flux-dev.j{number:02}" if keyed else f"j{number:02}"
             manifest = body(tenant=tenant, input={"steps": 20}, **batch)
             self.submit(f"inbox/{name}.json", manifest)
@@ -178,7 +178,7 @@ OVERLAPPING = BudgetTable.model_validate(
             "each": {"tenant": "*", "usd": 0.012},
             "acme": {"tenant": "acme", "usd": 0.008},
             "here": {"platform": "local", "usd": 0.025},
-            "autumn": {"tenant": "acme", "batch": "autumn", "since": NOON.date(), "usd": 0.006},
+            "autumn": {"tenant": "acme", "batch": "autumn", "since": NOON.date(), "usd": 0.005},
         }
     }
 )
