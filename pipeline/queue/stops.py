@@ -44,7 +44,9 @@ def put_stop(store: SafeStore, scope: StopScope, note: StopNote) -> None:
 
 
 def lift_stop(store: SafeStore, scope: StopScope) -> bool:
-    """Whether it stood."""
-    stood = store.get(scope.key, limit=1) is not None
-    store.delete(scope.key)
-    return stood
+    """Whether it stood. One that is put again meanwhile stays, where DELETE is conditional: a
+    DELETE whose answer was lost is repeated, and must not take the next stop away."""
+    standing = store.get(scope.key, limit=1)
+    if standing is not None:
+        store.delete_matching(scope.key, standing.etag)
+    return standing is not None

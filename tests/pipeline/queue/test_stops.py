@@ -8,6 +8,7 @@ from pipeline.queue.stops import lift_stop, put_stop, read_stops, standing_stops
 from pipeline.store.base import Always
 from pipeline.store.conditional import SafeStore
 from pipeline.store.memory import MemoryStore
+from tests.support.faulty_store import Fault, FaultyStore
 from tests.support.pipeline_fixture import CountingStore
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -38,6 +39,20 @@ def test_what_stands_is_shown_with_its_note_and_gone_when_lifted() -> None:
     assert lift_stop(store, ACME)
     assert not lift_stop(store, ACME)
     assert list(standing_stops(store)) == []
+
+
+def test_a_lift_whose_answer_was_lost_leaves_a_stop_that_was_put_since() -> None:
+    bucket = MemoryStore(lambda: NOON)
+    faults = [None, Fault.REPLY_LOST, None]
+    raw = FaultyStore(bucket, lambda number: faults[number])
+
+    def put_again(_: float) -> None:
+        put_stop(SafeStore(bucket), ALL, StopNote(reason="again"))
+
+    put_stop(SafeStore(bucket), ALL, StopNote())
+    store = SafeStore(raw, conditional_delete=True, tries=3, sleep=put_again, monotonic=lambda: 0.0)
+    assert lift_stop(store, ALL)
+    assert read_stops(SafeStore(bucket)).scopes == {ALL}
 
 
 def test_a_stop_that_is_lifted_between_the_listing_and_its_note_is_not_shown() -> None:
