@@ -14,7 +14,7 @@ from pipeline.cli.options import Json, StateDir, bucket_settings
 from pipeline.contract.spend_entry import BODY, SpendEntry, since_key
 from pipeline.queue.budgets import Account, Ledger
 from pipeline.queue.ended_costs import EndedCosts
-from pipeline.queue.spend_reader import read_spend
+from pipeline.queue.spend_reader import FIRST, read_spend
 from pipeline.report.results_reader import ResultsReader
 from pipeline.report.spend_sums import Sums, sum_spend
 from pipeline.runtime import load_runtime
@@ -40,6 +40,7 @@ Examples:
 
     ryla spend --rebuild --since 2026-01-01
 """
+LAST = date(2100, 1, 1)
 WRITERS = 16
 """Objects written side by side."""
 PART = 1000
@@ -62,7 +63,9 @@ def register(app: typer.Typer) -> None:
     def command(
         day: Annotated[
             datetime | None,
-            typer.Option("--day", formats=["%Y-%m-%d"], help="Of UTC; else today."),
+            typer.Option(
+                "--day", formats=["%Y-%m-%d"], callback=_of_jobs, help="Of UTC; else today."
+            ),
         ] = None,
         rebuild: Annotated[
             bool,
@@ -76,6 +79,7 @@ def register(app: typer.Typer) -> None:
             typer.Option(
                 "--since",
                 formats=["%Y-%m-%d"],
+                callback=_of_jobs,
                 help="With --rebuild: of this UTC day and all later ones; says then that nothing"
                 " is missing of them.",
             ),
@@ -101,6 +105,13 @@ def register(app: typer.Typer) -> None:
             output.print_json(_document(wanted, sums, ledger, rebuilt))
         else:
             _print(sums, ledger, rebuilt)
+
+
+def _of_jobs(day: datetime | None) -> datetime | None:
+    """Raises BadParameter for a day on which no job can have ended."""
+    if day is None or FIRST <= day.date() < LAST:
+        return day
+    raise typer.BadParameter(f"jobs end from {FIRST} on, and before {LAST}")
 
 
 def _rebuild(store: SafeStore, day: date, since: datetime | None) -> Rebuilt:

@@ -87,7 +87,9 @@ def _scope(
 
 def _note(store: SafeStore, reason: str | None) -> StopNote:
     by = f"{_user()}@{socket.gethostname()}"
-    return StopNote(reason=reason and reason[:MAX_REASON], by=by, at=store.now())
+    # A byte that is no UTF-8 comes as half a character, which could not be read again.
+    said = reason and reason[:MAX_REASON].encode(errors="replace").decode()
+    return StopNote(reason=said, by=by, at=store.now())
 
 
 def _user() -> str:

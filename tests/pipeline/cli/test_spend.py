@@ -1,6 +1,8 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from pipeline.contract.keys import result_key
 from pipeline.contract.result import JobCost
 from pipeline.contract.spend_entry import BODY, SpendEntry
@@ -67,6 +69,16 @@ def test_since_a_day_all_is_written_again_and_then_spend_is_gone_by(
     assert (read["results"], read["lists_jobs"], read["whole_since"]) == (1, False, day)
     shown = ryla("spend", "--rebuild", "--since", day).out
     assert "0 objects were missing\n1 results cannot be read, and have none: jobs/odd" in shown
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "2019-12-31", "9999-12-31"])
+@pytest.mark.parametrize("option", ["--day", "--since"])
+def test_a_day_on_which_no_job_can_have_ended_is_wrong_usage(
+    ryla: Ryla, option: str, day: str
+) -> None:
+    answer = ryla("spend", "--rebuild", option, day)
+    assert answer.code == 2
+    assert "2020-01-01" in answer.err
 
 
 def test_since_goes_with_rebuild_alone(ryla: Ryla) -> None:

@@ -60,6 +60,12 @@ def test_a_user_without_a_name_can_stop_jobs(
     assert stop["by"].startswith(f"{os.getuid()}@")
 
 
+def test_a_reason_that_is_no_utf_8_is_kept_as_far_as_it_is(ryla: Ryla) -> None:
+    (stop,) = ryla("stop", "--all", "--reason", "a\udcffb", "--json").document["stops"]
+    assert stop["reason"] == "a?b"
+    assert stop["by"]
+
+
 def test_the_status_shows_what_is_stopped(
     ryla: Ryla, store: SafeStore, write: Callable[..., Path]
 ) -> None:
