@@ -6,7 +6,10 @@ An engine is imported when it is opened: not every machine has what the others n
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+import structlog
+
 from config.errors import EngineUnavailable, InvalidSetting
+from config.platforms import MODAL
 from config.routes import RouteTable
 from config.settings import Settings, listed, variable
 from pipeline.engines.machine import Machine
@@ -46,6 +49,15 @@ def open_engine(
     from pipeline.engines.local import LocalEngine
 
     return LocalEngine(settings, routes, environ, lost, machine)
+
+
+def _has_modal() -> bool:
+    """Whether its package and a token are here."""
+    try:
+        from pipeline.engines.modal import has_token
+    except ModuleNotFoundError:
+        return False
+    return has_token()
 
 
 class Engines:
@@ -90,8 +102,17 @@ def open_engines(
     machine: Machine | None = None,
 ) -> Engines:
     """Those of RYLA_PLATFORMS, and that of RYLA_ENGINE. Raises InvalidSetting for one that the
-    settings lack something for, and for a route that names none of them."""
+    settings lack something for, and for a route that names none of them.
+
+    Modal is left out where it is another's platform and this machine has no token for it: each job
+    that was refused for that would be an outage of Modal to all other dispatchers.
+    """
     names = {settings.engine, *listed(settings.platforms)}
+    if MODAL in names and settings.engine != MODAL and not _has_modal():
+        structlog.get_logger(__name__).warning(
+            "platform_passed_over", platform=MODAL, why="no token"
+        )
+        names.remove(MODAL)
     for route in routes.routes.values():
         if route.platforms and not names & set(route.platforms):
             name = variable("platforms")

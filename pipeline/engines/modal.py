@@ -8,6 +8,7 @@ from threading import Thread
 from typing import Any, Literal, TypeVar
 
 import modal
+import modal.config
 import structlog
 
 from config.errors import EngineUnavailable
@@ -17,6 +18,12 @@ from pipeline.queue.spawn import SpawnPayload
 SPAWN_S = 10.0
 """Longest that a job waits to be spawned, which takes a fraction of a second. All jobs of a tick
 wait for the slowest; the client itself gives up after a minute, or never if nothing answers."""
+
+
+def has_token() -> bool:
+    """Whether this machine has a token, which Modal need not take. No request is made."""
+    settings = modal.config.config
+    return bool(settings.get("token_id") and settings.get("token_secret"))
 
 
 class ModalEngine:

@@ -111,3 +111,17 @@ def test_a_route_that_runs_elsewhere_is_named_at_the_start(tmp_path: Path) -> No
         open_engines(settings, routes("modal", "runpod"), os.environ)
     assert "RYLA_PLATFORMS=modal,runpod" in str(caught.value.hint)
     open_engines(settings, routes("modal", "local"), os.environ).close()
+
+
+@pytest.mark.parametrize(("token", "opened"), [("", {"runpod"}), ("ak-1", {"modal", "runpod"})])
+def test_who_has_no_token_of_modals_passes_over_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str, opened: set[str]
+) -> None:
+    """Else each job that it claims would be an outage of Modal to all other dispatchers."""
+    monkeypatch.setenv("MODAL_TOKEN_ID", token)
+    monkeypatch.setenv("MODAL_TOKEN_SECRET", token)
+    given = {"state_dir": tmp_path, "engine": "runpod", "platforms": "modal, runpod", **RUNPOD}
+    settings = Settings.model_validate(given)
+    engines = open_engines(settings, routes("modal", "runpod"), os.environ)
+    assert engines.platforms == opened
+    engines.close()
