@@ -186,6 +186,18 @@ def test_a_budget_refuses_with_the_numbers_where_it_says_so() -> None:
         total.take(job())
 
 
+def test_of_two_budgets_without_room_the_first_says_whether_a_job_waits() -> None:
+    waits, refuses = {"usd": 1.0}, {"usd": 0.5, "tenant": "acme", "on_exceeded": "refuse"}
+    first, second = ledger(a=waits, b=refuses), ledger(b=refuses, a=waits)
+    for of in (first, second):
+        of.add_ended([ended("x", 100)])
+    error = first.take(job())
+    assert error is not None
+    assert error.value == "a"
+    with pytest.raises(BudgetSpent, match="the budget b has"):
+        second.take(job())
+
+
 def test_the_numbers_are_those_of_today_or_of_the_batch_from_its_first_day_on() -> None:
     since = TODAY - timedelta(days=1)
     row = {"tenant": "acme", "batch": "autumn", "since": since}
