@@ -83,6 +83,12 @@ def test_the_days_on_which_jobs_ended_are_found_from_the_last_on(days: tuple[int
     assert list(days_back(at(*days))) == [TODAY - timedelta(each) for each in sorted(days)]
 
 
+def test_a_stranger_before_a_day_does_not_hide_it_from_the_search() -> None:
+    ended = SpendEntry(TODAY - timedelta(3), "a", 1)
+    by_hand = f"{spend_day(ended.day - timedelta(1))[:-1]}x.txt"
+    assert list(days_back(store_of(by_hand, ended.key))) == [ended.day]
+
+
 def test_a_gap_of_years_costs_some_twenty_lists_and_a_day_after_another_three() -> None:
     store = at(2000)
     assert next(days_back(store)) == TODAY - timedelta(2000)
