@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -80,7 +80,9 @@ def worker(settings: Settings, plane: RunpodPlane, name: str) -> Iterator[subpro
         **plane.environ(ENDPOINT, name),
     }
     command = [sys.executable, "-m", "pipeline.runpod_app.runpod_worker"]
-    started = subprocess.Popen(command, env=environ, stdout=log, stderr=subprocess.STDOUT)
+    started = subprocess.Popen(
+        command, env=environ, stdout=log, stderr=subprocess.STDOUT, process_group=0
+    )
     try:
         yield started
     finally:
@@ -90,6 +92,8 @@ def worker(settings: Settings, plane: RunpodPlane, name: str) -> Iterator[subpro
         except subprocess.TimeoutExpired:
             started.kill()
             started.wait()
+        with suppress(ProcessLookupError):  # the package's process for pings outlives a kill
+            os.killpg(started.pid, signal.SIGKILL)
         log.close()
 
 
