@@ -5,8 +5,9 @@ ended, by its object under spend/; before that by its lease, with what its attem
 what it may cost yet. Whoever looks lists the leases first and spend/ after, so a job that ends
 meanwhile is in one of them at least; one that is in both has ended.
 
-A job that waits for its retry counts what it has cost: its take-over is judged like a claim. One
-whose lease has changed since it was last read may run again, and counts as if it did.
+A job that waits for a budget counts what it has cost alone, or those that wait would use up what
+they wait for: its take-over is judged like a claim. One whose lease has changed since it was last
+read may run again, and counts as if it did.
 """
 
 from collections import defaultdict
@@ -17,6 +18,7 @@ from threading import Lock
 
 from config.budgets import EACH, Budget, BudgetTable, OnExceeded
 from config.errors import BudgetSpent
+from pipeline.contract.error_info import ErrorInfo
 from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.spend_entry import UNITS, SpendEntry
 from pipeline.queue.ended_costs import EndedCosts
@@ -65,10 +67,16 @@ def reserved_by(lease: Lease, now: datetime, *, stands: bool = True) -> Reserved
     if lease.committed or lease.vacant:
         return None
     usd = lease.spent.usd
-    waits = lease.phase is Phase.RETRY and stands
-    if not waits:
+    if not stands or _budget_error(lease) is None:
         usd += max(_estimate(lease), running_usd(lease, now))
     return Reserved(_payer(lease), usd)
+
+
+def _budget_error(lease: Lease) -> ErrorInfo | None:
+    """Of a job that waits for a budget."""
+    error = lease.error
+    short = lease.phase is Phase.RETRY and error is not None and error.code == BudgetSpent.code
+    return error if short else None
 
 
 def running_usd(lease: Lease, now: datetime) -> float:
@@ -133,9 +141,9 @@ class Ledger:
         for id, each in found.items():
             self._reserve(id, each)
         for lease in waiting:
-            if lease.error is not None and lease.error.code == BudgetSpent.code:
+            if (error := _budget_error(lease)) is not None:
                 of_job = (account for _, account in self._of(_payer(lease)))
-                self._parked |= {each for each in of_job if each.row == lease.error.value}
+                self._parked |= {each for each in of_job if each.row == error.value}
 
     def used(self, account: Account) -> float:
         """US dollars, with what may be spent yet."""

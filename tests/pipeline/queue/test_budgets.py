@@ -9,7 +9,7 @@ from config.errors import BudgetSpent
 from pipeline.contract.error_info import ErrorInfo, error_info
 from pipeline.contract.lease import Lease, Phase, Spent
 from pipeline.contract.spend_entry import SpendEntry
-from pipeline.queue.budgets import Account, Ledger, Payer, Reserved, reserved
+from pipeline.queue.budgets import Account, Ledger, Payer, Reserved, reserved, reserved_by
 from pipeline.queue.expiry import ListedLease
 from tests.support.jobs import NOW, a_lease, entry
 
@@ -259,15 +259,17 @@ def test_a_budget_that_refuses_closes_no_inbox_and_holds_no_job() -> None:
     assert not total.is_short_for(job())
 
 
-@pytest.mark.parametrize(
-    "error", [None, ErrorInfo(code="outage", message="none", value="total", retryable=True)]
-)
+OUTAGE = ErrorInfo(code="outage", message="none", value="total", retryable=True)
+
+
+@pytest.mark.parametrize("error", [None, OUTAGE])
 def test_a_job_that_waits_for_something_else_closes_no_inbox(error: ErrorInfo | None) -> None:
     total = ledger(total={"usd": 1.0})
     total.add_leases({}, [job(phase=Phase.RETRY, error=error)])
     assert not total.is_closed("acme")
 
 
+SHORT = ErrorInfo(code="budget_spent", message="none is left", value="total", retryable=True)
 RUNNING = {
     "phase": Phase.RUNNING,
     "started_at": NOW - timedelta(seconds=100),
@@ -282,12 +284,15 @@ RUNNING = {
         ({"phase": Phase.SPAWNED}, 0.3),
         (RUNNING, 1.1),
         (RUNNING | {"started_at": NOW}, 0.3),
-        ({"phase": Phase.RETRY}, 0.1),
+        ({"phase": Phase.RETRY}, 0.3),
+        ({"phase": Phase.RETRY, "error": OUTAGE}, 0.3),
+        ({"phase": Phase.RETRY, "error": SHORT}, 0.1),
+        ({"phase": Phase.SPAWNED, "error": SHORT}, 0.3),
         ({"committed": True}, None),
         ({"vacant": True, "phase": Phase.RETRY}, None),
     ],
 )
-def test_a_lease_counts_what_it_spent_and_what_it_may_cost_yet(
+def test_a_lease_counts_what_it_spent_and_what_it_may_cost_yet_unless_it_waits_for_a_budget(
     fields: dict[str, Any], usd: float | None
 ) -> None:
     lease = job(usd=0.2, spent=Spent(usd=0.1), **fields)
@@ -315,6 +320,18 @@ def test_a_lease_without_an_estimate_counts_what_it_cost_so_far(
     assert found.usd == pytest.approx(usd)
 
 
+def test_jobs_that_wait_for_a_retry_do_not_wait_for_each_other_for_good() -> None:
+    leases = [job(id, usd=0.2, phase=Phase.RETRY, error=OUTAGE) for id in ("one", "two")]
+    for taken in (0, 1):
+        total = ledger(total={"usd": 1.0})
+        held = {each.id: found for each in leases if (found := reserved_by(each, NOW)) is not None}
+        total.add_leases(held, ())
+        total.add_ended([ended("a", 80)])
+        answers = [total.take(each) for each in leases]
+        assert answers.count(None) == taken
+        leases = [job(each.id, usd=0.2, phase=Phase.RETRY, error=SHORT) for each in leases]
+
+
 def test_a_lease_as_listed_counts_and_not_what_was_read_before() -> None:
     before = job(usd=0.5, tenant="zoo")
     assert reserved(listed(job(usd=0.2)), before, NOW) == Reserved(Payer("acme", "modal"), 0.2)
@@ -322,7 +339,7 @@ def test_a_lease_as_listed_counts_and_not_what_was_read_before() -> None:
 
 
 def test_a_lease_that_has_changed_since_it_was_read_counts_as_one_that_runs() -> None:
-    waiting = job(usd=0.2, phase=Phase.RETRY)
+    waiting = job(usd=0.2, phase=Phase.RETRY, error=SHORT)
     found = reserved(listed(None), waiting, NOW)
     assert found is not None
     assert found.usd == pytest.approx(0.2)
