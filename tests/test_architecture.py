@@ -44,7 +44,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     ),
     "pipeline/modal_app": (
         *("doctor", "api", "engines", "worker", "dispatcher", "notify", "loras", "comfyui_setup"),
-        *("queue", "runtime", "costs", "models", "store", "handlers", "events", "config", "system"),
+        *("runtime", "costs", "models", "store", "handlers", "events", "config", "system"),
     ),
     "pipeline/acceptance": (
         *("report", "dispatcher", "jobs", "loras", "costs", "runtime", "models", "contract"),
@@ -63,7 +63,6 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
             "jobs",
             "notify",
             "loras",
-            "queue",
             "runtime",
             "models",
         ),

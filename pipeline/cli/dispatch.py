@@ -26,6 +26,7 @@ from pipeline.dispatcher.dispatcher import Dispatcher
 from pipeline.dispatcher.engine import Engine
 from pipeline.dispatcher.hand_back import hand_back, hand_back_lost
 from pipeline.dispatcher.loop import Wakeup, dispatch
+from pipeline.dispatcher.memory import DispatcherMemory
 from pipeline.dispatcher.reclaim import Owner, reclaim
 from pipeline.dispatcher.tick import TickReport, tick
 from pipeline.engines.engines import open_engines
@@ -33,7 +34,6 @@ from pipeline.engines.own_machine import on_this_machine
 from pipeline.jobs.status import LeaseWatch, State
 from pipeline.notify.sinks import make_sink
 from pipeline.notify.spend_note import note_new_bucket
-from pipeline.queue.lease_cache import LeaseCache
 from pipeline.queue.spawn import SpawnPayload
 from pipeline.runtime import load_runtime
 from pipeline.store.conditional import SafeStore
@@ -138,8 +138,8 @@ def _dispatcher(settings: Settings, store: SafeStore) -> Iterator[tuple[Dispatch
     if LOCAL in {settings.engine, *listed(settings.platforms)}:
         runtime, machine = on_this_machine(runtime, os.environ)
         _reclaim(store, owner, settings)
-    leases = LeaseCache()
-    lost = partial(hand_back_lost, store, settings, leases)
+    memory = DispatcherMemory()
+    lost = partial(hand_back_lost, store, settings, memory.lease_cache)
     engine = open_engines(settings, runtime.routes, os.environ, lost, machine)
     try:
         with (
@@ -150,7 +150,7 @@ def _dispatcher(settings: Settings, store: SafeStore) -> Iterator[tuple[Dispatch
             tally = Tally(engine)
             intake = pictures.intake
             dispatcher = Dispatcher(
-                *(store, tally, sender, runtime, pool, str(owner), leases),
+                *(store, tally, sender, runtime, pool, str(owner), memory),
                 intake=intake,
                 platforms=engine.platforms,
             )

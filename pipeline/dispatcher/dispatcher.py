@@ -10,21 +10,15 @@ from uuid import uuid4
 from events.sender import Sender
 from handlers.media import images
 from handlers.media.intake_process import Intake
-from pipeline.dispatcher.budget_alarms import BudgetAlarms
-from pipeline.dispatcher.deploy_event import DeployEventSender
 from pipeline.dispatcher.engine import Engine
-from pipeline.dispatcher.owed_alarms import AlarmPost, OwedAlarms
+from pipeline.dispatcher.memory import DispatcherMemory
+from pipeline.dispatcher.owed_alarms import AlarmPost
 from pipeline.dispatcher.reject import Rejector
-from pipeline.dispatcher.rejection_events import RejectionEvents
-from pipeline.dispatcher.spawned_calls import SpawnedCalls
 from pipeline.inputs.supplies import InputChecker
 from pipeline.notify.callbacks import require_alarm_secret
 from pipeline.notify.delivery import ResultDelivery
 from pipeline.notify.job_events import Origin
 from pipeline.public_https import INTERNET, PublicHttps
-from pipeline.queue.backlog import Backlog
-from pipeline.queue.lease_cache import LeaseCache
-from pipeline.queue.spend_parts import SpendParts
 from pipeline.runtime import RuntimeConfig
 from pipeline.sheets.end_files import EndFilesWriter
 from pipeline.store.conditional import SafeStore
@@ -46,13 +40,7 @@ class Dispatcher:
     """Jobs are taken side by side in it."""
     owner: str
     """Written into the leases that it claims, for people."""
-    lease_cache: LeaseCache = field(default_factory=LeaseCache)
-    backlog: Backlog = field(default_factory=Backlog)
-    spend_parts: SpendParts = field(default_factory=SpendParts)
-    deploy_event: DeployEventSender = field(default_factory=DeployEventSender)
-    budget_alarms: BudgetAlarms = field(default_factory=BudgetAlarms)
-    owed_alarms: OwedAlarms = field(default_factory=OwedAlarms)
-    rejection_events: RejectionEvents = field(default_factory=RejectionEvents)
+    memory: DispatcherMemory = field(default_factory=DispatcherMemory)
     nonce: Callable[[], str] = lambda: uuid4().hex
     """A fresh one for each claim."""
     jitter: Callable[[], float] = random
@@ -63,7 +51,6 @@ class Dispatcher:
     """Decodes the pictures of jobs before a GPU starts."""
     platforms: frozenset[str] = frozenset()
     """Those that the engine can spawn on, where routes name some."""
-    calls: SpawnedCalls = field(default_factory=SpawnedCalls)
     turn: Lock = field(default_factory=Lock)
     """Of the job whose sheet is drawn: one at a time."""
 

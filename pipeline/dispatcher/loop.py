@@ -81,7 +81,7 @@ def _try_tick(dispatcher: Dispatcher) -> TickReport | None:
     except RylaError as error:
         structlog.get_logger(__name__).warning("tick_failed", code=error.code, error=error.message)
         return None
-    dispatcher.deploy_event.send_due(dispatcher.store, dispatcher.sender, dispatcher.runtime)
-    dispatcher.rejection_events.send_due(dispatcher.store, dispatcher.sender)
-    dispatcher.owed_alarms.send_due(dispatcher.alarm_post)
+    dispatcher.memory.deploy_event.send_due(dispatcher.store, dispatcher.sender, dispatcher.runtime)
+    dispatcher.memory.rejection_events.send_due(dispatcher.store, dispatcher.sender)
+    dispatcher.memory.owed_alarms.send_due(dispatcher.alarm_post)
     return report

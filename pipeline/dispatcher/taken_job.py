@@ -71,13 +71,13 @@ def _preflight(d: Dispatcher, ask: Preflight, gate: Gate) -> SpawnPayload | Resu
 def _spawn(d: Dispatcher, spawn: Spawn, step: Claim | TakeOver) -> Lease | None:
     """None, or the lease to hand back: an engine's outage is no failure of the job."""
     route = d.runtime.route_of(spawn.payload.model)
-    given_up = d.calls.take(step.unstarted) if isinstance(step, TakeOver) else None
+    given_up = d.memory.calls.take(step.unstarted) if isinstance(step, TakeOver) else None
     if given_up is not None:  # only now that the take-over is won
         d.engine.cancel(given_up)
     try:
         if route is None:
             raise EngineUnavailable(f"no route runs {spawn.payload.model} any more")
-        d.calls.note(spawn.payload.claim, d.engine.submit(route, spawn.payload))
+        d.memory.calls.note(spawn.payload.claim, d.engine.submit(route, spawn.payload))
     except EngineUnavailable as error:
         return _not_spawned(d, _as_spawned(spawn.payload, spawn.lease), route, error)
     return None
@@ -104,7 +104,7 @@ def _as_spawned(payload: SpawnPayload, lease: Lease) -> Lease:
 def _after(d: Dispatcher, end: End) -> None:
     match end:
         case Spawned(payload, lease, body):
-            d.lease_cache.note(payload.id, payload.etag, _as_spawned(payload, lease))
+            d.memory.lease_cache.note(payload.id, payload.etag, _as_spawned(payload, lease))
             about = subject(payload.id, lease.entry, lease.submitted_at, body)
             d.sender.best_effort(requested(about, Origin.of(d.runtime)))
         case Committed(result, lease, etag) if lease is not None:

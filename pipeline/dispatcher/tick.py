@@ -79,20 +79,20 @@ def tick(dispatcher: Dispatcher, changed_keys: Collection[str] = ()) -> TickRepo
     """
     d = dispatcher
     surveyor = Surveyor(
-        *(d.store, d.lease_cache, d.backlog, d.runtime, d.pool, d.jitter),
+        *(d.store, d.memory.lease_cache, d.memory.backlog, d.runtime, d.pool, d.jitter),
         chooses_platforms=_chooses(d),
         platforms=d.platforms,
         counts_ended=True,
-        spend_parts=d.spend_parts,
+        spend_parts=d.memory.spend_parts,
     )
     survey = surveyor.look(changed_keys)
     chosen = _choose(d, survey)
-    d.backlog.forget(chosen.claims)
+    d.memory.backlog.forget(chosen.claims)
     steps = [*_steps(d, survey, chosen)]
     ends = list(d.pool.map(lambda step: take(d, step, survey.gate), steps))
     ledger = survey.gate.ledger
     if ledger is not None:
-        d.budget_alarms.tell(ledger, d.alarm_post, survey.date)
+        d.memory.budget_alarms.tell(ledger, d.alarm_post, survey.date)
     rejected = d.rejector.invalid_entries(survey.scan.invalid_entries)
     return TickReport(
         waiting=len(survey.scan.waiting),

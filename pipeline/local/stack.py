@@ -24,6 +24,7 @@ from pipeline.api.concurrency import STORE_CALLS
 from pipeline.dispatcher.dispatcher import Dispatcher
 from pipeline.dispatcher.hand_back import hand_back, hand_back_lost
 from pipeline.dispatcher.loop import Wakeup, dispatch
+from pipeline.dispatcher.memory import DispatcherMemory
 from pipeline.dispatcher.reclaim import reclaim
 from pipeline.dispatcher.tick import TickReport
 from pipeline.engines.local import LocalEngine
@@ -33,7 +34,6 @@ from pipeline.local.seaweed import SeaweedServer
 from pipeline.local.state_folder import hold, publish
 from pipeline.notify.sinks import events_file, make_sink
 from pipeline.notify.spend_note import note_new_bucket
-from pipeline.queue.lease_cache import LeaseCache
 from pipeline.runtime import RuntimeConfig, load_runtime
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_checked_store
@@ -94,14 +94,14 @@ class LocalStack:
             parts.enter_context(publish(self.folder, self.settings, self._listener))
             sender = Sender(make_sink(self.settings))
             parts.callback(sender.close, DRAIN_SECONDS)
-            leases = LeaseCache()
-            lost = partial(hand_back_lost, self.store, self.settings, leases)
+            memory = DispatcherMemory()
+            lost = partial(hand_back_lost, self.store, self.settings, memory.lease_cache)
             self.engine = LocalEngine(self.settings, runtime.routes, self._environ, lost, machine)
             parts.callback(lambda: hand_back(self.store, self.engine.close()))
             pool = parts.enter_context(ThreadPoolExecutor(self.settings.dispatch_threads))
             owner = f"local@{socket.gethostname()}:{os.getpid()}"
             dispatcher = Dispatcher(
-                *(self.store, self.engine, sender, runtime, pool, owner, leases),
+                *(self.store, self.engine, sender, runtime, pool, owner, memory),
                 intake=pictures.intake,
             )
             parts.enter_context(self._dispatching(dispatcher))

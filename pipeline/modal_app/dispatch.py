@@ -14,14 +14,10 @@ from config.platforms import MODAL
 from config.settings import Settings, changed, load_settings, variable
 from events.sender import Sender
 from handlers.media.intake_process import IntakeProcess
-from pipeline.dispatcher.budget_alarms import BudgetAlarms
-from pipeline.dispatcher.deploy_event import DeployEventSender
 from pipeline.dispatcher.dispatcher import Dispatcher
 from pipeline.dispatcher.engine import Engine
 from pipeline.dispatcher.loop import Wakeup, dispatch
-from pipeline.dispatcher.owed_alarms import OwedAlarms
-from pipeline.dispatcher.rejection_events import RejectionEvents
-from pipeline.dispatcher.spawned_calls import SpawnedCalls
+from pipeline.dispatcher.memory import DispatcherMemory
 from pipeline.dispatcher.tick import TickReport
 from pipeline.engines.engines import open_engines
 from pipeline.modal_app.modal_deployment import RUN_S
@@ -29,9 +25,6 @@ from pipeline.modal_app.mounted import Handle, look_again
 from pipeline.models.versions import latest
 from pipeline.notify.sinks import make_sink
 from pipeline.notify.spend_note import note_new_bucket
-from pipeline.queue.backlog import Backlog
-from pipeline.queue.lease_cache import LeaseCache
-from pipeline.queue.spend_parts import SpendParts
 from pipeline.runtime import RuntimeConfig, load_runtime
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_checked_store, open_store
@@ -47,14 +40,7 @@ class DispatchDependencies:
     engine: Engine
     platforms: frozenset[str] = frozenset()
     """On which the engine can spawn."""
-    lease_cache: LeaseCache = field(default_factory=LeaseCache)
-    backlog: Backlog = field(default_factory=Backlog)
-    spend_parts: SpendParts = field(default_factory=SpendParts)
-    deploy_event: DeployEventSender = field(default_factory=DeployEventSender)
-    budget_alarms: BudgetAlarms = field(default_factory=BudgetAlarms)
-    owed_alarms: OwedAlarms = field(default_factory=OwedAlarms)
-    rejection_events: RejectionEvents = field(default_factory=RejectionEvents)
-    calls: SpawnedCalls = field(default_factory=SpawnedCalls)
+    memory: DispatcherMemory = field(default_factory=DispatcherMemory)
     pictures: IntakeProcess = field(default_factory=IntakeProcess)
 
     def dispatcher(self, sender: Sender, pool: ThreadPoolExecutor) -> Dispatcher:
@@ -67,16 +53,9 @@ class DispatchDependencies:
             self.runtime,
             pool,
             owner,
-            lease_cache=self.lease_cache,
-            backlog=self.backlog,
-            spend_parts=self.spend_parts,
-            deploy_event=self.deploy_event,
-            budget_alarms=self.budget_alarms,
-            owed_alarms=self.owed_alarms,
-            rejection_events=self.rejection_events,
+            memory=self.memory,
             intake=self.pictures.intake,
             platforms=self.platforms,
-            calls=self.calls,
         )
 
 

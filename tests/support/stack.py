@@ -23,10 +23,10 @@ from pipeline.contract.result import Result
 from pipeline.dispatcher.dispatcher import Dispatcher
 from pipeline.dispatcher.hand_back import hand_back_lost
 from pipeline.dispatcher.loop import Wakeup, dispatch
+from pipeline.dispatcher.memory import DispatcherMemory
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.own_machine import on_this_machine
 from pipeline.notify.sinks import make_sink
-from pipeline.queue.lease_cache import LeaseCache
 from pipeline.runtime import load_runtime
 from pipeline.store.conditional import SafeStore
 from pipeline.store.open import open_store
@@ -133,15 +133,15 @@ class Stack(Bucket):
         super().__init__(open_store(settings))
         self.settings = settings
         self.runtime, machine = on_this_machine(load_runtime(settings, "local"), os.environ)
-        leases = LeaseCache()
-        lost = partial(hand_back_lost, self.store, settings, leases)
+        memory = DispatcherMemory()
+        lost = partial(hand_back_lost, self.store, settings, memory.lease_cache)
         routes = _idle_for(idle_s, self.runtime.routes)
         self.engine = LocalEngine(settings, routes, os.environ, lost, machine)
         self.sink = make_sink(settings)
         self.sender = Sender(self.sink)
         self.pool = ThreadPoolExecutor(4)
         self.dispatcher = Dispatcher(
-            *(self.store, self.engine, self.sender, self.runtime, self.pool, "test", leases)
+            *(self.store, self.engine, self.sender, self.runtime, self.pool, "test", memory)
         )
         self._wakeup = Wakeup()
         self._thread = Thread(target=dispatch, args=(self.dispatcher, self._wakeup))

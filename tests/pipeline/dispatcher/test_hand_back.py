@@ -21,7 +21,7 @@ def spawned(pipeline: PipelineFixture) -> SpawnPayload:
 
 
 def lose(pipeline: PipelineFixture, payload: SpawnPayload) -> bool:
-    leases = pipeline.dispatcher.lease_cache
+    leases = pipeline.dispatcher.memory.lease_cache
     return hand_back_lost(pipeline.store, pipeline.settings, leases, payload)
 
 

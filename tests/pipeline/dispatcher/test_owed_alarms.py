@@ -220,7 +220,7 @@ def test_a_receiver_that_does_not_answer_holds_no_tick_up(
         ledger.add_ended([SpendEntry(TODAY, "old", 9000, tenant="acme", platform="local")])
         assert BudgetAlarms().tell(ledger, pipeline.dispatcher.alarm_post, NOON) == 2
         assert not receiver.server.bodies or owed(pipeline), "nothing has been answered"
-        pipeline.dispatcher.owed_alarms.send_due(pipeline.dispatcher.alarm_post)
+        pipeline.dispatcher.memory.owed_alarms.send_due(pipeline.dispatcher.alarm_post)
     finally:
         receiver.open.set()
     pipeline.deliver()

@@ -21,7 +21,7 @@ def surveyor(
     draw: Callable[[], float] = lambda: 0.5,
 ) -> Surveyor:
     d = dispatcher or pipeline.dispatcher
-    return Surveyor(d.store, d.lease_cache, d.backlog, d.runtime, d.pool, draw)
+    return Surveyor(d.store, d.memory.lease_cache, d.memory.backlog, d.runtime, d.pool, draw)
 
 
 def lease(id: str, **changes: object) -> Lease:
@@ -87,7 +87,7 @@ def test_a_lease_that_went_is_forgotten(pipeline: PipelineFixture) -> None:
     surveyor(pipeline).look()
     pipeline.store.delete("leases/a.json")
     assert surveyor(pipeline).look().held == ()
-    assert not pipeline.dispatcher.lease_cache.is_known("a")
+    assert not pipeline.dispatcher.memory.lease_cache.is_known("a")
 
 
 def test_bytes_that_are_no_lease_are_known_as_such(pipeline: PipelineFixture) -> None:
@@ -183,7 +183,7 @@ def test_each_process_begins_elsewhere(make_pipeline: MakePipeline) -> None:
     for seed in range(10):
         another = pipeline.another("another")
         surveyor(pipeline, another, Random(seed).random).look()
-        places.add(another.backlog.position)
+        places.add(another.memory.backlog.position)
     assert len(places) >= 4
 
 

@@ -120,7 +120,7 @@ def test_the_lease_of_another_dispatcher_counts_what_its_manifest_may_cost(
     other = pipeline.another("other")
     put(pipeline, "b")
     pipeline.tick(other)
-    known = other.lease_cache.last("a")
+    known = other.memory.lease_cache.last("a")
     assert known is not None
     assert known.estimate_usd is not None
 

@@ -59,7 +59,13 @@ def submit(pipeline: PipelineFixture, key: str, model: str = "flux-dev") -> None
 def waited_for(pipeline: PipelineFixture) -> bool:
     d = pipeline.dispatcher
     look = Surveyor(
-        d.store, d.lease_cache, d.backlog, d.runtime, d.pool, lambda: 0.5, reads_bare=True
+        d.store,
+        d.memory.lease_cache,
+        d.memory.backlog,
+        d.runtime,
+        d.pool,
+        lambda: 0.5,
+        reads_bare=True,
     ).look()
     return is_waited_for(SHEET, look, d.runtime)
 
@@ -152,7 +158,9 @@ def test_a_bare_key_counts_by_what_its_body_says(full: PipelineFixture) -> None:
 def test_a_bare_key_that_was_not_read_does_not_count(full: PipelineFixture) -> None:
     submit(full, "here")
     d = full.dispatcher
-    look = Surveyor(d.store, d.lease_cache, d.backlog, d.runtime, d.pool, lambda: 0.5).look()
+    look = Surveyor(
+        d.store, d.memory.lease_cache, d.memory.backlog, d.runtime, d.pool, lambda: 0.5
+    ).look()
     assert not is_waited_for(SHEET, look, d.runtime)
 
 

@@ -80,7 +80,7 @@ def test_its_events_say_modal_and_which_version() -> None:
     dependencies = open_dependencies(environ, checked=False)
     assert dependencies.runtime.platform == "modal"
     assert dependencies.settings.app_version == "1.0+abc"
-    assert replace(dependencies).lease_cache is dependencies.lease_cache
+    assert replace(dependencies).memory is dependencies.memory
 
 
 def test_a_new_version_of_the_weights_is_taken_up_by_the_next_run(
