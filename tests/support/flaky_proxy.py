@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from http.client import HTTPConnection
@@ -137,8 +138,9 @@ def _handler(proxy: FlakyProxy) -> type[BaseHTTPRequestHandler]:
             for name, value in answer.headers.items():
                 self.send_header(name, value)
             self.send_header("content-length", str(len(answer.body) + answer.cut * 100))
-            self.end_headers()
-            self.wfile.write(answer.body)
+            with suppress(ConnectionError):  # whoever waits less long than the delay is gone
+                self.end_headers()
+                self.wfile.write(answer.body)
             if answer.cut:
                 self._break()
 
