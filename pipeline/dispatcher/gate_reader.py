@@ -14,7 +14,6 @@ from pipeline.queue.backlog import Scan
 from pipeline.queue.budgets import Ledger, reserved
 from pipeline.queue.lease_cache import LeaseCache
 from pipeline.queue.platforms import is_left_to_others
-from pipeline.queue.retries import is_retrying
 from pipeline.queue.spend_parts import SpendParts
 from pipeline.queue.stops import read_stops
 from pipeline.runtime import RuntimeConfig
@@ -70,11 +69,11 @@ class GateReader:
         return ledger
 
     def _add_leases(self, ledger: Ledger) -> None:
-        found, waiting = {}, list[Lease]()
+        found, leases = {}, list[Lease]()
         for held in self.lease_cache.held(self.entries):
             counted = reserved(held, self.lease_cache.last(held.id), self.date)
             if counted is not None:
                 found[held.id] = counted
-            if held.lease is not None and is_retrying(held.lease):
-                waiting.append(held.lease)
-        ledger.add_leases(found, waiting)
+            if held.lease is not None:
+                leases.append(held.lease)
+        ledger.add_leases(found, leases)

@@ -10,7 +10,6 @@ from pipeline.contract.lease import Lease
 from pipeline.contract.stops import Stops
 from pipeline.jobs.status import JobView, LeaseWatch, State
 from pipeline.queue.budgets import Account, Ledger, reserved_by
-from pipeline.queue.retries import is_retrying
 from pipeline.queue.spend_reader import read_spend
 from pipeline.queue.stops import StandingStop, standing_stops
 from pipeline.runtime import RuntimeConfig
@@ -112,7 +111,7 @@ def _ledger(
     counted = {lease.id: reserved_by(lease, now) for lease in leases}
     ledger.add_leases(
         {id: each for id, each in counted.items() if each is not None},
-        [lease for lease in leases if is_retrying(lease)],
+        leases,
     )
     for day, tenant in runtime.budgets.prefixes(ledger.today):
         ledger.add_ended(read_spend(store, day, tenant))

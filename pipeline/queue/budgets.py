@@ -23,6 +23,7 @@ from pipeline.contract.lease import Lease, Phase
 from pipeline.contract.spend_entry import UNITS, SpendEntry
 from pipeline.queue.ended_costs import EndedCosts
 from pipeline.queue.expiry import ListedLease
+from pipeline.queue.retries import is_retrying
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def reserved_by(lease: Lease, now: datetime, *, stands: bool = True) -> Reserved
 def _budget_error(lease: Lease) -> ErrorInfo | None:
     """Of a job that waits for a budget."""
     error = lease.error
-    short = lease.phase is Phase.RETRY and error is not None and error.code == BudgetSpent.code
+    short = is_retrying(lease) and error is not None and error.code == BudgetSpent.code
     return error if short else None
 
 
@@ -136,11 +137,11 @@ class Ledger:
                 if day >= (budget.since or self.today):
                     self.spent[account] += units / UNITS
 
-    def add_leases(self, found: Mapping[str, Reserved], waiting: Iterable[Lease]) -> None:
-        """Before what has ended. `waiting` are those of jobs that wait for a retry."""
+    def add_leases(self, found: Mapping[str, Reserved], leases: Iterable[Lease]) -> None:
+        """Before what has ended. `leases` as far as they are known."""
         for id, each in found.items():
             self._reserve(id, each)
-        for lease in waiting:
+        for lease in leases:
             if (error := _budget_error(lease)) is not None:
                 of_job = (account for _, account in self._of(_payer(lease)))
                 self._parked |= {each for each in of_job if each.row == error.value}
